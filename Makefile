@@ -1,0 +1,37 @@
+# make bench: the whole path in minutes on simulated data.   make test: checks of the tool itself.
+# make speed: speed of the tool as ratios.                   make clean: remove the virtual environment.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+# One thread per process: two processes with two threads each are slower than one on two cores.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+RUN := bench-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: bench test lint speed clean
+
+bench: $(VENV)/installed
+	$(BIN)/pytest benchmarks --suite bench -n $(WORKERS) --run $(RUN) -q
+
+test: lint
+	$(BIN)/pytest tests -n $(WORKERS) -q
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+speed: $(VENV)/installed
+	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py
+
+# Installed anew only when what is to be installed changes, so that a second call starts its work at once.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "geofm_eval needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,galileo]'
+	touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,90 @@
+"""What is runnable here: cheap checks of packages, weights and data, without importing torch or reading any file."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec, compatible
+from geofm_eval.errors import Unavailable
+from geofm_eval.paths import geofm_home, in_home
+
+PACKAGES = {"timm_vit": "timm", "galileo": "rslearn"}
+"""Package that a built-in architecture needs beyond torch."""
+
+INSTALL = {
+    "timm": "Install it with: pip install timm",
+    "rslearn": "Install the extra: pip install 'geofm-eval[galileo]'",
+    "rasterio": "Install it with: pip install rasterio",
+}
+
+
+@dataclass(frozen=True)
+class Availability:
+    """What is missing for every model and task of a catalog; None where nothing is."""
+
+    models: dict[str, Unavailable | None]
+    tasks: dict[str, Unavailable | None]
+
+    def runnable(self, model: str, task: str) -> bool:
+        """True when neither the model nor the task misses anything."""
+        return self.models[model] is None and self.tasks[task] is None
+
+
+def availability(catalog: Catalog) -> Availability:
+    """Check every model and task of the catalog."""
+    return Availability(
+        models={slug: model_gap(spec) for slug, spec in catalog.models.items()},
+        tasks={slug: task_gap(spec) for slug, spec in catalog.tasks.items()},
+    )
+
+
+def model_gap(model: ModelSpec, weights: Path | None = None) -> Unavailable | None:
+    """What a model misses here: its package or its weights.
+
+    Args:
+        model: catalog entry.
+        weights: file that replaces the entry's own weights.
+    """
+    package = PACKAGES.get(model.architecture)
+    if package is not None and importlib.util.find_spec(package) is None:
+        return Unavailable("package", package, INSTALL[package])
+    if model.weights is None or (weights is not None and weights.exists()):
+        return None
+    return _gap_in_home(model.weights.file, "weights", how_to_get_weights(model))
+
+
+def task_gap(task: TaskSpec) -> Unavailable | None:
+    """What a task misses here: its data, or the package that reads them."""
+    if task.options.get("edition") != "rgb" and importlib.util.find_spec("rasterio") is None:
+        return Unavailable("package", "rasterio", INSTALL["rasterio"])
+    return None if task.simulated else _gap_in_home(task.root, "data", task.how_to_get)
+
+
+def how_to_get_weights(model: ModelSpec) -> str:
+    """One sentence: where the weights are published and where they must be put."""
+    weights = model.weights
+    if weights is None:
+        return "No weights are needed."
+    if weights.how_to_get:
+        return weights.how_to_get
+    address = weights.url or (f"torchgeo.models.{weights.enum}.url" if weights.enum else model.source)
+    return f"Put the file published at {address} at {geofm_home() or 'GEOFM_HOME'}/{weights.file}."
+
+
+def runnable_pairs(catalog: Catalog) -> list[tuple[str, str]]:
+    """(model, task) pairs that fit together and miss nothing here."""
+    here = availability(catalog)
+    return [
+        (m.slug, t.slug)
+        for m in catalog.models.values()
+        for t in catalog.tasks.values()
+        if compatible(m, t) and here.runnable(m.slug, t.slug)
+    ]
+
+
+def _gap_in_home(relative: str, kind: str, how_to_get: str) -> Unavailable | None:
+    try:
+        in_home(relative, kind, how_to_get)
+    except Unavailable as gap:
+        return gap
+    return None

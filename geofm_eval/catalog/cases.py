@@ -1,0 +1,99 @@
+"""Cases: which (model, task, adaptation, layer) exist, from the catalog alone, never from what is on disk."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from geofm_eval.catalog.specs import Adaptation, ModelSpec, TaskSpec
+from geofm_eval.errors import ContractError
+
+if TYPE_CHECKING:
+    from geofm_eval.catalog.load import Catalog
+
+MAX_CASES = 20_000
+SUITES = ("bench", "study", "extended")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One measured thing; its id is ``model-task-adaptation-layer``."""
+
+    kind: str
+    model: str
+    task: str
+    adaptation: str
+    layer: str
+
+    @property
+    def id(self) -> str:
+        """Such as ``mae_vits16-eurosat-linear-block07``."""
+        return f"{self.model}-{self.task}-{self.adaptation}-{self.layer}"
+
+    @property
+    def nodename(self) -> str:
+        """Such as ``test_probe[mae_vits16-eurosat-linear-block07]``."""
+        return f"test_{self.kind}[{self.id}]"
+
+
+def missing_bands(model: ModelSpec, task: TaskSpec) -> tuple[str, ...]:
+    """Bands that the model names and the task lacks, in the model's order."""
+    return tuple(b for b in model.bands if b != "*" and b not in task.bands)
+
+
+def compatible(model: ModelSpec, task: TaskSpec) -> bool:
+    """True when the task has all of the model's bands, or some of them and the model allows the rest to be missing."""
+    missing = missing_bands(model, task)
+    if not missing:
+        return True
+    return model.missing != "refuse" and len(missing) < len(model.bands)
+
+
+def probe_cases(
+    catalog: "Catalog",
+    suite: str = "study",
+    *,
+    models: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    adaptations: Sequence[str] = (),
+    layers: Sequence[str] = (),
+) -> list[Case]:
+    """List the probe cases of a suite, narrowed by exact selections.
+
+    A name that is given explicitly takes part whether or not it is in the suite; a dimension that is not given takes the
+    suite's members.
+
+    Raises:
+        ContractError: an unknown suite, model, task, adaptation or layer, or more than 20,000 cases.
+    """
+    if suite not in SUITES:
+        raise ContractError(f"suite '{suite}' is unknown; known suites: {', '.join(SUITES)}")
+    chosen_models = [catalog.model(m) for m in models] or [m for m in catalog.models.values() if suite in m.suites]
+    chosen_tasks = [catalog.task(t) for t in tasks] or [t for t in catalog.tasks.values() if suite in t.suites]
+    chosen = [catalog.adaptation(a) for a in adaptations] or [
+        a for a in catalog.adaptations.values() if suite in a.suites
+    ]
+    pairs = [(m, t) for m in chosen_models for t in chosen_tasks if compatible(m, t)]
+    cases = list(_expand(pairs, chosen, frozenset(layers)))
+    _check_layers(cases, chosen_models, layers)
+    if len(cases) > MAX_CASES:
+        raise ContractError(f"{len(cases)} cases selected, at most {MAX_CASES} are allowed: narrow --models or --tasks")
+    return cases
+
+
+def _expand(
+    pairs: Iterable[tuple[ModelSpec, TaskSpec]], adaptations: Sequence[Adaptation], layers: frozenset[str]
+) -> Iterable[Case]:
+    for model, task in pairs:
+        for adaptation in adaptations:
+            if adaptation.pooling not in model.poolings:
+                continue
+            for tap in model.taps:
+                if not layers or tap in layers:
+                    yield Case("probe", model.slug, task.slug, adaptation.slug, tap)
+
+
+def _check_layers(cases: Sequence[Case], models: Sequence[ModelSpec], layers: Sequence[str]) -> None:
+    known = {tap for m in models for tap in m.taps}
+    unknown = [name for name in layers if name not in known]
+    if unknown:
+        raise ContractError(f"layers {unknown} exist in none of the selected models; known: {', '.join(sorted(known))}")

@@ -1,0 +1,214 @@
+"""Typed, frozen descriptions of models, tasks and recipes, as read from TOML."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Product = Literal["L1C", "L2A", "HLS", "any"]
+"""Processing level of optical pixels; ``any`` (controls) accepts every product."""
+
+SLUG = r"^[a-z0-9]+(_[a-z0-9]+)*$"
+
+
+class Spec(BaseModel):
+    """Frozen base: unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Normalisation(Spec):
+    """How a model wants its input: ``(clip((x - low) / (high - low)) - mean) / std`` per channel, x in the task's physical unit.
+
+    ``low`` and ``high`` apply first (clipped to 0..1 when ``clip``), then ``mean`` and ``std`` (one value, or one per band
+    in the model's band order). ``kind = "none"`` passes x through and exists for controls only.
+    """
+
+    kind: Literal["affine", "none"] = "affine"
+    low: float | tuple[float, ...] = 0.0
+    high: float | tuple[float, ...] = 1.0
+    clip: bool = False
+    mean: float | tuple[float, ...] = 0.0
+    std: float | tuple[float, ...] = 1.0
+    source: str = ""
+
+
+class WeightsSpec(Spec):
+    """Where a model's weights come from and what they must be.
+
+    Args:
+        file: path below ``GEOFM_HOME`` (a file, or a folder for architectures that load folders).
+        enum: torchgeo weight enum, such as ``ViTSmall16_Weights.SENTINEL2_ALL_MAE``, the published address.
+        url: published address where there is no enum.
+        sha256: pinned hash of the weight file; checked on every load when given.
+        strip_prefix: prefix removed from every key before loading.
+        drop: prefixes of keys in the file that the encoder does not have (heads, decoders).
+        missing: keys that the file may lack.
+        unexpected: keys that the file may have and the model does not.
+    """
+
+    file: str
+    enum: str | None = None
+    url: str | None = None
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    strip_prefix: str = ""
+    drop: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    how_to_get: str = ""
+
+
+class ModelSpec(Spec):
+    """One backbone of the catalog.
+
+    Args:
+        architecture: a built-in loader (``timm_vit``, ``galileo``, ``band_statistics``, ``random_convolutions``) or the
+            user's own ``module:function`` (or ``path/to/file.py:function``) that returns a Backbone.
+        options: what the architecture's loader takes (validated there).
+        depth: number of transformer blocks; 0 for controls without blocks.
+        width: feature dimension D; 0 where it follows from the task (band statistics).
+        prefix: number of prefix tokens (class, registers); class pooling exists when it is above 0.
+        bands: band names in the order that the model expects, or ``("*",)`` for all bands of the task.
+        product: product that the model was trained on.
+        image_size: pixels per side that the model takes; None takes the data's own size.
+        missing: what happens when the task lacks a band: ``refuse``, ``fill`` (by the recipe) or ``mask`` (token groups).
+        random_seed: seed of a random initialisation; set for twins and for controls that are random by nature.
+    """
+
+    slug: str = Field(pattern=SLUG)
+    title: str
+    family: Literal["joint_embedding", "reconstruction", "multimodal", "supervised", "control"]
+    architecture: str
+    options: dict[str, Any] = {}
+    depth: int = Field(ge=0)
+    width: int = Field(ge=0)
+    prefix: int = Field(default=0, ge=0)
+    bands: tuple[str, ...]
+    product: Product
+    image_size: int | None = Field(default=None, ge=1)
+    missing: Literal["refuse", "fill", "mask"] = "refuse"
+    normalisation: Normalisation
+    weights: WeightsSpec | None = None
+    random_seed: int | None = None
+    suites: tuple[str, ...] = ("extended",)
+    twin_suites: tuple[str, ...] = ()
+    variant_of: str | None = None
+    licence: str = ""
+    citation: str = ""
+    source: str = ""
+    parameters: int | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ModelSpec":
+        if len(set(self.bands)) != len(self.bands):
+            raise ValueError(f"bands are named twice: {self.bands}")
+        count = len(self.bands)
+        for name in ("low", "high", "mean", "std"):
+            value = getattr(self.normalisation, name)
+            if isinstance(value, tuple) and len(value) != count:
+                raise ValueError(f"normalisation.{name} has {len(value)} values, bands has {count}")
+        if self.family != "control" and self.weights is None and self.random_seed is None:
+            raise ValueError("weights or random_seed is needed for a model that is no control")
+        return self
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Ordered tap names: embed, block00.., final; a control without blocks has ``final`` alone."""
+        if self.depth == 0:
+            return ("final",)
+        return ("embed", *(f"block{i:02d}" for i in range(self.depth)), "final")
+
+    @property
+    def poolings(self) -> tuple[str, ...]:
+        """Poolings that a feature block of this model holds."""
+        return ("mean", "cls") if self.prefix else ("mean",)
+
+    @property
+    def is_control(self) -> bool:
+        """True for controls: random twins, band statistics, random convolutions."""
+        return self.family == "control"
+
+
+class TaskSpec(Spec):
+    """One task of the catalog: a data set in its on-disk layout, its labels, and how it is scored.
+
+    Args:
+        reader: reader of the on-disk layout (``eurosat``).
+        root: path below ``GEOFM_HOME``; for stand-ins the path is in the cache.
+        options: what the reader takes (``edition``, ``split_lists``).
+        bands: band names in file order.
+        unit: physical unit after ``value * scale + offset``; optical data are ``DN`` (reflectance x 10,000).
+        scale: factor from stored values to ``unit``.
+        offset: added after the scale (-1000 for DN of processing baseline 04.00 and later).
+        plausible: (low, high) that the median of an item must lie in, in ``unit``; outside, the units are refused as wrong.
+        nodata: stored value that means no data.
+        standin: name of the generator for a simulated stand-in; None for real data.
+        sizes: items per split of a stand-in: train, val, test.
+        version: bumped whenever a published task changes.
+    """
+
+    slug: str = Field(pattern=SLUG)
+    title: str
+    kind: Literal["classification"] = "classification"
+    metric: Literal["accuracy"] = "accuracy"
+    version: int = 1
+    reader: str
+    root: str = ""
+    options: dict[str, Any] = {}
+    bands: tuple[str, ...]
+    product: Product
+    unit: Literal["DN"] = "DN"
+    scale: float = 1.0
+    offset: float = 0.0
+    plausible: tuple[float, float]
+    nodata: float | None = None
+    classes: tuple[str, ...]
+    label_fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
+    draws: int = Field(default=5, ge=1)
+    standin: str | None = None
+    sizes: tuple[int, int, int] | None = None
+    gsd: float = 10.0
+    suites: tuple[str, ...] = ("extended",)
+    variant_of: str | None = None
+    licence: str = ""
+    citation: str = ""
+    source: str = ""
+    how_to_get: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TaskSpec":
+        if any(not 0 < f <= 1 for f in self.label_fractions):
+            raise ValueError(f"label_fractions must lie in (0, 1], found {self.label_fractions}")
+        if tuple(sorted(self.label_fractions)) != self.label_fractions:
+            raise ValueError(f"label_fractions must ascend, found {self.label_fractions}")
+        if self.standin is None and not self.root:
+            raise ValueError("root is needed for a task that is no stand-in")
+        if self.standin is not None and self.sizes is None:
+            raise ValueError("sizes (train, val, test) is needed for a stand-in")
+        return self
+
+    @property
+    def simulated(self) -> bool:
+        """True for stand-ins."""
+        return self.standin is not None
+
+
+class Recipe(Spec):
+    """What a study fixes for every backbone (METHODS: protocol against model)."""
+
+    slug: str = Field(pattern=SLUG)
+    title: str
+    normalisation: Literal["native"] = "native"
+    resize: Literal["native"] = "native"
+    fill: Literal["raw_zero", "band_mean"] = "raw_zero"
+    pooling: Literal["mean"] = "mean"
+    val_budget: Literal["matched", "full"] = "matched"
+
+
+class Adaptation(Spec):
+    """How a frozen backbone is used for a task: a probe and the pooling that it reads."""
+
+    slug: str = Field(pattern=SLUG)
+    probe: Literal["knn", "linear"]
+    pooling: Literal["mean", "cls"]
+    suites: tuple[str, ...] = ("study",)
+    variant_of: str | None = None

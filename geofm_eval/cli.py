@@ -1,0 +1,196 @@
+"""The command line: geofm-eval models | tasks | doctor | preflight | cache | collate."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from geofm_eval import __version__
+from geofm_eval.availability import availability, runnable_pairs
+from geofm_eval.catalog import Catalog, ModelSpec, compatible, load_catalog
+from geofm_eval.errors import GeofmError, Unavailable
+from geofm_eval.paths import geofm_cache, geofm_home
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+# Wide enough for whole slugs when the output is a pipe or a log; a terminal keeps its own width.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
+
+CatalogOption = Annotated[
+    list[Path] | None, typer.Option("--catalog", help="Your own TOML file with models and tasks (repeatable).")
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Evaluate geospatial foundation models; the suite itself runs as: pytest benchmarks."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+@app.command()
+def models(catalog: CatalogOption = None) -> None:
+    """List the models with family, bands, size, licence and whether they can run here."""
+    known = load_catalog(catalog or ())
+    gaps = availability(known).models
+    table = Table("model", "family", "bands", "input", "blocks", "width", "parameters", "licence", "runnable here")
+    for slug, model in known.models.items():
+        bands = "all of the task" if model.bands == ("*",) else f"{len(model.bands)} {model.product}"
+        size = f"{model.image_size} px" if model.image_size else "as is"
+        table.add_row(
+            slug,
+            model.family.replace("_", " "),
+            bands,
+            size,
+            str(model.depth),
+            str(model.width or "-"),
+            _count(model),
+            model.licence,
+            _here(gaps[slug]),
+        )
+    console.print(table)
+
+
+@app.command()
+def tasks(catalog: CatalogOption = None) -> None:
+    """List the tasks with metric, bands, licence and whether they can run here."""
+    known = load_catalog(catalog or ())
+    gaps = availability(known).tasks
+    table = Table("task", "version", "metric", "classes", "bands", "data", "licence", "suites", "runnable here")
+    for slug, task in known.tasks.items():
+        bands = f"{len(task.bands)} {task.product}"
+        data = "simulated" if task.simulated else task.root
+        table.add_row(
+            slug,
+            str(task.version),
+            task.metric,
+            str(len(task.classes)),
+            bands,
+            data,
+            task.licence,
+            " ".join(task.suites),
+            _here(gaps[slug]),
+        )
+    console.print(table)
+
+
+@app.command()
+def doctor(catalog: CatalogOption = None) -> None:
+    """Say what is runnable here, and what each missing piece needs."""
+    known = load_catalog(catalog or ())
+    here = availability(known)
+    console.print(f"home   {geofm_home() or 'GEOFM_HOME is not set: only simulated data and random weights run'}")
+    console.print(f"cache  {geofm_cache()}")
+    console.print(f"device {_device()}\n")
+    pairs = runnable_pairs(known)
+    total = sum(compatible(m, t) for m in known.models.values() for t in known.tasks.values())
+    console.print(f"{len(pairs)} of {total} pairs of model and task are runnable here:")
+    for task in known.tasks:
+        names = [m for m, t in pairs if t == task]
+        if names:
+            console.print(f"  {task}: {', '.join(names)}")
+    missing = [(slug, gap) for slug, gap in (*here.models.items(), *here.tasks.items()) if gap is not None]
+    console.print("\nNothing is missing." if not missing else "\nMissing:")
+    for slug, gap in missing:
+        console.print(f"  {slug}: {gap.what}\n      {gap.how_to_get}")
+
+
+@app.command()
+def preflight(
+    model: str,
+    task: str,
+    catalog: CatalogOption = None,
+    recipe: str = "probing",
+    items: Annotated[int, typer.Option(min=1, help="Training items to read.")] = 32,
+    picture: Annotated[Path | None, typer.Option(help="PNG of one item; default reports/runs/preflight/.")] = None,
+) -> None:
+    """Show what MODEL really receives from TASK: per channel band, product, unit, mean and sd after normalisation."""
+    from geofm_eval import preflight as check
+
+    known = load_catalog(catalog or ())
+    spec = known.task(task)
+    result = check.preflight(known.model(model), spec, known.recipe(recipe), items)
+    report = result.report
+    table = Table("channel", "band", "status", "product", "unit", "mean (data)", "mean (input)", "sd (input)", "invalid")
+    for index, channel in enumerate(result.channels):
+        raw = "-" if channel.raw_mean is None else f"{channel.raw_mean:.1f}"
+        table.add_row(
+            str(index),
+            channel.band,
+            channel.status,
+            report.product_found,
+            report.unit,
+            raw,
+            f"{channel.mean:+.3f}",
+            f"{channel.sd:.3f}",
+            f"{channel.invalid:.1%}",
+        )
+    console.print(table)
+    console.print(f"{result.items} training items, input {report.size[0]} x {report.size[1]} px ({report.resize})")
+    for warning in result.warnings:
+        console.print(f"note: {warning}")
+    target = picture or Path("reports/runs/preflight") / f"{model}-{task}.png"
+    console.print(f"picture: {check.save_picture(result, spec, target)}")
+
+
+@app.command()
+def cache(
+    prune: Annotated[str | None, typer.Option(help="Remove entries of this kind: features, sweeps, standins.")] = None,
+    older: Annotated[float, typer.Option(help="With --prune: only those unused for so many days.")] = 0.0,
+) -> None:
+    """List what the cache holds, or prune it."""
+    from geofm_eval.store import list_cache, prune_cache
+
+    if prune is not None:
+        removed = prune_cache(prune, older)
+        console.print(f"removed {len(removed)} entries, {sum(e.bytes for e in removed) / 1e6:.1f} MB")
+        return
+    table = Table("kind", "entry", "MB", "days old")
+    for entry in list_cache():
+        table.add_row(entry.kind, entry.key, f"{entry.bytes / 1e6:.1f}", f"{entry.age_days:.1f}")
+    console.print(table)
+
+
+@app.command()
+def collate(run: Path, catalog: CatalogOption = None) -> None:
+    """Collate the records of RUN (a folder, or a name below reports/runs) into tables and figures."""
+    from geofm_eval.report import collate as collate_run
+
+    folder = run if run.is_dir() else Path("reports/runs") / run
+    collation = collate_run(folder, load_catalog(catalog or ()))
+    console.print(collation.text)
+
+
+def _count(model: ModelSpec) -> str:
+    return "-" if model.parameters is None else f"{model.parameters / 1e6:.2f} M"
+
+
+def _here(gap: Unavailable | None) -> str:
+    return "yes" if gap is None else f"no: {gap.kind}"
+
+
+def _device() -> str:
+    try:
+        import torch
+    except ImportError:
+        return "torch is not installed"
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
+
+
+def run() -> None:
+    """Entry point: errors raised on purpose end with their message and status 1, not with a traceback."""
+    try:
+        app()
+    except GeofmError as error:
+        Console(stderr=True, highlight=False).print(f"error: {error}", markup=False, soft_wrap=True)
+        raise SystemExit(1) from None

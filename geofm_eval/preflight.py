@@ -1,0 +1,162 @@
+"""Preflight: what a model really receives from a task, channel by channel, before anything is computed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from geofm_eval.catalog import ModelSpec, Recipe, TaskSpec
+from geofm_eval.data.inputs import InputAdapter, InputReport
+from geofm_eval.data.split import RawImage, Split, open_splits
+
+RGB = ("B04", "B03", "B02")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One input channel of the model.
+
+    Args:
+        band: band name in the model's order.
+        status: ``data``, ``filled`` or ``masked``.
+        raw_mean: mean over valid pixels in the task's unit; None where the task lacks the band.
+        mean: mean over valid pixels after normalisation.
+        sd: standard deviation over valid pixels after normalisation.
+        invalid: share of pixels without data, 0 to 1 (before resizing).
+    """
+
+    band: str
+    status: str
+    raw_mean: float | None
+    mean: float
+    sd: float
+    invalid: float
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a model receives from the first items of a task's training split."""
+
+    model: str
+    task: str
+    items: int
+    report: InputReport
+    channels: tuple[Channel, ...]
+    image: RawImage
+    pixels: np.ndarray
+
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences on what a careful user would want to know."""
+        found = []
+        if self.report.product_mismatch:
+            found.append(
+                f"product mismatch: trained on {self.report.product_expected}, given {self.report.product_found}"
+            )
+        if self.report.filled_bands:
+            found.append(f"bands filled because the task lacks them: {', '.join(self.report.filled_bands)}")
+        if self.report.masked_bands:
+            found.append(f"bands masked because the task lacks them: {', '.join(self.report.masked_bands)}")
+        for channel in self.channels:
+            if channel.status == "data" and channel.sd < 1e-3:
+                found.append(f"channel {channel.band} is nearly constant after normalisation (sd {channel.sd:.2g})")
+            if channel.status == "data" and abs(channel.mean) > 10:
+                found.append(
+                    f"channel {channel.band} has mean {channel.mean:.3g} after normalisation: check unit and scale"
+                )
+        return found
+
+
+def preflight(model: ModelSpec, task: TaskSpec, recipe: Recipe, items: int = 32) -> Preflight:
+    """Run the input contract on the first items of the training split.
+
+    Args:
+        model: catalog entry of the model; its weights are not needed.
+        task: catalog entry of the task.
+        recipe: recipe that fixes fill, resize and normalisation.
+        items: how many training items to read, spread evenly over the split.
+
+    Raises:
+        Unavailable: the task's data are absent.
+        DataError: an item is not what the task says.
+        ContractError: model and task do not fit together.
+    """
+    split = open_splits(task)["train"]
+    images = _spread(split, items)
+    adapter = InputAdapter(model, task, recipe)
+    batch = adapter(images)
+    pixels, valid = batch.pixels.numpy(), batch.valid.numpy()
+    return Preflight(
+        model=model.slug,
+        task=task.slug,
+        items=len(images),
+        report=adapter.report,
+        channels=tuple(
+            _channel(band, i, adapter.report, task, images, pixels, valid) for i, band in enumerate(adapter.bands)
+        ),
+        image=images[0],
+        pixels=pixels[0],
+    )
+
+
+def _spread(split: Split, items: int) -> list[RawImage]:
+    """Evenly spread items: neighbours in a split list tend to share a class."""
+    positions = np.unique(np.linspace(0, len(split) - 1, min(items, len(split))).astype(int))
+    return [split.read(int(i)) for i in positions]
+
+
+def _channel(
+    band: str,
+    index: int,
+    report: InputReport,
+    task: TaskSpec,
+    images: list[RawImage],
+    pixels: np.ndarray,
+    valid: np.ndarray,
+) -> Channel:
+    status = "filled" if band in report.filled_bands else "masked" if band in report.masked_bands else "data"
+    values = pixels[:, index][valid] if valid.any() else pixels[:, index].ravel()
+    raw = None
+    if band in task.bands:
+        source = task.bands.index(band)
+        raw = float(np.mean(np.concatenate([im.pixels[source][im.valid] for im in images])))
+    invalid = 1.0 - float(np.mean([im.valid.mean() for im in images]))
+    return Channel(band, status, raw, float(values.mean()), float(values.std()), invalid)
+
+
+def save_picture(result: Preflight, task: TaskSpec, path: Path) -> Path:
+    """Draw one item: a composite of the raw data, and every channel as the model receives it.
+
+    Args:
+        result: what ``preflight`` returned.
+        task: the same task.
+        path: PNG file to write; its folder is made.
+    """
+    from matplotlib.figure import Figure
+
+    count = len(result.channels) + 1
+    columns = min(5, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(2.2 * columns, 2.4 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    axes[0].imshow(_composite(result.image, task))
+    axes[0].set_title("data, composite", fontsize=8)
+    for axis, channel, pixels in zip(axes[1:], result.channels, result.pixels, strict=False):
+        shown = axis.imshow(pixels, cmap="viridis")
+        figure.colorbar(shown, ax=axis, shrink=0.7).ax.tick_params(labelsize=6)
+        axis.set_title(f"{channel.band} ({channel.status})", fontsize=8)
+    for axis in axes:
+        axis.set_axis_off()
+    figure.suptitle(f"{result.model} on {result.task}: one item as the model receives it", fontsize=9)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def _composite(image: RawImage, task: TaskSpec) -> np.ndarray:
+    """(H, W, 3) in 0..1, stretched between the 2nd and 98th percentile: true colour where the bands exist."""
+    names = RGB if all(b in task.bands for b in RGB) else (task.bands * 3)[:3]
+    stack = np.stack([image.pixels[task.bands.index(b)] for b in names], axis=-1)
+    low, high = np.nanpercentile(stack, [2, 98])
+    stretched: np.ndarray = np.clip((np.nan_to_num(stack, nan=low) - low) / max(high - low, 1e-6), 0, 1)
+    return stretched

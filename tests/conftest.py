@@ -1,0 +1,30 @@
+"""Shared by the tests of the tool: real samples where they exist, and no user's home or cache ever touched."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def isolated_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a cache of its own and no home, whatever the environment says."""
+    monkeypatch.setenv("GEOFM_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("GEOFM_HOME", raising=False)
+
+
+@pytest.fixture(scope="session")
+def real_home() -> Path:
+    """A home with real weights and imagery; skipped where there is none."""
+    path = Path(os.environ.get("GEOFM_TEST_REAL", ROOT.parent / "shared" / "real"))
+    if not (path / "data").is_dir():
+        pytest.skip(f"no real samples at {path}: set GEOFM_TEST_REAL to a home with weights/ and data/")
+    return path
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The repository's root."""
+    return ROOT

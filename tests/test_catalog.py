@@ -1,0 +1,147 @@
+"""The catalog: what it holds, how it refuses, and what it costs to load."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geofm_eval.catalog import SUITES, check_slugs, compatible, load_catalog, missing_bands, probe_cases
+from geofm_eval.errors import ContractError
+
+MODEL = """
+[models.mine]
+title = "Mine"
+family = "reconstruction"
+architecture = "backbone.py:build"
+depth = 2
+width = 8
+bands = ["B04", "B03", "B02"]
+product = "L1C"
+normalisation = { high = 10000.0 }
+weights = { file = "weights/mine.safetensors" }
+"""
+
+
+@pytest.fixture
+def user_file(tmp_path: Path) -> Path:
+    path = tmp_path / "my.toml"
+    path.write_text(MODEL)
+    return path
+
+
+def test_loads_without_torch_and_timm():
+    code = (
+        "import sys; from geofm_eval.catalog import load_catalog; load_catalog();"
+        "print([m for m in ('torch', 'timm', 'torchgeo', 'rasterio') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_published_model_has_a_random_twin_that_is_a_control():
+    catalog = load_catalog()
+    for slug, model in catalog.models.items():
+        if model.weights is not None:
+            twin = catalog.model(f"{slug}_random")
+            assert twin.is_control
+            assert twin.weights is None
+            assert twin.taps == model.taps
+            assert twin.normalisation == model.normalisation
+
+
+def test_taps_follow_the_depth():
+    catalog = load_catalog()
+    assert catalog.model("mae_vits16").taps == ("embed", *(f"block{i:02d}" for i in range(12)), "final")
+    assert catalog.model("band_stats").taps == ("final",)
+
+
+def test_no_base_slug_contains_another():
+    catalog = load_catalog()
+    pairs = [(s.slug, s.variant_of) for table in (catalog.models, catalog.tasks) for s in table.values()]
+    pairs += [(a.slug, a.variant_of) for a in catalog.adaptations.values()]
+    pairs += [(tap, None) for tap in catalog.model("mae_vits16").taps] + [("probe", None), ("throughput", None)]
+    assert check_slugs(pairs) == []
+
+
+def test_check_slugs_names_the_offenders():
+    assert check_slugs([("euro", None), ("eurosat", None)]) == ["'eurosat' contains 'euro'"]
+    assert check_slugs([("knn", None), ("cls_knn", "knn")]) == ["'cls_knn' is no variant of 'knn'"]
+
+
+def test_case_ids_are_unique_and_complete():
+    catalog = load_catalog()
+    cases = probe_cases(catalog, "study", models=["mae_vits16"], tasks=["eurosat"], adaptations=["linear"])
+    assert [c.layer for c in cases] == list(catalog.model("mae_vits16").taps)
+    assert cases[8].nodename == "test_probe[mae_vits16-eurosat-linear-block07]"
+    for suite in SUITES:
+        ids = [c.id for c in probe_cases(catalog, suite)]
+        assert len(ids) == len(set(ids)) > 0
+
+
+def test_class_token_variants_only_where_there_is_a_class_token():
+    cases = probe_cases(load_catalog(), "study", models=["galileo_nano", "mae_vits16"], adaptations=["linear_cls"])
+    assert {c.model for c in cases} == {"mae_vits16"}
+
+
+def test_explicit_names_need_not_be_in_the_suite():
+    catalog = load_catalog()
+    assert "eurosat_rgb" not in {c.task for c in probe_cases(catalog, "bench")}
+    assert probe_cases(catalog, "bench", tasks=["eurosat_rgb"], models=["band_stats"])
+
+
+def test_a_model_without_its_bands_has_no_case():
+    catalog = load_catalog()
+    mae, rgb = catalog.model("mae_vits16"), catalog.task("eurosat_rgb")
+    assert not compatible(mae, rgb)
+    assert len(missing_bands(mae, rgb)) == 10
+    assert compatible(catalog.model("galileo_nano"), rgb)
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        ({"models": ["mae_vits17"]}, "did you mean .*mae_vits16"),
+        ({"tasks": ["eurosat_rgbb"]}, "did you mean .*eurosat_rgb"),
+        ({"adaptations": ["lineal"]}, "did you mean linear"),
+        ({"layers": ["block99"]}, r"layers \['block99'\] exist in none"),
+    ],
+)
+def test_unknown_names_are_refused_with_the_nearest(selection: dict[str, list[str]], message: str):
+    with pytest.raises(ContractError, match=message):
+        probe_cases(load_catalog(), "study", **selection)
+
+
+def test_unknown_suite_is_refused():
+    with pytest.raises(ContractError, match="known suites: bench, study, extended"):
+        probe_cases(load_catalog(), "everything")
+
+
+def test_user_file_adds_a_model_and_its_twin(user_file: Path):
+    catalog = load_catalog([user_file])
+    assert catalog.model("mine").architecture == f"{user_file.parent / 'backbone.py'}:build"
+    assert "mine_random" in catalog.models
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("depth = 2", "deepness = 2", r"my.toml: \[models.mine\]: .*field 'deepness'"),
+        ("depth = 2", "depth = -1", r"\[models.mine\]: field 'depth'.*found -1"),
+        ('"B04", "B03"', '"B04", "B04"', "bands are named twice"),
+        ("high = 10000.0", "mean = [1.0, 2.0]", "normalisation.mean has 2 values, bands has 3"),
+        ('weights = { file = "weights/mine.safetensors" }', "", "weights or random_seed is needed"),
+        ("[models.mine]", "[models.mae_vits16]", "exists already"),
+        ("[models.mine]", "[model.mine]", "section 'model' is unknown"),
+        ('title = "Mine"', 'title = "Mine', "not a readable TOML file"),
+    ],
+)
+def test_bad_entries_name_file_entry_and_field(user_file: Path, old: str, new: str, message: str):
+    user_file.write_text(MODEL.replace(old, new))
+    with pytest.raises(ContractError, match=message):
+        load_catalog([user_file])
+
+
+def test_absent_user_file_is_named(tmp_path: Path):
+    with pytest.raises(ContractError, match=r"nowhere.toml: catalog file does not exist"):
+        load_catalog([tmp_path / "nowhere.toml"])
