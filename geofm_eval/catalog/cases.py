@@ -41,7 +41,7 @@ def missing_bands(model: ModelSpec, task: TaskSpec) -> tuple[str, ...]:
 
 
 def compatible(model: ModelSpec, task: TaskSpec) -> bool:
-    """True when the task has all of the model's bands, or some of them and the model allows the rest to be missing."""
+    """True when the task has all of the model's bands, or some and the model allows the rest to be missing."""
     missing = missing_bands(model, task)
     if not missing:
         return True
@@ -59,8 +59,8 @@ def probe_cases(
 ) -> list[Case]:
     """List the probe cases of a suite, narrowed by exact selections.
 
-    A name that is given explicitly takes part whether or not it is in the suite; a dimension that is not given takes the
-    suite's members.
+    A name that is given explicitly takes part whether or not it is in the suite; a dimension that is not given takes
+    the suite's members.
 
     Raises:
         ContractError: an unknown suite, model, task, adaptation or layer, or more than 20,000 cases.

@@ -1,4 +1,4 @@
-"""Read the catalog: the package's TOML files and the user's own, validated with messages that name file, entry and field."""
+"""Read the catalog: the package's TOML files and the user's own; messages name file, entry and field."""
 
 import difflib
 import tomllib
@@ -52,11 +52,11 @@ def load_catalog(extra: Sequence[Path] = ()) -> Catalog:
     """Load the package's catalog and the user's own files.
 
     Args:
-        extra: TOML files with ``[models.<slug>]``, ``[tasks.<slug>]``, ``[recipes.<slug>]`` tables. A slug that exists
-            already is refused: a published entry is never edited from outside.
+        extra: TOML files with ``[models.<slug>]``, ``[tasks.<slug>]``, ``[recipes.<slug>]`` tables. A slug that
+            exists already is refused: a published entry is never edited from outside.
 
     Raises:
-        ContractError: a file that is absent or no TOML, an unknown section, an entry that does not validate, a slug twice.
+        ContractError: a file that is absent or no TOML, an unknown section, an invalid entry, a slug twice.
     """
     entries: dict[str, dict[str, Spec]] = {name: {} for name in SECTIONS}
     for file in (HERE / "models.toml", HERE / "tasks.toml", *extra):
@@ -97,9 +97,7 @@ def _entry(file: Path, section: str, slug: str, fields: Any) -> Spec:
     if not isinstance(fields, dict):
         raise ContractError(f"{where} must be a table, found {type(fields).__name__}")
     try:
-        return SECTIONS[section](slug=slug, **_with_file_folder(file, fields))
-    except TypeError as error:
-        raise ContractError(f"{where}: {error}") from None
+        return SECTIONS[section].model_validate({"slug": slug, **_with_file_folder(file, fields)})
     except ValidationError as error:
         problems = "; ".join(_problem(p) for p in error.errors())
         raise ContractError(f"{where}: {problems}") from None
@@ -124,7 +122,7 @@ def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_twins(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
-    """Add ``<slug>_random`` after every model that has weights: the same architecture, randomly initialised, a control."""
+    """Add ``<slug>_random`` after every model with weights: same architecture, randomly initialised, a control."""
     result: dict[str, ModelSpec] = {}
     for slug, model in models.items():
         result[slug] = model

@@ -17,10 +17,10 @@ class Spec(BaseModel):
 
 
 class Normalisation(Spec):
-    """How a model wants its input: ``(clip((x - low) / (high - low)) - mean) / std`` per channel, x in the task's physical unit.
+    """How a model wants its input: ``(clip((x - low) / (high - low)) - mean) / std`` per channel, x in the task's unit.
 
-    ``low`` and ``high`` apply first (clipped to 0..1 when ``clip``), then ``mean`` and ``std`` (one value, or one per band
-    in the model's band order). ``kind = "none"`` passes x through and exists for controls only.
+    ``low`` and ``high`` apply first (clipped to 0..1 when ``clip``), then ``mean`` and ``std`` (one value, or one per
+    band in the model's band order). ``kind = "none"`` passes x through and exists for controls only.
     """
 
     kind: Literal["affine", "none"] = "affine"
@@ -39,7 +39,7 @@ class WeightsSpec(Spec):
         file: path below ``GEOFM_HOME`` (a file, or a folder for architectures that load folders).
         enum: torchgeo weight enum, such as ``ViTSmall16_Weights.SENTINEL2_ALL_MAE``, the published address.
         url: published address where there is no enum.
-        sha256: pinned hash of the weight file; checked on every load when given.
+        sha256: pinned hash of the weight file, or its first 8 or more digits; checked on every load when given.
         strip_prefix: prefix removed from every key before loading.
         drop: prefixes of keys in the file that the encoder does not have (heads, decoders).
         missing: keys that the file may lack.
@@ -49,7 +49,7 @@ class WeightsSpec(Spec):
     file: str
     enum: str | None = None
     url: str | None = None
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{8,64}$")
     strip_prefix: str = ""
     drop: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -61,8 +61,8 @@ class ModelSpec(Spec):
     """One backbone of the catalog.
 
     Args:
-        architecture: a built-in loader (``timm_vit``, ``galileo``, ``band_statistics``, ``random_convolutions``) or the
-            user's own ``module:function`` (or ``path/to/file.py:function``) that returns a Backbone.
+        architecture: a built-in loader (``timm_vit``, ``galileo``, ``band_statistics``, ``random_convolutions``) or
+            the user's own ``module:function`` (or ``path/to/file.py:function``) that returns a Backbone.
         options: what the architecture's loader takes (validated there).
         depth: number of transformer blocks; 0 for controls without blocks.
         width: feature dimension D; 0 where it follows from the task (band statistics).
@@ -70,7 +70,7 @@ class ModelSpec(Spec):
         bands: band names in the order that the model expects, or ``("*",)`` for all bands of the task.
         product: product that the model was trained on.
         image_size: pixels per side that the model takes; None takes the data's own size.
-        missing: what happens when the task lacks a band: ``refuse``, ``fill`` (by the recipe) or ``mask`` (token groups).
+        missing: what happens when the task lacks a band: ``refuse``, ``fill`` (by recipe) or ``mask`` (token groups).
         random_seed: seed of a random initialisation; set for twins and for controls that are random by nature.
     """
 
@@ -139,7 +139,7 @@ class TaskSpec(Spec):
         unit: physical unit after ``value * scale + offset``; optical data are ``DN`` (reflectance x 10,000).
         scale: factor from stored values to ``unit``.
         offset: added after the scale (-1000 for DN of processing baseline 04.00 and later).
-        plausible: (low, high) that the median of an item must lie in, in ``unit``; outside, the units are refused as wrong.
+        plausible: (low, high) that the median of an item must lie in, in ``unit``; outside, the units are refused.
         nodata: stored value that means no data.
         standin: name of the generator for a simulated stand-in; None for real data.
         sizes: items per split of a stand-in: train, val, test.

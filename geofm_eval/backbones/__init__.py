@@ -1,0 +1,131 @@
+"""From a catalog entry to a frozen backbone; one file per architecture."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from geofm_eval.backbones import controls, galileo, vit
+from geofm_eval.backbones.base import Backbone, LoadedBackbone, TokenLayout, pool
+from geofm_eval.backbones.weights import file_sha256, load_into, locate, state_dict_sha256
+from geofm_eval.catalog import ModelSpec
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.errors import ContractError, GeofmError
+
+__all__ = ["Backbone", "LoadedBackbone", "TokenLayout", "load_backbone", "pool"]
+
+Builder = Callable[[ModelSpec, InputAdapter], Backbone]
+
+BUILT_IN: dict[str, Builder] = {
+    "timm_vit": lambda spec, adapter: vit.build(spec, len(adapter.bands)),
+    "galileo": galileo.build,
+    "band_statistics": lambda spec, adapter: controls.BandStatistics(spec, len(adapter.bands)),
+    "random_convolutions": lambda spec, adapter: controls.RandomConvolutions(spec, len(adapter.bands)),
+}
+"""Architectures by name; every other name is ``module:function`` or ``file.py:function`` of the user's."""
+
+
+def load_backbone(
+    spec: ModelSpec, adapter: InputAdapter, *, weights: Path | None = None, device: torch.device | str = "cpu"
+) -> LoadedBackbone:
+    """Build a model's network, load its weights, and freeze it.
+
+    Args:
+        spec: catalog entry. With ``random_seed`` the weights are drawn from that seed; PyTorch's global generator is
+            left as it was.
+        adapter: input adapter of the model and a task; its bands give the number of input channels.
+        weights: file or folder that replaces the entry's own weights.
+        device: where the backbone shall live.
+
+    Raises:
+        Unavailable: weights or a package are absent.
+        WeightsError: the weights are damaged, unsafe, of another architecture or not the pinned ones.
+        ContractError: the entry or a user's backbone breaks the contract.
+    """
+    if weights is not None and spec.weights is None:
+        raise ContractError(
+            f"{spec.slug} takes no weights (it is random or has none): remove --weights {spec.slug}=..."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.random_seed or 0)
+        backbone, code_sha256 = _build(spec, adapter)
+    if spec.weights is None:
+        sha256, source = state_dict_sha256(backbone.state_dict()), _unloaded_source(spec)
+        missing, unexpected = (), ()  # type: tuple[str, ...], tuple[str, ...]
+    else:
+        located = locate(spec, weights, backbone.weight_files)
+        state = backbone.read_weights(located.path)
+        missing, unexpected = load_into(backbone.network, state, spec.weights, f"{located.path} for {spec.slug}")
+        sha256, source = located.sha256, located.source
+    backbone.eval().requires_grad_(False).to(device)
+    parameters = sum(parameter.numel() for parameter in backbone.parameters())
+    return LoadedBackbone(backbone, spec, sha256, source, missing, unexpected, parameters, code_sha256)
+
+
+def _unloaded_source(spec: ModelSpec) -> str:
+    return f"built:{spec.architecture}" if spec.random_seed is None else f"random:seed={spec.random_seed}"
+
+
+def _build(spec: ModelSpec, adapter: InputAdapter) -> tuple[Backbone, str]:
+    """Network with random weights, and the hash of a user's source file."""
+    builder = BUILT_IN.get(spec.architecture)
+    if builder is not None:
+        backbone, code_sha256 = builder(spec, adapter), ""
+    else:
+        backbone, code_sha256 = _build_own(spec, len(adapter.bands))
+    if backbone.taps != spec.taps:
+        raise ContractError(f"{spec.slug}: taps are {backbone.taps}, expected {spec.taps} (depth = {spec.depth})")
+    if spec.width and backbone.width != spec.width:
+        raise ContractError(f"{spec.slug}: width is {backbone.width}, the entry says {spec.width}")
+    return backbone, code_sha256
+
+
+def _build_own(spec: ModelSpec, channels: int) -> tuple[Backbone, str]:
+    """Call a user's ``function(spec, channels)``."""
+    source, separator, name = spec.architecture.rpartition(":")
+    if not separator:
+        raise ContractError(
+            f"{spec.slug}: architecture '{spec.architecture}' is unknown; known: {', '.join(BUILT_IN)}, "
+            "or your own as module:function or file.py:function"
+        )
+    module = _module(spec.slug, source)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise ContractError(f"{spec.slug}: {source} has no function '{name}' (expected {name}(spec, channels))")
+    try:
+        backbone = function(spec, channels)
+    except GeofmError:
+        raise
+    except Exception as error:
+        raise ContractError(f"{spec.slug}: {spec.architecture} raised {type(error).__name__}: {error}") from error
+    if not isinstance(backbone, Backbone):
+        raise ContractError(f"{spec.slug}: {spec.architecture} gave a {type(backbone).__name__}, expected a Backbone")
+    return backbone, file_sha256(Path(module.__file__)) if module.__file__ else ""
+
+
+def _module(slug: str, source: str) -> ModuleType:
+    """Import a user's module by name or by path."""
+    if not source.endswith(".py"):
+        try:
+            return importlib.import_module(source)
+        except ImportError as error:
+            raise ContractError(f"{slug}: module '{source}' cannot be imported: {error}") from error
+    path = Path(source)
+    if not path.is_file():
+        raise ContractError(f"{slug}: {path} does not exist: the path in architecture is relative to the catalog file")
+    name = f"geofm_eval_own_{file_sha256(path)[:16]}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ContractError(f"{slug}: {path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module

@@ -1,0 +1,240 @@
+"""Galileo (Tseng et al. 2025): a ViT over channel groups of Sentinel-2, through the extra ``galileo`` (rslearn)."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from geofm_eval.backbones.base import Backbone, TokenLayout, recorded_blocks, valid_patches
+from geofm_eval.backbones.weights import read_state_dict
+from geofm_eval.catalog import ModelSpec
+from geofm_eval.data.inputs import InputAdapter, ModelInput
+from geofm_eval.errors import ContractError, Unavailable, WeightsError
+
+if TYPE_CHECKING:
+    from rslearn.models.galileo.single_file_galileo import Encoder
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "S2_RGB": ("B02", "B03", "B04"),
+    "S2_Red_Edge": ("B05", "B06", "B07"),
+    "S2_NIR_10m": ("B08",),
+    "S2_NIR_20m": ("B8A",),
+    "S2_SWIR": ("B11", "B12"),
+}
+"""Token groups of Sentinel-2 in Galileo's order, which is the order of the tokens here too."""
+
+BANDS = tuple(band for bands in GROUPS.values() for band in bands)
+
+DEFAULTS = {"patch": 8, "month": 6, "num_heads": 8, "mlp_ratio": 4, "max_patch_size": 8}
+"""Options of an entry and their defaults, those of the published nano encoder; ``month`` is 1 to 12."""
+
+
+class Galileo(Backbone):
+    """Galileo's encoder on one date of Sentinel-2.
+
+    A group whose bands the task lacks, and a patch without a valid pixel, never enter the encoder: their tokens are
+    zero and marked invalid. Tokens are group-major: all patches of S2_RGB, then all of S2_Red_Edge, and so on.
+    """
+
+    weight_files = ("config.json", "encoder.pt")
+
+    def __init__(self, spec: ModelSpec, encoder: "Encoder", options: dict[str, int], gsd: float) -> None:
+        super().__init__(spec.taps, encoder.embedding_size)
+        self.encoder = encoder
+        self.options = options
+        self.gsd = gsd
+        names = list(encoder.space_time_groups)
+        self._slots = [names.index(group) for group in GROUPS]
+        self._group_count = len(names)
+        # Galileo's channels hold radar before and NDVI after the optical bands.
+        self._first_channel = encoder.space_time_groups["S2_RGB"][0]
+
+    @property
+    def network(self) -> nn.Module:
+        """Galileo's encoder: ``encoder.pt`` holds its ``state_dict``."""
+        return self.encoder
+
+    def read_weights(self, path: Path) -> dict[str, Tensor]:
+        """Read a published folder, ``config.json`` and ``encoder.pt``.
+
+        Raises:
+            WeightsError: a file is damaged, or the configuration is not the entry's.
+        """
+        _check_config(path / "config.json", self._configuration())
+        state = read_state_dict(path / "encoder.pt")
+        # Some published files carry an additional ".backbone" in their names.
+        return {name.replace(".backbone", ""): tensor for name, tensor in state.items()}
+
+    def layout(self, batch: ModelInput) -> TokenLayout:
+        """Square grid of patches for each of the five groups; no prefix tokens.
+
+        Raises:
+            ContractError: images that are not square, or that the patch does not divide.
+        """
+        height, width = batch.pixels.shape[-2:]
+        patch = self.options["patch"]
+        if height != width or height % patch:
+            raise ContractError(
+                f"Galileo takes square images of a multiple of {patch} pixels, found {height} x {width}: "
+                "choose another options.patch in its entry"
+            )
+        return TokenLayout((height // patch, width // patch), 0, tuple(GROUPS))
+
+    def groups_present(self, batch: ModelInput) -> tuple[bool, ...]:
+        """True for groups whose bands the task has."""
+        return groups_present(batch.present)
+
+    def forward(self, batch: ModelInput) -> dict[str, Tensor]:
+        """Complete forward pass; see ``Backbone.forward``."""
+        layout = self.layout(batch)
+        seen = self._seen(batch, layout)
+        with recorded_blocks(list(self.encoder.blocks)) as found:
+            output = self._encode(batch, seen, None)
+        taps = {tap: self._restore(found[tap], seen) for tap in self.taps[:-1]}
+        taps["final"] = output.flatten(1, 3) * seen.flatten(1)[..., None]
+        return {tap: self._group_major(tokens, layout) for tap, tokens in taps.items()}
+
+    def forward_to(self, batch: ModelInput, blocks: int) -> Tensor:
+        """Embedding and the first ``blocks`` blocks (at least one), then the last norm."""
+        if not 1 <= blocks <= len(self.encoder.blocks):
+            raise ContractError(f"blocks must be 1 to {len(self.encoder.blocks)}, found {blocks}")
+        layout = self.layout(batch)
+        output = self._encode(batch, self._seen(batch, layout), blocks)
+        return self._group_major(output.flatten(1, 3), layout)
+
+    def _seen(self, batch: ModelInput, layout: TokenLayout) -> Tensor:
+        """Tokens that enter the encoder, in its own order: (B, h, w, groups of the encoder) bool."""
+        patches = valid_patches(batch.valid, layout.grid)
+        # Attention over nothing gives NaN; an image without any valid pixel is run whole, its tokens stay invalid.
+        patches = patches | ~patches.flatten(1).any(dim=1)[:, None, None]
+        seen = torch.zeros(*patches.shape, self._group_count, dtype=torch.bool, device=patches.device)
+        for slot, present in zip(self._slots, self.groups_present(batch), strict=True):
+            seen[..., slot] = patches & present
+        return seen
+
+    def _encode(self, batch: ModelInput, seen: Tensor, blocks: int | None) -> Tensor:
+        """Run the encoder on its nine arguments; gives normed space-time tokens (B, h, w, groups, D)."""
+        patch = self.options["patch"]
+        count, channels, height, width = batch.pixels.shape
+        like = batch.pixels
+        bands = like.new_zeros(count, height, width, 1, sum(map(len, self.encoder.space_time_groups.values())))
+        bands[:, :, :, 0, self._first_channel : self._first_channel + channels] = like.permute(0, 2, 3, 1)
+        masked = (~seen).float().repeat_interleave(patch, dim=1).repeat_interleave(patch, dim=2)[:, :, :, None]
+        space, space_mask = _absent(like, (count, height, width), self.encoder.space_groups)
+        time, time_mask = _absent(like, (count, 1), self.encoder.time_groups)
+        static, static_mask = _absent(like, (count,), self.encoder.static_groups)
+        month = torch.full((count, 1), self.options["month"] - 1, dtype=torch.long, device=like.device)
+        output = self.encoder(
+            bands, space, time, static, masked, space_mask, time_mask, static_mask, month, patch_size=patch,
+            input_resolution_m=self.gsd, exit_after=blocks,
+        )  # fmt: skip
+        tokens: Tensor = output[0]
+        return tokens[:, :, :, 0]
+
+    def _restore(self, tokens: Tensor, seen: Tensor) -> Tensor:
+        """Put the tokens that the encoder kept back at their positions.
+
+        Args:
+            tokens: (B, L, D): each item's seen tokens in order, then padding.
+            seen: (B, h, w, groups) bool.
+
+        Returns:
+            (B, h*w*groups, D), zero where not seen.
+        """
+        keep = seen.flatten(1)
+        kept = torch.arange(tokens.shape[1], device=tokens.device) < keep.sum(dim=1, keepdim=True)
+        full = tokens.new_zeros(*keep.shape, tokens.shape[-1])
+        full[keep] = tokens[kept]
+        return full
+
+    def _group_major(self, tokens: Tensor, layout: TokenLayout) -> Tensor:
+        """(B, h*w*groups of the encoder, D) to (B, five groups*h*w, D)."""
+        height, width = layout.grid
+        split = tokens.reshape(len(tokens), height * width, self._group_count, -1)[:, :, self._slots]
+        return split.transpose(1, 2).flatten(1, 2)
+
+    def _configuration(self) -> dict[str, int]:
+        options = {name: self.options[name] for name in ("num_heads", "mlp_ratio", "max_patch_size")}
+        return {"embedding_size": self.width, "depth": len(self.encoder.blocks), **options}
+
+
+def build(spec: ModelSpec, adapter: InputAdapter) -> Galileo:
+    """Build an entry's encoder with random weights.
+
+    Args:
+        spec: entry with Galileo's bands; ``options`` may set those of ``DEFAULTS``.
+        adapter: input adapter, which knows the bands and the ground sampling distance of the task.
+
+    Raises:
+        Unavailable: rslearn is not installed.
+        ContractError: other bands or options than Galileo's, or a task that has a part of a group.
+    """
+    options = _options(spec)
+    if adapter.bands != BANDS:
+        raise ContractError(f"{spec.slug}: bands must be {', '.join(BANDS)}, found {', '.join(adapter.bands)}")
+    groups_present(adapter.present)
+    if adapter.model.image_size is not None:
+        raise ContractError(f"{spec.slug}: Galileo encodes ground distance, so image_size must stay unset")
+    try:
+        from rslearn.models.galileo.single_file_galileo import Encoder
+    except ImportError:
+        how = "Install the extra: pip install 'geofm-eval[galileo]'"
+        raise Unavailable("package", "rslearn", how) from None
+    encoder = Encoder(
+        embedding_size=spec.width,
+        depth=spec.depth,
+        num_heads=options["num_heads"],
+        mlp_ratio=options["mlp_ratio"],
+        max_patch_size=options["max_patch_size"],
+    )
+    return Galileo(spec, encoder, options, adapter.task.gsd)
+
+
+def groups_present(present: tuple[bool, ...]) -> tuple[bool, ...]:
+    """Which of the five groups have data.
+
+    Args:
+        present: flag per band of ``BANDS``.
+
+    Raises:
+        ContractError: a group of which only some bands have data: it can neither be seen nor masked as it was trained.
+    """
+    flags = dict(zip(BANDS, present, strict=True))
+    for group, bands in GROUPS.items():
+        absent = [band for band in bands if not flags[band]]
+        if absent and len(absent) < len(bands):
+            raise ContractError(
+                f"the task has only a part of Galileo's group {group} ({', '.join(bands)}): {', '.join(absent)} missing"
+                ". Galileo masks whole groups: drop the task's other bands of the group, or choose another task"
+            )
+    return tuple(flags[bands[0]] for bands in GROUPS.values())
+
+
+def _options(spec: ModelSpec) -> dict[str, int]:
+    unknown = sorted(set(spec.options) - set(DEFAULTS))
+    if unknown:
+        raise ContractError(f"{spec.slug}: options {unknown} are unknown to galileo; known: {', '.join(DEFAULTS)}")
+    options = {**DEFAULTS, **spec.options}
+    if not 1 <= options["month"] <= 12 or not 1 <= options["patch"] <= options["max_patch_size"]:
+        limit = options["max_patch_size"]
+        raise ContractError(f"{spec.slug}: month must be 1 to 12 and patch 1 to {limit}, found {options}")
+    return options
+
+
+def _check_config(path: Path, expected: dict[str, int]) -> None:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["model"]["encoder"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: no Galileo configuration ({error!r}): fetch the folder again") from None
+    wrong = [
+        f"{name}: file {found.get(name)}, entry {value}" for name, value in expected.items() if found.get(name) != value
+    ]
+    if wrong:
+        raise WeightsError(f"{path}: not the weights of this architecture: {'; '.join(wrong)}")
+
+
+def _absent(like: Tensor, shape: tuple[int, ...], groups: dict[str, list[int]]) -> tuple[Tensor, Tensor]:
+    """Zeros and a full mask for inputs that are not given: (*shape, channels) and (*shape, groups)."""
+    return like.new_zeros(*shape, sum(map(len, groups.values()))), like.new_ones(*shape, len(groups))

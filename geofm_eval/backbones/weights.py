@@ -1,0 +1,279 @@
+"""Weight files: find or fetch them, check their hash, read them without running code, load them without silent gaps."""
+
+import hashlib
+import logging
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geofm_eval.availability import how_to_get_weights
+from geofm_eval.catalog import ModelSpec, WeightsSpec
+from geofm_eval.errors import ContractError, Unavailable, WeightsError
+from geofm_eval.paths import geofm_cache, geofm_home
+
+logger = logging.getLogger(__name__)
+
+ALLOW_DOWNLOAD = "GEOFM_ALLOW_DOWNLOAD"
+"""Environment variable; ``1`` lets a load fetch published weights that are absent."""
+
+WRAPPERS = ("state_dict", "model")
+"""Keys under which training code tends to store the state dict."""
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class LocatedWeights:
+    """Weights on disk.
+
+    Args:
+        path: file or folder.
+        source: ``file:<name>`` or ``url:<address>``, for the record.
+        sha256: hash of the file or folder.
+    """
+
+    path: Path
+    source: str
+    sha256: str
+
+
+def locate(spec: ModelSpec, override: Path | None = None, files: tuple[str, ...] = ()) -> LocatedWeights:
+    """Find a model's weights and check their hash.
+
+    Looked up in this order: ``override``, ``GEOFM_HOME``, an earlier download in the cache, the published address (only
+    when ``GEOFM_ALLOW_DOWNLOAD=1``).
+
+    Args:
+        spec: entry with ``weights``.
+        override: file or folder that replaces the entry's weights; the pinned hash does not apply to it.
+        files: names of the files that count where the weights are a folder; all of them when empty.
+
+    Raises:
+        Unavailable: the weights are absent.
+        WeightsError: the hash is not the pinned one.
+    """
+    assert spec.weights is not None
+    if override is not None:
+        if not override.exists():
+            raise Unavailable("weights", f"{override} does not exist", f"Check the path given for {spec.slug}.")
+        return LocatedWeights(override, f"file:{override.name}", path_sha256(override, files))
+    path, source = _find(spec, spec.weights)
+    found = path_sha256(path, files)
+    if not found.startswith(spec.weights.sha256 or ""):
+        raise WeightsError(
+            f"{path}: sha256 is {found}, expected {spec.weights.sha256} for {spec.slug}: the file is damaged or "
+            f"another version; fetch it again, or test it as your own weights with --weights {spec.slug}={path}"
+        )
+    return LocatedWeights(path, source, found)
+
+
+def _find(spec: ModelSpec, weights: WeightsSpec) -> tuple[Path, str]:
+    home = geofm_home()
+    path = Path(weights.file) if home is None else home / weights.file
+    if path.exists() and (home is not None or path.is_absolute()):
+        return path, f"file:{path.name}"
+    cached = geofm_cache() / "weights" / Path(weights.file).name
+    published = weights.enum is not None or weights.url is not None
+    if published and (cached.exists() or os.environ.get(ALLOW_DOWNLOAD) == "1"):
+        address = published_address(weights)
+        if not cached.exists():
+            download(address, cached)
+        return cached, f"url:{address}"
+    where = f"{path} does not exist" if home is not None else f"{weights.file} (GEOFM_HOME is not set)"
+    hint = f" Or allow the download with {ALLOW_DOWNLOAD}=1." if published else ""
+    raise Unavailable("weights", where, how_to_get_weights(spec) + hint)
+
+
+def published_address(weights: WeightsSpec) -> str:
+    """Published address of weights: the entry's own, or that of torchgeo's enum; empty when there is neither.
+
+    Raises:
+        Unavailable: the enum is needed and torchgeo is not installed.
+        ContractError: torchgeo has no such enum.
+    """
+    if weights.url is not None or weights.enum is None:
+        return weights.url or ""
+    try:
+        import torchgeo.models
+    except ImportError:
+        raise Unavailable("package", "torchgeo", "Install it with: pip install torchgeo requests") from None
+    family, _, member = weights.enum.partition(".")
+    found = getattr(getattr(torchgeo.models, family, None), member, None)
+    if found is None:
+        raise ContractError(f"torchgeo.models has no weights '{weights.enum}': check the enum in the model's entry")
+    return str(found.url)
+
+
+def download(address: str, path: Path) -> None:
+    """Download published weights; the file appears under its name only when it is complete.
+
+    A name that ends in ``-<8 hex digits>`` carries the start of its hash, which is checked.
+
+    Raises:
+        Unavailable: the address cannot be reached.
+        WeightsError: what came is not what the name says.
+    """
+    logger.info("downloading %s to %s", address, path)
+    prefix = re.search(r"-([0-9a-f]{8})\.[a-z]+$", address)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(address, str(path), prefix.group(1) if prefix else None, progress=False)
+    except OSError as error:
+        raise Unavailable("weights", f"{address} ({error})", f"Check the network, or put the file at {path}.") from None
+    except RuntimeError as error:
+        raise WeightsError(f"{address}: the download is damaged ({error}): try again") from None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def path_sha256(path: Path, files: tuple[str, ...] = ()) -> str:
+    """SHA-256 of a file, or of a folder.
+
+    A folder's hash is that of the lines ``<sha256 of the file>  <path below the folder>`` over its files sorted by that
+    path, which is what ``sha256sum`` prints: names and contents count, dates and modes do not.
+
+    Args:
+        path: file or folder.
+        files: names of the files below a folder that count; all of them when empty.
+
+    Raises:
+        WeightsError: a folder lacks one of ``files``.
+    """
+    if path.is_file():
+        return file_sha256(path)
+    names = sorted(files or (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()))
+    for name in names:
+        if not (path / name).is_file():
+            raise WeightsError(f"{path}: has no {name}; expected a folder with {' and '.join(names)}: fetch it again")
+    lines = [f"{file_sha256(path / name)}  {name}\n" for name in names]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def state_dict_sha256(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and values of tensors, whatever their order or device."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a ``.safetensors``, ``.pt`` or ``.pth`` file; no code from the file is ever run.
+
+    Raises:
+        WeightsError: truncated or damaged, wants to run code, or holds no state dict.
+    """
+    try:
+        content = _read(path)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(_unpickling_problem(path, error)) from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise _damaged(path, error) from None
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise WeightsError(
+            f"{path}: holds {_kind(content)}, expected a state dict (name to tensor): "
+            "save it with torch.save(model.state_dict(), path) or safetensors"
+        )
+    return {str(name): tensor for name, tensor in content.items()}
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(str(error)) from None
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _unpickling_problem(path: Path, error: Exception) -> str:
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    if found is None:
+        return str(_damaged(path, error))
+    return (
+        f"{path}: wants to run or import '{found.group(1)}' when it is read, which is refused; only tensors are loaded"
+        ": ask its author for safetensors, or save model.state_dict() alone from a machine where you trust the file"
+    )
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    size = path.stat().st_size if path.exists() else 0
+    return WeightsError(
+        f"{path}: cannot be read ({size:,} bytes; {reason}): truncated or no weight file; fetch it again"
+    )
+
+
+def _kind(content: Any) -> str:
+    if not isinstance(content, Mapping):
+        return f"a {type(content).__name__}"
+    return f"a dictionary with the keys {[str(key) for key in list(content)[:5]]}"
+
+
+def load_into(
+    network: nn.Module, state: Mapping[str, Tensor], rules: WeightsSpec, name: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Load tensors into a network, with nothing missing and nothing left over but what the entry lists.
+
+    Args:
+        network: module to fill, on the CPU.
+        state: tensors by name.
+        rules: ``strip_prefix``, ``drop``, ``missing`` and ``unexpected`` of the entry.
+        name: what to call the weights in messages.
+
+    Returns:
+        Missing and unexpected keys, all of them allowed by ``rules``; dropped keys are not counted.
+
+    Raises:
+        WeightsError: another architecture: shapes that differ, keys that are missing or unexpected.
+    """
+    stripped = {key.removeprefix(rules.strip_prefix): tensor for key, tensor in state.items()}
+    given = {key: tensor for key, tensor in stripped.items() if not key.startswith(rules.drop)}
+    own = network.state_dict()
+    missing, unexpected = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    shared = sorted(own.keys() & given.keys())
+    wrong = [
+        f"{key}: file {tuple(given[key].shape)}, model {tuple(own[key].shape)}"
+        for key in shared
+        if given[key].shape != own[key].shape
+    ]
+    forbidden = {
+        "missing keys": [key for key in missing if key not in rules.missing],
+        "unexpected keys": [key for key in unexpected if key not in rules.unexpected],
+        "shapes that differ": wrong,
+    }
+    problems = [f"{len(keys)} {what} ({_first(keys)})" for what, keys in forbidden.items() if keys]
+    if problems:
+        raise WeightsError(
+            f"{name}: not the weights of this architecture: {'; '.join(problems)}. Choose the entry that the file "
+            "belongs to, or list keys under strip_prefix, drop, missing or unexpected of the entry's weights"
+        )
+    network.load_state_dict({key: given[key] for key in shared}, strict=False)
+    return tuple(missing), tuple(unexpected)
+
+
+def _first(names: list[str], count: int = 3) -> str:
+    return "; ".join(names[:count]) + (f"; and {len(names) - count} more" if len(names) > count else "")

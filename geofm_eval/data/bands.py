@@ -1,0 +1,83 @@
+"""Spectral bands by name: wavelength and ground sampling distance of Sentinel-2, polarisations of Sentinel-1."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from geofm_eval.errors import ContractError
+
+
+@dataclass(frozen=True)
+class Band:
+    """One channel of a sensor.
+
+    Args:
+        name: canonical name, such as ``B02``, ``B8A`` or ``VV``.
+        sensor: the instrument.
+        unit: physical unit of its values in this library: ``DN`` (reflectance x 10,000) or ``dB``.
+        gsd: ground sampling distance in metres.
+        wavelength: central wavelength in nanometres; None for radar.
+    """
+
+    name: str
+    sensor: Literal["Sentinel-2", "Sentinel-1"]
+    unit: Literal["DN", "dB"]
+    gsd: float
+    wavelength: float | None = None
+
+
+# Central wavelengths of Sentinel-2A, Sentinel-2 User Handbook.
+_OPTICAL = (
+    ("B01", 442.7, 60.0),
+    ("B02", 492.4, 10.0),
+    ("B03", 559.8, 10.0),
+    ("B04", 664.6, 10.0),
+    ("B05", 704.1, 20.0),
+    ("B06", 740.5, 20.0),
+    ("B07", 782.8, 20.0),
+    ("B08", 832.8, 10.0),
+    ("B8A", 864.7, 20.0),
+    ("B09", 945.1, 60.0),
+    ("B10", 1373.5, 60.0),
+    ("B11", 1613.7, 20.0),
+    ("B12", 2202.4, 20.0),
+)
+
+SENTINEL2: dict[str, Band] = {
+    name: Band(name, "Sentinel-2", "DN", gsd, wavelength) for name, wavelength, gsd in _OPTICAL
+}
+"""Sentinel-2 bands in order of wavelength, which is the order of most pretrained models."""
+
+SENTINEL1: dict[str, Band] = {name: Band(name, "Sentinel-1", "dB", 10.0) for name in ("VV", "VH")}
+"""Sentinel-1 polarisations over land."""
+
+BANDS: dict[str, Band] = {**SENTINEL2, **SENTINEL1}
+"""Every known band by canonical name."""
+
+
+def canonical(name: str) -> str:
+    """Spell a band name as this library does: ``B2``, ``b02`` and ``B02`` are all ``B02``.
+
+    Names of bands that are not known come back in capitals and otherwise as they are.
+    """
+    upper = name.strip().upper()
+    match = re.fullmatch(r"B0*(\d+)(A?)", upper)
+    if match is None:
+        return upper
+    number, letter = match.groups()
+    return f"B{number}{letter}" if letter else f"B{int(number):02d}"
+
+
+def band(name: str) -> Band:
+    """Look a band up by any spelling of its name.
+
+    Raises:
+        ContractError: no such band is known; the message has the nearest names.
+    """
+    known = BANDS.get(canonical(name))
+    if known is not None:
+        return known
+    near = difflib.get_close_matches(canonical(name), BANDS, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(BANDS)}"
+    raise ContractError(f"band '{name}' is unknown; {hint}")

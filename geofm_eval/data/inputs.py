@@ -1,0 +1,252 @@
+"""The input contract: from an image as a task stores it to the tensor that a model was trained on.
+
+Bands are selected and put in order by name, gaps are filled in the task's physical unit, values are normalised exactly
+once, images are resized, and an ``InputReport`` says what was done.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
+from geofm_eval.data.bands import canonical
+from geofm_eval.data.split import RawImage
+from geofm_eval.errors import ContractError, DataError
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """A batch as a backbone takes it.
+
+    Args:
+        pixels: (B, C, H, W) float32, channels in the model's order, normalised and resized.
+        valid: (B, H, W) bool at the same size; False where the data have no value.
+        present: one flag per channel; False for a band that the task lacks (filled, or to be masked).
+    """
+
+    pixels: Tensor
+    valid: Tensor
+    present: tuple[bool, ...]
+
+    def to(self, device: torch.device | str) -> "ModelInput":
+        """Copy of the batch on another device."""
+        return ModelInput(self.pixels.to(device), self.valid.to(device), self.present)
+
+
+@dataclass(frozen=True)
+class InputReport:
+    """What a model expects, what it really gets, and everything done in between.
+
+    Args:
+        expected_bands: the model's bands in the model's order.
+        real_bands: those of them that the task has.
+        filled_bands: absent bands that are filled with ``fill_values``.
+        masked_bands: absent bands whose tokens the model never sees.
+        product_expected: processing level that the model was trained on.
+        product_found: processing level of the task's data.
+        product_mismatch: True when the two differ and the model is not indifferent.
+        unit: physical unit of the task's pixels after ``value * scale + offset``.
+        gsd: ground sampling distance of the task's pixels in metres.
+        normalisation: the model's own, as in the catalog.
+        fill: rule of the recipe for absent bands and invalid pixels.
+        fill_values: value per channel that the rule gives, in ``unit``, before normalisation.
+        size: (height, width) that the model gets; None when it takes the data's own.
+        resize: how ``size`` is reached.
+    """
+
+    expected_bands: tuple[str, ...]
+    real_bands: tuple[str, ...]
+    filled_bands: tuple[str, ...]
+    masked_bands: tuple[str, ...]
+    product_expected: str
+    product_found: str
+    product_mismatch: bool
+    unit: str
+    scale: float
+    offset: float
+    gsd: float
+    normalisation: dict[str, Any]
+    fill: str
+    fill_values: tuple[float, ...]
+    size: tuple[int, int] | None
+    resize: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain lists, numbers and strings, for records and cache keys."""
+        fields = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+
+class InputAdapter:
+    """Turns images of one task into batches for one model under one recipe.
+
+    ``InputAdapter(galileo, eurosat_rgb, probing)([split.read(0)])`` gives pixels (1, 10, 64, 64): B02, B03, B04 put in
+    order from the file's B04, B03, B02, and the seven bands that an RGB task lacks filled and flagged in ``present``.
+
+    Raises:
+        ContractError: a band that the task lacks and the model may not do without, no band in common, or a
+            ``band_mean`` fill for a model that declares no mean.
+    """
+
+    def __init__(self, model: ModelSpec, task: TaskSpec, recipe: Recipe) -> None:
+        self.model = model
+        self.task = task
+        self.recipe = recipe
+        source = tuple(canonical(name) for name in task.bands)
+        self.bands = source if model.bands == ("*",) else tuple(canonical(name) for name in model.bands)
+        self.present = tuple(band in source for band in self.bands)
+        _check_bands(self, source)
+        self._channels = [source.index(band) if band in source else None for band in self.bands]
+        normalisation = model.normalisation
+        count = len(self.bands)
+        self._low, self._high = _per_band(normalisation.low, count), _per_band(normalisation.high, count)
+        self._mean, self._std = _per_band(normalisation.mean, count), _per_band(normalisation.std, count)
+        if np.any(self._high == self._low) or np.any(self._std == 0):
+            raise ContractError(f"{model.slug}: normalisation divides by zero: high must differ from low, std from 0")
+        self._fill = self._fill_values()
+        self.report = self._report()
+
+    def __call__(self, images: Sequence[RawImage]) -> ModelInput:
+        """Prepare a batch.
+
+        Args:
+            images: images of the task; one size unless the model has an ``image_size``.
+
+        Raises:
+            DataError: an image with another band count than the task, images of several sizes for a model that takes
+                the data's own size, or a value that is not finite at a valid pixel.
+        """
+        shapes = {image.pixels.shape[1:] for image in images}
+        if len(shapes) == 1:
+            pixels, valid = self._prepare(images)
+        elif self.model.image_size is None:
+            raise DataError(
+                f"{self.task.slug}: images of several sizes in one batch ({sorted(shapes)}) for {self.model.slug}, "
+                "which takes the data's own size: set image_size for the model, or use one image per batch"
+            )
+        else:
+            parts = [self._prepare([image]) for image in images]
+            pixels, valid = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        return ModelInput(pixels, valid, self.present)
+
+    def _prepare(self, images: Sequence[RawImage]) -> tuple[Tensor, Tensor]:
+        """Select, fill, normalise and resize images of one size."""
+        for image in images:
+            if image.pixels.shape[0] != len(self.task.bands):
+                raise DataError(
+                    f"{self.task.slug}: image has {image.pixels.shape[0]} bands, expected {len(self.task.bands)} "
+                    f"({', '.join(self.task.bands)})"
+                )
+        valid = np.stack([image.valid for image in images])
+        pixels = torch.from_numpy(self._normalise(self._select(images, valid)))
+        return _resize(pixels, torch.from_numpy(valid), self.model.image_size)
+
+    def _select(self, images: Sequence[RawImage], valid: np.ndarray) -> np.ndarray:
+        """Bands by name in the model's order, gaps filled in the task's unit: (B, C, H, W) float32."""
+        selected = np.empty((len(images), len(self.bands), *valid.shape[1:]), np.float32)
+        for channel, source in enumerate(self._channels):
+            if source is None:
+                selected[:, channel] = self._fill[channel]
+                continue
+            for item, image in enumerate(images):
+                selected[item, channel] = np.where(image.valid, image.pixels[source], self._fill[channel])
+        if not np.isfinite(selected).all():
+            raise DataError(
+                f"{self.task.slug}: values that are not finite at pixels declared valid: "
+                "the reader must mark them invalid (check nodata and scale in the task entry)"
+            )
+        return selected
+
+    def _normalise(self, pixels: np.ndarray) -> np.ndarray:
+        """Apply ``(clip((x - low) / (high - low)) - mean) / std`` to pixels (B, C, H, W), in place: they are ours."""
+        normalisation = self.model.normalisation
+        if normalisation.kind == "none":
+            return pixels
+        pixels -= self._low[:, None, None]
+        pixels /= (self._high - self._low)[:, None, None]
+        if normalisation.clip:
+            np.clip(pixels, 0.0, 1.0, out=pixels)
+        pixels -= self._mean[:, None, None]
+        pixels /= self._std[:, None, None]
+        return pixels
+
+    def _fill_values(self) -> np.ndarray:
+        """Fill per channel in the task's unit.
+
+        Raises:
+            ContractError: absent bands must be filled with their mean and the model declares none.
+        """
+        zero = np.zeros(len(self.bands), np.float32)
+        if self.recipe.fill == "raw_zero":
+            return zero
+        if _declares_mean(self.model.normalisation):
+            declared: np.ndarray = self._low + self._mean * (self._high - self._low)
+            return declared
+        if self.model.missing == "fill" and not all(self.present):
+            raise ContractError(
+                f"{self.model.slug} declares no band means, so recipe {self.recipe.slug} cannot fill its missing bands "
+                "with them: give normalisation.mean in the model's entry, or use a recipe with fill = 'raw_zero'"
+            )
+        return zero
+
+    def _report(self) -> InputReport:
+        absent = tuple(band for band, present in zip(self.bands, self.present, strict=True) if not present)
+        masked = self.model.missing == "mask"
+        side = self.model.image_size
+        return InputReport(
+            expected_bands=self.bands,
+            real_bands=tuple(band for band in self.bands if band not in absent),
+            filled_bands=() if masked else absent,
+            masked_bands=absent if masked else (),
+            product_expected=self.model.product,
+            product_found=self.task.product,
+            product_mismatch="any" not in (self.model.product, self.task.product)
+            and self.model.product != self.task.product,
+            unit=self.task.unit,
+            scale=self.task.scale,
+            offset=self.task.offset,
+            gsd=self.task.gsd,
+            normalisation=self.model.normalisation.model_dump(mode="json"),
+            fill=self.recipe.fill,
+            fill_values=tuple(float(value) for value in self._fill),
+            size=None if side is None else (side, side),
+            resize="none" if side is None else "bilinear, antialiased when shrinking",
+        )
+
+
+def _check_bands(adapter: InputAdapter, source: tuple[str, ...]) -> None:
+    model, task = adapter.model, adapter.task
+    absent = [band for band, present in zip(adapter.bands, adapter.present, strict=True) if not present]
+    if len(absent) == len(adapter.bands):
+        raise ContractError(
+            f"{model.slug} and {task.slug} have no band in common: the model takes {', '.join(adapter.bands)}, "
+            f"the task has {', '.join(source)}"
+        )
+    if absent and model.missing == "refuse":
+        raise ContractError(
+            f"{task.slug} lacks {', '.join(absent)}, which {model.slug} needs: choose a task that has them, or set "
+            "missing = 'fill' in the model's entry (the fill is then in every record and table)"
+        )
+
+
+def _per_band(value: float | tuple[float, ...], count: int) -> np.ndarray:
+    return np.broadcast_to(np.asarray(value, np.float32), (count,)).copy()
+
+
+def _declares_mean(normalisation: Normalisation) -> bool:
+    return normalisation.kind == "affine" and bool(np.any(np.asarray(normalisation.mean) != 0))
+
+
+def _resize(pixels: Tensor, valid: Tensor, side: int | None) -> tuple[Tensor, Tensor]:
+    """Resize pixels (B, C, H, W) bilinearly and valid (B, H, W) to the nearest pixel; ``side`` None keeps the size."""
+    if side is None or pixels.shape[-2:] == (side, side):
+        return pixels, valid
+    resized = functional.interpolate(pixels, (side, side), mode="bilinear", align_corners=False, antialias=True)
+    nearest = functional.interpolate(valid[:, None].float(), (side, side), mode="nearest-exact")
+    return resized, nearest[:, 0] > 0

@@ -1,0 +1,144 @@
+"""Label budgets: nested, stratified subsets of the training labels, and validation sets cut by the same rule.
+
+The subsets depend on the labels, the seed and the draw alone, so all models see the same ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.data.seeds import generator
+from geofm_eval.errors import ContractError
+
+MIN_PER_CLASS = 5
+"""Fewer validation items of any class than this, and cross-validation on the training labels is used instead."""
+
+Indices = npt.NDArray[np.int64]
+"""(n,) positions, ascending unless said otherwise."""
+
+
+@dataclass(frozen=True)
+class LabelSubset:
+    """The training labels that a probe may see.
+
+    Args:
+        fraction: share of the training split, 1.0 for all.
+        draw: number of the random draw; 0 alone at fraction 1.0.
+        indices: (n,) positions in the training split, ascending; n is the realised count.
+    """
+
+    fraction: float
+    draw: int
+    indices: Indices
+
+
+@dataclass(frozen=True)
+class ValidationPlan:
+    """What a probe's penalty is chosen on.
+
+    Args:
+        kind: ``split`` (items of the validation split), ``inner_cv`` (folds of the label subset), ``none`` (no class has
+            two labelled items, so nothing can be held out).
+        indices: positions in the validation split; empty unless ``split``.
+        folds: positions in the label subset's ``indices`` that each fold holds out; empty unless ``inner_cv``. The
+            only item of a class is never held out.
+    """
+
+    kind: Literal["split", "inner_cv", "none"]
+    indices: Indices
+    folds: tuple[Indices, ...] = ()
+
+
+def label_subsets(labels: Indices, fractions: Sequence[float], draws: int, seed: int) -> list[LabelSubset]:
+    """Cut label subsets: stratified, and nested within a draw (1 % in 10 % in 100 %).
+
+    Every class keeps at least one item, so the realised count may exceed the fraction.
+
+    Args:
+        labels: (n,) classes of the training split.
+        fractions: shares in (0, 1].
+        draws: number of draws for every fraction below 1.
+        seed: the same seed gives the same subsets.
+
+    Raises:
+        ContractError: a fraction outside (0, 1], no draw, or no label.
+    """
+    if draws < 1 or len(labels) == 0:
+        raise ContractError(f"label subsets need at least one draw and one label, found {draws} and {len(labels)}")
+    return [
+        LabelSubset(fraction, draw, stratified(labels, fraction, ("labels", seed, draw)))
+        for fraction in fractions
+        for draw in range(draws if fraction < 1 else 1)
+    ]
+
+
+def stratified(labels: Indices, fraction: float, stream: tuple[str | int, ...]) -> Indices:
+    """Return positions of a stratified subset; a smaller fraction of the same stream is a subset of a larger one.
+
+    Args:
+        labels: (n,) classes.
+        fraction: share in (0, 1]; of a class with m items round(fraction * m) are kept, but at least one.
+        stream: names the random order.
+
+    Raises:
+        ContractError: the fraction is outside (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise ContractError(f"a label fraction must lie in (0, 1], found {fraction}")
+    kept = []
+    for label in np.unique(labels):
+        members = generator(*stream, int(label)).permutation(np.flatnonzero(labels == label))
+        kept.append(members[: max(1, int(np.floor(fraction * len(members) + 0.5)))])
+    return np.sort(np.concatenate([*kept, np.empty(0, dtype=np.int64)])).astype(np.int64)
+
+
+def validation_plan(
+    train_labels: Indices,
+    val_labels: Indices,
+    fraction: float,
+    draw: int,
+    budget: Literal["matched", "full"],
+    seed: int,
+) -> ValidationPlan:
+    """Plan what the penalty is chosen on for one label subset.
+
+    With the matched budget the validation split shrinks by the same fraction as the labels; where that leaves a class
+    fewer than five items, the label subset is cross-validated instead.
+
+    Args:
+        train_labels: (n,) classes of the label subset, in the order of its indices.
+        val_labels: (m,) classes of the whole validation split.
+        fraction: the label subset's fraction.
+        draw: the label subset's draw.
+        budget: ``matched``, or ``full`` for the whole validation split whatever the fraction.
+        seed: as for the label subsets.
+    """
+    if budget == "full":
+        return ValidationPlan("split", np.arange(len(val_labels), dtype=np.int64))
+    chosen = stratified(val_labels, fraction, ("validation", seed, draw))
+    classes = np.union1d(train_labels, val_labels)
+    counts = (val_labels[chosen][:, None] == classes[None, :]).sum(0)
+    if counts.min() >= MIN_PER_CLASS:
+        return ValidationPlan("split", chosen)
+    return _inner_folds(train_labels, ("folds", seed, draw))
+
+
+def _inner_folds(labels: Indices, stream: tuple[str | int, ...]) -> ValidationPlan:
+    """Stratified folds: as many as the rarest class that can be held out has items, at most five."""
+    none = np.empty(0, dtype=np.int64)
+    classes, counts = np.unique(labels, return_counts=True)
+    divisible = counts >= 2
+    if not divisible.any():
+        return ValidationPlan("none", none)
+    k = min(5, int(counts[divisible].min()))
+    fold_of = np.full(len(labels), -1, dtype=np.int64)
+    dealt = 0
+    for label in classes[divisible]:
+        members = generator(*stream, int(label)).permutation(np.flatnonzero(labels == label))
+        # Dealing on from where the last class ended keeps the folds equally large.
+        fold_of[members] = (np.arange(len(members)) + dealt) % k
+        dealt += len(members)
+    return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))

@@ -1,0 +1,299 @@
+"""Backbones: taps, layouts, pooling, freezing, random twins, and one's own architecture."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from geofm_eval.backbones import TokenLayout, load_backbone, pool
+from geofm_eval.backbones.base import recorded_blocks
+from geofm_eval.backbones.weights import state_dict_sha256
+from geofm_eval.catalog import ModelSpec, WeightsSpec, load_catalog
+from geofm_eval.data.inputs import InputAdapter, ModelInput
+from geofm_eval.errors import ContractError, DataError, Unavailable, WeightsError
+
+timm = pytest.importorskip("timm")
+CATALOG = load_catalog()
+
+
+def small_vit(**fields) -> ModelSpec:
+    options = {"model": "vit_tiny_patch16_224", "patch_size": 8, "num_heads": 2, **fields.pop("options", {})}
+    base = {"depth": 3, "width": 16, "image_size": 16, "options": options, **fields}
+    return CATALOG.model("vit_micro").model_copy(update=base)
+
+
+def load(spec: ModelSpec, task="eurosat_sim", **arguments):
+    return load_backbone(spec, InputAdapter(spec, CATALOG.task(task), CATALOG.recipe("probing")), **arguments)
+
+
+def batch(count=3, channels=13, side=16, seed=0) -> ModelInput:
+    generator = torch.Generator().manual_seed(seed)
+    pixels = torch.rand(count, channels, side, side, generator=generator)
+    return ModelInput(pixels, torch.ones(count, side, side, dtype=torch.bool), (True,) * channels)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"class_token": False, "global_pool": "avg", "fc_norm": False}, {"reg_tokens": 2}]
+)
+def test_vit_taps_equal_timms_own_intermediates(options):
+    prefix = int(options.get("class_token", True)) + options.get("reg_tokens", 0)
+    loaded = load(small_vit(options=options, prefix=prefix))
+    images = batch()
+    taps = loaded.backbone(images)
+    model = loaded.backbone.network
+    final, blocks = model.forward_intermediates(
+        images.pixels, output_fmt="NLC", return_prefix_tokens=bool(prefix), norm=False
+    )
+    joined = [torch.cat([prefixes, patches], dim=1) for patches, prefixes in blocks] if prefix else blocks
+    assert tuple(taps) == ("embed", "block00", "block01", "block02", "final")
+    for index, expected in enumerate(joined):
+        torch.testing.assert_close(taps[f"block{index:02d}"], expected, rtol=0, atol=0)
+    torch.testing.assert_close(taps["final"], final, rtol=0, atol=0)
+    torch.testing.assert_close(model.blocks[0](taps["embed"]), taps["block00"])
+    assert loaded.backbone.layout(images) == TokenLayout((2, 2), prefix, ("image",))
+    assert final.shape[1] == loaded.backbone.layout(images).tokens
+
+
+def test_truncated_forward_stops_after_the_block():
+    backbone = load(small_vit()).backbone
+    taps = backbone(batch())
+    torch.testing.assert_close(backbone.forward_to(batch(), 2), taps["block01"][:, 1:], rtol=0, atol=0)
+    with pytest.raises(ContractError, match="blocks must be 1 to 3, found 4"):
+        backbone.forward_to(batch(), 4)
+
+
+def test_features_do_not_depend_on_the_batch():
+    backbone = load(small_vit()).backbone
+    images = batch(count=5)
+    whole = backbone(images)
+    for index in range(5):
+        single = backbone(ModelInput(images.pixels[index : index + 1], images.valid[index : index + 1], images.present))
+        for tap in backbone.taps:
+            torch.testing.assert_close(whole[tap][index : index + 1], single[tap], rtol=1e-4, atol=1e-5)
+
+
+def test_loaded_backbone_is_frozen_and_its_forward_moves_nothing():
+    loaded = load(small_vit(options={"proj_drop_rate": 0.5, "drop_path_rate": 0.5}))
+    before = state_dict_sha256(loaded.backbone.state_dict())
+    first, second = loaded.backbone(batch()), loaded.backbone(batch())
+    assert not any(module.training for module in loaded.backbone.modules())
+    assert not any(parameter.requires_grad for parameter in loaded.backbone.parameters())
+    for tap in loaded.backbone.taps:
+        assert torch.equal(first[tap], second[tap])
+        assert not first[tap].requires_grad
+    assert state_dict_sha256(loaded.backbone.state_dict()) == before
+
+
+def test_random_twin_follows_its_seed_and_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    one, again = load(small_vit()), load(small_vit())
+    assert torch.equal(torch.rand(1), expected)
+    assert one.weights_sha256 == again.weights_sha256
+    assert one.weights_source == "random:seed=0"
+    assert load(small_vit(random_seed=1)).weights_sha256 != one.weights_sha256
+
+
+def test_channels_follow_the_tasks_bands():
+    spec = small_vit(bands=("*",), normalisation=CATALOG.model("rcf").normalisation)
+    assert load(spec, task="eurosat_rgb").backbone.network.patch_embed.proj.weight.shape[1] == 3
+
+
+def test_patches_without_a_valid_pixel_are_invalid_tokens():
+    backbone = load(small_vit()).backbone
+    images = batch(count=2)
+    images.valid[0, :8, :8] = False
+    images.valid[1, :8, :8] = False
+    images.valid[1, 7, 7] = True
+    mask = backbone.token_mask(images)
+    assert mask.tolist() == [[False, False, True, True, True], [False, True, True, True, True]]
+
+
+@given(seed=st.integers(0, 10_000), groups=st.integers(1, 3), prefix=st.integers(0, 2), share=st.floats(0.1, 1.0))
+@settings(max_examples=40, deadline=None)
+def test_pooling_is_the_mean_of_the_valid_patch_tokens(seed, groups, prefix, share):
+    rng = np.random.default_rng(seed)
+    layout = TokenLayout((2, 3), prefix, tuple("abc"[:groups]))
+    tokens = rng.normal(size=(4, layout.tokens, 5)).astype(np.float32)
+    mask = rng.random((4, layout.tokens)) < share
+    mask[:, :prefix] = False
+    mask[:, -1] = True
+    pooled = pool(torch.from_numpy(tokens), torch.from_numpy(mask), layout, "mean").numpy()
+    for item in range(4):
+        np.testing.assert_allclose(pooled[item], tokens[item][mask[item]].mean(0), rtol=1e-4, atol=1e-5)
+    if prefix:
+        np.testing.assert_array_equal(
+            pool(torch.from_numpy(tokens), torch.from_numpy(mask), layout, "cls"), tokens[:, 0]
+        )
+
+
+def test_pooling_refuses_what_the_layout_does_not_hold():
+    layout, tokens = TokenLayout((1, 2), 0, ("image",)), torch.zeros(2, 2, 3)
+    mask = torch.tensor([[True, True], [False, False]])
+    with pytest.raises(DataError, match=r"items \[1\] of the batch have no valid patch"):
+        pool(tokens, mask, layout, "mean")
+    with pytest.raises(ContractError, match="needs a class token"):
+        pool(tokens, mask, layout, "cls")
+    with pytest.raises(ContractError, match="pooling 'max' is unknown"):
+        pool(tokens, mask, layout, "max")
+    with pytest.raises(ContractError, match="do not match the declared layout of 2 tokens"):
+        pool(torch.zeros(2, 3, 3), torch.ones(2, 3, dtype=torch.bool), layout, "mean")
+
+
+def test_hooks_are_gone_even_after_a_failure():
+    blocks = [nn.Linear(2, 2), nn.Linear(2, 2)]
+    with recorded_blocks(blocks) as found:
+        blocks[1](blocks[0](torch.zeros(1, 2)))
+    assert list(found) == ["embed", "block00", "block01"]
+    with pytest.raises(RuntimeError), recorded_blocks(blocks):
+        blocks[0](torch.zeros(1, 3))
+    assert not any(block._forward_hooks or block._forward_pre_hooks for block in blocks)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"options": {"model": "vit_nowhere"}}, "'vit_nowhere' is unknown to timm"),
+        ({"options": {"model": 3}}, "options.model must name a timm model"),
+        ({"options": {"model": "resnet18"}}, "cannot build 'resnet18'"),
+        ({"options": {"patchsize": 8}}, "timm cannot build .*patchsize"),
+        ({"options": {"depth": 8}}, r"options \['depth'\] follow from the entry's own fields"),
+        ({"prefix": 0}, "has 1 prefix tokens, the entry says prefix = 0"),
+        ({"options": {"embed_dim": 32}}, "width is 32, the entry says 16"),
+        ({"options": {"global_pool": "avg"}}, "set options.fc_norm = false"),
+        ({"architecture": "resnet"}, "architecture 'resnet' is unknown; known: timm_vit, galileo"),
+        ({"architecture": "no_such_module:build"}, "'no_such_module' cannot be imported"),
+        ({"architecture": "/nowhere/own.py:build"}, "own.py does not exist"),
+        ({"architecture": "json:loads"}, "json:loads raised TypeError"),
+        ({"architecture": "json:nothing"}, "has no function 'nothing'"),
+        ({"architecture": "builtins:divmod"}, "builtins:divmod raised TypeError"),
+    ],
+)
+def test_entries_that_cannot_be_built_say_why(fields, message):
+    with pytest.raises(ContractError, match=message):
+        load(small_vit(**fields))
+
+
+def test_image_of_another_size_than_the_model_is_refused():
+    with pytest.raises(ContractError, match=r"built for \(16, 16\) pixels, images have \(24, 24\): set image_size"):
+        load(small_vit()).backbone(batch(side=24))
+
+
+def test_weights_for_a_random_model_are_refused(tmp_path):
+    with pytest.raises(ContractError, match="vit_micro takes no weights"):
+        load(small_vit(), weights=tmp_path / "w.pt")
+
+
+def with_weights(path, **rules) -> ModelSpec:
+    return small_vit(slug="trained", random_seed=None, weights=WeightsSpec(file=str(path), **rules))
+
+
+def test_weight_file_is_loaded_and_recorded(tmp_path):
+    source = load(small_vit(random_seed=7))
+    state = source.backbone.network.state_dict()
+    torch.save({**state, "head.weight": torch.zeros(2, 16)}, tmp_path / "w.pth")
+    loaded = load(with_weights(tmp_path / "w.pth", unexpected=("head.weight", "head.bias")))
+    assert torch.equal(loaded.backbone(batch())["final"], source.backbone(batch())["final"])
+    assert (loaded.weights_source, loaded.missing_keys) == ("file:w.pth", ())
+    assert loaded.unexpected_keys == ("head.weight",)
+    assert loaded.parameters == sum(p.numel() for p in source.backbone.parameters())
+
+
+def test_weights_of_a_wider_model_are_refused(tmp_path):
+    torch.save(load(small_vit(width=32)).backbone.network.state_dict(), tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="not the weights of this architecture"):
+        load(with_weights(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize("slug", ["mae_vits16", "moco_vits16", "dino_vits16"])
+def test_ssl4eo_weights_load_in_the_layout_that_torchgeo_reads(tmp_path, monkeypatch, slug):
+    """torchgeo loads the files into ``vit_small_patch16_224`` with 13 bands, and lets ``head`` be in them or not."""
+    spec = CATALOG.model(slug).model_copy(update={"depth": 1})
+    published = timm.create_model("vit_small_patch16_224", in_chans=13, depth=1)
+    state = published.state_dict()
+    if slug == "mae_vits16":
+        state = {key: tensor for key, tensor in state.items() if not key.startswith("head.")}
+    path = tmp_path / spec.weights.file
+    path.parent.mkdir()
+    torch.save(state, path)
+    monkeypatch.setenv("GEOFM_HOME", str(tmp_path))
+    rules = spec.weights.model_copy(update={"unexpected": ("head.weight", "head.bias"), "sha256": None})
+    loaded = load(spec.model_copy(update={"weights": rules}))
+    images = batch(count=1, side=224)
+    expected = published.eval().forward_features(images.pixels)
+    torch.testing.assert_close(loaded.backbone(images)["final"], expected.detach())
+    assert loaded.unexpected_keys == (() if slug == "mae_vits16" else ("head.bias", "head.weight"))
+
+
+def test_imagenet_weights_load_in_the_layout_that_timm_publishes(tmp_path, monkeypatch):
+    from safetensors.torch import save_file
+
+    spec = CATALOG.model("imagenet_vitb16").model_copy(update={"depth": 1})
+    published = timm.create_model("vit_base_patch16_224", depth=1)
+    path = tmp_path / spec.weights.file
+    path.parent.mkdir()
+    save_file(published.state_dict(), path)
+    monkeypatch.setenv("GEOFM_HOME", str(tmp_path))
+    loaded = load(spec.model_copy(update={"weights": spec.weights.model_copy(update={"sha256": None})}), "eurosat_rgb")
+    images = batch(count=1, channels=3, side=224)
+    expected = published.eval().forward_features(images.pixels)
+    torch.testing.assert_close(loaded.backbone(images)["final"], expected.detach())
+
+
+OWN = """
+import torch
+from geofm_eval.backbones import Backbone, TokenLayout
+
+class Mine(Backbone):
+    def __init__(self, spec, channels):
+        super().__init__(spec.taps, spec.width)
+        self.embed = torch.nn.Conv2d(channels, spec.width, 8, stride=8)
+        self.block = torch.nn.Linear(spec.width, spec.width)
+
+    def layout(self, batch):
+        return TokenLayout((batch.pixels.shape[2] // 8, batch.pixels.shape[3] // 8), 0, ("image",))
+
+    def forward(self, batch):
+        embed = self.embed(batch.pixels).flatten(2).transpose(1, 2)
+        block = self.block(embed)
+        return {"embed": embed, "block00": block, "final": block.relu()}
+"""
+
+
+def test_own_backbone_of_twenty_lines_loads_with_weights_of_its_own(tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    spec = small_vit(architecture=f"{tmp_path / 'own.py'}:Mine", depth=1, prefix=0, width=6, options={})
+    loaded = load(spec)
+    assert loaded.backbone(batch())["final"].shape == (3, 4, 6)
+    assert loaded.backbone.token_mask(batch()).all()
+    assert len(loaded.code_sha256) == 64
+    with pytest.raises(ContractError, match="cannot stop after 0 of 1 blocks: implement forward_to"):
+        loaded.backbone.forward_to(batch(), 0)
+    torch.save(loaded.backbone.state_dict(), tmp_path / "own.pt")
+    trained = spec.model_copy(update={"weights": WeightsSpec(file="x"), "random_seed": None})
+    again = load(trained, weights=tmp_path / "own.pt")
+    assert torch.equal(again.backbone(batch())["final"], loaded.backbone(batch())["final"])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def Mine(spec, channels): return 3", "gave a int, expected a Backbone"),
+        ("def Mine(spec, channels): raise ValueError('no luck')", "raised ValueError: no luck"),
+        ("import nothing_of_the_kind", "cannot be imported: ModuleNotFoundError"),
+        (OWN.replace("spec.taps", "('final',)"), r"taps are \('final',\), expected \('embed', 'block00', 'final'\)"),
+    ],
+)
+def test_own_backbone_that_breaks_the_contract_says_how(tmp_path, source, message):
+    (tmp_path / "own.py").write_text(source)
+    with pytest.raises(ContractError, match=message):
+        load(small_vit(architecture=f"{tmp_path / 'own.py'}:Mine", depth=1, prefix=0, width=6, options={}))
+
+
+def test_missing_timm_is_a_skip_with_the_command(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "timm", None)
+    with pytest.raises(Unavailable, match=r"package unavailable: timm\. Install it with: pip install timm"):
+        load(small_vit())

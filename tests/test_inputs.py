@@ -1,0 +1,201 @@
+"""The input contract: bands by name, fills before one normalisation, refusals in words."""
+
+import dataclasses
+import json
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.data.split import RawImage
+from geofm_eval.errors import ContractError, DataError
+
+OPTICAL = ("B02", "B03", "B04", "B08")
+
+
+def model(bands=("B02", "B03", "B04"), **fields) -> ModelSpec:
+    fields = {"normalisation": Normalisation(high=10000.0), "product": "L2A", "random_seed": 0, **fields}
+    return ModelSpec(
+        slug="model", title="m", family="control", architecture="none", depth=0, width=4, bands=bands, **fields
+    )
+
+
+def task(bands=("B04", "B03", "B02"), **fields) -> TaskSpec:
+    fields = {"product": "L2A", **fields}
+    return TaskSpec(
+        slug="task",
+        title="t",
+        reader="eurosat",
+        root="data",
+        bands=bands,
+        plausible=(0, 20000),
+        classes=("a",),
+        **fields,
+    )
+
+
+def recipe(fill="raw_zero") -> Recipe:
+    return Recipe(slug="recipe", title="r", fill=fill)
+
+
+def image(values, size=4, valid=None) -> RawImage:
+    pixels = np.repeat(np.asarray(values, np.float32), size * size).reshape(-1, size, size)
+    return RawImage(pixels, np.ones((size, size), bool) if valid is None else valid)
+
+
+@given(order=st.permutations(OPTICAL), wanted=st.permutations(OPTICAL), count=st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_bands_are_put_in_the_models_order_by_name(order, wanted, count):
+    dn = {"B02": 1000.0, "B03": 2000.0, "B04": 3000.0, "B08": 4000.0}
+    adapter = InputAdapter(model(tuple(wanted[:count])), task(tuple(order)), recipe())
+    pixels = adapter([image([dn[b] for b in order])]).pixels
+    assert pixels[0, :, 0, 0].tolist() == pytest.approx([dn[b] / 10000 for b in wanted[:count]])
+
+
+def test_other_spellings_of_a_band_are_the_same_band():
+    adapter = InputAdapter(model(("B2", "B8A")), task(("B8a", "B02")), recipe())
+    assert adapter([image([500, 100])]).pixels[0, :, 0, 0].tolist() == pytest.approx([0.01, 0.05])
+
+
+def test_star_takes_all_bands_of_the_task_in_file_order():
+    adapter = InputAdapter(model(("*",)), task(("B04", "B8A", "B02")), recipe())
+    assert adapter.bands == ("B04", "B8A", "B02")
+
+
+@given(
+    x=hnp.arrays(np.float32, (2, 3, 3), elements=st.floats(0, 20000, width=32)),
+    low=st.floats(-500, 500),
+    clip=st.booleans(),
+    mean=st.floats(-1, 1),
+    std=st.floats(0.1, 2),
+)
+@settings(max_examples=40, deadline=None)
+def test_normalisation_is_the_formula_applied_once(x, low, clip, mean, std):
+    rule = Normalisation(low=low, high=(3000.0, 4000.0), clip=clip, mean=mean, std=std)
+    adapter = InputAdapter(model(("B02", "B03"), normalisation=rule), task(("B02", "B03")), recipe())
+    before = x.copy()
+    pixels = adapter([RawImage(x, np.ones((3, 3), bool))]).pixels[0].numpy()
+    scaled = (x - low) / (np.array([3000.0, 4000.0])[:, None, None] - low)
+    expected = ((np.clip(scaled, 0, 1) if clip else scaled) - mean) / std
+    np.testing.assert_allclose(pixels, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_kind_none_passes_the_tasks_unit_through():
+    adapter = InputAdapter(model(normalisation=Normalisation(kind="none")), task(), recipe())
+    assert adapter([image([3, 2, 1])]).pixels[0, :, 0, 0].tolist() == [1, 2, 3]
+
+
+def test_missing_band_is_refused_with_its_name():
+    with pytest.raises(ContractError, match=r"task lacks B08, which model needs.*missing = 'fill'"):
+        InputAdapter(model(OPTICAL), task(), recipe())
+
+
+def test_no_band_in_common_is_refused_even_where_bands_may_be_missing():
+    with pytest.raises(ContractError, match="no band in common"):
+        InputAdapter(model(("B11",), missing="fill"), task(), recipe())
+
+
+def test_raw_zero_fill_is_zero_in_data_units_before_normalisation():
+    rule = Normalisation(low=-500.0, high=500.0, mean=0.1)
+    adapter = InputAdapter(model(OPTICAL, missing="fill", normalisation=rule), task(), recipe())
+    batch = adapter([image([1, 1, 1])])
+    assert batch.present == (True, True, True, False)
+    assert batch.pixels[0, 3].flatten().tolist() == pytest.approx([0.4] * 16)
+    assert adapter.report.filled_bands == ("B08",)
+    assert adapter.report.real_bands == ("B02", "B03", "B04")
+
+
+def test_band_mean_fill_is_the_declared_mean_and_normalises_to_zero():
+    rule = Normalisation(high=10000.0, mean=(0.1, 0.2, 0.3, 0.4), std=0.05)
+    adapter = InputAdapter(model(OPTICAL, missing="fill", normalisation=rule), task(), recipe("band_mean"))
+    assert adapter([image([1, 1, 1])]).pixels[0, 3].abs().max() < 1e-5
+    assert adapter.report.fill_values == pytest.approx((1000, 2000, 3000, 4000))
+
+
+def test_band_mean_fill_without_declared_means_is_refused():
+    with pytest.raises(ContractError, match=r"declares no band means.*raw_zero"):
+        InputAdapter(model(OPTICAL, missing="fill"), task(), recipe("band_mean"))
+
+
+def test_masked_bands_are_reported_as_masked_not_filled():
+    report = InputAdapter(model(OPTICAL, missing="mask"), task(), recipe()).report
+    assert (report.masked_bands, report.filled_bands) == (("B08",), ())
+
+
+def test_invalid_pixels_are_filled_and_flagged():
+    valid = np.ones((4, 4), bool)
+    valid[1, 2] = False
+    raw = image([1000, 2000, 3000], valid=valid)
+    raw.pixels[:, 1, 2] = np.nan
+    batch = InputAdapter(model(), task(), recipe())([raw])
+    assert torch.isfinite(batch.pixels).all()
+    assert batch.pixels[0, :, 1, 2].tolist() == [0, 0, 0]
+    assert not batch.valid[0, 1, 2]
+    assert batch.valid.sum() == 15
+    assert np.isnan(raw.pixels[:, 1, 2]).all()
+
+
+def test_value_that_is_not_finite_at_a_valid_pixel_is_refused():
+    with pytest.raises(DataError, match="not finite at pixels declared valid"):
+        InputAdapter(model(), task(), recipe())([image([1, np.nan, 3])])
+
+
+def test_resize_reaches_the_models_size_and_keeps_constant_images():
+    adapter = InputAdapter(model(image_size=7), task(), recipe())
+    valid = np.ones((4, 4), bool)
+    valid[:, :2] = False
+    batch = adapter([image([1000, 1000, 1000]), image([1000, 1000, 1000], valid=valid)])
+    assert batch.pixels.shape == (2, 3, 7, 7)
+    torch.testing.assert_close(batch.pixels[0], torch.full((3, 7, 7), 0.1))
+    assert batch.valid[0].all()
+    assert not batch.valid[1, :, 0].any()
+    assert batch.valid[1, :, -1].all()
+    assert adapter.report.size == (7, 7)
+
+
+def test_several_sizes_need_an_image_size():
+    images = [image([1, 2, 3], size=4), image([1, 2, 3], size=6)]
+    with pytest.raises(DataError, match=r"several sizes.*set image_size"):
+        InputAdapter(model(), task(), recipe())(images)
+    adapter = InputAdapter(model(image_size=5), task(), recipe())
+    both = adapter(images)
+    for index, single in enumerate(images):
+        torch.testing.assert_close(both.pixels[index : index + 1], adapter([single]).pixels, rtol=0, atol=0)
+
+
+def test_wrong_band_count_names_both():
+    with pytest.raises(DataError, match=r"image has 2 bands, expected 3 \(B04, B03, B02\)"):
+        InputAdapter(model(), task(), recipe())([image([1, 2])])
+
+
+def test_normalisation_that_divides_by_zero_is_refused():
+    with pytest.raises(ContractError, match="divides by zero"):
+        InputAdapter(model(normalisation=Normalisation(high=0.0)), task(), recipe())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "mismatch"),
+    [("L2A", "L1C", True), ("L2A", "L2A", False), ("any", "L1C", False), ("L2A", "any", False)],
+)
+def test_product_mismatch_is_in_the_report(wanted, found, mismatch):
+    report = InputAdapter(model(product=wanted), task(product=found), recipe()).report
+    assert (report.product_expected, report.product_found, report.product_mismatch) == (wanted, found, mismatch)
+
+
+def test_report_is_plain_json_and_names_every_field():
+    report = InputAdapter(model(OPTICAL, missing="fill", image_size=8), task(), recipe()).report
+    content = json.loads(json.dumps(report.as_dict()))
+    assert set(content) == {field.name for field in dataclasses.fields(report)}
+    assert content["size"] == [8, 8]
+    assert content["normalisation"]["high"] == 10000.0
+
+
+def test_batch_moves_to_a_device_as_a_whole():
+    batch = InputAdapter(model(), task(), recipe())([image([1, 2, 3])]).to("meta")
+    assert batch.pixels.device.type == batch.valid.device.type == "meta"

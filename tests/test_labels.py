@@ -1,0 +1,93 @@
+"""Laws of label budgets: nested, stratified, never empty, the same for everyone."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geofm_eval.data.labels import label_subsets, validation_plan
+from geofm_eval.errors import ContractError
+
+FRACTIONS = (0.01, 0.1, 1.0)
+
+label_arrays = st.lists(st.integers(1, 60), min_size=2, max_size=6).flatmap(
+    lambda counts: st.permutations([c for c, n in enumerate(counts) for _ in range(n)])
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(label_arrays, st.integers(0, 2**31), st.integers(1, 4))
+def test_subsets_are_nested_stratified_and_never_empty(labels: list[int], seed: int, draws: int):
+    array = np.asarray(labels, dtype=np.int64)
+    subsets = label_subsets(array, FRACTIONS, draws, seed)
+    assert [(s.fraction, s.draw) for s in subsets] == [
+        *((f, d) for f in FRACTIONS[:2] for d in range(draws)),
+        (1.0, 0),
+    ]
+    by_key = {(s.fraction, s.draw): s.indices for s in subsets}
+    for (fraction, draw), indices in by_key.items():
+        assert np.all(np.diff(indices) > 0)
+        if fraction == 0.01:
+            assert set(indices) <= set(by_key[0.1, draw])
+        for label in np.unique(array):
+            expected = max(1, round(fraction * int(np.sum(array == label))))
+            assert np.sum(array[indices] == label) == expected
+
+
+def test_draws_differ_and_repeat():
+    labels = np.repeat(np.arange(5), 200)
+    first, again = (label_subsets(labels, FRACTIONS, 5, seed=3) for _ in range(2))
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a.indices, b.indices)
+    assert len({tuple(s.indices) for s in first if s.fraction == 0.1}) == 5
+    other = label_subsets(labels, FRACTIONS, 5, seed=4)
+    assert not np.array_equal(first[0].indices, other[0].indices)
+
+
+def test_no_labels_are_refused():
+    with pytest.raises(ContractError, match="no training labels"):
+        label_subsets(np.empty(0, dtype=np.int64), FRACTIONS, 5, 0)
+
+
+def plan(per_class: int, val_per_class: int, fraction: float, budget: str = "matched"):
+    train, val = np.repeat(np.arange(10), per_class), np.repeat(np.arange(10), val_per_class)
+    return validation_plan(train, val, fraction, 0, budget, seed=1)  # type: ignore[arg-type]
+
+
+def test_validation_shrinks_with_the_labels():
+    assert len(plan(200, 50, 1.0).indices) == 500
+    ten_percent = plan(20, 50, 0.1)
+    assert ten_percent.kind == "split"
+    assert len(ten_percent.indices) == 50
+
+
+def test_full_budget_keeps_the_whole_validation_split():
+    assert len(plan(2, 50, 0.01, "full").indices) == 500
+
+
+def test_too_few_validation_items_give_inner_cross_validation():
+    inner = plan(2, 50, 0.01)
+    assert inner.kind == "inner_cv"
+    assert len(inner.indices) == 0
+    assert [len(fold) for fold in inner.folds] == [10, 10]
+
+
+def test_one_label_per_class_leaves_nothing_to_validate_on():
+    assert plan(1, 50, 0.01).kind == "none"
+
+
+@settings(max_examples=60, deadline=None)
+@given(label_arrays, st.integers(0, 2**31))
+def test_folds_partition_what_can_be_held_out(labels: list[int], seed: int):
+    array = np.asarray(labels, dtype=np.int64)
+    inner = validation_plan(array, np.empty(0, dtype=np.int64), 0.01, 0, "matched", seed)
+    counts = np.bincount(array)
+    movable = np.flatnonzero(counts[array] >= 2)
+    if len(movable) == 0:
+        assert inner.kind == "none"
+        return
+    assert sorted(np.concatenate(inner.folds).tolist()) == movable.tolist()
+    for fold in inner.folds:
+        kept = np.delete(array, fold)
+        assert set(kept) == set(array), "a class has left the training part"
+    assert max(map(len, inner.folds)) - min(map(len, inner.folds)) <= max(1, len(array) // 2)
