@@ -12,7 +12,6 @@ from torch import nn
 
 from geofm_eval.backbones.weights import (
     download,
-    file_sha256,
     load_into,
     locate,
     path_sha256,
@@ -22,6 +21,7 @@ from geofm_eval.backbones.weights import (
 )
 from geofm_eval.catalog import ModelSpec, WeightsSpec, load_catalog
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
+from geofm_eval.store import file_sha256
 
 
 def network() -> nn.Module:

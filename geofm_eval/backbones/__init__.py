@@ -11,10 +11,11 @@ import torch
 
 from geofm_eval.backbones import controls, galileo, vit
 from geofm_eval.backbones.base import Backbone, LoadedBackbone, TokenLayout, pool
-from geofm_eval.backbones.weights import file_sha256, load_into, locate, state_dict_sha256
+from geofm_eval.backbones.weights import load_into, locate, state_dict_sha256
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.errors import ContractError, GeofmError
+from geofm_eval.store import file_sha256
 
 __all__ = ["Backbone", "LoadedBackbone", "TokenLayout", "load_backbone", "pool"]
 

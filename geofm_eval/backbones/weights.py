@@ -18,6 +18,7 @@ from geofm_eval.availability import how_to_get_weights
 from geofm_eval.catalog import ModelSpec, WeightsSpec
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
 from geofm_eval.paths import geofm_cache, geofm_home
+from geofm_eval.store import file_sha256
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,6 @@ ALLOW_DOWNLOAD = "GEOFM_ALLOW_DOWNLOAD"
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which training code tends to store the state dict."""
-
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -130,15 +129,6 @@ def download(address: str, path: Path) -> None:
         raise Unavailable("weights", f"{address} ({error})", f"Check the network, or put the file at {path}.") from None
     except RuntimeError as error:
         raise WeightsError(f"{address}: the download is damaged ({error}): try again") from None
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def path_sha256(path: Path, files: tuple[str, ...] = ()) -> str:

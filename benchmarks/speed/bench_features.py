@@ -1,0 +1,87 @@
+"""All taps and poolings of a split against the bare forward loop over the same items, in one run."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from geofm_eval.backbones import LoadedBackbone, load_backbone
+from geofm_eval.catalog import load_catalog
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.data.split import RawImage
+from geofm_eval.features import BATCH_SIZE, extract
+
+MODEL = "mae_vits16_random"
+TASK = load_catalog().task("eurosat_sim")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+BATCHES = {"cpu": 2, "cuda": 8}[DEVICE]
+ROUNDS = 4
+LIMIT = 1.15
+
+
+class NoiseSplit:
+    """Stands in for a split: its images need no disk, so that neither side of the ratio waits for one."""
+
+    task = TASK
+    name = "test"
+    items_sha256 = "noise"
+
+    def __init__(self, n: int) -> None:
+        self.ids = tuple(str(index) for index in range(n))
+        noise = np.random.default_rng(0).uniform(0, 5000, (len(TASK.bands), 64, 64)).astype(np.float32)
+        self._image = RawImage(noise, np.ones((64, 64), bool))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, index: int) -> RawImage:
+        """Every item is a view of the same noise."""
+        return self._image
+
+
+@pytest.fixture
+def one_thread() -> None:
+    """Measure what a worker does: one thread."""
+    torch.set_num_threads(1)
+
+
+def test_extraction_costs_little_more_than_the_forward_pass(
+    one_thread: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = load_catalog()
+    adapter = InputAdapter(catalog.model(MODEL), TASK, catalog.recipe("probing"))
+    loaded = load_backbone(catalog.model(MODEL), adapter, device=DEVICE)
+    split: Any = NoiseSplit(BATCHES * BATCH_SIZE[DEVICE])
+    bare, whole = [], []
+    for attempt in range(ROUNDS):
+        monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / str(attempt)))
+        bare.append(_seconds(lambda: _bare_forward_loop(loaded, adapter, split)))
+        whole.append(_seconds(lambda: extract(loaded, adapter, split, device=DEVICE)))
+    ratio = min(whole) / min(bare)
+    print(
+        f"\nextraction of {len(split)} images, 14 taps x 2 poolings, {DEVICE}: {min(whole):.2f} s; "
+        f"bare forward loop {min(bare):.2f} s; ratio {ratio:.3f} (at most {LIMIT})"
+    )
+    assert ratio <= LIMIT
+
+
+def _bare_forward_loop(loaded: LoadedBackbone, adapter: InputAdapter, split: NoiseSplit) -> None:
+    """Read, adapt and run the network itself: no taps, no pooling, nothing written."""
+    network: Any = loaded.backbone.network
+    size = BATCH_SIZE[DEVICE]
+    with torch.inference_mode():
+        for start in range(0, len(split), size):
+            batch = adapter([split.read(index) for index in range(start, start + size)]).to(DEVICE)
+            network.forward_features(batch.pixels)
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started

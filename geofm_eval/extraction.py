@@ -1,0 +1,216 @@
+"""The frozen pass over a split: every tap pooled on the way, written batch by batch."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geofm_eval.backbones.base import LoadedBackbone, TokenLayout, pool
+from geofm_eval.catalog import ModelSpec
+from geofm_eval.data.inputs import InputAdapter, ModelInput
+from geofm_eval.data.split import Split
+from geofm_eval.errors import ContractError, DataError
+from geofm_eval.progress import StartProgress
+
+DTYPE = "float32"
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """One pass over a split, written into the folder that the store gives."""
+
+    loaded: LoadedBackbone
+    adapter: InputAdapter
+    split: Split
+    device: torch.device
+    batch_size: int
+    start_progress: StartProgress
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write every array and the ids; return what ``block.json`` holds beside the checksums."""
+        _check_frozen(self.loaded)
+        spec = self.loaded.spec
+        progress = self.start_progress(f"{spec.slug} on {self.split.task.slug}/{self.split.name}", len(self.split))
+        statistics = InputStatistics(self.adapter.bands)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        names = [f"{tap}.{pooling}" for tap in spec.taps for pooling in spec.poolings]
+        started = time.perf_counter()
+        try:
+            with torch.inference_mode(), exact_float32(), ArrayFiles(folder, names, len(self.split)) as files:
+                for features in self._batches(statistics):
+                    files.append(features)
+                    progress.update(features.shape[1])
+        finally:
+            progress.done()
+        (folder / "ids.json").write_text(json.dumps(self.split.ids), encoding="utf-8")
+        meta = {**self._meta(time.perf_counter() - started), **statistics.as_dict()}
+        return {"taps": spec.taps, "poolings": spec.poolings, "meta": meta}
+
+    def _batches(self, statistics: "InputStatistics") -> Iterator[np.ndarray]:
+        """Pooled features (taps x poolings, B, D) of one batch after another, in the order of the split."""
+        ids = self.split.ids
+        for start in range(0, len(ids), self.batch_size):
+            indices = range(start, min(start + self.batch_size, len(ids)))
+            batch = self.adapter([self.split.read(index) for index in indices]).to(self.device)
+            statistics.add(batch)
+            yield pooled_features(self.loaded, batch, ids[start : indices.stop]).cpu().numpy()
+
+    def _meta(self, seconds: float) -> dict[str, Any]:
+        on_gpu = self.device.type == "cuda"
+        return {
+            "items": len(self.split),
+            "seconds": seconds,
+            "images_per_second": len(self.split) / seconds,
+            "batch_size": self.batch_size,
+            "device": self.device.type,
+            "dtype": DTYPE,
+            "peak_memory_bytes": torch.cuda.max_memory_allocated(self.device) if on_gpu else None,
+            "model": self.loaded.spec.slug,
+            "data": f"{self.split.task.slug}/{self.split.name}",
+            "weights_sha256": self.loaded.weights_sha256,
+            "items_sha256": self.split.items_sha256,
+            "inputs": self.adapter.report.as_dict(),
+        }
+
+
+def pooled_features(loaded: LoadedBackbone, batch: ModelInput, ids: Sequence[str]) -> Tensor:
+    """Run the backbone once and pool every tap in every way that the model has.
+
+    Returns:
+        (taps x poolings, B, D) float32 on the batch's device, poolings innermost.
+
+    Raises:
+        ContractError: the tokens are not what the model's entry and layout promise, or a feature is not finite.
+        DataError: an item has no valid patch.
+    """
+    spec = loaded.spec
+    tokens = loaded.backbone(batch)
+    layout = loaded.backbone.layout(batch)
+    mask = loaded.backbone.token_mask(batch)
+    _check_tokens(spec, tokens, layout, len(ids))
+    empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
+    if empty:
+        raise DataError(f"item {ids[empty[0]]} has no valid patch for {spec.slug}: leave it out of the split")
+    pooled = torch.stack([pool(tokens[tap], mask, layout, pooling) for tap in spec.taps for pooling in spec.poolings])
+    if not bool(pooled.isfinite().all()):
+        _refuse_not_finite(spec, pooled, ids)
+    return pooled
+
+
+def _check_frozen(loaded: LoadedBackbone) -> None:
+    if any(module.training for module in loaded.backbone.modules()):
+        raise ContractError(f"{loaded.spec.slug} is in training mode, expected eval(): load it with load_backbone")
+
+
+def _check_tokens(spec: ModelSpec, tokens: dict[str, Tensor], layout: TokenLayout, items: int) -> None:
+    if tuple(tokens) != spec.taps:
+        raise ContractError(f"{spec.slug} returned taps {tuple(tokens)}, expected {spec.taps}")
+    if layout.prefix != spec.prefix:
+        raise ContractError(
+            f"{spec.slug} has {layout.prefix} prefix tokens, its catalog entry says prefix = {spec.prefix}"
+        )
+    for tap, values in tokens.items():
+        if values.ndim != 3 or values.shape[:2] != (items, layout.tokens) or values.dtype != torch.float32:
+            raise ContractError(
+                f"{spec.slug}: tap {tap} is {values.dtype} {tuple(values.shape)}, expected float32 "
+                f"({items}, {layout.tokens}, D) for {items} images and {layout}"
+            )
+
+
+def _refuse_not_finite(spec: ModelSpec, pooled: Tensor, ids: Sequence[str]) -> NoReturn:
+    row, item = (int(where[0]) for where in torch.nonzero(~pooled.isfinite().all(dim=2), as_tuple=True))
+    tap, pooling = spec.taps[row // len(spec.poolings)], spec.poolings[row % len(spec.poolings)]
+    raise ContractError(
+        f"{spec.slug}: features of tap {tap} ({pooling}) are not finite for item {ids[item]}: "
+        "check the weights, and the input with 'geofm-eval preflight'"
+    )
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Keep float32 products exact on a GPU (no TF32) for the time being, and restore what was set."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+class ArrayFiles:
+    """Several ``.npy`` files of (n, D) float32 that grow batch by batch.
+
+    They are written, not mapped: on a full disk a write raises an error that can be explained, where a store to a
+    mapped page kills the process.
+
+    Args:
+        folder: where the files go.
+        names: file names without ``.npy``.
+        n: number of rows that each will have.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], n: int) -> None:
+        self._stack = ExitStack()
+        self._files = [self._stack.enter_context((folder / f"{name}.npy").open("wb")) for name in names]
+        self._n = n
+        self._width: int | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def append(self, features: np.ndarray) -> None:
+        """Append one batch, (files, B, D) float32."""
+        if self._width is None:
+            self._width = features.shape[2]
+            header = {"descr": "<f4", "fortran_order": False, "shape": (self._n, self._width)}
+            for file in self._files:
+                np.lib.format.write_array_header_1_0(file, header)
+        for file, rows in zip(self._files, features, strict=True):
+            file.write(np.ascontiguousarray(rows, dtype="<f4").data)
+
+
+class InputStatistics:
+    """Share of valid pixels, and mean and standard deviation of every channel over them, as the model received them.
+
+    Args:
+        bands: band of every channel.
+    """
+
+    def __init__(self, bands: Sequence[str]) -> None:
+        self._bands = bands
+        self._pixels = 0
+        self._valid = 0
+        self._sums = np.zeros((2, len(bands)))
+
+    def add(self, batch: ModelInput) -> None:
+        """Add the pixels of one batch."""
+        # Both reductions run without a temporary copy of the batch, unless there are invalid pixels to leave out.
+        whole = bool(batch.valid.all())
+        values = batch.pixels if whole else torch.where(batch.valid[:, None], batch.pixels, 0.0)
+        self._pixels += batch.valid.numel()
+        self._valid += int(batch.valid.sum())
+        squares = torch.linalg.vector_norm(values, dim=(0, 2, 3)).double().square()
+        self._sums += torch.stack([values.sum(dim=(0, 2, 3)).double(), squares]).cpu().numpy()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return ``valid_share`` and ``channels``, one {band, mean, std} each; needs at least one valid pixel."""
+        mean, square = self._sums / self._valid
+        std = np.sqrt(np.maximum(square - mean**2, 0.0))
+        return {
+            "valid_share": self._valid / self._pixels,
+            "channels": [
+                {"band": band, "mean": float(m), "std": float(s)}
+                for band, m, s in zip(self._bands, mean, std, strict=True)
+            ],
+        }

@@ -1,0 +1,145 @@
+"""Feature blocks: one frozen pass over a split, every tap pooled on the way, written to the cache as plain arrays."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from geofm_eval.backbones.base import LoadedBackbone
+from geofm_eval.catalog import Recipe, TaskSpec
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.data.scene import GENERATOR_VERSION
+from geofm_eval.data.split import Split
+from geofm_eval.errors import ContractError
+from geofm_eval.extraction import DTYPE, Extraction
+from geofm_eval.paths import geofm_cache
+from geofm_eval.progress import LogProgress, StartProgress
+from geofm_eval.store import content_hash, publish_directory, read_manifest
+
+__all__ = ["BATCH_SIZE", "DTYPE", "FEATURE_VERSION", "FeatureBlock", "block_key", "extract"]
+
+FEATURE_VERSION = 1
+"""Raised whenever the same weights and pixels would give other features."""
+
+MANIFEST = "block.json"
+BATCH_SIZE = {"cpu": 16, "cuda": 256}
+
+
+@dataclass(frozen=True)
+class FeatureBlock:
+    """Pooled features of every tap of one backbone over one split, on disk.
+
+    Args:
+        path: directory with one ``<tap>.<pooling>.npy`` of (n, D) float32 each, ``ids.json`` and ``block.json``.
+        key: hash of all that determines the features.
+        ids: item of every row.
+        taps: ordered tap names.
+        poolings: ``mean`` and, with a class token, ``cls``.
+        meta: what the extraction measured: items, seconds, images_per_second, batch_size, device, dtype,
+            peak_memory_bytes (GPU only), valid_share, channels (band, mean, std as the model saw them), inputs.
+    """
+
+    path: Path
+    key: str
+    ids: tuple[str, ...]
+    taps: tuple[str, ...]
+    poolings: tuple[str, ...]
+    meta: dict[str, Any]
+
+    def features(self, tap: str, pooling: str = "mean") -> np.ndarray:
+        """Memory-mapped, read-only (n, D) float32 features.
+
+        Raises:
+            ContractError: the block has no such tap or pooling.
+        """
+        if tap not in self.taps or pooling not in self.poolings:
+            raise ContractError(
+                f"no features '{tap}' with pooling '{pooling}' in {self.path}; "
+                f"taps: {', '.join(self.taps)}; poolings: {', '.join(self.poolings)}"
+            )
+        features: np.ndarray = np.load(self.path / f"{tap}.{pooling}.npy", mmap_mode="r", allow_pickle=False)
+        return features
+
+
+def block_key(loaded: LoadedBackbone, adapter: InputAdapter, split: Split) -> str:
+    """Hash of all that determines the features of a split: weights, architecture, inputs, recipe and items.
+
+    Labels and tasks are no part of it: tasks on the same items share a block.
+    """
+    spec = loaded.spec
+    return content_hash(
+        {
+            "feature_version": FEATURE_VERSION,
+            "dtype": DTYPE,
+            "weights_sha256": loaded.weights_sha256,
+            "architecture": spec.architecture.rpartition(":")[2],
+            "code_sha256": loaded.code_sha256,
+            "options": spec.options,
+            "taps": spec.taps,
+            "poolings": spec.poolings,
+            "recipe": _pixel_recipe(adapter.recipe),
+            "inputs": adapter.report.as_dict(),
+            "stored": _stored_pixels(split.task),
+            "items_sha256": split.items_sha256,
+        }
+    )
+
+
+def _pixel_recipe(recipe: Recipe) -> dict[str, str]:
+    """The choices of a recipe that reach the pixels; the others concern probes and share the block."""
+    return {"normalisation": recipe.normalisation, "resize": recipe.resize, "fill": recipe.fill}
+
+
+def _stored_pixels(task: TaskSpec) -> dict[str, Any]:
+    """How the task's files become pixels, as far as the input report does not say it."""
+    stored: dict[str, Any] = {"reader": task.reader, "bands": task.bands, "nodata": task.nodata}
+    if task.simulated:
+        # Another generator writes other pixels into files of the same names and sizes.
+        stored |= {"standin": task.standin, "version": task.version, "generator": GENERATOR_VERSION}
+    return stored
+
+
+def extract(
+    loaded: LoadedBackbone,
+    adapter: InputAdapter,
+    split: Split,
+    *,
+    device: str = "cpu",
+    batch_size: int | None = None,
+    progress: StartProgress = LogProgress,
+) -> FeatureBlock:
+    """Return the feature block of a split, extracting it first where the cache does not hold it intact.
+
+    Peak memory is that of one batch, whatever the number of items.
+
+    Args:
+        loaded: frozen backbone on ``device``.
+        adapter: turns the split's images into the backbone's input.
+        split: items to extract.
+        device: torch device.
+        batch_size: items per forward pass; by default 16 on a CPU and 256 on a GPU. The features do not depend on it.
+        progress: starts the progress of a new extraction.
+
+    Raises:
+        ContractError: the backbone breaks its contract or gives a value that is not finite.
+        DataError: an item cannot be read or has no valid pixel.
+        StoreError: the cache cannot be written.
+    """
+    key = block_key(loaded, adapter, split)
+    path = geofm_cache() / "features" / "v1" / key
+    size = batch_size or BATCH_SIZE[torch.device(device).type]
+    extraction = Extraction(loaded, adapter, split, torch.device(device), size, progress)
+    publish_directory(path, extraction.write, MANIFEST)
+    return _open(path)
+
+
+def _open(path: Path) -> FeatureBlock:
+    """Describe the directory of an intact block."""
+    content = read_manifest(path, MANIFEST)
+    ids = json.loads((path / "ids.json").read_text(encoding="utf-8"))
+    return FeatureBlock(
+        path, path.name, tuple(ids), tuple(content["taps"]), tuple(content["poolings"]), dict(content["meta"])
+    )
