@@ -1,0 +1,211 @@
+"""Records on disk: ``<run>/<kind>/<id>.json``, the per-item outcomes beside it as ``.npz``, whole or absent."""
+
+import hashlib
+import io
+import json
+import os
+import uuid
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from geofm_eval.errors import ContractError, DataError
+from geofm_eval.records.schema import SCHEMA_VERSION, Record
+from geofm_eval.store import storing, write_json
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From schema version v to v + 1; a reader applies them in turn, a writer writes the newest only."""
+
+OUTPUTS = ("tables", "figures")
+"""Folders of a run that hold no records."""
+
+CORRECT = "correct_"
+"""Prefix of the arrays of per-item outcomes, such as ``correct_1.0``."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Per-item outcomes of one case on the test split.
+
+    Args:
+        ids: (n,) str, item ids in split order.
+        groups: (n,) str, the scene or event of every item; None where unknown.
+        correct: per label fraction, (draws, n) uint8.
+    """
+
+    ids: npt.NDArray[np.str_]
+    groups: npt.NDArray[np.str_] | None
+    correct: dict[str, npt.NDArray[np.uint8]]
+
+
+def record_path(run_dir: Path, kind: str, case_id: str) -> Path:
+    """Where the record of a case lies."""
+    return run_dir / kind / f"{case_id}.json"
+
+
+def write_record(record: Record, outcomes: Mapping[str, npt.NDArray[Any]] | None, run_dir: Path) -> Path:
+    """Write a record, and the per-item outcomes beside it first: where the record is, they are complete.
+
+    Args:
+        record: what to write; its ``outcomes_sha256`` is set here.
+        outcomes: ``ids`` (n,) str, optionally ``groups`` (n,) str, and per label fraction ``correct_<fraction>``
+            (draws, n) with 0 or 1; None for a case without scores.
+        run_dir: folder of the run.
+
+    Returns:
+        Path of the JSON file.
+
+    Raises:
+        ContractError: outcomes that do not fit the record's scores.
+        StoreError: the disk is full or the folder cannot be written.
+    """
+    path = record_path(run_dir, record.case.kind, record.case.id)
+    digest = None
+    if outcomes is not None:
+        arrays = _checked_outcomes(record, outcomes)
+        digest = _arrays_sha256(arrays)
+        _write_arrays(path.with_suffix(".npz"), arrays)
+    else:
+        path.with_suffix(".npz").unlink(missing_ok=True)
+    write_json(path, record.model_copy(update={"outcomes_sha256": digest}).model_dump(mode="json"))
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """Read one record, migrating it from an older schema.
+
+    Raises:
+        DataError: the file is truncated, not a record, or of a newer schema than this version knows.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"{path}: not a readable record ({error}): delete it and run the case again with --resume"
+        ) from None
+    if not isinstance(content, dict) or not isinstance(content.get("schema_version"), int):
+        raise DataError(f"{path}: not a record: expected a JSON object with a schema_version")
+    try:
+        return Record.model_validate(_migrate(path, content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "record"
+        raise DataError(
+            f"{path}: field '{where}': {first['msg']} ({error.error_count()} problems in all): "
+            "delete it and run the case again with --resume"
+        ) from None
+
+
+def read_run(run_dir: Path) -> tuple[list[Record], list[str]]:
+    """Read every record of a run, in the order of kind and case id.
+
+    Returns:
+        The records that could be read, and one sentence per file that could not.
+
+    Raises:
+        DataError: the folder does not exist.
+    """
+    if not run_dir.is_dir():
+        raise DataError(f"{run_dir}: no such run: give the folder of a run, or its name below reports/runs")
+    records: list[Record] = []
+    problems: list[str] = []
+    for path in sorted(run_dir.glob("*/*.json")):
+        if path.parent.name in OUTPUTS or path.name.startswith("."):
+            continue
+        try:
+            records.append(_placed(read_record(path), path))
+        except DataError as error:
+            problems.append(str(error))
+    return records, problems
+
+
+def read_outcomes(run_dir: Path, record: Record) -> Outcomes | None:
+    """Read the per-item outcomes of a record; None where the record has none.
+
+    Raises:
+        DataError: the file is absent, damaged or belongs to another version of the record.
+    """
+    if record.outcomes_sha256 is None:
+        return None
+    path = record_path(run_dir, record.case.kind, record.case.id).with_suffix(".npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: per-item outcomes are not readable ({error}): run the case again") from None
+    if _arrays_sha256(arrays) != record.outcomes_sha256:
+        raise DataError(f"{path}: per-item outcomes are not those that the record was written with: run the case again")
+    correct = {name.removeprefix(CORRECT): array for name, array in arrays.items() if name.startswith(CORRECT)}
+    return Outcomes(arrays["ids"], arrays.get("groups"), correct)
+
+
+def _migrate(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    version = content["schema_version"]
+    if version > SCHEMA_VERSION:
+        raise DataError(
+            f"{path}: record schema {version} is newer than {SCHEMA_VERSION}, the newest that this version reads: "
+            "upgrade geofm-eval"
+        )
+    while version < SCHEMA_VERSION:
+        if version not in MIGRATIONS:
+            raise DataError(f"{path}: record schema {version} is unknown; schemas up to {SCHEMA_VERSION} are read")
+        content = MIGRATIONS[version](content)
+        version += 1
+    return content
+
+
+def _placed(record: Record, path: Path) -> Record:
+    if (record.case.kind, record.case.id) != (path.parent.name, path.stem):
+        raise DataError(f"{path}: holds the record of {record.case.kind}/{record.case.id}: move it there or delete it")
+    return record
+
+
+def _checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    where = f"outcomes of {record.case.id}"
+    expected = {"ids", *(f"{CORRECT}{key}" for key in record.scores)}
+    if set(outcomes) - {"groups"} != expected:
+        raise ContractError(f"{where}: found arrays {sorted(outcomes)}, expected {sorted(expected)} (and groups)")
+    arrays = {name: np.asarray(array) for name, array in outcomes.items()}
+    for name in {"ids", "groups"} & set(arrays):
+        arrays[name] = arrays[name].astype(np.str_)
+    for key, score in record.scores.items():
+        array = arrays[f"{CORRECT}{key}"]
+        if array.shape != (len(score.per_draw), score.n):
+            raise ContractError(
+                f"{where}: {CORRECT}{key} has shape {array.shape}, expected (draws, n) = "
+                f"({len(score.per_draw)}, {score.n})"
+            )
+        arrays[f"{CORRECT}{key}"] = array.astype(np.uint8)
+    lengths = {name: len(arrays[name]) for name in ("ids", "groups") if name in arrays}
+    if any(length != score.n for length in lengths.values() for score in record.scores.values()):
+        raise ContractError(f"{where}: lengths {lengths} differ from the scores' n")
+    return arrays
+
+
+def _arrays_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Hash of the arrays themselves: the bytes of a zip file hold its date."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    temporary = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex}")
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(buffer.getvalue())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,249 @@
+"""The record of one case: typed, frozen, strict. ``reports/README.md`` says the same in prose."""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+
+SCHEMA_VERSION = 1
+"""Version that is written; older ones are migrated when read."""
+
+Status = Literal["passed", "failed", "error"]
+Verdict = Literal["in_range", "below", "above", "no_range", "stale_range", "unavailable"]
+Evidence = Literal["published", "sample", "simulated"]
+
+
+def _plain(value: Any) -> Any:
+    """Turn tuples and numpy scalars into what JSON holds, so that a record reads back equal to what was written."""
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value
+
+
+Plain = Annotated[JsonValue, BeforeValidator(_plain)]
+Description = Annotated[dict[str, JsonValue], BeforeValidator(_plain)]
+"""What another part of the library says about itself: any JSON, finite numbers only."""
+
+
+class Section(BaseModel):
+    """Frozen part of a record: unknown fields, NaN and infinity are refused; what is unknown is None."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RunInfo(Section):
+    """The run that a record belongs to."""
+
+    name: str = Field(min_length=1)
+
+
+class CaseInfo(Section):
+    """What was measured. ``id`` is ``model-task-adaptation-layer``."""
+
+    kind: str = Field(pattern=r"^[a-z0-9_]+$")
+    model: str
+    task: str
+    adaptation: str
+    layer: str
+    id: str
+    task_version: int
+    markers: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "CaseInfo":
+        expected = f"{self.model}-{self.task}-{self.adaptation}-{self.layer}"
+        if self.id != expected:
+            raise ValueError(f"case id is '{self.id}', model, task, adaptation and layer make '{expected}'")
+        return self
+
+    @property
+    def is_control(self) -> bool:
+        """True when the subject is a control: a random twin, band statistics, random convolutions."""
+        return "control" in self.markers
+
+
+class Outcome(Section):
+    """How the case ended: passed, failed an assertion or stopped with an error; and what its expected range said."""
+
+    status: Status
+    verdict: Verdict
+    reason: str | None = None
+
+    @model_validator(mode="after")
+    def _explained(self) -> "Outcome":
+        if self.status != "passed" and not self.reason:
+            raise ValueError(f"a case that {self.status} needs a reason")
+        return self
+
+
+class IntervalInfo(Section):
+    """A two-sided interval; ``covers`` names what it would vary over (items, groups, draws x items)."""
+
+    low: float
+    high: float
+    level: float = Field(default=0.95, gt=0, lt=1)
+    method: str
+    covers: str
+
+
+class Score(Section):
+    """Test score at one label fraction.
+
+    Args:
+        metric: such as ``accuracy``.
+        value: mean over the draws, in the metric's own unit (accuracy: share of right items).
+        per_draw: one value per draw of the label subset, in draw order.
+        n: test items.
+        n_train: labelled training items.
+        extra: companions that are reported and never selected on, such as ``accuracy_k5``.
+    """
+
+    metric: str
+    value: float
+    per_draw: tuple[float, ...] = Field(min_length=1)
+    interval: IntervalInfo | None = None
+    n: int = Field(ge=1)
+    n_train: int = Field(ge=1)
+    direction: Literal["higher", "lower"] = "higher"
+    extra: dict[str, float] = {}
+
+
+class Choice(Section):
+    """What was chosen on validation for one label fraction and draw.
+
+    Args:
+        val_kind: ``split`` (validation split), ``inner_cv`` (folds of the training labels) or ``none``.
+        n_val: validation items.
+        chosen: the penalty; None for a probe that has none.
+        at_edge: the penalty is the first or last of its path, so that a wider path might do better.
+        val_score: the metric on validation at that penalty, which layers are chosen by; None without validation.
+        converged: the solver reached its optimum.
+    """
+
+    fraction: float = Field(gt=0, le=1)
+    draw: int = Field(ge=0)
+    val_kind: Literal["split", "inner_cv", "none"]
+    n_val: int | None = None
+    chosen: float | None = None
+    at_edge: bool | None = None
+    val_score: float | None = None
+    converged: bool | None = None
+    iterations: int | None = None
+    dropped_channels: int | None = None
+
+
+class Selection(Section):
+    """How the hyperparameter was chosen: on which split, by which criterion, among which candidates."""
+
+    split: str
+    criterion: str
+    candidates: tuple[float, ...] = ()
+    choices: tuple[Choice, ...] = ()
+
+
+class ExpectedRange(Section):
+    """The range that the case was judged by, as it stood then."""
+
+    low: float
+    high: float
+    rule: str
+    why: str
+
+
+class Cost(Section):
+    """What the case took.
+
+    Args:
+        seconds: per stage (``extract``, ``solve``).
+        shared_by: number of cases that share these seconds: a block is extracted and solved once for all of them.
+    """
+
+    seconds: dict[str, float] = {}
+    shared_by: int | None = None
+    images_per_second: float | None = None
+    parameters: int | None = None
+    flops: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+class Inputs(Section):
+    """What the model received. Tables need these fields; the adapter adds unit, normalisation, size and the like."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Plain] = Field(init=False)
+
+    expected_bands: tuple[str, ...]
+    real_bands: tuple[str, ...]
+    filled_bands: tuple[str, ...] = ()
+    masked_bands: tuple[str, ...] = ()
+    product_expected: str
+    product_found: str
+    product_mismatch: bool
+
+
+class Provenance(Section):
+    """Everything a number depends on; what is not known (a case that stopped early) is None or empty.
+
+    Args:
+        weights_source: ``file:<name>``, ``url:<address>`` or ``random:seed=<n>``.
+        items_sha256: per split, over item ids and file sizes.
+        labels_sha256: per split, over item ids and labels.
+        split_definition: ``official`` or ``custom`` (the data folder's own list).
+        recipe: all fields of the recipe, ``slug`` among them.
+        seeds: what was seeded with what.
+        feature_keys: key of the feature block per split.
+    """
+
+    weights_sha256: str | None = None
+    weights_source: str | None = None
+    missing_keys: tuple[str, ...] = ()
+    unexpected_keys: tuple[str, ...] = ()
+    items_sha256: dict[str, str] = {}
+    labels_sha256: dict[str, str] = {}
+    split_definition: Literal["official", "custom"] | None = None
+    recipe: Description | None = None
+    inputs: Inputs | None = None
+    pooling: str | None = None
+    dtype: str | None = None
+    seeds: Description = {}
+    feature_keys: dict[str, str] = {}
+    sweep_key: str | None = None
+    code: Description = {}
+    versions: dict[str, str | None] = {}
+    platform: str | None = None
+    device: Description = {}
+    threads: int | None = None
+    time: str | None = None
+
+
+class Record(Section):
+    """One case of one run, whether it passed, failed or stopped with an error."""
+
+    schema_version: Literal[1] = 1
+    run: RunInfo
+    case: CaseInfo
+    outcome: Outcome
+    scores: dict[str, Score] = {}
+    selection: Selection | None = None
+    expected_range: ExpectedRange | None = None
+    cost: Cost = Cost()
+    evidence: Evidence | None = None
+    provenance: Provenance = Provenance()
+    content_key: str | None = None
+    outcomes_sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Record":
+        for key in self.scores:
+            if key != fraction_key(float(key)):
+                raise ValueError(f"scores: key '{key}' must be written '{fraction_key(float(key))}'")
+        if self.outcome.status == "passed" and self.case.kind == "probe" and not self.scores:
+            raise ValueError("a probe case that passed needs scores")
+        return self
+
+
+def fraction_key(fraction: float) -> str:
+    """Name of a label fraction in records: ``0.01``, ``0.1``, ``1.0``."""
+    return repr(float(fraction))

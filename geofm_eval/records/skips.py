@@ -1,0 +1,58 @@
+"""Cases that did not run: each worker appends to its own ``skipped-<worker>.jsonl``."""
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from geofm_eval.records.schema import Section
+from geofm_eval.store import storing
+
+
+class Skip(Section):
+    """One case that was skipped because something is merely absent.
+
+    Args:
+        case_id: ``model-task-adaptation-layer``.
+        kind: what sort of thing is missing: ``data``, ``weights``, ``package`` or ``device``.
+        what: the missing thing in a few words.
+        how: one sentence that says how to obtain it.
+    """
+
+    case_id: str
+    kind: str
+    what: str
+    how: str
+
+
+def append_skip(run_dir: Path, worker: str, case_id: str, kind: str, what: str, how: str) -> None:
+    """Append one skipped case to the worker's own file: workers never share a file, so no line is torn.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written.
+    """
+    path = run_dir / f"skipped-{worker}.jsonl"
+    line = Skip(case_id=case_id, kind=kind, what=what, how=how).model_dump_json()
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
+
+def read_skips(run_dir: Path) -> tuple[list[Skip], list[str]]:
+    """Read the skips of all workers, one per case (a resumed run skips a case again; the last word counts).
+
+    Returns:
+        Skips in the order of their case ids, and one sentence per line that could not be read.
+    """
+    skips: dict[str, Skip] = {}
+    problems: list[str] = []
+    for path in sorted(run_dir.glob("skipped-*.jsonl")):
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+            try:
+                skip = Skip.model_validate(json.loads(line))
+            except (ValueError, ValidationError):
+                problems.append(f"{path}: line {number} is not a readable skip: {line[:60]!r}")
+                continue
+            skips[skip.case_id] = skip
+    return [skips[case_id] for case_id in sorted(skips)], problems

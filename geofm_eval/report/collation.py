@@ -1,0 +1,106 @@
+"""From the records of a run to its tables, figures and text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from geofm_eval.catalog import Catalog, load_catalog
+from geofm_eval.report.choice import Pairs
+from geofm_eval.report.comparison import comparisons
+from geofm_eval.report.curves import depth_profiles, label_curves
+from geofm_eval.report.figures import depth_figure, label_figure
+from geofm_eval.report.formats import Table, to_csv, to_latex, to_markdown
+from geofm_eval.report.index import index_page, summary_lines
+from geofm_eval.report.ranking import Ranking, rank
+from geofm_eval.report.raw import Row, depth_rows, label_rows, ranking_rows
+from geofm_eval.report.run import RunContent, read_content
+from geofm_eval.report.tables import depth_table, label_table, ranking_table
+from geofm_eval.report.terminal import text_of
+from geofm_eval.store import storing
+
+SUFFIXES = (".md", ".csv", ".tex", ".png")
+"""What a collation writes, and removes before it writes anew."""
+
+
+@dataclass(frozen=True)
+class Collation:
+    """What a run says.
+
+    Args:
+        index: page that links all tables and figures.
+        rankings: one per task and adaptation (more where records may not be compared).
+        problems: what could not be read, paired or compared, one sentence each.
+        text: all of it in short, for a terminal.
+    """
+
+    index: Path
+    rankings: tuple[Ranking, ...]
+    problems: tuple[str, ...]
+    text: str
+
+
+def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
+    """Collate a run, complete or not, into ``<run>/tables`` and ``<run>/figures``; earlier output there is replaced.
+
+    Args:
+        run_dir: folder of the run.
+        catalog: for titles, families, licences and citations; None takes the package's own.
+
+    Raises:
+        DataError: the folder does not exist or holds no run.
+        StoreError: the disk is full or the folder cannot be written.
+    """
+    known = load_catalog() if catalog is None else catalog
+    content = read_content(run_dir)
+    tables, figures = run_dir / "tables", run_dir / "figures"
+    found, split = comparisons(content)
+    pairs = Pairs(run_dir)
+    rankings = tuple(rank(comparison, pairs) for comparison in found)
+    problems = (*content.problems, *split, *pairs.problems)
+    index = tables / "README.md"
+    with storing(index):
+        _clear(tables, figures)
+        texts = [_write(ranking, known, tables, figures) for ranking in rankings]
+        index.write_text(index_page(content, rankings, problems, known), encoding="utf-8")
+    return Collation(index, rankings, problems, _text(content, texts, problems, index))
+
+
+def _clear(*folders: Path) -> None:
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            if path.suffix in SUFFIXES:
+                path.unlink()
+
+
+def _write(ranking: Ranking, catalog: Catalog, tables: Path, figures: Path) -> str:
+    """Write all files of one comparison; its text for the terminal is returned."""
+    comparison = ranking.comparison
+    profiles, curves = depth_profiles(ranking), label_curves(ranking)
+    _write_table(ranking_table(ranking, catalog), tables)
+    _write_table(depth_table(comparison, profiles, catalog), tables)
+    _write_table(label_table(comparison, curves, catalog), tables)
+    _write_csv(tables / f"{comparison.slug}-ranking.csv", ranking_rows(ranking, catalog))
+    _write_csv(figures / f"{comparison.slug}-depth.csv", depth_rows(comparison, profiles))
+    _write_csv(figures / f"{comparison.slug}-labels.csv", label_rows(comparison, curves))
+    depth_figure(comparison, profiles, catalog, figures / f"{comparison.slug}-depth.png")
+    label_figure(comparison, curves, catalog, figures / f"{comparison.slug}-labels.png")
+    return text_of(ranking, profiles, catalog)
+
+
+def _write_table(table: Table, folder: Path) -> None:
+    (folder / f"{table.slug}.md").write_text(to_markdown(table), encoding="utf-8")
+    (folder / f"{table.slug}.tex").write_text(to_latex(table), encoding="utf-8")
+
+
+def _write_csv(path: Path, rows: Sequence[Row]) -> None:
+    path.write_text(to_csv(rows), encoding="utf-8")
+
+
+def _text(content: RunContent, rankings: Sequence[str], problems: Sequence[str], index: Path) -> str:
+    closing = [
+        *summary_lines(content),
+        *(f"problem: {problem}" for problem in problems),
+        f"All tables and figures: {index}",
+    ]
+    return "\n\n".join([*rankings, "\n".join(closing)])

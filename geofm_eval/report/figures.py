@@ -1,0 +1,172 @@
+"""Figures of one comparison: depth profile and label efficiency. matplotlib is imported when the first one is drawn."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.report.comparison import Comparison, Subject
+from geofm_eval.report.curves import DepthProfile, LabelCurve, LabelPoint
+from geofm_eval.report.wording import Unit, heading, percent, unit_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Distinguishable without colour vision (Okabe and Ito 2008); grey is kept for controls."""
+
+GREY = "#7f7f7f"
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LABEL_GAP = 0.045
+"""Least distance between two direct labels, as a share of the axis height."""
+
+DEPTH_CAPTION = "Ringed: tap chosen on validation. Shaded: 95 % interval of the test score. Dashed grey: controls."
+LABEL_CAPTION = (
+    "Lines: mean over label draws at the tap chosen on validation at that fraction. Shaded: lowest to highest draw. "
+    "Dashed grey: controls."
+)
+
+
+def depth_figure(comparison: Comparison, profiles: Sequence[DepthProfile], catalog: Catalog, path: Path) -> None:
+    """Draw test score over depth, one panel per set of taps; a control of one tap is a level line in every panel."""
+    unit = unit_of(comparison)
+    levels = [profile for profile in profiles if len(profile.points) == 1]
+    curved = [profile for profile in profiles if len(profile.points) > 1]
+    panels = sorted({profile.taps for profile in curved}, key=len) or [levels[0].taps]
+    what = f"test {unit.label} by depth, {percent(float(comparison.full))} of the labels"
+    figure, axes = _figure([len(taps) for taps in panels], heading(comparison, catalog, what), DEPTH_CAPTION)
+    styles = _styles([profile.subject for profile in profiles])
+    for axis, taps in zip(axes, panels, strict=True):
+        ends = [_draw_profile(axis, p, unit, styles[p.subject.model]) for p in curved if p.taps == taps]
+        ends += [_draw_level(axis, p, unit, styles[p.subject.model], len(taps)) for p in levels]
+        axis.set_xticks(range(len(taps)), taps, rotation=45, ha="right")
+        axis.set_xlim(-0.3, len(taps) - 0.7)
+        axis.set_xlabel("tap, shallow to deep")
+        axis.ends = ends
+    _finish(figure, axes, unit, path)
+
+
+def label_figure(comparison: Comparison, curves: Sequence[LabelCurve], catalog: Catalog, path: Path) -> None:
+    """Draw test score over the number of labelled training items, on a logarithmic axis."""
+    unit = unit_of(comparison)
+    title = heading(comparison, catalog, f"test {unit.label} by number of labels")
+    figure, axes = _figure([12], title, LABEL_CAPTION)
+    styles = _styles([curve.subject for curve in curves])
+    drawn = [curve for curve in curves if curve.points]
+    axes[0].set_xscale("log")
+    axes[0].ends = [_draw_curve(axes[0], curve, unit, styles[curve.subject.model]) for curve in drawn]
+    ticks = {p.score.n_train: f"{p.score.n_train}\n({percent(p.fraction)})" for c in drawn for p in c.points}
+    axes[0].set_xticks(list(ticks), list(ticks.values()))
+    axes[0].set_xticks([], minor=True)
+    axes[0].set_xlabel("labelled training items (share of all)")
+    _finish(figure, axes, unit, path)
+
+
+def _figure(widths: list[int], title: str, caption: str) -> "tuple[Figure, list[Any]]":
+    """One row of panels with a common vertical axis. No global state: neither pyplot nor its backend is touched."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    width = 2.4 * len(widths) + 0.42 * sum(widths)
+    figure = Figure(figsize=(max(8.0, width), 5.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=[count + 3 for count in widths])
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left", wrap=True)
+    figure.supxlabel(caption, fontsize=8, color="#444444", x=0.01, ha="left")
+    return figure, list(axes[0])
+
+
+def _styles(subjects: Sequence[Subject]) -> dict[str, dict[str, Any]]:
+    """Line style per model: a colour each for models, dashed grey and a marker each for controls."""
+    styles: dict[str, dict[str, Any]] = {}
+    for subject in subjects:
+        number = sum(s.is_control == subject.is_control for s in subjects[: len(styles)])
+        if subject.is_control:
+            look = {"color": GREY, "linestyle": "--", "linewidth": 1.3, "marker": MARKERS[number % len(MARKERS)]}
+        else:
+            look = {"color": COLOURS[number % len(COLOURS)], "linestyle": "-", "linewidth": 2.0, "marker": "o"}
+        styles[subject.model] = {**look, "zorder": 2 if subject.is_control else 3}
+    return styles
+
+
+def _draw_profile(axis: "Axes", profile: DepthProfile, unit: Unit, style: dict[str, Any]) -> tuple[str, float, str]:
+    x = range(len(profile.points))
+    y = [point.score.value * unit.factor for point in profile.points]
+    axis.plot(x, y, markersize=4, **style)
+    intervals = [point.score.interval for point in profile.points]
+    if not profile.subject.is_control and all(interval is not None for interval in intervals):
+        low = [interval.low * unit.factor for interval in intervals if interval is not None]
+        high = [interval.high * unit.factor for interval in intervals if interval is not None]
+        axis.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
+    ringed = [position for position, point in enumerate(profile.points) if point.chosen]
+    ring = {"markersize": 11, "markerfacecolor": "none", "markeredgewidth": 1.8, "color": style["color"]}
+    axis.plot(ringed, [y[position] for position in ringed], "o", **ring)
+    return profile.subject.model, y[-1], style["color"]
+
+
+def _draw_level(
+    axis: "Axes", profile: DepthProfile, unit: Unit, style: dict[str, Any], taps: int
+) -> tuple[str, float, str]:
+    value = profile.points[0].score.value * unit.factor
+    axis.plot([-0.3, taps - 0.7], [value, value], **{**style, "marker": ""})
+    return profile.subject.model, value, style["color"]
+
+
+def _draw_curve(axis: "Axes", curve: LabelCurve, unit: Unit, style: dict[str, Any]) -> tuple[str, float, str]:
+    x = [point.score.n_train for point in curve.points]
+    y = [point.score.value * unit.factor for point in curve.points]
+    axis.plot(x, y, markersize=4.5, **style)
+    low, high = zip(*(_spread_of_draws(point, unit) for point in curve.points), strict=True)
+    axis.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    return curve.subject.model, y[-1], style["color"]
+
+
+def _spread_of_draws(point: LabelPoint, unit: Unit) -> tuple[float, float]:
+    return min(point.score.per_draw) * unit.factor, max(point.score.per_draw) * unit.factor
+
+
+def _finish(figure: "Figure", axes: Sequence[Any], unit: Unit, path: Path) -> None:
+    axes[0].set_ylabel(f"test {unit.label}")
+    low, high = axes[0].get_ylim()
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+        axis.set_axisbelow(True)
+        _label_ends(axis, axis.ends, (high - low) * LABEL_GAP)
+    figure.savefig(path, dpi=150)
+
+
+def _label_ends(axis: "Axes", ends: Sequence[tuple[str, float, str]], gap: float) -> None:
+    """Write each model's name at the right end of its line, moved apart where two would overlap."""
+    ordered = sorted(ends, key=lambda end: end[1])
+    places = spread([value for _, value, _ in ordered], gap)
+    for (model, _, colour), place in zip(ordered, places, strict=True):
+        axis.annotate(
+            model,
+            (1.01, place),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=8.5,
+            color=colour,
+            annotation_clip=False,
+        )
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """Move ascending values apart until neighbours are ``gap`` away, each cluster staying around its mean.
+
+    ``spread([1.0, 1.0, 5.0], 1.0)`` gives ``[0.5, 1.5, 5.0]``.
+    """
+    clusters: list[list[float]] = []
+    for value in values:
+        clusters.append([value])
+        while len(clusters) > 1 and _span(clusters[-2], gap)[1] + gap > _span(clusters[-1], gap)[0]:
+            last = clusters.pop()
+            clusters[-1] += last
+    return [_span(cluster, gap)[0] + gap * position for cluster in clusters for position in range(len(cluster))]
+
+
+def _span(cluster: Sequence[float], gap: float) -> tuple[float, float]:
+    centre, half = sum(cluster) / len(cluster), gap * (len(cluster) - 1) / 2
+    return centre - half, centre + half

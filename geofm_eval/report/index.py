@@ -1,0 +1,116 @@
+"""The index page of a run's tables: links, what is missing, problems, licences and citations."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec
+from geofm_eval.report.comparison import Comparison, tap_order
+from geofm_eval.report.ranking import Ranking
+from geofm_eval.report.run import RunContent
+from geofm_eval.report.wording import SIMULATED, named
+
+SHOWN = 20
+"""Unfinished cases are listed by name up to this many models."""
+
+
+def index_page(content: RunContent, rankings: Sequence[Ranking], problems: Sequence[str], catalog: Catalog) -> str:
+    """Markdown of ``tables/README.md``."""
+    sections = [
+        [f"# Run {content.name}", "", *summary_lines(content)],
+        _links(rankings),
+        _section("Not ranked", _dropped(rankings)),
+        _section("Skipped", _skip_lines(content)),
+        _section("Without a score", _gap_lines(content)),
+        _section("Problems", problems),
+        _section("Licences and citations: models", _credits(catalog.models, _models(content))),
+        _section("Licences and citations: data", _credits(catalog.tasks, _tasks(content))),
+    ]
+    return "\n\n".join("\n".join(section).rstrip() for section in sections if section) + "\n"
+
+
+def summary_lines(content: RunContent) -> list[str]:
+    """How many cases have which outcome, in one or two sentences."""
+    counts = [f"{number} {status}" for status, number in content.statuses.items()]
+    counts += [f"{len(content.skips)} skipped"] if content.skips else []
+    lines = [f"Probe cases: {', '.join(counts) or 'none'}."]
+    unrecorded = set(content.planned) - {r.case.id for r in content.records} - {s.case_id for s in content.skips}
+    if unrecorded:
+        lines.append(
+            f"The run is incomplete: {len(unrecorded)} of {len(content.planned)} planned cases have no record. "
+            f"Go on with: pytest benchmarks --run {content.name} --resume"
+        )
+    return lines
+
+
+def _skip_lines(content: RunContent) -> list[str]:
+    """One line per reason, with the number of cases and the cure."""
+    reasons = Counter((skip.kind, skip.what, skip.how) for skip in content.skips)
+    return [f"{number} cases: {kind} unavailable: {what}. {how}" for (kind, what, how), number in reasons.most_common()]
+
+
+def _links(rankings: Sequence[Ranking]) -> list[str]:
+    """Real data first, simulated ones under their own heading."""
+    lines: list[str] = []
+    for simulated, title in ((False, "## Results"), (True, f"## {SIMULATED}: results that exercise the tool only")):
+        chosen = [ranking.comparison for ranking in rankings if ranking.comparison.simulated == simulated]
+        if chosen:
+            header = ["| task | adaptation | ranking | depth profile | label efficiency |", "|---|---|---|---|---|"]
+            lines += [title, "", *header, *map(_link_row, chosen), "", *map(_picture, chosen)]
+    return lines
+
+
+def _picture(comparison: Comparison) -> str:
+    return f"![depth profile of {comparison.slug}](../figures/{comparison.slug}-depth.png)\n"
+
+
+def _link_row(comparison: Comparison) -> str:
+    slug, case = comparison.slug, comparison.record.case
+
+    def table(name: str) -> str:
+        return f"[table]({slug}-{name}.md), [LaTeX]({slug}-{name}.tex)"
+
+    def figure(name: str) -> str:
+        return f"[figure](../figures/{slug}-{name}.png), {table(name)}, [CSV](../figures/{slug}-{name}.csv)"
+
+    ranking = f"{table('ranking')}, [CSV]({slug}-ranking.csv)"
+    return f"| {case.task} | {case.adaptation} | {ranking} | {figure('depth')} | {figure('labels')} |"
+
+
+def _section(title: str, lines: Iterable[str]) -> list[str]:
+    items = [f"- {line}" for line in lines]
+    return [f"## {title}", "", *items] if items else []
+
+
+def _dropped(rankings: Sequence[Ranking]) -> list[str]:
+    return [f"{ranking.comparison.slug}: {named(ranking.dropped)}" for ranking in rankings if ranking.dropped]
+
+
+def _gap_lines(content: RunContent) -> list[str]:
+    """Cases that failed, stopped or were not reached, by model, task and adaptation; skips have their own section."""
+    skipped = {skip.case_id for skip in content.skips}
+    taps: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for case_id, reason in content.gaps().items():
+        if case_id not in skipped:
+            block, _, tap = case_id.rpartition("-")
+            taps[block, reason].append(tap)
+    lines = [f"{block} ({', '.join(sorted(names, key=tap_order))}): {why}" for (block, why), names in taps.items()]
+    return lines if len(lines) <= SHOWN else [*lines[:SHOWN], f"and {len(lines) - SHOWN} more"]
+
+
+def _models(content: RunContent) -> list[str]:
+    return sorted({record.case.model for record in content.scored})
+
+
+def _tasks(content: RunContent) -> list[str]:
+    return sorted({record.case.task for record in content.scored})
+
+
+def _credits(specs: dict[str, ModelSpec] | dict[str, TaskSpec], slugs: Sequence[str]) -> list[str]:
+    return [_credit(slug, specs.get(slug)) for slug in slugs]
+
+
+def _credit(slug: str, spec: ModelSpec | TaskSpec | None) -> str:
+    if spec is None:
+        return f"{slug}: not in the catalog: give the file that defines it with --catalog"
+    parts = [f"licence {spec.licence or 'not stated'}", spec.citation, spec.source]
+    return f"{slug}: {spec.title}; {'; '.join(part for part in parts if part)}"

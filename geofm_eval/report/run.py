@@ -1,0 +1,89 @@
+"""What a run folder holds: records, skips, the planned cases, and what could not be read."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from geofm_eval.errors import DataError
+from geofm_eval.records import Record, Skip, read_manifest, read_run, read_skips
+
+PROBE = "probe"
+"""Kind of the records that are collated into rankings, depth profiles and label-efficiency curves."""
+
+_PLANNED = re.compile(rf"test_{PROBE}\[(.+)\]")
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """Everything that was read from a run.
+
+    Args:
+        folder: the run's folder.
+        records: probe records of every status.
+        skips: cases that something was absent for and that have no record.
+        planned: ids of the probe cases that the run selected; empty when the run holds no list of them.
+        problems: one sentence per file that could not be read.
+    """
+
+    folder: Path
+    records: tuple[Record, ...]
+    skips: tuple[Skip, ...]
+    planned: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.folder.resolve().name
+
+    @property
+    def scored(self) -> list[Record]:
+        """Records that hold a measurement: a case that failed an assertion keeps its scores."""
+        return [record for record in self.records if record.scores and record.outcome.status != "error"]
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """Number of records per status."""
+        counts = Counter(record.outcome.status for record in self.records)
+        return {status: counts[status] for status in ("passed", "failed", "error") if counts[status]}
+
+    def gaps(self) -> dict[str, str]:
+        """Cases that were planned and have no score, with the reason, by case id."""
+        reasons = dict.fromkeys(self.planned, "no record: the run did not get so far")
+        reasons |= {skip.case_id: f"skipped, {skip.kind} unavailable: {skip.what}" for skip in self.skips}
+        reasons |= {r.case.id: f"{r.outcome.status}: {r.outcome.reason or 'no scores'}" for r in self.records}
+        scored = {record.case.id for record in self.scored}
+        return {case_id: reason for case_id, reason in sorted(reasons.items()) if case_id not in scored}
+
+
+def read_content(run_dir: Path) -> RunContent:
+    """Read a run, complete or not.
+
+    Raises:
+        DataError: the folder does not exist, or holds neither records nor skips.
+    """
+    records, problems = read_run(run_dir)
+    skips, torn = read_skips(run_dir)
+    problems += torn
+    try:
+        manifest = read_manifest(run_dir)
+    except DataError as error:
+        manifest = None
+        problems.append(str(error))
+    probes = tuple(record for record in records if record.case.kind == PROBE)
+    if not (probes or skips or problems):
+        raise DataError(f"{run_dir}: holds no records of probe cases: is it the folder of a run?")
+    recorded = {record.case.id for record in probes}
+    return RunContent(
+        folder=run_dir,
+        records=probes,
+        skips=tuple(skip for skip in skips if skip.case_id not in recorded),
+        planned=_probe_ids(manifest.cases if manifest else ()),
+        problems=tuple(problems),
+    )
+
+
+def _probe_ids(nodenames: Iterable[str]) -> tuple[str, ...]:
+    return tuple(match[1] for name in nodenames if (match := _PLANNED.fullmatch(name)))

@@ -1,0 +1,301 @@
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from geofm_eval import records
+from geofm_eval.errors import ContractError, DataError
+from geofm_eval.records import Outcome, Record, RunManifest, Score
+from geofm_eval.records import files as record_files
+from geofm_eval.store import StoreError
+from tests.synthetic_run import MODELS, make_record
+
+GOLDEN = Path(__file__).parent / "golden" / "record_v1.json"
+MODEL = next(model for model in MODELS if model.slug == "galileo_nano")
+KIND = "probe"
+
+
+def write_one(folder: Path, tap: str = "block01") -> tuple[Path, Record, dict[str, np.ndarray]]:
+    record, outcomes = make_record(MODEL, "eurosat_sim", "linear", tap)
+    return records.write_record(record, outcomes, folder), record, outcomes
+
+
+def test_a_record_reads_back_as_it_was_written(tmp_path: Path):
+    path, record, outcomes = write_one(tmp_path)
+    assert path == tmp_path / "probe" / "galileo_nano-eurosat_sim-linear-block01.json"
+    found = records.read_record(path)
+    assert found.model_copy(update={"outcomes_sha256": None}) == record
+    read = records.read_outcomes(tmp_path, found)
+    assert read is not None
+    assert read.groups is None
+    assert read.ids.tolist() == outcomes["ids"].tolist()
+    np.testing.assert_array_equal(read.correct["0.1"], outcomes["correct_0.1"])
+
+
+def test_groups_travel_with_the_outcomes(tmp_path: Path):
+    record, outcomes = make_record(MODEL, "eurosat_sim", "linear", "final")
+    groups = np.array([f"scene{i % 7}" for i in range(len(outcomes["ids"]))], dtype=object)
+    records.write_record(record, {**outcomes, "groups": groups}, tmp_path)
+    found, _ = records.read_run(tmp_path)
+    read = records.read_outcomes(tmp_path, found[0])
+    assert read is not None
+    assert read.groups is not None
+    assert read.groups.tolist() == groups.tolist()
+
+
+def test_the_golden_record_still_loads_and_is_written_the_same(tmp_path: Path):
+    """A record that users hold: if this fails, bump the schema version and migrate."""
+    content = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    record = records.read_record(GOLDEN)
+    assert record.model_dump(mode="json") == content
+    assert record.scores["1.0"].interval is not None
+    assert record.provenance.inputs is not None
+    assert record.provenance.inputs.masked_bands[0] == "B04"
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), np.float64("nan")], ids=["nan", "inf", "numpy"])
+@pytest.mark.parametrize("where", ["value", "extra", "normalisation", "recipe", "seeds"])
+def test_nan_and_infinity_are_refused_wherever_they_stand(bad: float, where: str):
+    content = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    target = {
+        "value": (content["scores"]["1.0"], "value"),
+        "extra": (content["scores"]["1.0"]["extra"], "accuracy_k5"),
+        "normalisation": (content["provenance"]["inputs"], "normalisation"),
+        "recipe": (content["provenance"]["recipe"], "scale"),
+        "seeds": (content["provenance"]["seeds"], "task"),
+    }[where]
+    target[0][target[1]] = bad
+    if where == "normalisation":
+        target[0][target[1]] = {"high": [1.0, bad]}
+    with pytest.raises(ValidationError, match="finite"):
+        Record.model_validate(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"surprise": 1}, "Extra inputs are not permitted"),
+        ({"scores": {"1": {"metric": "accuracy", "value": 0.5, "per_draw": [0.5], "n": 2, "n_train": 2}}}, "'1.0'"),
+        ({"scores": {}}, "needs scores"),
+        ({"outcome": {"status": "failed", "verdict": "below"}}, "needs a reason"),
+        ({"evidence": "rumour"}, "published"),
+    ],
+)
+def test_what_does_not_fit_the_schema_is_refused(change: dict[str, object], message: str):
+    content = {**json.loads(GOLDEN.read_text(encoding="utf-8")), **change}
+    with pytest.raises(ValidationError, match=message):
+        Record.model_validate(content)
+
+
+def test_a_case_id_must_be_made_of_its_parts():
+    content = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    content["case"]["layer"] = "final"
+    with pytest.raises(ValidationError, match="case id is"):
+        Record.model_validate(content)
+
+
+def test_numpy_scalars_and_tuples_become_plain_json():
+    record, _ = make_record(MODEL, "eurosat_sim", "linear", "final")
+    source = record.provenance.model_dump() | {"seeds": {"task": np.int64(7), "draws": (1, np.int32(2))}}
+    changed = Record.model_validate(record.model_dump() | {"provenance": source})
+    assert changed.provenance.seeds == {"task": 7, "draws": [1, 2]}
+
+
+def test_a_truncated_record_is_named_and_the_rest_is_read(tmp_path: Path):
+    path, _, _ = write_one(tmp_path, "block00")
+    write_one(tmp_path, "block01")
+    path.write_text(path.read_text(encoding="utf-8")[:200], encoding="utf-8")
+    with pytest.raises(DataError, match=r"block00\.json: not a readable record .*--resume"):
+        records.read_record(path)
+    found, problems = records.read_run(tmp_path)
+    assert [record.case.layer for record in found] == ["block01"]
+    assert len(problems) == 1
+    assert str(path) in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "expected a JSON object"),
+        ('{"schema_version": 1}', "field 'run': Field required"),
+        ('{"schema_version": 99}', "newer than 1.*upgrade"),
+        ('{"schema_version": 0}', "schema 0 is unknown"),
+        ("\x00\x01", "not a readable record"),
+    ],
+)
+def test_what_is_no_record_is_named(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "x.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        records.read_record(path)
+
+
+def test_an_older_schema_is_migrated_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    content = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    old = {**content, "schema_version": -1, "test_id": content["case"]["id"]}
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(old), encoding="utf-8")
+
+    def drop_test_id(older: dict[str, object]) -> dict[str, object]:
+        return {key: value for key, value in older.items() if key != "test_id"}
+
+    monkeypatch.setitem(records.MIGRATIONS, -1, drop_test_id)
+    monkeypatch.setitem(records.MIGRATIONS, 0, lambda older: {**older, "schema_version": 1})
+    assert records.read_record(path).case.id == content["case"]["id"]
+
+
+def test_a_record_under_another_name_is_refused(tmp_path: Path):
+    path, _, _ = write_one(tmp_path)
+    path.rename(path.with_name("galileo_nano-eurosat_sim-linear-final.json"))
+    found, problems = records.read_run(tmp_path)
+    assert found == []
+    assert "holds the record of probe/galileo_nano-eurosat_sim-linear-block01" in problems[0]
+
+
+def test_no_run_is_an_error(tmp_path: Path):
+    with pytest.raises(DataError, match="no such run"):
+        records.read_run(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("harm", ["absent", "truncated", "of another record"])
+def test_damaged_outcomes_are_refused(tmp_path: Path, harm: str):
+    path, _, outcomes = write_one(tmp_path)
+    arrays = path.with_suffix(".npz")
+    if harm == "absent":
+        arrays.unlink()
+    elif harm == "truncated":
+        arrays.write_bytes(arrays.read_bytes()[:100])
+    else:
+        np.savez(arrays, **{**outcomes, "correct_1.0": 1 - outcomes["correct_1.0"]})
+    with pytest.raises(DataError, match=r"npz: per-item outcomes are not .* run the case again"):
+        records.read_outcomes(tmp_path, records.read_record(path))
+
+
+def test_outcomes_that_want_to_run_code_are_refused(tmp_path: Path):
+    path, _, outcomes = write_one(tmp_path)
+    np.savez(
+        path.with_suffix(".npz"), ids=np.array([os.system], dtype=object), **{"correct_1.0": outcomes["correct_1.0"]}
+    )
+    with pytest.raises(DataError, match="not readable"):
+        records.read_outcomes(tmp_path, records.read_record(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"correct_1.0": np.zeros((2, 400), np.uint8)}, r"shape \(2, 400\), expected \(draws, n\) = \(1, 400\)"),
+        ({"ids": np.array(["a", "b"])}, "differ from the scores' n"),
+        ({"correct_0.5": np.zeros((1, 400), np.uint8)}, "correct_0.5"),
+    ],
+)
+def test_outcomes_must_fit_the_scores(tmp_path: Path, change: dict[str, np.ndarray], message: str):
+    record, outcomes = make_record(MODEL, "eurosat_sim", "linear", "final")
+    with pytest.raises(ContractError, match=message):
+        records.write_record(record, {**outcomes, **change}, tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_an_error_record_replaces_scores_and_outcomes(tmp_path: Path):
+    path, record, _ = write_one(tmp_path)
+    failed = record.model_copy(
+        update={"scores": {}, "outcome": Outcome(status="error", verdict="unavailable", reason="worker died")}
+    )
+    records.write_record(failed, None, tmp_path)
+    found = records.read_record(path)
+    assert found.outcome.reason == "worker died"
+    assert records.read_outcomes(tmp_path, found) is None
+    assert not path.with_suffix(".npz").exists()
+
+
+@pytest.mark.parametrize(("number", "message"), [(errno.ENOSPC, "full"), (errno.EROFS, "cannot be written")])
+def test_a_full_or_read_only_disk_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, message: str
+):
+    path, record, outcomes = write_one(tmp_path)
+    before = path.read_bytes()
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    changed = record.model_copy(update={"content_key": "1" * 64})
+    with pytest.raises(StoreError, match=message):
+        records.write_record(changed, outcomes, tmp_path)
+    assert path.read_bytes() == before
+    assert records.read_outcomes(tmp_path, records.read_record(path)) is not None
+    assert sorted(p.suffix for p in path.parent.iterdir()) == [".json", ".npz"]
+
+
+def test_a_kill_between_the_two_files_leaves_no_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, record, outcomes = write_one(tmp_path)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(record_files, "write_json", killed)
+    changed = {**outcomes, "correct_1.0": 1 - outcomes["correct_1.0"]}
+    with pytest.raises(KeyboardInterrupt):
+        records.write_record(record, changed, tmp_path)
+    with pytest.raises(DataError, match="not those that the record was written with"):
+        records.read_outcomes(tmp_path, records.read_record(path))
+
+
+def test_skips_of_all_workers_are_read_once_per_case(tmp_path: Path):
+    records.append_skip(tmp_path, "gw0", "m-t-linear-final", "weights", "m.pth", "Fetch it.")
+    records.append_skip(tmp_path, "gw1", "a-t-linear-final", "data", "data/t", "Unpack it.")
+    records.append_skip(tmp_path, "gw1", "m-t-linear-final", "weights", "m2.pth", "Fetch it.")
+    with (tmp_path / "skipped-gw1.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"case_id": "b-t-li')
+    skips, problems = records.read_skips(tmp_path)
+    assert [(skip.case_id, skip.what) for skip in skips] == [
+        ("a-t-linear-final", "data/t"),
+        ("m-t-linear-final", "m2.pth"),
+    ]
+    assert len(problems) == 1
+    assert "skipped-gw1.jsonl: line 3" in problems[0]
+
+
+def test_the_manifest_reads_back_and_a_damaged_one_is_named(tmp_path: Path):
+    assert records.read_manifest(tmp_path) is None
+    manifest = RunManifest(name="r", cases=("test_probe[a-b-c-d]",))
+    path = records.write_manifest(tmp_path, manifest)
+    assert records.read_manifest(tmp_path) == manifest
+    path.write_text('{"name": "r"', encoding="utf-8")
+    with pytest.raises(DataError, match=r"run\.json: not a readable list of cases"):
+        records.read_manifest(tmp_path)
+
+
+def test_content_keys_are_stable_and_change_with_every_ingredient():
+    base = ("test_probe[m-t-linear-final]", 1, "abc", {"linear": 1})
+    golden = "58b51aeda418e64adb88619ec70aeab8da865dc70836d790f92012f4b87c6d47"
+    assert records.content_key(*base) == golden, "the key changed without a schema or method version"
+    others = [
+        ("test_probe[m-t-linear-embed]", 1, "abc", {"linear": 1}),
+        ("test_drift[m-t-linear-final]", 1, "abc", {"linear": 1}),
+        ("test_probe[m-t-linear-final]", 2, "abc", {"linear": 1}),
+        ("test_probe[m-t-linear-final]", 1, "abd", {"linear": 1}),
+        ("test_probe[m-t-linear-final]", 1, "abc", {"linear": 2}),
+    ]
+    assert len({records.content_key(*other) for other in others} | {golden}) == 6
+    with pytest.raises(ContractError, match="is no case"):
+        records.content_key("m-t-linear", 1, "abc", {})
+
+
+def test_records_and_reports_import_neither_torch_nor_matplotlib():
+    code = (
+        "import sys, geofm_eval.records, geofm_eval.report; "
+        "print([m for m in ('torch', 'matplotlib', 'pandas', 'timm') if m in sys.modules])"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert finished.stdout.strip() == "[]"
+
+
+def test_a_score_needs_items_and_draws():
+    with pytest.raises(ValidationError, match="per_draw"):
+        Score(metric="accuracy", value=0.5, per_draw=(), n=10, n_train=10)
