@@ -1,3 +1,3 @@
-"""geofm_eval: how well do geospatial foundation models transfer, at which depth, and did new weights make anything worse."""
+"""How well geospatial foundation models transfer, at which depth, and whether new weights made anything worse."""
 
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from geofm_eval import __version__
 from geofm_eval.availability import availability, runnable_pairs
-from geofm_eval.catalog import Catalog, ModelSpec, compatible, load_catalog
+from geofm_eval.catalog import ModelSpec, compatible, load_catalog
 from geofm_eval.errors import GeofmError, Unavailable
 from geofm_eval.paths import geofm_cache, geofm_home
 
@@ -121,7 +121,9 @@ def preflight(
     spec = known.task(task)
     result = check.preflight(known.model(model), spec, known.recipe(recipe), items)
     report = result.report
-    table = Table("channel", "band", "status", "product", "unit", "mean (data)", "mean (input)", "sd (input)", "invalid")
+    table = Table(
+        "channel", "band", "status", "product", "unit", "mean (data)", "mean (input)", "sd (input)", "invalid"
+    )
     for index, channel in enumerate(result.channels):
         raw = "-" if channel.raw_mean is None else f"{channel.raw_mean:.1f}"
         table.add_row(
@@ -136,7 +138,8 @@ def preflight(
             f"{channel.invalid:.1%}",
         )
     console.print(table)
-    console.print(f"{result.items} training items, input {report.size[0]} x {report.size[1]} px ({report.resize})")
+    height, width = result.pixels.shape[-2:]
+    console.print(f"{result.items} training items, input {height} x {width} px (resize: {report.resize})")
     for warning in result.warnings:
         console.print(f"note: {warning}")
     target = picture or Path("reports/runs/preflight") / f"{model}-{task}.png"
@@ -168,7 +171,7 @@ def collate(run: Path, catalog: CatalogOption = None) -> None:
 
     folder = run if run.is_dir() else Path("reports/runs") / run
     collation = collate_run(folder, load_catalog(catalog or ()))
-    console.print(collation.text)
+    console.print(collation.text, markup=False)
 
 
 def _count(model: ModelSpec) -> str:

@@ -11,6 +11,9 @@ from geofm_eval.data.split import RawImage, Split, open_splits
 
 RGB = ("B04", "B03", "B02")
 
+NEARLY_CONSTANT = 1e-4
+"""Standard deviation after normalisation below which a channel says next to nothing (the cirrus band has 2e-4)."""
+
 
 @dataclass(frozen=True)
 class Channel:
@@ -58,7 +61,7 @@ class Preflight:
         if self.report.masked_bands:
             found.append(f"bands masked because the task lacks them: {', '.join(self.report.masked_bands)}")
         for channel in self.channels:
-            if channel.status == "data" and channel.sd < 1e-3:
+            if channel.status == "data" and channel.sd < NEARLY_CONSTANT:
                 found.append(f"channel {channel.band} is nearly constant after normalisation (sd {channel.sd:.2g})")
             if channel.status == "data" and abs(channel.mean) > 10:
                 found.append(
@@ -81,9 +84,8 @@ def preflight(model: ModelSpec, task: TaskSpec, recipe: Recipe, items: int = 32)
         DataError: an item is not what the task says.
         ContractError: model and task do not fit together.
     """
-    split = open_splits(task)["train"]
-    images = _spread(split, items)
     adapter = InputAdapter(model, task, recipe)
+    images = _spread(open_splits(task)["train"], items)
     batch = adapter(images)
     pixels, valid = batch.pixels.numpy(), batch.valid.numpy()
     return Preflight(
@@ -154,9 +156,10 @@ def save_picture(result: Preflight, task: TaskSpec, path: Path) -> Path:
 
 
 def _composite(image: RawImage, task: TaskSpec) -> np.ndarray:
-    """(H, W, 3) in 0..1, stretched between the 2nd and 98th percentile: true colour where the bands exist."""
+    """(H, W, 3) in 0..1, each band stretched between its 2nd and 98th percentile: true colour where the bands exist."""
     names = RGB if all(b in task.bands for b in RGB) else (task.bands * 3)[:3]
     stack = np.stack([image.pixels[task.bands.index(b)] for b in names], axis=-1)
-    low, high = np.nanpercentile(stack, [2, 98])
-    stretched: np.ndarray = np.clip((np.nan_to_num(stack, nan=low) - low) / max(high - low, 1e-6), 0, 1)
+    low, high = np.nanpercentile(stack, [2, 98], axis=(0, 1))
+    filled = np.where(np.isfinite(stack), stack, low)
+    stretched: np.ndarray = np.clip((filled - low) / np.maximum(high - low, 1e-6), 0, 1)
     return stretched
