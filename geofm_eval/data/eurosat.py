@@ -1,4 +1,4 @@
-"""EuroSAT on disk: ``<Class>/<Class>_<n>.tif`` (13 bands) or ``.jpg`` (RGB), with split lists or a split file of its own."""
+"""EuroSAT on disk: ``<Class>/<Class>_<n>.tif`` (13 bands) or ``.jpg`` (RGB), with split lists or its own split file."""
 
 import csv
 import warnings
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
-from geofm_eval.data.items import SPLIT_NAMES, Item, Listing
+from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 SUFFIXES = {"tif": ".tif", "rgb": ".jpg"}
@@ -48,7 +48,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     for name in _SPLIT_FILES:
         if (root / name).is_file():
             return Listing(root, _read_split_file(task, root / name, images), "custom", load)
-    lists = {split: root / f"{prefix}-{split}.txt" for split in SPLIT_NAMES}
+    lists = {split: root / f"{prefix}-{split}.txt" for split in NAMES}
     _check_lists(task, root, lists)
     items = {split: tuple(_read_list(task, path, images, suffix)) for split, path in lists.items()}
     return Listing(root, items, "official", load)
@@ -59,8 +59,8 @@ def _options(task: TaskSpec) -> tuple[str, str]:
     unknown = set(task.options) - {"edition", "split_lists"}
     if edition not in SUFFIXES or not isinstance(prefix, str) or unknown:
         raise ContractError(
-            f"task '{task.slug}': the eurosat reader takes options edition ({' or '.join(SUFFIXES)}) and split_lists "
-            f"(such as 'eurosat'), found {task.options}"
+            f"task '{task.slug}': options are {task.options}, expected edition = 'tif' or 'rgb' and split_lists = the "
+            "prefix of the list files, such as 'eurosat'"
         )
     return SUFFIXES[edition], prefix
 
@@ -74,11 +74,11 @@ def _images_root(task: TaskSpec, root: Path) -> Path:
 
 
 def _check_lists(task: TaskSpec, root: Path, lists: Mapping[str, Path]) -> None:
-    absent = [path.name for path in lists.values() if not path.is_file()]
-    if len(absent) == len(lists):
-        raise Unavailable("data", f"{root} has none of {', '.join((*_SPLIT_FILES, *absent))}", task.how_to_get)
+    absent = ", ".join(path.name for path in lists.values() if not path.is_file())
+    if not any(path.is_file() for path in lists.values()):
+        raise Unavailable("data", f"{root} has none of {', '.join(_SPLIT_FILES)}, {absent}", task.how_to_get)
     if absent:
-        raise DataError(f"{root}: {', '.join(absent)} absent, but other split lists are there. {task.how_to_get}")
+        raise DataError(f"{root}: no readable split list {absent}, but others are there. {task.how_to_get}")
 
 
 def _read_list(task: TaskSpec, path: Path, images: Path, suffix: str) -> Iterator[Item]:
@@ -96,12 +96,13 @@ def _read_split_file(task: TaskSpec, path: Path, images: Path) -> dict[str, tupl
     rows = csv.DictReader(_text(path).splitlines())
     missing = [column for column in _COLUMNS if column not in (rows.fieldnames or ())]
     if missing:
-        raise DataError(f"{path}: columns {', '.join(missing)} are absent; expected {', '.join(_COLUMNS)} in the first line")
-    items: dict[str, list[Item]] = {name: [] for name in SPLIT_NAMES}
+        found = ", ".join(rows.fieldnames or ())
+        raise DataError(f"{path}: the columns are {found}; expected {', '.join(_COLUMNS)} in the first line")
+    items: dict[str, list[Item]] = {name: [] for name in NAMES}
     for row in rows:
         where = f"{path}, line {rows.line_num}"
         if row["split"] not in items:
-            raise DataError(f"{where}: split '{row['split']}' is unknown; expected {', '.join(SPLIT_NAMES)}")
+            raise DataError(f"{where}: split is '{row['split']}', expected one of {', '.join(NAMES)}")
         items[row["split"]].append(_item(task, row, images, where))
     return {name: tuple(listed) for name, listed in items.items()}
 
@@ -117,7 +118,8 @@ def _item(task: TaskSpec, row: dict[str, str], images: Path, where: str) -> Item
 
 def _label(task: TaskSpec, kind: str, where: str) -> int:
     if kind not in task.classes:
-        raise DataError(f"{where}: class '{kind}' is none of the {len(task.classes)} classes: {', '.join(task.classes)}")
+        known = ", ".join(task.classes)
+        raise DataError(f"{where}: label '{kind}', expected one of {known}")
     return task.classes.index(kind)
 
 
@@ -143,7 +145,7 @@ def load_geotiff(path: Path) -> npt.NDArray[Any]:
     with warnings.catch_warnings():
         # A chip needs no place on Earth to be classified.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return _read(path, lambda: _read_raster(rasterio.open(path)), (RasterioError, OSError))
+        return _read(path, "GeoTIFF", lambda: _read_raster(rasterio.open(path)), (RasterioError, OSError))
 
 
 def _read_raster(raster: Any) -> npt.NDArray[Any]:
@@ -161,7 +163,7 @@ def load_image(path: Path) -> npt.NDArray[Any]:
     Raises:
         DataError: the file cannot be read.
     """
-    return _read(path, lambda: _read_picture(path), (OSError, SyntaxError, ValueError))
+    return _read(path, "image", lambda: _read_picture(path), (OSError, SyntaxError, ValueError))
 
 
 def _read_picture(path: Path) -> npt.NDArray[Any]:
@@ -172,9 +174,9 @@ def _read_picture(path: Path) -> npt.NDArray[Any]:
 
 
 def _read(
-    path: Path, read: Callable[[], npt.NDArray[Any]], failures: tuple[type[Exception], ...]
+    path: Path, what: str, read: Callable[[], npt.NDArray[Any]], failures: tuple[type[Exception], ...]
 ) -> npt.NDArray[Any]:
     try:
         return read()
     except failures as error:
-        raise DataError(f"{path}: cannot be read as an image ({error}). Fetch or unpack this file again") from error
+        raise DataError(f"{path}: not a readable {what} ({error}). Fetch or unpack this file again") from error

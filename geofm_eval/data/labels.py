@@ -40,8 +40,8 @@ class ValidationPlan:
     """What a probe's penalty is chosen on.
 
     Args:
-        kind: ``split`` (items of the validation split), ``inner_cv`` (folds of the label subset), ``none`` (no class has
-            two labelled items, so nothing can be held out).
+        kind: ``split`` (items of the validation split), ``inner_cv`` (folds of the label subset), ``none`` (no class
+            has two labelled items, so nothing can be held out).
         indices: positions in the validation split; empty unless ``split``.
         folds: positions in the label subset's ``indices`` that each fold holds out; empty unless ``inner_cv``. The
             only item of a class is never held out.
@@ -66,8 +66,10 @@ def label_subsets(labels: Indices, fractions: Sequence[float], draws: int, seed:
     Raises:
         ContractError: a fraction outside (0, 1], no draw, or no label.
     """
-    if draws < 1 or len(labels) == 0:
-        raise ContractError(f"label subsets need at least one draw and one label, found {draws} and {len(labels)}")
+    if len(labels) == 0:
+        raise ContractError("no training labels to draw subsets of: the training split is empty")
+    if draws < 1:
+        raise ContractError(f"label subsets need at least one draw, found {draws}")
     return [
         LabelSubset(fraction, draw, stratified(labels, fraction, ("labels", seed, draw)))
         for fraction in fractions
@@ -91,7 +93,7 @@ def stratified(labels: Indices, fraction: float, stream: tuple[str | int, ...]) 
     kept = []
     for label in np.unique(labels):
         members = generator(*stream, int(label)).permutation(np.flatnonzero(labels == label))
-        kept.append(members[: max(1, int(np.floor(fraction * len(members) + 0.5)))])
+        kept.append(members[: max(1, round(fraction * len(members)))])
     return np.sort(np.concatenate([*kept, np.empty(0, dtype=np.int64)])).astype(np.int64)
 
 

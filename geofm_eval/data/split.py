@@ -1,8 +1,9 @@
-"""Splits: items with stable ids, lazily read, in the units that the task declares, checked before anything is computed."""
+"""Splits: items with stable ids, lazily read in the unit that the task declares, and checked before use."""
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +14,13 @@ import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data import eurosat
-from geofm_eval.data.items import SPLIT_NAMES, Definition, Item, Listing
+from geofm_eval.data.items import NAMES, Definition, Item, Listing
+from geofm_eval.data.scene import GENERATOR_VERSION
 from geofm_eval.data.standins import ensure_standin
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.paths import in_home
 
-__all__ = ["READERS", "SPLIT_NAMES", "Item", "RawImage", "Split", "open_splits"]
+__all__ = ["NAMES", "READERS", "Item", "RawImage", "Split", "check_splits", "open_splits", "to_unit"]
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ class Split:
         load: reads stored values of one file, (bands, height, width).
 
     Raises:
-        DataError: a label that is no class of the task, an item twice.
+        DataError: a label that is no class of the task.
     """
 
     task: TaskSpec
@@ -93,7 +95,9 @@ class Split:
     @cached_property
     def items_sha256(self) -> str:
         """Sha256 over ids and file sizes: another copy of the same images has the same hash."""
-        return _sha256(f"{item.id}\t{size}" for item, size in zip(self.items, self.sizes, strict=True))
+        # Simulated images of every version have the same ids and sizes.
+        made_by = [f"generator\t{GENERATOR_VERSION}"] if self.task.simulated else []
+        return _sha256([*made_by, *(f"{item.id}\t{size}" for item, size in zip(self.items, self.sizes, strict=True))])
 
     @cached_property
     def labels_sha256(self) -> str:
@@ -113,10 +117,10 @@ class Split:
         stored = self.load(path)
         if len(stored) != len(self.task.bands):
             raise DataError(
-                f"{path}: has {len(stored)} bands, task '{self.task.slug}' declares {len(self.task.bands)}: "
-                f"{', '.join(self.task.bands)}"
+                f"{path}: shape {stored.shape}, expected {len(self.task.bands)} bands ({', '.join(self.task.bands)}) "
+                f"of task '{self.task.slug}'"
             )
-        image = _to_unit(stored, self.task)
+        image = to_unit(stored, self.task)
         _check_unit(image, self.task, path)
         return image
 
@@ -125,10 +129,18 @@ def _sha256(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _to_unit(stored: npt.NDArray[Any], task: TaskSpec) -> RawImage:
+def to_unit(stored: npt.NDArray[Any], task: TaskSpec) -> RawImage:
+    """Apply a task's scale and offset to stored values and mark what is no data.
+
+    Args:
+        stored: (bands, height, width) values as in the file; left as they are.
+        task: declares scale, offset and nodata.
+    """
     pixels = stored.astype(np.float32)
-    finite = np.isfinite(pixels)
-    valid = finite.all(axis=0) if task.nodata is None else (finite & (stored != task.nodata)).all(axis=0)
+    present: npt.NDArray[np.bool_] = np.isfinite(pixels)
+    if task.nodata is not None:
+        present &= stored != task.nodata
+    valid = np.asarray(present.all(axis=0))
     pixels = pixels * np.float32(task.scale) + np.float32(task.offset)
     pixels[:, ~valid] = np.nan
     return RawImage(pixels, valid)
@@ -141,9 +153,10 @@ def _check_unit(image: RawImage, task: TaskSpec, path: Path) -> None:
     low, high = task.plausible
     if low <= median <= high:
         return
-    found = f"{path}: the median of its valid pixels is {median:.4g} after scale {task.scale:g} and offset {task.offset:g}"
-    expected = f"task '{task.slug}' declares {task.unit} with medians in {low:g}..{high:g}"
-    raise DataError(f"{found}; {expected}. {_cure(median, task)}")
+    raise DataError(
+        f"{path}: the median value is {median:.4g} {task.unit}, expected {low:g} to {high:g} as task '{task.slug}' "
+        f"declares. {_cure(median, task)}"
+    )
 
 
 def _cure(median: float, task: TaskSpec) -> str:
@@ -168,57 +181,69 @@ def open_splits(task: TaskSpec, check_groups: bool = True) -> dict[str, Split]:
         DataError: part of the data is absent, or the splits are not what splits must be.
     """
     if task.reader not in READERS:
-        raise ContractError(f"task '{task.slug}': reader '{task.reader}' is unknown; known: {', '.join(READERS)}")
+        raise ContractError(
+            f"task '{task.slug}': reader '{task.reader}' is unknown; known readers: {', '.join(READERS)}"
+        )
     root = ensure_standin(task) if task.simulated else in_home(task.root, "data", task.how_to_get)
     listing = READERS[task.reader](task, root)
-    _check_separate(listing, "item", lambda item: item.id)
-    if check_groups:
-        _check_separate(listing, "group", lambda item: item.group)
     sizes = _sizes(task, listing)
     splits = {
-        name: Split(task, name, listing.items[name], listing.definition, sizes[name], listing.load)
-        for name in SPLIT_NAMES
+        name: Split(task, name, listing.items[name], listing.definition, sizes[name], listing.load) for name in NAMES
     }
-    _check_filled(listing, splits)
+    check_splits(splits, groups=check_groups)
     log.info("%s: %s", task.slug, ", ".join(f"{name} {len(split)}" for name, split in splits.items()))
     return splits
 
 
-def _check_filled(listing: Listing, splits: dict[str, Split]) -> None:
+def check_splits(splits: Mapping[str, Split], groups: bool = True) -> None:
+    """Refuse splits that would give wrong scores.
+
+    Args:
+        splits: the splits of one task by name.
+        groups: refuse also a scene or event that two splits share: its items are alike, so the test score would be
+            too good.
+
+    Raises:
+        DataError: an empty split, an item that is listed twice, an item or a group in two splits.
+    """
     for name, split in splits.items():
         if not split.items:
-            raise DataError(f"{listing.root}: the {name} split is empty; each of {', '.join(SPLIT_NAMES)} needs images")
+            raise DataError(f"{split.task.slug}: split '{name}' is empty; every split needs images")
+        item, times = Counter(split.ids).most_common(1)[0]
+        if times > 1:
+            raise DataError(f"{split.task.slug}: split '{name}' lists item '{item}' more than once; list it once")
+    _check_separate("item", {name: split.ids for name, split in splits.items()})
+    if groups:
+        _check_separate("group", {name: _known_groups(split) for name, split in splits.items()})
 
 
-def _check_separate(listing: Listing, what: str, key: Callable[[Item], str | None]) -> None:
-    """Refuse an item that is listed twice, or a group that two splits share: test scores would be too good."""
-    seen: dict[str, str] = {}
-    for name in SPLIT_NAMES:
-        found: Sequence[str] = [value for item in listing.items[name] if (value := key(item)) is not None]
-        if what == "item" and len(set(found)) < len(found):
-            twice = next(value for value in found if found.count(value) > 1)
-            raise DataError(f"{listing.root}: item '{twice}' is listed twice in {name}: remove one of the lines")
-        for value in dict.fromkeys(found):
-            if seen.setdefault(value, name) != name:
+def _known_groups(split: Split) -> tuple[str, ...]:
+    return tuple(item.group for item in split.items if item.group is not None)
+
+
+def _check_separate(what: str, names: Mapping[str, Sequence[str]]) -> None:
+    first: dict[str, str] = {}
+    for split, found in names.items():
+        for name in dict.fromkeys(found):
+            if first.setdefault(name, split) != split:
                 raise DataError(
-                    f"{listing.root}: {what} '{value}' is in two splits, {seen[value]} and {name}: "
-                    "keep all of it in one of them"
+                    f"{what} '{name}' stands in splits '{first[name]}' and '{split}': keep all of it in one of them"
                 )
 
 
 def _sizes(task: TaskSpec, listing: Listing) -> dict[str, tuple[int, ...]]:
     """Bytes of every file by split, after a look at whether all of them are there."""
-    sizes = {name: [_size(item.path) for item in listing.items[name]] for name in SPLIT_NAMES}
-    absent = [
-        item.path for name in SPLIT_NAMES for item, size in zip(listing.items[name], sizes[name], strict=True) if size < 0
-    ]
+    sizes = {name: [_size(item.path) for item in listing.items[name]] for name in NAMES}
     listed = sum(len(found) for found in sizes.values())
+    absent = [
+        item.path for name in NAMES for item, size in zip(listing.items[name], sizes[name], strict=True) if size < 0
+    ]
     if absent and len(absent) == listed:
         raise Unavailable("data", f"none of the {listed} listed files is in {listing.root}", task.how_to_get)
     if absent:
         raise DataError(
-            f"{listing.root}: {len(absent)} of {listed} listed files are absent, first: {absent[0]}. Complete the copy, or "
-            "list what is there in a splits.csv (file,class,split)"
+            f"{listing.root}: {len(absent)} of {listed} listed files are absent, the first is {absent[0]}. "
+            "Complete the copy, or list what is there in a splits.csv (file,class,split)"
         )
     return {name: tuple(found) for name, found in sizes.items()}
 

@@ -1,0 +1,157 @@
+"""What a probe is given and what it answers: the same for every kind of probe."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geofm_eval.data.labels import LabelSubset, ValidationPlan
+from geofm_eval.errors import ContractError
+
+FeatureSource = Callable[[str, str], NDArray[np.float32]]
+"""Features (n, D) of a (tap, split), memory-mapped where they are large."""
+
+SPLITS = ("train", "val", "test")
+ROWS_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """One probe, fitted on one label subset of one tap, its penalty chosen on validation items, and tested once.
+
+    Attributes:
+        tap: name of the tap.
+        fraction: share of the training labels asked for; ``n_train`` is the realised count.
+        draw: which of the label subsets of that fraction.
+        n_train: training items.
+        n_val: validation items (with inner cross-validation: training items held out once each).
+        n_test: test items.
+        val_kind: ``split``, ``inner_cv`` or ``none``.
+        candidates: penalties tried, strongest first; empty for a probe without one.
+        chosen: the chosen penalty.
+        chosen_index: its position among the candidates.
+        at_edge: True when the choice is the first or the last candidate.
+        val_loss: mean validation log loss at each candidate, in nats.
+        val_score: validation accuracy at the choice; None when there were no validation items.
+        test_score: test accuracy at the choice.
+        correct: (n_test,) uint8, 1 where the test item was classified rightly.
+        converged: True when every candidate was solved to tolerance.
+        iterations: solver steps over all candidates.
+        dropped_channels: channels left out as constant on the label subset.
+        extra: further test scores that are not the score.
+    """
+
+    tap: str
+    fraction: float
+    draw: int
+    n_train: int
+    n_val: int
+    n_test: int
+    val_kind: str
+    candidates: tuple[float, ...]
+    chosen: float | None
+    chosen_index: int | None
+    at_edge: bool
+    val_loss: tuple[float, ...]
+    val_score: float | None
+    test_score: float
+    correct: NDArray[np.uint8]
+    converged: bool
+    iterations: int
+    dropped_channels: int
+    extra: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Training rows and the items that a head fitted on them is validated on.
+
+    Attributes:
+        rows: positions into the train split.
+        split: split of the held-out items, ``val`` or ``train``.
+        held_out: positions into that split.
+    """
+
+    rows: NDArray[np.int64]
+    split: str
+    held_out: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ProbeProblem:
+    """Features, labels and label subsets of one sweep, checked against each other.
+
+    Raises:
+        ContractError: fewer than two classes, no tap, features that do not match the labels or are not finite, a label
+            outside the classes, or a subset without validation plan.
+    """
+
+    features: FeatureSource
+    labels: Mapping[str, NDArray[np.int64]]
+    taps: Sequence[str]
+    subsets: Sequence[LabelSubset]
+    plans: Mapping[tuple[float, int], ValidationPlan]
+    n_classes: int
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        if self.n_classes < 2:
+            raise ContractError(f"a classification probe needs at least 2 classes, the task has {self.n_classes}")
+        if not self.taps or not self.subsets:
+            raise ContractError(f"nothing to solve: {len(self.taps)} taps and {len(self.subsets)} label subsets")
+        for subset in self.subsets:
+            self._check_subset(subset)
+        for split in SPLITS:
+            self._check_labels(split)
+            for tap in self.taps:
+                self._check_features(tap, split)
+
+    def plan(self, subset: LabelSubset) -> ValidationPlan:
+        """How the subset is validated."""
+        return self.plans[subset.fraction, subset.draw]
+
+    def holdouts(self, subset: LabelSubset) -> Iterator[Holdout]:
+        """What is fitted and what is held out to validate on: one pair, one per fold, or none."""
+        plan = self.plan(subset)
+        if plan.kind == "split":
+            yield Holdout(subset.indices, "val", plan.indices)
+        if plan.kind == "inner_cv":
+            for fold in plan.folds:
+                yield Holdout(np.delete(subset.indices, fold), "train", subset.indices[fold])
+
+    def n_val(self, subset: LabelSubset) -> int:
+        """Validation items of a subset."""
+        return sum(len(holdout.held_out) for holdout in self.holdouts(subset))
+
+    def _check_subset(self, subset: LabelSubset) -> None:
+        name = f"label subset (fraction {subset.fraction}, draw {subset.draw})"
+        if (subset.fraction, subset.draw) not in self.plans:
+            raise ContractError(f"{name} has no validation plan: make one with validation_plan for every subset")
+        if len(subset.indices) == 0:
+            raise ContractError(f"{name} is empty: every class must keep at least one training item")
+
+    def _check_labels(self, split: str) -> None:
+        labels = self.labels[split]
+        if len(labels) == 0 and split != "val":
+            raise ContractError(f"the {split} split has no items: a probe needs some to train and to test on")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < self.n_classes:
+            raise ContractError(
+                f"labels of the {split} split range from {labels.min()} to {labels.max()}, "
+                f"expected 0 to {self.n_classes - 1}: check the classes that the task declares"
+            )
+
+    def _check_features(self, tap: str, split: str) -> None:
+        values, count = self.features(tap, split), len(self.labels[split])
+        if values.ndim != 2 or len(values) != count:
+            raise ContractError(
+                f"features of {tap} on the {split} split have shape {values.shape}, expected ({count}, D): "
+                "one row per label; extract the block anew"
+            )
+        for start in range(0, count, ROWS_AT_ONCE):
+            if not np.isfinite(values[start : start + ROWS_AT_ONCE]).all():
+                raise ContractError(
+                    f"features of {tap} on the {split} split are not finite: look for NaN in the input or an overflow "
+                    "in the backbone, then extract the block anew"
+                )

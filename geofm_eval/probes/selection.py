@@ -1,0 +1,99 @@
+"""Choose a penalty on validation items, before the test split is read."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geofm_eval.errors import ContractError
+from geofm_eval.probes.heads import Head
+
+
+@dataclass(frozen=True)
+class PathScores:
+    """Validation of a path of heads, as sums so that folds can be added up.
+
+    Attributes:
+        loss: (L,) float64, summed -log p of the true class.
+        hits: (L,) int64, correct predictions.
+        count: validation items.
+    """
+
+    loss: NDArray[np.float64]
+    hits: NDArray[np.int64]
+    count: int
+
+    def __add__(self, other: "PathScores") -> "PathScores":
+        return PathScores(self.loss + other.loss, self.hits + other.hits, self.count + other.count)
+
+    @property
+    def mean_loss(self) -> tuple[float, ...]:
+        """(L,) mean log loss in nats."""
+        return tuple(float(value) for value in self.loss / self.count)
+
+    def accuracy(self, index: int) -> float:
+        """Share of correct predictions at one penalty."""
+        return float(self.hits[index] / self.count)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen penalty of one head and what the choice rested on.
+
+    Attributes:
+        index: position on the path.
+        at_edge: True when the choice is an end of the path, so that a better penalty may lie beyond it.
+        val_loss: (L,) mean validation log loss; empty when there was nothing to validate on.
+        val_score: validation accuracy at the choice; None when there was nothing to validate on.
+    """
+
+    index: int
+    at_edge: bool
+    val_loss: tuple[float, ...]
+    val_score: float | None
+
+
+def score_path(head: Head, features: NDArray[np.float32], labels: NDArray[np.int64]) -> PathScores:
+    """Score every penalty of ``head`` on items (n, D) with ``labels`` (n,).
+
+    Raises:
+        ContractError: a label is of a class that the head was not trained on, whose log loss would be infinite.
+    """
+    loss = np.zeros(head.weights.shape[0])
+    hits = np.zeros(head.weights.shape[0], dtype=np.int64)
+    start = 0
+    for logits in head.logits(features):
+        truth = torch.from_numpy(labels[start : start + len(logits)]).to(logits.device)
+        start += len(logits)
+        exact = logits.double()
+        losses = exact.logsumexp(2) - exact.gather(2, truth[:, None, None].expand(-1, exact.shape[1], 1))[:, :, 0]
+        loss += losses.sum(0).cpu().numpy()
+        hits += (logits.argmax(2) == truth[:, None]).sum(0).cpu().numpy()
+    if not np.isfinite(loss).all():
+        unknown = sorted(set(labels.tolist()) - set(torch.isfinite(head.intercepts[0]).nonzero()[:, 0].tolist()))
+        raise ContractError(
+            f"classes {unknown} have validation items but no training item: "
+            "give every class at least one training item, or leave its items out of the validation split"
+        )
+    return PathScores(loss, hits, len(labels))
+
+
+def choose(scores: PathScores) -> Choice:
+    """The penalty with the lowest validation log loss; ties go to the stronger, which stands earlier on the path."""
+    losses = scores.mean_loss
+    index = int(np.argmin(losses))
+    return Choice(index, index in (0, len(losses) - 1), losses, scores.accuracy(index))
+
+
+def default_choice(penalties: tuple[float, ...], n_train: int) -> Choice:
+    """Without any validation item: the penalty nearest to 1/n on a log scale (C = 1, scikit-learn's default)."""
+    distance = np.abs(np.log(penalties) + np.log(n_train))
+    return Choice(int(np.argmin(distance)), False, (), None)
+
+
+def correct_at(head: Head, index: int, features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """(n,) 1 where the prediction at one penalty is right."""
+    predicted = torch.cat([logits[:, 0].argmax(1) for logits in head.logits(features, index)])
+    return cast(NDArray[np.uint8], (predicted.cpu().numpy() == labels).astype(np.uint8))

@@ -1,0 +1,142 @@
+"""Solve one probe for every tap, label fraction and draw at once, and keep the result as plain files."""
+
+import json
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geofm_eval.data.labels import LabelSubset, ValidationPlan
+from geofm_eval.errors import ContractError, DataError
+from geofm_eval.probes.knn import solve_knn
+from geofm_eval.probes.linear import solve_linear
+from geofm_eval.probes.problem import FeatureSource, ProbeProblem, SweepRow
+
+__all__ = ["PROBE_VERSION", "Sweep", "SweepRow", "load_sweep", "save_sweep", "solve"]
+
+PROBE_VERSION = {"knn": 1, "linear": 1}
+"""Part of every sweep's key: a change that moves any score raises it."""
+
+SWEEP_FILE = "sweep.json"
+OUTCOMES_FILE = "correct.npz"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A probe solved for every tap, label fraction and draw of one set of feature blocks.
+
+    Attributes:
+        key: what the sweep is found by; empty until the caller that knows the blocks gives it one.
+        probe: ``knn`` or ``linear``.
+        pooling: pooling of the features.
+        taps: shallowest first.
+        rows: ordered by tap, then fraction and draw as the label subsets were given.
+        seconds: wall time of the solve, shared by all rows.
+        meta: what else is worth recording.
+    """
+
+    key: str
+    probe: str
+    pooling: str
+    taps: tuple[str, ...]
+    rows: tuple[SweepRow, ...]
+    seconds: float
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def row(self, tap: str, fraction: float, draw: int) -> SweepRow:
+        """The row of one tap, fraction and draw; ContractError when the sweep has none."""
+        for row in self.rows:
+            if (row.tap, row.fraction, row.draw) == (tap, fraction, draw):
+                return row
+        solved = sorted({(row.fraction, row.draw) for row in self.rows})
+        raise ContractError(
+            f"no row for tap '{tap}', fraction {fraction}, draw {draw}: "
+            f"this sweep has taps {', '.join(self.taps)} and (fraction, draw) {solved}"
+        )
+
+    def rows_for(self, tap: str) -> list[SweepRow]:
+        """All rows of one tap; ContractError when the sweep has none."""
+        rows = [row for row in self.rows if row.tap == tap]
+        if not rows:
+            raise ContractError(f"no rows for tap '{tap}': this sweep has taps {', '.join(self.taps)}")
+        return rows
+
+
+def solve(
+    probe: Literal["knn", "linear"],
+    features: FeatureSource,
+    labels: Mapping[str, NDArray[np.int64]],
+    taps: Sequence[str],
+    pooling: str,
+    subsets: Sequence[LabelSubset],
+    plans: Mapping[tuple[float, int], ValidationPlan],
+    n_classes: int,
+    device: str = "cpu",
+) -> Sweep:
+    """Solve ``probe`` for every tap and label subset.
+
+    The result is the same bit by bit whenever it is repeated on the same machine, device and number of threads; on a
+    CPU a tap's rows do not depend on which other taps are solved with it.
+
+    Args:
+        probe: ``knn`` or ``linear``.
+        features: (tap, split) -> (n, D) float32; the splits are ``train``, ``val`` and ``test``.
+        labels: (n,) int64 per split.
+        taps: shallowest first.
+        pooling: pooling of the features, for the record.
+        subsets: label subsets of the train split.
+        plans: how each (fraction, draw) is validated.
+        n_classes: classes of the task.
+        device: torch device to solve on.
+
+    Raises:
+        ContractError: an unknown probe, or inputs that do not fit together.
+    """
+    solvers = {"knn": solve_knn, "linear": solve_linear}
+    if probe not in solvers:
+        raise ContractError(f"probe '{probe}' is unknown; known probes: {', '.join(solvers)}")
+    started = time.perf_counter()
+    problem = ProbeProblem(features, labels, tuple(taps), tuple(subsets), plans, n_classes, torch.device(device))
+    with torch.inference_mode():
+        solved = {(row.tap, row.fraction, row.draw): row for row in solvers[probe](problem)}
+    rows = tuple(solved[tap, subset.fraction, subset.draw] for tap in taps for subset in subsets)
+    meta = {"probe_version": PROBE_VERSION[probe], "n_classes": n_classes, "threads": torch.get_num_threads()}
+    return Sweep("", probe, pooling, tuple(taps), rows, time.perf_counter() - started, meta)
+
+
+def save_sweep(sweep: Sweep, directory: Path) -> None:
+    """Write ``sweep.json`` (everything but outcomes) and ``correct.npz`` (rows x test items) into ``directory``."""
+    content = asdict(sweep)
+    for row in content["rows"]:
+        del row["correct"]
+    text = json.dumps(content, indent=1, allow_nan=False)
+    (directory / SWEEP_FILE).write_text(text + "\n", encoding="utf-8")
+    np.savez_compressed(directory / OUTCOMES_FILE, correct=np.stack([row.correct for row in sweep.rows]))
+
+
+def load_sweep(directory: Path) -> Sweep:
+    """Read what `save_sweep` wrote.
+
+    Raises:
+        DataError: a file is absent, truncated or does not match the other one.
+    """
+    try:
+        content = json.loads((directory / SWEEP_FILE).read_text(encoding="utf-8"))
+        with np.load(directory / OUTCOMES_FILE, allow_pickle=False) as outcomes:
+            correct = outcomes["correct"]
+        pairs = zip(content.pop("rows"), correct, strict=True)
+        rows = tuple(_row(row, outcome) for row, outcome in pairs)
+        return Sweep(**{**content, "taps": tuple(content["taps"]), "rows": rows})
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{directory}: not a readable sweep ({error}): delete the folder, it is solved anew") from error
+
+
+def _row(content: dict[str, Any], correct: NDArray[np.uint8]) -> SweepRow:
+    tuples = {name: tuple(content[name]) for name in ("candidates", "val_loss")}
+    return SweepRow(**{**content, **tuples, "correct": correct})

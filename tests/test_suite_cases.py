@@ -1,0 +1,109 @@
+"""Which cases exist, how they are named, marked and selected, and that finding out stays cheap."""
+
+import ast
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fixtures.cases import markers, quarters, throughput_cases
+from fixtures.suite import select_cases
+from geofm_eval.catalog import Case, load_catalog
+from geofm_eval.errors import ContractError
+from tests.small_suite import ADAPTATIONS, OPTIONS, install
+
+CATALOG = load_catalog()
+
+
+def collect(repository: Path, *arguments: str) -> list[str]:
+    """Names of the collected tests, such as ``test_probe[...]``."""
+    command = [sys.executable, "-m", "pytest", "benchmarks", "--collect-only", "-q", *arguments]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    return [line.partition("::")[2] for line in done.stdout.splitlines() if "::" in line]
+
+
+def test_names_are_selected_exactly(tmp_path: Path) -> None:
+    install(tmp_path)
+    own = ("--catalog", "small.toml")
+    found = collect(tmp_path, *own, "--models", "oak,elm", "--tasks", "colours", "--layers", "final,embed")
+    expected = {
+        f"test_probe[{model}-colours-{adaptation}-{layer}]"
+        for model in ("oak", "elm")
+        for adaptation in ADAPTATIONS
+        for layer in ("embed", "final")
+    }
+    assert set(found) == expected
+    assert len(found) == len(expected), "a case is collected twice"
+
+
+def test_expressions_select_variants_and_real_data(repository: Path) -> None:
+    found = collect(
+        repository, "-m", "not sim", "-k", "eurosat_spatial", "--models", "vit_micro", "--adaptations", "knn"
+    )
+    layers = CATALOG.model("vit_micro").taps
+    assert found == [f"test_probe[vit_micro-eurosat_spatial-knn-{layer}]" for layer in layers]
+    assert collect(repository, "-m", "not sim", "--suite", "bench") == []
+
+
+def test_collecting_loads_neither_torch_nor_timm(repository: Path) -> None:
+    program = (
+        "import sys, pytest\n"
+        "status = pytest.main(['benchmarks', '--collect-only', '-q'])\n"
+        "loaded = sorted({'torch', 'timm', 'torchgeo', 'rasterio', 'matplotlib'} & set(sys.modules))\n"
+        "print('status', int(status), 'loaded', loaded)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "status 0 loaded []"
+
+
+def test_collecting_leaves_no_run_behind(tmp_path: Path) -> None:
+    install(tmp_path)
+    collect(tmp_path, "--catalog", "small.toml", "--models", "oak", "--tasks", "colours")
+    assert not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"models": ("vit_micor",)}, "--models: 'vit_micor' is unknown; did you mean vit_micro"),
+        ({"tasks": ("eurosat_rbg",)}, "--tasks: 'eurosat_rbg' is unknown; did you mean eurosat_rgb"),
+        ({"adaptations": ("liner",)}, "--adaptations: 'liner' is unknown; did you mean linear"),
+        ({"layers": ("block7",)}, "--layers: 'block7' is unknown; did you mean block07"),
+        ({"weights": {"vit_micr": Path()}}, "--weights: 'vit_micr' is unknown; did you mean vit_micro"),
+        ({"models": ("imagenet_vitb16",), "layers": ("zzz",)}, "--layers: 'zzz' is unknown; known: embed, block00"),
+        ({"models": ("galileo_nano",), "adaptations": ("knn_cls",)}, "no case is selected from suite 'bench'"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest_ones(change: dict[str, object], message: str) -> None:
+    with pytest.raises((pytest.UsageError, ContractError)) as refused:
+        select_cases(replace(OPTIONS, **change), CATALOG)  # type: ignore[arg-type]
+    assert message in str(refused.value)
+
+
+def test_every_case_has_its_markers() -> None:
+    assert markers(Case("probe", "vit_micro", "eurosat_sim", "knn", "embed"), CATALOG) == ("sim", "closed", "control")
+    assert markers(Case("probe", "galileo_nano", "eurosat_rgb", "linear", "final"), CATALOG) == ("real", "closed")
+
+
+def test_timings_stop_at_each_quarter_of_the_depth() -> None:
+    assert quarters(CATALOG.model("vit_micro")) == ("block02", "block05", "block08", "block11")
+    assert quarters(CATALOG.model("galileo_nano")) == ("block00", "block01", "block02", "block03")
+    assert quarters(CATALOG.model("band_stats")) == ("final",)
+    cases = throughput_cases([Case("probe", "vit_micro", task, "knn", "embed") for task in ("a", "b")], CATALOG)
+    assert [case.id for case in cases][:2] == ["vit_micro-a-frozen-block02", "vit_micro-a-frozen-block05"]
+    assert len(cases) == 4, "one task per model is enough to time it"
+
+
+def test_selecting_an_adaptation_leaves_the_timings_out() -> None:
+    assert select_cases(replace(OPTIONS, adaptations=("knn",)), CATALOG)["throughput"] == ()
+    assert select_cases(OPTIONS, CATALOG)["throughput"] != ()
+
+
+def test_bodies_of_benchmarks_are_short(repository: Path) -> None:
+    for path in sorted((repository / "benchmarks").glob("test_*.py")):
+        for function in (n for n in ast.parse(path.read_text()).body if isinstance(n, ast.FunctionDef)):
+            last = function.body[-1].end_lineno
+            assert last is not None
+            assert last - function.lineno <= 8, f"{path.name}: the body of {function.name} has more than 8 lines"

@@ -1,0 +1,130 @@
+"""Grouping and crashes, on workers that are only pretended."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from xdist.remote import Producer
+
+from fixtures.scheduler import CRASHES_IN_A_ROW, GroupScheduling, group_of
+from geofm_eval.catalog import load_catalog
+
+CATALOG = load_catalog()
+
+
+class Worker:
+    """Remembers what it is told; a worker runs a case only when it knows what comes next, like a real one."""
+
+    def __init__(self, name: str) -> None:
+        self.gateway = SimpleNamespace(id=name)
+        self.queue: list[int] = []
+        self.shutting_down = False
+
+    def send_runtest_some(self, indices: list[int]) -> None:
+        assert indices, "a worker that is given nothing waits for ever"
+        self.queue += indices
+
+    def shutdown(self) -> None:
+        self.shutting_down = True
+
+
+def nodeid(model: str, task: str, layer: str, adaptation: str = "knn") -> str:
+    return f"benchmarks/test_probe.py::test_probe[{model}-{task}-{adaptation}-{layer}]"
+
+
+def scheduling(pytestconfig: pytest.Config, cases: list[str], workers: int) -> tuple[GroupScheduling, list[Worker]]:
+    option = SimpleNamespace(loadscopereorder=True)
+    config: Any = SimpleNamespace(option=option, getvalue=lambda name: ["popen"] * workers, hook=pytestconfig.hook)
+    made = GroupScheduling(config, Producer("test", enabled=False), group_of(CATALOG))
+    nodes = [Worker(f"gw{index}") for index in range(workers)]
+    for node in nodes:
+        made.add_node(node)  # type: ignore[arg-type]
+    for node in nodes:
+        made.add_node_collection(node, cases)  # type: ignore[arg-type]
+    made.schedule()
+    return made, nodes
+
+
+def replace(made: GroupScheduling, cases: list[str], name: str) -> Worker:
+    """What pytest-xdist does after a worker died."""
+    node = Worker(name)
+    made.add_node(node)  # type: ignore[arg-type]
+    made.add_node_collection(node, cases)  # type: ignore[arg-type]
+    made.schedule()
+    return node
+
+
+def finish(made: GroupScheduling, node: Worker) -> list[int]:
+    """Let a worker run to the end of its queue; return the indices of the cases that it ran."""
+    ran = []
+    while node.queue:
+        ran.append(node.queue.pop(0))
+        made.mark_test_complete(node, ran[-1])  # type: ignore[arg-type]
+    return ran
+
+
+def test_tasks_on_one_data_set_share_a_group_and_models_do_not() -> None:
+    group = group_of(CATALOG)
+    assert group(nodeid("vit_micro", "eurosat", "embed")) == group(
+        nodeid("vit_micro", "eurosat_spatial", "final", "linear")
+    )
+    assert group(nodeid("vit_micro", "eurosat", "embed")) != group(nodeid("rcf", "eurosat", "final"))
+    assert group(nodeid("vit_micro", "eurosat", "embed")) != group(nodeid("vit_micro", "eurosat_sim", "embed"))
+    timing = "benchmarks/test_throughput.py::test_throughput[vit_micro-eurosat-frozen-block02]"
+    assert group(timing) == group(nodeid("vit_micro", "eurosat", "embed"))
+    assert group("tests/test_x.py::test_y") == "tests/test_x.py"
+
+
+def test_a_group_stays_on_one_worker(pytestconfig: pytest.Config) -> None:
+    cases = [
+        nodeid(model, "eurosat_sim", layer) for layer in ("embed", "final", "block00") for model in ("vit_micro", "rcf")
+    ]
+    made, nodes = scheduling(pytestconfig, cases, 2)
+    ran = [{cases[index].partition("[")[2].partition("-")[0] for index in finish(made, node)} for node in nodes]
+    assert sorted(map(sorted, ran)) == [["rcf"], ["vit_micro"]]
+
+
+def test_a_case_that_killed_its_worker_is_not_tried_again(pytestconfig: pytest.Config) -> None:
+    cases = [nodeid("vit_micro", "eurosat_sim", layer) for layer in ("embed", "block00", "block01", "final")]
+    made, (node,) = scheduling(pytestconfig, cases, 1)
+    made.mark_test_complete(node, node.queue.pop(0))
+    assert made.remove_node(node) == cases[1]
+    assert finish(made, replace(made, cases, "gw1")) == [2, 3]
+    assert made.tests_finished
+    assert made.take_given_up() == []
+
+
+def test_the_last_case_of_a_group_leaves_nothing_behind_when_it_kills(pytestconfig: pytest.Config) -> None:
+    cases = [nodeid("rcf", "eurosat_sim", "final"), nodeid("vit_micro", "eurosat_sim", "final")]
+    made, nodes = scheduling(pytestconfig, cases, 2)
+    made.remove_node(nodes[0])  # type: ignore[arg-type]
+    assert not made.workqueue, "a group without pending cases was queued again"
+    assert made.tests_finished
+
+
+def test_a_group_that_kills_every_worker_is_given_up(pytestconfig: pytest.Config) -> None:
+    cases = [nodeid("vit_micro", "eurosat_sim", f"block{index:02d}") for index in range(6)]
+    made, (node,) = scheduling(pytestconfig, cases, 1)
+    for crash in range(CRASHES_IN_A_ROW):
+        assert made.remove_node(node) == cases[crash]
+        node = replace(made, cases, f"gw{crash + 1}")
+    assert made.take_given_up() == cases[CRASHES_IN_A_ROW:]
+    assert made.take_given_up() == []
+    assert made.tests_finished
+
+
+def test_a_case_that_ends_well_forgives_earlier_crashes(pytestconfig: pytest.Config) -> None:
+    cases = [nodeid("vit_micro", "eurosat_sim", f"block{index:02d}") for index in range(9)]
+    made, (node,) = scheduling(pytestconfig, cases, 1)
+    for crash in range(4):
+        made.remove_node(node)
+        node = replace(made, cases, f"gw{crash + 1}")
+        made.mark_test_complete(node, node.queue.pop(0))
+    assert made.take_given_up() == []
+
+
+def test_an_interrupted_worker_is_no_crash(pytestconfig: pytest.Config) -> None:
+    cases = [nodeid("vit_micro", "eurosat_sim", layer) for layer in ("embed", "final")]
+    made, (node,) = scheduling(pytestconfig, cases, 1)
+    node.workeroutput = {"exitstatus": 2}  # type: ignore[attr-defined]
+    assert made.remove_node(node) is None

@@ -1,0 +1,240 @@
+"""Sweeps: what is fitted, chosen and tested on which items, and how the result is kept."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from geofm_eval.data.labels import LabelSubset, ValidationPlan, label_subsets, validation_plan
+from geofm_eval.errors import ContractError, DataError
+from geofm_eval.probes import PROBE_VERSION, linear, load_sweep, save_sweep, solve
+from geofm_eval.probes.heads import HeadJob, fit_heads
+from geofm_eval.probes.logistic import PENALTIES
+from geofm_eval.probes.selection import PathScores, choose, default_choice, score_path
+
+TAPS = ("embed", "block00", "final")
+CLASSES = 3
+COUNTS = {"train": 120, "val": 60, "test": 50}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    labels = {split: np.arange(count) % CLASSES for split, count in COUNTS.items()}
+    features = {}
+    for depth, tap in enumerate(TAPS):
+        centres = (0.2 + 0.4 * depth) * rng.standard_normal((CLASSES, 16))
+        for split, truth in labels.items():
+            noise = rng.standard_normal((len(truth), 16))
+            features[tap, split] = (centres[truth] + noise).astype(np.float32)
+    return features, labels
+
+
+@pytest.fixture(scope="module")
+def budget(data):
+    _, labels = data
+    subsets = label_subsets(labels["train"], (0.01, 0.1, 1.0), 2, seed=0)
+    plans = {
+        (s.fraction, s.draw): validation_plan(
+            labels["train"][s.indices], labels["val"], s.fraction, s.draw, "matched", seed=0
+        )
+        for s in subsets
+    }
+    return subsets, plans
+
+
+@pytest.fixture(scope="module")
+def sweeps(data, budget):
+    return {probe: solve_all(probe, data, budget) for probe in ("knn", "linear")}
+
+
+def solve_all(probe, data, budget, taps=TAPS, **changes):
+    features, labels = data
+    subsets, plans = budget
+    arguments = {"labels": labels, "subsets": subsets, "plans": plans, "n_classes": CLASSES, **changes}
+    return solve(probe, lambda tap, split: features[tap, split], taps=taps, pooling="mean", **arguments)
+
+
+def identical(a, b) -> bool:
+    same = {name: value for name, value in vars(a).items() if name != "correct"}
+    return same == {n: v for n, v in vars(b).items() if n != "correct"} and np.array_equal(a.correct, b.correct)
+
+
+@pytest.mark.parametrize("probe", ["knn", "linear"])
+def test_every_tap_fraction_and_draw_has_a_row(sweeps, budget, probe):
+    sweep = sweeps[probe]
+    keys = [(row.tap, row.fraction, row.draw) for row in sweep.rows]
+    assert keys == [(tap, s.fraction, s.draw) for tap in TAPS for s in budget[0]]
+    assert {row.val_kind for row in sweep.rows} == {"none", "inner_cv", "split"}
+    for row, subset in zip(sweep.rows_for("final"), budget[0], strict=True):
+        assert (row.n_train, row.n_test, len(row.correct)) == (len(subset.indices), 50, 50)
+        assert row.test_score == row.correct.mean()
+        assert (row.val_score is None) == (row.val_kind == "none")
+        assert row.n_val == {"none": 0, "inner_cv": row.n_train, "split": 60}[row.val_kind]
+        assert row.converged
+    assert sweep.row("final", 1.0, 0).test_score > sweep.row("embed", 1.0, 0).test_score
+    assert sweep.meta["probe_version"] == PROBE_VERSION[probe]
+
+
+@pytest.mark.parametrize("probe", ["knn", "linear"])
+def test_repeats_and_other_taps_change_nothing(sweeps, data, budget, probe):
+    again = solve_all(probe, data, budget)
+    assert all(identical(a, b) for a, b in zip(sweeps[probe].rows, again.rows, strict=True))
+    alone = solve_all(probe, data, budget, taps=("block00",))
+    assert all(identical(a, b) for a, b in zip(sweeps[probe].rows_for("block00"), alone.rows, strict=True))
+
+
+def test_the_penalty_minimises_the_validation_loss_and_the_test_split_is_read_at_it(sweeps, data):
+    features, labels = data
+    row = sweeps["linear"].row("block00", 1.0, 0)
+    assert row.candidates == PENALTIES
+    assert row.chosen_index == int(np.argmin(row.val_loss))
+    assert row.chosen == PENALTIES[row.chosen_index]
+    assert row.at_edge == (row.chosen_index in (0, 39))
+    job = HeadJob("block00", np.arange(120), labels["train"])
+    ((_, head),) = fit_heads([job], {"block00": features["block00", "train"]}, CLASSES, torch.device("cpu"))
+    logits = torch.cat(list(head.logits(features["block00", "val"])))
+    log_p = logits.double().log_softmax(2)[torch.arange(60), :, torch.from_numpy(labels["val"])]
+    np.testing.assert_allclose(row.val_loss, -log_p.mean(0), rtol=1e-6)
+    predicted = torch.cat(list(head.logits(features["block00", "test"], row.chosen_index)))[:, 0].argmax(1).numpy()
+    assert np.array_equal(row.correct, predicted == labels["test"])
+
+
+def test_inner_folds_are_scored_on_what_they_did_not_see(sweeps, data, budget):
+    features, labels = data
+    subset = next(s for s in budget[0] if budget[1][s.fraction, s.draw].kind == "inner_cv")
+    row = sweeps["linear"].row("final", subset.fraction, subset.draw)
+    scores = []
+    for fold in budget[1][subset.fraction, subset.draw].folds:
+        rows, held = np.delete(subset.indices, fold), subset.indices[fold]
+        job = HeadJob("final", rows, labels["train"][rows])
+        ((_, head),) = fit_heads([job], {"final": features["final", "train"]}, CLASSES, torch.device("cpu"))
+        scores.append(score_path(head, features["final", "train"][held], labels["train"][held]))
+    total = sum(scores[1:], start=scores[0])
+    np.testing.assert_allclose(row.val_loss, total.mean_loss, rtol=1e-9)
+    assert row.val_score == total.accuracy(row.chosen_index)
+
+
+def test_without_validation_the_default_penalty_is_used(sweeps):
+    row = sweeps["linear"].row("final", 0.01, 0)
+    assert row.n_train == 3
+    assert row.val_loss == ()
+    assert abs(np.log(row.chosen * 3)) == min(abs(np.log(p * 3)) for p in PENALTIES)
+    assert not default_choice(PENALTIES, 10**9).at_edge
+
+
+def test_ties_go_to_the_stronger_penalty():
+    scores = PathScores(np.array([3.0, 2.0, 2.0, 4.0]), np.array([1, 2, 3, 1]), count=4)
+    choice = choose(scores)
+    assert (choice.index, choice.at_edge, choice.val_score) == (1, False, 0.5)
+    assert choose(PathScores(np.array([2.0, 2.0]), np.array([1, 1]), count=2)).at_edge
+
+
+def test_knn_has_no_penalty_and_five_neighbours_beside_the_score(sweeps):
+    row = sweeps["knn"].row("final", 1.0, 0)
+    assert (row.candidates, row.chosen, row.chosen_index, row.val_loss, row.at_edge) == ((), None, None, (), False)
+    assert set(row.extra) == {"accuracy_k5"}
+
+
+def test_dropped_channels_and_failed_convergence_reach_the_row(data, budget, monkeypatch):
+    features, labels = data
+    constant = {key: np.hstack([values, np.ones((len(values), 2), np.float32)]) for key, values in features.items()}
+    monkeypatch.setattr("geofm_eval.probes.logistic.MAX_STEPS", 1)
+    row = solve_all("linear", (constant, labels), budget, taps=("final",)).row("final", 1.0, 0)
+    assert row.dropped_channels == 2
+    assert not row.converged
+
+
+@pytest.mark.parametrize("probe", ["knn", "linear"])
+def test_saved_and_loaded_sweeps_are_equal(sweeps, tmp_path, probe):
+    sweep = sweeps[probe]
+    save_sweep(sweep, tmp_path)
+    loaded = load_sweep(tmp_path)
+    assert (loaded.key, loaded.probe, loaded.taps, loaded.seconds, loaded.meta) == (
+        sweep.key, sweep.probe, sweep.taps, sweep.seconds, sweep.meta)  # fmt: skip
+    assert all(identical(a, b) for a, b in zip(loaded.rows, sweep.rows, strict=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["correct.npz", "sweep.json"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "absent", "mismatch", "outcomes"])
+def test_a_damaged_sweep_names_its_folder(sweeps, tmp_path, damage):
+    save_sweep(sweeps["knn"], tmp_path)
+    file, outcomes = tmp_path / "sweep.json", tmp_path / "correct.npz"
+    if damage == "truncated":
+        file.write_text(file.read_text()[:100])
+    elif damage == "absent":
+        outcomes.unlink()
+    elif damage == "outcomes":
+        outcomes.write_bytes(outcomes.read_bytes()[:200])
+    else:
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps({**content, "rows": content["rows"][1:]}))
+    with pytest.raises(DataError, match="not a readable sweep") as caught:
+        load_sweep(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "delete the folder" in str(caught.value)
+
+
+def test_unknown_rows_say_what_there_is(sweeps):
+    with pytest.raises(ContractError, match=r"tap 'block99'.*embed, block00, final"):
+        sweeps["knn"].row("block99", 1.0, 0)
+    with pytest.raises(ContractError, match="block99"):
+        sweeps["knn"].rows_for("block99")
+
+
+def test_inputs_that_do_not_fit_together_are_refused(data, budget):
+    features, labels = data
+    subsets, plans = budget
+    with pytest.raises(ContractError, match="probe 'ridge' is unknown; known probes: knn, linear"):
+        solve_all("ridge", data, budget)
+    with pytest.raises(ContractError, match="at least 2 classes"):
+        solve_all("knn", data, budget, n_classes=1)
+    with pytest.raises(ContractError, match="expected 0 to 1"):
+        solve_all("knn", data, budget, n_classes=2)
+    with pytest.raises(ContractError, match="0 taps"):
+        solve_all("knn", data, budget, taps=())
+    with pytest.raises(ContractError, match="no validation plan"):
+        solve_all("knn", data, budget, plans={})
+    with pytest.raises(ContractError, match="is empty"):
+        solve_all("knn", data, ([LabelSubset(0.1, 0, np.empty(0, np.int64))], plans))
+    with pytest.raises(ContractError, match="test split has no items"):
+        solve_all("knn", data, budget, labels={**labels, "test": labels["test"][:0]})
+    with pytest.raises(ContractError, match=r"features of embed on the val split have shape \(60, 16\), expected \(59"):
+        solve_all("knn", data, budget, labels={**labels, "val": labels["val"][1:]})
+    broken = {**features, ("final", "test"): np.where(np.arange(16) == 3, np.nan, features["final", "test"])}
+    with pytest.raises(ContractError, match="final on the test split are not finite"):
+        solve_all("linear", (broken, labels), (subsets, plans))
+
+
+def test_a_class_that_is_validated_but_never_trained_is_refused(data):
+    _, labels = data
+    subset = LabelSubset(1.0, 0, np.flatnonzero(labels["train"] != 2))
+    plan = ValidationPlan("split", np.arange(60))
+    with pytest.raises(ContractError, match=r"classes \[2\] have validation items but no training item"):
+        solve_all("linear", data, ([subset], {(1.0, 0): plan}))
+
+
+def test_memory_mapped_features_are_read_as_they_are(sweeps, data, budget, tmp_path):
+    features, labels = data
+    for (tap, split), values in features.items():
+        np.save(tmp_path / f"{tap}.{split}.npy", values)
+
+    def mapped(tap, split):
+        return np.load(tmp_path / f"{tap}.{split}.npy", mmap_mode="r")
+
+    sweep = solve("linear", mapped, labels, TAPS, "mean", *budget, CLASSES)
+    assert all(identical(a, b) for a, b in zip(sweep.rows, sweeps["linear"].rows, strict=True))
+
+
+def test_global_randomness_is_not_touched(data, budget):
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    solve_all("linear", data, budget, taps=("final",))
+    assert np.array_equal(before[0], np.random.get_state()[1])
+    assert torch.equal(before[1], torch.get_rng_state())
+
+
+def test_penalties_are_forty_strongest_first():
+    assert len(PENALTIES) == 40
+    assert list(PENALTIES) == sorted(PENALTIES, reverse=True)
+    assert linear.PENALTIES is PENALTIES
