@@ -1,9 +1,14 @@
 """Shared by the tests of the tool: real samples where they exist, and no user's home or cache ever touched."""
 
 import os
-from pathlib import Path
 
-import pytest
+# One thread per process, before torch and numpy are loaded: the workers of a test run share two cores.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -19,9 +19,7 @@ PER_CLASS = {"train": 3, "val": 2, "test": 2}
 def write_tif(path: Path, values: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = values.shape
-    with rasterio.open(
-        path, "w", driver="GTiff", count=count, height=height, width=width, dtype=values.dtype
-    ) as file:
+    with rasterio.open(path, "w", driver="GTiff", count=count, height=height, width=width, dtype=values.dtype) as file:
         file.write(values)
 
 
@@ -116,7 +114,7 @@ def test_half_the_data_is_an_error_that_counts(task: TaskSpec, root: Path):
 
 def test_missing_list_is_an_error(task: TaskSpec, root: Path):
     (root / "eurosat-val.txt").unlink()
-    with pytest.raises(DataError, match="no readable split list eurosat-val.txt"):
+    with pytest.raises(DataError, match=r"no readable split list eurosat-val.txt"):
         open_splits(task)
 
 
