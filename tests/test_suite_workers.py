@@ -45,6 +45,11 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallSuite, Session]
     return session(tmp_path_factory, "four", "-n", "4")
 
 
+@pytest.fixture(scope="session")
+def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[SmallSuite, Session]:
+    return session(tmp_path_factory, "two", "-n", "2")
+
+
 def numbers(suite: SmallSuite, run: str = "run") -> dict[str, str]:
     """Scores and selection of every case that has some, as they are written."""
     records = suite.records(run)
@@ -56,14 +61,15 @@ def statuses(suite: SmallSuite, model: str, run: str = "run") -> list[str]:
     return [records[case]["outcome"]["status"] for case in CASES[model]]
 
 
-def test_numbers_do_not_depend_on_the_number_of_workers(alone, four) -> None:  # type: ignore[no-untyped-def]
+def test_numbers_do_not_depend_on_the_number_of_workers(alone, two, four) -> None:  # type: ignore[no-untyped-def]
     expected = numbers(alone[0])
     assert sorted(expected) == sorted(CASES["oak"] + CASES["elm"]), alone[1].text
+    assert numbers(two[0]) == expected
     assert numbers(four[0]) == expected
 
 
-def test_every_block_is_extracted_once(alone, four) -> None:  # type: ignore[no-untyped-def]
-    for suite, _ in (alone, four):
+def test_every_block_is_extracted_once(alone, two, four) -> None:  # type: ignore[no-untyped-def]
+    for suite, _ in (alone, two, four):
         seen = suite.items_passed()
         assert {model: seen[model] for model in ("oak", "elm")} == {"oak": ITEMS, "elm": ITEMS}
 
