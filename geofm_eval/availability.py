@@ -8,11 +8,19 @@ from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec, compatible
 from geofm_eval.errors import Unavailable
 from geofm_eval.paths import geofm_home, in_home
 
-PACKAGES = {"timm_vit": "timm", "galileo": "rslearn"}
+PACKAGES = {
+    "timm_vit": "timm",
+    "prithvi": "timm",
+    "terramind": "timm",
+    "galileo": "rslearn",
+    "croma": "torchgeo",
+    "dofa": "torchgeo",
+}
 """Package that a built-in architecture needs beyond torch."""
 
 INSTALL = {
     "timm": "Install it with: pip install timm",
+    "torchgeo": "Install it with: pip install torchgeo requests",
     "rslearn": "Install the extra: pip install 'geofm-eval[galileo]'",
     "rasterio": "Install it with: pip install rasterio",
 }

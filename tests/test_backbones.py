@@ -243,6 +243,71 @@ def test_imagenet_weights_load_in_the_layout_that_timm_publishes(tmp_path, monke
     torch.testing.assert_close(loaded.backbone(images)["final"], expected.detach())
 
 
+def test_softcon_is_normalised_as_torchgeo_does():
+    enum = pytest.importorskip("torchgeo.models").ViTSmall14_DINOv2_Weights.SENTINEL2_ALL_SOFTCON
+    rule, published = CATALOG.model("softcon_vits14").normalisation, enum.transforms[-1]
+    assert (rule.mean, rule.std) == (pytest.approx(published.mean), pytest.approx(published.std))
+    assert CATALOG.model("softcon_vits14").weights.url == enum.url
+
+
+def test_positions_of_a_larger_pretraining_size_are_resampled(tmp_path):
+    spec = CATALOG.model("dinov2_vitb14")
+    options = {**spec.options, "num_heads": 2, "pretrained_size": 56}
+    spec = spec.model_copy(update={"depth": 1, "width": 32, "image_size": 28, "options": options})
+    published = timm.create_model("vit_base_patch14_dinov2", depth=1, embed_dim=32, num_heads=2, img_size=56)
+    torch.save({**published.state_dict(), "mask_token": torch.zeros(1, 32)}, tmp_path / "w.pth")
+    loaded = load(spec, "eurosat_rgb", weights=tmp_path / "w.pth")
+    assert loaded.unexpected_keys == ("mask_token",)
+    published.set_input_size(img_size=28)
+    images = batch(channels=3, side=28)
+    expected = published.eval().forward_features(images.pixels)
+    torch.testing.assert_close(loaded.backbone(images)["final"], expected.detach())
+    wrong = spec.model_copy(update={"options": {**options, "pretrained_size": 70}})
+    with pytest.raises(WeightsError, match=r"pos_embed is \(1, 17, 32\), expected 26 tokens for 70 pixels"):
+        load(wrong, "eurosat_rgb", weights=tmp_path / "w.pth")
+
+
+def small_eva(name="vit_large_patch16_dinov3", slug="dinov3_sat_vitl16_random") -> ModelSpec:
+    fields = {"depth": 2, "width": 32, "image_size": 32, "options": {"model": name, "num_heads": 2}}
+    return CATALOG.model(slug).model_copy(update=fields)
+
+
+def test_dinov3_is_an_eva_whose_taps_equal_timms_own_intermediates():
+    loaded = load(small_eva(), "eurosat_rgb")
+    images = batch(channels=3, side=32)
+    final, blocks = loaded.backbone.network.forward_intermediates(
+        images.pixels, output_fmt="NLC", return_prefix_tokens=True, norm=False
+    )
+    taps = loaded.backbone(images)
+    for index, (patches, prefixes) in enumerate(blocks):
+        torch.testing.assert_close(taps[f"block{index:02d}"], torch.cat([prefixes, patches], dim=1), rtol=0, atol=0)
+    torch.testing.assert_close(taps["final"], final, rtol=0, atol=0)
+    torch.testing.assert_close(loaded.backbone.forward_to(images, 1), taps["block00"][:, 5:], rtol=0, atol=0)
+    assert loaded.backbone.layout(images) == TokenLayout((2, 2), 5, ("image",))
+
+
+def test_dinov3_weights_load_in_the_layout_that_timm_publishes(tmp_path):
+    published = timm.create_model("vit_large_patch16_dinov3", depth=2, embed_dim=32, num_heads=2, num_classes=0)
+    torch.save(published.state_dict(), tmp_path / "w.pt")
+    loaded = load(small_eva(slug="dinov3_sat_vitl16"), "eurosat_rgb", weights=tmp_path / "w.pt")
+    images = batch(channels=3, side=32)
+    expected = published.eval().forward_features(images.pixels)
+    torch.testing.assert_close(loaded.backbone(images)["final"], expected.detach())
+
+
+def test_eva_that_never_calls_its_qkv_module_says_so():
+    backbone = load(small_eva("vit_large_patch16_dinov3_qkvb"), "eurosat_rgb").backbone
+    with pytest.raises(ContractError, match="q, k and v cannot be tapped"):
+        backbone.submodules()
+
+
+def test_blocks_of_a_random_twin_do_something():
+    """Layer scales start at 1e-5: a twin would give its embedding at every depth."""
+    taps = load(small_eva(), "eurosat_rgb").backbone(batch(channels=3, side=32))
+    change = (taps["block01"] - taps["embed"]).norm() / taps["embed"].norm()
+    assert change > 0.01
+
+
 OWN = """
 import torch
 from geofm_eval.backbones import Backbone, TokenLayout

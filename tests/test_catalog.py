@@ -131,6 +131,7 @@ def test_user_file_adds_a_model_and_its_twin(user_file: Path):
         ('"B04", "B03"', '"B04", "B04"', "bands are named twice"),
         ("high = 10000.0", "mean = [1.0, 2.0]", "normalisation.mean has 2 values, bands has 3"),
         ('weights = { file = "weights/mine.safetensors" }', "", "weights or random_seed is needed"),
+        ("{ high = 10000.0 }", '{ kind = "image_clip", clip = true }', "normalisation kind 'image_clip' takes no clip"),
         ("[models.mine]", "[models.mae_vits16]", "exists already"),
         ("[models.mine]", "[model.mine]", "section 'model' is unknown"),
         ('title = "Mine"', 'title = "Mine', "not a readable TOML file"),
@@ -145,3 +146,45 @@ def test_bad_entries_name_file_entry_and_field(user_file: Path, old: str, new: s
 def test_absent_user_file_is_named(tmp_path: Path):
     with pytest.raises(ContractError, match=r"nowhere.toml: catalog file does not exist"):
         load_catalog([tmp_path / "nowhere.toml"])
+
+
+TASK = """
+[tasks.mine]
+title = "Mine"
+reader = "eurosat"
+root = "data"
+bands = ["B04", "B03"]
+product = "L1C"
+plausible = [0.0, 10000.0]
+classes = ["a"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("statistics", "message"),
+    [
+        ('{ mean = [1.0], std = [1.0, 2.0], source = "s" }', "statistics.mean has 1 values, bands has 2"),
+        ('{ mean = [1.0, 1.0], std = [1.0, 0.0], source = "s" }', r"field 'statistics.std.1'.*greater than 0"),
+        ("{ mean = [1.0, 1.0], std = [1.0, 1.0] }", "field 'statistics.source'"),
+    ],
+)
+def test_statistics_that_do_not_fit_the_bands_are_refused(tmp_path: Path, statistics: str, message: str):
+    path = tmp_path / "my.toml"
+    path.write_text(f"{TASK}statistics = {statistics}\n")
+    with pytest.raises(ContractError, match=message):
+        load_catalog([path])
+
+
+def test_dataset_recipe_with_a_zero_fill_is_refused(tmp_path: Path):
+    path = tmp_path / "my.toml"
+    path.write_text('[recipes.mine]\ntitle = "m"\nnormalisation = "dataset"\nfill = "raw_zero"\n')
+    with pytest.raises(ContractError, match="'dataset' needs fill 'band_mean'"):
+        load_catalog([path])
+    assert load_catalog().recipe("pangaea").normalisation == "dataset"
+
+
+def test_published_models_say_where_they_come_from():
+    for slug, model in load_catalog().models.items():
+        if model.weights is not None:
+            fields = (model.licence, model.citation, model.source, model.parameters, model.normalisation.source)
+            assert all(fields), slug

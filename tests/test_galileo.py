@@ -197,3 +197,16 @@ def test_pooled_features_of_one_group_are_its_own_mean():
     tokens = backbone(images)["block01"]
     pooled = pool(tokens, backbone.token_mask(images), backbone.layout(images), "mean")
     torch.testing.assert_close(pooled, tokens[:, :16].mean(dim=1))
+
+
+@pytest.mark.parametrize("slug", ["galileo_tiny", "galileo_base"])
+def test_larger_published_folders_load_by_their_configuration(tmp_path, slug):
+    model = CATALOG.model(slug).model_copy(update={"depth": 1})
+    source = load(CATALOG.model(f"{slug}_random").model_copy(update={"depth": 1, "random_seed": 3}), "eurosat_sim")
+    heads = model.options["num_heads"]
+    encoder = {"embedding_size": model.width, "depth": 1, "num_heads": heads, "mlp_ratio": 4, "max_patch_size": 8}
+    (tmp_path / "config.json").write_text(json.dumps({"model": {"encoder": encoder}}))
+    torch.save(source.backbone.network.state_dict(), tmp_path / "encoder.pt")
+    loaded = load(model, "eurosat_sim", weights=tmp_path)
+    images = batch(side=16, present=ALL)
+    assert torch.equal(loaded.backbone(images)["final"], source.backbone(images)["final"])

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
+from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, Statistics, TaskSpec
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import RawImage
 from geofm_eval.errors import ContractError, DataError
@@ -199,3 +199,77 @@ def test_report_is_plain_json_and_names_every_field():
 def test_batch_moves_to_a_device_as_a_whole():
     batch = InputAdapter(model(), task(), recipe())([image([1, 2, 3])]).to("meta")
     assert batch.pixels.device.type == batch.valid.device.type == "meta"
+
+
+@given(
+    x=hnp.arrays(np.float32, (3, 4, 4), elements=st.floats(0, 5000, width=32)),
+    valid=hnp.arrays(np.bool_, (4, 4)),
+)
+@settings(max_examples=40, deadline=None)
+def test_image_clip_scales_each_band_by_its_own_valid_pixels(x, valid):
+    adapter = InputAdapter(model(normalisation=Normalisation(kind="image_clip")), task(("B02", "B03", "B04")), recipe())
+    found = adapter([RawImage(np.where(valid, x, np.nan), valid)]).pixels[0].numpy()
+    assert ((found >= 0) & (found <= 1)).all()
+    for band in range(3):
+        pixels = x[band][valid].astype(np.float64)
+        if not len(pixels) or pixels.std() <= 1e-5 * abs(pixels.mean()):
+            continue
+        low, high = pixels.mean() - 2 * pixels.std(), pixels.mean() + 2 * pixels.std()
+        np.testing.assert_allclose(found[band][valid], np.clip((pixels - low) / (high - low), 0, 1), atol=1e-4)
+
+
+def test_image_clip_puts_each_band_into_its_channel_and_a_constant_one_in_the_middle():
+    rule = Normalisation(kind="image_clip")
+    adapter = InputAdapter(model(OPTICAL, missing="fill", normalisation=rule), task(("B08", "B03", "B02")), recipe())
+    pixels = np.full((3, 4, 4), 100.0, np.float32)
+    for position, _ in enumerate(("B08", "B03")):
+        pixels[position, position, position] = 900.0
+    found = adapter([RawImage(pixels, np.ones((4, 4), bool))]).pixels[0]
+    assert found[1].flatten().argmax() == 5
+    assert found[3].flatten().argmax() == 0
+    assert (found[0] == 0.5).all(), "constant"
+    assert (found[2] == 0.5).all(), "absent"
+
+
+@pytest.mark.parametrize(("fill", "expected"), [("raw_zero", 0.0), ("band_mean", 0.5)])
+def test_invalid_pixels_under_image_clip_follow_the_fill(fill, expected):
+    adapter = InputAdapter(model(normalisation=Normalisation(kind="image_clip")), task(), recipe(fill))
+    pixels = np.random.default_rng(0).uniform(2000, 2500, (3, 4, 4)).astype(np.float32)
+    valid = np.ones((4, 4), bool)
+    valid[0, 0] = False
+    assert (adapter([RawImage(pixels, valid)]).pixels[0, :, 0, 0] == expected).all()
+
+
+PANGAEA = Recipe(slug="pangaea", title="p", normalisation="dataset", fill="band_mean")
+STATISTICS = Statistics(mean=(3000.0, 2000.0, 1000.0), std=(300.0, 200.0, 100.0), source="train split")
+
+
+def test_dataset_recipe_takes_the_tasks_statistics_whatever_the_model_declares():
+    rule = Normalisation(high=10000.0, clip=True, mean=0.5, std=0.5)
+    adapter = InputAdapter(model(normalisation=rule), task(statistics=STATISTICS), PANGAEA)
+    assert adapter([image([3300, 2000, 900])]).pixels[0, :, 0, 0].tolist() == pytest.approx([-1, 0, 1])
+    report = adapter.report
+    assert report.normalisation["mean"] == [1000.0, 2000.0, 3000.0]
+    assert report.normalisation["source"] == "data set: train split"
+    assert not report.normalisation["clip"]
+
+
+def test_dataset_recipe_puts_absent_bands_and_invalid_pixels_at_the_mean():
+    adapter = InputAdapter(model(OPTICAL, missing="fill"), task(statistics=STATISTICS), PANGAEA)
+    valid = np.ones((4, 4), bool)
+    valid[2, 2] = False
+    found = adapter([image([3300, 2200, 1100], valid=valid)]).pixels[0]
+    assert (found[3] == 0).all()
+    assert found[:, 2, 2].tolist() == pytest.approx([0, 0, 0, 0])
+    assert adapter.report.filled_bands == ("B08",)
+
+
+def test_dataset_recipe_on_a_task_without_statistics_is_refused():
+    with pytest.raises(ContractError, match=r"recipe pangaea normalises by the data set and task has no statistics"):
+        InputAdapter(model(), task(), PANGAEA)
+
+
+def test_controls_in_the_tasks_unit_keep_it_under_a_dataset_recipe():
+    rule = Normalisation(kind="none")
+    adapter = InputAdapter(model(normalisation=rule), task(statistics=STATISTICS), PANGAEA)
+    assert adapter([image([3, 2, 1])]).pixels[0, :, 0, 0].tolist() == [1, 2, 3]

@@ -9,21 +9,25 @@ from types import ModuleType
 
 import torch
 
-from geofm_eval.backbones import controls, galileo, vit
-from geofm_eval.backbones.base import Backbone, LoadedBackbone, TokenLayout, pool
+from geofm_eval.backbones import controls, croma, dofa, galileo, prithvi, terramind, vit
+from geofm_eval.backbones.base import SUBMODULES, Backbone, LoadedBackbone, Submodule, TokenLayout, pool
 from geofm_eval.backbones.weights import load_into, locate, state_dict_sha256
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.errors import ContractError, GeofmError
 from geofm_eval.store import file_sha256
 
-__all__ = ["Backbone", "LoadedBackbone", "TokenLayout", "load_backbone", "pool"]
+__all__ = ["SUBMODULES", "Backbone", "LoadedBackbone", "Submodule", "TokenLayout", "load_backbone", "pool"]
 
 Builder = Callable[[ModelSpec, InputAdapter], Backbone]
 
 BUILT_IN: dict[str, Builder] = {
     "timm_vit": lambda spec, adapter: vit.build(spec, len(adapter.bands)),
     "galileo": galileo.build,
+    "croma": croma.build,
+    "dofa": dofa.build,
+    "prithvi": prithvi.build,
+    "terramind": terramind.build,
     "band_statistics": lambda spec, adapter: controls.BandStatistics(spec, len(adapter.bands)),
     "random_convolutions": lambda spec, adapter: controls.RandomConvolutions(spec, len(adapter.bands)),
 }

@@ -1,7 +1,7 @@
 """What every backbone is: named taps over tokens whose layout is declared, never guessed from a shape."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,38 @@ class TokenLayout:
     def tokens(self) -> int:
         """N, the number of tokens."""
         return self.prefix + len(self.groups) * self.grid[0] * self.grid[1]
+
+
+SUBMODULES = ("norm1", "q", "k", "v", "attn_proj", "norm2", "fc1", "fc2")
+"""Parts of a block that can be tapped, in the order of the computation; every architecture uses these names."""
+
+
+@dataclass(frozen=True)
+class Submodule:
+    """A part of a block whose output can be tapped.
+
+    Args:
+        module: the module that computes it.
+        part: where the tap lies in the last dimension of the module's output; None takes all of it. A fused qkv
+            projection serves three taps.
+    """
+
+    module: nn.Module
+    part: slice | None = None
+
+
+def attention_parts(qkv: nn.Module, width: int) -> dict[str, Submodule]:
+    """Query, key and value as thirds of a fused projection whose output is (B, N, 3 * width), in this order."""
+    return {name: Submodule(qkv, slice(i * width, (i + 1) * width)) for i, name in enumerate(("q", "k", "v"))}
+
+
+def block_parts(blocks: Iterable[Mapping[str, Submodule]]) -> dict[str, Submodule]:
+    """Name the parts of each block: ``block00.norm1``, ..., ``block11.fc2``.
+
+    Args:
+        blocks: for each block in order, one entry per name of ``SUBMODULES``.
+    """
+    return {f"block{i:02d}.{name}": parts[name] for i, parts in enumerate(blocks) for name in SUBMODULES}
 
 
 class Backbone(nn.Module, ABC):
@@ -79,6 +111,16 @@ class Backbone(nn.Module, ABC):
             return self.forward(batch)[self.taps[-1]]
         raise ContractError(
             f"{type(self).__name__} cannot stop after {blocks} of {depth} blocks: implement forward_to for it"
+        )
+
+    def submodules(self) -> dict[str, Submodule]:
+        """Parts of every block by their common names, such as ``block07.fc1``.
+
+        Raises:
+            ContractError: the architecture does not say which modules they are.
+        """
+        raise ContractError(
+            f"{type(self).__name__} names no submodules: implement submodules() for it, or tap whole blocks"
         )
 
     def groups_present(self, batch: ModelInput) -> tuple[bool, ...]:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from geofm_eval.backbones.base import Backbone, TokenLayout, recorded_blocks, valid_patches
+from geofm_eval.backbones.base import (
+    SUBMODULES,
+    Backbone,
+    Submodule,
+    TokenLayout,
+    block_parts,
+    recorded_blocks,
+    valid_patches,
+)
 from geofm_eval.backbones.weights import read_state_dict
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import InputAdapter, ModelInput
@@ -104,6 +112,10 @@ class Galileo(Backbone):
         output = self._encode(batch, self._seen(batch, layout), blocks)
         return self._group_major(output.flatten(1, 3), layout)
 
+    def submodules(self) -> dict[str, Submodule]:
+        """Parts of every block; see ``Backbone.submodules``. Their tokens are packed: invalid ones never exist."""
+        return block_parts(_block_submodules(block) for block in self.encoder.blocks)
+
     def _seen(self, batch: ModelInput, layout: TokenLayout) -> Tensor:
         """Tokens that enter the encoder, in its own order: (B, h, w, groups of the encoder) bool."""
         patches = valid_patches(batch.valid, layout.grid)
@@ -158,6 +170,13 @@ class Galileo(Backbone):
     def _configuration(self) -> dict[str, int]:
         options = {name: self.options[name] for name in ("num_heads", "mlp_ratio", "max_patch_size")}
         return {"embedding_size": self.width, "depth": len(self.encoder.blocks), **options}
+
+
+def _block_submodules(block: Any) -> dict[str, Submodule]:
+    """Parts of one block by their common names; Galileo projects query, key and value apart."""
+    attention, mlp = block.attn, block.mlp
+    modules = (block.norm1, attention.q, attention.k, attention.v, attention.proj, block.norm2, mlp.fc1, mlp.fc2)
+    return {name: Submodule(module) for name, module in zip(SUBMODULES, modules, strict=True)}
 
 
 def build(spec: ModelSpec, adapter: InputAdapter) -> Galileo:

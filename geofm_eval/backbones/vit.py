@@ -1,15 +1,26 @@
-"""Any Vision Transformer of timm: SSL4EO-S12 ViT-S/16 (MoCo, DINO, MAE), ImageNet ViT-B/16, or one of your own size."""
+"""Any Vision Transformer of timm: SSL4EO-S12, SoftCon, ImageNet, DINOv2, DINOv3, or one of your own size."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
-from geofm_eval.backbones.base import Backbone, TokenLayout, recorded_blocks
+from geofm_eval.backbones.base import (
+    Backbone,
+    Submodule,
+    TokenLayout,
+    attention_parts,
+    block_parts,
+    recorded_blocks,
+)
+from geofm_eval.backbones.weights import read_state_dict
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import ModelInput
-from geofm_eval.errors import ContractError, Unavailable
+from geofm_eval.errors import ContractError, Unavailable, WeightsError
 
 if TYPE_CHECKING:
+    from timm.models.eva import Eva
     from timm.models.vision_transformer import VisionTransformer
 
 FROM_ENTRY = ("depth", "in_chans", "img_size", "num_classes", "pretrained")
@@ -17,16 +28,46 @@ FROM_ENTRY = ("depth", "in_chans", "img_size", "num_classes", "pretrained")
 
 
 class TimmVit(Backbone):
-    """A timm VisionTransformer with a tap before the first block, after every block, and after the last norm."""
+    """A timm VisionTransformer or Eva with a tap before the first block, after every block, and after the last norm.
 
-    def __init__(self, spec: ModelSpec, model: "VisionTransformer") -> None:
+    Args:
+        spec: catalog entry.
+        model: the network; DINOv3 is an Eva in timm (rotary positions), most others are a VisionTransformer.
+        pretrained_size: pixels per side that the weight file was made for, where its positions must be resampled.
+    """
+
+    def __init__(self, spec: ModelSpec, model: "VisionTransformer | Eva", pretrained_size: int | None = None) -> None:
         super().__init__(spec.taps, model.embed_dim)
         self.model = model
+        self.pretrained_size = pretrained_size
 
     @property
     def network(self) -> nn.Module:
         """The timm model: published weight files hold its ``state_dict``."""
         return self.model
+
+    def read_weights(self, path: Path) -> dict[str, Tensor]:
+        """Read a published file; position embeddings of ``pretrained_size`` are resampled to this model's grid.
+
+        Raises:
+            WeightsError: the file is damaged, or has no positions for ``pretrained_size``.
+        """
+        state = read_state_dict(path)
+        if self.pretrained_size is None:
+            return state
+        from timm.layers.pos_embed import resample_abs_pos_embed
+
+        side = self.pretrained_size // self.model.patch_embed.patch_size[0]
+        prefix = 0 if self.model.no_embed_class else self.model.num_prefix_tokens
+        given = state.get("pos_embed")
+        if given is None or given.shape[1] != prefix + side**2:
+            found = None if given is None else tuple(given.shape)
+            raise WeightsError(
+                f"{path}: pos_embed is {found}, expected {prefix + side**2} tokens for {self.pretrained_size} pixels: "
+                "fetch the published file again, or correct options.pretrained_size"
+            )
+        grid = list(self.model.patch_embed.grid_size)
+        return {**state, "pos_embed": resample_abs_pos_embed(given, grid, [side, side], num_prefix_tokens=prefix)}
 
     def layout(self, batch: ModelInput) -> TokenLayout:
         """Grid of patches after the prefix tokens (class token, registers).
@@ -60,6 +101,35 @@ class TimmVit(Backbone):
         assert isinstance(found, list)
         return found[0]
 
+    def submodules(self) -> dict[str, Submodule]:
+        """Parts of every block; see ``Backbone.submodules``."""
+        return block_parts(timm_block(block, self.width) for block in self.model.blocks)
+
+
+def timm_block(block: Any, width: int) -> dict[str, Submodule]:
+    """Parts of one of timm's blocks by their common names.
+
+    Args:
+        block: block with a fused qkv projection and an MLP of two linear layers.
+        width: feature dimension of the block.
+
+    Raises:
+        ContractError: an Eva block that uses the weights of ``qkv`` without calling it, so that no tap fires.
+    """
+    if block.attn.qkv is None or getattr(block.attn, "q_bias", None) is not None:
+        raise ContractError(
+            "this Eva model does not call one fused qkv module, so q, k and v cannot be tapped: use its variant with "
+            "qkv_bias = false and qkv_fused = true, or tap whole blocks"
+        )
+    return {
+        "norm1": Submodule(block.norm1),
+        **attention_parts(block.attn.qkv, width),
+        "attn_proj": Submodule(block.attn.proj),
+        "norm2": Submodule(block.norm2),
+        "fc1": Submodule(block.mlp.fc1),
+        "fc2": Submodule(block.mlp.fc2),
+    }
+
 
 def build(spec: ModelSpec, channels: int) -> TimmVit:
     """Build an entry's architecture with random weights.
@@ -67,7 +137,7 @@ def build(spec: ModelSpec, channels: int) -> TimmVit:
     Args:
         spec: entry whose ``options`` hold the name of the timm model as ``model`` and any of its other arguments
             (``patch_size``, ``num_heads``, ``mlp_ratio``, ``reg_tokens``, ...); depth, width, bands and image size come
-            from the entry's own fields.
+            from the entry's own fields. ``pretrained_size`` is ours: see ``TimmVit``.
         channels: number of input channels.
 
     Raises:
@@ -75,9 +145,9 @@ def build(spec: ModelSpec, channels: int) -> TimmVit:
         ContractError: unknown model or argument, or no plain Vision Transformer.
     """
     name, arguments = _arguments(spec, channels)
+    pretrained_size = arguments.pop("pretrained_size", None)
     try:
         import timm
-        from timm.models.vision_transformer import VisionTransformer
     except ImportError:
         raise Unavailable("package", "timm", "Install it with: pip install timm") from None
     if not timm.is_model(name):
@@ -87,9 +157,10 @@ def build(spec: ModelSpec, channels: int) -> TimmVit:
         model = timm.create_model(name, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
         raise ContractError(f"{spec.slug}: timm cannot build '{name}' with {arguments}: {error}") from error
-    if type(model) is not VisionTransformer:
-        raise ContractError(f"{spec.slug}: '{name}' is a {type(model).__name__}, expected timm's VisionTransformer")
-    return _checked(spec, model)
+    transformer = _checked(spec, name, model)
+    if spec.random_seed is not None:
+        _open_layer_scales(transformer)
+    return TimmVit(spec, transformer, pretrained_size)
 
 
 def _arguments(spec: ModelSpec, channels: int) -> tuple[str, dict[str, Any]]:
@@ -111,7 +182,15 @@ def _arguments(spec: ModelSpec, channels: int) -> tuple[str, dict[str, Any]]:
     return name, arguments
 
 
-def _checked(spec: ModelSpec, model: "VisionTransformer") -> TimmVit:
+def _checked(spec: ModelSpec, name: str, model: nn.Module) -> "VisionTransformer | Eva":
+    from timm.models.eva import Eva
+    from timm.models.vision_transformer import VisionTransformer
+
+    if type(model) not in (VisionTransformer, Eva):
+        raise ContractError(
+            f"{spec.slug}: '{name}' is a {type(model).__name__}, expected timm's VisionTransformer or Eva"
+        )
+    assert isinstance(model, VisionTransformer | Eva)
     if model.num_prefix_tokens != spec.prefix:
         raise ContractError(
             f"{spec.slug}: the model has {model.num_prefix_tokens} prefix tokens, the entry says prefix = {spec.prefix}"
@@ -121,4 +200,12 @@ def _checked(spec: ModelSpec, model: "VisionTransformer") -> TimmVit:
             f"{spec.slug}: this model normalises after pooling, so that no tap is after the last norm: "
             "set options.fc_norm = false to norm the tokens"
         )
-    return TimmVit(spec, model)
+    return model
+
+
+def _open_layer_scales(model: nn.Module) -> None:
+    """Set layer scales to one: at their usual start of 1e-5 the blocks of a random twin would do nothing at all."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith((".gamma", ".gamma_1", ".gamma_2")):
+                parameter.fill_(1.0)

@@ -170,21 +170,55 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: truncated or damaged, wants to run code, or holds no state dict.
     """
-    try:
-        content = _read(path)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(_unpickling_problem(path, error)) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise _damaged(path, error) from None
+    content = _content(path)
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
-    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+    if not _is_state_dict(content):
         raise WeightsError(
             f"{path}: holds {_kind(content)}, expected a state dict (name to tensor): "
             "save it with torch.save(model.state_dict(), path) or safetensors"
         )
     return {str(name): tensor for name, tensor in content.items()}
+
+
+def read_state_dicts(path: Path, parts: tuple[str, ...]) -> dict[str, Tensor]:
+    """Read a file that holds one state dict for each part of a model, or one flat state dict of them all.
+
+    Args:
+        path: weight file.
+        parts: names of the state dicts that must be there.
+
+    Returns:
+        Tensors by ``<part>.<name>``, those of other parts in the file included.
+
+    Raises:
+        WeightsError: as ``read_state_dict``, or a part is missing.
+    """
+    content = _content(path)
+    if _is_state_dict(content):
+        return read_state_dict(path)
+    missing = [part for part in parts if not isinstance(content, Mapping) or not _is_state_dict(content.get(part))]
+    if missing:
+        raise WeightsError(
+            f"{path}: holds {_kind(content)}, expected a dictionary with the state dicts {', '.join(parts)} "
+            f"({', '.join(missing)} missing): choose the entry that the file belongs to, or fetch it again"
+        )
+    dicts = {part: state for part, state in content.items() if _is_state_dict(state)}
+    return {f"{part}.{name}": tensor for part, state in dicts.items() for name, tensor in state.items()}
+
+
+def _content(path: Path) -> Any:
+    try:
+        return _read(path)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(_unpickling_problem(path, error)) from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise _damaged(path, error) from None
+
+
+def _is_state_dict(content: Any) -> bool:
+    return isinstance(content, Mapping) and bool(content) and all(isinstance(v, Tensor) for v in content.values())
 
 
 def _read(path: Path) -> Any:

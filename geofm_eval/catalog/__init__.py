@@ -8,6 +8,7 @@ from geofm_eval.catalog.specs import (
     Normalisation,
     Product,
     Recipe,
+    Statistics,
     TaskSpec,
     WeightsSpec,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "Normalisation",
     "Product",
     "Recipe",
+    "Statistics",
     "TaskSpec",
     "WeightsSpec",
     "check_slugs",

@@ -1,6 +1,6 @@
 """Typed, frozen descriptions of models, tasks and recipes, as read from TOML."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,16 +20,26 @@ class Normalisation(Spec):
     """How a model wants its input: ``(clip((x - low) / (high - low)) - mean) / std`` per channel, x in the task's unit.
 
     ``low`` and ``high`` apply first (clipped to 0..1 when ``clip``), then ``mean`` and ``std`` (one value, or one per
-    band in the model's band order). ``kind = "none"`` passes x through and exists for controls only.
+    band in the model's band order). ``kind = "image_clip"`` takes low and high from each image instead: per band, mean
+    - 2 sd and mean + 2 sd over its valid pixels, clipped to 0..1. ``kind = "none"`` passes x through and exists for
+    controls only.
     """
 
-    kind: Literal["affine", "none"] = "affine"
+    kind: Literal["affine", "image_clip", "none"] = "affine"
     low: float | tuple[float, ...] = 0.0
     high: float | tuple[float, ...] = 1.0
     clip: bool = False
     mean: float | tuple[float, ...] = 0.0
     std: float | tuple[float, ...] = 1.0
     source: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Normalisation":
+        fields = {name: field.default for name, field in type(self).model_fields.items()}
+        given = [name for name in fields if name not in ("kind", "source") and getattr(self, name) != fields[name]]
+        if self.kind != "affine" and given:
+            raise ValueError(f"normalisation kind '{self.kind}' takes no {', '.join(given)}")
+        return self
 
 
 class WeightsSpec(Spec):
@@ -61,8 +71,8 @@ class ModelSpec(Spec):
     """One backbone of the catalog.
 
     Args:
-        architecture: a built-in loader (``timm_vit``, ``galileo``, ``band_statistics``, ``random_convolutions``) or
-            the user's own ``module:function`` (or ``path/to/file.py:function``) that returns a Backbone.
+        architecture: a built-in loader (``timm_vit``, ``croma``, ``galileo``, ``band_statistics``, ...) or the
+            user's own ``module:function`` (or ``path/to/file.py:function``) that returns a Backbone.
         options: what the architecture's loader takes (validated there).
         depth: number of transformer blocks; 0 for controls without blocks.
         width: feature dimension D; 0 where it follows from the task (band statistics).
@@ -128,6 +138,14 @@ class ModelSpec(Spec):
         return self.family == "control"
 
 
+class Statistics(Spec):
+    """Mean and standard deviation of every band of a task, in the task's band order and unit, over training pixels."""
+
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+    source: str
+
+
 class TaskSpec(Spec):
     """One task of the catalog: a data set in its on-disk layout, its labels, and how it is scored.
 
@@ -141,6 +159,7 @@ class TaskSpec(Spec):
         offset: added after the scale (-1000 for DN of processing baseline 04.00 and later).
         plausible: (low, high) that the median of an item must lie in, in ``unit``; outside, the units are refused.
         nodata: stored value that means no data.
+        statistics: for recipes that normalise by the data set; such a recipe refuses a task without them.
         standin: name of the generator for a simulated stand-in; None for real data.
         sizes: items per split of a stand-in: train, val, test.
         version: bumped whenever a published task changes.
@@ -161,6 +180,7 @@ class TaskSpec(Spec):
     offset: float = 0.0
     plausible: tuple[float, float]
     nodata: float | None = None
+    statistics: Statistics | None = None
     classes: tuple[str, ...]
     label_fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
     draws: int = Field(default=5, ge=1)
@@ -184,6 +204,10 @@ class TaskSpec(Spec):
             raise ValueError("root is needed for a task that is no stand-in")
         if self.standin is not None and self.sizes is None:
             raise ValueError("sizes (train, val, test) is needed for a stand-in")
+        for name in ("mean", "std"):
+            values = getattr(self.statistics, name, None)
+            if values is not None and len(values) != len(self.bands):
+                raise ValueError(f"statistics.{name} has {len(values)} values, bands has {len(self.bands)}")
         return self
 
     @property
@@ -193,15 +217,26 @@ class TaskSpec(Spec):
 
 
 class Recipe(Spec):
-    """What a study fixes for every backbone (METHODS: protocol against model)."""
+    """What a study fixes for every backbone.
+
+    Args:
+        normalisation: ``native``, each model its own; ``dataset``, the z-score of the task's own statistics for all.
+        fill: what stands for absent bands and invalid pixels: zero in the task's unit, or the mean of the band.
+    """
 
     slug: str = Field(pattern=SLUG)
     title: str
-    normalisation: Literal["native"] = "native"
+    normalisation: Literal["native", "dataset"] = "native"
     resize: Literal["native"] = "native"
     fill: Literal["raw_zero", "band_mean"] = "raw_zero"
     pooling: Literal["mean"] = "mean"
     val_budget: Literal["matched", "full"] = "matched"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        if self.normalisation == "dataset" and self.fill != "band_mean":
+            raise ValueError("normalisation 'dataset' needs fill 'band_mean': a zero has no scale in an absent band")
+        return self
 
 
 class Adaptation(Spec):

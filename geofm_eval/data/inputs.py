@@ -53,9 +53,10 @@ class InputReport:
         product_mismatch: True when the two differ and the model is not indifferent.
         unit: physical unit of the task's pixels after ``value * scale + offset``.
         gsd: ground sampling distance of the task's pixels in metres.
-        normalisation: the model's own, as in the catalog.
+        normalisation: the one applied: the model's own as in the catalog, or the data set's where the recipe says so.
         fill: rule of the recipe for absent bands and invalid pixels.
-        fill_values: value per channel that the rule gives, in ``unit``, before normalisation.
+        fill_values: value per channel that the rule gives, in ``unit``, before normalisation (0 where ``band_mean``
+            meets ``image_clip``: there the image's own mean stands in).
         size: (height, width) that the model gets; None when it takes the data's own.
         resize: how ``size`` is reached.
     """
@@ -90,8 +91,8 @@ class InputAdapter:
     order from the file's B04, B03, B02, and the seven bands that an RGB task lacks filled and flagged in ``present``.
 
     Raises:
-        ContractError: a band that the task lacks and the model may not do without, no band in common, or a
-            ``band_mean`` fill for a model that declares no mean.
+        ContractError: a band that the task lacks and the model may not do without, no band in common, a ``band_mean``
+            fill for a model that declares no mean, or a recipe that needs statistics which the task lacks.
     """
 
     def __init__(self, model: ModelSpec, task: TaskSpec, recipe: Recipe) -> None:
@@ -103,10 +104,10 @@ class InputAdapter:
         self.present = tuple(band in source for band in self.bands)
         _check_bands(self, source)
         self._channels = [source.index(band) if band in source else None for band in self.bands]
-        normalisation = model.normalisation
-        count = len(self.bands)
-        self._low, self._high = _per_band(normalisation.low, count), _per_band(normalisation.high, count)
-        self._mean, self._std = _per_band(normalisation.mean, count), _per_band(normalisation.std, count)
+        rule, count = _effective_rule(model, task, recipe, self._channels), len(self.bands)
+        self._rule = rule
+        self._low, self._high = _per_band(rule.low, count), _per_band(rule.high, count)
+        self._mean, self._std = _per_band(rule.mean, count), _per_band(rule.std, count)
         if np.any(self._high == self._low) or np.any(self._std == 0):
             raise ContractError(f"{model.slug}: normalisation divides by zero: high must differ from low, std from 0")
         self._fill = self._fill_values()
@@ -144,7 +145,7 @@ class InputAdapter:
                     f"({', '.join(self.task.bands)})"
                 )
         valid = np.stack([image.valid for image in images])
-        pixels = torch.from_numpy(self._normalise(self._select(images, valid)))
+        pixels = torch.from_numpy(self._normalise(self._select(images, valid), valid))
         return _resize(pixels, torch.from_numpy(valid), self.model.image_size)
 
     def _select(self, images: Sequence[RawImage], valid: np.ndarray) -> np.ndarray:
@@ -163,14 +164,15 @@ class InputAdapter:
             )
         return selected
 
-    def _normalise(self, pixels: np.ndarray) -> np.ndarray:
-        """Apply ``(clip((x - low) / (high - low)) - mean) / std`` to pixels (B, C, H, W), in place: they are ours."""
-        normalisation = self.model.normalisation
-        if normalisation.kind == "none":
+    def _normalise(self, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Normalise pixels (B, C, H, W) by the rule in force; in place where it can: they are ours."""
+        if self._rule.kind == "none":
             return pixels
+        if self._rule.kind == "image_clip":
+            return _stretch(pixels, valid, self.recipe.fill)
         pixels -= self._low[:, None, None]
         pixels /= (self._high - self._low)[:, None, None]
-        if normalisation.clip:
+        if self._rule.clip:
             np.clip(pixels, 0.0, 1.0, out=pixels)
         pixels -= self._mean[:, None, None]
         pixels /= self._std[:, None, None]
@@ -185,10 +187,10 @@ class InputAdapter:
         zero = np.zeros(len(self.bands), np.float32)
         if self.recipe.fill == "raw_zero":
             return zero
-        if _declares_mean(self.model.normalisation):
+        if _declares_mean(self._rule):
             declared: np.ndarray = self._low + self._mean * (self._high - self._low)
             return declared
-        if self.model.missing == "fill" and not all(self.present):
+        if self._rule.kind == "affine" and self.model.missing == "fill" and not all(self.present):
             raise ContractError(
                 f"{self.model.slug} declares no band means, so recipe {self.recipe.slug} cannot fill its missing bands "
                 "with them: give normalisation.mean in the model's entry, or use a recipe with fill = 'raw_zero'"
@@ -212,7 +214,7 @@ class InputAdapter:
             scale=self.task.scale,
             offset=self.task.offset,
             gsd=self.task.gsd,
-            normalisation=self.model.normalisation.model_dump(mode="json"),
+            normalisation=self._rule.model_dump(mode="json"),
             fill=self.recipe.fill,
             fill_values=tuple(float(value) for value in self._fill),
             size=None if side is None else (side, side),
@@ -233,6 +235,53 @@ def _check_bands(adapter: InputAdapter, source: tuple[str, ...]) -> None:
             f"{task.slug} lacks {', '.join(absent)}, which {model.slug} needs: choose a task that has them, or set "
             "missing = 'fill' in the model's entry (the fill is then in every record and table)"
         )
+
+
+def _effective_rule(model: ModelSpec, task: TaskSpec, recipe: Recipe, channels: Sequence[int | None]) -> Normalisation:
+    """The model's own normalisation, or the z-score of the task's statistics where the recipe asks for it.
+
+    Args:
+        model: entry of the model; a control that takes the task's unit (``kind = "none"``) keeps it.
+        task: entry of the task.
+        recipe: the recipe in force.
+        channels: index of the task's band for each of the model's channels; None where the task lacks it. There zero
+            stands for the unknown mean, which is zero after the z-score as well.
+    """
+    if recipe.normalisation == "native":
+        return model.normalisation
+    statistics = task.statistics
+    if statistics is None:
+        raise ContractError(
+            f"recipe {recipe.slug} normalises by the data set and {task.slug} has no statistics: give mean, std and "
+            "source per band under statistics in the task's entry, or use a recipe with normalisation = 'native'"
+        )
+    if model.normalisation.kind == "none":
+        return model.normalisation
+    return Normalisation(
+        mean=tuple(0.0 if channel is None else statistics.mean[channel] for channel in channels),
+        std=tuple(1.0 if channel is None else statistics.std[channel] for channel in channels),
+        source=f"data set: {statistics.source}",
+    )
+
+
+def _stretch(pixels: np.ndarray, valid: np.ndarray, fill: str) -> np.ndarray:
+    """Scale each band of each image so that its mean - 2 sd becomes 0 and mean + 2 sd becomes 1, clipped to 0..1.
+
+    A constant band, such as an absent one, lies at its mean and becomes 0.5 (there is no spread to divide by).
+
+    Args:
+        pixels: (B, C, H, W) float32 in the task's unit.
+        valid: (B, H, W) bool; statistics are over these pixels only.
+        fill: ``band_mean`` puts invalid pixels at the image's own mean, 0.5; ``raw_zero`` leaves them what they are.
+    """
+    seen = valid[:, None]
+    count = np.maximum(seen.sum(axis=(2, 3), keepdims=True), 1)
+    mean = np.sum(pixels, axis=(2, 3), keepdims=True, where=seen, dtype=np.float64) / count
+    variance = np.sum((pixels - mean) ** 2, axis=(2, 3), keepdims=True, where=seen) / count
+    spread = 4 * np.sqrt(variance)
+    constant = spread <= 1e-6 * np.abs(mean)
+    scaled = np.clip((pixels - mean) / np.where(constant, np.inf, spread) + 0.5, 0.0, 1.0)
+    return (scaled if fill == "raw_zero" else np.where(seen, scaled, 0.5)).astype(np.float32)
 
 
 def _per_band(value: float | tuple[float, ...], count: int) -> np.ndarray:

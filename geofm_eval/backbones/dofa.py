@@ -1,0 +1,105 @@
+"""DOFA (Xiong et al. 2024, arXiv 2403.15356): a ViT that makes its patch embedding from wavelengths; by torchgeo."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geofm_eval.backbones.blocks import PATCH, BlockBackbone, check_entry, sine_cosine
+from geofm_eval.catalog import ModelSpec
+from geofm_eval.data.bands import BANDS
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.errors import ContractError, Unavailable
+
+
+class Dofa(BlockBackbone):
+    """DOFA with a tap before the first block, after every block, and after the last norm.
+
+    torchgeo's own forward pass pools the tokens, so embedding, blocks and norm are run one by one here. It takes any
+    set of optical bands: those that a task lacks are neither filled nor masked, they are left out.
+
+    Args:
+        spec: catalog entry.
+        model: torchgeo's model, with a norm over tokens.
+        wavelengths: micrometres per channel.
+        present: per channel, whether the task has it.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, model: nn.Module, wavelengths: tuple[float, ...], present: tuple[bool, ...]
+    ) -> None:
+        super().__init__(spec, model, ("image",))
+        self.kept = [channel for channel, there in enumerate(present) if there]
+        self.wavelengths = [wavelengths[channel] for channel in self.kept]
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Patches of the bands that the task has, after the class token; positions added to both."""
+        model: Any = self.model
+        patches, _ = model.patch_embed(pixels[:, self.kept], pixels.new_tensor(self.wavelengths))
+        first = (model.cls_token + model.pos_embed[:, :1]).expand(len(patches), -1, -1)
+        return torch.cat([first, patches + model.pos_embed[:, 1:]], dim=1)
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The blocks in order."""
+        blocks = self.model.get_submodule("blocks")
+        assert isinstance(blocks, nn.ModuleList)
+        return blocks
+
+    @property
+    def norm(self) -> nn.Module:
+        """The norm after the last block."""
+        return self.model.get_submodule("norm")
+
+
+def build(spec: ModelSpec, adapter: InputAdapter) -> Dofa:
+    """Build an entry's architecture with random weights.
+
+    Args:
+        spec: entry with optical bands; ``options`` may set ``num_heads``.
+        adapter: input adapter, which knows the bands.
+
+    Raises:
+        Unavailable: torchgeo is not installed.
+        ContractError: options, size, width or prefix that this architecture does not have, or a band without a
+            wavelength.
+    """
+    side = check_entry(spec, ("num_heads",), prefix=1, width_step=4)
+    wavelengths = tuple(_micrometres(spec.slug, name) for name in adapter.bands)
+    try:
+        from torchgeo.models import DOFA
+    except ImportError:
+        raise Unavailable("package", "torchgeo", "Install it with: pip install torchgeo requests") from None
+    model = DOFA(
+        img_size=side,
+        patch_size=PATCH,
+        embed_dim=spec.width,
+        depth=spec.depth,
+        num_heads=spec.options.get("num_heads", 12),
+        num_classes=0,
+        global_pool=False,
+    )
+    # Fixed sine-cosine positions in the published weights, all zero in a new model: a random twin would not see where.
+    model.pos_embed.data[:, 1:] = plane_positions(side // PATCH, spec.width)
+    return Dofa(spec, model, wavelengths, adapter.present)
+
+
+def plane_positions(side: int, width: int) -> Tensor:
+    """Fixed positions in the plane as in MAE (He et al. 2022, arXiv 2111.06377): half of the features hold the column.
+
+    Args:
+        side: patches per side.
+        width: feature dimension, a multiple of 4.
+
+    Returns:
+        (side * side, width) float32, row-major.
+    """
+    line = sine_cosine(side, width // 2)
+    return torch.cat([line.repeat(side, 1), line.repeat_interleave(side, dim=0)], dim=1).float()
+
+
+def _micrometres(slug: str, name: str) -> float:
+    band = BANDS.get(name)
+    if band is None or band.wavelength is None:
+        raise ContractError(f"{slug}: DOFA needs the wavelength of every band, {name} has none: choose optical bands")
+    return band.wavelength / 1000
