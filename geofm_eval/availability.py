@@ -1,12 +1,13 @@
 """What is runnable here: cheap checks of packages, weights and data, without importing torch or reading any file."""
 
 import importlib.util
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec, compatible
+from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec, WeightsSpec, compatible
 from geofm_eval.errors import Unavailable
-from geofm_eval.paths import geofm_home, in_home
+from geofm_eval.paths import geofm_cache, geofm_home, in_home
 
 PACKAGES = {
     "timm_vit": "timm",
@@ -17,6 +18,9 @@ PACKAGES = {
     "dofa": "torchgeo",
 }
 """Package that a built-in architecture needs beyond torch."""
+
+ALLOW_DOWNLOAD = "GEOFM_ALLOW_DOWNLOAD"
+"""Environment variable that, set to 1, allows published weights to be fetched when a case needs them."""
 
 INSTALL = {
     "timm": "Install it with: pip install timm",
@@ -56,7 +60,7 @@ def model_gap(model: ModelSpec, weights: Path | None = None) -> Unavailable | No
     package = PACKAGES.get(model.architecture)
     if package is not None and importlib.util.find_spec(package) is None:
         return Unavailable("package", package, INSTALL[package])
-    if model.weights is None or (weights is not None and weights.exists()):
+    if model.weights is None or (weights is not None and weights.exists()) or downloadable(model.weights):
         return None
     return _gap_in_home(model.weights.file, "weights", how_to_get_weights(model))
 
@@ -66,6 +70,17 @@ def task_gap(task: TaskSpec) -> Unavailable | None:
     if task.options.get("edition") != "rgb" and importlib.util.find_spec("rasterio") is None:
         return Unavailable("package", "rasterio", INSTALL["rasterio"])
     return None if task.simulated else _gap_in_home(task.root, "data", task.how_to_get)
+
+
+def downloaded_weights(weights: WeightsSpec) -> Path:
+    """Where a download of published weights is kept."""
+    return geofm_cache() / "weights" / Path(weights.file).name
+
+
+def downloadable(weights: WeightsSpec) -> bool:
+    """True when weights that are not in the home can be had: downloaded before, or allowed to be downloaded now."""
+    published = weights.enum is not None or weights.url is not None
+    return published and (downloaded_weights(weights).exists() or os.environ.get(ALLOW_DOWNLOAD) == "1")
 
 
 def how_to_get_weights(model: ModelSpec) -> str:

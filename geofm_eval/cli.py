@@ -19,6 +19,12 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=F
 # Wide enough for whole slugs when the output is a pipe or a log; a terminal keeps its own width.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
 
+
+def say(text: str) -> None:
+    """Print a line as it is: brackets are no markup, and paths and addresses stay whole."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
 CatalogOption = Annotated[
     list[Path] | None, typer.Option("--catalog", help="Your own TOML file with models and tasks (repeatable).")
 ]
@@ -26,7 +32,7 @@ CatalogOption = Annotated[
 
 def _version(value: bool) -> None:
     if value:
-        console.print(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -89,20 +95,20 @@ def doctor(catalog: CatalogOption = None) -> None:
     """Say what is runnable here, and what each missing piece needs."""
     known = load_catalog(catalog or ())
     here = availability(known)
-    console.print(f"home   {geofm_home() or 'GEOFM_HOME is not set: only simulated data and random weights run'}")
-    console.print(f"cache  {geofm_cache()}")
-    console.print(f"device {_device()}\n")
+    say(f"home   {geofm_home() or 'GEOFM_HOME is not set: only simulated data and random weights run'}")
+    say(f"cache  {geofm_cache()}")
+    say(f"device {_device()}\n")
     pairs = runnable_pairs(known)
     total = sum(compatible(m, t) for m in known.models.values() for t in known.tasks.values())
-    console.print(f"{len(pairs)} of {total} pairs of model and task are runnable here:")
+    say(f"{len(pairs)} of {total} pairs of model and task are runnable here:")
     for task in known.tasks:
         names = [m for m, t in pairs if t == task]
         if names:
-            console.print(f"  {task}: {', '.join(names)}")
+            say(f"  {task}: {', '.join(names)}")
     missing = [(slug, gap) for slug, gap in (*here.models.items(), *here.tasks.items()) if gap is not None]
-    console.print("\nNothing is missing." if not missing else "\nMissing:")
+    say("\nNothing is missing." if not missing else "\nMissing:")
     for slug, gap in missing:
-        console.print(f"  {slug}: {gap.what}\n      {gap.how_to_get}")
+        say(f"  {slug}: {gap.what}\n      {gap.how_to_get}")
 
 
 @app.command()
@@ -139,11 +145,11 @@ def preflight(
         )
     console.print(table)
     height, width = result.pixels.shape[-2:]
-    console.print(f"{result.items} training items, input {height} x {width} px (resize: {report.resize})")
+    say(f"{result.items} training items, input {height} x {width} px (resize: {report.resize})")
     for warning in result.warnings:
-        console.print(f"note: {warning}")
+        say(f"note: {warning}")
     target = picture or Path("reports/runs/preflight") / f"{model}-{task}.png"
-    console.print(f"picture: {check.save_picture(result, spec, target)}")
+    say(f"picture: {check.save_picture(result, spec, target)}")
 
 
 @app.command()
@@ -156,7 +162,7 @@ def cache(
 
     if prune is not None:
         removed = prune_cache(prune, older)
-        console.print(f"removed {len(removed)} entries, {sum(e.bytes for e in removed) / 1e6:.1f} MB")
+        say(f"removed {len(removed)} entries, {sum(e.bytes for e in removed) / 1e6:.1f} MB")
         return
     table = Table("kind", "entry", "MB", "days old")
     for entry in list_cache():
@@ -171,7 +177,7 @@ def collate(run: Path, catalog: CatalogOption = None) -> None:
 
     folder = run if run.is_dir() else Path("reports/runs") / run
     collation = collate_run(folder, load_catalog(catalog or ()))
-    console.print(collation.text, markup=False)
+    say(collation.text)
 
 
 def _count(model: ModelSpec) -> str:

@@ -24,7 +24,7 @@ class Unavailable(GeofmError):
     """Something that a case needs is merely absent: the case is skipped, not failed.
 
     Args:
-        kind: what sort of thing is missing: ``data``, ``weights``, ``package`` or ``device``.
+        kind: what sort of thing is missing: ``data``, ``weights``, ``package``, ``device`` or ``method``.
         what: the missing thing in a few words.
         how_to_get: one sentence that says how to obtain it.
     """

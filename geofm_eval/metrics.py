@@ -42,12 +42,6 @@ class Interval:
     covers: str
 
 
-def accuracy(correct: ArrayLike) -> float | None:
-    """Share of correct predictions; None without any."""
-    values = np.asarray(correct, dtype=np.float64)
-    return float(values.mean()) if values.size else None
-
-
 def bootstrap_interval(
     correct: ArrayLike,
     groups: ArrayLike | None = None,

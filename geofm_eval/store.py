@@ -108,15 +108,19 @@ def storing(path: Path) -> Iterator[None]:
 def _explain(path: Path, error: OSError) -> NoReturn:
     elsewhere = error.filename is not None and not str(error.filename).startswith(str(path.parent))
     reason = f"{path.parent}: {error.strerror or error}"
+    # A run's folder can be full or read-only too, and moving the cache would not help there.
+    in_cache = path.is_relative_to(geofm_cache())
     if error.errno in _FULL:
+        elsewhere_hint = " or set GEOFM_CACHE to a folder on another disk" if in_cache else ""
         raise StoreError(
-            f"{reason}. The disk is full: free some space, remove old entries with 'geofm-eval cache --prune features' "
-            "or set GEOFM_CACHE to a folder on another disk"
+            f"{reason}. The disk is full: free some space, remove old entries with 'geofm-eval cache --prune features'"
+            f"{elsewhere_hint}"
         ) from error
+    cure = "set GEOFM_CACHE to a folder that you own" if in_cache else "make it writable for this user"
     if error.errno in _REFUSED and not elsewhere:
-        raise StoreError(f"{reason}. The cache cannot be written: set GEOFM_CACHE to a folder that you own") from error
+        raise StoreError(f"{reason}. The folder cannot be written: {cure}") from error
     if error.errno in _NO_FOLDER and not elsewhere:
-        raise StoreError(f"{reason}. Expected a folder: set GEOFM_CACHE to a folder, or move that file away") from error
+        raise StoreError(f"{reason}. Expected a folder: move that file away, or {cure}") from error
     raise error
 
 

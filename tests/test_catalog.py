@@ -133,6 +133,7 @@ def test_user_file_adds_a_model_and_its_twin(user_file: Path):
         ('weights = { file = "weights/mine.safetensors" }', "", "weights or random_seed is needed"),
         ("{ high = 10000.0 }", '{ kind = "image_clip", clip = true }', "normalisation kind 'image_clip' takes no clip"),
         ("[models.mine]", "[models.mae_vits16]", "exists already"),
+        ("[models.mine]", "[models.mae_vits16_random]", "is the name of the random twin of 'mae_vits16'"),
         ("[models.mine]", "[model.mine]", "section 'model' is unknown"),
         ('title = "Mine"', 'title = "Mine', "not a readable TOML file"),
     ],

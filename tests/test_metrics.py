@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from geofm_eval.errors import ContractError
-from geofm_eval.metrics import accuracy, bootstrap_interval, paired_interval
+from geofm_eval.metrics import bootstrap_interval, paired_interval
 
 
 def outcomes(draws, n, p=0.8, seed=0):
@@ -16,11 +16,6 @@ def outcomes(draws, n, p=0.8, seed=0):
 
 def ends(interval):
     return interval.low, interval.high
-
-
-def test_accuracy_of_nothing_is_unknown():
-    assert accuracy([]) is None
-    assert accuracy([1, 1, 0, 1]) == 0.75
 
 
 def test_items_agree_with_resampling_one_by_one():

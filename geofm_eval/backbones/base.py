@@ -14,7 +14,7 @@ from torch.nn import functional
 from geofm_eval.backbones.weights import read_state_dict
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import ModelInput
-from geofm_eval.errors import ContractError, DataError
+from geofm_eval.errors import ContractError, DataError, Unavailable
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,13 @@ class Backbone(nn.Module, ABC):
         """Truncated forward pass: the embedding and the first ``blocks`` blocks; used to measure speed.
 
         Raises:
-            ContractError: the backbone cannot stop there.
+            Unavailable: the backbone knows no truncated pass, as a user's own need not.
         """
         depth = max(len(self.taps) - 2, 0)
         if blocks == depth:
             return self.forward(batch)[self.taps[-1]]
-        raise ContractError(
-            f"{type(self).__name__} cannot stop after {blocks} of {depth} blocks: implement forward_to for it"
+        raise Unavailable(
+            "method", f"{type(self).__name__} cannot stop after {blocks} of {depth} blocks", "Implement its forward_to."
         )
 
     def submodules(self) -> dict[str, Submodule]:

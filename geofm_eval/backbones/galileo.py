@@ -70,6 +70,8 @@ class Galileo(Backbone):
         Raises:
             WeightsError: a file is damaged, or the configuration is not the entry's.
         """
+        if not path.is_dir():
+            raise WeightsError(f"{path}: expected a folder with config.json and encoder.pt, as Galileo is published")
         _check_config(path / "config.json", self._configuration())
         state = read_state_dict(path / "encoder.pt")
         # Some published files carry an additional ".backbone" in their names.

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import pickle
 import re
 import zipfile
@@ -14,16 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geofm_eval.availability import how_to_get_weights
+from geofm_eval.availability import ALLOW_DOWNLOAD, downloadable, downloaded_weights, how_to_get_weights
 from geofm_eval.catalog import ModelSpec, WeightsSpec
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
-from geofm_eval.paths import geofm_cache, geofm_home
+from geofm_eval.paths import geofm_home
 from geofm_eval.store import file_sha256
 
 logger = logging.getLogger(__name__)
-
-ALLOW_DOWNLOAD = "GEOFM_ALLOW_DOWNLOAD"
-"""Environment variable; ``1`` lets a load fetch published weights that are absent."""
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which training code tends to store the state dict."""
@@ -79,14 +75,14 @@ def _find(spec: ModelSpec, weights: WeightsSpec) -> tuple[Path, str]:
     path = Path(weights.file) if home is None else home / weights.file
     if path.exists() and (home is not None or path.is_absolute()):
         return path, f"file:{path.name}"
-    cached = geofm_cache() / "weights" / Path(weights.file).name
-    published = weights.enum is not None or weights.url is not None
-    if published and (cached.exists() or os.environ.get(ALLOW_DOWNLOAD) == "1"):
+    cached = downloaded_weights(weights)
+    if downloadable(weights):
         address = published_address(weights)
         if not cached.exists():
             download(address, cached)
         return cached, f"url:{address}"
     where = f"{path} does not exist" if home is not None else f"{weights.file} (GEOFM_HOME is not set)"
+    published = weights.enum is not None or weights.url is not None
     hint = f" Or allow the download with {ALLOW_DOWNLOAD}=1." if published else ""
     raise Unavailable("weights", where, how_to_get_weights(spec) + hint)
 

@@ -128,6 +128,11 @@ def _with_twins(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
         result[slug] = model
         if model.weights is None:
             continue
+        if f"{slug}_random" in models:
+            raise ContractError(
+                f"[models.{slug}_random] is the name of the random twin of '{slug}', which exists by itself: "
+                "choose another name"
+            )
         result[f"{slug}_random"] = model.model_copy(
             update={
                 "slug": f"{slug}_random",

@@ -93,6 +93,13 @@ def _read_list(task: TaskSpec, path: Path, images: Path, suffix: str) -> Iterato
 
 
 def _read_split_file(task: TaskSpec, path: Path, images: Path) -> dict[str, tuple[Item, ...]]:
+    try:
+        return _read_rows(task, path, images)
+    except csv.Error as error:
+        raise DataError(f"{path}: not a readable table ({error}). Write it again") from error
+
+
+def _read_rows(task: TaskSpec, path: Path, images: Path) -> dict[str, tuple[Item, ...]]:
     rows = csv.DictReader(_text(path).splitlines())
     missing = [column for column in _COLUMNS if column not in (rows.fieldnames or ())]
     if missing:

@@ -168,12 +168,11 @@ def _cure(median: float, task: TaskSpec) -> str:
     return "Set the task's scale and offset so that values are in its unit, or replace the file if it is damaged"
 
 
-def open_splits(task: TaskSpec, check_groups: bool = True) -> dict[str, Split]:
+def open_splits(task: TaskSpec) -> dict[str, Split]:
     """Open train, val and test of a task; a stand-in is generated first where needed.
 
     Args:
         task: entry of the catalog.
-        check_groups: refuse a scene or event whose items are in two splits.
 
     Raises:
         ContractError: the task's reader is unknown.
@@ -190,18 +189,18 @@ def open_splits(task: TaskSpec, check_groups: bool = True) -> dict[str, Split]:
     splits = {
         name: Split(task, name, listing.items[name], listing.definition, sizes[name], listing.load) for name in NAMES
     }
-    check_splits(splits, groups=check_groups)
+    check_splits(splits)
     log.info("%s: %s", task.slug, ", ".join(f"{name} {len(split)}" for name, split in splits.items()))
     return splits
 
 
-def check_splits(splits: Mapping[str, Split], groups: bool = True) -> None:
+def check_splits(splits: Mapping[str, Split]) -> None:
     """Refuse splits that would give wrong scores.
+
+    A scene or event that two splits share is refused too: its items are alike, so the test score would be too good.
 
     Args:
         splits: the splits of one task by name.
-        groups: refuse also a scene or event that two splits share: its items are alike, so the test score would be
-            too good.
 
     Raises:
         DataError: an empty split, an item that is listed twice, an item or a group in two splits.
@@ -213,8 +212,7 @@ def check_splits(splits: Mapping[str, Split], groups: bool = True) -> None:
         if times > 1:
             raise DataError(f"{split.task.slug}: split '{name}' lists item '{item}' more than once; list it once")
     _check_separate("item", {name: split.ids for name, split in splits.items()})
-    if groups:
-        _check_separate("group", {name: _known_groups(split) for name, split in splits.items()})
+    _check_separate("group", {name: _known_groups(split) for name, split in splits.items()})
 
 
 def _known_groups(split: Split) -> tuple[str, ...]:

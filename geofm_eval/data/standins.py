@@ -120,8 +120,17 @@ def _write_class(folder: Path, names: list[str], bands: tuple[str, ...]) -> None
     for name, chip in zip(names, chips, strict=True):
         count, height, width = chip.shape
         shape = {"count": count, "height": height, "width": width, "dtype": "uint16"}
-        with rasterio.open(folder / f"{name}.tif", "w", driver="GTiff", **shape, **place) as file:
+        _write_tif(folder / f"{name}.tif", chip, {**shape, **place})
+
+
+def _write_tif(path: Path, chip: np.ndarray[Any, Any], profile: dict[str, Any]) -> None:
+    """Encode in memory and write plainly: GDAL reports a full disk late, without saying so, or not at all."""
+    from rasterio.io import MemoryFile
+
+    with MemoryFile() as memory:
+        with memory.open(driver="GTiff", **profile) as file:
             file.write(chip)
+        path.write_bytes(memory.read())
 
 
 GENERATORS: dict[str, Callable[[Path, TaskSpec], None]] = {"eurosat": write_eurosat}

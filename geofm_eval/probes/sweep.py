@@ -20,7 +20,7 @@ from geofm_eval.probes.problem import FeatureSource, ProbeProblem, SweepRow
 
 __all__ = ["PROBE_VERSION", "Sweep", "SweepRow", "load_sweep", "save_sweep", "solve"]
 
-PROBE_VERSION = {"knn": 1, "linear": 1}
+PROBE_VERSION = {"knn": 1, "linear": 2}
 """Part of every sweep's key: a change that moves any score raises it."""
 
 SWEEP_FILE = "sweep.json"

@@ -1,0 +1,68 @@
+"""Numbers that change only with a method: one that moves without a raised version would mix old and new records.
+
+Made by running the same lines; renew a number only together with its version.
+"""
+
+import numpy as np
+import pytest
+
+from geofm_eval.data.labels import label_subsets, validation_plan
+from geofm_eval.metrics import bootstrap_interval, paired_interval
+from geofm_eval.probes import solve
+from geofm_eval.probes.sweep import PROBE_VERSION
+
+CLASSES = 3
+FRACTIONS = (0.1, 1.0)
+
+KNN = [(0.1, None, 0.75), (0.1, None, 0.746667), (1.0, None, 0.783333)]
+LINEAR = [(0.1, 25, 0.77), (0.1, 15, 0.77), (1.0, 21, 0.823333)]
+INTERVALS = [(0.747068236, 0.841974335), (0.77, 0.845), (0.024681539, 0.159829074)]
+"""Crossed over draws and items, items alone, and the paired difference."""
+
+
+def features(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.arange(n) % CLASSES
+    noise = np.random.default_rng(seed).standard_normal((n, 6))
+    centres = np.random.default_rng(9).standard_normal((CLASSES, 6))
+    return (centres[labels] + 1.5 * noise).astype(np.float32), labels
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, list[tuple[float, int | None, float]]]:
+    """(label fraction, position of the chosen penalty, test score) of every row by probe."""
+    data = {name: features(n, seed) for seed, (name, n) in enumerate((("train", 300), ("val", 150), ("test", 300)))}
+    labels = {name: truth for name, (_, truth) in data.items()}
+    subsets = label_subsets(labels["train"], FRACTIONS, 2, seed=5)
+    plans = {
+        (s.fraction, s.draw): validation_plan(
+            labels["train"][s.indices], labels["val"], s.fraction, s.draw, "matched", 5
+        )
+        for s in subsets
+    }
+    found = {}
+    for probe in ("knn", "linear"):
+        sweep = solve(probe, lambda _, split: data[split][0], labels, ("final",), "mean", subsets, plans, CLASSES)
+        found[probe] = [(row.fraction, row.chosen_index, round(row.test_score, 6)) for row in sweep.rows]
+    return found
+
+
+def test_knn(rows: dict[str, list[tuple[float, int | None, float]]]):
+    assert PROBE_VERSION["knn"] == 1
+    assert rows["knn"] == KNN
+
+
+def test_linear(rows: dict[str, list[tuple[float, int | None, float]]]):
+    assert PROBE_VERSION["linear"] == 2
+    assert rows["linear"] == LINEAR
+
+
+def test_intervals():
+    correct = (np.random.default_rng(1).random((5, 400)) < 0.8).astype(np.uint8)
+    worse = (np.random.default_rng(2).random((5, 400)) < 0.7).astype(np.uint8)
+    crossed, single = bootstrap_interval(correct, seed=3), bootstrap_interval(correct[:1], seed=3)
+    paired = paired_interval(correct, worse, seed=3)
+    assert crossed is not None
+    assert single is not None
+    assert paired is not None
+    found = [(i.low, i.high) for i in (crossed, single, paired)]
+    np.testing.assert_allclose(found, INTERVALS, atol=1e-9)
