@@ -128,3 +128,15 @@ def test_an_interrupted_worker_is_no_crash(pytestconfig: pytest.Config) -> None:
     made, (node,) = scheduling(pytestconfig, cases, 1)
     node.workeroutput = {"exitstatus": 2}  # type: ignore[attr-defined]
     assert made.remove_node(node) is None
+
+
+def test_a_replacement_that_has_not_collected_yet_is_given_nothing(pytestconfig: pytest.Config) -> None:
+    cases = [nodeid(model, "eurosat_sim", layer) for model in ("vit_micro", "rcf") for layer in ("embed", "final")]
+    made, nodes = scheduling(pytestconfig, cases, 2)
+    late = Worker("gw2")
+    made.add_node(late)  # type: ignore[arg-type]
+    for node in nodes:
+        made.remove_node(node)  # type: ignore[arg-type]
+    early = replace(made, cases, "gw3")
+    assert late.queue == []
+    assert finish(made, early)
