@@ -123,7 +123,7 @@ def misbehave(slug):
     first = HERE / f"{slug}.started"
     if os.environ.get("WAITS") == slug:
         first.touch()
-        time.sleep(120)
+        time.sleep(600)
     if os.environ.get("DIES_ONCE") == slug and not first.exists():
         first.touch()
         os.kill(os.getpid(), signal.SIGKILL)

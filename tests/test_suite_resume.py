@@ -32,13 +32,13 @@ def interrupted(suite: SmallSuite) -> tuple[int, str]:
         start_new_session=True,
     ) as process:
         try:
-            deadline = time.monotonic() + 90
+            deadline = time.monotonic() + 240
             while len(suite.records("run")) < OAK or not (suite.folder / "elm.started").exists():
                 assert time.monotonic() < deadline, "the session got nowhere"
                 assert process.poll() is None, process.communicate()[0]
                 time.sleep(0.2)
             os.killpg(process.pid, signal.SIGINT)
-            text, _ = process.communicate(timeout=60)
+            text, _ = process.communicate(timeout=240)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
