@@ -1,5 +1,6 @@
 """The frozen pass over a split: every tap pooled on the way, written batch by batch."""
 
+import itertools
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -12,9 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geofm_eval.backbones.base import LoadedBackbone, TokenLayout, pool
+from geofm_eval.backbones.base import LoadedBackbone, TokenLayout
+from geofm_eval.backbones.series import encode
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import InputAdapter, ModelInput
+from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.split import Split
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.progress import StartProgress
@@ -59,9 +62,21 @@ class Extraction:
         ids = self.split.ids
         for start in range(0, len(ids), self.batch_size):
             indices = range(start, min(start + self.batch_size, len(ids)))
-            batch = self.adapter([self.split.read(index) for index in indices]).to(self.device)
-            statistics.add(batch)
-            yield pooled_features(self.loaded, batch, ids[start : indices.stop]).cpu().numpy()
+            done = start
+            for images in self._of_one_size([self.split.read(index) for index in indices]):
+                batch = self.adapter(images).to(self.device)
+                statistics.add(batch)
+                chosen = ids[done : done + len(images)]
+                yield pooled_features(self.loaded, batch, chosen, self.adapter.native).cpu().numpy()
+                done += len(images)
+
+    def _of_one_size(self, images: list[RawImage]) -> Iterator[list[RawImage]]:
+        """The images as they come, cut where their size changes for a model that takes the data's own size."""
+        if self.adapter.model.image_size is not None:
+            yield images
+            return
+        for _, run in itertools.groupby(images, key=lambda image: image.pixels.shape[-2:]):
+            yield list(run)
 
     def _meta(self, seconds: float) -> dict[str, Any]:
         on_gpu = self.device.type == "cuda"
@@ -81,8 +96,14 @@ class Extraction:
         }
 
 
-def pooled_features(loaded: LoadedBackbone, batch: ModelInput, ids: Sequence[str]) -> Tensor:
+def pooled_features(loaded: LoadedBackbone, batch: ModelInput, ids: Sequence[str], native: bool = False) -> Tensor:
     """Run the backbone once and pool every tap in every way that the model has.
+
+    Args:
+        loaded: the frozen backbone.
+        batch: images or series.
+        ids: their ids, for messages.
+        native: True for a backbone that shall take all dates of a series at once.
 
     Returns:
         (taps x poolings, B, D) float32 on the batch's device, poolings innermost.
@@ -92,14 +113,12 @@ def pooled_features(loaded: LoadedBackbone, batch: ModelInput, ids: Sequence[str
         DataError: an item has no valid patch.
     """
     spec = loaded.spec
-    tokens = loaded.backbone(batch)
-    layout = loaded.backbone.layout(batch)
-    mask = loaded.backbone.token_mask(batch)
-    _check_tokens(spec, tokens, layout, len(ids))
-    empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
+    encoded = encode(loaded.backbone, batch, native)
+    _check_tokens(spec, encoded.tokens, encoded.layout, len(ids) * encoded.passes)
+    empty = encoded.empty_items()
     if empty:
         raise DataError(f"item {ids[empty[0]]} has no valid patch for {spec.slug}: leave it out of the split")
-    pooled = torch.stack([pool(tokens[tap], mask, layout, pooling) for tap in spec.taps for pooling in spec.poolings])
+    pooled = torch.stack([encoded.pooled(tap, pooling) for tap in spec.taps for pooling in spec.poolings])
     if not bool(pooled.isfinite().all()):
         _refuse_not_finite(spec, pooled, ids)
     return pooled
@@ -110,7 +129,7 @@ def _check_frozen(loaded: LoadedBackbone) -> None:
         raise ContractError(f"{loaded.spec.slug} is in training mode, expected eval(): load it with load_backbone")
 
 
-def _check_tokens(spec: ModelSpec, tokens: dict[str, Tensor], layout: TokenLayout, items: int) -> None:
+def _check_tokens(spec: ModelSpec, tokens: dict[str, Tensor], layout: TokenLayout, images: int) -> None:
     if tuple(tokens) != spec.taps:
         raise ContractError(f"{spec.slug} returned taps {tuple(tokens)}, expected {spec.taps}")
     if layout.prefix != spec.prefix:
@@ -118,10 +137,10 @@ def _check_tokens(spec: ModelSpec, tokens: dict[str, Tensor], layout: TokenLayou
             f"{spec.slug} has {layout.prefix} prefix tokens, its catalog entry says prefix = {spec.prefix}"
         )
     for tap, values in tokens.items():
-        if values.ndim != 3 or values.shape[:2] != (items, layout.tokens) or values.dtype != torch.float32:
+        if values.ndim != 3 or values.shape[:2] != (images, layout.tokens) or values.dtype != torch.float32:
             raise ContractError(
                 f"{spec.slug}: tap {tap} is {values.dtype} {tuple(values.shape)}, expected float32 "
-                f"({items}, {layout.tokens}, D) for {items} images and {layout}"
+                f"({images}, {layout.tokens}, D) for {images} images and {layout}"
             )
 
 
@@ -194,7 +213,9 @@ class InputStatistics:
         self._sums = np.zeros((2, len(bands)))
 
     def add(self, batch: ModelInput) -> None:
-        """Add the pixels of one batch."""
+        """Add the pixels of one batch, of all dates of its series."""
+        if batch.series:
+            batch = batch.one_by_one()
         # Both reductions run without a temporary copy of the batch, unless there are invalid pixels to leave out.
         whole = bool(batch.valid.all())
         values = batch.pixels if whole else torch.where(batch.valid[:, None], batch.pixels, 0.0)

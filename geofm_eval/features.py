@@ -88,14 +88,21 @@ def block_key(loaded: LoadedBackbone, adapter: InputAdapter, split: Split) -> st
     )
 
 
-def _pixel_recipe(recipe: Recipe) -> dict[str, str]:
+def _pixel_recipe(recipe: Recipe) -> dict[str, Any]:
     """The choices of a recipe that reach the pixels; the others concern probes and share the block."""
-    return {"normalisation": recipe.normalisation, "resize": recipe.resize, "fill": recipe.fill}
+    return recipe.model_dump(mode="json", include={"normalisation", "resize", "temporal", "fill"})
 
 
 def _stored_pixels(task: TaskSpec) -> dict[str, Any]:
     """How the task's files become pixels, as far as the input report does not say it."""
-    stored: dict[str, Any] = {"reader": task.reader, "bands": task.bands, "nodata": task.nodata}
+    stored: dict[str, Any] = {
+        "reader": task.reader,
+        # A target names labels, which share the block of their items.
+        "options": {name: value for name, value in task.options.items() if name != "target"},
+        "bands": task.bands,
+        "nodata": task.nodata,
+        "dates": task.dates,
+    }
     if task.simulated:
         # Another generator writes other pixels into files of the same names and sizes.
         stored |= {"standin": task.standin, "version": task.version, "generator": GENERATOR_VERSION}

@@ -64,7 +64,7 @@ options = {{ edition = "rgb", split_lists = "eurosat" }}
 bands = ["B04", "B03", "B02"]
 product = "L1C"
 scale = 10.784313725490197
-plausible = [20.0, 2750.0]
+plausible = { DN = [20.0, 2750.0] }
 classes = ["Bright", "Dark", "Green"]
 label_fractions = {fractions}
 draws = 2

@@ -156,7 +156,7 @@ reader = "eurosat"
 root = "data"
 bands = ["B04", "B03"]
 product = "L1C"
-plausible = [0.0, 10000.0]
+plausible = { DN = [0.0, 10000.0] }
 classes = ["a"]
 """
 

@@ -33,7 +33,7 @@ def task(bands=("B04", "B03", "B02"), **fields) -> TaskSpec:
         reader="eurosat",
         root="data",
         bands=bands,
-        plausible=(0, 20000),
+        plausible={"DN": (0, 20000)},
         classes=("a",),
         **fields,
     )

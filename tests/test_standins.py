@@ -80,7 +80,7 @@ def test_many_at_once_write_once(task: TaskSpec, monkeypatch: pytest.MonkeyPatch
 
     def write(folder: Path, spec: TaskSpec) -> None:
         calls.append(folder)
-        standins.write_eurosat(folder, spec)
+        standins.eurosat.write_eurosat(folder, spec)
 
     monkeypatch.setattr(standins, "GENERATORS", {"eurosat": write})
     with ThreadPoolExecutor(4) as pool:

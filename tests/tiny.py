@@ -38,7 +38,7 @@ TASK = TaskSpec(
     root="data/squares",
     bands=("B03", "B04"),
     product="L1C",
-    plausible=(1.0, 10000.0),
+    plausible={"DN": (1.0, 10000.0)},
     classes=("low", "high"),
 )
 RECIPE = Recipe(slug="probing", title="Probing")

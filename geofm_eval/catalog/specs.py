@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Product = Literal["L1C", "L2A", "HLS", "any"]
-"""Processing level of optical pixels; ``any`` (controls) accepts every product."""
+Product = Literal["L1C", "L2A", "HLS", "ACOLITE", "GRD", "RTC", "any"]
+"""Processing level: of the optical pixels where there are any, else of the radar; ``any`` (controls) accepts all."""
 
 SLUG = r"^[a-z0-9]+(_[a-z0-9]+)*$"
 
@@ -48,7 +48,8 @@ class WeightsSpec(Spec):
     Args:
         file: path below ``GEOFM_HOME`` (a file, or a folder for architectures that load folders).
         enum: torchgeo weight enum, such as ``ViTSmall16_Weights.SENTINEL2_ALL_MAE``, the published address.
-        url: published address where there is no enum.
+        url: published address.
+        bytes: size of the published file, where known.
         sha256: pinned hash of the weight file, or its first 8 or more digits; checked on every load when given.
         strip_prefix: prefix removed from every key before loading.
         drop: prefixes of keys in the file that the encoder does not have (heads, decoders).
@@ -59,6 +60,7 @@ class WeightsSpec(Spec):
     file: str
     enum: str | None = None
     url: str | None = None
+    bytes: int | None = Field(default=None, ge=1)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{8,64}$")
     strip_prefix: str = ""
     drop: tuple[str, ...] = ()
@@ -81,6 +83,9 @@ class ModelSpec(Spec):
         product: product that the model was trained on.
         image_size: pixels per side that the model takes; None takes the data's own size.
         missing: what happens when the task lacks a band: ``refuse``, ``fill`` (by recipe) or ``mask`` (token groups).
+        reads: bands that are read from the task, the others of ``bands`` being missing; empty reads all. The variant
+            ``<slug>_rgb``, made for every model that may miss bands, reads B04, B03 and B02 alone.
+        temporal: True for a model that takes several dates of a place at once.
         random_seed: seed of a random initialisation; set for twins and for controls that are random by nature.
     """
 
@@ -96,6 +101,8 @@ class ModelSpec(Spec):
     product: Product
     image_size: int | None = Field(default=None, ge=1)
     missing: Literal["refuse", "fill", "mask"] = "refuse"
+    reads: tuple[str, ...] = ()
+    temporal: bool = False
     normalisation: Normalisation
     weights: WeightsSpec | None = None
     random_seed: int | None = None
@@ -150,48 +157,80 @@ class TaskSpec(Spec):
     """One task of the catalog: a data set in its on-disk layout, its labels, and how it is scored.
 
     Args:
+        kind: what is predicted: one class or one number per item, or one per pixel (``segmentation``,
+            ``dense_regression``).
+        version: bumped whenever a published task changes.
         reader: reader of the on-disk layout (``eurosat``).
         root: path below ``GEOFM_HOME``; for stand-ins the path is in the cache.
         options: what the reader takes (``edition``, ``split_lists``).
-        bands: band names in file order.
-        unit: physical unit after ``value * scale + offset``; optical data are ``DN`` (reflectance x 10,000).
-        scale: factor from stored values to ``unit``.
-        offset: added after the scale (-1000 for DN of processing baseline 04.00 and later).
-        plausible: (low, high) that the median of an item must lie in, in ``unit``; outside, the units are refused.
+        bands: band names in file order; each has the unit of :data:`geofm_eval.data.bands.BANDS`: ``DN`` (reflectance
+            x 10,000) for optical bands, ``dB`` for radar.
+        scale: factor from stored values to the band's unit, one for all bands or one per band.
+        offset: added after the scale, one for all bands or one per band (-1000 for DN of processing baseline 04.00 and
+            later).
+        plausible: per unit (low, high) that the median over an item's bands of this unit must lie in; outside, the
+            units are refused.
         nodata: stored value that means no data.
+        dates: number of dates of every item of a time series; None for single images.
+        inspect: True where items may lack every valid pixel or label: all are read once, and such items are dropped
+            and counted.
+        shared_groups: True where the published split puts items of one group into several splits on purpose.
         statistics: for recipes that normalise by the data set; such a recipe refuses a task without them.
+        classes: class names; empty for regression.
+        ignore: label value of pixels that do not count (dense tasks).
+        target_unit: unit of a regression target, such as ``t/ha``.
+        target_range: (low, high) that every label of a regression task must lie in.
+        protocol: ``holdout`` (train, val and test), or ``shuffle_splits`` where the data have no official split: forty
+            random splits, see :mod:`geofm_eval.data.shuffles`.
         standin: name of the generator for a simulated stand-in; None for real data.
         sizes: items per split of a stand-in: train, val, test.
-        version: bumped whenever a published task changes.
+        tier: what it takes to solve a stand-in: ``spectral`` (mean colours), ``texture`` (classes of equal mean
+            colour), ``arrangement`` (what lies beside what, beyond one patch).
+        label_noise: what the generator adds to a stand-in's labels: the share of wrong labels, or the standard
+            deviation of the noise as a share of the target's.
+        official_sizes: items per split of the complete data set: train, val, test.
+        size: what a user must fetch, such as ``2.1 GB``.
+        layout: files below the root that the reader expects, one pattern per line.
     """
 
     slug: str = Field(pattern=SLUG)
     title: str
-    kind: Literal["classification"] = "classification"
-    metric: Literal["accuracy"] = "accuracy"
+    kind: Literal["classification", "regression", "segmentation", "dense_regression"] = "classification"
+    metric: Literal["accuracy", "r2", "miou", "iou", "rmse"] = "accuracy"
     version: int = 1
     reader: str
     root: str = ""
     options: dict[str, Any] = {}
     bands: tuple[str, ...]
     product: Product
-    unit: Literal["DN"] = "DN"
-    scale: float = 1.0
-    offset: float = 0.0
-    plausible: tuple[float, float]
+    scale: float | tuple[float, ...] = 1.0
+    offset: float | tuple[float, ...] = 0.0
+    plausible: dict[str, tuple[float, float]] = {"DN": (20.0, 20_000.0), "dB": (-40.0, 10.0)}
     nodata: float | None = None
+    dates: int | None = Field(default=None, ge=1)
+    inspect: bool = False
+    shared_groups: bool = False
     statistics: Statistics | None = None
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    ignore: int = -1
+    target_unit: str = ""
+    target_range: tuple[float, float] | None = None
+    protocol: Literal["holdout", "shuffle_splits"] = "holdout"
     label_fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
     draws: int = Field(default=5, ge=1)
     standin: str | None = None
     sizes: tuple[int, int, int] | None = None
+    tier: Literal["spectral", "texture", "arrangement"] | None = None
+    label_noise: float | None = Field(default=None, ge=0)
+    official_sizes: tuple[int, int, int] | None = None
     gsd: float = 10.0
     suites: tuple[str, ...] = ("extended",)
     variant_of: str | None = None
     licence: str = ""
     citation: str = ""
     source: str = ""
+    size: str = ""
+    layout: tuple[str, ...] = ()
     how_to_get: str = ""
 
     @model_validator(mode="after")
@@ -204,16 +243,42 @@ class TaskSpec(Spec):
             raise ValueError("root is needed for a task that is no stand-in")
         if self.standin is not None and self.sizes is None:
             raise ValueError("sizes (train, val, test) is needed for a stand-in")
-        for name in ("mean", "std"):
-            values = getattr(self.statistics, name, None)
-            if values is not None and len(values) != len(self.bands):
-                raise ValueError(f"statistics.{name} has {len(values)} values, bands has {len(self.bands)}")
+        if self.metric not in METRICS[self.kind]:
+            raise ValueError(f"metric of a {self.kind} task must be {' or '.join(METRICS[self.kind])}")
+        if bool(self.classes) != (self.kind in ("classification", "segmentation")):
+            raise ValueError(f"a {self.kind} task {'has no' if self.classes else 'needs'} classes")
+        self._check_per_band()
         return self
+
+    def _check_per_band(self) -> None:
+        values = {
+            "statistics.mean": getattr(self.statistics, "mean", None),
+            "statistics.std": getattr(self.statistics, "std", None),
+            "scale": self.scale,
+            "offset": self.offset,
+        }
+        for name, value in values.items():
+            if isinstance(value, tuple) and len(value) != len(self.bands):
+                raise ValueError(f"{name} has {len(value)} values, bands has {len(self.bands)}")
 
     @property
     def simulated(self) -> bool:
         """True for stand-ins."""
         return self.standin is not None
+
+    @property
+    def dense(self) -> bool:
+        """True when every pixel has a label."""
+        return self.kind in ("segmentation", "dense_regression")
+
+
+METRICS = {
+    "classification": ("accuracy",),
+    "regression": ("r2",),
+    "segmentation": ("miou", "iou"),
+    "dense_regression": ("rmse",),
+}
+"""Metrics that a kind of task can be scored by."""
 
 
 class Recipe(Spec):
@@ -221,6 +286,8 @@ class Recipe(Spec):
 
     Args:
         normalisation: ``native``, each model its own; ``dataset``, the z-score of the task's own statistics for all.
+        temporal: what becomes of a time series: ``native``, models that take time get all dates at once; ``per_date``,
+            every model sees one date after another. Models that take no time see one date after another either way.
         fill: what stands for absent bands and invalid pixels: zero in the task's unit, or the mean of the band.
     """
 
@@ -228,6 +295,7 @@ class Recipe(Spec):
     title: str
     normalisation: Literal["native", "dataset"] = "native"
     resize: Literal["native"] = "native"
+    temporal: Literal["native", "per_date"] = "native"
     fill: Literal["raw_zero", "band_mean"] = "raw_zero"
     pooling: Literal["mean"] = "mean"
     val_budget: Literal["matched", "full"] = "matched"
@@ -243,7 +311,12 @@ class Adaptation(Spec):
     """How a frozen backbone is used for a task: a probe and the pooling that it reads."""
 
     slug: str = Field(pattern=SLUG)
-    probe: Literal["knn", "linear"]
+    probe: Literal["knn", "linear", "ridge"]
     pooling: Literal["mean", "cls"]
     suites: tuple[str, ...] = ("study",)
     variant_of: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """Kind of task that the probe serves."""
+        return "regression" if self.probe == "ridge" else "classification"

@@ -15,14 +15,15 @@ class Band:
     Args:
         name: canonical name, such as ``B02``, ``B8A`` or ``VV``.
         sensor: the instrument.
-        unit: physical unit of its values in this library: ``DN`` (reflectance x 10,000) or ``dB``.
+        unit: physical unit of its values in this library: ``DN`` (reflectance x 10,000), ``dB``, ``K``, ``m`` or
+            ``degree``.
         gsd: ground sampling distance in metres.
-        wavelength: central wavelength in nanometres; None for radar.
+        wavelength: central wavelength in nanometres; None beyond optics.
     """
 
     name: str
-    sensor: Literal["Sentinel-2", "Sentinel-1"]
-    unit: Literal["DN", "dB"]
+    sensor: Literal["Sentinel-2", "Sentinel-1", "ERA5", "SRTM"]
+    unit: Literal["DN", "dB", "K", "m", "degree"]
     gsd: float
     wavelength: float | None = None
 
@@ -49,10 +50,20 @@ SENTINEL2: dict[str, Band] = {
 }
 """Sentinel-2 bands in order of wavelength, which is the order of most pretrained models."""
 
-SENTINEL1: dict[str, Band] = {name: Band(name, "Sentinel-1", "dB", 10.0) for name in ("VV", "VH")}
-"""Sentinel-1 polarisations over land."""
+SENTINEL1: dict[str, Band] = {
+    name: Band(name, "Sentinel-1", "dB", 10.0) for name in ("VV", "VH", "VV_DESCENDING", "VH_DESCENDING")
+}
+"""Sentinel-1 polarisations over land; where a data set tells orbits apart, VV and VH are of the ascending one."""
 
-BANDS: dict[str, Band] = {**SENTINEL2, **SENTINEL1}
+SURROUNDINGS: dict[str, Band] = {
+    "TEMPERATURE_2M": Band("TEMPERATURE_2M", "ERA5", "K", 11_132.0),
+    "TOTAL_PRECIPITATION": Band("TOTAL_PRECIPITATION", "ERA5", "m", 11_132.0),
+    "ELEVATION": Band("ELEVATION", "SRTM", "m", 30.0),
+    "SLOPE": Band("SLOPE", "SRTM", "degree", 30.0),
+}
+"""Weather and terrain, which pixel series bring along."""
+
+BANDS: dict[str, Band] = {**SENTINEL2, **SENTINEL1, **SURROUNDINGS}
 """Every known band by canonical name."""
 
 

@@ -7,6 +7,7 @@ once, images are resized, and an ``InputReport`` says what was done.
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
-from geofm_eval.data.bands import canonical
-from geofm_eval.data.split import RawImage
+from geofm_eval.data.bands import BANDS, canonical
+from geofm_eval.data.pixels import RawImage
 from geofm_eval.errors import ContractError, DataError
 
 
@@ -25,18 +26,31 @@ class ModelInput:
     """A batch as a backbone takes it.
 
     Args:
-        pixels: (B, C, H, W) float32, channels in the model's order, normalised and resized.
-        valid: (B, H, W) bool at the same size; False where the data have no value.
-        present: one flag per channel; False for a band that the task lacks (filled, or to be masked).
+        pixels: (B, C, H, W) float32, channels in the model's order, normalised and resized; (B, T, C, H, W) for series
+            of T dates.
+        valid: (B, H, W) bool at the same size, or (B, T, H, W); False where the data have no value.
+        present: one flag per channel; False for a band that is not read from the task (filled, or to be masked).
+        dates: dates of every item, (B, T); None for images without a date.
     """
 
     pixels: Tensor
     valid: Tensor
     present: tuple[bool, ...]
+    dates: tuple[tuple[date, ...], ...] | None = None
 
     def to(self, device: torch.device | str) -> "ModelInput":
         """Copy of the batch on another device."""
-        return ModelInput(self.pixels.to(device), self.valid.to(device), self.present)
+        return dataclasses.replace(self, pixels=self.pixels.to(device), valid=self.valid.to(device))
+
+    @property
+    def series(self) -> bool:
+        """True when items are series of dates."""
+        return self.pixels.ndim == 5
+
+    def one_by_one(self) -> "ModelInput":
+        """The images of a batch of series as a batch of single images (B * T), date after date of one item."""
+        dates = None if self.dates is None else tuple((day,) for days in self.dates for day in days)
+        return ModelInput(self.pixels.flatten(0, 1), self.valid.flatten(0, 1), self.present, dates)
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,9 @@ class InputReport:
         product_expected: processing level that the model was trained on.
         product_found: processing level of the task's data.
         product_mismatch: True when the two differ and the model is not indifferent.
-        unit: physical unit of the task's pixels after ``value * scale + offset``.
+        temporal: ``single`` image, or what became of a series: ``native`` (all dates at once) or ``per_date``.
+        dates: dates per item of a series; None for single images.
+        unit: physical units of the bands read, after ``value * scale + offset``, such as ``DN`` or ``DN, dB``.
         gsd: ground sampling distance of the task's pixels in metres.
         normalisation: the one applied: the model's own as in the catalog, or the data set's where the recipe says so.
         fill: rule of the recipe for absent bands and invalid pixels.
@@ -68,9 +84,11 @@ class InputReport:
     product_expected: str
     product_found: str
     product_mismatch: bool
+    temporal: str
+    dates: int | None
     unit: str
-    scale: float
-    offset: float
+    scale: float | tuple[float, ...]
+    offset: float | tuple[float, ...]
     gsd: float
     normalisation: dict[str, Any]
     fill: str
@@ -101,9 +119,13 @@ class InputAdapter:
         self.recipe = recipe
         source = tuple(canonical(name) for name in task.bands)
         self.bands = source if model.bands == ("*",) else tuple(canonical(name) for name in model.bands)
-        self.present = tuple(band in source for band in self.bands)
+        read = tuple(canonical(name) for name in model.reads) or self.bands
+        self.present = tuple(band in source and band in read for band in self.bands)
         _check_bands(self, source)
-        self._channels = [source.index(band) if band in source else None for band in self.bands]
+        self._channels = [
+            source.index(band) if present else None for band, present in zip(self.bands, self.present, strict=True)
+        ]
+        self.native = task.dates is not None and model.temporal and recipe.temporal == "native"
         rule, count = _effective_rule(model, task, recipe, self._channels), len(self.bands)
         self._rule = rule
         self._low, self._high = _per_band(rule.low, count), _per_band(rule.high, count)
@@ -117,35 +139,43 @@ class InputAdapter:
         """Prepare a batch.
 
         Args:
-            images: images of the task; one size unless the model has an ``image_size``.
+            images: images or series of the task; one size unless the model has an ``image_size``.
 
         Raises:
             DataError: an image with another band count than the task, images of several sizes for a model that takes
-                the data's own size, or a value that is not finite at a valid pixel.
+                the data's own size, series of several lengths, or a value that is not finite at a valid pixel.
         """
-        shapes = {image.pixels.shape[1:] for image in images}
-        if len(shapes) == 1:
+        sizes = {image.pixels.shape[-2:] for image in images}
+        lengths = {len(image.dates) for image in images}
+        if len(lengths) > 1:
+            raise DataError(f"{self.task.slug}: series of {sorted(lengths)} dates in one batch, expected one length")
+        if len(sizes) == 1:
             pixels, valid = self._prepare(images)
         elif self.model.image_size is None:
             raise DataError(
-                f"{self.task.slug}: images of several sizes in one batch ({sorted(shapes)}) for {self.model.slug}, "
+                f"{self.task.slug}: images of several sizes in one batch ({sorted(sizes)}) for {self.model.slug}, "
                 "which takes the data's own size: set image_size for the model, or use one image per batch"
             )
         else:
             parts = [self._prepare([image]) for image in images]
             pixels, valid = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-        return ModelInput(pixels, valid, self.present)
+        dates = tuple(image.dates for image in images) if images[0].dates else None
+        if self.task.dates is None:
+            return ModelInput(pixels, valid, self.present, dates)
+        pixels, valid = (tensor.reshape(len(images), -1, *tensor.shape[1:]) for tensor in (pixels, valid))
+        return ModelInput(pixels, valid, self.present, dates)
 
     def _prepare(self, images: Sequence[RawImage]) -> tuple[Tensor, Tensor]:
-        """Select, fill, normalise and resize images of one size."""
+        """Select, fill, normalise and resize images of one size; the dates of series one after another."""
         for image in images:
-            if image.pixels.shape[0] != len(self.task.bands):
+            if image.pixels.shape[-3] != len(self.task.bands):
                 raise DataError(
-                    f"{self.task.slug}: image has {image.pixels.shape[0]} bands, expected {len(self.task.bands)} "
+                    f"{self.task.slug}: image has {image.pixels.shape[-3]} bands, expected {len(self.task.bands)} "
                     f"({', '.join(self.task.bands)})"
                 )
-        valid = np.stack([image.valid for image in images])
-        pixels = torch.from_numpy(self._normalise(self._select(images, valid), valid))
+        single = [each for image in images for each in _single_images(image)]
+        valid = np.stack([image.valid for image in single])
+        pixels = torch.from_numpy(self._normalise(self._select(single, valid), valid))
         return _resize(pixels, torch.from_numpy(valid), self.model.image_size)
 
     def _select(self, images: Sequence[RawImage], valid: np.ndarray) -> np.ndarray:
@@ -210,7 +240,9 @@ class InputAdapter:
             product_found=self.task.product,
             product_mismatch="any" not in (self.model.product, self.task.product)
             and self.model.product != self.task.product,
-            unit=self.task.unit,
+            temporal=self._temporal,
+            dates=self.task.dates,
+            unit=", ".join(self._units()),
             scale=self.task.scale,
             offset=self.task.offset,
             gsd=self.task.gsd,
@@ -220,6 +252,26 @@ class InputAdapter:
             size=None if side is None else (side, side),
             resize="none" if side is None else "bilinear, antialiased when shrinking",
         )
+
+    @property
+    def _temporal(self) -> str:
+        if self.task.dates is None:
+            return "single"
+        return "native" if self.native else "per_date"
+
+    def _units(self) -> tuple[str, ...]:
+        """Units of the bands that are read, each once; a band that the library does not know has none."""
+        units = (
+            BANDS[band].unit for band, read in zip(self.bands, self.present, strict=True) if read and band in BANDS
+        )
+        return tuple(dict.fromkeys(units))
+
+
+def _single_images(image: RawImage) -> list[RawImage]:
+    """The images of a series; an image that is no series by itself."""
+    if image.pixels.ndim == 3:
+        return [image]
+    return [RawImage(pixels, valid) for pixels, valid in zip(image.pixels, image.valid, strict=True)]
 
 
 def _check_bands(adapter: InputAdapter, source: tuple[str, ...]) -> None:

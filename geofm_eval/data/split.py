@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,32 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
-from geofm_eval.data import eurosat
+from geofm_eval.data.inspection import NO_PIXEL, checked_target, inspect_items
 from geofm_eval.data.items import NAMES, Definition, Item, Listing
+from geofm_eval.data.pixels import RawImage, check_stored, check_unit, to_unit
+from geofm_eval.data.readers import READERS
 from geofm_eval.data.scene import GENERATOR_VERSION
 from geofm_eval.data.standins import ensure_standin
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.paths import in_home
 
-__all__ = ["NAMES", "READERS", "Item", "RawImage", "Split", "check_splits", "open_splits", "to_unit"]
+__all__ = ["ALL", "NAMES", "Item", "RawImage", "Split", "check_splits", "open_splits", "to_unit"]
 
 log = logging.getLogger(__name__)
 
-READERS: dict[str, Callable[[TaskSpec, Path], Listing]] = {"eurosat": eurosat.read_listing}
-"""Readers of on-disk layouts by the name that tasks use."""
-
-
-@dataclass(frozen=True)
-class RawImage:
-    """One image in the task's unit, before any model's normalisation.
-
-    Args:
-        pixels: (bands, height, width) float32, bands in file order; NaN where invalid.
-        valid: (height, width) bool, False where any band has no data.
-    """
-
-    pixels: npt.NDArray[np.float32]
-    valid: npt.NDArray[np.bool_]
+ALL = "all"
+"""Name of the only split of a task whose data have no official one."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +37,17 @@ class Split:
 
     Args:
         task: the task.
-        name: ``train``, ``val`` or ``test``.
+        name: ``train``, ``val`` or ``test``; ``all`` where the data have no official split.
         items: the images, in the order of every array that belongs to this split.
         definition: ``official``, or ``custom`` when the folder's own split file made it: never to be compared with
             numbers of the official split.
-        sizes: bytes of every item's file.
-        load: reads stored values of one file, (bands, height, width).
+        sizes: bytes of every item's files.
+        load: reads stored values of one item, (bands, height, width) or (dates, bands, height, width).
+        load_target: reads the label of every pixel of one item, (height, width); None for other tasks.
+        dropped: ids of items that were left out because they cannot be measured, by reason.
 
     Raises:
-        DataError: a label that is no class of the task.
+        DataError: a label that is no class of the task, or outside the range of its target.
     """
 
     task: TaskSpec
@@ -63,15 +55,13 @@ class Split:
     items: tuple[Item, ...]
     definition: Definition
     sizes: tuple[int, ...]
-    load: Callable[[Path], npt.NDArray[Any]] = field(repr=False)
+    load: Callable[[Item], npt.NDArray[Any]] = field(repr=False)
+    load_target: Callable[[Item], npt.NDArray[Any]] | None = field(default=None, repr=False)
+    dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in self.items:
-            if not 0 <= item.label < len(self.task.classes):
-                raise DataError(
-                    f"{item.path}: label {item.label} is out of range; task '{self.task.slug}' has "
-                    f"{len(self.task.classes)} classes, 0 to {len(self.task.classes) - 1}"
-                )
+            _check_label(item, self.task)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -82,9 +72,16 @@ class Split:
         return tuple(item.id for item in self.items)
 
     @property
-    def labels(self) -> npt.NDArray[np.int64]:
-        """(n,) int64 class of every item."""
-        return np.array([item.label for item in self.items], dtype=np.int64)
+    def labels(self) -> npt.NDArray[Any]:
+        """(n,) int64 class of every item, or float64 value of a regression target.
+
+        Raises:
+            ContractError: the task has a label for every pixel: use :meth:`read_target`.
+        """
+        if self.task.dense:
+            raise ContractError(f"task '{self.task.slug}' has no label per item, only one per pixel: use read_target")
+        kind = np.float64 if self.task.kind == "regression" else np.int64
+        return np.array([item.label for item in self.items], dtype=kind)
 
     @property
     def groups(self) -> npt.NDArray[np.str_] | None:
@@ -101,71 +98,71 @@ class Split:
 
     @cached_property
     def labels_sha256(self) -> str:
-        """Sha256 over ids and labels."""
-        return _sha256(f"{item.id}\t{item.label}" for item in self.items)
+        """Sha256 over ids and labels; for dense tasks over ids and the names and sizes of the label files."""
+        if not self.task.dense:
+            return _sha256(f"{item.id}\t{item.label}" for item in self.items)
+        targets = [item.target or item.path for item in self.items]
+        return _sha256(f"{item.id}\t{path.name}\t{_size(path)}" for item, path in zip(self.items, targets, strict=True))
 
     def read(self, index: int) -> RawImage:
-        """Read one image in the task's unit.
+        """Read one image, or one series of images, in the units of the task's bands.
 
         Args:
             index: position of the item.
 
         Raises:
-            DataError: the file is unreadable, has another number of bands, no valid pixel, or values in another unit.
+            DataError: the file is unreadable, has other bands or dates than the task declares, no valid pixel, or
+                values in another unit.
         """
-        path = self.items[index].path
-        stored = self.load(path)
-        if len(stored) != len(self.task.bands):
-            raise DataError(
-                f"{path}: shape {stored.shape}, expected {len(self.task.bands)} bands ({', '.join(self.task.bands)}) "
-                f"of task '{self.task.slug}'"
-            )
-        image = to_unit(stored, self.task)
-        _check_unit(image, self.task, path)
+        item = self.items[index]
+        stored = self.load(item)
+        check_stored(stored, item.dates, self.task, item.path)
+        image = to_unit(stored, self.task, item.dates)
+        if not image.valid.any():
+            raise DataError(f"{item.path}: has {NO_PIXEL} (all are NaN or nodata): remove it from the split file")
+        check_unit(image, self.task, item.path)
         return image
+
+    def read_target(self, index: int) -> npt.NDArray[Any]:
+        """Read the label of every pixel of one item.
+
+        Args:
+            index: position of the item.
+
+        Returns:
+            (height, width) int64 classes with the task's ``ignore`` value where there is none, or float32 with NaN.
+
+        Raises:
+            ContractError: the task has one label per item.
+            DataError: the file is unreadable, or has another size than the image or values that the task lacks.
+        """
+        if self.load_target is None:
+            raise ContractError(f"task '{self.task.slug}' has one label per item, none per pixel: use labels")
+        item = self.items[index]
+        return checked_target(self.load_target(item), self.read(index).valid, self.task, item)
+
+
+def _check_label(item: Item, task: TaskSpec) -> None:
+    label = item.label
+    if task.dense:
+        return
+    if label is None:
+        raise DataError(f"{item.path}: item '{item.id}' has no label, and task '{task.slug}' needs one per item")
+    if task.kind == "classification" and not 0 <= label < len(task.classes):
+        raise DataError(
+            f"{item.path}: label {label} is out of range; task '{task.slug}' has "
+            f"{len(task.classes)} classes, 0 to {len(task.classes) - 1}"
+        )
+    low, high = task.target_range or (-math.inf, math.inf)
+    if task.kind == "regression" and not low <= label <= high:
+        raise DataError(
+            f"{item.path}: item '{item.id}' has the target {label:g}, expected {low:g} to {high:g} {task.target_unit}"
+            f" of task '{task.slug}': check the unit of the labels"
+        )
 
 
 def _sha256(lines: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def to_unit(stored: npt.NDArray[Any], task: TaskSpec) -> RawImage:
-    """Apply a task's scale and offset to stored values and mark what is no data.
-
-    Args:
-        stored: (bands, height, width) values as in the file; left as they are.
-        task: declares scale, offset and nodata.
-    """
-    pixels = stored.astype(np.float32)
-    present: npt.NDArray[np.bool_] = np.isfinite(pixels)
-    if task.nodata is not None:
-        present &= stored != task.nodata
-    valid = np.asarray(present.all(axis=0))
-    pixels = pixels * np.float32(task.scale) + np.float32(task.offset)
-    pixels[:, ~valid] = np.nan
-    return RawImage(pixels, valid)
-
-
-def _check_unit(image: RawImage, task: TaskSpec, path: Path) -> None:
-    if not image.valid.any():
-        raise DataError(f"{path}: has no valid pixel (all are NaN or nodata): remove it from the split file")
-    median = float(np.median(image.pixels[:, image.valid]))
-    low, high = task.plausible
-    if low <= median <= high:
-        return
-    raise DataError(
-        f"{path}: the median value is {median:.4g} {task.unit}, expected {low:g} to {high:g} as task '{task.slug}' "
-        f"declares. {_cure(median, task)}"
-    )
-
-
-def _cure(median: float, task: TaskSpec) -> str:
-    if 0 < median <= 2 and task.unit == "DN":
-        return (
-            "These look like reflectances (0..1) where DN are declared: "
-            f"set scale = {10_000 * task.scale:g} in the task's catalog entry"
-        )
-    return "Set the task's scale and offset so that values are in its unit, or replace the file if it is damaged"
 
 
 def open_splits(task: TaskSpec) -> dict[str, Split]:
@@ -185,19 +182,57 @@ def open_splits(task: TaskSpec) -> dict[str, Split]:
         )
     root = ensure_standin(task) if task.simulated else in_home(task.root, "data", task.how_to_get)
     listing = READERS[task.reader](task, root)
-    sizes = _sizes(task, listing)
-    splits = {
-        name: Split(task, name, listing.items[name], listing.definition, sizes[name], listing.load) for name in NAMES
-    }
+    names = NAMES if task.protocol == "holdout" else (ALL,)
+    sizes = _sizes(task, listing, names)
+    dropped = _unusable(task, listing, sizes, names)
+    splits = {name: _split(task, name, listing, sizes[name], dropped[name]) for name in names}
     check_splits(splits)
-    log.info("%s: %s", task.slug, ", ".join(f"{name} {len(split)}" for name, split in splits.items()))
+    log.info("%s: %s", task.slug, ", ".join(f"{name} {_described(split)}" for name, split in splits.items()))
     return splits
+
+
+def _unusable(
+    task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[int]], names: Sequence[str]
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Ids that cannot be measured by reason, by split; those that the reader left out itself are among them."""
+    inspected = inspect_items(task, listing, sizes) if task.inspect else {}
+    found = {}
+    for name in names:
+        unlabelled = tuple(
+            item.id for item in listing.items[name] if item.label is not None and item.label != item.label
+        )
+        reasons = {"the target is NaN": unlabelled} if unlabelled else {}
+        found[name] = {**listing.dropped.get(name, {}), **reasons, **inspected.get(name, {})}
+    return found
+
+
+def _split(
+    task: TaskSpec, name: str, listing: Listing, sizes: Sequence[int], dropped: Mapping[str, tuple[str, ...]]
+) -> Split:
+    out = {item for ids in dropped.values() for item in ids}
+    kept = [(item, size) for item, size in zip(listing.items[name], sizes, strict=True) if item.id not in out]
+    return Split(
+        task,
+        name,
+        tuple(item for item, _ in kept),
+        listing.definition,
+        tuple(size for _, size in kept),
+        listing.load,
+        listing.load_target,
+        dropped,
+    )
+
+
+def _described(split: Split) -> str:
+    dropped = "; ".join(f"{len(ids)} dropped: {reason}" for reason, ids in split.dropped.items())
+    return f"{len(split)} ({dropped})" if dropped else f"{len(split)}"
 
 
 def check_splits(splits: Mapping[str, Split]) -> None:
     """Refuse splits that would give wrong scores.
 
-    A scene or event that two splits share is refused too: its items are alike, so the test score would be too good.
+    A scene or event that two splits share is refused too, unless the task says that its published split is so: its
+    items are alike, so the test score would be too good.
 
     Args:
         splits: the splits of one task by name.
@@ -207,12 +242,14 @@ def check_splits(splits: Mapping[str, Split]) -> None:
     """
     for name, split in splits.items():
         if not split.items:
-            raise DataError(f"{split.task.slug}: split '{name}' is empty; every split needs images")
+            left_out = f" ({_described(split)})" if split.dropped else ""
+            raise DataError(f"{split.task.slug}: split '{name}' is empty{left_out}; every split needs images")
         item, times = Counter(split.ids).most_common(1)[0]
         if times > 1:
             raise DataError(f"{split.task.slug}: split '{name}' lists item '{item}' more than once; list it once")
     _check_separate("item", {name: split.ids for name, split in splits.items()})
-    _check_separate("group", {name: _known_groups(split) for name, split in splits.items()})
+    if not all(split.task.shared_groups for split in splits.values()):
+        _check_separate("group", {name: _known_groups(split) for name, split in splits.items()})
 
 
 def _known_groups(split: Split) -> tuple[str, ...]:
@@ -229,12 +266,15 @@ def _check_separate(what: str, names: Mapping[str, Sequence[str]]) -> None:
                 )
 
 
-def _sizes(task: TaskSpec, listing: Listing) -> dict[str, tuple[int, ...]]:
-    """Bytes of every file by split, after a look at whether all of them are there."""
-    sizes = {name: [_size(item.path) for item in listing.items[name]] for name in NAMES}
+def _sizes(task: TaskSpec, listing: Listing, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Bytes of every item's files by split, after a look at whether all of them are there."""
+    sizes = {name: [[_size(path) for path in item.files] for item in listing.items[name]] for name in names}
     listed = sum(len(found) for found in sizes.values())
     absent = [
-        item.path for name in NAMES for item, size in zip(listing.items[name], sizes[name], strict=True) if size < 0
+        item.files[found.index(-1)]
+        for name in names
+        for item, found in zip(listing.items[name], sizes[name], strict=True)
+        if -1 in found
     ]
     if absent and len(absent) == listed:
         raise Unavailable("data", f"none of the {listed} listed files is in {listing.root}", task.how_to_get)
@@ -243,7 +283,7 @@ def _sizes(task: TaskSpec, listing: Listing) -> dict[str, tuple[int, ...]]:
             f"{listing.root}: {len(absent)} of {listed} listed files are absent, the first is {absent[0]}. "
             "Complete the copy, or list what is there in a splits.csv (file,class,split)"
         )
-    return {name: tuple(found) for name, found in sizes.items()}
+    return {name: tuple(sum(item) for item in found) for name, found in sizes.items()}
 
 
 def _size(path: Path) -> int:

@@ -1,0 +1,113 @@
+"""Read the files that data sets are made of; what cannot be read is named, with what to do about it."""
+
+import csv
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.errors import DataError, Unavailable
+
+
+def read_text(path: Path) -> str:
+    """Read a text file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable text file ({error}). Fetch it again") from error
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Read a comma-separated table whose first line names its columns.
+
+    Args:
+        path: the file.
+        columns: names that must be among them.
+
+    Yields:
+        Where the row stands (for messages), and its values by column.
+
+    Raises:
+        DataError: the file cannot be read or lacks a column.
+    """
+    try:
+        rows = csv.DictReader(read_text(path).splitlines(), restval="")
+        missing = [column for column in columns if column not in (rows.fieldnames or ())]
+        if missing:
+            found = ", ".join(rows.fieldnames or ())
+            raise DataError(f"{path}: the columns are {found}; expected {', '.join(columns)} in the first line")
+        for row in rows:
+            yield f"{path}, line {rows.line_num}", row
+    except csv.Error as error:
+        raise DataError(f"{path}: not a readable table ({error}). Write it again") from error
+
+
+def load_geotiff(path: Path, *, mark_nodata: bool = True) -> npt.NDArray[Any]:
+    """Read a GeoTIFF as (bands, height, width).
+
+    Args:
+        path: the file.
+        mark_nodata: True turns the file's own nodata value into NaN; False keeps every value as it is stored, which
+            class maps need.
+
+    Raises:
+        Unavailable: rasterio is not installed.
+        DataError: the file cannot be read.
+    """
+    try:
+        import rasterio
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    except ImportError as error:
+        raise Unavailable("package", "rasterio", "Install it with: pip install rasterio") from error
+    with warnings.catch_warnings():
+        # A chip needs no place on Earth to be classified.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return read_or_explain(
+            path, "GeoTIFF", lambda: _read_raster(rasterio.open(path), mark_nodata), (RasterioError, OSError)
+        )
+
+
+def _read_raster(raster: Any, mark_nodata: bool) -> npt.NDArray[Any]:
+    with raster as opened:
+        pixels: npt.NDArray[Any] = opened.read()
+        nodata = opened.nodata
+    if not mark_nodata or nodata is None or np.isnan(nodata):
+        return pixels
+    return np.where(pixels == nodata, np.float32(np.nan), pixels)
+
+
+def load_image(path: Path) -> npt.NDArray[Any]:
+    """Read a JPEG or PNG as (channels, height, width) uint8.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return read_or_explain(path, "image", lambda: _read_picture(path), (OSError, SyntaxError, ValueError))
+
+
+def _read_picture(path: Path) -> npt.NDArray[Any]:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
+
+
+def read_or_explain(
+    path: Path, what: str, read: Callable[[], npt.NDArray[Any]], failures: tuple[type[Exception], ...]
+) -> npt.NDArray[Any]:
+    """Call ``read`` and turn what a damaged file makes it raise into a sentence.
+
+    Raises:
+        DataError: one of the failures.
+    """
+    try:
+        return read()
+    except failures as error:
+        raise DataError(f"{path}: not a readable {what} ({error}). Fetch or unpack this file again") from error

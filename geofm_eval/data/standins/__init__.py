@@ -1,0 +1,78 @@
+"""Stand-ins: small simulated data sets in the official on-disk layouts, made on first use and kept in the cache.
+
+They exist so that everything can be run without data; they are marked as simulated wherever their results are shown.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.scene import GENERATOR_VERSION
+from geofm_eval.data.standins import eurosat
+from geofm_eval.errors import ContractError
+from geofm_eval.paths import geofm_cache
+from geofm_eval.store import content_hash, locked, storing, write_json
+
+log = logging.getLogger(__name__)
+
+_MANIFEST = "standin.json"
+
+GENERATORS: dict[str, Callable[[Path, TaskSpec], None]] = {"eurosat": eurosat.write_eurosat}
+"""Writers of stand-ins by the name that tasks use: (an absent or empty folder, the task)."""
+
+
+def ensure_standin(task: TaskSpec) -> Path:
+    """Return the folder of a task's stand-in, writing it first where it is absent or damaged.
+
+    Tasks on the same simulated data (the same generator, sizes, classes and size of chips) share a folder.
+
+    However many processes ask at once, one writes and the others wait. The folder appears whole or not at all.
+
+    Raises:
+        ContractError: the task names no known generator.
+        Unavailable: rasterio, which writes the images, is not installed.
+        StoreError: the disk is full or the cache cannot be written.
+    """
+    if task.standin not in GENERATORS:
+        raise ContractError(f"task '{task.slug}': stand-in '{task.standin}' is unknown; known: {', '.join(GENERATORS)}")
+    identity = {"sizes": task.sizes, "classes": task.classes, "chip": task.options.get("chip")}
+    version = f"v{task.version}-{GENERATOR_VERSION}-{content_hash(identity)[:12]}"
+    final = geofm_cache() / "standins" / task.standin / version
+    if not _whole(final):
+        with storing(final), locked(final):
+            if not _whole(final):
+                _publish(final, task, GENERATORS[task.standin])
+    return final
+
+
+def _whole(folder: Path) -> bool:
+    """True when every file that was written is there in its full size."""
+    try:
+        files: dict[str, int] = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["files"]
+        return all((folder / name).stat().st_size == size for name, size in files.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _publish(final: Path, task: TaskSpec, write: Callable[[Path, TaskSpec], None]) -> None:
+    # Only the holder of the lock writes, so whatever is half-written was left by a process that died; and a stand-in
+    # holds nothing that cannot be made again.
+    for stale in final.parent.glob(f".{final.name}.tmp-*"):
+        shutil.rmtree(stale)
+    if final.exists():
+        log.warning("%s is damaged and written anew", final)
+        shutil.rmtree(final)
+    temporary = final.with_name(f".{final.name}.tmp-{os.getpid()}")
+    log.info("writing the stand-in %s to %s", task.slug, final)
+    try:
+        write(temporary, task)
+        written = [path for path in temporary.rglob("*") if path.is_file()]
+        files = {str(path.relative_to(temporary)): path.stat().st_size for path in written}
+        write_json(temporary / _MANIFEST, {"standin": task.standin, "simulated": True, "files": files})
+        os.rename(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
