@@ -19,6 +19,9 @@ PACKAGES = {
 }
 """Package that a built-in architecture needs beyond torch."""
 
+READER_PACKAGES = {"neuco": "zarr", "pastis": "", "fuel_moisture": ""}
+"""Package that a reader needs; rasterio where nothing else is said."""
+
 ALLOW_DOWNLOAD = "GEOFM_ALLOW_DOWNLOAD"
 """Environment variable that, set to 1, allows published weights to be fetched when a case needs them."""
 
@@ -27,6 +30,7 @@ INSTALL = {
     "torchgeo": "Install it with: pip install torchgeo requests",
     "rslearn": "Install the extra: pip install 'geofm-eval[galileo]'",
     "rasterio": "Install it with: pip install rasterio",
+    "zarr": "Install it with: pip install zarr",
 }
 
 
@@ -67,8 +71,9 @@ def model_gap(model: ModelSpec, weights: Path | None = None) -> Unavailable | No
 
 def task_gap(task: TaskSpec) -> Unavailable | None:
     """What a task misses here: its data, or the package that reads them."""
-    if task.options.get("edition") != "rgb" and importlib.util.find_spec("rasterio") is None:
-        return Unavailable("package", "rasterio", INSTALL["rasterio"])
+    package = READER_PACKAGES.get(task.reader, "rasterio")
+    if task.options.get("edition") != "rgb" and package and importlib.util.find_spec(package) is None:
+        return Unavailable("package", package, INSTALL[package])
     return None if task.simulated else _gap_in_home(task.root, "data", task.how_to_get)
 
 
@@ -91,7 +96,12 @@ def how_to_get_weights(model: ModelSpec) -> str:
     if weights.how_to_get:
         return weights.how_to_get
     address = weights.url or (f"torchgeo.models.{weights.enum}.url" if weights.enum else model.source)
-    return f"Put the file published at {address} at {geofm_home() or 'GEOFM_HOME'}/{weights.file}."
+    what = f"{' and '.join(weights.parts) or 'the file'} published at {address}"
+    place = f"{geofm_home() or 'GEOFM_HOME'}/{weights.file}"
+    by_hand = f"put {what} {'into' if weights.parts else 'at'} {place}."
+    if weights.url is None and weights.enum is None:
+        return f"P{by_hand[1:]}"
+    return f"Run: geofm-eval fetch {model.slug}; or {by_hand}"
 
 
 def runnable_pairs(catalog: Catalog) -> list[tuple[str, str]]:

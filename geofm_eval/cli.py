@@ -1,4 +1,4 @@
-"""The command line: geofm-eval models | tasks | doctor | preflight | cache | collate."""
+"""The command line: geofm-eval models | tasks | doctor | preflight | fetch | cache | collate."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from geofm_eval import __version__
 from geofm_eval.availability import availability, runnable_pairs
-from geofm_eval.catalog import ModelSpec, compatible, load_catalog
+from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
 from geofm_eval.errors import GeofmError, Unavailable
 from geofm_eval.paths import geofm_cache, geofm_home
 
@@ -153,6 +153,39 @@ def preflight(
 
 
 @app.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models and tasks.")],
+    catalog: CatalogOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and how large it is.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check what is in GEOFM_HOME already.")] = False,
+) -> None:
+    """Fetch weights into GEOFM_HOME; for data, and weights without a public address, say where to get them."""
+    from geofm_eval import fetch as fetching
+
+    known = load_catalog(catalog or ())
+    chosen = [fetching.look_up(known, name) for name in names]
+    failed = False
+    for spec in chosen:
+        try:
+            if isinstance(spec, TaskSpec):
+                lines = fetching.check_task(spec) if check else fetching.describe_task(spec)
+            elif check:
+                lines = fetching.check_model(spec)
+            elif dry_run:
+                lines = fetching.plan_model(spec)
+            else:
+                lines = fetching.fetch_model(spec, fetching.transfer_on(console))
+        except GeofmError as error:
+            # What else was asked for is fetched all the same.
+            _complain(f"{spec.slug}: {error}")
+            failed = True
+        else:
+            say("\n".join(lines))
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
 def cache(
     prune: Annotated[str | None, typer.Option(help="Remove entries of this kind: features, sweeps, standins.")] = None,
     older: Annotated[float, typer.Option(help="With --prune: only those unused for so many days.")] = 0.0,
@@ -201,5 +234,9 @@ def run() -> None:
     try:
         app()
     except GeofmError as error:
-        Console(stderr=True, highlight=False).print(f"error: {error}", markup=False, soft_wrap=True)
+        _complain(str(error))
         raise SystemExit(1) from None
+
+
+def _complain(message: str) -> None:
+    Console(stderr=True, highlight=False).print(f"error: {message}", markup=False, soft_wrap=True)

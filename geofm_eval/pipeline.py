@@ -15,28 +15,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import numpy as np
 import torch
 
 from geofm_eval.backbones import load_backbone
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.catalog import Adaptation, Catalog, TaskSpec
+from geofm_eval.data.budget import LabelBudget, label_budget
 from geofm_eval.data.inputs import InputAdapter
-from geofm_eval.data.labels import LabelSubset, ValidationPlan, label_subsets, validation_plan
 from geofm_eval.data.split import Split, open_splits
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import FeatureBlock, extract
 from geofm_eval.paths import geofm_cache
-from geofm_eval.probes.sweep import PROBE_VERSION, Sweep, load_sweep, save_sweep, solve
+from geofm_eval.probes.sweep import PROBE_VERSION, SWEEP_FORMAT, Sweep, load_sweep, save_sweep, solve
 from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.store import content_hash, locked, publish_directory
 
-SPLITS = ("train", "val", "test")
 SWEEP_MANIFEST = "manifest.json"
 
 T = TypeVar("T")
-Plans = dict[tuple[float, int], ValidationPlan]
 
 
 @dataclass(frozen=True)
@@ -82,13 +79,25 @@ class Workspace:
         self._backbones = Memo(keep=1)
 
     def splits(self, task: str) -> dict[str, Split]:
-        """Train, val and test split of a task.
+        """Train, val and test split of a task; the split ``all`` alone where shuffle splits are cut from it.
 
         Raises:
             Unavailable: the data are absent.
             DataError: the data are not what the task declares.
         """
         return self._pieces.get(("splits", task), lambda: open_splits(self.catalog.task(task)))
+
+    def budget(self, task: str) -> LabelBudget:
+        """Label subsets of a task and how each is validated, the same for every model.
+
+        Raises:
+            Unavailable: the data are absent.
+            GeofmError: the data are not what the task declares, or too few.
+        """
+        return self._pieces.get(("budget", task), lambda: self._label_budget(self.catalog.task(task)))
+
+    def _label_budget(self, task: TaskSpec) -> LabelBudget:
+        return label_budget(task, self.splits(task.slug), self.recipe.val_budget, task_seed(task))
 
     def adapter(self, model: str, task: str) -> InputAdapter:
         """Turns a task's images into a model's input.
@@ -120,7 +129,7 @@ class Workspace:
         )
 
     def blocks(self, model: str, task: str) -> dict[str, FeatureBlock]:
-        """Feature blocks of the three splits, extracted where the cache lacks them.
+        """Feature blocks of all splits of a task, extracted where the cache lacks them.
 
         Raises:
             Unavailable: data, weights or a package are absent.
@@ -134,8 +143,8 @@ class Workspace:
         adapter = self.adapter(model, task)
         with device_turn(self.settings.device):
             return {
-                name: extract(loaded, adapter, splits[name], device=self.settings.device, progress=self._progress)
-                for name in SPLITS
+                name: extract(loaded, adapter, split, device=self.settings.device, progress=self._progress)
+                for name, split in splits.items()
             }
 
     def sweep(self, model: str, task: str, adaptation: str) -> Sweep:
@@ -156,18 +165,24 @@ class Workspace:
             )
         blocks = self.blocks(model, task)
         job = _Solve(
-            self.catalog.task(task), chosen, blocks, self.splits(task), self.recipe.val_budget, self.settings.device
+            self.catalog.task(task),
+            chosen,
+            blocks,
+            self.splits(task),
+            self.budget(task),
+            self.recipe.val_budget,
+            self.settings.device,
         )
 
         def write(folder: Path) -> dict[str, Any]:
-            progress = self._progress(f"{adaptation} of {model} on {task}", len(spec.taps) * len(job.subsets))
+            progress = self._progress(f"{adaptation} of {model} on {task}", len(spec.taps) * len(job.budget.subsets))
             sweep = job.run()
             progress.update(len(sweep.rows))
             progress.done()
             save_sweep(sweep, folder)
             return {"seconds": sweep.seconds}
 
-        path = geofm_cache() / "sweeps" / "v1" / job.key
+        path = geofm_cache() / "sweeps" / SWEEP_FORMAT / job.key
         publish_directory(path, write, SWEEP_MANIFEST)
         return load_sweep(path)
 
@@ -180,32 +195,17 @@ class _Solve:
     adaptation: Adaptation
     blocks: Mapping[str, FeatureBlock]
     splits: Mapping[str, Split]
+    budget: LabelBudget
     val_budget: Literal["matched", "full"]
     device: str
 
     @functools.cached_property
-    def subsets(self) -> list[LabelSubset]:
-        """Label subsets of the training split, the same for every model."""
-        labels = self.splits["train"].labels
-        return label_subsets(labels, self.task.label_fractions, self.task.draws, task_seed(self.task))
-
-    @functools.cached_property
-    def plans(self) -> Plans:
-        """How each subset is validated, the same for every model."""
-        train, val = self.splits["train"].labels, self.splits["val"].labels
-        seed = task_seed(self.task)
-        return {
-            (s.fraction, s.draw): validation_plan(train[s.indices], val, s.fraction, s.draw, self.val_budget, seed)
-            for s in self.subsets
-        }
-
-    @functools.cached_property
     def key(self) -> str:
-        """Hash of all that determines the result: features, labels, subsets, validation and the probe's version."""
+        """Hash of all that determines the result: features, labels, subsets, validation, device, probe version."""
         return content_hash(
             {
-                "blocks": {name: self.blocks[name].key for name in SPLITS},
-                "labels_sha256": {name: self.splits[name].labels_sha256 for name in SPLITS},
+                "blocks": {name: block.key for name, block in self.blocks.items()},
+                "labels_sha256": {name: split.labels_sha256 for name, split in self.splits.items()},
                 "classes": len(self.task.classes),
                 "probe": self.adaptation.probe,
                 "probe_version": PROBE_VERSION[self.adaptation.probe],
@@ -214,13 +214,15 @@ class _Solve:
                 "draws": self.task.draws,
                 "seed": task_seed(self.task),
                 "val_budget": self.val_budget,
-                "subsets": [[s.fraction, s.draw, _hash(s.indices), *self._plan_identity(s)] for s in self.subsets],
+                "subsets": self.budget.identity,
+                "device": self.device_kind,
             }
         )
 
-    def _plan_identity(self, subset: LabelSubset) -> list[str]:
-        plan = self.plans[subset.fraction, subset.draw]
-        return [plan.kind, *(_hash(part) for part in (plan.indices, *plan.folds))]
+    @property
+    def device_kind(self) -> str:
+        """``cpu`` or ``cuda``: they round differently, and which GPU it is makes no difference."""
+        return torch.device(self.device).type
 
     def run(self) -> Sweep:
         """Solve the probe."""
@@ -228,27 +230,28 @@ class _Solve:
             sweep = solve(
                 self.adaptation.probe,
                 lambda tap, split: self.blocks[split].features(tap, self.adaptation.pooling),
-                {name: self.splits[name].labels for name in SPLITS},
-                self.blocks["train"].taps,
+                {name: split.labels for name, split in self.splits.items()},
+                next(iter(self.blocks.values())).taps,
                 self.adaptation.pooling,
-                self.subsets,
-                self.plans,
+                self.budget.subsets,
+                self.budget.plans,
                 len(self.task.classes),
                 device=self.device,
+                task=self.task.slug,
             )
-        meta = {"feature_keys": {name: self.blocks[name].key for name in SPLITS}, "seed": task_seed(self.task)}
-        kind = torch.device(self.device).type
-        return replace(sweep, key=self.key, meta={**sweep.meta, **meta, "device": kind, "val_budget": self.val_budget})
+        meta = {
+            "feature_keys": {name: block.key for name, block in self.blocks.items()},
+            "seed": task_seed(self.task),
+            "device": self.device_kind,
+            "val_budget": self.val_budget,
+        }
+        return replace(sweep, key=self.key, meta={**sweep.meta, **meta})
 
 
 def task_seed(task: TaskSpec) -> int:
     """Seed of everything random in a task (label subsets, validation plans, resamples), shared by all models."""
     digest = hashlib.sha256(f"{task.slug}/{task.version}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
-
-
-def _hash(positions: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(positions, dtype="<i8").data).hexdigest()
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from geofm_eval.catalog import ModelSpec, Recipe, TaskSpec
-from geofm_eval.data.inputs import InputAdapter, InputReport
-from geofm_eval.data.split import RawImage, Split, open_splits
+from geofm_eval.data.inputs import InputAdapter, InputReport, ModelInput
+from geofm_eval.data.pixels import RawImage
+from geofm_eval.data.split import Split, open_splits
 
 RGB = ("B04", "B03", "B02")
 
@@ -47,6 +48,7 @@ class Preflight:
     channels: tuple[Channel, ...]
     image: RawImage
     pixels: np.ndarray
+    """(C, H, W) of one item; of a series, the date of ``image``."""
 
     @property
     def warnings(self) -> list[str]:
@@ -60,6 +62,9 @@ class Preflight:
             found.append(f"bands filled because the task lacks them: {', '.join(self.report.filled_bands)}")
         if self.report.masked_bands:
             found.append(f"bands masked because the task lacks them: {', '.join(self.report.masked_bands)}")
+        if self.report.temporal != "single":
+            how = "all dates at once" if self.report.temporal == "native" else "one date after another"
+            found.append(f"series of {self.report.dates} dates: the model sees {how}; the picture shows one of them")
         for channel in self.channels:
             if channel.status == "data" and channel.sd < NEARLY_CONSTANT:
                 found.append(f"channel {channel.band} is nearly constant after normalisation (sd {channel.sd:.2g})")
@@ -85,20 +90,35 @@ def preflight(model: ModelSpec, task: TaskSpec, recipe: Recipe, items: int = 32)
         ContractError: model and task do not fit together.
     """
     adapter = InputAdapter(model, task, recipe)
-    images = _spread(open_splits(task)["train"], items)
-    batch = adapter(images)
-    pixels, valid = batch.pixels.numpy(), batch.valid.numpy()
+    read = _spread(next(iter(open_splits(task).values())), items)
+    # Item by item: chips of a data set may differ in size.
+    batches = [adapter([image]) for image in read]
+    days = [day for batch in batches for day in _days(batch)]
+    images = [single for image in read for single in image.single_images()]
+    channels = (_channel(i, adapter, images, days) for i in range(len(adapter.bands)))
+    shown = int(np.argmax([image.valid.mean() for image in images[: len(images) // len(read)]]))
     return Preflight(
         model=model.slug,
         task=task.slug,
-        items=len(images),
+        items=len(read),
         report=adapter.report,
-        channels=tuple(
-            _channel(band, i, adapter.report, task, images, pixels, valid) for i, band in enumerate(adapter.bands)
-        ),
-        image=images[0],
-        pixels=pixels[0],
+        channels=tuple(channels),
+        image=images[shown],
+        pixels=days[shown].pixels,
     )
+
+
+@dataclass(frozen=True)
+class _Day:
+    """What the model receives of one date of one item: pixels (C, H, W), valid (H, W)."""
+
+    pixels: np.ndarray
+    valid: np.ndarray
+
+
+def _days(batch: ModelInput) -> list[_Day]:
+    single = batch.one_by_one() if batch.series else batch
+    return [_Day(pixels, valid) for pixels, valid in zip(single.pixels.numpy(), single.valid.numpy(), strict=True)]
 
 
 def _spread(split: Split, items: int) -> list[RawImage]:
@@ -107,22 +127,15 @@ def _spread(split: Split, items: int) -> list[RawImage]:
     return [split.read(int(i)) for i in positions]
 
 
-def _channel(
-    band: str,
-    index: int,
-    report: InputReport,
-    task: TaskSpec,
-    images: list[RawImage],
-    pixels: np.ndarray,
-    valid: np.ndarray,
-) -> Channel:
+def _channel(index: int, adapter: InputAdapter, images: list[RawImage], days: list[_Day]) -> Channel:
+    band, report = adapter.bands[index], adapter.report
     status = "filled" if band in report.filled_bands else "masked" if band in report.masked_bands else "data"
-    values = pixels[:, index][valid] if valid.any() else pixels[:, index].ravel()
+    values = np.concatenate([day.pixels[index][day.valid] for day in days])
     raw = None
-    if band in task.bands:
-        source = task.bands.index(band)
-        raw = float(np.mean(np.concatenate([im.pixels[source][im.valid] for im in images])))
-    invalid = 1.0 - float(np.mean([im.valid.mean() for im in images]))
+    if status == "data":
+        source = adapter.source.index(band)
+        raw = float(np.mean(np.concatenate([image.pixels[source][image.valid] for image in images])))
+    invalid = 1.0 - float(np.mean([image.valid.mean() for image in images]))
     return Channel(band, status, raw, float(values.mean()), float(values.std()), invalid)
 
 
@@ -142,7 +155,7 @@ def save_picture(result: Preflight, task: TaskSpec, path: Path) -> Path:
     figure = Figure(figsize=(2.2 * columns, 2.4 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     axes[0].imshow(_composite(result.image, task))
-    axes[0].set_title("data, composite", fontsize=8)
+    axes[0].set_title(f"data, {' '.join(_composite_bands(task))}", fontsize=8)
     for axis, channel, pixels in zip(axes[1:], result.channels, result.pixels, strict=False):
         shown = axis.imshow(pixels, cmap="viridis")
         figure.colorbar(shown, ax=axis, shrink=0.7).ax.tick_params(labelsize=6)
@@ -155,10 +168,14 @@ def save_picture(result: Preflight, task: TaskSpec, path: Path) -> Path:
     return path
 
 
+def _composite_bands(task: TaskSpec) -> tuple[str, ...]:
+    """True colour where the bands exist, else the first bands of the task, the first again where there are fewer."""
+    return RGB if all(band in task.bands for band in RGB) else (*task.bands[:3], *task.bands[:1] * 3)[:3]
+
+
 def _composite(image: RawImage, task: TaskSpec) -> np.ndarray:
-    """(H, W, 3) in 0..1, each band stretched between its 2nd and 98th percentile: true colour where the bands exist."""
-    names = RGB if all(b in task.bands for b in RGB) else (task.bands * 3)[:3]
-    stack = np.stack([image.pixels[task.bands.index(b)] for b in names], axis=-1)
+    """(H, W, 3) in 0..1, each band stretched between its 2nd and 98th percentile."""
+    stack = np.stack([image.pixels[task.bands.index(b)] for b in _composite_bands(task)], axis=-1)
     low, high = np.nanpercentile(stack, [2, 98], axis=(0, 1))
     filled = np.where(np.isfinite(stack), stack, low)
     stretched: np.ndarray = np.clip((filled - low) / np.maximum(high - low, 1e-6), 0, 1)

@@ -82,13 +82,21 @@ def write_json(path: Path, content: object) -> None:
         StoreError: the disk is full or the folder cannot be written.
         ValueError: a number is NaN or infinite.
     """
-    text = json.dumps(content, indent=1, allow_nan=False)
+    write_bytes(path, json.dumps(content, indent=1, allow_nan=False).encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that it is either the old or the new one, never a part; its folder is made when needed.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written.
+    """
     temporary = path.with_name(f".{path.name}{_TEMPORARY}{uuid.uuid4().hex}")
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(text)
+            with temporary.open("wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)

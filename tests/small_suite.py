@@ -31,6 +31,7 @@ OPTIONS = Options(
     tasks=(),
     adaptations=(),
     layers=(),
+    recipe="probing",
     catalogs=(),
     run=None,
     resume=False,
@@ -64,11 +65,13 @@ options = {{ edition = "rgb", split_lists = "eurosat" }}
 bands = ["B04", "B03", "B02"]
 product = "L1C"
 scale = 10.784313725490197
-plausible = { DN = [20.0, 2750.0] }
+plausible = {{ DN = [20.0, 2750.0] }}
+statistics = {{ mean = [1300.0, 1300.0, 1300.0], std = [250.0, 250.0, 250.0], source = "drawn" }}
 classes = ["Bright", "Dark", "Green"]
 label_fractions = {fractions}
 draws = 2
 how_to_get = "Draw them."
+{variant}
 """
 
 BACKBONE = '''
@@ -206,8 +209,11 @@ def install(folder: Path) -> SmallSuite:
         for seed, model in enumerate(("oak", "elm", "broken", "absent"))
     )
     tasks = "".join(
-        TASKS.format(task=task, root=folder / "data", fractions=fractions)
-        for task, fractions in (("colours", "[0.1, 1.0]"), ("colours_few", "[0.2]"))
+        TASKS.format(task=task, root=folder / "data", fractions=fractions, variant=variant)
+        for task, fractions, variant in (
+            ("colours", "[0.1, 1.0]", ""),
+            ("colours_few", "[0.2]", 'variant_of = "colours"'),
+        )
     )
     (folder / "small.toml").write_text(models + tasks, encoding="utf-8")
     return SmallSuite(folder)

@@ -7,31 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from geofm_eval.backbones import TokenLayout, load_backbone, pool
+from geofm_eval.backbones import TokenLayout, pool
 from geofm_eval.backbones.base import recorded_blocks
 from geofm_eval.backbones.weights import state_dict_sha256
-from geofm_eval.catalog import ModelSpec, WeightsSpec, load_catalog
-from geofm_eval.data.inputs import InputAdapter, ModelInput
+from geofm_eval.catalog import ModelSpec, WeightsSpec
+from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError, DataError, Unavailable, WeightsError
+from tests.small_vit import CATALOG, batch, load, small_vit
 
 timm = pytest.importorskip("timm")
-CATALOG = load_catalog()
-
-
-def small_vit(**fields) -> ModelSpec:
-    options = {"model": "vit_tiny_patch16_224", "patch_size": 8, "num_heads": 2, **fields.pop("options", {})}
-    base = {"depth": 3, "width": 16, "image_size": 16, "options": options, **fields}
-    return CATALOG.model("vit_micro").model_copy(update=base)
-
-
-def load(spec: ModelSpec, task="eurosat_sim", **arguments):
-    return load_backbone(spec, InputAdapter(spec, CATALOG.task(task), CATALOG.recipe("probing")), **arguments)
-
-
-def batch(count=3, channels=13, side=16, seed=0) -> ModelInput:
-    generator = torch.Generator().manual_seed(seed)
-    pixels = torch.rand(count, channels, side, side, generator=generator)
-    return ModelInput(pixels, torch.ones(count, side, side, dtype=torch.bool), (True,) * channels)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +146,8 @@ def test_hooks_are_gone_even_after_a_failure():
         ({"options": {"patchsize": 8}}, "timm cannot build .*patchsize"),
         ({"options": {"depth": 8}}, r"options \['depth'\] follow from the entry's own fields"),
         ({"prefix": 0}, "has 1 prefix tokens, the entry says prefix = 0"),
+        ({"image_size": 20}, r"multiple of the patch of 8 pixels, found \(20, 20\): what is left over"),
+        ({"image_size": 4}, r"multiple of the patch of 8 pixels, found \(4, 4\)"),
         ({"options": {"embed_dim": 32}}, "width is 32, the entry says 16"),
         ({"options": {"global_pool": "avg"}}, "set options.fc_norm = false"),
         ({"architecture": "resnet"}, "architecture 'resnet' is unknown; known: timm_vit, galileo"),
@@ -185,62 +171,6 @@ def test_image_of_another_size_than_the_model_is_refused():
 def test_weights_for_a_random_model_are_refused(tmp_path):
     with pytest.raises(ContractError, match="vit_micro takes no weights"):
         load(small_vit(), weights=tmp_path / "w.pt")
-
-
-def with_weights(path, **rules) -> ModelSpec:
-    return small_vit(slug="trained", random_seed=None, weights=WeightsSpec(file=str(path), **rules))
-
-
-def test_weight_file_is_loaded_and_recorded(tmp_path):
-    source = load(small_vit(random_seed=7))
-    state = source.backbone.network.state_dict()
-    torch.save({**state, "head.weight": torch.zeros(2, 16)}, tmp_path / "w.pth")
-    loaded = load(with_weights(tmp_path / "w.pth", unexpected=("head.weight", "head.bias")))
-    assert torch.equal(loaded.backbone(batch())["final"], source.backbone(batch())["final"])
-    assert (loaded.weights_source, loaded.missing_keys) == ("file:w.pth", ())
-    assert loaded.unexpected_keys == ("head.weight",)
-    assert loaded.parameters == sum(p.numel() for p in source.backbone.parameters())
-
-
-def test_weights_of_a_wider_model_are_refused(tmp_path):
-    torch.save(load(small_vit(width=32)).backbone.network.state_dict(), tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match="not the weights of this architecture"):
-        load(with_weights(tmp_path / "w.pth"))
-
-
-@pytest.mark.parametrize("slug", ["mae_vits16", "moco_vits16", "dino_vits16"])
-def test_ssl4eo_weights_load_in_the_layout_that_torchgeo_reads(tmp_path, monkeypatch, slug):
-    """torchgeo loads the files into ``vit_small_patch16_224`` with 13 bands, and lets ``head`` be in them or not."""
-    spec = CATALOG.model(slug).model_copy(update={"depth": 1})
-    published = timm.create_model("vit_small_patch16_224", in_chans=13, depth=1)
-    state = published.state_dict()
-    if slug == "mae_vits16":
-        state = {key: tensor for key, tensor in state.items() if not key.startswith("head.")}
-    path = tmp_path / spec.weights.file
-    path.parent.mkdir()
-    torch.save(state, path)
-    monkeypatch.setenv("GEOFM_HOME", str(tmp_path))
-    rules = spec.weights.model_copy(update={"unexpected": ("head.weight", "head.bias"), "sha256": None})
-    loaded = load(spec.model_copy(update={"weights": rules}))
-    images = batch(count=1, side=224)
-    expected = published.eval().forward_features(images.pixels)
-    torch.testing.assert_close(loaded.backbone(images)["final"], expected.detach())
-    assert loaded.unexpected_keys == (() if slug == "mae_vits16" else ("head.bias", "head.weight"))
-
-
-def test_imagenet_weights_load_in_the_layout_that_timm_publishes(tmp_path, monkeypatch):
-    from safetensors.torch import save_file
-
-    spec = CATALOG.model("imagenet_vitb16").model_copy(update={"depth": 1})
-    published = timm.create_model("vit_base_patch16_224", depth=1)
-    path = tmp_path / spec.weights.file
-    path.parent.mkdir()
-    save_file(published.state_dict(), path)
-    monkeypatch.setenv("GEOFM_HOME", str(tmp_path))
-    loaded = load(spec.model_copy(update={"weights": spec.weights.model_copy(update={"sha256": None})}), "eurosat_rgb")
-    images = batch(count=1, channels=3, side=224)
-    expected = published.eval().forward_features(images.pixels)
-    torch.testing.assert_close(loaded.backbone(images)["final"], expected.detach())
 
 
 def test_softcon_is_normalised_as_torchgeo_does():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from geofm_eval.catalog import SUITES, check_slugs, compatible, load_catalog, missing_bands, probe_cases
+from geofm_eval.catalog import SUITES, Catalog, check_slugs, compatible, load_catalog, missing_bands, probe_cases
 from geofm_eval.errors import ContractError
 
 MODEL = """
@@ -42,7 +42,7 @@ def test_loads_without_torch_and_timm():
 def test_every_published_model_has_a_random_twin_that_is_a_control():
     catalog = load_catalog()
     for slug, model in catalog.models.items():
-        if model.weights is not None:
+        if model.weights is not None and not model.reads:
             twin = catalog.model(f"{slug}_random")
             assert twin.is_control
             assert twin.weights is None
@@ -92,10 +92,37 @@ def test_explicit_names_need_not_be_in_the_suite():
 
 def test_a_model_without_its_bands_has_no_case():
     catalog = load_catalog()
-    mae, rgb = catalog.model("mae_vits16"), catalog.task("eurosat_rgb")
-    assert not compatible(mae, rgb)
-    assert len(missing_bands(mae, rgb)) == 10
+    joint, rgb = catalog.model("croma_joint"), catalog.task("eurosat_rgb")
+    assert not compatible(joint, rgb)
+    assert len(missing_bands(joint, rgb)) == 11
+    assert not compatible(catalog.model("croma_sar"), rgb)
+    assert not compatible(catalog.model("mae_vits16"), rgb.model_copy(update={"bands": ("VV", "VH")}))
     assert compatible(catalog.model("galileo_nano"), rgb)
+    assert compatible(catalog.model("mae_vits16"), rgb)
+
+
+def test_bands_are_compared_whatever_their_spelling():
+    catalog = load_catalog()
+    task = catalog.task("eurosat_rgb").model_copy(update={"bands": ("b4", "B3", "B2")})
+    assert missing_bands(catalog.model("imagenet_vitb16"), task) == ()
+    assert compatible(catalog.model("imagenet_vitb16"), task)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("classification", {"knn", "linear"}),
+        ("regression", {"ridge"}),
+        ("segmentation", set()),
+        ("dense_regression", set()),
+    ],
+)
+def test_a_task_gets_the_probes_of_its_kind(kind: str, expected: set[str]):
+    catalog = load_catalog()
+    task = catalog.task("eurosat_sim").model_copy(update={"kind": kind})
+    catalog = Catalog(catalog.models, {"sim": task}, catalog.recipes, catalog.adaptations)
+    cases = probe_cases(catalog, "bench", models=["band_stats"], tasks=["sim"])
+    assert {case.adaptation for case in cases} == expected
 
 
 @pytest.mark.parametrize(
@@ -134,6 +161,17 @@ def test_user_file_adds_a_model_and_its_twin(user_file: Path):
         ("{ high = 10000.0 }", '{ kind = "image_clip", clip = true }', "normalisation kind 'image_clip' takes no clip"),
         ("[models.mine]", "[models.mae_vits16]", "exists already"),
         ("[models.mine]", "[models.mae_vits16_random]", "is the name of the random twin of 'mae_vits16'"),
+        ("[models.mine]", "[models.mae_vits16_rgb]", "is the name of the RGB-only variant of 'mae_vits16'"),
+        ("[models.mine]", "[models.mae_vits16_mine]", "'mae_vits16_mine' contains 'mae_vits16'. Choose another name"),
+        ("[models.mine]", "[models.ridge_mine]", "cannot tell apart: 'ridge_mine' contains 'ridge'"),
+        ("[models.mine]", "[models.block00_mine]", "'block00_mine' contains 'block00'"),
+        ('title = "Mine"', 'title = "Mine"\nvariant_of = "mae_vits16"', "'mine' is no variant of 'mae_vits16'"),
+        ("depth = 2", 'depth = 2\nreads = ["B08"]', r"\[models.mine\]: reads names B08, which bands does not have"),
+        ("depth = 2", 'depth = 2\nreads = ["B04", "B03"]', "missing must be 'fill' or 'mask', found 'refuse'"),
+        ("depth = 2", 'depth = 2\nreads = ["B4", "B04", "B03"]', "bands are named twice"),
+        ('bands = ["B04", "B03", "B02"]', 'bands = ["B04", "B4", "B02"]', "bands are named twice"),
+        ('bands = ["B04", "B03", "B02"]', "bands = []", "bands is empty"),
+        ('bands = ["B04", "B03", "B02"]', 'bands = ["*", "B02"]', "'\\*' stands for all bands"),
         ("[models.mine]", "[model.mine]", "section 'model' is unknown"),
         ('title = "Mine"', 'title = "Mine', "not a readable TOML file"),
     ],
@@ -142,6 +180,11 @@ def test_bad_entries_name_file_entry_and_field(user_file: Path, old: str, new: s
     user_file.write_text(MODEL.replace(old, new))
     with pytest.raises(ContractError, match=message):
         load_catalog([user_file])
+
+
+def test_names_that_are_variants_are_accepted(user_file: Path):
+    user_file.write_text(MODEL.replace("[models.mine]", '[models.mae_vits16_mine]\nvariant_of = "mae_vits16"'))
+    assert load_catalog([user_file]).model("mae_vits16_mine_random").variant_of == "mae_vits16_mine"
 
 
 def test_absent_user_file_is_named(tmp_path: Path):

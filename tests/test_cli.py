@@ -9,7 +9,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.http_files import CONTENT, serving
+
 SCRIPT = Path(sys.executable).parent / "geofm-eval"
+
+OWN = """
+[models.{name}]
+title = "A model of one's own"
+family = "reconstruction"
+architecture = "timm_vit"
+options = {{ model = "vit_small_patch16_224" }}
+depth = 12
+width = 384
+prefix = 1
+bands = ["B02"]
+product = "L2A"
+normalisation = {{ high = 10000.0 }}
+weights = {{ file = "weights/{name}.pt", url = "{url}/{name}.pt" }}
+"""
 
 
 def run(*arguments: str, home: Path | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -53,7 +70,7 @@ def test_doctor_says_what_each_missing_piece_needs(small_home: Path):
     runnable = re.search(r"^  eurosat_rgb: (.*)$", done.stdout, re.MULTILINE)
     assert runnable is not None
     assert {"galileo_nano_random", "band_stats", "rcf"} <= set(runnable.group(1).split(", "))
-    assert "mae_vits16_random" not in runnable.group(1)
+    assert "terramind_v1_s1_random" not in runnable.group(1)
     assert "B13_vits16_mae_ep99_enc.pth" in done.stdout
     assert "https://huggingface.co/wangyi111/SSL4EO-S12" in done.stdout
 
@@ -62,9 +79,9 @@ def test_preflight_shows_every_channel_and_draws_one_item(small_home: Path, tmp_
     picture = tmp_path / "one.png"
     done = run("preflight", "galileo_nano", "eurosat_rgb", "--picture", str(picture), home=small_home)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"0 .*B02.*data.*L1C.*DN", done.stdout)
-    assert re.search(r"9 .*B12.*masked", done.stdout)
-    assert "bands masked because the task lacks them: B05" in done.stdout
+    assert re.search(r"\d .*B02.*data.*L1C.*DN", done.stdout)
+    assert re.search(r"\d .*B12.*masked", done.stdout)
+    assert re.search(r"bands masked because the task lacks them: .*B05, B06, B07", done.stdout)
     with Image.open(picture) as image:
         assert min(image.size) > 200
 
@@ -73,10 +90,13 @@ def test_preflight_shows_every_channel_and_draws_one_item(small_home: Path, tmp_
     ("arguments", "message"),
     [
         (("preflight", "mae_vits17", "eurosat_sim"), "model 'mae_vits17' is unknown; did you mean"),
-        (("preflight", "mae_vits16", "eurosat_rgb"), "B01"),
+        (("preflight", "terramind_v1_s1", "eurosat_rgb"), "VV"),
         (("preflight", "band_stats", "eurosat"), "GEOFM_HOME is not set"),
         (("models", "--catalog", "nowhere.toml"), "nowhere.toml: catalog file does not exist"),
         (("collate", "no_such_run"), "no_such_run"),
+        (("fetch", "galileo_nano"), "galileo_nano: weights unavailable: GEOFM_HOME is not set"),
+        (("fetch", "band_stats", "galileo_nono"), "neither a model nor a task; did you mean galileo_nano"),
+        (("fetch", "eurosat", "--check"), "eurosat: data unavailable: data/eurosat (GEOFM_HOME is not set)"),
     ],
 )
 def test_a_mistake_ends_in_one_sentence_and_status_one(arguments: tuple[str, ...], message: str, tmp_path: Path):
@@ -84,6 +104,30 @@ def test_a_mistake_ends_in_one_sentence_and_status_one(arguments: tuple[str, ...
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_fetch_goes_on_after_a_failure_and_ends_with_status_one(tmp_path: Path):
+    with serving({"/good.pt": CONTENT}) as server:
+        (tmp_path / "own.toml").write_text("".join(OWN.format(name=name, url=server.url) for name in ("gone", "good")))
+        done = run("fetch", "gone", "good", "good_random", "--catalog", "own.toml", home=tmp_path, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "error: gone: weights unavailable" in done.stderr
+    assert "the server says 404" in done.stderr
+    assert f"good: {tmp_path}/weights/good.pt fetched, 3.1 MB" in done.stdout
+    assert "good_random: is randomly initialised" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "weights" / "good.pt").read_bytes() == CONTENT
+
+
+def test_fetch_says_what_it_would_do_and_checks_what_is_there(small_home: Path):
+    planned = run("fetch", "terramind_v1", "eurosat_rgb", "--dry-run", home=small_home)
+    assert planned.returncode == 0
+    assert f"terramind_v1: would fetch 1,518.7 MB to {small_home}/weights/TerraMind_v1_base.pt" in planned.stdout
+    assert f"{small_home}/data/eurosat_rgb (there)" in planned.stdout
+    assert not (small_home / "weights").exists()
+    checked = run("fetch", "eurosat_rgb", "--check", home=small_home)
+    assert checked.returncode == 0
+    assert re.search(r"val +3 items.*the first, Forest_3, is 3 x 64 x 64, 100% valid", checked.stdout)
 
 
 def test_cache_lists_and_prunes(small_home: Path):

@@ -57,6 +57,11 @@ def test_random_convolutions_equal_a_naive_loop_over_whole_windows():
         np.testing.assert_allclose(found[item], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_images_smaller_than_the_filters_are_refused():
+    with pytest.raises(ContractError, match=r"images of \(2, 6\) pixels are smaller than the filters of 3"):
+        rcf()(batch(np.ones((1, 2, 2, 6), np.float32), np.ones((1, 2, 6), bool)))
+
+
 def test_every_second_filter_ignores_the_level_of_a_band():
     weights = rcf(width=64).weights
     assert weights[1::2].sum(dim=(2, 3)).abs().max() < 1e-5

@@ -8,19 +8,29 @@ import torch
 from torch import Tensor
 
 from geofm_eval.backbones import Backbone, load_backbone, pool
-from geofm_eval.backbones.galileo import BANDS, GROUPS, groups_present
+from geofm_eval.backbones.galileo import GROUPS, OPTICAL, groups_present
 from geofm_eval.catalog import ModelSpec, TaskSpec, load_catalog
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
 
 pytest.importorskip("rslearn", reason="the extra galileo is not installed")
 CATALOG = load_catalog()
-RGB = tuple(band in GROUPS["S2_RGB"] for band in BANDS)
+S2_GROUPS = tuple(GROUPS)[1:]
+RGB = tuple(band in GROUPS["S2_RGB"] for band in OPTICAL)
 ALL = (True,) * 10
 
 
 def spec(**fields) -> ModelSpec:
-    return CATALOG.model("galileo_nano_random").model_copy(update=fields)
+    """An entry without radar, unless ``bands`` says otherwise."""
+    entry = CATALOG.model("galileo_nano_random")
+    low, high = entry.normalisation.low, entry.normalisation.high
+    optical = entry.normalisation.model_copy(update={"low": low[2:], "high": high[2:]})
+    return entry.model_copy(update={"bands": OPTICAL, "normalisation": optical, **fields})
+
+
+def with_radar(**fields) -> ModelSpec:
+    small = {"depth": 2, "width": 32, "options": {"patch": 4}}
+    return CATALOG.model("galileo_nano_random").model_copy(update={**small, **fields})
 
 
 def load(model: ModelSpec | None = None, task: TaskSpec | str = "eurosat_rgb", **arguments):
@@ -30,15 +40,16 @@ def load(model: ModelSpec | None = None, task: TaskSpec | str = "eurosat_rgb", *
 
 
 def batch(count=2, side=16, present=RGB) -> ModelInput:
-    pixels = torch.rand(count, 10, side, side, generator=torch.Generator().manual_seed(0))
+    pixels = torch.rand(count, len(present), side, side, generator=torch.Generator().manual_seed(0))
     return ModelInput(pixels, torch.ones(count, side, side, dtype=torch.bool), present)
 
 
 def published_output(backbone: Backbone, images: ModelInput, patch: int, exit_after: int | None = None) -> Tensor:
-    """The encoder as its authors call it: every Sentinel-2 group seen, June, (B, h, w, 1, groups, D)."""
+    """The encoder as its authors call it: every Sentinel-2 group seen, June, (B, h, w, groups, D)."""
     from rslearn.models.galileo.galileo import GalileoModel
 
-    given = GalileoModel.construct_galileo_input(s2=images.pixels.permute(0, 2, 3, 1)[:, :, :, None], normalize=False)
+    pixels = images.pixels[:, -len(OPTICAL) :]
+    given = GalileoModel.construct_galileo_input(s2=pixels.permute(0, 2, 3, 1)[:, :, :, None], normalize=False)
     output = backbone.network(**given._asdict(), patch_size=patch, exit_after=exit_after)
     return output[0][:, :, :, 0, 1:6]
 
@@ -59,7 +70,7 @@ def test_all_groups_equal_the_authors_call_at_every_block():
 def test_layout_is_group_major_without_prefix():
     backbone = load().backbone
     layout = backbone.layout(batch())
-    assert (layout.grid, layout.prefix, layout.groups) == ((4, 4), 0, tuple(GROUPS))
+    assert (layout.grid, layout.prefix, layout.groups) == ((4, 4), 0, S2_GROUPS)
     assert all(tokens.shape == (2, layout.tokens, 32) for tokens in backbone(batch()).values())
 
 
@@ -115,7 +126,7 @@ def test_group_of_which_only_a_part_exists_is_refused():
     with pytest.raises(ContractError, match=r"only a part of Galileo's group S2_Red_Edge .*B06, B07 missing"):
         load(task=task)
     with pytest.raises(ContractError, match="S2_SWIR"):
-        groups_present((*ALL[:-1], False))
+        groups_present((*ALL[:-1], False), S2_GROUPS)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +135,11 @@ def test_group_of_which_only_a_part_exists_is_refused():
         ({"options": {"patches": 8}}, r"options \['patches'\] are unknown to galileo; known: patch, month"),
         ({"options": {"patch": 9}}, "patch 1 to 8"),
         ({"options": {"month": 13}}, "month must be 1 to 12"),
-        ({"bands": tuple(reversed(BANDS))}, "bands must be B02, B03"),
+        ({"bands": tuple(reversed(OPTICAL))}, "bands must be VV, VH, B02, B03"),
+        ({"bands": (*OPTICAL[:-2], "VV", "VH")}, "or begin with B02, without radar.*, found B02"),
+        ({"prefix": 1}, "expected prefix = 0.*found prefix = 1"),
+        ({"width": 40}, "a width that 16 and num_heads divide.*width = 40"),
+        ({"depth": 0}, "depth of at least 1.*depth = 0"),
         ({"image_size": 64}, "image_size must stay unset"),
     ],
 )
@@ -134,8 +149,9 @@ def test_entries_that_galileo_cannot_serve_say_why(fields, message):
 
 
 def test_images_that_the_patch_does_not_divide_are_refused():
-    with pytest.raises(ContractError, match="multiple of 4 pixels, found 18 x 18"):
-        load().backbone(batch(side=18))
+    for side in (18, 2):
+        with pytest.raises(ContractError, match=f"multiple of 4 pixels, found {side} x {side}"):
+            load().backbone(batch(side=side))
     with pytest.raises(ContractError, match="blocks must be 1 to 2, found 0"):
         load().backbone.forward_to(batch(), 0)
 
@@ -156,7 +172,7 @@ def test_catalog_normalises_as_rslearn_does():
 
     published = Normalizer().shift_div_dict[13]
     rule = CATALOG.model("galileo_nano").normalisation
-    low, extent = published["shift"][2:12], published["div"][2:12]
+    low, extent = published["shift"][:12], published["div"][:12]
     assert rule.low == pytest.approx(low.tolist(), rel=1e-9)
     assert rule.high == pytest.approx((low + extent).tolist(), rel=1e-9)
 
@@ -167,11 +183,12 @@ def test_published_folder_gives_what_its_own_loader_gives(real_home, monkeypatch
     monkeypatch.setenv("GEOFM_HOME", str(real_home))
     loaded = load(CATALOG.model("galileo_nano"), task="eurosat_sim")
     assert (loaded.parameters, loaded.missing_keys, loaded.unexpected_keys) == (1037856, (), ())
-    images = batch(side=32, present=ALL)
+    images = batch(side=32, present=(False, False, *ALL))
     taps = loaded.backbone(images)
     loaded.backbone.encoder = Encoder.load_from_folder(real_home / "weights/galileo_nano", torch.device("cpu")).eval()
-    expected = published_output(loaded.backbone, images, patch=8)
-    torch.testing.assert_close(taps["final"], expected.permute(0, 3, 1, 2, 4).flatten(1, 3), rtol=0, atol=0)
+    expected = published_output(loaded.backbone, images, patch=8).permute(0, 3, 1, 2, 4).flatten(1, 3)
+    torch.testing.assert_close(taps["final"][:, 16:], expected, rtol=0, atol=0)
+    assert (taps["final"][:, :16] == 0).all()
 
 
 def test_folder_of_another_configuration_is_refused(real_home, tmp_path):
@@ -208,5 +225,50 @@ def test_larger_published_folders_load_by_their_configuration(tmp_path, slug):
     (tmp_path / "config.json").write_text(json.dumps({"model": {"encoder": encoder}}))
     torch.save(source.backbone.network.state_dict(), tmp_path / "encoder.pt")
     loaded = load(model, "eurosat_sim", weights=tmp_path)
-    images = batch(side=16, present=ALL)
+    images = batch(side=16, present=(False, False, *ALL))
     assert torch.equal(loaded.backbone(images)["final"], source.backbone(images)["final"])
+
+
+RADAR_TASK = CATALOG.task("eurosat_sim").model_copy(update={"bands": ("VH", "VV"), "product": "GRD"})
+BOTH_TASK = RADAR_TASK.model_copy(update={"bands": (*OPTICAL, "VH", "VV")})
+
+
+@pytest.mark.parametrize(("task", "radar", "optical"), [(RADAR_TASK, True, False), (BOTH_TASK, True, True)])
+def test_radar_equals_the_authors_call_with_and_without_sentinel2(task, radar, optical):
+    from rslearn.models.galileo.galileo import GalileoModel
+
+    backbone = load(with_radar(), task).backbone
+    images = batch(present=(radar,) * 2 + (optical,) * 10)
+    rows = images.pixels.permute(0, 2, 3, 1)[:, :, :, None]
+    given = GalileoModel.construct_galileo_input(
+        s1=rows[..., :2], s2=rows[..., 2:] if optical else None, normalize=False
+    )
+    expected = backbone.network(**given._asdict(), patch_size=4)[0][:, :, :, 0, :6]
+    tokens = backbone(images)["final"]
+    layout = backbone.layout(images)
+    assert layout.groups == tuple(GROUPS)
+    assert layout.groups[0] == "S1"
+    assert backbone.groups_present(images) == (True, *(optical,) * 5)
+    seen = 6 if optical else 1
+    expected = expected.permute(0, 3, 1, 2, 4)[:, :seen].flatten(1, 3)
+    torch.testing.assert_close(tokens[:, : seen * 16], expected)
+    assert (tokens[:, seen * 16 :] == 0).all()
+    assert backbone.token_mask(images).sum(dim=1).tolist() == [seen * 16] * 2
+
+
+def test_entry_with_radar_gives_on_sentinel2_what_the_entry_without_gives():
+    images = batch(present=ALL)
+    wider = torch.cat([torch.full((2, 2, 16, 16), 7.0), images.pixels], dim=1)
+    both = load(with_radar(), "eurosat_sim").backbone
+    alone = load(task="eurosat_sim").backbone
+    masked = ModelInput(wider, images.valid, (False, False, *ALL))
+    given, expected = both(masked), alone(images)
+    for tap in alone.taps:
+        assert torch.equal(given[tap][:, 16:], expected[tap]), tap
+        pooled = pool(given[tap], both.token_mask(masked), both.layout(masked), "mean")
+        torch.testing.assert_close(pooled, expected[tap].mean(dim=1))
+
+
+def test_one_polarisation_is_a_part_of_the_radar_group():
+    with pytest.raises(ContractError, match=r"only a part of Galileo's group S1 \(VV, VH\): VH missing"):
+        load(with_radar(), RADAR_TASK.model_copy(update={"bands": ("VV", "B08")}))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from geofm_eval.data.labels import label_subsets, validation_plan
-from geofm_eval.metrics import bootstrap_interval, paired_interval
+from geofm_eval.data.shuffles import shuffled_subsets
+from geofm_eval.metrics import bootstrap_interval, paired_interval, paired_r2_interval, r2_interval, shuffle_interval
 from geofm_eval.probes import solve
 from geofm_eval.probes.sweep import PROBE_VERSION
 
@@ -18,6 +19,12 @@ KNN = [(0.1, None, 0.75), (0.1, None, 0.746667), (1.0, None, 0.783333)]
 LINEAR = [(0.1, 25, 0.77), (0.1, 15, 0.77), (1.0, 21, 0.823333)]
 INTERVALS = [(0.747068236, 0.841974335), (0.77, 0.845), (0.024681539, 0.159829074)]
 """Crossed over draws and items, items alone, and the paired difference."""
+
+
+RIDGE = [(0.1, 0, 19, 0.718424), (0.1, 1, 22, 0.633218), (1.0, 0, 21, 0.778843)]
+SHUFFLED = [(0.1, 0, 22, -0.730612), (0.1, 20, 19, 0.667222), (1.0, 0, 21, 0.545551), (1.0, 20, 22, 0.579497)]
+REGRESSION = [(0.588790658, 0.785741388), (0.0208742, 0.264205642), (0.68847084, 0.860179516)]
+"""Crossed over draws and items, the paired difference, and shuffle splits."""
 
 
 def features(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -66,3 +73,43 @@ def test_intervals():
     assert paired is not None
     found = [(i.low, i.high) for i in (crossed, single, paired)]
     np.testing.assert_allclose(found, INTERVALS, atol=1e-9)
+
+
+def numbers(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((n, 6))
+    return rows.astype(np.float32), rows @ np.arange(6.0) + 4 * rng.standard_normal(n)
+
+
+def test_ridge():
+    assert PROBE_VERSION["ridge"] == 1
+    data = {name: numbers(n, seed) for seed, (name, n) in enumerate((("train", 300), ("val", 150), ("test", 100)))}
+    targets = {name: truth for name, (_, truth) in data.items()}
+    subsets = label_subsets(targets["train"], FRACTIONS, 2, seed=5)
+    plans = {
+        (s.fraction, s.draw): validation_plan(
+            targets["train"][s.indices], targets["val"], s.fraction, s.draw, "matched", 5
+        )
+        for s in subsets
+    }
+    sweep = solve("ridge", lambda _, split: data[split][0], targets, ("final",), "mean", subsets, plans, 0)
+    found = [(row.fraction, row.draw, row.chosen_index, round(row.test_score, 6)) for row in sweep.rows]
+    assert found == RIDGE
+
+
+def test_shuffle_splits():
+    rows, targets = numbers(100, 4)
+    subsets, plans = shuffled_subsets(targets, FRACTIONS, seed=5)
+    sweep = solve("ridge", lambda *_: rows, {"all": targets}, ("final",), "mean", subsets, plans, 0)
+    found = [(row.fraction, row.draw, row.chosen_index, round(row.test_score, 6)) for row in sweep.rows[::20]]
+    assert found == SHUFFLED
+
+
+def test_intervals_of_r2():
+    rng = np.random.default_rng(1)
+    target = rng.standard_normal(200)
+    first, second = (target + noise * rng.standard_normal((5, 200)) for noise in (0.5, 0.6))
+    folds = np.where(rng.random((40, 200)) < 0.1, first[:1], np.nan)
+    intervals = r2_interval(first, target, seed=3), paired_r2_interval(first, second, target, seed=3)
+    found = [(i.low, i.high) for i in (*intervals, shuffle_interval(folds, target)) if i is not None]
+    np.testing.assert_allclose(found, REGRESSION, atol=1e-9)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofm_eval.data.labels import label_subsets, validation_plan
+from geofm_eval.data.labels import label_subsets, ranked_folds, strata_of, validation_plan
 from geofm_eval.errors import ContractError
 
 FRACTIONS = (0.01, 0.1, 1.0)
@@ -91,3 +91,69 @@ def test_folds_partition_what_can_be_held_out(labels: list[int], seed: int):
         kept = np.delete(array, fold)
         assert set(kept) == set(array), "a class has left the training part"
     assert max(map(len, inner.folds)) - min(map(len, inner.folds)) <= max(1, len(array) // 2)
+
+
+# -- regression targets
+
+
+def test_targets_are_stratified_on_their_tenths():
+    targets = np.random.default_rng(0).permutation(np.arange(200.0))
+    strata = strata_of(targets)
+    assert np.bincount(strata).tolist() == [20] * 10
+    assert strata[np.argmin(targets)] == 0
+    assert strata[np.argmax(targets)] == 9
+    for subset in label_subsets(targets, (0.1, 0.5), 2, seed=0):
+        assert np.bincount(strata[subset.indices]).tolist() == [round(20 * subset.fraction)] * 10
+
+
+def test_equal_targets_share_a_bin_and_every_bin_is_kept():
+    targets = np.concatenate([np.zeros(70), np.linspace(1, 2, 30)])
+    strata = strata_of(targets)
+    assert len(set(strata[:70])) == 1
+    assert len(set(strata)) == 4
+    (subset,) = label_subsets(targets, (0.01,), 1, seed=0)
+    assert len(subset.indices) == 4
+    assert strata_of(np.ones(5)).tolist() == [0] * 5
+    with pytest.raises(ContractError, match="targets must be finite"):
+        strata_of(np.array([1.0, np.nan]))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=80), st.integers(0, 2**31))
+def test_target_subsets_are_nested_and_never_empty(values: list[float], seed: int):
+    targets = np.asarray(values)
+    subsets = {(s.fraction, s.draw): set(s.indices) for s in label_subsets(targets, FRACTIONS, 2, seed)}
+    for draw in (0, 1):
+        assert subsets[0.01, draw]
+        assert subsets[0.01, draw] <= subsets[0.1, draw] <= subsets[1.0, 0]
+    assert subsets[1.0, 0] == set(range(len(values)))
+
+
+def test_fifty_validation_targets_are_enough():
+    rng = np.random.default_rng(0)
+    train, val = rng.standard_normal(60), rng.standard_normal(500)
+    split = validation_plan(train, val, 0.1, 0, "matched", seed=1)
+    assert (split.kind, len(split.indices)) == ("split", 50)
+    assert np.bincount(strata_of(val)[split.indices]).tolist() == [5] * 10
+    inner = validation_plan(train, val, 0.01, 0, "matched", seed=1)
+    assert (inner.kind, len(inner.folds)) == ("inner_cv", 5)
+    assert len(validation_plan(train, val, 0.01, 0, "full", seed=1).indices) == 500
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-10, 10), min_size=3, max_size=60), st.integers(0, 2**31))
+def test_ranked_folds_partition_the_items_and_spread_over_the_target(values: list[float], seed: int):
+    targets = np.asarray(values)
+    folds = ranked_folds(targets, ("folds", seed)).folds
+    assert len(folds) == min(5, len(values))
+    assert sorted(np.concatenate(folds).tolist()) == list(range(len(values)))
+    sizes = [len(fold) for fold in folds]
+    assert max(sizes) - min(sizes) <= 1
+    middle = np.sort(targets)[len(targets) // 2]
+    if len(set(values)) == len(values):
+        below = [int(np.sum(targets[fold] < middle)) for fold in folds]
+        assert max(below) - min(below) <= 1
+
+
+def test_two_targets_leave_nothing_to_validate_on():
+    assert ranked_folds(np.array([1.0, 2.0]), ("folds", 0)).kind == "none"

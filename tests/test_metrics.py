@@ -112,7 +112,17 @@ def test_paired_differences_use_the_pairing():
     alone = bootstrap_interval(shared)
     assert paired.high - paired.low < 0.8 * (alone.high - alone.low)
     assert ends(paired_interval(shared, better)) == pytest.approx((-paired.high, -paired.low))
-    assert ends(paired_interval(shared, shared)) == (0.0, 0.0)
+
+
+def test_outcomes_that_do_not_differ_bound_the_difference():
+    """With no discordant item among n, at most 1 - 0.025^(1/n) of all items are, in either direction."""
+    shared = outcomes(1, 500)
+    share = 1 - 0.025 ** (1 / 500)
+    assert ends(paired_interval(shared, shared)) == pytest.approx((-share, share))
+    assert share == pytest.approx(3.7 / 500, rel=0.01)
+    groups = np.arange(500) // 50
+    assert paired_interval(shared, shared, groups).high == pytest.approx(1 - 0.025 ** (1 / 10))
+    assert ends(paired_interval(np.ones(500), np.zeros(500))) == pytest.approx((1 - 2 * share, 1.0))
 
 
 def test_all_subjects_share_their_resamples():

@@ -105,6 +105,9 @@ def test_the_key_of_a_sweep_follows_what_determines_it(calls: Counter[str], monk
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "task_seed", lambda task: 1)
         keys.append(key())
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline._Solve, "device_kind", "cuda")
+        keys.append(key())
     assert len(set(keys)) == len(keys)
     assert key() == keys[0]
 
@@ -117,7 +120,7 @@ def test_a_damaged_sweep_is_solved_anew(calls: Counter[str]) -> None:
         file.write_bytes(file.read_bytes()[:-10])
     again = Workspace(tiny_catalog(), Settings()).sweep("tiny", "squares", "knn").row("final", 1.0, 0)
     assert calls["solve"] == 2
-    np.testing.assert_array_equal(again.correct, expected.correct)
+    np.testing.assert_array_equal(again.outcomes, expected.outcomes)
 
 
 def test_a_pooling_that_the_model_lacks_is_refused(calls: Counter[str]) -> None:

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from geofm_eval.backbones import SUBMODULES, TokenLayout, load_backbone
-from geofm_eval.backbones.base import recorded_blocks
 from geofm_eval.backbones.prithvi import patch_positions
 from geofm_eval.catalog import ModelSpec, load_catalog
 from geofm_eval.data.inputs import InputAdapter, ModelInput
@@ -79,11 +78,15 @@ def test_every_block_equals_the_reference_implementation(tmp_path):
     assert_equals_reference(taps, "dates1")
 
 
-def test_network_takes_several_dates_as_the_reference_does(tmp_path):
-    network = load(tiny(), folder=tmp_path).backbone.network
-    with recorded_blocks(list(network.blocks)) as found:
-        found["final"] = network(golden()["dates3/input"])
-    assert_equals_reference(found, "dates3")
+def test_series_gives_what_the_reference_gives_on_several_dates(tmp_path):
+    backbone = load(tiny(), folder=tmp_path).backbone
+    pixels = golden()["dates3/input"].transpose(1, 2)
+    series = ModelInput(pixels, torch.ones(*pixels.shape[:2], 32, 32, dtype=torch.bool), (True,) * 6)
+    taps = backbone(series)
+    assert tuple(taps) == backbone.taps
+    assert_equals_reference(taps, "dates3")
+    assert backbone.layout(series) == TokenLayout((2, 2), 1, ("date00", "date01", "date02"))
+    torch.testing.assert_close(backbone.network(golden()["dates3/input"]), taps["final"])
 
 
 def test_positions_are_computed_and_never_loaded(tmp_path):

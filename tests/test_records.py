@@ -11,9 +11,11 @@ from pydantic import ValidationError
 
 from geofm_eval import records
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.metrics import r2_per_draw
 from geofm_eval.records import Outcome, Record, RunManifest, Score
 from geofm_eval.records import files as record_files
 from geofm_eval.store import StoreError
+from tests.synthetic_regression import make_regression
 from tests.synthetic_run import MODELS, make_record
 
 GOLDEN = Path(__file__).parent / "golden" / "record_v1.json"
@@ -50,9 +52,14 @@ def test_groups_travel_with_the_outcomes(tmp_path: Path):
 
 
 def test_the_golden_record_still_loads_and_is_written_the_same(tmp_path: Path):
-    """A record that users hold: if this fails, bump the schema version and migrate."""
+    """A record that users hold: if this fails, bump the schema version and migrate.
+
+    Optional fields that came later are absent from it, and read as their defaults.
+    """
     content = json.loads(GOLDEN.read_text(encoding="utf-8"))
     record = records.read_record(GOLDEN)
+    content["provenance"] |= {"protocol": "holdout", "dropped": {}, "target_unit": None}
+    content["provenance"]["inputs"] |= {"temporal": None, "dates": None}
     assert record.model_dump(mode="json") == content
     assert record.scores["1.0"].interval is not None
     assert record.provenance.inputs is not None
@@ -190,7 +197,8 @@ def test_outcomes_that_want_to_run_code_are_refused(tmp_path: Path):
     ("change", "message"),
     [
         ({"correct_1.0": np.zeros((2, 400), np.uint8)}, r"shape \(2, 400\), expected \(draws, n\) = \(1, 400\)"),
-        ({"ids": np.array(["a", "b"])}, "differ from the scores' n"),
+        ({"ids": np.array(["a", "b"])}, r"correct_0.01 has shape \(5, 400\), expected \(draws, n\) = \(5, 2\)"),
+        ({"groups": np.array(["a", "b"])}, r"lengths \{'ids': 400, 'groups': 2\} differ"),
         ({"correct_0.5": np.zeros((1, 400), np.uint8)}, "correct_0.5"),
     ],
 )
@@ -299,3 +307,48 @@ def test_records_and_reports_import_neither_torch_nor_matplotlib():
 def test_a_score_needs_items_and_draws():
     with pytest.raises(ValidationError, match="per_draw"):
         Score(metric="accuracy", value=0.5, per_draw=(), n=10, n_train=10)
+
+
+# -- regression
+
+
+@pytest.mark.parametrize("shuffled", [False, True], ids=["holdout", "shuffles"])
+def test_predictions_read_back_as_they_were_written(tmp_path: Path, shuffled: bool):
+    record, outcomes = make_regression(MODEL, "biomass_sim", "final", shuffled)
+    path = records.write_record(record, outcomes, tmp_path)
+    found = records.read_record(path)
+    assert found.provenance.dropped == {"all" if shuffled else "test": {"the target is NaN": 2}}
+    read = records.read_outcomes(tmp_path, found)
+    assert read is not None
+    assert read.correct == {}
+    assert read.target is not None
+    np.testing.assert_array_equal(read.target, outcomes["target"])
+    np.testing.assert_array_equal(read.prediction["0.1"], outcomes["prediction_0.1"])
+    assert read.prediction["0.1"].dtype == np.float32
+    values = r2_per_draw(read.prediction["1.0"], read.target)
+    np.testing.assert_allclose(found.scores["1.0"].per_draw, values)
+
+
+def edited(array: np.ndarray, value: float, at: object = (0, 3)) -> np.ndarray:
+    changed = array.copy()
+    changed[at] = value  # type: ignore[index]
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("shuffled", "change", "message"),
+    [
+        (False, lambda o: {"prediction_1.0": edited(o["prediction_1.0"], np.nan)}, "prediction_1.0 is not finite"),
+        (True, lambda o: {"prediction_1.0": edited(o["prediction_1.0"], np.inf)}, "prediction_1.0 is not finite"),
+        (True, lambda o: {"prediction_1.0": edited(o["prediction_1.0"], np.nan, (slice(None), 3))}, "scores' n"),
+        (False, lambda o: {"prediction_1.0": o["prediction_1.0"][:, 1:]}, r"shape \(1, 399\), expected .*\(1, 400\)"),
+        (False, lambda o: {"target": o["target"][1:]}, r"lengths \{'ids': 400, 'target': 399\} differ"),
+        (False, lambda o: {"target": edited(o["target"], np.nan, 0)}, "target is not finite"),
+        (False, lambda o: {"correct_1.0": np.ones((1, 400))}, "found arrays .*'correct_1.0'"),
+    ],
+)
+def test_predictions_must_fit_the_scores(tmp_path: Path, shuffled: bool, change: object, message: str):
+    record, outcomes = make_regression(MODEL, "biomass_sim", "final", shuffled)
+    with pytest.raises(ContractError, match=message):
+        records.write_record(record, {**outcomes, **change(outcomes)}, tmp_path)  # type: ignore[operator]
+    assert not list(tmp_path.rglob("*.json"))

@@ -57,8 +57,10 @@ def solve_all(probe, data, budget, taps=TAPS, **changes):
 
 
 def identical(a, b) -> bool:
-    same = {name: value for name, value in vars(a).items() if name != "correct"}
-    return same == {n: v for n, v in vars(b).items() if n != "correct"} and np.array_equal(a.correct, b.correct)
+    same = {name: value for name, value in vars(a).items() if name != "outcomes"}
+    return same == {n: v for n, v in vars(b).items() if n != "outcomes"} and np.array_equal(
+        a.outcomes, b.outcomes, equal_nan=True
+    )
 
 
 @pytest.mark.parametrize("probe", ["knn", "linear"])
@@ -68,8 +70,8 @@ def test_every_tap_fraction_and_draw_has_a_row(sweeps, budget, probe):
     assert keys == [(tap, s.fraction, s.draw) for tap in TAPS for s in budget[0]]
     assert {row.val_kind for row in sweep.rows} == {"none", "inner_cv", "split"}
     for row, subset in zip(sweep.rows_for("final"), budget[0], strict=True):
-        assert (row.n_train, row.n_test, len(row.correct)) == (len(subset.indices), 50, 50)
-        assert row.test_score == row.correct.mean()
+        assert (row.n_train, row.n_test, len(row.outcomes)) == (len(subset.indices), 50, 50)
+        assert row.test_score == row.outcomes.mean()
         assert (row.val_score is None) == (row.val_kind == "none")
         assert row.n_val == {"none": 0, "inner_cv": row.n_train, "split": 60}[row.val_kind]
         assert row.converged
@@ -98,7 +100,7 @@ def test_the_penalty_minimises_the_validation_loss_and_the_test_split_is_read_at
     log_p = logits.double().log_softmax(2)[torch.arange(60), :, torch.from_numpy(labels["val"])]
     np.testing.assert_allclose(row.val_loss, -log_p.mean(0), rtol=1e-6)
     predicted = torch.cat(list(head.logits(features["block00", "test"], row.chosen_index)))[:, 0].argmax(1).numpy()
-    assert np.array_equal(row.correct, predicted == labels["test"])
+    assert np.array_equal(row.outcomes, predicted == labels["test"])
 
 
 def test_inner_folds_are_scored_on_what_they_did_not_see(sweeps, data, budget):
@@ -151,16 +153,17 @@ def test_saved_and_loaded_sweeps_are_equal(sweeps, tmp_path, probe):
     sweep = sweeps[probe]
     save_sweep(sweep, tmp_path)
     loaded = load_sweep(tmp_path)
+    assert loaded.kind == "correct"
     assert (loaded.key, loaded.probe, loaded.taps, loaded.seconds, loaded.meta) == (
         sweep.key, sweep.probe, sweep.taps, sweep.seconds, sweep.meta)  # fmt: skip
     assert all(identical(a, b) for a, b in zip(loaded.rows, sweep.rows, strict=True))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["correct.npz", "sweep.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outcomes.npz", "sweep.json"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "absent", "mismatch", "outcomes"])
 def test_a_damaged_sweep_names_its_folder(sweeps, tmp_path, damage):
     save_sweep(sweeps["knn"], tmp_path)
-    file, outcomes = tmp_path / "sweep.json", tmp_path / "correct.npz"
+    file, outcomes = tmp_path / "sweep.json", tmp_path / "outcomes.npz"
     if damage == "truncated":
         file.write_text(file.read_text()[:100])
     elif damage == "absent":
@@ -186,8 +189,13 @@ def test_unknown_rows_say_what_there_is(sweeps):
 def test_inputs_that_do_not_fit_together_are_refused(data, budget):
     features, labels = data
     subsets, plans = budget
-    with pytest.raises(ContractError, match="probe 'ridge' is unknown; known probes: knn, linear"):
+    with pytest.raises(ContractError, match="probe 'lasso' is unknown; known probes: knn, linear, ridge"):
+        solve_all("lasso", data, budget)
+    with pytest.raises(ContractError, match="probe 'ridge' predicts a number, and the task has classes"):
         solve_all("ridge", data, budget)
+    targets = {split: truth.astype(float) for split, truth in labels.items()}
+    with pytest.raises(ContractError, match="'knn' predicts a class, and the task has a number to be predicted"):
+        solve_all("knn", data, budget, labels=targets, n_classes=0)
     with pytest.raises(ContractError, match="at least 2 classes"):
         solve_all("knn", data, budget, n_classes=1)
     with pytest.raises(ContractError, match="expected 0 to 1"):

@@ -146,6 +146,8 @@ def test_submodules_are_the_parts_of_the_computation():
         ("terramind_v1_l1c", {"options": {"modalities": ["S2L2A"]}}, "take the 12 bands .* the entry gives 13"),
         ("terramind_v1_s1", {"bands": ("VH", "VV")}, "take the 2 bands VV, VH, the entry gives 2: VH, VV"),
         ("terramind_v1_l1c", {"product": "L2A"}, "S2L1C take L1C pixels, the entry says product = 'L2A'"),
+        ("terramind_v1_s1", {"product": "L2A"}, "S1GRD take GRD pixels, the entry says product = 'L2A'"),
+        ("terramind_v1_s1s2", {"product": "GRD"}, "S2L2A, S1GRD take L2A pixels, the entry says product = 'GRD'"),
         ("terramind_v1", {"product": "any"}, "S2L2A take L2A pixels, the entry says product = 'any'"),
         ("terramind_v1", {"options": {"modalities": []}}, "must name some of S2L2A, S2L1C, S1GRD once each"),
         ("terramind_v1", {"options": {"modalities": ["S2"]}}, r"once each, found \['S2'\]"),

@@ -10,18 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from geofm_eval.backbones.weights import (
-    download,
-    load_into,
-    locate,
-    path_sha256,
-    published_address,
-    read_state_dict,
-    state_dict_sha256,
-)
+from geofm_eval.backbones.weights import load_into, locate, read_state_dict, state_dict_sha256
 from geofm_eval.catalog import ModelSpec, WeightsSpec, load_catalog
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
+from geofm_eval.fetch import path_sha256, published_address
 from geofm_eval.store import file_sha256
+from tests.http_files import serving
 
 
 def network() -> nn.Module:
@@ -176,29 +170,21 @@ def test_absent_weights_say_where_they_are_published(tmp_path, monkeypatch, home
         locate(entry(WeightsSpec(file="w.pt", url="https://example.org/w.pt")))
 
 
-def test_allowed_download_is_kept_in_the_cache_and_used_again(tmp_path, monkeypatch):
-    published = tmp_path / "published.pt"
-    published.write_bytes(b"content")
-    spec = entry(WeightsSpec(file="weights/w.pt", url=published.as_uri(), sha256=file_sha256(published)))
+def test_allowed_download_is_kept_in_the_cache_and_used_again(monkeypatch):
     monkeypatch.setenv("GEOFM_ALLOW_DOWNLOAD", "1")
-    first = locate(spec)
-    assert (first.source, first.path.read_bytes()) == (f"url:{published.as_uri()}", b"content")
-    published.unlink()
+    with serving({"/published.pt": b"content"}) as server:
+        address = f"{server.url}/published.pt"
+        weights = WeightsSpec(file="weights/w.pt", url=address, sha256=hashlib.sha256(b"content").hexdigest())
+        first = locate(entry(weights))
+    assert (first.source, first.path.read_bytes()) == (f"url:{address}", b"content")
     monkeypatch.delenv("GEOFM_ALLOW_DOWNLOAD")
-    assert locate(spec) == first
+    assert locate(entry(weights)) == first
 
 
-def test_damaged_download_leaves_nothing_behind(tmp_path):
-    published = tmp_path / "vit-0123abcd.pth"
-    published.write_bytes(b"content")
-    with pytest.raises(WeightsError, match="download is damaged"):
-        download(published.as_uri(), tmp_path / "cache" / "vit.pth")
-    assert list((tmp_path / "cache").iterdir()) == []
-
-
-def test_unreachable_address_is_unavailable_not_a_failure(tmp_path):
-    with pytest.raises(Unavailable, match=r"nowhere\.pt.*Check the network"):
-        download((tmp_path / "nowhere.pt").as_uri(), tmp_path / "cache" / "w.pt")
+def test_allowed_download_that_cannot_be_reached_is_unavailable_not_a_failure(monkeypatch):
+    monkeypatch.setenv("GEOFM_ALLOW_DOWNLOAD", "1")
+    with serving({}) as server, pytest.raises(Unavailable, match=r"nowhere\.pt \(the server says 404"):
+        locate(entry(WeightsSpec(file="weights/w.pt", url=f"{server.url}/nowhere.pt")))
 
 
 def test_catalog_names_the_files_that_torchgeo_publishes():

@@ -86,6 +86,11 @@ def _build(spec: ModelSpec, adapter: InputAdapter) -> tuple[Backbone, str]:
         raise ContractError(f"{spec.slug}: taps are {backbone.taps}, expected {spec.taps} (depth = {spec.depth})")
     if spec.width and backbone.width != spec.width:
         raise ContractError(f"{spec.slug}: width is {backbone.width}, the entry says {spec.width}")
+    if spec.temporal and not backbone.takes_time:
+        raise ContractError(
+            f"{spec.slug}: the entry says temporal = true and {type(backbone).__name__} takes single images: remove it "
+            "(series are then encoded date by date), or set takes_time = True on a backbone that takes (B, T, C, H, W)"
+        )
     return backbone, code_sha256
 
 

@@ -55,6 +55,20 @@ class Submodule:
     part: slice | None = None
 
 
+def date_groups(dates: int, groups: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the token groups of a series, date-major.
+
+    Args:
+        dates: number of dates T.
+        groups: names of the groups of one date; none where a date is one group.
+
+    Returns:
+        ``("date00.S1", "date00.S2_RGB", "date01.S1", ...)``, or ``("date00", "date01", ...)``.
+    """
+    names = [f"date{index:02d}" for index in range(dates)]
+    return tuple(f"{name}.{group}" for name in names for group in groups) if groups else tuple(names)
+
+
 def attention_parts(qkv: nn.Module, width: int) -> dict[str, Submodule]:
     """Query, key and value as thirds of a fused projection whose output is (B, N, 3 * width), in this order."""
     return {name: Submodule(qkv, slice(i * width, (i + 1) * width)) for i, name in enumerate(("q", "k", "v"))}
@@ -79,6 +93,10 @@ class Backbone(nn.Module, ABC):
         taps: tap names in the order of depth.
         width: feature dimension D of every tap.
     """
+
+    takes_time: ClassVar[bool] = False
+    """True for backbones that take series (B, T, C, H, W) with T >= 1, whose token groups are then date-major: all
+    groups of the first date, then all of the second."""
 
     weight_files: ClassVar[tuple[str, ...]] = ()
     """Files that ``read_weights`` reads where the weights are a folder; only they count in its hash."""
@@ -124,7 +142,7 @@ class Backbone(nn.Module, ABC):
         )
 
     def groups_present(self, batch: ModelInput) -> tuple[bool, ...]:
-        """Which token groups carry data; masked groups do not."""
+        """Which token groups of the layout carry data; masked groups do not."""
         return (True,) * len(self.layout(batch).groups)
 
     def token_mask(self, batch: ModelInput) -> Tensor:
@@ -134,10 +152,12 @@ class Backbone(nn.Module, ABC):
             (B, N) bool; False for prefix tokens, patches without a valid pixel, and groups that are masked.
         """
         layout = self.layout(batch)
-        patches = valid_patches(batch.valid, layout.grid).flatten(1)
+        valid = batch.valid if batch.series else batch.valid[:, None]
+        dates = valid.shape[1]
+        patches = valid_patches(valid.flatten(0, 1), layout.grid).reshape(-1, dates, 1, layout.grid[0] * layout.grid[1])
+        present = torch.tensor(self.groups_present(batch), device=patches.device).reshape(dates, -1, 1)
         prefix = torch.zeros(len(patches), layout.prefix, dtype=torch.bool, device=patches.device)
-        groups = [patches & present for present in self.groups_present(batch)]
-        return torch.cat([prefix, *groups], dim=1)
+        return torch.cat([prefix, (patches & present).flatten(1)], dim=1)
 
     @property
     def network(self) -> nn.Module:

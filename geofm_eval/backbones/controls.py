@@ -62,6 +62,11 @@ class RandomConvolutions(_WholeImage):
 
     def forward(self, batch: ModelInput) -> dict[str, Tensor]:
         """Features (B, 1, D): D/2 positive parts, then D/2 negative parts (zero without a valid window)."""
+        if min(batch.pixels.shape[-2:]) < self.weights.shape[-1]:
+            raise ContractError(
+                f"images of {tuple(batch.pixels.shape[-2:])} pixels are smaller than the filters of "
+                f"{self.weights.shape[-1]}: choose a smaller options.kernel_size in the entry"
+            )
         # The responses of a whole batch are hundreds of megabytes; a few images at a time stay near the cache.
         parts = zip(torch.split(batch.pixels, AT_ONCE), torch.split(batch.valid, AT_ONCE), strict=True)
         return {"final": torch.cat([self._features(pixels, valid) for pixels, valid in parts])[:, None]}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from geofm_eval.backbones.base import Backbone, Submodule, TokenLayout, attention_parts, block_parts
 from geofm_eval.backbones.weights import read_state_dicts
 from geofm_eval.catalog import ModelSpec
-from geofm_eval.data.bands import SENTINEL1, SENTINEL2
+from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.errors import ContractError, Unavailable
 
@@ -18,7 +18,7 @@ PATCH = 8
 HEADS = 16
 """Both are fixed in torchgeo's encoder, whatever its arguments say."""
 
-SAR = tuple(SENTINEL1)
+SAR = ("VV", "VH")
 OPTICAL = tuple(name for name in SENTINEL2 if name != "B10")
 
 BANDS = {"sar": SAR, "optical": OPTICAL, "joint": (*SAR, *OPTICAL)}

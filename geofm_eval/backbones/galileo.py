@@ -1,4 +1,4 @@
-"""Galileo (Tseng et al. 2025): a ViT over channel groups of Sentinel-2, through the extra ``galileo`` (rslearn)."""
+"""Galileo (Tseng et al. 2025): a ViT over channel groups of Sentinel-1 and 2 on one or several dates, by rslearn."""
 
 import json
 from pathlib import Path
@@ -13,6 +13,7 @@ from geofm_eval.backbones.base import (
     Submodule,
     TokenLayout,
     block_parts,
+    date_groups,
     recorded_blocks,
     valid_patches,
 )
@@ -25,39 +26,54 @@ if TYPE_CHECKING:
     from rslearn.models.galileo.single_file_galileo import Encoder
 
 GROUPS: dict[str, tuple[str, ...]] = {
+    "S1": ("VV", "VH"),
     "S2_RGB": ("B02", "B03", "B04"),
     "S2_Red_Edge": ("B05", "B06", "B07"),
     "S2_NIR_10m": ("B08",),
     "S2_NIR_20m": ("B8A",),
     "S2_SWIR": ("B11", "B12"),
 }
-"""Token groups of Sentinel-2 in Galileo's order, which is the order of the tokens here too."""
+"""Token groups of Sentinel-1 and 2 in Galileo's order, which is the order of the tokens here too."""
 
 BANDS = tuple(band for bands in GROUPS.values() for band in bands)
 
+OPTICAL = BANDS[len(GROUPS["S1"]) :]
+
 DEFAULTS = {"patch": 8, "month": 6, "num_heads": 8, "mlp_ratio": 4, "max_patch_size": 8}
-"""Options of an entry and their defaults, those of the published nano encoder; ``month`` is 1 to 12."""
+"""Options of an entry and their defaults, those of the published nano encoder; ``month`` (1 to 12) is that of single
+images without a date."""
 
 
 class Galileo(Backbone):
-    """Galileo's encoder on one date of Sentinel-2.
+    """Galileo's encoder on one or several dates of Sentinel-1 and 2.
 
     A group whose bands the task lacks, and a patch without a valid pixel, never enter the encoder: their tokens are
-    zero and marked invalid. Tokens are group-major: all patches of S2_RGB, then all of S2_Red_Edge, and so on.
+    zero and marked invalid. Tokens are group-major: all patches of S1, then all of S2_RGB, and so on; of a series all
+    groups of the first date, then all of the second.
+
+    Args:
+        spec: catalog entry.
+        encoder: rslearn's encoder.
+        groups: names of the entry's token groups in order.
+        options: those of ``DEFAULTS``.
+        gsd: metres per pixel of the task.
     """
 
+    takes_time = True
     weight_files = ("config.json", "encoder.pt")
 
-    def __init__(self, spec: ModelSpec, encoder: "Encoder", options: dict[str, int], gsd: float) -> None:
+    def __init__(
+        self, spec: ModelSpec, encoder: "Encoder", groups: tuple[str, ...], options: dict[str, int], gsd: float
+    ) -> None:
         super().__init__(spec.taps, encoder.embedding_size)
         self.encoder = encoder
+        self.groups = groups
         self.options = options
         self.gsd = gsd
         names = list(encoder.space_time_groups)
-        self._slots = [names.index(group) for group in GROUPS]
+        self._slots = [names.index(group) for group in groups]
         self._group_count = len(names)
-        # Galileo's channels hold radar before and NDVI after the optical bands.
-        self._first_channel = encoder.space_time_groups["S2_RGB"][0]
+        self._channels = [channel for group in groups for channel in encoder.space_time_groups[group]]
 
     @property
     def network(self) -> nn.Module:
@@ -78,7 +94,7 @@ class Galileo(Backbone):
         return {name.replace(".backbone", ""): tensor for name, tensor in state.items()}
 
     def layout(self, batch: ModelInput) -> TokenLayout:
-        """Square grid of patches for each of the five groups; no prefix tokens.
+        """Square grid of patches for each group of each date; no prefix tokens.
 
         Raises:
             ContractError: images that are not square, or that the patch does not divide.
@@ -90,84 +106,106 @@ class Galileo(Backbone):
                 f"Galileo takes square images of a multiple of {patch} pixels, found {height} x {width}: "
                 "choose another options.patch in its entry"
             )
-        return TokenLayout((height // patch, width // patch), 0, tuple(GROUPS))
+        groups = date_groups(batch.pixels.shape[1], self.groups) if batch.series else self.groups
+        return TokenLayout((height // patch, width // patch), 0, groups)
 
     def groups_present(self, batch: ModelInput) -> tuple[bool, ...]:
         """True for groups whose bands the task has."""
-        return groups_present(batch.present)
+        dates = batch.pixels.shape[1] if batch.series else 1
+        return groups_present(batch.present, self.groups) * dates
 
     def forward(self, batch: ModelInput) -> dict[str, Tensor]:
         """Complete forward pass; see ``Backbone.forward``."""
-        layout = self.layout(batch)
-        seen = self._seen(batch, layout)
+        seen = self._seen(batch)
         with recorded_blocks(list(self.encoder.blocks)) as found:
             output = self._encode(batch, seen, None)
-        taps = {tap: self._restore(found[tap], seen) for tap in self.taps[:-1]}
-        taps["final"] = output.flatten(1, 3) * seen.flatten(1)[..., None]
-        return {tap: self._group_major(tokens, layout) for tap, tokens in taps.items()}
+        taps = {tap: self._group_major(self._restore(found[tap], seen)) for tap in self.taps[:-1]}
+        return {**taps, "final": self._group_major(output * seen[..., None])}
 
     def forward_to(self, batch: ModelInput, blocks: int) -> Tensor:
         """Embedding and the first ``blocks`` blocks (at least one), then the last norm."""
         if not 1 <= blocks <= len(self.encoder.blocks):
             raise ContractError(f"blocks must be 1 to {len(self.encoder.blocks)}, found {blocks}")
-        layout = self.layout(batch)
-        output = self._encode(batch, self._seen(batch, layout), blocks)
-        return self._group_major(output.flatten(1, 3), layout)
+        return self._group_major(self._encode(batch, self._seen(batch), blocks))
 
     def submodules(self) -> dict[str, Submodule]:
         """Parts of every block; see ``Backbone.submodules``. Their tokens are packed: invalid ones never exist."""
         return block_parts(_block_submodules(block) for block in self.encoder.blocks)
 
-    def _seen(self, batch: ModelInput, layout: TokenLayout) -> Tensor:
-        """Tokens that enter the encoder, in its own order: (B, h, w, groups of the encoder) bool."""
-        patches = valid_patches(batch.valid, layout.grid)
-        # Attention over nothing gives NaN; an image without any valid pixel is run whole, its tokens stay invalid.
-        patches = patches | ~patches.flatten(1).any(dim=1)[:, None, None]
+    def _seen(self, batch: ModelInput) -> Tensor:
+        """Tokens that enter the encoder, in its own order: (B, h, w, T, groups of the encoder) bool."""
+        layout = self.layout(batch)
+        valid = batch.valid if batch.series else batch.valid[:, None]
+        patches = valid_patches(valid.flatten(0, 1), layout.grid)
+        patches = patches.reshape(*valid.shape[:2], *layout.grid).permute(0, 2, 3, 1)
+        # Attention over nothing gives NaN; an item without any valid pixel is run whole, its tokens stay invalid.
+        patches = patches | ~patches.flatten(1).any(dim=1)[:, None, None, None]
         seen = torch.zeros(*patches.shape, self._group_count, dtype=torch.bool, device=patches.device)
-        for slot, present in zip(self._slots, self.groups_present(batch), strict=True):
+        for slot, present in zip(self._slots, groups_present(batch.present, self.groups), strict=True):
             seen[..., slot] = patches & present
         return seen
 
     def _encode(self, batch: ModelInput, seen: Tensor, blocks: int | None) -> Tensor:
-        """Run the encoder on its nine arguments; gives normed space-time tokens (B, h, w, groups, D)."""
-        patch = self.options["patch"]
-        count, channels, height, width = batch.pixels.shape
-        like = batch.pixels
-        bands = like.new_zeros(count, height, width, 1, sum(map(len, self.encoder.space_time_groups.values())))
-        bands[:, :, :, 0, self._first_channel : self._first_channel + channels] = like.permute(0, 2, 3, 1)
-        masked = (~seen).float().repeat_interleave(patch, dim=1).repeat_interleave(patch, dim=2)[:, :, :, None]
+        """Run the encoder on its nine arguments; gives normed space-time tokens (B, h, w, T, groups, D)."""
+        patch, like = self.options["patch"], batch.pixels
+        given = like if batch.series else like[:, None]
+        count, dates, _, height, width = given.shape
+        channels = sum(map(len, self.encoder.space_time_groups.values()))
+        bands = like.new_zeros(count, height, width, dates, channels)
+        bands[..., self._channels] = given.permute(0, 3, 4, 1, 2)
+        masked = (~seen).float().repeat_interleave(patch, dim=1).repeat_interleave(patch, dim=2)
         space, space_mask = _absent(like, (count, height, width), self.encoder.space_groups)
-        time, time_mask = _absent(like, (count, 1), self.encoder.time_groups)
+        time, time_mask = _absent(like, (count, dates), self.encoder.time_groups)
         static, static_mask = _absent(like, (count,), self.encoder.static_groups)
-        month = torch.full((count, 1), self.options["month"] - 1, dtype=torch.long, device=like.device)
         output = self.encoder(
-            bands, space, time, static, masked, space_mask, time_mask, static_mask, month, patch_size=patch,
-            input_resolution_m=self.gsd, exit_after=blocks,
+            bands, space, time, static, masked, space_mask, time_mask, static_mask, self._months(batch),
+            patch_size=patch, input_resolution_m=self.gsd, exit_after=blocks,
         )  # fmt: skip
         tokens: Tensor = output[0]
-        return tokens[:, :, :, 0]
+        return tokens
+
+    def _months(self, batch: ModelInput) -> Tensor:
+        """Month of every date, (B, T) int64 from 0.
+
+        Raises:
+            ContractError: a series without dates, or of more dates than the encoder has positions for.
+        """
+        if batch.dates is not None:
+            months = [[day.month - 1 for day in days] for days in batch.dates]
+        elif not batch.series:
+            months = [[self.options["month"] - 1]] * len(batch.pixels)
+        else:
+            raise ContractError(
+                "Galileo encodes the month of every date, and this series comes without dates: give them in the "
+                "reader's items, or use a recipe with temporal = 'per_date'"
+            )
+        most = len(self.encoder.pos_embed)
+        if len(months[0]) > most:
+            raise ContractError(
+                f"Galileo takes at most {most} dates, the series has {len(months[0])}: choose fewer dates in the task, "
+                "or use a recipe with temporal = 'per_date'"
+            )
+        return torch.tensor(months, device=batch.pixels.device)
 
     def _restore(self, tokens: Tensor, seen: Tensor) -> Tensor:
         """Put the tokens that the encoder kept back at their positions.
 
         Args:
             tokens: (B, L, D): each item's seen tokens in order, then padding.
-            seen: (B, h, w, groups) bool.
+            seen: (B, h, w, T, groups) bool.
 
         Returns:
-            (B, h*w*groups, D), zero where not seen.
+            (B, h, w, T, groups, D), zero where not seen.
         """
         keep = seen.flatten(1)
         kept = torch.arange(tokens.shape[1], device=tokens.device) < keep.sum(dim=1, keepdim=True)
         full = tokens.new_zeros(*keep.shape, tokens.shape[-1])
         full[keep] = tokens[kept]
-        return full
+        return full.reshape(*seen.shape, -1)
 
-    def _group_major(self, tokens: Tensor, layout: TokenLayout) -> Tensor:
-        """(B, h*w*groups of the encoder, D) to (B, five groups*h*w, D)."""
-        height, width = layout.grid
-        split = tokens.reshape(len(tokens), height * width, self._group_count, -1)[:, :, self._slots]
-        return split.transpose(1, 2).flatten(1, 2)
+    def _group_major(self, tokens: Tensor) -> Tensor:
+        """(B, h, w, T, groups of the encoder, D) to (B, T * groups of the entry * h * w, D)."""
+        return tokens[..., self._slots, :].permute(0, 3, 4, 1, 2, 5).flatten(1, 4)
 
     def _configuration(self) -> dict[str, int]:
         options = {name: self.options[name] for name in ("num_heads", "mlp_ratio", "max_patch_size")}
@@ -193,9 +231,18 @@ def build(spec: ModelSpec, adapter: InputAdapter) -> Galileo:
         ContractError: other bands or options than Galileo's, or a task that has a part of a group.
     """
     options = _options(spec)
-    if adapter.bands != BANDS:
-        raise ContractError(f"{spec.slug}: bands must be {', '.join(BANDS)}, found {', '.join(adapter.bands)}")
-    groups_present(adapter.present)
+    if adapter.bands not in (BANDS, OPTICAL):
+        raise ContractError(
+            f"{spec.slug}: bands must be {', '.join(BANDS)} (or begin with {OPTICAL[0]}, without radar), "
+            f"found {', '.join(adapter.bands)}"
+        )
+    groups = tuple(group for group, bands in GROUPS.items() if bands[0] in adapter.bands)
+    groups_present(adapter.present, groups)
+    if spec.depth < 1 or spec.width % options["num_heads"] or spec.width % 16 or not spec.width or spec.prefix:
+        raise ContractError(
+            f"{spec.slug}: expected prefix = 0, depth of at least 1 and a width that 16 and num_heads divide, found "
+            f"prefix = {spec.prefix}, depth = {spec.depth}, width = {spec.width}, num_heads = {options['num_heads']}"
+        )
     if adapter.model.image_size is not None:
         raise ContractError(f"{spec.slug}: Galileo encodes ground distance, so image_size must stay unset")
     try:
@@ -210,27 +257,29 @@ def build(spec: ModelSpec, adapter: InputAdapter) -> Galileo:
         mlp_ratio=options["mlp_ratio"],
         max_patch_size=options["max_patch_size"],
     )
-    return Galileo(spec, encoder, options, adapter.task.gsd)
+    return Galileo(spec, encoder, groups, options, adapter.task.gsd)
 
 
-def groups_present(present: tuple[bool, ...]) -> tuple[bool, ...]:
-    """Which of the five groups have data.
+def groups_present(present: tuple[bool, ...], groups: tuple[str, ...]) -> tuple[bool, ...]:
+    """Which groups have data.
 
     Args:
-        present: flag per band of ``BANDS``.
+        present: flag per band of the groups.
+        groups: names of groups in order.
 
     Raises:
         ContractError: a group of which only some bands have data: it can neither be seen nor masked as it was trained.
     """
-    flags = dict(zip(BANDS, present, strict=True))
-    for group, bands in GROUPS.items():
+    flags = dict(zip((band for group in groups for band in GROUPS[group]), present, strict=True))
+    for group in groups:
+        bands = GROUPS[group]
         absent = [band for band in bands if not flags[band]]
         if absent and len(absent) < len(bands):
             raise ContractError(
                 f"the task has only a part of Galileo's group {group} ({', '.join(bands)}): {', '.join(absent)} missing"
                 ". Galileo masks whole groups: drop the task's other bands of the group, or choose another task"
             )
-    return tuple(flags[bands[0]] for bands in GROUPS.values())
+    return tuple(flags[GROUPS[group][0]] for group in groups)
 
 
 def _options(spec: ModelSpec) -> dict[str, int]:

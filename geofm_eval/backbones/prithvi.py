@@ -1,11 +1,14 @@
 """Prithvi-EO-1.0-100M (Jakubik et al. 2023, arXiv 2310.18660): a video ViT over six bands of HLS, on timm's blocks."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
+from geofm_eval.backbones.base import TokenLayout, date_groups
 from geofm_eval.backbones.blocks import PATCH, BlockBackbone, check_entry, initialise, sine_cosine, timm_blocks
 from geofm_eval.catalog import ModelSpec
-from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.errors import ContractError
 
 
@@ -58,13 +61,20 @@ class PrithviEncoder(nn.Module):
 
 
 class Prithvi(BlockBackbone):
-    """Prithvi on one date."""
+    """Prithvi on one date or several; it knows their order, not when they were."""
 
+    takes_time = True
     model: PrithviEncoder
 
+    def layout(self, batch: ModelInput) -> TokenLayout:
+        """Class token, then a square grid of patches for every date; see ``BlockBackbone.layout``."""
+        layout = super().layout(batch)
+        return replace(layout, groups=date_groups(batch.pixels.shape[1])) if batch.series else layout
+
     def embed(self, pixels: Tensor) -> Tensor:
-        """Class token and patches of a single date."""
-        return self.model.embed(pixels[:, :, None])
+        """Class token and patches, from a single date (B, C, H, W) or from a series (B, T, C, H, W)."""
+        dates = pixels if pixels.ndim == 5 else pixels[:, None]
+        return self.model.embed(dates.transpose(1, 2))
 
     @property
     def blocks(self) -> nn.ModuleList:

@@ -11,7 +11,7 @@ from torch.nn import functional
 from geofm_eval.backbones.blocks import PATCH, BlockBackbone, check_entry, initialise, sine_cosine, timm_blocks
 from geofm_eval.backbones.weights import read_state_dict
 from geofm_eval.catalog import ModelSpec
-from geofm_eval.data.bands import SENTINEL1, SENTINEL2
+from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.errors import ContractError
 
@@ -23,18 +23,18 @@ class Modality:
     Args:
         key: its name in the weight file.
         bands: its bands in order.
-        product: processing level of its pixels; None for radar, which has none of ours.
+        product: processing level of its pixels.
     """
 
     key: str
     bands: tuple[str, ...]
-    product: str | None = None
+    product: str
 
 
 MODALITIES = {
     "S2L2A": Modality("untok_sen2l2a@224", tuple(band for band in SENTINEL2 if band != "B10"), "L2A"),
     "S2L1C": Modality("untok_sen2l1c@224", tuple(SENTINEL2), "L1C"),
-    "S1GRD": Modality("untok_sen1grd@224", tuple(SENTINEL1)),
+    "S1GRD": Modality("untok_sen1grd@224", ("VV", "VH"), "GRD"),
 }
 """Modalities by the name that ``options.modalities`` gives them."""
 
@@ -175,10 +175,11 @@ def _modalities(spec: ModelSpec, bands: tuple[str, ...]) -> tuple[str, ...]:
             f"{spec.slug}: modalities {', '.join(names)} take the {len(expected)} bands {', '.join(expected)}, "
             f"the entry gives {len(bands)}: {', '.join(bands)}"
         )
-    products = {MODALITIES[name].product for name in names} - {None}
-    if products and products != {spec.product}:
+    # Beside optical pixels, radar has no product of its own in an entry.
+    products = {MODALITIES[name].product for name in names if name != "S1GRD"} or {MODALITIES["S1GRD"].product}
+    if products != {spec.product}:
         raise ContractError(
-            f"{spec.slug}: modalities {', '.join(names)} take {' and '.join(sorted(map(str, products)))} pixels, the "
+            f"{spec.slug}: modalities {', '.join(names)} take {' and '.join(sorted(products))} pixels, the "
             f"entry says product = '{spec.product}': choose the modality of the product"
         )
     return names

@@ -191,6 +191,12 @@ def _checked(spec: ModelSpec, name: str, model: nn.Module) -> "VisionTransformer
             f"{spec.slug}: '{name}' is a {type(model).__name__}, expected timm's VisionTransformer or Eva"
         )
     assert isinstance(model, VisionTransformer | Eva)
+    size, patch = model.patch_embed.img_size, model.patch_embed.patch_size
+    if size is None or any(not side or side % step for side, step in zip(size, patch, strict=True)):
+        raise ContractError(
+            f"{spec.slug}: image_size must be a multiple of the patch of {patch[0]} pixels, found {size}: what is left "
+            "over would be cut off unseen"
+        )
     if model.num_prefix_tokens != spec.prefix:
         raise ContractError(
             f"{spec.slug}: the model has {model.num_prefix_tokens} prefix tokens, the entry says prefix = {spec.prefix}"

@@ -1,7 +1,6 @@
 """Weight files: find or fetch them, check their hash, read them without running code, load them without silent gaps."""
 
 import hashlib
-import logging
 import pickle
 import re
 import zipfile
@@ -15,11 +14,9 @@ from torch import Tensor, nn
 
 from geofm_eval.availability import ALLOW_DOWNLOAD, downloadable, downloaded_weights, how_to_get_weights
 from geofm_eval.catalog import ModelSpec, WeightsSpec
-from geofm_eval.errors import ContractError, Unavailable, WeightsError
+from geofm_eval.errors import Unavailable, WeightsError
+from geofm_eval.fetch import fetch_weights, path_sha256, published_address, verified_sha256
 from geofm_eval.paths import geofm_home
-from geofm_eval.store import file_sha256
-
-logger = logging.getLogger(__name__)
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which training code tends to store the state dict."""
@@ -61,12 +58,8 @@ def locate(spec: ModelSpec, override: Path | None = None, files: tuple[str, ...]
             raise Unavailable("weights", f"{override} does not exist", f"Check the path given for {spec.slug}.")
         return LocatedWeights(override, f"file:{override.name}", path_sha256(override, files))
     path, source = _find(spec, spec.weights)
-    found = path_sha256(path, files)
-    if not found.startswith(spec.weights.sha256 or ""):
-        raise WeightsError(
-            f"{path}: sha256 is {found}, expected {spec.weights.sha256} for {spec.slug}: the file is damaged or "
-            f"another version; fetch it again, or test it as your own weights with --weights {spec.slug}={path}"
-        )
+    cure = f"fetch it again, or test it as your own weights with --weights {spec.slug}={path}"
+    found = verified_sha256(spec, path, files, f"the file is damaged or another version; {cure}")
     return LocatedWeights(path, source, found)
 
 
@@ -77,77 +70,13 @@ def _find(spec: ModelSpec, weights: WeightsSpec) -> tuple[Path, str]:
         return path, f"file:{path.name}"
     cached = downloaded_weights(weights)
     if downloadable(weights):
-        address = published_address(weights)
         if not cached.exists():
-            download(address, cached)
-        return cached, f"url:{address}"
+            fetch_weights(spec, cached)
+        return cached, f"url:{published_address(weights)}"
     where = f"{path} does not exist" if home is not None else f"{weights.file} (GEOFM_HOME is not set)"
     published = weights.enum is not None or weights.url is not None
     hint = f" Or allow the download with {ALLOW_DOWNLOAD}=1." if published else ""
     raise Unavailable("weights", where, how_to_get_weights(spec) + hint)
-
-
-def published_address(weights: WeightsSpec) -> str:
-    """Published address of weights: the entry's own, or that of torchgeo's enum; empty when there is neither.
-
-    Raises:
-        Unavailable: the enum is needed and torchgeo is not installed.
-        ContractError: torchgeo has no such enum.
-    """
-    if weights.url is not None or weights.enum is None:
-        return weights.url or ""
-    try:
-        import torchgeo.models
-    except ImportError:
-        raise Unavailable("package", "torchgeo", "Install it with: pip install torchgeo requests") from None
-    family, _, member = weights.enum.partition(".")
-    found = getattr(getattr(torchgeo.models, family, None), member, None)
-    if found is None:
-        raise ContractError(f"torchgeo.models has no weights '{weights.enum}': check the enum in the model's entry")
-    return str(found.url)
-
-
-def download(address: str, path: Path) -> None:
-    """Download published weights; the file appears under its name only when it is complete.
-
-    A name that ends in ``-<8 hex digits>`` carries the start of its hash, which is checked.
-
-    Raises:
-        Unavailable: the address cannot be reached.
-        WeightsError: what came is not what the name says.
-    """
-    logger.info("downloading %s to %s", address, path)
-    prefix = re.search(r"-([0-9a-f]{8})\.[a-z]+$", address)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(address, str(path), prefix.group(1) if prefix else None, progress=False)
-    except OSError as error:
-        raise Unavailable("weights", f"{address} ({error})", f"Check the network, or put the file at {path}.") from None
-    except RuntimeError as error:
-        raise WeightsError(f"{address}: the download is damaged ({error}): try again") from None
-
-
-def path_sha256(path: Path, files: tuple[str, ...] = ()) -> str:
-    """SHA-256 of a file, or of a folder.
-
-    A folder's hash is that of the lines ``<sha256 of the file>  <path below the folder>`` over its files sorted by that
-    path, which is what ``sha256sum`` prints: names and contents count, dates and modes do not.
-
-    Args:
-        path: file or folder.
-        files: names of the files below a folder that count; all of them when empty.
-
-    Raises:
-        WeightsError: a folder lacks one of ``files``.
-    """
-    if path.is_file():
-        return file_sha256(path)
-    names = sorted(files or (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()))
-    for name in names:
-        if not (path / name).is_file():
-            raise WeightsError(f"{path}: has no {name}; expected a folder with {' and '.join(names)}: fetch it again")
-    lines = [f"{file_sha256(path / name)}  {name}\n" for name in names]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def state_dict_sha256(state: Mapping[str, Tensor]) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from geofm_eval.catalog.specs import Adaptation, ModelSpec, TaskSpec
+from geofm_eval.data.bands import canonical
 from geofm_eval.errors import ContractError
 
 if TYPE_CHECKING:
@@ -36,16 +38,31 @@ class Case:
 
 
 def missing_bands(model: ModelSpec, task: TaskSpec) -> tuple[str, ...]:
-    """Bands that the model names and the task lacks, in the model's order."""
-    return tuple(b for b in model.bands if b != "*" and b not in task.bands)
+    """Bands of the model that the task lacks or that are not read, in the model's order."""
+    given = set(_spelled(task.bands))
+    read = given.intersection(_spelled(model.reads)) if model.reads else given
+    return tuple(band for band in _spelled(model.bands) if band != "*" and band not in read)
 
 
 def compatible(model: ModelSpec, task: TaskSpec) -> bool:
-    """True when the task has all of the model's bands, or some and the model allows the rest to be missing."""
+    """True when the model can be measured on the task and no other entry measures the same.
+
+    The task must have all of the model's bands, or some and the model allows the rest to be missing. The RGB-only
+    variant of a model needs all three, and a task with more of the model's bands: on others it would be the model.
+    A model that takes the data's own size needs images that are not smaller than what it can see.
+    """
+    if model.image_size is None and task.pixels is not None and task.pixels < model.smallest:
+        return False
+    if model.variant_of is not None and model.slug == f"{model.variant_of}_rgb":
+        given = set(_spelled(model.bands)).intersection(_spelled(task.bands))
+        return given > set(_spelled(model.reads))
     missing = missing_bands(model, task)
-    if not missing:
-        return True
-    return model.missing != "refuse" and len(missing) < len(model.bands)
+    return not missing or (model.missing != "refuse" and len(missing) < len(model.bands))
+
+
+@cache
+def _spelled(bands: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(canonical(name) for name in bands)
 
 
 def probe_cases(
@@ -85,7 +102,7 @@ def _expand(
 ) -> Iterable[Case]:
     for model, task in pairs:
         for adaptation in adaptations:
-            if adaptation.pooling not in model.poolings:
+            if adaptation.kind != task.kind or adaptation.pooling not in model.poolings:
                 continue
             for tap in model.taps:
                 if not layers or tap in layers:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from geofm_eval.catalog.specs import Adaptation, ModelSpec, Recipe, Spec, TaskSpec
+from geofm_eval.data.bands import canonical
 from geofm_eval.errors import ContractError
 
 HERE = Path(__file__).parent
@@ -19,12 +20,18 @@ SECTIONS: dict[str, type[Spec]] = {
     "recipes": Recipe,
     "adaptations": Adaptation,
 }
+RGB = ("B04", "B03", "B02")
+NAMES = ("embed", "block00", "final", "probe", "throughput")
+"""Parts of case names that are in no file: layers, of which ``block00`` stands for all blocks, and tests."""
+
 T = TypeVar("T")
+Raw = dict[str, dict[str, Any]]
+"""Fields of every entry read so far, by section and slug."""
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """All known models (with their random twins), tasks, recipes and adaptations, by slug."""
+    """All known models (with their random twins and RGB-only variants), tasks, recipes and adaptations, by slug."""
 
     models: dict[str, ModelSpec]
     tasks: dict[str, TaskSpec]
@@ -53,14 +60,17 @@ def load_catalog(extra: Sequence[Path] = ()) -> Catalog:
 
     Args:
         extra: TOML files with ``[models.<slug>]``, ``[tasks.<slug>]``, ``[recipes.<slug>]`` tables. A slug that
-            exists already is refused: a published entry is never edited from outside.
+            exists already is refused: a published entry is never edited from outside. An entry with
+            ``like = "<slug>"`` takes the fields that it does not give from the entry of that name before it.
 
     Raises:
-        ContractError: a file that is absent or no TOML, an unknown section, an invalid entry, a slug twice.
+        ContractError: a file that is absent or no TOML, an unknown section, an invalid entry, a slug twice, or one that
+            pytest's ``-k`` could not tell from another.
     """
     entries: dict[str, dict[str, Spec]] = {name: {} for name in SECTIONS}
+    raw: Raw = {}
     for file in (HERE / "models.toml", HERE / "tasks.toml", *extra):
-        for section, specs in _read(Path(file)).items():
+        for section, specs in _read(Path(file), raw).items():
             for slug, spec in specs.items():
                 if slug in entries[section]:
                     raise ContractError(
@@ -69,15 +79,31 @@ def load_catalog(extra: Sequence[Path] = ()) -> Catalog:
                     )
                 entries[section][slug] = spec
     models = {slug: _as(ModelSpec, spec) for slug, spec in entries["models"].items()}
-    return Catalog(
-        models=_with_twins(models),
+    catalog = Catalog(
+        models=_with_variants(models),
         tasks={slug: _as(TaskSpec, spec) for slug, spec in entries["tasks"].items()},
         recipes={slug: _as(Recipe, spec) for slug, spec in entries["recipes"].items()},
         adaptations={slug: _as(Adaptation, spec) for slug, spec in entries["adaptations"].items()},
     )
+    if extra:
+        _refuse_ambiguous(catalog, extra)
+    return catalog
 
 
-def _read(file: Path) -> dict[str, dict[str, Spec]]:
+def _refuse_ambiguous(catalog: Catalog, files: Sequence[Path]) -> None:
+    tables = (catalog.models, catalog.tasks, catalog.adaptations)
+    named = {(spec.slug, spec.variant_of) for table in tables for spec in table.values()}
+    problems = check_slugs([*sorted(named, key=str), *((name, None) for name in NAMES)])
+    if problems:
+        where = ", ".join(str(file) for file in files)
+        raise ContractError(
+            f"{where}: names that pytest's -k cannot tell apart: {'; '.join(problems)}. Choose another name, or make "
+            "the entry a variant: variant_of = 'base' for a name that begins with base_"
+        )
+
+
+def _read(file: Path, raw: Raw) -> dict[str, dict[str, Spec]]:
+    """Entries of one file; their fields are added to those of the files before it, for ``like``."""
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -88,8 +114,25 @@ def _read(file: Path) -> dict[str, dict[str, Spec]]:
     for section, table in content.items():
         if section not in SECTIONS or not isinstance(table, dict):
             raise ContractError(f"{file}: section '{section}' is unknown; known sections: {', '.join(SECTIONS)}")
-        result[section] = {slug: _entry(file, section, slug, fields) for slug, fields in table.items()}
+        entries = raw.setdefault(section, {})
+        for slug, fields in table.items():
+            found = _resolved(file, section, slug, fields, entries)
+            result.setdefault(section, {})[slug] = _entry(file, section, slug, found)
+            entries.setdefault(slug, found)
     return result
+
+
+def _resolved(file: Path, section: str, slug: str, fields: Any, entries: dict[str, Any]) -> Any:
+    """Fields of an entry, over those of the entry that ``like`` names: what several entries share is said once."""
+    if not isinstance(fields, dict) or "like" not in fields:
+        return fields
+    if fields["like"] not in entries:
+        known = difflib.get_close_matches(str(fields["like"]), entries, n=3) or list(entries)
+        raise ContractError(
+            f"{file}: [{section}.{slug}] like = {fields['like']!r} names no entry before it; known: {', '.join(known)}"
+        )
+    own = {name: value for name, value in fields.items() if name != "like"}
+    return {**entries[fields["like"]], **own}
 
 
 def _entry(file: Path, section: str, slug: str, fields: Any) -> Spec:
@@ -121,30 +164,53 @@ def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "architecture": f"{(file.parent / path).resolve()}:{function}"}
 
 
-def _with_twins(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
-    """Add ``<slug>_random`` after every model with weights: same architecture, randomly initialised, a control."""
+def _with_variants(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
+    """Add ``<slug>_random`` after every model with weights, and ``<slug>_rgb`` where bands may be missing."""
     result: dict[str, ModelSpec] = {}
     for slug, model in models.items():
-        result[slug] = model
-        if model.weights is None:
-            continue
-        if f"{slug}_random" in models:
-            raise ContractError(
-                f"[models.{slug}_random] is the name of the random twin of '{slug}', which exists by itself: "
-                "choose another name"
-            )
-        result[f"{slug}_random"] = model.model_copy(
-            update={
-                "slug": f"{slug}_random",
-                "title": f"{model.title}, random weights",
-                "family": "control",
-                "weights": None,
-                "random_seed": 0,
-                "suites": model.twin_suites or model.suites,
-                "variant_of": slug,
-            }
-        )
+        variants = [_random_twin(model)] if model.weights is not None else []
+        variants += [_rgb_only(model)] if _can_read_rgb_alone(model) else []
+        for variant in variants:
+            if variant.slug in models:
+                what = "random twin" if variant.is_control else "RGB-only variant"
+                raise ContractError(
+                    f"[models.{variant.slug}] is the name of the {what} of '{slug}', which exists by itself: "
+                    "choose another name"
+                )
+        result |= {model.slug: model, **{variant.slug: variant for variant in variants}}
     return result
+
+
+def _random_twin(model: ModelSpec) -> ModelSpec:
+    """Same architecture, randomly initialised: a control."""
+    return model.model_copy(
+        update={
+            "slug": f"{model.slug}_random",
+            "title": f"{model.title}, random weights",
+            "family": "control",
+            "weights": None,
+            "random_seed": 0,
+            "suites": model.twin_suites or model.suites,
+            "variant_of": model.slug,
+        }
+    )
+
+
+def _can_read_rgb_alone(model: ModelSpec) -> bool:
+    bands = {canonical(name) for name in model.bands}
+    return not (model.is_control or model.reads or model.missing == "refuse") and bands > set(RGB)
+
+
+def _rgb_only(model: ModelSpec) -> ModelSpec:
+    """Same weights on red, green and blue alone: what compares with a model that was made for RGB."""
+    update = {
+        "slug": f"{model.slug}_rgb",
+        "title": f"{model.title}, RGB only",
+        "reads": RGB,
+        "suites": ("extended",),
+        "variant_of": model.slug,
+    }
+    return model.model_copy(update=update)
 
 
 def _lookup(table: dict[str, T], slug: str, what: str) -> T:

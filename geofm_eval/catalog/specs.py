@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from geofm_eval.data.bands import canonical
+
 Product = Literal["L1C", "L2A", "HLS", "ACOLITE", "GRD", "RTC", "any"]
 """Processing level: of the optical pixels where there are any, else of the radar; ``any`` (controls) accepts all."""
 
@@ -48,18 +50,21 @@ class WeightsSpec(Spec):
     Args:
         file: path below ``GEOFM_HOME`` (a file, or a folder for architectures that load folders).
         enum: torchgeo weight enum, such as ``ViTSmall16_Weights.SENTINEL2_ALL_MAE``, the published address.
-        url: published address.
-        bytes: size of the published file, where known.
+        url: published address; of a folder, up to and with its last slash.
+        parts: names of the files of a folder, published below ``url``; empty for a single file.
+        bytes: size of the published file, or of all files of the folder, where known.
         sha256: pinned hash of the weight file, or its first 8 or more digits; checked on every load when given.
         strip_prefix: prefix removed from every key before loading.
         drop: prefixes of keys in the file that the encoder does not have (heads, decoders).
         missing: keys that the file may lack.
         unexpected: keys that the file may have and the model does not.
+        how_to_get: one sentence for the user, where the address is not public or needs more than a download.
     """
 
     file: str
     enum: str | None = None
     url: str | None = None
+    parts: tuple[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], ...] = ()
     bytes: int | None = Field(default=None, ge=1)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{8,64}$")
     strip_prefix: str = ""
@@ -67,6 +72,14 @@ class WeightsSpec(Spec):
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     how_to_get: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "WeightsSpec":
+        if self.url is not None and bool(self.parts) != self.url.endswith("/"):
+            raise ValueError("a folder needs both: parts, and a url that ends in '/'; a single file needs neither")
+        if self.url is not None and not self.url.startswith(("https://", "http://")):
+            raise ValueError(f"url must begin with https:// or http://, found '{self.url}'")
+        return self
 
 
 class ModelSpec(Spec):
@@ -86,6 +99,7 @@ class ModelSpec(Spec):
         reads: bands that are read from the task, the others of ``bands`` being missing; empty reads all. The variant
             ``<slug>_rgb``, made for every model that may miss bands, reads B04, B03 and B02 alone.
         temporal: True for a model that takes several dates of a place at once.
+        smallest: pixels per side below which a model that takes the data's own size sees nothing.
         random_seed: seed of a random initialisation; set for twins and for controls that are random by nature.
     """
 
@@ -103,6 +117,7 @@ class ModelSpec(Spec):
     missing: Literal["refuse", "fill", "mask"] = "refuse"
     reads: tuple[str, ...] = ()
     temporal: bool = False
+    smallest: int = Field(default=1, ge=1)
     normalisation: Normalisation
     weights: WeightsSpec | None = None
     random_seed: int | None = None
@@ -116,8 +131,7 @@ class ModelSpec(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelSpec":
-        if len(set(self.bands)) != len(self.bands):
-            raise ValueError(f"bands are named twice: {self.bands}")
+        self._check_bands()
         count = len(self.bands)
         for name in ("low", "high", "mean", "std"):
             value = getattr(self.normalisation, name)
@@ -126,6 +140,19 @@ class ModelSpec(Spec):
         if self.family != "control" and self.weights is None and self.random_seed is None:
             raise ValueError("weights or random_seed is needed for a model that is no control")
         return self
+
+    def _check_bands(self) -> None:
+        bands, reads = (tuple(canonical(name) for name in names) for names in (self.bands, self.reads))
+        if not bands:
+            raise ValueError("bands is empty: name them in the model's order, or '*' for all bands of the task")
+        if len(set(bands)) != len(bands) or len(set(reads)) != len(reads):
+            raise ValueError(f"bands are named twice: {self.bands}{' or ' + str(self.reads) if reads else ''}")
+        if "*" in bands and (len(bands) > 1 or reads):
+            raise ValueError("bands '*' stands for all bands of the task and takes no other bands and no reads")
+        if not set(reads) <= set(bands):
+            raise ValueError(f"reads names {', '.join(sorted(set(reads) - set(bands)))}, which bands does not have")
+        if reads and len(reads) < len(bands) and self.missing == "refuse":
+            raise ValueError("reads leaves bands out, so missing must be 'fill' or 'mask', found 'refuse'")
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -172,6 +199,7 @@ class TaskSpec(Spec):
             units are refused.
         nodata: stored value that means no data.
         dates: number of dates of every item of a time series; None for single images.
+        pixels: pixels per side of every image, where that may be too few for some models; None otherwise.
         inspect: True where items may lack every valid pixel or label: all are read once, and such items are dropped
             and counted.
         shared_groups: True where the published split puts items of one group into several splits on purpose.
@@ -208,6 +236,7 @@ class TaskSpec(Spec):
     plausible: dict[str, tuple[float, float]] = {"DN": (20.0, 20_000.0), "dB": (-40.0, 10.0)}
     nodata: float | None = None
     dates: int | None = Field(default=None, ge=1)
+    pixels: int | None = Field(default=None, ge=1)
     inspect: bool = False
     shared_groups: bool = False
     statistics: Statistics | None = None

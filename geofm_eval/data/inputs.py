@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
-from geofm_eval.data.bands import BANDS, canonical
+from geofm_eval.data.bands import BANDS, SENTINEL2, canonical
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.errors import ContractError, DataError
 
@@ -105,8 +105,8 @@ class InputReport:
 class InputAdapter:
     """Turns images of one task into batches for one model under one recipe.
 
-    ``InputAdapter(galileo, eurosat_rgb, probing)([split.read(0)])`` gives pixels (1, 10, 64, 64): B02, B03, B04 put in
-    order from the file's B04, B03, B02, and the seven bands that an RGB task lacks filled and flagged in ``present``.
+    ``InputAdapter(galileo, eurosat_rgb, probing)([split.read(0)])`` gives pixels (1, 12, 64, 64): B02, B03, B04 put in
+    order from the file's B04, B03, B02, and the nine bands that an RGB task lacks filled and flagged in ``present``.
 
     Raises:
         ContractError: a band that the task lacks and the model may not do without, no band in common, a ``band_mean``
@@ -125,6 +125,7 @@ class InputAdapter:
         self._channels = [
             source.index(band) if present else None for band, present in zip(self.bands, self.present, strict=True)
         ]
+        self.source = source
         self.native = task.dates is not None and model.temporal and recipe.temporal == "native"
         rule, count = _effective_rule(model, task, recipe, self._channels), len(self.bands)
         self._rule = rule
@@ -173,7 +174,7 @@ class InputAdapter:
                     f"{self.task.slug}: image has {image.pixels.shape[-3]} bands, expected {len(self.task.bands)} "
                     f"({', '.join(self.task.bands)})"
                 )
-        single = [each for image in images for each in _single_images(image)]
+        single = [each for image in images for each in image.single_images()]
         valid = np.stack([image.valid for image in single])
         pixels = torch.from_numpy(self._normalise(self._select(single, valid), valid))
         return _resize(pixels, torch.from_numpy(valid), self.model.image_size)
@@ -238,8 +239,7 @@ class InputAdapter:
             masked_bands=absent if masked else (),
             product_expected=self.model.product,
             product_found=self.task.product,
-            product_mismatch="any" not in (self.model.product, self.task.product)
-            and self.model.product != self.task.product,
+            product_mismatch=self._product_mismatch,
             temporal=self._temporal,
             dates=self.task.dates,
             unit=", ".join(self._units()),
@@ -254,6 +254,14 @@ class InputAdapter:
         )
 
     @property
+    def _product_mismatch(self) -> bool:
+        """True for another product; a model of optics and radar is not at odds with radar alone."""
+        products = (self.model.product, self.task.product)
+        optical = [band in SENTINEL2 for band in self.bands]
+        only_radar = any(optical) and not any(o and p for o, p in zip(optical, self.present, strict=True))
+        return "any" not in products and products[0] != products[1] and not only_radar
+
+    @property
     def _temporal(self) -> str:
         if self.task.dates is None:
             return "single"
@@ -265,13 +273,6 @@ class InputAdapter:
             BANDS[band].unit for band, read in zip(self.bands, self.present, strict=True) if read and band in BANDS
         )
         return tuple(dict.fromkeys(units))
-
-
-def _single_images(image: RawImage) -> list[RawImage]:
-    """The images of a series; an image that is no series by itself."""
-    if image.pixels.ndim == 3:
-        return [image]
-    return [RawImage(pixels, valid) for pixels, valid in zip(image.pixels, image.valid, strict=True)]
 
 
 def _check_bands(adapter: InputAdapter, source: tuple[str, ...]) -> None:

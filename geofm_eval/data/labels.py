@@ -1,11 +1,12 @@
 """Label budgets: nested, stratified subsets of the training labels, and validation sets cut by the same rule.
 
-The subsets depend on the labels, the seed and the draw alone, so all models see the same ones.
+Classes are strata as they are, regression targets are stratified on their quantile bins. The subsets depend on the
+labels, the seed and the draw alone, so all models see the same ones.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,19 @@ from geofm_eval.errors import ContractError
 MIN_PER_CLASS = 5
 """Fewer validation items of any class than this, and cross-validation on the training labels is used instead."""
 
+BINS = 10
+"""Quantile bins that regression targets are stratified on."""
+
+MIN_FOR_TARGET = BINS * MIN_PER_CLASS
+"""Fewer validation items of a regression task than this, and the training labels are cross-validated instead."""
+
+FOLDS = 5
+
 Indices = npt.NDArray[np.int64]
 """(n,) positions, ascending unless said otherwise."""
+
+Labels = npt.NDArray[Any]
+"""(n,) int64 classes or float64 regression targets."""
 
 
 @dataclass(frozen=True)
@@ -26,13 +38,15 @@ class LabelSubset:
 
     Args:
         fraction: share of the training split, 1.0 for all.
-        draw: number of the random draw; 0 alone at fraction 1.0.
+        draw: number of the random draw; 0 alone at fraction 1.0. With shuffle splits the number of the shuffle.
         indices: (n,) positions in the training split, ascending; n is the realised count.
+        test: positions, in the same split, of the items that this subset is tested on; None for the test split.
     """
 
     fraction: float
     draw: int
     indices: Indices
+    test: Indices | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,7 @@ class ValidationPlan:
 
     Args:
         kind: ``split`` (items of the validation split), ``inner_cv`` (folds of the label subset), ``none`` (no class
-            has two labelled items, so nothing can be held out).
+            has two labelled items, or there are fewer than three targets, so nothing can be held out).
         indices: positions in the validation split; empty unless ``split``.
         folds: positions in the label subset's ``indices`` that each fold holds out; empty unless ``inner_cv``. The
             only item of a class is never held out.
@@ -52,13 +66,13 @@ class ValidationPlan:
     folds: tuple[Indices, ...] = ()
 
 
-def label_subsets(labels: Indices, fractions: Sequence[float], draws: int, seed: int) -> list[LabelSubset]:
+def label_subsets(labels: Labels, fractions: Sequence[float], draws: int, seed: int) -> list[LabelSubset]:
     """Cut label subsets: stratified, and nested within a draw (1 % in 10 % in 100 %).
 
-    Every class keeps at least one item, so the realised count may exceed the fraction.
+    Every class, or quantile bin of a target, keeps at least one item, so the realised count may exceed the fraction.
 
     Args:
-        labels: (n,) classes of the training split.
+        labels: (n,) classes or regression targets of the training split.
         fractions: shares in (0, 1].
         draws: number of draws for every fraction below 1.
         seed: the same seed gives the same subsets.
@@ -70,19 +84,39 @@ def label_subsets(labels: Indices, fractions: Sequence[float], draws: int, seed:
         raise ContractError("no training labels to draw subsets of: the training split is empty")
     if draws < 1:
         raise ContractError(f"label subsets need at least one draw, found {draws}")
+    strata = strata_of(labels)
     return [
-        LabelSubset(fraction, draw, stratified(labels, fraction, ("labels", seed, draw)))
+        LabelSubset(fraction, draw, stratified(strata, fraction, ("labels", seed, draw)))
         for fraction in fractions
         for draw in range(draws if fraction < 1 else 1)
     ]
+
+
+def strata_of(labels: Labels) -> Indices:
+    """Stratum of every item: its class, or the quantile bin of its regression target.
+
+    Ten bins of as many items each, as far as ties allow: equal targets share a bin.
+
+    Args:
+        labels: (n,) int64 classes or float64 targets.
+
+    Raises:
+        ContractError: a target is not finite.
+    """
+    if labels.dtype.kind != "f" or len(labels) == 0:
+        return labels.astype(np.int64)
+    if not np.isfinite(labels).all():
+        raise ContractError("regression targets must be finite: leave out items without a target before they are split")
+    inner = np.quantile(labels, np.arange(1, BINS) / BINS)
+    return np.searchsorted(np.unique(inner), labels, side="left").astype(np.int64)
 
 
 def stratified(labels: Indices, fraction: float, stream: tuple[str | int, ...]) -> Indices:
     """Return positions of a stratified subset; a smaller fraction of the same stream is a subset of a larger one.
 
     Args:
-        labels: (n,) classes.
-        fraction: share in (0, 1]; of a class with m items round(fraction * m) are kept, but at least one.
+        labels: (n,) strata.
+        fraction: share in (0, 1]; of a stratum with m items round(fraction * m) are kept, but at least one.
         stream: names the random order.
 
     Raises:
@@ -98,8 +132,8 @@ def stratified(labels: Indices, fraction: float, stream: tuple[str | int, ...]) 
 
 
 def validation_plan(
-    train_labels: Indices,
-    val_labels: Indices,
+    train_labels: Labels,
+    val_labels: Labels,
     fraction: float,
     draw: int,
     budget: Literal["matched", "full"],
@@ -108,11 +142,11 @@ def validation_plan(
     """Plan what the penalty is chosen on for one label subset.
 
     With the matched budget the validation split shrinks by the same fraction as the labels; where that leaves a class
-    fewer than five items, the label subset is cross-validated instead.
+    fewer than five items, or a regression task fewer than fifty, the label subset is cross-validated instead.
 
     Args:
-        train_labels: (n,) classes of the label subset, in the order of its indices.
-        val_labels: (m,) classes of the whole validation split.
+        train_labels: (n,) classes or targets of the label subset, in the order of its indices.
+        val_labels: (m,) classes or targets of the whole validation split.
         fraction: the label subset's fraction.
         draw: the label subset's draw.
         budget: ``matched``, or ``full`` for the whole validation split whatever the fraction.
@@ -120,7 +154,11 @@ def validation_plan(
     """
     if budget == "full":
         return ValidationPlan("split", np.arange(len(val_labels), dtype=np.int64))
-    chosen = stratified(val_labels, fraction, ("validation", seed, draw))
+    chosen = stratified(strata_of(val_labels), fraction, ("validation", seed, draw))
+    if train_labels.dtype.kind == "f":
+        if len(chosen) >= MIN_FOR_TARGET:
+            return ValidationPlan("split", chosen)
+        return ranked_folds(train_labels, ("folds", seed, draw))
     classes = np.union1d(train_labels, val_labels)
     counts = (val_labels[chosen][:, None] == classes[None, :]).sum(0)
     if counts.min() >= MIN_PER_CLASS:
@@ -135,7 +173,7 @@ def _inner_folds(labels: Indices, stream: tuple[str | int, ...]) -> ValidationPl
     divisible = counts >= 2
     if not divisible.any():
         return ValidationPlan("none", none)
-    k = min(5, int(counts[divisible].min()))
+    k = min(FOLDS, int(counts[divisible].min()))
     fold_of = np.full(len(labels), -1, dtype=np.int64)
     dealt = 0
     for label in classes[divisible]:
@@ -143,4 +181,27 @@ def _inner_folds(labels: Indices, stream: tuple[str | int, ...]) -> ValidationPl
         # Dealing on from where the last class ended keeps the folds equally large.
         fold_of[members] = (np.arange(len(members)) + dealt) % k
         dealt += len(members)
+    return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))
+
+
+def ranked_folds(targets: Labels, stream: tuple[str | int, ...]) -> ValidationPlan:
+    """Five folds that are stratified on the target: of every five items of neighbouring ranks each fold gets one.
+
+    Fewer than five items are left out one by one; of fewer than three none can be, since a fit needs two.
+
+    Args:
+        targets: (n,) float64.
+        stream: names the random order.
+    """
+    none = np.empty(0, dtype=np.int64)
+    n = len(targets)
+    if n < 3:
+        return ValidationPlan("none", none)
+    k = min(FOLDS, n)
+    random = generator(*stream)
+    deals = np.concatenate([random.permutation(k) for _ in range(-(-n // k))])[:n]
+    # Equal targets are ranked at random: their order in the files would put neighbours into different folds.
+    ranks = np.lexsort((random.permutation(n), targets))
+    fold_of = np.empty(n, dtype=np.int64)
+    fold_of[ranks] = deals
     return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))

@@ -100,8 +100,7 @@ def solve_knn(problem: ProbeProblem) -> Iterator[SweepRow]:
 
 
 def _row(problem: ProbeProblem, tap: str, subset: LabelSubset) -> SweepRow:
-    every = Holdout(subset.indices, "test", np.arange(len(problem.labels["test"])))
-    correct = _correct(problem, tap, every)
+    correct = _correct(problem, tap, problem.tested(subset))
     validated = [_correct(problem, tap, holdout)[0] for holdout in problem.holdouts(subset)]
     return SweepRow(
         tap=tap,
@@ -118,7 +117,7 @@ def _row(problem: ProbeProblem, tap: str, subset: LabelSubset) -> SweepRow:
         val_loss=(),
         val_score=float(np.concatenate(validated).mean()) if validated else None,
         test_score=float(correct[0].mean()),
-        correct=correct[0],
+        outcomes=correct[0],
         converged=True,
         iterations=0,
         dropped_channels=0,

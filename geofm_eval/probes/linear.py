@@ -74,7 +74,7 @@ def _row(problem: ProbeProblem, job: HeadJob, subset: LabelSubset, head: Head, c
         val_loss=choice.val_loss,
         val_score=choice.val_score,
         test_score=float(correct.mean()),
-        correct=correct,
+        outcomes=correct,
         converged=head.converged,
         iterations=head.iterations,
         dropped_channels=head.standardiser.dropped,

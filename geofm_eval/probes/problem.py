@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geofm_eval.data.labels import LabelSubset, ValidationPlan
-from geofm_eval.errors import ContractError
+from geofm_eval.data.labels import Labels, LabelSubset, ValidationPlan
+from geofm_eval.data.split import ALL
+from geofm_eval.errors import ContractError, DataError
 
 FeatureSource = Callable[[str, str], NDArray[np.float32]]
 """Features (n, D) of a (tap, split), memory-mapped where they are large."""
 
-SPLITS = ("train", "val", "test")
+HOLDOUT = ("train", "val", "test")
 ROWS_AT_ONCE = 4096
 
 
@@ -24,7 +26,7 @@ class SweepRow:
     Attributes:
         tap: name of the tap.
         fraction: share of the training labels asked for; ``n_train`` is the realised count.
-        draw: which of the label subsets of that fraction.
+        draw: which of the label subsets of that fraction; with shuffle splits which shuffle.
         n_train: training items.
         n_val: validation items (with inner cross-validation: training items held out once each).
         n_test: test items.
@@ -33,10 +35,11 @@ class SweepRow:
         chosen: the chosen penalty.
         chosen_index: its position among the candidates.
         at_edge: True when the choice is the first or the last candidate.
-        val_loss: mean validation log loss at each candidate, in nats.
-        val_score: validation accuracy at the choice; None when there were no validation items.
-        test_score: test accuracy at the choice.
-        correct: (n_test,) uint8, 1 where the test item was classified rightly.
+        val_loss: mean validation loss at each candidate: log loss in nats, or squared error in the target's unit.
+        val_score: validation accuracy or R2 at the choice; None when there were no validation items.
+        test_score: test accuracy or R2 at the choice.
+        outcomes: one per item of the split that is tested on: uint8, 1 where it was classified rightly; or float32
+            predictions, NaN for the items that a shuffle did not test.
         converged: True when every candidate was solved to tolerance.
         iterations: solver steps over all candidates.
         dropped_channels: channels left out as constant on the label subset.
@@ -57,7 +60,7 @@ class SweepRow:
     val_loss: tuple[float, ...]
     val_score: float | None
     test_score: float
-    correct: NDArray[np.uint8]
+    outcomes: NDArray[Any]
     converged: bool
     iterations: int
     dropped_channels: int
@@ -69,8 +72,8 @@ class Holdout:
     """Training rows and the items that a head fitted on them is validated on.
 
     Attributes:
-        rows: positions into the train split.
-        split: split of the held-out items, ``val`` or ``train``.
+        rows: positions into the split that label subsets are cut from.
+        split: split of the held-out items.
         held_out: positions into that split.
     """
 
@@ -83,30 +86,60 @@ class Holdout:
 class ProbeProblem:
     """Features, labels and label subsets of one sweep, checked against each other.
 
+    The splits are ``train``, ``val`` and ``test``, or ``all`` alone with shuffle splits, whose subsets say themselves
+    what they are tested on.
+
+    Attributes:
+        features: (tap, split) -> (n, D) float32.
+        labels: per split, (n,) int64 classes or float64 targets.
+        taps: shallowest first.
+        subsets: label subsets.
+        plans: how each (fraction, draw) is validated.
+        n_classes: classes of the task; 0 for a regression target.
+        device: where to solve.
+        task: name of the task, for messages.
+
     Raises:
         ContractError: fewer than two classes, no tap, features that do not match the labels or are not finite, a label
             outside the classes, or a subset without validation plan.
+        DataError: a regression target that is not finite, or constant where that leaves R2 undefined.
     """
 
     features: FeatureSource
-    labels: Mapping[str, NDArray[np.int64]]
+    labels: Mapping[str, Labels]
     taps: Sequence[str]
     subsets: Sequence[LabelSubset]
     plans: Mapping[tuple[float, int], ValidationPlan]
     n_classes: int
     device: torch.device
+    task: str = "the task"
 
     def __post_init__(self) -> None:
-        if self.n_classes < 2:
+        if not self.regression and self.n_classes < 2:
             raise ContractError(f"a classification probe needs at least 2 classes, the task has {self.n_classes}")
         if not self.taps or not self.subsets:
             raise ContractError(f"nothing to solve: {len(self.taps)} taps and {len(self.subsets)} label subsets")
         for subset in self.subsets:
             self._check_subset(subset)
-        for split in SPLITS:
+        for split in self.splits:
             self._check_labels(split)
             for tap in self.taps:
                 self._check_features(tap, split)
+
+    @property
+    def regression(self) -> bool:
+        """True when a number is predicted instead of a class."""
+        return self.n_classes == 0
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that the probe reads."""
+        return (ALL,) if ALL in self.labels else HOLDOUT
+
+    @property
+    def training(self) -> str:
+        """Name of the split that label subsets are cut from."""
+        return self.splits[0]
 
     def plan(self, subset: LabelSubset) -> ValidationPlan:
         """How the subset is validated."""
@@ -119,7 +152,13 @@ class ProbeProblem:
             yield Holdout(subset.indices, "val", plan.indices)
         if plan.kind == "inner_cv":
             for fold in plan.folds:
-                yield Holdout(np.delete(subset.indices, fold), "train", subset.indices[fold])
+                yield Holdout(np.delete(subset.indices, fold), self.training, subset.indices[fold])
+
+    def tested(self, subset: LabelSubset) -> Holdout:
+        """What is fitted, and the items that it is tested on."""
+        if subset.test is not None:
+            return Holdout(subset.indices, self.training, subset.test)
+        return Holdout(subset.indices, "test", np.arange(len(self.labels["test"])))
 
     def n_val(self, subset: LabelSubset) -> int:
         """Validation items of a subset."""
@@ -131,15 +170,42 @@ class ProbeProblem:
             raise ContractError(f"{name} has no validation plan: make one with validation_plan for every subset")
         if len(subset.indices) == 0:
             raise ContractError(f"{name} is empty: every class must keep at least one training item")
+        if (subset.test is None) == (ALL in self.labels):
+            raise ContractError(
+                f"{name}: items to be tested on must be named when, and only when, there is no test split"
+            )
 
     def _check_labels(self, split: str) -> None:
         labels = self.labels[split]
         if len(labels) == 0 and split != "val":
             raise ContractError(f"the {split} split has no items: a probe needs some to train and to test on")
-        if len(labels) and not 0 <= labels.min() <= labels.max() < self.n_classes:
+        if self.regression:
+            self._check_targets(split)
+        elif len(labels) and not 0 <= labels.min() <= labels.max() < self.n_classes:
             raise ContractError(
                 f"labels of the {split} split range from {labels.min()} to {labels.max()}, "
                 f"expected 0 to {self.n_classes - 1}: check the classes that the task declares"
+            )
+
+    def _check_targets(self, split: str) -> None:
+        targets = self.labels[split]
+        unknown = int(np.sum(~np.isfinite(targets)))
+        if unknown:
+            raise DataError(
+                f"{self.task}: {unknown} of {len(targets)} targets of the {split} split are not finite: "
+                "leave these items out of the split"
+            )
+        if split != "val":
+            self._check_spread(targets, f"the {split} split")
+        for subset in self.subsets:
+            if subset.test is not None:
+                self._check_spread(targets[subset.test], f"the test items of shuffle {subset.draw}")
+
+    def _check_spread(self, targets: Labels, where: str) -> None:
+        if targets.min() == targets.max():
+            raise DataError(
+                f"{self.task}: the target is {targets[0]:g} for all {len(targets)} items of {where}: R2 is undefined; "
+                "look for a wrong column, or leave the task out"
             )
 
     def _check_features(self, tap: str, split: str) -> None:

@@ -45,8 +45,8 @@ class Choice:
     Attributes:
         index: position on the path.
         at_edge: True when the choice is an end of the path, so that a better penalty may lie beyond it.
-        val_loss: (L,) mean validation log loss; empty when there was nothing to validate on.
-        val_score: validation accuracy at the choice; None when there was nothing to validate on.
+        val_loss: (L,) mean validation loss (log loss, squared error); empty when there was nothing to validate on.
+        val_score: validation accuracy or R2 at the choice; None when there was nothing to validate on.
     """
 
     index: int

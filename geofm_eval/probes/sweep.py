@@ -3,7 +3,7 @@
 import json
 import time
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,19 +12,36 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geofm_eval.data.labels import LabelSubset, ValidationPlan
+from geofm_eval.data.labels import Labels, LabelSubset, ValidationPlan
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.probes.knn import solve_knn
 from geofm_eval.probes.linear import solve_linear
 from geofm_eval.probes.problem import FeatureSource, ProbeProblem, SweepRow
+from geofm_eval.probes.ridge import solve_ridge
 
-__all__ = ["PROBE_VERSION", "Sweep", "SweepRow", "load_sweep", "save_sweep", "solve"]
+__all__ = [
+    "PROBE_VERSION",
+    "SWEEP_FORMAT",
+    "OutcomeKind",
+    "Probe",
+    "Sweep",
+    "SweepRow",
+    "load_sweep",
+    "save_sweep",
+    "solve",
+]
 
-PROBE_VERSION = {"knn": 1, "linear": 2}
+Probe = Literal["knn", "linear", "ridge"]
+OutcomeKind = Literal["correct", "prediction"]
+
+PROBE_VERSION: dict[Probe, int] = {"knn": 1, "linear": 2, "ridge": 1}
 """Part of every sweep's key: a change that moves any score raises it."""
 
+SWEEP_FORMAT = "v2"
+"""Folder of the cache that holds sweeps of this layout, so that those of another layout are never misread."""
+
 SWEEP_FILE = "sweep.json"
-OUTCOMES_FILE = "correct.npz"
+OUTCOMES_FILE = "outcomes.npz"
 
 
 @dataclass(frozen=True)
@@ -33,7 +50,8 @@ class Sweep:
 
     Attributes:
         key: what the sweep is found by; empty until the caller that knows the blocks gives it one.
-        probe: ``knn`` or ``linear``.
+        probe: ``knn``, ``linear`` or ``ridge``.
+        kind: what the outcomes of its rows are: ``correct`` (1 where a class is right) or ``prediction`` (a number).
         pooling: pooling of the features.
         taps: shallowest first.
         rows: ordered by tap, then fraction and draw as the label subsets were given.
@@ -42,7 +60,8 @@ class Sweep:
     """
 
     key: str
-    probe: str
+    probe: Probe
+    kind: OutcomeKind
     pooling: str
     taps: tuple[str, ...]
     rows: tuple[SweepRow, ...]
@@ -68,16 +87,24 @@ class Sweep:
         return rows
 
 
+_SOLVERS: dict[str, Callable[[ProbeProblem], Iterator[SweepRow]]] = {
+    "knn": solve_knn,
+    "linear": solve_linear,
+    "ridge": solve_ridge,
+}
+
+
 def solve(
-    probe: Literal["knn", "linear"],
+    probe: Probe,
     features: FeatureSource,
-    labels: Mapping[str, NDArray[np.int64]],
+    labels: Mapping[str, Labels],
     taps: Sequence[str],
     pooling: str,
     subsets: Sequence[LabelSubset],
     plans: Mapping[tuple[float, int], ValidationPlan],
     n_classes: int,
     device: str = "cpu",
+    task: str = "the task",
 ) -> Sweep:
     """Solve ``probe`` for every tap and label subset.
 
@@ -85,39 +112,50 @@ def solve(
     CPU a tap's rows do not depend on which other taps are solved with it.
 
     Args:
-        probe: ``knn`` or ``linear``.
-        features: (tap, split) -> (n, D) float32; the splits are ``train``, ``val`` and ``test``.
-        labels: (n,) int64 per split.
+        probe: ``knn``, ``linear`` or ``ridge``.
+        features: (tap, split) -> (n, D) float32; the splits are ``train``, ``val`` and ``test``, or ``all`` alone.
+        labels: per split, (n,) int64 classes or float64 targets.
         taps: shallowest first.
         pooling: pooling of the features, for the record.
-        subsets: label subsets of the train split.
+        subsets: label subsets of the train split, or of all items.
         plans: how each (fraction, draw) is validated.
-        n_classes: classes of the task.
+        n_classes: classes of the task; 0 for a regression target.
         device: torch device to solve on.
+        task: name of the task, for messages.
 
     Raises:
         ContractError: an unknown probe, or inputs that do not fit together.
+        DataError: a regression target that is not finite, or constant.
     """
-    solvers = {"knn": solve_knn, "linear": solve_linear}
-    if probe not in solvers:
-        raise ContractError(f"probe '{probe}' is unknown; known probes: {', '.join(solvers)}")
+    if probe not in _SOLVERS:
+        raise ContractError(f"probe '{probe}' is unknown; known probes: {', '.join(_SOLVERS)}")
     started = time.perf_counter()
-    problem = ProbeProblem(features, labels, tuple(taps), tuple(subsets), plans, n_classes, torch.device(device))
+    problem = ProbeProblem(features, labels, tuple(taps), tuple(subsets), plans, n_classes, torch.device(device), task)
+    _check_served(probe, problem)
     with torch.inference_mode():
-        solved = {(row.tap, row.fraction, row.draw): row for row in solvers[probe](problem)}
+        solved = {(row.tap, row.fraction, row.draw): row for row in _SOLVERS[probe](problem)}
     rows = tuple(solved[tap, subset.fraction, subset.draw] for tap in taps for subset in subsets)
     meta = {"probe_version": PROBE_VERSION[probe], "n_classes": n_classes, "threads": torch.get_num_threads()}
-    return Sweep("", probe, pooling, tuple(taps), rows, time.perf_counter() - started, meta)
+    kind: OutcomeKind = "prediction" if problem.regression else "correct"
+    return Sweep("", probe, kind, pooling, tuple(taps), rows, time.perf_counter() - started, meta)
+
+
+def _check_served(probe: Probe, problem: ProbeProblem) -> None:
+    if problem.regression != (probe == "ridge"):
+        wanted, found = ("a number", "classes") if probe == "ridge" else ("a class", "a number to be predicted")
+        raise ContractError(f"probe '{probe}' predicts {wanted}, and {problem.task} has {found}: choose another probe")
+    if not problem.regression and problem.training != "train":
+        raise ContractError(f"probe '{probe}' needs train, val and test, and {problem.task} has shuffle splits")
 
 
 def save_sweep(sweep: Sweep, directory: Path) -> None:
-    """Write ``sweep.json`` (everything but outcomes) and ``correct.npz`` (rows x test items) into ``directory``."""
+    """Write ``sweep.json`` (everything but outcomes) and ``outcomes.npz`` (rows x items) into ``directory``."""
     content = asdict(sweep)
     for row in content["rows"]:
-        del row["correct"]
+        del row["outcomes"]
     text = json.dumps(content, indent=1, allow_nan=False)
     (directory / SWEEP_FILE).write_text(text + "\n", encoding="utf-8")
-    np.savez_compressed(directory / OUTCOMES_FILE, correct=np.stack([row.correct for row in sweep.rows]))
+    np.savez_compressed(directory / OUTCOMES_FILE, outcomes=np.stack([row.outcomes for row in sweep.rows]))
 
 
 def load_sweep(directory: Path) -> Sweep:
@@ -128,15 +166,14 @@ def load_sweep(directory: Path) -> Sweep:
     """
     try:
         content = json.loads((directory / SWEEP_FILE).read_text(encoding="utf-8"))
-        with np.load(directory / OUTCOMES_FILE, allow_pickle=False) as outcomes:
-            correct = outcomes["correct"]
-        pairs = zip(content.pop("rows"), correct, strict=True)
-        rows = tuple(_row(row, outcome) for row, outcome in pairs)
+        with np.load(directory / OUTCOMES_FILE, allow_pickle=False) as file:
+            outcomes = file["outcomes"]
+        rows = tuple(_row(row, own) for row, own in zip(content.pop("rows"), outcomes, strict=True))
         return Sweep(**{**content, "taps": tuple(content["taps"]), "rows": rows})
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{directory}: not a readable sweep ({error}): delete the folder, it is solved anew") from error
 
 
-def _row(content: dict[str, Any], correct: NDArray[np.uint8]) -> SweepRow:
+def _row(content: dict[str, Any], outcomes: NDArray[Any]) -> SweepRow:
     tuples = {name: tuple(content[name]) for name in ("candidates", "val_loss")}
-    return SweepRow(**{**content, **tuples, "correct": correct})
+    return SweepRow(**{**content, **tuples, "outcomes": outcomes})

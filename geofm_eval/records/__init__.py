@@ -3,6 +3,8 @@
 from geofm_eval.records.files import (
     CORRECT,
     MIGRATIONS,
+    PREDICTION,
+    TARGET,
     Outcomes,
     read_outcomes,
     read_record,
@@ -33,7 +35,9 @@ from geofm_eval.records.skips import Skip, append_skip, read_skips
 __all__ = [
     "CORRECT",
     "MIGRATIONS",
+    "PREDICTION",
     "SCHEMA_VERSION",
+    "TARGET",
     "CaseInfo",
     "Choice",
     "Cost",

@@ -3,11 +3,9 @@
 import hashlib
 import io
 import json
-import os
-import uuid
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,8 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from geofm_eval.errors import ContractError, DataError
-from geofm_eval.records.schema import SCHEMA_VERSION, Record
-from geofm_eval.store import storing, write_json
+from geofm_eval.records.schema import SCHEMA_VERSION, Record, Score
+from geofm_eval.store import write_bytes, write_json
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From schema version v to v + 1; a reader applies them in turn, a writer writes the newest only."""
@@ -25,23 +23,31 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 OUTPUTS = ("tables", "figures")
 """Folders of a run that hold no records."""
 
-CORRECT = "correct_"
-"""Prefix of the arrays of per-item outcomes, such as ``correct_1.0``."""
+CORRECT, PREDICTION = "correct_", "prediction_"
+"""Prefixes of the arrays of per-item outcomes, such as ``correct_1.0``, of classification and regression."""
+
+TARGET = "target"
+"""Name of the array of a regression target."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Per-item outcomes of one case on the test split.
+    """Per-item outcomes of one case on the items that it was tested on.
 
     Args:
         ids: (n,) str, item ids in split order.
         groups: (n,) str, the scene or event of every item; None where unknown.
-        correct: per label fraction, (draws, n) uint8.
+        correct: per label fraction, (draws, n) uint8; empty for regression.
+        prediction: per label fraction, (draws, n) float32; with shuffle splits one row per shuffle, NaN for the items
+            that it did not test. Empty for classification.
+        target: (n,) float64, what was to be predicted; None for classification.
     """
 
     ids: npt.NDArray[np.str_]
     groups: npt.NDArray[np.str_] | None
     correct: dict[str, npt.NDArray[np.uint8]]
+    prediction: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    target: npt.NDArray[np.float64] | None = None
 
 
 def record_path(run_dir: Path, kind: str, case_id: str) -> Path:
@@ -55,7 +61,8 @@ def write_record(record: Record, outcomes: Mapping[str, npt.NDArray[Any]] | None
     Args:
         record: what to write; its ``outcomes_sha256`` is set here.
         outcomes: ``ids`` (n,) str, optionally ``groups`` (n,) str, and per label fraction ``correct_<fraction>``
-            (draws, n) with 0 or 1; None for a case without scores.
+            (draws, n) with 0 or 1; for a regression ``prediction_<fraction>`` (draws, n) and ``target`` (n,). None for
+            a case without scores.
         run_dir: folder of the run.
 
     Returns:
@@ -141,8 +148,11 @@ def read_outcomes(run_dir: Path, record: Record) -> Outcomes | None:
         raise DataError(f"{path}: per-item outcomes are not readable ({error}): run the case again") from None
     if _arrays_sha256(arrays) != record.outcomes_sha256:
         raise DataError(f"{path}: per-item outcomes are not those that the record was written with: run the case again")
-    correct = {name.removeprefix(CORRECT): array for name, array in arrays.items() if name.startswith(CORRECT)}
-    return Outcomes(arrays["ids"], arrays.get("groups"), correct)
+    found = {
+        prefix: {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        for prefix in (CORRECT, PREDICTION)
+    }
+    return Outcomes(arrays["ids"], arrays.get("groups"), found[CORRECT], found[PREDICTION], arrays.get(TARGET))
 
 
 def _migrate(path: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -168,24 +178,39 @@ def _placed(record: Record, path: Path) -> Record:
 
 def _checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     where = f"outcomes of {record.case.id}"
-    expected = {"ids", *(f"{CORRECT}{key}" for key in record.scores)}
+    regression = any(score.metric == "r2" for score in record.scores.values())
+    prefix = PREDICTION if regression else CORRECT
+    expected = {"ids", *((TARGET,) if regression else ()), *(f"{prefix}{key}" for key in record.scores)}
     if set(outcomes) - {"groups"} != expected:
         raise ContractError(f"{where}: found arrays {sorted(outcomes)}, expected {sorted(expected)} (and groups)")
     arrays = {name: np.asarray(array) for name, array in outcomes.items()}
     for name in {"ids", "groups"} & set(arrays):
         arrays[name] = arrays[name].astype(np.str_)
+    items = {name: len(arrays[name]) for name in ("ids", "groups", TARGET) if name in arrays}
+    if len(set(items.values())) > 1:
+        raise ContractError(f"{where}: lengths {items} differ")
+    shuffled = record.provenance.protocol == "shuffle_splits"
     for key, score in record.scores.items():
-        array = arrays[f"{CORRECT}{key}"]
-        if array.shape != (len(score.per_draw), score.n):
-            raise ContractError(
-                f"{where}: {CORRECT}{key} has shape {array.shape}, expected (draws, n) = "
-                f"({len(score.per_draw)}, {score.n})"
-            )
-        arrays[f"{CORRECT}{key}"] = array.astype(np.uint8)
-    lengths = {name: len(arrays[name]) for name in ("ids", "groups") if name in arrays}
-    if any(length != score.n for length in lengths.values() for score in record.scores.values()):
-        raise ContractError(f"{where}: lengths {lengths} differ from the scores' n")
+        name = f"{prefix}{key}"
+        arrays[name] = arrays[name].astype(np.float32 if regression else np.uint8)
+        _check_array(f"{where}: {name}", arrays[name], score, items["ids"], shuffled)
+    if regression:
+        arrays[TARGET] = arrays[TARGET].astype(np.float64)
+        if not np.isfinite(arrays[TARGET]).all():
+            raise ContractError(f"{where}: the target is not finite everywhere")
     return arrays
+
+
+def _check_array(where: str, array: npt.NDArray[Any], score: Score, items: int, shuffled: bool) -> None:
+    """Refuse outcomes that are not those of a score: every draw tests every item, every shuffle some of them."""
+    if array.shape != (len(score.per_draw), items):
+        raise ContractError(f"{where} has shape {array.shape}, expected (draws, n) = ({len(score.per_draw)}, {items})")
+    known = ~np.isnan(array)
+    if np.isinf(array).any() or not (shuffled or known.all()):
+        raise ContractError(f"{where} is not finite everywhere")
+    tested = int(known.any(axis=0).sum())
+    if tested != score.n:
+        raise ContractError(f"{where} has outcomes of {tested} items, which differ from the scores' n, {score.n}")
 
 
 def _arrays_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
@@ -201,11 +226,4 @@ def _arrays_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
 def _write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    temporary = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex}")
-    with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(buffer.getvalue())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    write_bytes(path, buffer.getvalue())

@@ -92,12 +92,13 @@ class Score(Section):
     """Test score at one label fraction.
 
     Args:
-        metric: such as ``accuracy``.
-        value: mean over the draws, in the metric's own unit (accuracy: share of right items).
-        per_draw: one value per draw of the label subset, in draw order.
-        n: test items.
+        metric: such as ``accuracy`` or ``r2``.
+        value: mean over the draws, in the metric's own unit (accuracy: share of right items); with shuffle splits the
+            R2 of all (shuffle, item) predictions pooled.
+        per_draw: one value per draw of the label subset, in draw order; with shuffle splits one per shuffle.
+        n: test items; with shuffle splits those that were tested at least once.
         n_train: labelled training items.
-        extra: companions that are reported and never selected on, such as ``accuracy_k5``.
+        extra: companions that are reported and never selected on, such as ``accuracy_k5`` or ``rmse``.
     """
 
     metric: str
@@ -181,6 +182,8 @@ class Inputs(Section):
     product_expected: str
     product_found: str
     product_mismatch: bool
+    temporal: Literal["single", "native", "per_date"] | None = None
+    dates: int | None = None
 
 
 class Provenance(Section):
@@ -191,6 +194,9 @@ class Provenance(Section):
         items_sha256: per split, over item ids and file sizes.
         labels_sha256: per split, over item ids and labels.
         split_definition: ``official`` or ``custom`` (the data folder's own list).
+        protocol: ``holdout`` (train, val and test) or ``shuffle_splits`` (forty random cuts of all items).
+        dropped: per split, how many items were left out for which reason.
+        target_unit: unit of a regression target.
         recipe: all fields of the recipe, ``slug`` among them.
         seeds: what was seeded with what.
         feature_keys: key of the feature block per split.
@@ -203,6 +209,9 @@ class Provenance(Section):
     items_sha256: dict[str, str] = {}
     labels_sha256: dict[str, str] = {}
     split_definition: Literal["official", "custom"] | None = None
+    protocol: Literal["holdout", "shuffle_splits"] = "holdout"
+    dropped: dict[str, dict[str, int]] = {}
+    target_unit: str | None = None
     recipe: Description | None = None
     inputs: Inputs | None = None
     pooling: str | None = None

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from geofm_eval.errors import DataError
-from geofm_eval.metrics import paired_interval
+from geofm_eval.metrics import Interval, paired_interval, paired_r2_interval, paired_shuffle_interval
 from geofm_eval.records import Outcomes, Record, Score, read_outcomes
 from geofm_eval.report.comparison import Subject
 
@@ -84,17 +88,20 @@ class Pairs:
         return list(self._problems)
 
     def difference(self, a: Record, b: Record, fraction: str) -> Difference:
-        """Test score of ``a`` minus that of ``b`` with its paired interval, in the metric's own unit."""
+        """Test score of ``a`` minus that of ``b`` with its paired interval, in the metric's own unit.
+
+        A record against itself differs by nothing, in any sample of items.
+        """
+        if a.case.id == b.case.id:
+            return Difference(0.0, 0.0, 0.0)
         value = a.scores[fraction].value - b.scores[fraction].value
         left, right = self._read(a), self._read(b)
         if left is None or right is None:
             return Difference(value)
-        first, second = left.correct[fraction], right.correct[fraction]
-        if left.ids.tolist() != right.ids.tolist() or first.shape != second.shape:
+        if not _same_items(left, right, fraction):
             self._problems[f"{a.case.id} and {b.case.id} list different items or draws: no paired interval"] = None
             return Difference(value)
-        seed = int(str(a.provenance.seeds.get("task", 0)))
-        interval = paired_interval(first, second, left.groups, level=LEVEL, seed=seed)
+        interval = _paired(left, right, fraction, int(str(a.provenance.seeds.get("task", 0))))
         return Difference(value) if interval is None else Difference(value, interval.low, interval.high)
 
     def _read(self, record: Record) -> Outcomes | None:
@@ -109,3 +116,27 @@ class Pairs:
                 if self._outcomes[case_id] is None:
                     self._problems[f"{case_id} has no per-item outcomes: its differences have no interval"] = None
         return self._outcomes[case_id]
+
+
+def _per_item(outcomes: Outcomes, fraction: str) -> NDArray[Any]:
+    """(draws, n) what is known of every item at a label fraction."""
+    return outcomes.correct[fraction] if outcomes.target is None else outcomes.prediction[fraction]
+
+
+def _same_items(left: Outcomes, right: Outcomes, fraction: str) -> bool:
+    first, second = _per_item(left, fraction), _per_item(right, fraction)
+    if left.ids.tolist() != right.ids.tolist() or first.shape != second.shape:
+        return False
+    if left.target is None or right.target is None:
+        return left.target is right.target
+    return np.array_equal(left.target, right.target) and np.array_equal(np.isnan(first), np.isnan(second))
+
+
+def _paired(left: Outcomes, right: Outcomes, fraction: str, seed: int) -> Interval | None:
+    """Interval of the difference: of shares of right items, of R2 on a test split, or of R2 over shuffle splits."""
+    first, second = _per_item(left, fraction), _per_item(right, fraction)
+    if left.target is None:
+        return paired_interval(first, second, left.groups, level=LEVEL, seed=seed)
+    if np.isnan(first).any():
+        return paired_shuffle_interval(first, second, left.target, level=LEVEL)
+    return paired_r2_interval(first, second, left.target, left.groups, level=LEVEL, seed=seed)

@@ -26,6 +26,10 @@ LABEL_CAPTION = (
     "Lines: mean over label draws at the tap chosen on validation at that fraction. Shaded: lowest to highest draw. "
     "Dashed grey: controls."
 )
+SHUFFLE_CAPTION = (
+    "Lines: all shuffle splits pooled, at the tap chosen on validation at that fraction. Shaded: 95 % interval. "
+    "Dashed grey: controls."
+)
 
 
 def depth_figure(comparison: Comparison, profiles: Sequence[DepthProfile], catalog: Catalog, path: Path) -> None:
@@ -51,7 +55,8 @@ def label_figure(comparison: Comparison, curves: Sequence[LabelCurve], catalog: 
     """Draw test score over the number of labelled training items, on a logarithmic axis."""
     unit = unit_of(comparison)
     title = heading(comparison, catalog, f"test {unit.label} by number of labels")
-    figure, axes = _figure([12], title, LABEL_CAPTION)
+    shuffled = comparison.record.provenance.protocol == "shuffle_splits"
+    figure, axes = _figure([12], title, SHUFFLE_CAPTION if shuffled else LABEL_CAPTION)
     styles = _styles([curve.subject for curve in curves])
     drawn = [curve for curve in curves if curve.points]
     axes[0].set_xscale("log")
@@ -123,17 +128,28 @@ def _draw_curve(axis: "Axes", curve: LabelCurve, unit: Unit, style: dict[str, An
 
 
 def _spread_of_draws(point: LabelPoint, unit: Unit) -> tuple[float, float]:
+    """Lowest and highest draw; of shuffle splits, whose small test sets scatter far more, the interval."""
+    interval = point.score.interval
+    if interval is not None and interval.covers == "shuffle splits":
+        return interval.low * unit.factor, interval.high * unit.factor
     return min(point.score.per_draw) * unit.factor, max(point.score.per_draw) * unit.factor
 
 
 def _finish(figure: "Figure", axes: Sequence[Any], unit: Unit, path: Path) -> None:
     axes[0].set_ylabel(f"test {unit.label}")
     low, high = axes[0].get_ylim()
+    if unit.floor is not None and low < unit.floor < high:
+        # A few labels can give any negative R2; drawn in full, all other lines would lie on one another.
+        low, high = unit.floor, min(high, 1.05)
+        axes[0].set_ylim(low, high)
+        axes[0].set_ylabel(f"test {unit.label}, cut at {low:g}")
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
         axis.set_axisbelow(True)
-        _label_ends(axis, axis.ends, (high - low) * LABEL_GAP)
+        _label_ends(
+            axis, [(model, max(end, low), colour) for model, end, colour in axis.ends], (high - low) * LABEL_GAP
+        )
     figure.savefig(path, dpi=150)
 
 

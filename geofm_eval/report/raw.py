@@ -30,6 +30,7 @@ def ranking_rows(ranking: Ranking, catalog: Catalog) -> list[Row]:
             **_difference("gain", row.gain),
             "best_control": row.control,
             **_difference("over_control", row.over_control),
+            **_errors(ranking.comparison, row.chosen.score),
             **_inputs(row),
         }
         for row in ranking.rows
@@ -93,6 +94,18 @@ def _score(score: Score) -> Row:
         "n": score.n,
         "n_train": score.n_train,
         "draws": len(score.per_draw),
+    }
+
+
+def _errors(comparison: Comparison, score: Score) -> Row:
+    """Companions of R2; nothing for other metrics."""
+    if score.metric != "r2":
+        return {}
+    return {
+        "rmse": score.extra.get("rmse"),
+        "target_unit": comparison.record.provenance.target_unit,
+        "mean_r2": score.extra.get("mean_r2"),
+        "neuco_q": score.extra.get("neuco_q"),
     }
 
 

@@ -17,22 +17,28 @@ from geofm_eval.report.wording import (
     named,
     percent,
     shared_notes,
+    target_unit,
     unit_of,
 )
 
 CHOSEN = "*"
 """Marks the tap that validation chose."""
 
+TEMPORAL = {"native": "all given to the model at once", "per_date": "one after another, their features averaged"}
+"""What became of the dates of a time series."""
+
 
 def ranking_table(ranking: Ranking, catalog: Catalog) -> Table:
     """Models in the order of their test scores at the validation-chosen tap, controls among them and marked."""
     comparison, footnotes = ranking.comparison, Footnotes()
     unit = unit_of(comparison)
+    companions = (f"RMSE ({target_unit(comparison)})",) if _has_rmse(comparison.any_score) else ()
     header = (
         "rank",
         "model",
         "family",
         f"{unit.label} [interval]",
+        *companions,
         "chosen tap",
         "final",
         "gain [interval]",
@@ -60,6 +66,7 @@ def _ranking_cells(row: RankingRow, unit: Unit, catalog: Catalog, footnotes: Foo
         display_name(row.subject),
         family(record, catalog),
         unit.score(row.chosen.score),
+        *((f"{row.chosen.score.extra['rmse']:.4g}",) if _has_rmse(row.chosen.score) else ()),
         f"{row.chosen.tap} (of {row.chosen.candidates})",
         UNKNOWN if row.final is None else unit.value(row.final.value),
         unit.difference(row.gain),
@@ -69,6 +76,10 @@ def _ranking_cells(row: RankingRow, unit: Unit, catalog: Catalog, footnotes: Foo
         str(row.chosen.score.n),
         " ".join(footnotes.mark(text) for text in _remarks(row.subject, catalog)),
     )
+
+
+def _has_rmse(score: Score) -> bool:
+    return "rmse" in score.extra
 
 
 def display_name(subject: Subject) -> str:
@@ -97,6 +108,8 @@ def _remarks(subject: Subject, catalog: Catalog) -> list[str]:
         remarks.append(f"bands absent from the data and masked: {', '.join(inputs.masked_bands)}")
     if inputs is not None and inputs.product_mismatch:
         remarks.append(f"product mismatch: trained on {inputs.product_expected}, the data are {inputs.product_found}")
+    if inputs is not None and inputs.temporal in TEMPORAL:
+        remarks.append(f"{inputs.dates} dates, {TEMPORAL[inputs.temporal]}")
     spec = catalog.models.get(subject.model)
     if spec is None:
         remarks.append("licence unknown: the model is not in the catalog (give its file with --catalog)")

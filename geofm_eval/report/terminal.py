@@ -60,6 +60,8 @@ def _depth_lines(profiles: Sequence[DepthProfile], unit: Unit) -> list[str]:
         return []
     scores = [point.score.value for profile in deep for point in profile.points]
     low, high = min(scores), max(scores)
+    if unit.floor is not None and low < unit.floor < high:
+        low = unit.floor
     lines = ["", f"  depth profile, test {unit.label} ({CHOSEN} tap chosen by validation)"]
     for taps in sorted({profile.taps for profile in deep}, key=len):
         rows = [["", *(tap.removeprefix("block") for tap in taps), ""]]
@@ -84,9 +86,9 @@ def _name(model: str, is_control: bool) -> str:
 
 
 def sparkbar(value: float, low: float, high: float) -> str:
-    """One of eight bars, the lowest for ``low`` and the highest for ``high``."""
+    """One of eight bars, the lowest for ``low`` and what lies below it, the highest for ``high``."""
     share = (value - low) / (high - low) if high > low else 1.0
-    return BARS[min(int(share * len(BARS)), len(BARS) - 1)]
+    return BARS[min(max(int(share * len(BARS)), 0), len(BARS) - 1)]
 
 
 def aligned(rows: Sequence[Sequence[str]], alignment: str) -> list[str]:

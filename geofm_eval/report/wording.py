@@ -15,12 +15,16 @@ SIMULATED = "SIMULATED DATA"
 
 @dataclass(frozen=True)
 class Unit:
-    """How a metric is shown: ``value * factor`` with so many decimals, in ``symbol``."""
+    """How a metric is shown: ``value * factor`` with so many decimals, in ``symbol``.
+
+    ``floor`` is where figures cut their vertical axis, for a metric without a lowest value; None cuts nothing.
+    """
 
     name: str
     symbol: str
     factor: float
     decimals: int
+    floor: float | None = None
 
     def value(self, value: float | None) -> str:
         """Such as ``84.2``."""
@@ -56,7 +60,13 @@ class Unit:
 def unit_of(comparison: Comparison) -> Unit:
     """Percent for accuracy, the bare value for any other metric."""
     metric = comparison.any_score.metric
-    return Unit(metric, "%", 100.0, 1) if metric == "accuracy" else Unit(metric, "", 1.0, 3)
+    known = {"accuracy": Unit("accuracy", "%", 100.0, 1), "r2": Unit("R2", "", 1.0, 3, floor=-0.5)}
+    return known.get(metric, Unit(metric, "", 1.0, 3))
+
+
+def target_unit(comparison: Comparison) -> str:
+    """Unit of a regression target, such as ``t/ha``."""
+    return comparison.record.provenance.target_unit or "target's unit"
 
 
 def percent(fraction: float) -> str:
@@ -69,7 +79,9 @@ def heading(comparison: Comparison, catalog: Catalog, what: str) -> str:
     case = comparison.record.case
     task = catalog.tasks.get(case.task)
     name = f"{task.title} ({case.task})" if task else case.task
-    evidence = {"simulated": f"{SIMULATED}: ", "sample": "Sample with a custom split: "}
+    shuffled = comparison.record.provenance.protocol == "shuffle_splits"
+    sample = "Shuffle splits of a sample: " if shuffled else "Sample with a custom split: "
+    evidence = {"simulated": f"{SIMULATED}: ", "sample": sample}
     return f"{evidence.get(str(comparison.record.evidence), '')}{name}, {case.adaptation}: {what}"
 
 
@@ -107,10 +119,29 @@ def shared_notes(comparison: Comparison) -> tuple[str, ...]:
     record, notes = comparison.record, []
     if comparison.simulated:
         notes.append("Simulated data: these numbers exercise the tool and say nothing about real imagery.")
-    if record.provenance.split_definition == "custom":
+    shuffled = record.provenance.protocol == "shuffle_splits"
+    if record.provenance.split_definition == "custom" and not shuffled:
         notes.append("The split is the data folder's own (custom): not comparable with numbers of the official split.")
+    if shuffled:
+        notes.append(
+            f"Shuffle splits: {len(comparison.any_score.per_draw)} random test sets, penalty and tap chosen by inner "
+            "cross-validation on what each leaves; R2 of all out-of-fold predictions pooled."
+        )
+    if comparison.any_score.metric == "r2":
+        notes.append("R2: share of the test target's variance that is explained; negative is worse than its mean.")
+    if record.provenance.dropped:
+        notes.append(f"Items left out: {dropped_sentence(record)}.")
     notes.append(recipe_sentence(record))
     return tuple(notes)
+
+
+def dropped_sentence(record: Record) -> str:
+    """How many items were left out for which reason, such as ``test 2 (the target is NaN)``."""
+    return "; ".join(
+        f"{split} {count} ({reason})"
+        for split, reasons in record.provenance.dropped.items()
+        for reason, count in sorted(reasons.items())
+    )
 
 
 def named(reasons: dict[str, str]) -> str:

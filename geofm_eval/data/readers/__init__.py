@@ -5,9 +5,31 @@ from pathlib import Path
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import Listing
-from geofm_eval.data.readers import eurosat
+from geofm_eval.data.readers import (
+    ai4smallfarms,
+    biomassters,
+    eurosat,
+    fuel_moisture,
+    hls_burn_scars,
+    mados,
+    neuco,
+    pastis,
+    sen1floods11,
+    terramesh,
+)
 
 Reader = Callable[[TaskSpec, Path], Listing]
 
-READERS: dict[str, Reader] = {"eurosat": eurosat.read_listing}
+READERS: dict[str, Reader] = {
+    "eurosat": eurosat.read_listing,
+    "sen1floods11": sen1floods11.read_listing,
+    "hls_burn_scars": hls_burn_scars.read_listing,
+    "mados": mados.read_listing,
+    "ai4smallfarms": ai4smallfarms.read_listing,
+    "pastis": pastis.read_listing,
+    "neuco": neuco.read_listing,
+    "biomassters": biomassters.read_listing,
+    "fuel_moisture": fuel_moisture.read_listing,
+    "terramesh": terramesh.read_listing,
+}
 """Readers by the name that tasks use."""

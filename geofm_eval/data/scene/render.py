@@ -13,11 +13,16 @@ from geofm_eval.data.scene.palette import Palette
 PIXEL = 10.0
 """Ground sampling distance of a scene, in metres."""
 
-# Per band in order of wavelength: light scattered by air alone (reflectance x 10,000), share of the light that passes
-# the air and comes back, and noise of the sensor. B09 sits in a water vapour band, B10 in one that nothing passes.
-_PATH = np.array([950, 620, 390, 240, 190, 150, 120, 100, 90, 60, 8, 25, 12], dtype=np.float32)
-_PASSED = np.array([0.80, 0.84, 0.87, 0.90, 0.91, 0.92, 0.93, 0.93, 0.94, 0.33, 0.001, 0.95, 0.93], dtype=np.float32)
-_SENSOR_NOISE = np.array([7, 11, 11, 11, 11, 10, 10, 13, 10, 7, 1.5, 9, 8], dtype=np.float32)
+# B09 sits in a water vapour band, B10 in one that nothing passes.
+PATH = np.array([950, 620, 390, 240, 190, 150, 120, 100, 90, 60, 8, 25, 12], dtype=np.float32)
+"""Light scattered by air alone, reflectance x 10,000 per band in order of wavelength."""
+
+PASSED = np.array([0.80, 0.84, 0.87, 0.90, 0.91, 0.92, 0.93, 0.93, 0.94, 0.33, 0.001, 0.95, 0.93], dtype=np.float32)
+"""Share of the light that passes the air down and back up, per band."""
+
+SENSOR_NOISE = np.array([7, 11, 11, 11, 11, 10, 10, 13, 10, 7, 1.5, 9, 8], dtype=np.float32)
+"""Standard deviation of the sensor's noise per band, reflectance x 10,000."""
+
 
 
 def render(canvas: Canvas, palette: Palette, rng: np.random.Generator) -> Array:
@@ -32,27 +37,27 @@ def render(canvas: Canvas, palette: Palette, rng: np.random.Generator) -> Array:
         (n, 13, size, size) float32 top-of-atmosphere reflectance x 10,000, bands in order of wavelength.
     """
     n, count, size, _ = canvas.cover.shape
-    spectra = palette.draw(rng, n) * _PASSED
+    spectra = palette.draw(rng, n) * PASSED
     land = spectra.transpose(0, 2, 1) @ canvas.cover.reshape(n, count, size * size)
-    pixels = np.asarray(land, dtype=np.float32).reshape(n, len(_PATH), size, size)
+    pixels = np.asarray(land, dtype=np.float32).reshape(n, len(PATH), size, size)
     light = _texture(canvas, palette, rng) * _shading(canvas, rng) * uniform(rng, 0.82, 1.15, n, 1, 1)
     pixels *= light[:, None]
-    _resolve(pixels)
+    resolve(pixels)
     haze = per_chip(uniform(rng, 0.75, 1.45, n))
-    air = haze * _PATH[:, None]
+    air = haze * PATH[:, None]
     for chip, path in zip(pixels, air, strict=True):
         chip += path[..., None]
-        chip += _sensor_noise(rng, chip.shape)
+        chip += sensor_noise(rng, chip.shape)
         np.clip(chip, 1, 28_000, out=chip)
     return pixels
 
 
-def _sensor_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+def sensor_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
     """Noise of every band and pixel: the sum of two random bytes, which is cheap and looks as normal noise does."""
     first, second = np.frombuffer(rng.bytes(2 * math.prod(shape)), dtype=np.uint8).reshape(2, *shape)
     triangular: Array = np.add(first, second, dtype=np.float32) - np.float32(255)
     # A byte has a variance of (256**2 - 1) / 12.
-    triangular *= (_SENSOR_NOISE / np.float32(math.sqrt(65_535 / 6)))[:, None, None]
+    triangular *= (SENSOR_NOISE / np.float32(math.sqrt(65_535 / 6)))[:, None, None]
     return triangular
 
 
@@ -78,17 +83,17 @@ def _shading(canvas: Canvas, rng: np.random.Generator) -> Array:
     return light
 
 
-def _resolve(pixels: Array) -> None:
+def resolve(pixels: Array) -> None:
     """Give bands of 20 and 60 m the resolution that they have, in place."""
     bands = list(SENTINEL2.values())
     for gsd in (20.0, 60.0):
         chosen = [position for position, band in enumerate(bands) if band.gsd == gsd]
-        sensor = _sensor(pixels.shape[-1], gsd / PIXEL)
+        sensor = sensor_matrix(pixels.shape[-1], gsd / PIXEL)
         pixels[:, chosen] = sensor @ pixels[:, chosen] @ sensor.T
 
 
 @lru_cache(maxsize=16)
-def _sensor(size: int, factor: float) -> Array:
+def sensor_matrix(size: int, factor: float) -> Array:
     """Averaging to coarser pixels and linear interpolation back, as one (size, size) matrix for one axis."""
     coarse = int(np.ceil(size / factor))
     middles = (np.arange(size) + 0.5) / factor

@@ -12,7 +12,17 @@ from pathlib import Path
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.scene import GENERATOR_VERSION
-from geofm_eval.data.standins import eurosat
+from geofm_eval.data.standins import (
+    ai4smallfarms,
+    biomassters,
+    eurosat,
+    fuel_moisture,
+    hls_burn_scars,
+    mados,
+    neuco,
+    pastis,
+    sen1floods11,
+)
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.store import content_hash, locked, storing, write_json
@@ -21,7 +31,17 @@ log = logging.getLogger(__name__)
 
 _MANIFEST = "standin.json"
 
-GENERATORS: dict[str, Callable[[Path, TaskSpec], None]] = {"eurosat": eurosat.write_eurosat}
+GENERATORS: dict[str, Callable[[Path, TaskSpec], None]] = {
+    "eurosat": eurosat.write_eurosat,
+    "sen1floods11": sen1floods11.write_sen1floods11,
+    "hls_burn_scars": hls_burn_scars.write_hls_burn_scars,
+    "mados": mados.write_mados,
+    "ai4smallfarms": ai4smallfarms.write_ai4smallfarms,
+    "pastis": pastis.write_pastis,
+    "neuco": neuco.write_neuco,
+    "biomassters": biomassters.write_biomassters,
+    "fuel_moisture": fuel_moisture.write_fuel_moisture,
+}
 """Writers of stand-ins by the name that tasks use: (an absent or empty folder, the task)."""
 
 

@@ -1,0 +1,76 @@
+"""Time series through a backbone: all dates at once where the model takes time, else one date after another."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geofm_eval.backbones.base import Backbone, TokenLayout, pool
+from geofm_eval.data.inputs import ModelInput
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Tokens of a batch of B items, encoded in T passes each.
+
+    T is the number of dates where one date was encoded after another, and 1 for single images and for series that the
+    model took at once, whose dates are groups of the layout.
+
+    Args:
+        tokens: (B * T, N, D) float32 per tap, date after date of one item.
+        mask: (B * T, N) bool, True for valid patch tokens.
+        layout: layout of the N tokens.
+        passes: T.
+    """
+
+    tokens: dict[str, Tensor]
+    mask: Tensor
+    layout: TokenLayout
+    passes: int
+
+    def pooled(self, tap: str, pooling: str) -> Tensor:
+        """Pool the tokens of each pass to one vector and average the passes that have a valid patch.
+
+        Args:
+            tap: name of the tap.
+            pooling: see :func:`geofm_eval.backbones.base.pool`.
+
+        Returns:
+            (B, D) float32.
+
+        Raises:
+            DataError: an item without a valid patch on any date.
+        """
+        tokens, mask = self.tokens[tap], self.mask
+        if self.passes == 1:
+            return pool(tokens, mask, self.layout, pooling)
+        seen = mask.any(dim=1)
+        # An item that has nothing on any date is left in, for pool to refuse it.
+        seen = seen | self._spread(~self._by_item(seen).any(dim=1))
+        features = tokens.new_zeros(len(seen), tokens.shape[-1])
+        features[seen] = pool(tokens[seen], mask[seen], self.layout, pooling)
+        return self._by_item(features).sum(dim=1) / self._by_item(seen).sum(dim=1)[:, None]
+
+    def empty_items(self) -> list[int]:
+        """Positions of items without a valid patch on any date."""
+        found: list[int] = torch.nonzero(~self._by_item(self.mask).flatten(1).any(dim=1)).flatten().tolist()
+        return found
+
+    def _by_item(self, values: Tensor) -> Tensor:
+        return values.reshape(-1, self.passes, *values.shape[1:])
+
+    def _spread(self, values: Tensor) -> Tensor:
+        return values.repeat_interleave(self.passes, dim=0)
+
+
+def encode(backbone: Backbone, batch: ModelInput, native: bool) -> Encoded:
+    """Run a backbone on single images or on series.
+
+    Args:
+        backbone: the frozen backbone.
+        batch: single images (B, C, H, W), or series (B, T, C, H, W).
+        native: True for a backbone that shall take all dates of a series at once.
+    """
+    passes = batch.pixels.shape[1] if batch.series and not native else 1
+    given = batch.one_by_one() if batch.series and not native else batch
+    return Encoded(backbone(given), backbone.token_mask(given), backbone.layout(given), passes)

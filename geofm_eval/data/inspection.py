@@ -1,0 +1,132 @@
+"""Which items have nothing to measure: no valid pixel, or no label at a valid pixel. Each is read once, ever."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.items import Item, Listing
+from geofm_eval.data.pixels import check_stored, check_unit, to_unit
+from geofm_eval.errors import DataError
+from geofm_eval.paths import geofm_cache
+from geofm_eval.store import content_hash, locked, storing, write_json
+
+log = logging.getLogger(__name__)
+
+INSPECTION_VERSION = 1
+"""Raised whenever other items would be found unusable."""
+
+NO_PIXEL = "no valid pixel"
+NO_LABEL = "no label at a valid pixel"
+
+
+def inspect_items(
+    task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[int]]
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Find the items of every split that cannot be measured.
+
+    What is found is kept in the cache, so that a data set is read once and not by every process.
+
+    Args:
+        task: declares units, nodata and the ignore value.
+        listing: what the reader found.
+        sizes: bytes of every item, by split.
+
+    Returns:
+        Ids by reason, by split; splits and reasons without any are left out.
+
+    Raises:
+        DataError: a file that is not what the task declares.
+        StoreError: the cache cannot be written.
+    """
+    path = geofm_cache() / "inspections" / f"{_key(task, listing, sizes)}.json"
+    with storing(path), locked(path):
+        known = _read(path)
+        if known is None:
+            log.info("%s: looking for items without any valid pixel or label", task.slug)
+            known = {split: _unusable(task, listing, items) for split, items in listing.items.items()}
+            write_json(path, known)
+    return {
+        split: {reason: tuple(ids) for reason, ids in reasons.items()} for split, reasons in known.items() if reasons
+    }
+
+
+def _key(task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[int]]) -> str:
+    fields = ("reader", "options", "bands", "scale", "offset", "nodata", "plausible", "dates", "ignore", "kind")
+    declared = task.model_dump(mode="json", include=set(fields))
+    items = {
+        split: [[item.id, size] for item, size in zip(found, sizes[split], strict=True)]
+        for split, found in listing.items.items()
+    }
+    return content_hash({"version": INSPECTION_VERSION, "task": declared, "items": items})
+
+
+def _read(path: Path) -> dict[str, dict[str, list[str]]] | None:
+    try:
+        found: dict[str, dict[str, list[str]]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _unusable(task: TaskSpec, listing: Listing, items: Sequence[Item]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for item in items:
+        reason = _reason(task, listing, item)
+        if reason is not None:
+            found.setdefault(reason, []).append(item.id)
+    return found
+
+
+def _reason(task: TaskSpec, listing: Listing, item: Item) -> str | None:
+    """Why an item cannot be measured; None where it can."""
+    stored = listing.load(item)
+    check_stored(stored, item.dates, task, item.path)
+    image = to_unit(stored, task, item.dates)
+    if not image.valid.any():
+        return NO_PIXEL
+    check_unit(image, task, item.path)
+    if listing.load_target is None:
+        return None
+    target = checked_target(listing.load_target(item), image.valid, task, item)
+    seen = image.valid if image.valid.ndim == 2 else image.valid.any(axis=0)
+    return None if bool((labelled(target, task) & seen).any()) else NO_LABEL
+
+
+def labelled(target: npt.NDArray[Any], task: TaskSpec) -> npt.NDArray[np.bool_]:
+    """Pixels of a dense target (height, width) that have a label."""
+    return np.isfinite(target) if task.kind == "dense_regression" else np.asarray(target != task.ignore)
+
+
+def checked_target(
+    target: npt.NDArray[Any], valid: npt.NDArray[np.bool_], task: TaskSpec, item: Item
+) -> npt.NDArray[Any]:
+    """Return a dense target as it is, after a look at its size and values.
+
+    Args:
+        target: (height, width) as the reader gives it.
+        valid: (height, width) bool of the image, or (dates, height, width).
+        task: declares classes, or the range of the target.
+        item: for messages.
+
+    Raises:
+        DataError: another size than the image's, or a value that the task does not know.
+    """
+    where = item.target or item.path
+    if target.shape != valid.shape[-2:]:
+        raise DataError(f"{where}: label of {target.shape} pixels for an image of {valid.shape[-2:]}: they must match")
+    values = target[labelled(target, task)]
+    if not values.size:
+        return target
+    low, high = (0, len(task.classes) - 1) if task.classes else task.target_range or (-np.inf, np.inf)
+    if values.min() < low or values.max() > high:
+        raise DataError(
+            f"{where}: label values range from {values.min():g} to {values.max():g}, expected {low:g} to {high:g}"
+            f"{f' or {task.ignore} for pixels to be ignored' if task.classes else ''} of task '{task.slug}'"
+        )
+    return target

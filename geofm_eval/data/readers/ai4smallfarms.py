@@ -1,0 +1,64 @@
+"""AI4SmallFarms on disk: Sentinel-2 tiles of Vietnam and Cambodia with the outlines of smallholder fields."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.items import Item, Listing
+from geofm_eval.data.readers.chips import (
+    check_complete,
+    check_options,
+    class_loader,
+    custom_listing,
+    load_bands,
+    read_split_file,
+)
+
+FOLDER = "sentinel-2-asia"
+FOLDERS = {"train": ("train",), "val": ("validate", "val"), "test": ("test",)}
+"""Folders of every split: as published, and as benchmarks rename them."""
+
+
+def read_listing(task: TaskSpec, root: Path) -> Listing:
+    """List the tiles of an AI4SmallFarms folder by split: ``sentinel-2-asia/<split>/{images,masks}/<tile>.tif``.
+
+    The folders are the publishers' split. A ``splits.csv`` (columns chip, split) in the root goes before it; of its
+    tiles, in whatever folder they lie, those without a file are dropped and counted. Tiles have sizes of their own,
+    near 500 pixels per side. Masks hold outlines of fields, about a quarter of all pixels, as 255 or as 1.
+
+    Args:
+        task: has no options.
+        root: folder that holds ``sentinel-2-asia``.
+
+    Raises:
+        ContractError: the task has options.
+        Unavailable: the folder has no tiles.
+        DataError: the split file is damaged, or tiles are absent.
+    """
+    check_options(task, {})
+    tiles = {split: _tiles(root / FOLDER, names) for split, names in FOLDERS.items()}
+    load_target = class_loader({0: 0, 1: 1}, {0: 0, 255: 1})
+
+    def load(item: Item) -> npt.NDArray[Any]:
+        return load_bands(item.path, len(task.bands))
+
+    own = read_split_file(root)
+    if own is None:
+        check_complete(task, root, tiles, f"{FOLDER}/<split>/images/<tile>.tif")
+        return Listing(root, tiles, "official", load, load_target)
+    known = {item.id: item for items in tiles.values() for item in items}
+    listed = {split: [known.get(name) or _item(root / FOLDER / "train", name) for name in own[split]] for split in own}
+    return custom_listing(root, listed, lambda path: f"{path.parent.name} file", load, load_target)
+
+
+def _tiles(folder: Path, names: tuple[str, ...]) -> tuple[Item, ...]:
+    """Tiles of one split; should there be both a published and a renamed folder, those of both."""
+    return tuple(
+        _item(folder / name, image.stem) for name in names for image in sorted((folder / name / "images").glob("*.tif"))
+    )
+
+
+def _item(folder: Path, name: str) -> Item:
+    return Item(name, folder / "images" / f"{name}.tif", None, target=folder / "masks" / f"{name}.tif")

@@ -1,0 +1,178 @@
+"""BioMassters on disk: one GeoTIFF per chip, sensor and month, above-ground biomass per pixel."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.items import NAMES, Item, Listing
+from geofm_eval.data.readers.chips import read_split_file
+from geofm_eval.data.readers.files import load_geotiff
+from geofm_eval.data.readers.series import band_positions, check_option_names, without_empty
+from geofm_eval.errors import ContractError, DataError, Unavailable
+
+RADAR = ("VV", "VH", "VV_DESCENDING", "VH_DESCENDING")
+"""Bands of the files of Sentinel-1; an orbit that did not pass in a month is -9999 everywhere."""
+
+OPTICAL = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+"""Bands of the files of Sentinel-2, which the probability of cloud (percent, 255 for none) follows."""
+
+MONTHS = tuple(date(2020 if month < 4 else 2021, (month + 8) % 12 + 1, 15) for month in range(12))
+"""Month by its number in file names, from September (00) to August (11); which year it was is not published."""
+
+VAL_SHARE = 0.1
+"""Share of the training chips that validation takes: the publishers name none."""
+
+_FILE = re.compile(r"(?P<chip>[^_]+)_(?P<what>S1|S2|agbm)(?:_(?P<month>\d\d))?\.tif")
+_Files = Mapping[tuple[str, str, int], Path]
+
+
+def read_listing(task: TaskSpec, root: Path) -> Listing:
+    """List the chips of a BioMassters folder: official, or flat with a split of its own.
+
+    The task's bands say which sensors are read. Of every chip the first months of ``months`` are taken for which all of
+    them have a file, as many as the task has dates; a chip with fewer is dropped and counted. Validation is a tenth of
+    the training chips, by the hash of their names. A ``splits.csv`` (chip,split) goes before that.
+
+    Args:
+        task: its options are ``months`` (numbers, the preferred ones first), ``cloud`` (pixels of a greater probability
+            of cloud, in percent, are no data; optical tasks only) and ``split = "by_chip"`` (a flat folder without
+            splits.csv is split by chip in the order of their names).
+        root: folder with ``{train,test}_features`` and ``{train,test}_agbm``, or with all files side by side.
+
+    Raises:
+        ContractError: the task's options or bands are not of this layout.
+        Unavailable: there are no chips, or nothing says how to split them.
+        DataError: the split file names absent chips.
+    """
+    months, cloud = _options(task)
+    sensors = [name for name, bands in (("S1", RADAR), ("S2", OPTICAL)) if set(bands) & set(task.bands)]
+    band_positions(task, (*RADAR, *OPTICAL), "BioMassters")
+    files = _find(task, root)
+    chips, definition = _split(task, root, files)
+    found: dict[str, list[int]] = {}
+    items, dropped = {}, {}
+    for split, names in chips.items():
+        series = {name: _months(files, name, sensors, months)[: task.dates or 1] for name in names}
+        short = tuple(name for name in names if len(series[name]) < (task.dates or 1))
+        dropped[split] = {f"fewer than {task.dates or 1} of the months": short} if short else {}
+        found |= {name: sorted(series[name]) for name in names if name not in short}
+        items[split] = tuple(_item(task, files, name, sensors, found[name]) for name in names if name in found)
+
+    def load(item: Item) -> npt.NDArray[np.float32]:
+        frames = [_load_month(task, files, item.id, sensors, month, cloud) for month in found[item.id]]
+        sizes = {frame.shape for frame in frames}
+        if len(sizes) > 1:
+            raise DataError(f"{item.path}: its months have sizes {sorted(sizes)}; fetch the chip again")
+        return np.stack(frames) if task.dates else frames[0]
+
+    return Listing(root, items, definition, load, _load_biomass, dropped)
+
+
+def _options(task: TaskSpec) -> tuple[Sequence[int], float]:
+    check_option_names(task, ("months", "cloud", "split"))
+    months, cloud = task.options.get("months", list(range(12))), task.options.get("cloud", 100)
+    if sorted({*months} - {*range(12)}) or len({*months}) != len(months) or len(months) < (task.dates or 1):
+        raise ContractError(
+            f"task '{task.slug}': months are {months}, expected at least {task.dates or 1} different numbers of 0 "
+            "(September) to 11 (August)"
+        )
+    if not 0 <= cloud <= 100 or task.options.get("split", "by_chip") != "by_chip":
+        raise ContractError(
+            f"task '{task.slug}': options are {task.options}, expected cloud = 0 to 100 percent and split = 'by_chip'"
+        )
+    return months, cloud
+
+
+def _find(task: TaskSpec, root: Path) -> dict[tuple[str, str, int], Path]:
+    """Every file by chip, what it holds (S1, S2, agbm) and month; biomass has month 0."""
+    folders = ("", *(f"{split}_{what}" for split in ("train", "test") for what in ("features", "agbm")))
+    files = {}
+    for folder in (root / name for name in folders):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if match := _FILE.fullmatch(path.name):
+                files[match["chip"], match["what"], int(match["month"] or 0)] = path
+    if not files:
+        raise Unavailable("data", f"{root} has no <chip>_S1_<mm>.tif, <chip>_S2_<mm>.tif", task.how_to_get)
+    return files
+
+
+def _split(task: TaskSpec, root: Path, files: _Files) -> tuple[dict[str, tuple[str, ...]], Any]:
+    listed = read_split_file(root)
+    if listed is not None:
+        known = {chip for chip, _, _ in files}
+        absent = [name for names in listed.values() for name in names if name not in known]
+        if absent:
+            raise DataError(f"{root / 'splits.csv'}: chip '{absent[0]}' has no file; list chips that are there")
+        return listed, "custom"
+    chips = {
+        split: sorted({chip for (chip, _, _), path in files.items() if path.parent.name.startswith(f"{split}_")})
+        for split in ("train", "test")
+    }
+    if any(chips.values()):
+        val = set(sorted(chips["train"], key=_order)[: round(VAL_SHARE * len(chips["train"]))])
+        train = tuple(chip for chip in chips["train"] if chip not in val)
+        return {"train": train, "val": tuple(sorted(val)), "test": tuple(chips["test"])}, "official"
+    if task.options.get("split") == "by_chip":
+        return _by_chip(sorted({chip for chip, _, _ in files})), "custom"
+    raise Unavailable(
+        "data",
+        f"{root} has neither train_features nor a splits.csv",
+        f"Write a splits.csv (chip,split) beside the files. {task.how_to_get}",
+    )
+
+
+def _by_chip(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """A fifth of the chips each for validation and test, but at least one, the last ones by name."""
+    share = max(1, len(names) // 5)
+    ends = (0, len(names) - 2 * share, len(names) - share, len(names))
+    return {split: tuple(names[max(0, ends[i]) : ends[i + 1]]) for i, split in enumerate(NAMES)}
+
+
+def _order(chip: str) -> str:
+    return hashlib.sha256(chip.encode()).hexdigest()
+
+
+def _months(files: _Files, chip: str, sensors: Iterable[str], months: Sequence[int]) -> list[int]:
+    return [month for month in months if all((chip, sensor, month) in files for sensor in sensors)]
+
+
+def _item(task: TaskSpec, files: _Files, chip: str, sensors: Sequence[str], months: Sequence[int]) -> Item:
+    first, *others = [files[chip, sensor, month] for month in months for sensor in sensors]
+    folder = first.parent.with_name(first.parent.name.replace("_features", "_agbm"))
+    target = files.get((chip, "agbm", 0), folder / f"{chip}_agbm.tif")
+    dates = tuple(MONTHS[month] for month in months) if task.dates else ()
+    return Item(chip, first, None, others=tuple(others), target=target, dates=dates)
+
+
+def _load_month(
+    task: TaskSpec, files: _Files, chip: str, sensors: Sequence[str], month: int, cloud: float
+) -> npt.NDArray[np.float32]:
+    """Read the task's bands of one month, (bands, height, width); cloudy and empty pixels are NaN."""
+    parts = []
+    for sensor in sensors:
+        path = files[chip, sensor, month]
+        stored, bands = load_geotiff(path), RADAR if sensor == "S1" else (*OPTICAL, "CLOUD")
+        if len(stored) != len(bands):
+            raise DataError(f"{path}: {len(stored)} bands, expected {len(bands)} ({', '.join(bands)}). Fetch it again")
+        parts.append(_without_cloud(stored, cloud) if sensor == "S2" else stored.astype(np.float32))
+    if len({part.shape[1:] for part in parts}) > 1:
+        raise DataError(f"{path}: {parts[-1].shape[1:]} pixels, but S1 of the same month has {parts[0].shape[1:]}")
+    held = [band for sensor in sensors for band in (RADAR if sensor == "S1" else OPTICAL)]
+    return np.concatenate(parts)[band_positions(task, held, f"chip {chip}")]
+
+
+def _without_cloud(stored: npt.NDArray[Any], cloud: float) -> npt.NDArray[np.float32]:
+    pixels: npt.NDArray[np.float32] = np.where(stored[-1] > cloud, np.float32(np.nan), without_empty(stored[:-1]))
+    return pixels
+
+
+def _load_biomass(item: Item) -> npt.NDArray[np.float32]:
+    biomass: npt.NDArray[np.float32] = load_geotiff(item.target or item.path)[0].astype(np.float32)
+    return biomass

@@ -1,0 +1,94 @@
+"""HLS Burn Scars on disk: Harmonized Landsat and Sentinel-2 chips around wildfires of the United States."""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.items import Item, Listing
+from geofm_eval.data.readers.chips import (
+    check_complete,
+    check_options,
+    class_loader,
+    custom_listing,
+    load_bands,
+    read_split_file,
+)
+
+FOLDERS = ("training", "validation")
+IMAGE, MASK = "_merged.tif", ".mask.tif"
+"""Endings of the file names; what stands before them is the id."""
+
+VAL_SHARE, VAL_SEED = 0.1, 23
+"""The validation split: this share of the training folder, drawn with the seed that PANGAEA draws with."""
+
+_TILE = re.compile(r"\.(T\d{2}[A-Z]{3})\.")
+_HLS_FILL = -9999
+
+
+def read_listing(task: TaskSpec, root: Path) -> Listing:
+    """List the chips of an HLS Burn Scars folder by split.
+
+    The publishers split in two. Their ``validation`` folder is the test split here, as in PANGAEA, and their
+    ``training`` folder is cut into training (90 %) and validation with PANGAEA's draw, so that training and test images
+    are the ones of its published numbers. PANGAEA itself then validates on a tenth of the test images; here no image is
+    in two splits. A ``splits.csv`` (columns chip, split) in the root goes before all this; of its chips, those without
+    a file are dropped and counted.
+
+    The group of a chip is the tile of the Sentinel-2 grid in its name. Values are reflectances (0..1), 9999 or HLS' own
+    -9999 where there are none.
+
+    Args:
+        task: has no options.
+        root: folder that holds ``training`` and ``validation``.
+
+    Raises:
+        ContractError: the task has options.
+        Unavailable: the folder has no chips.
+        DataError: the split file is damaged, or chips are absent.
+    """
+    check_options(task, {})
+    folders = {folder: _chips(root / folder) for folder in FOLDERS}
+    load_target = class_loader({-1: task.ignore, 0: 0, 1: 1})
+
+    def load(item: Item) -> npt.NDArray[Any]:
+        pixels = load_bands(item.path, len(task.bands))
+        return np.where(pixels == _HLS_FILL, np.float32(np.nan), pixels)
+
+    own = read_split_file(root)
+    if own is None:
+        check_complete(task, root, folders, f"{{training,validation}}/<chip>{IMAGE}")
+        return Listing(root, _official(folders), "official", load, load_target)
+    known = {item.id: item for items in folders.values() for item in items}
+    listed = {split: [known.get(name) or _item(root / "training", name) for name in own[split]] for split in own}
+    return custom_listing(root, listed, _kind, load, load_target)
+
+
+def _official(folders: Mapping[str, tuple[Item, ...]]) -> dict[str, tuple[Item, ...]]:
+    chips = folders["training"]
+    order = np.random.RandomState(VAL_SEED).permutation(len(chips))
+    val = set(order[: math.ceil(VAL_SHARE * len(chips))].tolist())
+    return {
+        "train": tuple(chip for position, chip in enumerate(chips) if position not in val),
+        "val": tuple(chip for position, chip in enumerate(chips) if position in val),
+        "test": folders["validation"],
+    }
+
+
+def _chips(folder: Path) -> tuple[Item, ...]:
+    return tuple(_item(folder, path.name.removesuffix(IMAGE)) for path in sorted(folder.glob(f"*{IMAGE}")))
+
+
+def _item(folder: Path, name: str) -> Item:
+    tile = _TILE.search(name)
+    group = None if tile is None else tile[1]
+    return Item(name, folder / f"{name}{IMAGE}", None, group, target=folder / f"{name}{MASK}")
+
+
+def _kind(path: Path) -> str:
+    return "mask file" if path.name.endswith(MASK) else "image file"

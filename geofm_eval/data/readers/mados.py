@@ -1,0 +1,122 @@
+"""MADOS on disk: Sentinel-2 crops of the sea with sparsely drawn debris, oil and other things that float."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.bands import SENTINEL2, canonical
+from geofm_eval.data.items import NAMES, Item, Listing
+from geofm_eval.data.readers.chips import (
+    SPLIT_FILE,
+    check_options,
+    class_loader,
+    custom_listing,
+    load_bands,
+    read_lists,
+    read_split_file,
+)
+from geofm_eval.errors import ContractError, DataError
+
+WAVELENGTHS = {
+    "B01": (443, 442),
+    "B02": (492,),
+    "B03": (560, 559),
+    "B04": (665,),
+    "B05": (704,),
+    "B06": (740, 739),
+    "B07": (783, 780),
+    "B08": (833,),
+    "B8A": (865, 864),
+    "B11": (1614, 1610),
+    "B12": (2202, 2186),
+}
+"""Nanometres that name a band's files: those of Sentinel-2A, then those of Sentinel-2B."""
+
+
+def read_listing(task: TaskSpec, root: Path) -> Listing:
+    """List the crops of a MADOS folder by split.
+
+    Crop 3 of scene 12 is ``Scene_12_3`` in ``splits/{train,val,test}_X.txt``, and
+    ``Scene_12/<m>/Scene_12_L2R_rhorc_<nm>_3.tif`` on disk, one file per band, with ``<m>`` metres per pixel: 10, 20 or
+    60. A ``splits.csv`` (columns chip, split) in the root goes before the lists; of its crops, those without a file are
+    dropped and counted.
+
+    The group of a crop is its scene. Values are Rayleigh-corrected reflectances of ACOLITE, which may be slightly
+    negative. Labels are 1 to 15, and 0 where nothing was drawn: most of the image.
+
+    Args:
+        task: has no options; its bands may be any of the eleven.
+        root: folder that holds ``splits`` and the scenes.
+
+    Raises:
+        ContractError: the task has options, or bands that MADOS lacks.
+        Unavailable: the folder has no split list.
+        DataError: a split list is damaged or absent.
+    """
+    check_options(task, {})
+    bands = _bands(task)
+    load_target = class_loader({0: task.ignore, **{number + 1: number for number in range(len(task.classes))}})
+    own = read_split_file(root)
+    if own is not None:
+        listed = {split: [_item(root, name, bands, root / SPLIT_FILE) for name in own[split]] for split in own}
+        return custom_listing(root, listed, _kind, _load, load_target)
+    lists = {split: root / "splits" / f"{split}_X.txt" for split in NAMES}
+    items = {
+        split: tuple(_item(root, name, bands, lists[split]) for name in names)
+        for split, names in read_lists(task, root, lists).items()
+    }
+    return Listing(root, items, "official", _load, load_target)
+
+
+def _bands(task: TaskSpec) -> tuple[str, ...]:
+    bands = tuple(canonical(name) for name in task.bands)
+    unknown = [name for name in bands if name not in WAVELENGTHS]
+    if unknown:
+        raise ContractError(f"task '{task.slug}': MADOS has no {', '.join(unknown)}; it has {', '.join(WAVELENGTHS)}")
+    return bands
+
+
+def _item(root: Path, name: str, bands: tuple[str, ...], where: Path) -> Item:
+    scene, _, crop = name.rpartition("_")
+    if not scene or not crop.isdigit():
+        raise DataError(f"{where}: '{name}' names no crop, expected <scene>_<crop> such as Scene_12_3")
+    path, *others = (_band_file(root / scene, band, crop) for band in bands)
+    target = root / scene / "10" / f"{scene}_L2R_cl_{crop}.tif"
+    return Item(name, path, None, scene, others=tuple(others), target=target)
+
+
+def _band_file(folder: Path, band: str, crop: str) -> Path:
+    """File of one band; the one that Sentinel-2A would have where there is none."""
+    resolution = folder / f"{SENTINEL2[band].gsd:.0f}"
+    names = [resolution / f"{folder.name}_L2R_rhorc_{nanometres}_{crop}.tif" for nanometres in WAVELENGTHS[band]]
+    return next((path for path in names if path.is_file()), names[0])
+
+
+def _kind(path: Path) -> str:
+    return "label file" if "_cl_" in path.name else "file of a band"
+
+
+def _load(item: Item) -> npt.NDArray[Any]:
+    """Read all bands of a crop, the pixels of coarser ones repeated."""
+    bands = {path: load_bands(path, 1)[0] for path in (item.path, *item.others)}
+    finest = min(bands, key=_factor)
+    height, width = (_factor(finest) * side for side in bands[finest].shape)
+    repeated = []
+    for path, pixels in bands.items():
+        factor = _factor(path)
+        if pixels.shape != (math.ceil(height / factor), math.ceil(width / factor)):
+            raise DataError(
+                f"{path}: {pixels.shape} pixels of {10 * factor} m, which do not cover the {(height, width)} pixels of "
+                f"10 m that {finest.name} has"
+            )
+        repeated.append(pixels.repeat(factor, 0).repeat(factor, 1)[:height, :width])
+    return np.stack(repeated)
+
+
+def _factor(path: Path) -> int:
+    """Pixels of 10 m per side of one pixel of a file."""
+    return int(path.parent.name) // 10

@@ -1,0 +1,151 @@
+"""NeuCo-Bench on disk: a zarr cube of four seasons per location and sensor, labels by location in tables."""
+
+import logging
+import math
+import zipfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.bands import SENTINEL2
+from geofm_eval.data.items import Item, Listing
+from geofm_eval.data.readers.files import read_or_explain, read_rows
+from geofm_eval.data.readers.series import band_positions, check_option_names, without_empty
+from geofm_eval.errors import ContractError, DataError, Unavailable
+
+log = logging.getLogger(__name__)
+
+MODALITIES = {
+    "s1": ("VV", "VH"),
+    "s2l1c": tuple(SENTINEL2),
+    "s2l2a": tuple(name for name in SENTINEL2 if name != "B10"),
+}
+"""Bands of the cubes of every modality, in file order."""
+
+SEASONS = (date(2020, 4, 15), date(2020, 7, 15), date(2020, 10, 15), date(2021, 1, 15))
+"""Middle of the seasons of a cube, in file order: the months are published, the days and years are not."""
+
+PLACES = "locations.csv"
+"""Longitude and latitude by location (id,lon,lat), for whoever has them: the published data do not say where."""
+
+_SUFFIX = ".zarr.zip"
+
+
+def read_listing(task: TaskSpec, root: Path) -> Listing:
+    """List the locations of an SSL4EO-S12-downstream folder, whatever the target, with the label of one target.
+
+    All locations of the folder are items, so that targets of one folder share features; those that the target's table
+    lacks have the label NaN. There is no official split: the one key is ``all``.
+
+    Args:
+        task: its options are ``modality`` (``s1``, ``s2l1c`` or ``s2l2a``) and ``target``, such as ``biomass_mean``.
+        root: folder with ``data/<modality>/<part>/<id>.zarr.zip`` and ``labels/<target>__<type>.csv``.
+
+    Raises:
+        ContractError: the task's options or bands are not of this layout.
+        Unavailable: there are no cubes of the modality, or no labels.
+        DataError: the target's table is absent or damaged.
+    """
+    modality, target = _options(task)
+    band_positions(task, MODALITIES[modality], f"modality '{modality}'")
+    folder = root / "data" / modality
+    cubes = sorted([*folder.glob(f"*{_SUFFIX}"), *folder.glob(f"*/*{_SUFFIX}")], key=lambda path: path.name)
+    if not cubes:
+        raise Unavailable("data", f"{folder} has no cubes (<part>/<id>{_SUFFIX})", task.how_to_get)
+    labels = _read_labels(task, root / "labels", target)
+    places = _read_places(root / PLACES)
+    ids = {path.name.removesuffix(_SUFFIX): path for path in cubes}
+    if len(ids) < len(cubes):
+        raise DataError(f"{folder}: {len(cubes) - len(ids)} locations have more than one cube; keep one of each")
+    if absent := len(labels.keys() - ids.keys()):
+        log.warning("%s: %d labelled locations of '%s' have no cube in %s", task.slug, absent, target, folder)
+    items = tuple(
+        Item(id, path, labels.get(id, math.nan), lonlat=places.get(id), dates=SEASONS) for id, path in ids.items()
+    )
+    return Listing(root, {"all": items}, "custom", lambda item: _load_cube(item.path, modality, task))
+
+
+def _options(task: TaskSpec) -> tuple[str, str]:
+    check_option_names(task, ("modality", "target", "blocks"))
+    modality, target = task.options.get("modality"), task.options.get("target")
+    if modality not in MODALITIES or not isinstance(target, str):
+        raise ContractError(
+            f"task '{task.slug}': options are {task.options}, expected modality = {', '.join(MODALITIES)} and target ="
+            " the name of a table of labels, such as 'biomass_mean'"
+        )
+    if task.kind != "regression" or task.protocol != "shuffle_splits":
+        raise ContractError(
+            f"task '{task.slug}': NeuCo-Bench has no official split and its labels are numbers: set kind = "
+            "'regression' and protocol = 'shuffle_splits'"
+        )
+    return modality, target
+
+
+def _read_labels(task: TaskSpec, folder: Path, target: str) -> dict[str, float]:
+    if not folder.is_dir():
+        raise Unavailable("data", f"{folder} is absent, the folder with tables of labels", task.how_to_get)
+    tables = sorted(folder.glob(f"{target}__*.csv"))
+    if len(tables) != 1:
+        known = sorted({path.name.partition("__")[0] for path in folder.glob("*__*.csv")})
+        raise DataError(
+            f"{folder}: {len(tables)} tables {target}__<type>.csv, expected one; targets there: "
+            f"{', '.join(known) or 'none'}"
+        )
+    labels: dict[str, float] = {}
+    for where, row in read_rows(tables[0], ("id", "label")):
+        if row["id"] in labels:
+            raise DataError(f"{where}: location '{row['id']}' has a label already; keep one row of each")
+        labels[row["id"]] = _number(row["label"] or "nan", where)
+    return labels
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(f"{where}: '{text}' is no number; leave a label empty where there is none") from None
+
+
+def _read_places(path: Path) -> dict[str, tuple[float, float]]:
+    if not path.is_file():
+        return {}
+    rows = read_rows(path, ("id", "lon", "lat"))
+    return {row["id"]: (_number(row["lon"], where), _number(row["lat"], where)) for where, row in rows}
+
+
+def _load_cube(path: Path, modality: str, task: TaskSpec) -> npt.NDArray[np.float32]:
+    """Read the task's bands of a cube, (4, bands, height, width), seasons in file order."""
+    try:
+        import zarr
+    except ImportError as error:
+        raise Unavailable("package", "zarr", "Install it with: pip install zarr") from error
+    held: dict[str, tuple[str, ...]] = {}
+
+    def read() -> npt.NDArray[Any]:
+        # Of what is no archive, zarr only says that it could not close it.
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("it is no zip archive, or was cut short")
+        with zarr.storage.ZipStore(path, mode="r") as store:
+            cube: Any = zarr.open_group(store, mode="r")
+            held["bands"] = _names(cube, modality)
+            return np.asarray(cube["bands"][...])
+
+    failures = (OSError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile)
+    stored = read_or_explain(path, "zarr cube", read, failures)
+    seasons = stored[0] if stored.ndim == 5 and len(stored) == 1 else stored
+    if seasons.ndim != 4 or seasons.shape[:2] != (len(SEASONS), len(held["bands"])):
+        raise DataError(
+            f"{path}: shape {stored.shape}, expected (1, {len(SEASONS)} seasons, {len(held['bands'])} bands, height, "
+            "width). Fetch this file again"
+        )
+    chosen = seasons[:, band_positions(task, held["bands"], path)]
+    return chosen.astype(np.float32) if modality == "s1" else without_empty(chosen)
+
+
+def _names(cube: Any, modality: str) -> tuple[str, ...]:
+    """Bands in the order of the cube, which says so itself where it is whole."""
+    return tuple(str(name) for name in cube["band"][...]) if "band" in cube else MODALITIES[modality]

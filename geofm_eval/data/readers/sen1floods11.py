@@ -1,0 +1,99 @@
+"""Sen1Floods11 on disk: hand-labelled chips of eleven floods with Sentinel-1, Sentinel-2 or both."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.bands import SENTINEL2
+from geofm_eval.data.items import Item, Listing
+from geofm_eval.data.readers.chips import (
+    check_options,
+    class_loader,
+    custom_listing,
+    load_bands,
+    read_lists,
+    read_split_file,
+)
+from geofm_eval.errors import DataError
+
+CHIPS = "v1.1/data/flood_events/HandLabeled"
+LISTS = "v1.1/splits/flood_handlabeled"
+"""Where chips and official split lists lie below the root."""
+
+OPTIONS = {"modality": ("s1", "s2", "s1s2"), "test": ("test", "bolivia")}
+_FOLDERS = {"s1": ("S1Hand",), "s2": ("S2Hand",), "s1s2": ("S2Hand", "S1Hand")}
+_BANDS = {"S1Hand": 2, "S2Hand": len(SENTINEL2)}
+
+
+def read_listing(task: TaskSpec, root: Path) -> Listing:
+    """List the chips of a Sen1Floods11 folder by split.
+
+    The official split is by chip, so that most events lie in all three splits; the chips of Bolivia lie apart and stand
+    in for the test split with the option ``test = "bolivia"``. A ``splits.csv`` (columns chip, split) in the root goes
+    before the official lists; of its chips, those without a file are dropped and counted.
+
+    The group of a chip is its flood event, named after the country. Digital numbers are L1C of 2016 to 2019, before
+    processing baseline 04.00, and have no offset of 1000; 0 is no data. Clouded pixels are labelled -1.
+
+    Args:
+        task: its options are ``modality`` (``s1``, ``s2``, or ``s1s2``: the bands of S2, then VV and VH) and ``test``
+            (``test`` or ``bolivia``).
+        root: folder that holds ``v1.1``.
+
+    Raises:
+        ContractError: the task's options are unknown.
+        Unavailable: the folder has no split list.
+        DataError: a split list is damaged or absent.
+    """
+    check_options(task, OPTIONS)
+    chips = root / CHIPS
+    folders = _FOLDERS[task.options.get("modality", "s2")]
+    load_target = class_loader({-1: task.ignore, 0: 0, 1: 1})
+    own = read_split_file(root)
+    if own is not None:
+        items = {split: _items(chips, folders, names) for split, names in own.items()}
+        return custom_listing(root, items, lambda path: f"{path.parent.name} file", _load, load_target)
+    lists = {"train": "train", "val": "valid", "test": task.options.get("test", "test")}
+    paths = {split: root / LISTS / f"flood_{name}_data.csv" for split, name in lists.items()}
+    official = {
+        split: _items(chips, folders, [_chip(line, paths[split]) for line in lines])
+        for split, lines in read_lists(task, root, paths).items()
+    }
+    return Listing(root, official, "official", _load, load_target)
+
+
+def _chip(line: str, path: Path) -> str:
+    chip, ending, _ = line.partition("_S1Hand.tif,")
+    if not ending:
+        raise DataError(f"{path}: line '{line}', expected <chip>_S1Hand.tif,<chip>_LabelHand.tif")
+    return chip
+
+
+def _items(chips: Path, folders: tuple[str, ...], names: Iterable[str]) -> tuple[Item, ...]:
+    return tuple(_item(chips, folders, name) for name in names)
+
+
+def _item(chips: Path, folders: tuple[str, ...], name: str) -> Item:
+    path, *others = (chips / folder / f"{name}_{folder}.tif" for folder in folders)
+    event = name.rpartition("_")[0]
+    target = chips / "LabelHand" / f"{name}_LabelHand.tif"
+    return Item(name, path, None, event or None, others=tuple(others), target=target)
+
+
+def _load(item: Item) -> npt.NDArray[Any]:
+    parts = [_load_part(path) for path in (item.path, *item.others)]
+    sizes = {part.shape[1:] for part in parts}
+    if len(sizes) > 1:
+        raise DataError(f"{item.path}: {parts[0].shape[1:]} pixels, but {item.others[0]} has {parts[1].shape[1:]}")
+    return np.concatenate(parts)
+
+
+def _load_part(path: Path) -> npt.NDArray[Any]:
+    folder = path.parent.name
+    pixels = load_bands(path, _BANDS[folder])
+    # Not every copy declares it in the file, but 0 is never measured: the smallest digital number is 1.
+    return np.where(pixels == 0, np.float32(np.nan), pixels) if folder == "S2Hand" else pixels

@@ -1,0 +1,88 @@
+"""What readers of time series share: options, bands by name, arrays, and pixels that hold nothing."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.bands import canonical
+from geofm_eval.data.readers.files import read_or_explain
+from geofm_eval.errors import ContractError
+
+
+def check_option_names(task: TaskSpec, known: Iterable[str]) -> None:
+    """Refuse options that a reader does not know; ``chip``, the size of simulated chips, is known to all.
+
+    Raises:
+        ContractError: an unknown option.
+    """
+    known = tuple(known)
+    unknown = sorted(set(task.options) - {"chip", *known})
+    if unknown:
+        raise ContractError(
+            f"task '{task.slug}': option {', '.join(unknown)} is unknown to reader '{task.reader}'; expected "
+            f"{', '.join(known) or 'none'}"
+        )
+
+
+def dates_of(task: TaskSpec) -> int:
+    """Return the number of dates that a task of series declares.
+
+    Raises:
+        ContractError: it declares none.
+    """
+    if task.dates is None:
+        raise ContractError(
+            f"task '{task.slug}': reader '{task.reader}' reads series; set dates to how many images an item has"
+        )
+    return task.dates
+
+
+def band_positions(task: TaskSpec, stored: Sequence[str], where: object) -> list[int]:
+    """Return where each of the task's bands stands among the bands of a file.
+
+    Args:
+        task: declares its bands, all or some of the file's.
+        stored: bands of the file in file order.
+        where: file or layout that messages name.
+
+    Raises:
+        ContractError: the file has no such band.
+    """
+    found = {canonical(name): position for position, name in enumerate(stored)}
+    missing = [name for name in task.bands if canonical(name) not in found]
+    if missing:
+        raise ContractError(
+            f"task '{task.slug}': {where} has no band {', '.join(missing)}; its bands are {', '.join(stored)}"
+        )
+    return [found[canonical(name)] for name in task.bands]
+
+
+def load_array(path: Path) -> npt.NDArray[Any]:
+    """Open a ``.npy`` file; its values are read when they are used.
+
+    Raises:
+        DataError: the file cannot be read, or holds Python objects.
+    """
+    return read_or_explain(path, "npy array", lambda: _mapped(path), (OSError, ValueError, EOFError))
+
+
+def _mapped(path: Path) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def without_empty(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Mark pixels that are zero in every band as no data; zero in some bands is a dark pixel.
+
+    Args:
+        pixels: (..., bands, height, width) stored values.
+
+    Returns:
+        The same values as float32, NaN where there is nothing.
+    """
+    empty = (pixels == 0).all(axis=-3, keepdims=True)
+    return np.where(empty, np.float32(np.nan), pixels.astype(np.float32))

@@ -1,0 +1,137 @@
+"""Shuffle splits for data without an official split: forty random test sets, and label subsets of what each leaves.
+
+The folds are those of NeuCo-Bench: scikit-learn's ShuffleSplit over the items in their order, a tenth held out, seed
+42. A variant draws whole blocks (grid cells of longitude and latitude, or the items' groups), so that no test item has
+a neighbour in the training part.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.data.items import Item
+from geofm_eval.data.labels import Indices, Labels, LabelSubset, ValidationPlan, ranked_folds, strata_of, stratified
+from geofm_eval.errors import ContractError, DataError
+
+SHUFFLES = 40
+TEST_SHARE = 0.1
+SEED = 42
+MIN_ITEMS = 20
+"""With fewer items a fold would be tested on fewer than two, for which R2 is undefined."""
+
+MIN_BLOCKS = 10
+"""With fewer blocks a single one is more than a tenth of the data."""
+
+Blocks = npt.NDArray[np.str_]
+"""(n,) name of the block of every item."""
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """One random cut of all items into a training part and a test set.
+
+    Args:
+        train: positions of the training part, ascending.
+        test: positions of the test set, ascending.
+    """
+
+    train: Indices
+    test: Indices
+
+
+def shuffles(n: int, blocks: Blocks | None = None) -> list[Shuffle]:
+    """Cut ``n`` items forty times.
+
+    Args:
+        n: number of items; the folds match published ones when the items are in the published order.
+        blocks: (n,) block of every item; a block then lies in the test set with all of its items or with none.
+
+    Raises:
+        ContractError: too few items or blocks, or as many block names as there are not items.
+    """
+    from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit  # here, because it takes a second to load
+
+    if n < MIN_ITEMS:
+        raise ContractError(f"shuffle splits need at least {MIN_ITEMS} items, found {n}: give the task a split instead")
+    if blocks is not None:
+        _check_blocks(blocks, n)
+    cut = ShuffleSplit if blocks is None else GroupShuffleSplit
+    drawn = cut(n_splits=SHUFFLES, test_size=TEST_SHARE, random_state=SEED).split(np.zeros((n, 1)), groups=blocks)
+    return [Shuffle(np.sort(train), np.sort(test)) for train, test in drawn]
+
+
+def _check_blocks(blocks: Blocks, n: int) -> None:
+    if blocks.shape != (n,):
+        raise ContractError(f"blocks must name the block of each of the {n} items, found shape {blocks.shape}")
+    count = len(np.unique(blocks))
+    if count < MIN_BLOCKS:
+        raise ContractError(
+            f"block shuffle splits need at least {MIN_BLOCKS} blocks, found {count}: take smaller blocks"
+        )
+
+
+def item_blocks(items: Sequence[Item], blocks: object) -> Blocks | None:
+    """Block of every item, as a task's option ``blocks`` says.
+
+    Args:
+        items: in the order of the split.
+        blocks: None for none; ``group`` for the items' own groups; a number for square cells of so many degrees.
+
+    Raises:
+        ContractError: any other value.
+        DataError: an item lacks what its block follows from.
+    """
+    if blocks is None:
+        return None
+    if blocks == "group":
+        return np.array([_group(item) for item in items])
+    if isinstance(blocks, int | float) and not isinstance(blocks, bool) and blocks > 0:
+        return np.array([_cell(item, float(blocks)) for item in items])
+    raise ContractError(f"option blocks = {blocks!r} is unknown: expected 'group' or the side of a cell in degrees")
+
+
+def _group(item: Item) -> str:
+    if item.group is None:
+        raise DataError(f"item '{item.id}' has no group, which blocks = 'group' needs: leave the option out")
+    return item.group
+
+
+def _cell(item: Item, degrees: float) -> str:
+    if item.lonlat is None:
+        raise DataError(f"item '{item.id}' has no longitude and latitude, which blocks in degrees need")
+    return "{}/{}".format(*(math.floor(value / degrees) for value in item.lonlat))
+
+
+def shuffled_subsets(
+    labels: Labels, fractions: Sequence[float], seed: int, blocks: Blocks | None = None
+) -> tuple[list[LabelSubset], dict[tuple[float, int], ValidationPlan]]:
+    """Cut label subsets of every shuffle's training part; the number of the shuffle stands as their draw.
+
+    The subsets are stratified and nested within a shuffle; penalties are chosen by inner cross-validation on them, so
+    that nothing of a test set takes part in any choice.
+
+    Args:
+        labels: (n,) float64 targets of all items.
+        fractions: shares in (0, 1] of the training part.
+        seed: seed of subsets and inner folds; the test sets do not depend on it.
+        blocks: (n,) block of every item.
+
+    Returns:
+        The subsets, and how each (fraction, draw) is validated.
+
+    Raises:
+        ContractError: too few items or blocks, or a fraction outside (0, 1].
+    """
+    subsets, plans = [], {}
+    for draw, shuffle in enumerate(shuffles(len(labels), blocks)):
+        strata = strata_of(labels[shuffle.train])
+        for fraction in fractions:
+            kept = stratified(strata, fraction, ("shuffles", seed, draw))
+            rows = shuffle.train[kept]
+            subsets.append(LabelSubset(fraction, draw, rows, shuffle.test))
+            plans[fraction, draw] = ranked_folds(labels[rows], ("inner", seed, draw))
+    order = {fraction: number for number, fraction in enumerate(fractions)}
+    return sorted(subsets, key=lambda subset: (order[subset.fraction], subset.draw)), plans

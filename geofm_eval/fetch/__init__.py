@@ -1,0 +1,24 @@
+"""Get weights from where they are published, and say where to get what has no public address.
+
+Only this package downloads anything, and only it writes into ``GEOFM_HOME``.
+"""
+
+from geofm_eval.fetch.data import check_task, describe_task
+from geofm_eval.fetch.names import look_up
+from geofm_eval.fetch.progress import transfer_on
+from geofm_eval.fetch.verify import path_sha256, verified_sha256
+from geofm_eval.fetch.weights import check_model, fetch_model, fetch_weights, plan_model, published_address
+
+__all__ = [
+    "check_model",
+    "check_task",
+    "describe_task",
+    "fetch_model",
+    "fetch_weights",
+    "look_up",
+    "path_sha256",
+    "plan_model",
+    "published_address",
+    "transfer_on",
+    "verified_sha256",
+]

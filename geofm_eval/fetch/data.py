@@ -1,0 +1,83 @@
+"""Data sets: where to get them, the layout they must have, and a look at what lies here."""
+
+from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.items import NAMES
+from geofm_eval.errors import DataError
+from geofm_eval.paths import geofm_home
+
+
+def describe_task(task: TaskSpec) -> list[str]:
+    """Lines that say where to get a data set, its licence and size, where it must lie and in what layout."""
+    if task.simulated:
+        return [f"{task.slug}: {task.title}", "  simulated: nothing must be fetched, it is written to the cache"]
+    home = geofm_home()
+    root = f"{home or 'GEOFM_HOME'}/{task.root}"
+    state = "GEOFM_HOME is not set" if home is None else "there" if (home / task.root).exists() else "not there"
+    facts = {
+        "get it": task.how_to_get,
+        "source": task.source,
+        "licence": task.licence,
+        "size": task.size,
+        "items": _sizes(task),
+        "place": f"{root} ({state})",
+    }
+    lines = [f"  {name:<8} {fact}" for name, fact in facts.items() if fact]
+    layout = [f"  {'layout' if number == 0 else '':<8} {line}" for number, line in enumerate(task.layout)]
+    return [f"{task.slug}: {task.title}", *lines, *layout]
+
+
+def check_task(task: TaskSpec) -> list[str]:
+    """Open a data set, read the first item of every split and count the items.
+
+    Returns:
+        Lines with the counts, beside those of the complete data set where they are known.
+
+    Raises:
+        Unavailable: the data are absent.
+        DataError: they are not what their layout says, or a split that should be complete is not.
+    """
+    from geofm_eval.data.split import Split, open_splits
+
+    def line(name: str, split: Split) -> str:
+        image = split.read(0)
+        target = f", target {_shape(split.read_target(0).shape)}" if task.dense else ""
+        dropped = "".join(f"; {len(ids)} dropped: {reason}" for reason, ids in split.dropped.items())
+        first = f"the first, {split.ids[0]}, is {_shape(image.pixels.shape)}{target}, {image.valid.mean():.0%} valid"
+        return f"  {name:<8} {len(split)} items{_of(expected.get(name))}{dropped}; {first}"
+
+    expected = _expected(task)
+    splits = open_splits(task)
+    lines = [line(name, split) for name, split in splits.items()]
+    definition = next(iter(splits.values())).definition
+    if definition == "custom":
+        note = "custom: the folder's own split file, never to be compared with numbers of the official split"
+        return [f"{task.slug}: readable", *lines, f"  split    {note}"]
+    for name, split in splits.items():
+        listed = len(split) + sum(map(len, split.dropped.values()))
+        if expected.get(name, listed) != listed:
+            raise DataError(
+                f"{task.slug}: split '{name}' has {listed} items, the complete data set {expected[name]}: complete the "
+                "copy, or say what it holds in a splits.csv of its own"
+            )
+    state = "readable and complete" if expected else "readable"
+    return [f"{task.slug}: {state}", *lines, "  split    official"]
+
+
+def _expected(task: TaskSpec) -> dict[str, int]:
+    """Items of every split of the complete data set, where they are known."""
+    sizes = task.sizes if task.simulated else task.official_sizes
+    if sizes is None:
+        return {}
+    return {"all": sum(sizes)} if task.protocol == "shuffle_splits" else dict(zip(NAMES, sizes, strict=True))
+
+
+def _sizes(task: TaskSpec) -> str:
+    return ", ".join(f"{count} {name}" for name, count in _expected(task).items())
+
+
+def _of(count: int | None) -> str:
+    return "" if count is None else f" of {count}"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

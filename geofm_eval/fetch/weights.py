@@ -1,0 +1,210 @@
+"""Weights of a model: what is published where, bringing it here, and checking what lies here."""
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from geofm_eval.availability import how_to_get_weights
+from geofm_eval.catalog import ModelSpec, WeightsSpec
+from geofm_eval.errors import ContractError, Unavailable, WeightsError
+from geofm_eval.fetch.progress import TransferLog
+from geofm_eval.fetch.transfer import download, remote_bytes
+from geofm_eval.fetch.verify import path_bytes, verified_sha256
+from geofm_eval.paths import geofm_home
+from geofm_eval.progress import StartProgress
+from geofm_eval.store import content_hash, locked, storing
+
+log = logging.getLogger(__name__)
+
+_AGAIN = "move it away if it is still there and fetch again, or correct the entry if the publisher has replaced it"
+
+
+def fetch_model(model: ModelSpec, start: StartProgress = TransferLog) -> list[str]:
+    """Bring a model's weights into ``GEOFM_HOME`` unless they are there, and check them.
+
+    Args:
+        model: entry of the catalog.
+        start: starts following a transfer, given a name and a number of bytes.
+
+    Returns:
+        Sentences that say what was done, or what the user has to do where there is no public address.
+
+    Raises:
+        Unavailable: ``GEOFM_HOME`` is not set, or the address cannot be reached.
+        WeightsError: what came, or what was there, is not the published file.
+        ContractError: the entry's path leaves the home.
+        StoreError: the disk is full or the home cannot be written.
+    """
+    weights = model.weights
+    if weights is None:
+        return [_nothing_needed(model)]
+    if not published_address(weights) and not (geofm_home() and weights_path(weights).exists()):
+        return [f"{model.slug}: has no public address. {how_to_get_weights(model)}", _terms(model)]
+    path = weights_path(weights)
+    there = path.exists()
+    if not there:
+        fetch_weights(model, path, start)
+    return [f"{model.slug}: {path} {'is there' if there else 'fetched'}, {_identity(model, path)}", _terms(model)]
+
+
+def plan_model(model: ModelSpec) -> list[str]:
+    """Sentences that say what :func:`fetch_model` would do, with sizes; nothing is downloaded.
+
+    Raises:
+        Unavailable: ``GEOFM_HOME`` is not set.
+        ContractError: the entry's path leaves the home.
+    """
+    weights = model.weights
+    if weights is None or not published_address(weights) or weights_path(weights).exists():
+        return fetch_model(model)
+    path = weights_path(weights)
+    parts = published_parts(weights, path)
+    sizes = [weights.bytes] if weights.bytes else [remote_bytes(address) for address in parts.values()]
+    known = [size for size in sizes if size is not None]
+    size = _megabytes(sum(known)) if len(known) == len(sizes) else "size unknown"
+    lines = [f"{model.slug}: would fetch {size} to {path}"]
+    return [*lines, *(f"  from {address}" for address in parts.values()), _terms(model)]
+
+
+def check_model(model: ModelSpec) -> list[str]:
+    """Check weights that lie in ``GEOFM_HOME``; nothing is downloaded.
+
+    Raises:
+        Unavailable: ``GEOFM_HOME`` is not set, or the weights are not there.
+        WeightsError: they are not the published ones.
+    """
+    if model.weights is None:
+        return [_nothing_needed(model)]
+    path = weights_path(model.weights)
+    if not path.exists():
+        raise Unavailable("weights", f"{path} does not exist", how_to_get_weights(model))
+    return [f"{model.slug}: {path} is there, {_identity(model, path)}", _terms(model)]
+
+
+def fetch_weights(model: ModelSpec, path: Path, start: StartProgress = TransferLog) -> None:
+    """Download a model's weights to a path; whoever else asks for the same path meanwhile waits.
+
+    A folder appears whole or not at all.
+
+    Raises:
+        Unavailable: the address cannot be reached.
+        WeightsError: what came is not the published file; it was not put there.
+        StoreError: the disk is full or the folder cannot be written.
+    """
+    address = published_address(_weights(model))
+    log.info("downloading %s to %s", address, path)
+    with storing(path), locked(path):
+        if path.exists():
+            return
+        try:
+            if _weights(model).parts:
+                _fetch_folder(model, path, start)
+            else:
+                download(address, path, start, lambda part: _check(model, part))
+        except Unavailable as gap:
+            raise Unavailable(gap.kind, gap.what, f"{gap.how_to_get} Or put it at {path} yourself.") from None
+
+
+def _fetch_folder(model: ModelSpec, path: Path, start: StartProgress) -> None:
+    # Files of another revision, left by an interrupted download, must not end in the same folder.
+    staging = path.with_name(f"{path.name}-{content_hash(published_address(_weights(model)))[:8]}.part")
+    for file, address in published_parts(_weights(model), staging).items():
+        if not file.exists():
+            download(address, file, start)
+    try:
+        _check(model, staging)
+    except WeightsError:
+        shutil.rmtree(staging)
+        raise
+    os.rename(staging, path)
+
+
+def published_parts(weights: WeightsSpec, path: Path) -> Mapping[Path, str]:
+    """Published address by file: the weights' only file, or the files of their folder.
+
+    Args:
+        weights: weights of an entry.
+        path: where the weights shall be.
+    """
+    address = published_address(weights)
+    return {path / name: address + name for name in weights.parts} if weights.parts else {path: address}
+
+
+def published_address(weights: WeightsSpec) -> str:
+    """Published address of weights: the entry's own, or that of torchgeo's enum; empty when there is neither.
+
+    Raises:
+        Unavailable: the enum is needed and torchgeo is not installed.
+        ContractError: torchgeo has no such enum.
+    """
+    if weights.url is not None or weights.enum is None:
+        return weights.url or ""
+    try:
+        import torchgeo.models
+    except ImportError:
+        raise Unavailable("package", "torchgeo", "Install it with: pip install torchgeo requests") from None
+    family, _, member = weights.enum.partition(".")
+    found = getattr(getattr(torchgeo.models, family, None), member, None)
+    if found is None:
+        raise ContractError(f"torchgeo.models has no weights '{weights.enum}': check the enum in the model's entry")
+    return str(found.url)
+
+
+def weights_path(weights: WeightsSpec) -> Path:
+    """Where weights belong in ``GEOFM_HOME``.
+
+    Raises:
+        Unavailable: ``GEOFM_HOME`` is not set.
+        ContractError: the path leaves the home, by itself or through a symbolic link.
+    """
+    home = geofm_home()
+    if home is None:
+        raise Unavailable(
+            "weights",
+            "GEOFM_HOME is not set",
+            "Set it to the folder that shall hold weights/ and data/: export GEOFM_HOME=/data/geofm",
+        )
+    path = home / weights.file
+    named_inside = path.is_relative_to(home) and ".." not in path.parts
+    # A link is followed to read what lies behind it, never to write there.
+    if not named_inside or not (path.exists() or path.resolve().is_relative_to(home)):
+        raise ContractError(
+            f"'{weights.file}' leads out of {home} (to {path.resolve()}): nothing is fetched to there; name a path "
+            "below the home in the entry, or set GEOFM_HOME to a folder on the disk that you want"
+        )
+    return path
+
+
+def _check(model: ModelSpec, path: Path) -> str:
+    """Hash of what was fetched; WeightsError where it is not the published file, by hash or, without one, by size."""
+    weights, cure = _weights(model), "it is damaged, or another version than the catalog's"
+    found, size = verified_sha256(model, path, weights.parts, f"{cure}; {_AGAIN}"), path_bytes(path, weights.parts)
+    if weights.sha256 is None and weights.bytes not in (None, size):
+        raise WeightsError(f"{path}: has {size:,} bytes, expected {weights.bytes:,} for {model.slug}: {cure}; {_AGAIN}")
+    return found
+
+
+def _identity(model: ModelSpec, path: Path) -> str:
+    found, weights = _check(model, path), _weights(model)
+    pinned = "as pinned" if weights.sha256 else f"not pinned in the catalog: compare it with {model.source}"
+    return f"{_megabytes(path_bytes(path, weights.parts))}, sha256 {found} ({pinned})"
+
+
+def _weights(model: ModelSpec) -> WeightsSpec:
+    assert model.weights is not None, f"{model.slug} has no weights: ask for none"
+    return model.weights
+
+
+def _nothing_needed(model: ModelSpec) -> str:
+    why = "is randomly initialised" if model.random_seed is not None else "has no weights"
+    return f"{model.slug}: {why}, nothing must be fetched"
+
+
+def _terms(model: ModelSpec) -> str:
+    return f"  licence {model.licence or 'not stated'}, {model.source}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"

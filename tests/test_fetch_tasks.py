@@ -1,0 +1,120 @@
+"""What the fetch command says about data sets: instructions, and a look at what lies in the home."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from geofm_eval.catalog import TaskSpec, load_catalog
+from geofm_eval.data.items import Item, Listing
+from geofm_eval.data.readers import READERS
+from geofm_eval.errors import DataError, Unavailable
+from geofm_eval.fetch import check_task, describe_task
+
+PER_SPLIT = {"train": 3, "val": 2, "test": 1}
+
+
+@pytest.fixture
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskSpec:
+    """EuroSAT RGB of six images with the official lists, in a home."""
+    monkeypatch.setenv("GEOFM_HOME", str(tmp_path))
+    root = tmp_path / "data" / "eurosat_rgb"
+    (root / "River").mkdir(parents=True)
+    number = 0
+    for split, count in PER_SPLIT.items():
+        names = [f"River_{number + index}" for index in range(count)]
+        number += count
+        for name in names:
+            pixels = np.random.default_rng(number).integers(20, 120, (64, 64, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / "River" / f"{name}.jpg")
+        (root / f"eurosat-{split}.txt").write_text("".join(f"{name}.jpg\n" for name in names))
+    facts = {"official_sizes": (3, 2, 1), "size": "90 MB", "layout": ("<Class>/<Class>_<n>.jpg", "eurosat-train.txt")}
+    return load_catalog().task("eurosat_rgb").model_copy(update=facts)
+
+
+def test_instructions_have_source_licence_size_place_and_layout(task, tmp_path):
+    lines = describe_task(task)
+    assert lines[0] == "eurosat_rgb: EuroSAT, RGB edition"
+    told = dict(line.strip().split("  ", 1) for line in lines[1:-1])
+    assert {name: fact.strip() for name, fact in told.items()} == {
+        "get it": task.how_to_get,
+        "source": "https://github.com/phelber/EuroSAT",
+        "licence": "MIT",
+        "size": "90 MB",
+        "items": "3 train, 2 val, 1 test",
+        "place": f"{tmp_path}/data/eurosat_rgb (there)",
+        "layout": "<Class>/<Class>_<n>.jpg",
+    }
+    assert lines[-1].strip() == "eurosat-train.txt"
+
+
+def test_instructions_need_no_home(task, monkeypatch):
+    monkeypatch.delenv("GEOFM_HOME")
+    assert any("GEOFM_HOME/data/eurosat_rgb (GEOFM_HOME is not set)" in line for line in describe_task(task))
+    with pytest.raises(Unavailable, match="GEOFM_HOME is not set"):
+        check_task(task)
+
+
+def test_complete_copy_is_counted_and_called_complete(task):
+    assert check_task(task) == [
+        "eurosat_rgb: readable and complete",
+        "  train    3 items of 3; the first, River_0, is 3 x 64 x 64, 100% valid",
+        "  val      2 items of 2; the first, River_3, is 3 x 64 x 64, 100% valid",
+        "  test     1 items of 1; the first, River_5, is 3 x 64 x 64, 100% valid",
+        "  split    official",
+    ]
+
+
+def test_copy_with_fewer_items_than_published_is_not_complete(task):
+    larger = task.model_copy(update={"official_sizes": (3, 2, 7)})
+    with pytest.raises(DataError, match=r"split 'test' has 1 items, the complete data set 7: complete the copy"):
+        check_task(larger)
+
+
+def test_copy_with_a_split_file_of_its_own_is_called_custom(task, tmp_path):
+    rows = [f"River/River_{n}.jpg,River,{split}" for n, split in enumerate(["train", "val", "test"])]
+    (tmp_path / "data/eurosat_rgb/splits.csv").write_text("\n".join(["file,class,split", *rows]))
+    lines = check_task(task)
+    assert lines[1].startswith("  train    1 items of 3; ")
+    assert "custom: the folder's own split file" in lines[-1]
+
+
+def test_damaged_image_is_named(task, tmp_path):
+    (tmp_path / "data/eurosat_rgb/River/River_3.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"River_3\.jpg: not a readable image"):
+        check_task(task)
+
+
+def test_absent_data_come_with_instructions(task, tmp_path):
+    (tmp_path / "data").rename(tmp_path / "moved")
+    with pytest.raises(Unavailable, match=r"eurosat_rgb does not exist\. Unpack EuroSAT\.zip"):
+        check_task(task)
+
+
+def test_targets_of_dense_tasks_are_read_and_dropped_items_are_counted(tmp_path, monkeypatch):
+    chip = tmp_path / "chip.tif"
+    chip.touch()
+
+    def read_listing(task: TaskSpec, root: Path) -> Listing:
+        items = {name: (Item(f"{name}_0", chip, None, target=chip),) for name in PER_SPLIT}
+        dropped = {"test": {"label is NaN": ("a", "b")}}
+        pixels, target = np.full((1, 8, 6), 500.0, np.float32), np.zeros((8, 6), np.int64)
+        return Listing(root, items, "official", lambda item: pixels, lambda item: target, dropped)
+
+    monkeypatch.setitem(READERS, "made_up", read_listing)
+    dense = TaskSpec(
+        slug="dense", title="Dense", kind="segmentation", metric="miou", reader="made_up", root=str(tmp_path),
+        bands=("B04",), product="L1C", classes=("land", "water"), official_sizes=(1, 1, 3),
+    )  # fmt: skip
+    lines = check_task(dense)
+    assert lines[1] == "  train    1 items of 1; the first, train_0, is 1 x 8 x 6, target 8 x 6, 100% valid"
+    assert lines[3].startswith("  test     1 items of 3; 2 dropped: label is NaN; the first, ")
+
+
+def test_simulated_data_need_nothing_and_can_be_checked():
+    task = load_catalog().task("eurosat_sim")
+    assert "simulated: nothing must be fetched" in describe_task(task)[1]
+    lines = check_task(task.model_copy(update={"sizes": (20, 10, 10)}))
+    assert lines[0] == "eurosat_sim: readable and complete"
+    assert lines[1].startswith("  train    20 items of 20; the first, AnnualCrop_1, is 13 x 64 x 64")
