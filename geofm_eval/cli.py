@@ -137,7 +137,7 @@ def preflight(
             channel.band,
             channel.status,
             report.product_found,
-            report.unit,
+            channel.unit,
             raw,
             f"{channel.mean:+.3f}",
             f"{channel.sd:.3f}",

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from geofm_eval.catalog import ModelSpec, Recipe, TaskSpec
+from geofm_eval.data.bands import BANDS
 from geofm_eval.data.inputs import InputAdapter, InputReport, ModelInput
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.split import Split, open_splits
@@ -23,6 +24,7 @@ class Channel:
     Args:
         band: band name in the model's order.
         status: ``data``, ``filled`` or ``masked``.
+        unit: physical unit of the band; empty for a band that the library does not know.
         raw_mean: mean over valid pixels in the task's unit; None where the task lacks the band.
         mean: mean over valid pixels after normalisation.
         sd: standard deviation over valid pixels after normalisation.
@@ -31,6 +33,7 @@ class Channel:
 
     band: str
     status: str
+    unit: str
     raw_mean: float | None
     mean: float
     sd: float
@@ -136,7 +139,8 @@ def _channel(index: int, adapter: InputAdapter, images: list[RawImage], days: li
         source = adapter.source.index(band)
         raw = float(np.mean(np.concatenate([image.pixels[source][image.valid] for image in images])))
     invalid = 1.0 - float(np.mean([image.valid.mean() for image in images]))
-    return Channel(band, status, raw, float(values.mean()), float(values.std()), invalid)
+    unit = BANDS[band].unit if band in BANDS else ""
+    return Channel(band, status, unit, raw, float(values.mean()), float(values.std()), invalid)
 
 
 def save_picture(result: Preflight, task: TaskSpec, path: Path) -> Path:

@@ -232,3 +232,33 @@ def test_published_models_say_where_they_come_from():
         if model.weights is not None:
             fields = (model.licence, model.citation, model.source, model.parameters, model.normalisation.source)
             assert all(fields), slug
+
+
+def test_an_entry_takes_from_another_what_it_does_not_give(tmp_path: Path):
+    path = tmp_path / "my.toml"
+    path.write_text(
+        '[models.mine]\nlike = "mae_vits16"\ntitle = "Mine"\nweights = { file = "weights/mine.pth" }\n'
+        '[tasks.fields]\nlike = "eurosat"\nroot = "data/fields"\n[tasks.fields_few]\nlike = "fields"\ndraws = 2\n'
+        'variant_of = "fields"\n'
+    )
+    catalog = load_catalog([path])
+    mine, known = catalog.model("mine"), catalog.model("mae_vits16")
+    assert (mine.bands, mine.normalisation, mine.depth) == (known.bands, known.normalisation, known.depth)
+    assert (mine.title, mine.weights.file, mine.weights.url) == ("Mine", "weights/mine.pth", None)
+    assert (catalog.task("fields_few").root, catalog.task("fields_few").draws) == ("data/fields", 2)
+
+
+def test_an_entry_like_an_unknown_one_is_refused(tmp_path: Path):
+    path = tmp_path / "my.toml"
+    path.write_text('[models.mine]\nlike = "mae_vits61"\n')
+    with pytest.raises(ContractError, match=r"\[models.mine\] like = 'mae_vits61' names no entry.*mae_vits16"):
+        load_catalog([path])
+
+
+def test_images_smaller_than_what_a_model_sees_make_no_case():
+    catalog = load_catalog()
+    pixel = catalog.task("fuel_moisture_sim")
+    assert not compatible(catalog.model("rcf"), pixel)
+    assert not compatible(catalog.model("galileo_nano"), pixel)
+    assert compatible(catalog.model("band_stats"), pixel)
+    assert compatible(catalog.model("mae_vits16"), pixel), "a model with a size of its own gets the pixel resized"

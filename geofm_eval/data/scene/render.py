@@ -24,7 +24,6 @@ SENSOR_NOISE = np.array([7, 11, 11, 11, 11, 10, 10, 13, 10, 7, 1.5, 9, 8], dtype
 """Standard deviation of the sensor's noise per band, reflectance x 10,000."""
 
 
-
 def render(canvas: Canvas, palette: Palette, rng: np.random.Generator) -> Array:
     """Render land as Sentinel-2 L1C.
 
