@@ -238,11 +238,16 @@ def check_splits(splits: Mapping[str, Split]) -> None:
         splits: the splits of one task by name.
 
     Raises:
+        Unavailable: a split whose files are all absent.
         DataError: an empty split, an item that is listed twice, an item or a group in two splits.
     """
     for name, split in splits.items():
         if not split.items:
             left_out = f" ({_described(split)})" if split.dropped else ""
+            if split.dropped and all("file is absent" in reason for reason in split.dropped):
+                raise Unavailable(
+                    "data", f"{split.task.slug}: files of all items of split '{name}'{left_out}", split.task.how_to_get
+                )
             raise DataError(f"{split.task.slug}: split '{name}' is empty{left_out}; every split needs images")
         item, times = Counter(split.ids).most_common(1)[0]
         if times > 1:
@@ -281,7 +286,7 @@ def _sizes(task: TaskSpec, listing: Listing, names: Sequence[str]) -> dict[str, 
     if absent:
         raise DataError(
             f"{listing.root}: {len(absent)} of {listed} listed files are absent, the first is {absent[0]}. "
-            "Complete the copy, or list what is there in a splits.csv (file,class,split)"
+            f"Complete the copy, or list what is there in a splits.csv; its columns: geofm-eval fetch {task.slug}"
         )
     return {name: tuple(sum(item) for item in found) for name, found in sizes.items()}
 

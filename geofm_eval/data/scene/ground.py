@@ -208,7 +208,7 @@ def _sea(rng: np.random.Generator, land: IntArray, parcel: IntArray) -> Array:
     off_shore = shore + np.float32(reach * size)
     _put(land, parcel, off_shore > 0, CODE["water"])
     _put(land, parcel, (off_shore <= 0) & (off_shore > -2.5), CODE["bare"])
-    return off_shore
+    return np.asarray(off_shore, dtype=np.float32)
 
 
 def _finish(

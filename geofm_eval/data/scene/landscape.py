@@ -2,46 +2,57 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
-import numpy.typing as npt
 
-from geofm_eval.data.scene.fields import Array, fractal_field
+from geofm_eval.data.scene.air import Sky, draw_sky, observe
+from geofm_eval.data.scene.events import drift, fire, flood
+from geofm_eval.data.scene.fields import Array, smooth_field
+from geofm_eval.data.scene.ground import Ground, lay_ground
+from geofm_eval.data.scene.legend import CODE, CROPS, LAND, MARINE, BoolArray, IntArray, SceneKind
 from geofm_eval.data.scene.palette import TEMPERATE, Palette
+from geofm_eval.data.scene.phenology import greenness
+from geofm_eval.data.scene.radar import backscatter
+from geofm_eval.data.scene.region import LANDSCAPE_VERSION, Region, block_name, draw_region
+from geofm_eval.data.scene.render import sensor_matrix
+from geofm_eval.data.scene.surface import Surface, shading, sun
 from geofm_eval.data.seeds import generator
 from geofm_eval.errors import ContractError
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+__all__ = ["CROPS", "LAND", "LANDSCAPE_VERSION", "MARINE", "Scene", "SceneKind", "simulate_scene"]
 
-SceneKind = Literal["flood", "crops", "burn", "marine", "smallfarms", "forest", "mixed"]
+_FOREST = 340.0
+"""Above-ground biomass of the oldest and densest forest, t/ha."""
 
-CROPS = tuple(f"crop_{letter}" for letter in "abcdefgh")
-LAND = ("water", "bare", "grass", *CROPS, "broadleaf", "conifer", "heath", "road", "building", "paved")
-MARINE = (
-    "none",
-    "marine debris",
-    "dense sargassum",
-    "sparse floating algae",
-    "natural organic material",
-    "ship",
-    "oil spill",
-    "marine water",
-    "sediment-laden water",
-    "foam",
-    "turbid water",
-    "shallow water",
-    "waves and wakes",
-    "oil platform",
-    "jellyfish",
-    "sea snot",
-)
+_HEIGHT_OF_DAY = date(2021, 7, 15)
+"""Day on which surface temperature is told."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One simulated place on one or several dates; T dates, S pixels of 10 m per side."""
+    """One simulated place on one or several dates; T dates, S pixels of 10 m per side.
+
+    Args:
+        kind: kind of landscape.
+        number: which one of that kind.
+        dates: the dates asked for.
+        l1c: (T, 13, S, S) float32 reflectance x 10,000 at the top of the atmosphere, bands in order of wavelength.
+        l2a: (T, 13, S, S) float32 the same corrected to the surface; B10 is 0, as the product lacks it.
+        radar: (T, 2, S, S) float32 VV and VH in dB, with speckle.
+        cloud: (T, S, S) opacity of clouds, 0..1.
+        shadow: (T, S, S) where a cloud keeps the sun off.
+        nodata: (T, S, S) beyond the edge of the swath; the arrays hold values there too.
+        land: (S, S) land cover, a position in LAND.
+        parcel: (S, S) field id, 0 outside fields.
+        flooded: (S, S) where water stands.
+        burned: (S, S) where vegetation has burned.
+        debris: (S, S) class at sea, a position in MARINE.
+        biomass: (S, S) float32 above ground, t/ha.
+        heat: (S, S) float32 surface temperature of a summer noon at 100 m resolution, K.
+        lonlat: longitude and latitude in degrees.
+        block: event or region that the scene belongs to; scenes of one block share spectra, season and calibration.
+    """
 
     kind: str
     number: int
@@ -63,6 +74,30 @@ class Scene:
     block: str
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Everything about a scene that no date changes."""
+
+    identity: tuple[str | int, ...]
+    kind: SceneKind
+    region: Region
+    ground: Ground
+    surface: Surface
+    flooded: BoolArray
+    burned: BoolArray
+    debris: IntArray
+
+
+@dataclass(frozen=True)
+class _Day:
+    """What is measured on one date."""
+
+    l1c: Array
+    l2a: Array
+    radar: Array
+    sky: Sky
+
+
 def simulate_scene(
     kind: SceneKind,
     number: int,
@@ -73,37 +108,100 @@ def simulate_scene(
     palette: Palette = TEMPERATE,
     block: str | None = None,
 ) -> Scene:
-    """Skeleton: plausible arrays."""
+    """Simulate one place.
+
+    The same arguments give the same scene whatever else is simulated, and a date looks the same whichever other dates
+    are asked for.
+
+    Args:
+        kind: kind of landscape.
+        number: which one.
+        seed: another seed makes other scenes.
+        size: pixels of 10 m per side.
+        dates: dates to observe.
+        palette: colours and textures.
+        block: event or region that it belongs to; by default scenes are dealt to twelve in turn.
+
+    Raises:
+        ContractError: the kind is unknown, or there is no date.
+    """
     if kind not in get_args(SceneKind):
-        raise ContractError(f"no landscape of kind '{kind}' is known")
-    rng = generator("skeleton", kind, number, seed, size, palette.name)
-    count = len(dates)
-    field = fractal_field(rng, 1, size, (24.0, 8.0), 0.6)[0]
-    land = np.digitize(field, np.linspace(-1.6, 1.6, len(LAND) - 1)).astype(np.int64)
-    water = land == 0
-    l2a = np.clip(1500 + 400 * rng.standard_normal((count, 13, size, size), dtype=np.float32), 1, None)
-    l2a += (600 * field).astype(np.float32)
-    l2a[:, 10] = 0
-    radar = -12 + 2 * rng.standard_normal((count, 2, size, size), dtype=np.float32) - 10 * water.astype(np.float32)
-    cloud = np.clip(fractal_field(rng, count, size, (30.0, 8.0), 0.6) - 1, 0, 1)
-    l2a += cloud[:, None] * 6000
+        raise ContractError(f"no landscape of kind '{kind}' is known; known: {', '.join(get_args(SceneKind))}")
+    if not dates:
+        raise ContractError("a scene needs at least one date")
+    name = block_name(kind, number) if block is None else block
+    place = _lay(kind, number, seed, size, palette, name)
+    days = [_observe(place, day) for day in dates]
+    ground = place.ground
+    east, north = generator(*place.identity, "place").normal(0, 0.2, 2)
     return Scene(
-        kind,
-        number,
-        dates,
-        np.clip(l2a * 0.9 + 200, 1, None),
-        np.clip(l2a, 1, None),
-        radar,
-        cloud,
-        np.roll(cloud > 0.5, 8, axis=2),
-        np.zeros((count, size, size), dtype=bool),
-        land,
-        np.where((land > 2) & (land < 11), land + 1, 0),
-        water | ((field < -0.8) & (kind == "flood")),
-        (field > 0.7) & (kind == "burn"),
-        np.where(water, 7, 0) * (kind == "marine"),
-        np.clip(field * 80 + 60, 0, None).astype(np.float32),
-        (300 + 3 * field).astype(np.float32),
-        (5.0 + number * 0.01, 48.0),
-        block or f"region{number % 12:02d}",
+        kind=kind,
+        number=number,
+        dates=dates,
+        l1c=np.stack([day.l1c for day in days]),
+        l2a=np.stack([day.l2a for day in days]),
+        radar=np.stack([day.radar for day in days]),
+        cloud=np.stack([day.sky.cloud for day in days]),
+        shadow=np.stack([day.sky.shadow for day in days]),
+        nodata=np.stack([day.sky.nodata for day in days]),
+        land=ground.land,
+        parcel=ground.parcel,
+        flooded=place.flooded,
+        burned=place.burned,
+        debris=place.debris,
+        biomass=_biomass(place),
+        heat=_heat(place),
+        lonlat=(float(place.region.lonlat[0] + east), float(place.region.lonlat[1] + north)),
+        block=name,
     )
+
+
+def _lay(kind: SceneKind, number: int, seed: int, size: int, palette: Palette, block: str) -> _Place:
+    identity = ("landscape", LANDSCAPE_VERSION, kind, number, seed, size, palette.name, block)
+    rng = generator(*identity)
+    region = draw_region(kind, block, palette, seed)
+    ground = lay_ground(rng, kind, size, region)
+    surface = Surface.draw(rng, region.palette, size)
+    flooded, burned, debris = flood(rng, kind, ground), fire(rng, kind, ground), drift(rng, kind, ground)
+    return _Place(identity, kind, region, ground, surface, flooded, burned, debris)
+
+
+def _observe(place: _Place, day: date) -> _Day:
+    """Light, air and both sensors on one date; random numbers belong to the date alone."""
+    rng = generator(*place.identity, day.isoformat())
+    ground, region = place.ground, place.region
+    green = greenness(ground.land, ground.lag, ground.vigour, day, region.season)
+    azimuth, cotangent = sun(day, region.lonlat[1])
+    reflected = place.surface.reflectance(ground, green, place.flooded, place.burned, place.debris)
+    reflected *= np.where(place.flooded, np.float32(1), shading(ground, azimuth, cotangent))
+    sky = draw_sky(rng, place.kind, len(green), azimuth, cotangent)
+    l1c, l2a = observe(rng, reflected, sky, region.haze * float(rng.uniform(0.85, 1.2)))
+    live = np.where(place.burned, np.float32(0.1), green)
+    radar = backscatter(rng, ground, live, region, place.flooded, place.burned, place.debris)
+    return _Day(l1c, l2a, radar, sky)
+
+
+def _biomass(place: _Place) -> Array:
+    """t/ha: forest by age and density, little elsewhere; a fire leaves a third."""
+    ground = place.ground
+    open_land = np.zeros(len(LAND), dtype=np.float32)
+    for name, value in (("grass", 2.0), ("heath", 12.0), *((crop, 6.0) for crop in CROPS)):
+        open_land[CODE[name]] = value
+    density = np.where(ground.land == CODE["conifer"], np.float32(1.1), np.float32(0.95))
+    standing = open_land[ground.land] + np.float32(_FOREST) * density * ground.maturity**1.3
+    left: Array = np.where(place.burned, standing / 3, standing).astype(np.float32)
+    return left
+
+
+def _heat(place: _Place) -> Array:
+    """Kelvin: warm roofs and streets, cool woods and water, colder with height; blurred to 100 m as sensors see it."""
+    ground, region = place.ground, place.region
+    green = greenness(ground.land, ground.lag, ground.vigour, _HEIGHT_OF_DAY, region.season)
+    sealed = np.isin(ground.land, [CODE[name] for name in ("road", "building", "paved")])
+    fine = 301.0 + 9.0 * sealed - 5.0 * green - 7.0 * (ground.land == CODE["water"]) - 0.0065 * ground.elevation
+    fine -= 2.5 * (ground.maturity > 0)
+    rng = generator(*place.identity, "heat")
+    fine += rng.normal(0, 0.8) + 0.6 * smooth_field(rng, 1, len(fine), 20.0)[0]
+    blur = sensor_matrix(len(fine), 10.0)
+    heat: Array = (blur @ fine.astype(np.float32) @ blur.T).astype(np.float32)
+    return heat
