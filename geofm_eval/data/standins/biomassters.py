@@ -21,7 +21,7 @@ WRITTEN = (1, 3, 5, 7, 9, 11)
 DARK = 3
 """Month that has no optical image of every third chip: in December there is hardly any light in the far north."""
 
-NOISE = 12.0
+NOISE = 22.0
 """Standard deviation in t/ha of what is added to the biomass of every pixel: .2 of its own standard deviation."""
 
 _NODATA = np.float32(-9999)

@@ -43,14 +43,14 @@ def _share(*names: str) -> Callable[[Scene], float]:
 
 
 TARGETS: Mapping[str, Target] = {
-    "biomass_mean": Target(lambda scene: float(scene.biomass.mean()), 9.0),
-    "biomass_std": Target(lambda scene: float(scene.biomass.std()), 6.0),
-    "clouds_reg": Target(lambda scene: 100 * float(scene.cloud.mean()), 3.0, high=100.0),
-    "heatisland_mean": Target(lambda scene: float(scene.heat.mean()), 0.6),
-    "heatisland_std": Target(lambda scene: float(scene.heat.std()), 0.3),
-    "crops": Target(_share("crop_d", "crop_e"), 0.03, high=1.0),
-    "landcover_agriculture": Target(lambda scene: float((scene.parcel > 0).mean()), 0.08, high=1.0),
-    "landcover_forest": Target(_share("broadleaf", "conifer"), 0.08, high=1.0),
+    "biomass_mean": Target(lambda scene: float(scene.biomass.mean()), 16.0),
+    "biomass_std": Target(lambda scene: float(scene.biomass.std()), 12.0),
+    "clouds_reg": Target(lambda scene: 100 * float(scene.cloud.mean()), 2.3, high=100.0),
+    "heatisland_mean": Target(lambda scene: float(scene.heat.mean()), 0.57),
+    "heatisland_std": Target(lambda scene: float(scene.heat.std()), 0.24),
+    "crops": Target(_share("crop_d", "crop_e"), 0.025, high=1.0),
+    "landcover_agriculture": Target(lambda scene: float((scene.parcel > 0).mean()), 0.1, high=1.0),
+    "landcover_forest": Target(_share("broadleaf", "conifer"), 0.081, high=1.0),
 }
 """Targets by the name of their table; the crops are two that grow in summer, as maize and soybean do."""
 
