@@ -30,7 +30,7 @@ GAP = Unavailable("weights", "weights/x.pt", "Train it.")
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Suite:
-    cases = select_cases(replace(OPTIONS, models=("galileo_nano",)), CATALOG)
+    cases = select_cases(replace(OPTIONS, models=("galileo_nano",), tasks=("eurosat_sim",)), CATALOG)
     return Suite(OPTIONS, CATALOG, cases, Run("mine", tmp_path / "mine", resume=False), "main")
 
 
