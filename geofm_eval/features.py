@@ -11,8 +11,8 @@ import torch
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.catalog import Recipe, TaskSpec
 from geofm_eval.data.inputs import InputAdapter
-from geofm_eval.data.scene import GENERATOR_VERSION
 from geofm_eval.data.split import Split
+from geofm_eval.data.standins import generator_version
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import DTYPE, Extraction
 from geofm_eval.paths import geofm_cache
@@ -105,7 +105,7 @@ def _stored_pixels(task: TaskSpec) -> dict[str, Any]:
     }
     if task.simulated:
         # Another generator writes other pixels into files of the same names and sizes.
-        stored |= {"standin": task.standin, "version": task.version, "generator": GENERATOR_VERSION}
+        stored |= {"standin": task.standin, "version": task.version, "generator": generator_version(task)}
     return stored
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from geofm_eval.catalog import ModelSpec, Recipe, TaskSpec
-from geofm_eval.data.bands import BANDS
+from geofm_eval.data.bands import unit_of
 from geofm_eval.data.inputs import InputAdapter, InputReport, ModelInput
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.split import Split, open_splits
@@ -139,8 +139,7 @@ def _channel(index: int, adapter: InputAdapter, images: list[RawImage], days: li
         source = adapter.source.index(band)
         raw = float(np.mean(np.concatenate([image.pixels[source][image.valid] for image in images])))
     invalid = 1.0 - float(np.mean([image.valid.mean() for image in images]))
-    unit = BANDS[band].unit if band in BANDS else ""
-    return Channel(band, status, unit, raw, float(values.mean()), float(values.std()), invalid)
+    return Channel(band, status, unit_of(band) or "", raw, float(values.mean()), float(values.std()), invalid)
 
 
 def save_picture(result: Preflight, task: TaskSpec, path: Path) -> Path:

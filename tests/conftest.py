@@ -33,3 +33,19 @@ def real_home() -> Path:
 def repository() -> Path:
     """The repository's root."""
     return ROOT
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collations of the test draw no figures."""
+    from tests.collating import no_figures  # here, so that other tests do not load the report
+
+    no_figures(monkeypatch)
+
+
+@pytest.fixture
+def run(tmp_path: Path, without_figures: None) -> Path:
+    """Folder of a small run, collated without figures."""
+    from tests.collating import small_run
+
+    return small_run(tmp_path)

@@ -15,22 +15,10 @@ from tests.collating import (
     MODEL,
     SMALL,
     change,
-    no_figures,
     rows_of,
-    small_run,
     subject_of,
 )
 from tests.synthetic_run import Synthetic, make_record, write_run
-
-
-@pytest.fixture
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_figures(monkeypatch)
-
-
-@pytest.fixture
-def run(tmp_path: Path, without_figures: None) -> Path:
-    return small_run(tmp_path)
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.1, 0.5, 0.9]), st.floats(0, 1)), min_size=2, max_size=6))

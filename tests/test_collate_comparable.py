@@ -11,23 +11,11 @@ from tests.collating import (
     MODEL,
     SMALL,
     change,
-    no_figures,
     page,
     rows_of,
-    small_run,
     with_source,
 )
 from tests.synthetic_run import write_run
-
-
-@pytest.fixture
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_figures(monkeypatch)
-
-
-@pytest.fixture
-def run(tmp_path: Path, without_figures: None) -> Path:
-    return small_run(tmp_path)
 
 
 def test_simulated_and_real_data_never_share_a_table(tmp_path: Path, without_figures: None):

@@ -19,23 +19,11 @@ from tests.collating import (
     SMALL,
     change,
     fail,
-    no_figures,
     page,
-    small_run,
 )
 from tests.synthetic_run import Synthetic, write_run
 
 GOLDEN = Path(__file__).parent / "golden"
-
-
-@pytest.fixture
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_figures(monkeypatch)
-
-
-@pytest.fixture
-def run(tmp_path: Path, without_figures: None) -> Path:
-    return small_run(tmp_path)
 
 
 def test_tables_are_golden(run: Path, monkeypatch: pytest.MonkeyPatch):

@@ -11,22 +11,10 @@ from tests.collating import (
     MODEL,
     change,
     fail,
-    no_figures,
     page,
     rows_of,
-    small_run,
 )
 from tests.synthetic_run import make_record
-
-
-@pytest.fixture
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_figures(monkeypatch)
-
-
-@pytest.fixture
-def run(tmp_path: Path, without_figures: None) -> Path:
-    return small_run(tmp_path)
 
 
 def test_an_interrupted_run_ranks_complete_models_and_names_the_others(run: Path):

@@ -92,3 +92,9 @@ def band(name: str) -> Band:
     near = difflib.get_close_matches(canonical(name), BANDS, n=3)
     hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(BANDS)}"
     raise ContractError(f"band '{name}' is unknown; {hint}")
+
+
+def unit_of(name: str) -> str | None:
+    """Unit of a band by any spelling of its name; None for a band that the library does not know."""
+    known = BANDS.get(canonical(name))
+    return None if known is None else known.unit

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
-from geofm_eval.data.bands import BANDS, SENTINEL2, canonical
+from geofm_eval.data.bands import SENTINEL2, canonical, unit_of
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.errors import ContractError, DataError
 
@@ -269,10 +269,8 @@ class InputAdapter:
 
     def _units(self) -> tuple[str, ...]:
         """Units of the bands that are read, each once; a band that the library does not know has none."""
-        units = (
-            BANDS[band].unit for band, read in zip(self.bands, self.present, strict=True) if read and band in BANDS
-        )
-        return tuple(dict.fromkeys(units))
+        units = (unit_of(band) for band, read in zip(self.bands, self.present, strict=True) if read)
+        return tuple(dict.fromkeys(unit for unit in units if unit is not None))
 
 
 def _check_bands(adapter: InputAdapter, source: tuple[str, ...]) -> None:

@@ -11,6 +11,9 @@ import numpy.typing as npt
 NAMES = ("train", "val", "test")
 """The three splits of every task."""
 
+ABSENT = "is absent"
+"""How the reason ends for which a reader drops an item that lacks a file: the data are not all here."""
+
 Definition = Literal["official", "custom"]
 """Who split the data: the data set's publishers, or the folder's own split file."""
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
-from geofm_eval.data.bands import BANDS, canonical
+from geofm_eval.data.bands import unit_of
 from geofm_eval.errors import DataError
 
 
@@ -100,7 +100,7 @@ def check_unit(image: RawImage, task: TaskSpec, where: object) -> None:
     Raises:
         DataError: a median outside what is plausible.
     """
-    units = [BANDS[name].unit if (name := canonical(band)) in BANDS else None for band in task.bands]
+    units = [unit_of(band) for band in task.bands]
     for unit, (low, high) in task.plausible.items():
         chosen = [position for position, found in enumerate(units) if found == unit]
         if not chosen:

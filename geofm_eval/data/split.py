@@ -15,11 +15,10 @@ import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.inspection import NO_PIXEL, checked_target, inspect_items
-from geofm_eval.data.items import NAMES, Definition, Item, Listing
+from geofm_eval.data.items import ABSENT, NAMES, Definition, Item, Listing
 from geofm_eval.data.pixels import RawImage, check_stored, check_unit, to_unit
 from geofm_eval.data.readers import READERS
-from geofm_eval.data.scene import GENERATOR_VERSION
-from geofm_eval.data.standins import ensure_standin
+from geofm_eval.data.standins import ensure_standin, generator_version
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.paths import in_home
 
@@ -93,7 +92,7 @@ class Split:
     def items_sha256(self) -> str:
         """Sha256 over ids and file sizes: another copy of the same images has the same hash."""
         # Simulated images of every version have the same ids and sizes.
-        made_by = [f"generator\t{GENERATOR_VERSION}"] if self.task.simulated else []
+        made_by = [f"generator\t{generator_version(self.task)}"] if self.task.simulated else []
         return _sha256([*made_by, *(f"{item.id}\t{size}" for item, size in zip(self.items, self.sizes, strict=True))])
 
     @cached_property
@@ -244,7 +243,7 @@ def check_splits(splits: Mapping[str, Split]) -> None:
     for name, split in splits.items():
         if not split.items:
             left_out = f" ({_described(split)})" if split.dropped else ""
-            if split.dropped and all("file is absent" in reason for reason in split.dropped):
+            if split.dropped and all(reason.endswith(ABSENT) for reason in split.dropped):
                 raise Unavailable(
                     "data", f"{split.task.slug}: files of all items of split '{name}'{left_out}", split.task.how_to_get
                 )

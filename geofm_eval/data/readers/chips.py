@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
-from geofm_eval.data.items import NAMES, Item, Listing
-from geofm_eval.data.readers.files import load_geotiff, read_rows, read_text
+from geofm_eval.data.items import ABSENT, Item, Listing
+from geofm_eval.data.readers.files import load_geotiff, read_text, rows_by_split
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 SPLIT_FILE = "splits.csv"
@@ -44,12 +44,8 @@ def read_split_file(root: Path) -> dict[str, tuple[str, ...]] | None:
     """
     if not (root / SPLIT_FILE).is_file():
         return None
-    chips: dict[str, list[str]] = {name: [] for name in NAMES}
-    for where, row in read_rows(root / SPLIT_FILE, ("chip", "split")):
-        if row["split"] not in chips:
-            raise DataError(f"{where}: split is '{row['split']}', expected one of {', '.join(NAMES)}")
-        chips[row["split"]].append(row["chip"])
-    return {name: tuple(listed) for name, listed in chips.items()}
+    rows = rows_by_split(root / SPLIT_FILE, ("chip",))
+    return {name: tuple(row["chip"] for _, row in listed) for name, listed in rows.items()}
 
 
 def custom_listing(
@@ -72,7 +68,7 @@ def custom_listing(
         for item, absent in found:
             if absent is not None:
                 reasons = dropped.setdefault(name, {})
-                reason = f"{kinds(absent)} is absent"
+                reason = f"{kinds(absent)} {ABSENT}"
                 reasons[reason] = (*reasons.get(reason, ()), item.id)
     return Listing(root, present, "custom", load, load_target, dropped)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
-from geofm_eval.data.readers.files import load_geotiff, load_image, read_rows, read_text
+from geofm_eval.data.readers.files import load_geotiff, load_image, read_text, rows_by_split
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 SUFFIXES = {"tif": ".tif", "rgb": ".jpg"}
@@ -19,7 +19,6 @@ _NESTED = (
 """Where the class folders lie below the root: as they are, in torchgeo's archive, in the publishers' RGB archive."""
 
 _SPLIT_FILES = ("splits.csv", "subset.csv")
-_COLUMNS = ("file", "class", "split")
 
 
 def read_listing(task: TaskSpec, root: Path) -> Listing:
@@ -88,12 +87,8 @@ def _read_list(task: TaskSpec, path: Path, images: Path, suffix: str) -> Iterato
 
 
 def _read_split_file(task: TaskSpec, path: Path, images: Path) -> dict[str, tuple[Item, ...]]:
-    items: dict[str, list[Item]] = {name: [] for name in NAMES}
-    for where, row in read_rows(path, _COLUMNS):
-        if row["split"] not in items:
-            raise DataError(f"{where}: split is '{row['split']}', expected one of {', '.join(NAMES)}")
-        items[row["split"]].append(_item(task, row, images, where))
-    return {name: tuple(listed) for name, listed in items.items()}
+    rows = rows_by_split(path, ("file", "class"))
+    return {name: tuple(_item(task, row, images, where) for where, row in listed) for name, listed in rows.items()}
 
 
 def _item(task: TaskSpec, row: dict[str, str], images: Path, where: str) -> Item:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geofm_eval.data.items import NAMES
 from geofm_eval.errors import DataError, Unavailable
 
 
@@ -47,6 +48,20 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
             yield f"{path}, line {rows.line_num}", row
     except csv.Error as error:
         raise DataError(f"{path}: not a readable table ({error}). Write it again") from error
+
+
+def rows_by_split(path: Path, columns: Sequence[str]) -> dict[str, list[tuple[str, dict[str, str]]]]:
+    """Read a table with a column ``split``: the rows of every split, each with where it stands.
+
+    Raises:
+        DataError: the file cannot be read, lacks a column, or names an unknown split.
+    """
+    found: dict[str, list[tuple[str, dict[str, str]]]] = {name: [] for name in NAMES}
+    for where, row in read_rows(path, (*columns, "split")):
+        if row["split"] not in found:
+            raise DataError(f"{where}: split is '{row['split']}', expected one of {', '.join(NAMES)}")
+        found[row["split"]].append((where, row))
+    return found
 
 
 def load_geotiff(path: Path, *, mark_nodata: bool = True) -> npt.NDArray[Any]:

@@ -4,7 +4,7 @@ import numpy as np
 
 from geofm_eval.data.scene.fields import fractal_field
 from geofm_eval.data.scene.ground import Ground
-from geofm_eval.data.scene.legend import CODE, MARINE, BoolArray, IntArray, SceneKind
+from geofm_eval.data.scene.legend import CODE, CROPS, MARINE, BoolArray, IntArray, SceneKind
 
 _PATCHES = (
     "marine debris",
@@ -37,12 +37,8 @@ def fire(rng: np.random.Generator, kind: SceneKind, ground: Ground) -> BoolArray
     front = fractal_field(rng, 1, len(ground.land), (26.0, 9.0, 4.0), 0.6)[0]
     if kind != "burn" or rng.random() < 0.12:
         return np.zeros(front.shape, dtype=bool)
-    burnable = np.isin(ground.land, [CODE[n] for n in ("grass", "heath", "broadleaf", "conifer", *_crops())])
+    burnable = np.isin(ground.land, [CODE[n] for n in ("grass", "heath", "broadleaf", "conifer", *CROPS)])
     return np.asarray((front > np.quantile(front, 1 - rng.uniform(0.08, 0.5))) & burnable)
-
-
-def _crops() -> tuple[str, ...]:
-    return tuple(name for name in CODE if name.startswith("crop_"))
 
 
 def drift(rng: np.random.Generator, kind: SceneKind, ground: Ground) -> IntArray:

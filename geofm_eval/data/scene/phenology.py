@@ -5,7 +5,7 @@ from datetime import date
 import numpy as np
 
 from geofm_eval.data.scene.fields import Array
-from geofm_eval.data.scene.legend import CODE, LAND, IntArray
+from geofm_eval.data.scene.legend import LAND, IntArray
 
 YEAR = 365.25
 
@@ -76,7 +76,3 @@ def _window(today: Array, start: Array, end: Array) -> Array:
     fall = np.clip((end - today) * _ONSET * 0.5 + 0.5, 0, 1)
     window: Array = np.minimum(rise, fall).astype(np.float32)
     return window * window * (np.float32(3) - 2 * window)
-
-
-CROP_CODES = tuple(CODE[name] for name in _CALENDAR)
-"""Codes of the kinds of crop in LAND."""

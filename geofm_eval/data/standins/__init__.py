@@ -12,6 +12,7 @@ from pathlib import Path
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.scene import GENERATOR_VERSION
+from geofm_eval.data.scene.region import LANDSCAPE_VERSION
 from geofm_eval.data.standins import (
     ai4smallfarms,
     biomassters,
@@ -45,6 +46,11 @@ GENERATORS: dict[str, Callable[[Path, TaskSpec], None]] = {
 """Writers of stand-ins by the name that tasks use: (an absent or empty folder, the task)."""
 
 
+def generator_version(task: TaskSpec) -> str:
+    """Version of the generator that a stand-in is drawn by; another one draws other pixels under the same names."""
+    return f"{GENERATOR_VERSION}" if task.standin == "eurosat" else f"landscape{LANDSCAPE_VERSION}"
+
+
 def ensure_standin(task: TaskSpec) -> Path:
     """Return the folder of a task's stand-in, writing it first where it is absent or damaged.
 
@@ -60,7 +66,7 @@ def ensure_standin(task: TaskSpec) -> Path:
     if task.standin not in GENERATORS:
         raise ContractError(f"task '{task.slug}': stand-in '{task.standin}' is unknown; known: {', '.join(GENERATORS)}")
     identity = {"sizes": task.sizes, "classes": task.classes, "chip": task.options.get("chip")}
-    version = f"v{task.version}-{GENERATOR_VERSION}-{content_hash(identity)[:12]}"
+    version = f"v{task.version}-{generator_version(task)}-{content_hash(identity)[:12]}"
     final = geofm_cache() / "standins" / task.standin / version
     if not _whole(final):
         with storing(final), locked(final):
