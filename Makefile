@@ -23,7 +23,7 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 speed: $(VENV)/installed
-	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py
+	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py benchmarks/speed/bench_targets.py
 
 # Installed anew only when what is to be installed changes, so that a second call starts its work at once.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -97,8 +97,8 @@ def _stored_pixels(task: TaskSpec) -> dict[str, Any]:
     """How the task's files become pixels, as far as the input report does not say it."""
     stored: dict[str, Any] = {
         "reader": task.reader,
-        # A target names labels, which share the block of their items.
-        "options": {name: value for name, value in task.options.items() if name != "target"},
+        # Neither which label is read nor how the items are cut reaches the pixels.
+        "options": {name: value for name, value in task.options.items() if name not in ("target", "blocks")},
         "bands": task.bands,
         "nodata": task.nodata,
         "dates": task.dates,

@@ -8,12 +8,13 @@ Example:
 import functools
 import getpass
 import hashlib
+import logging
 import tempfile
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 
@@ -23,17 +24,19 @@ from geofm_eval.catalog import Adaptation, Catalog, TaskSpec
 from geofm_eval.data.budget import LabelBudget, label_budget
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split, open_splits
-from geofm_eval.errors import ContractError
+from geofm_eval.errors import ContractError, GeofmError
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import FeatureBlock, extract
+from geofm_eval.features import FeatureBlock, block_key, extract
+from geofm_eval.memo import Memo
 from geofm_eval.paths import geofm_cache
-from geofm_eval.probes.sweep import PROBE_VERSION, SWEEP_FORMAT, Sweep, load_sweep, save_sweep, solve
+from geofm_eval.probes.problem import ProbeProblem
+from geofm_eval.probes.sweep import PROBE_VERSION, SWEEP_FORMAT, Sweep, load_sweep, save_sweep, solve_together
 from geofm_eval.progress import LogProgress, StartProgress
-from geofm_eval.store import content_hash, locked, publish_directory
+from geofm_eval.store import content_hash, locked, problem_with, publish_directory, storing
+
+log = logging.getLogger(__name__)
 
 SWEEP_MANIFEST = "manifest.json"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,8 @@ class Workspace:
     def sweep(self, model: str, task: str, adaptation: str) -> Sweep:
         """The solved probe of every tap, label fraction and draw, solved where the cache lacks it.
 
+        A regression target is solved with all others that the catalog has for the same items in the same suites.
+
         Raises:
             Unavailable: data, weights or a package are absent.
             GeofmError: a data, weights, contract or store error of the step that failed.
@@ -163,33 +168,56 @@ class Workspace:
             raise ContractError(
                 f"{adaptation} pools by '{chosen.pooling}', which {model} lacks: it has {', '.join(spec.poolings)}"
             )
-        blocks = self.blocks(model, task)
         job = _Solve(
             self.catalog.task(task),
             chosen,
-            blocks,
+            self.blocks(model, task),
             self.splits(task),
             self.budget(task),
             self.recipe.val_budget,
             self.settings.device,
         )
+        with job.turn():
+            publish_directory(job.path, lambda folder: self._write(model, job, folder), SWEEP_MANIFEST)
+        return load_sweep(job.path)
 
-        def write(folder: Path) -> dict[str, Any]:
-            progress = self._progress(f"{adaptation} of {model} on {task}", len(spec.taps) * len(job.budget.subsets))
-            sweep = job.run()
-            progress.update(len(sweep.rows))
-            progress.done()
-            save_sweep(sweep, folder)
-            return {"seconds": sweep.seconds}
+    def _write(self, model: str, job: "_Solve", folder: Path) -> dict[str, Any]:
+        """Solve a target and its siblings; publish theirs and write its own into ``folder``."""
+        jobs = [job, *self._siblings(model, job)]
+        name = f"{job.adaptation.slug} of {model} on {', '.join(one.task.slug for one in jobs)}"
+        progress = self._progress(name, sum(len(one.problem.taps) * len(one.problem.subsets) for one in jobs))
+        own, *others = _run(jobs)
+        progress.update(sum(len(sweep.rows) for sweep in (own, *others)))
+        progress.done()
+        for sibling, sweep in zip(jobs[1:], others, strict=True):
+            publish_directory(sibling.path, functools.partial(_save, sweep), SWEEP_MANIFEST)
+        return _save(own, folder)
 
-        path = geofm_cache() / "sweeps" / SWEEP_FORMAT / job.key
-        publish_directory(path, write, SWEEP_MANIFEST)
-        return load_sweep(path)
+    def _siblings(self, model: str, job: "_Solve") -> list["_Solve"]:
+        """What remains to be solved of the other targets on the same features; those that cannot be are left out."""
+        if job.adaptation.probe != "ridge":
+            return []
+        found = []
+        for task in self.catalog.tasks.values():
+            if not _differ_in_target(task, job.task):
+                continue
+            try:
+                sibling = replace(job, task=task, splits=self.splits(task.slug), budget=self.budget(task.slug))
+                if self._features_of(model, sibling) == job.features and sibling.wanting and sibling.problem:
+                    found.append(sibling)
+            except GeofmError as error:  # which the sibling's own cases will meet
+                log.info("%s is not solved together with %s: %s", task.slug, job.task.slug, error)
+        return found
+
+    def _features_of(self, model: str, job: "_Solve") -> dict[str, str]:
+        slug = job.task.slug
+        loaded, adapter = self.backbone(model, slug), self.adapter(model, slug)
+        return {name: block_key(loaded, adapter, split) for name, split in job.splits.items()}
 
 
 @dataclass(frozen=True)
 class _Solve:
-    """One probe over all taps, label fractions and draws of a model's blocks."""
+    """One probe of one target over all taps, label fractions and draws of a model's blocks."""
 
     task: TaskSpec
     adaptation: Adaptation
@@ -204,7 +232,7 @@ class _Solve:
         """Hash of all that determines the result: features, labels, subsets, validation, device, probe version."""
         return content_hash(
             {
-                "blocks": {name: block.key for name, block in self.blocks.items()},
+                "blocks": self.features,
                 "labels_sha256": {name: split.labels_sha256 for name, split in self.splits.items()},
                 "classes": len(self.task.classes),
                 "probe": self.adaptation.probe,
@@ -224,28 +252,77 @@ class _Solve:
         """``cpu`` or ``cuda``: they round differently, and which GPU it is makes no difference."""
         return torch.device(self.device).type
 
-    def run(self) -> Sweep:
-        """Solve the probe."""
-        with exact_float32(), device_turn(self.device):
-            sweep = solve(
-                self.adaptation.probe,
-                lambda tap, split: self.blocks[split].features(tap, self.adaptation.pooling),
-                {name: split.labels for name, split in self.splits.items()},
-                next(iter(self.blocks.values())).taps,
-                self.adaptation.pooling,
-                self.budget.subsets,
-                self.budget.plans,
-                len(self.task.classes),
-                device=self.device,
-                task=self.task.slug,
-            )
+    @property
+    def features(self) -> dict[str, str]:
+        """Key of every split's block."""
+        return {name: block.key for name, block in self.blocks.items()}
+
+    @property
+    def path(self) -> Path:
+        """Where the cache keeps the sweep."""
+        return geofm_cache() / "sweeps" / SWEEP_FORMAT / self.key
+
+    @property
+    def wanting(self) -> bool:
+        """True where the cache does not hold the sweep intact."""
+        return problem_with(self.path, SWEEP_MANIFEST) is not None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Where the sweep is wanting, wait for whoever solves a target of these features: it may solve this one too."""
+        if not self.wanting:
+            yield
+            return
+        group = content_hash([self.features, self.adaptation.probe, self.adaptation.pooling, self.device_kind])
+        with storing(self.path), locked(self.path.with_name(f"targets-{group}")):
+            yield
+
+    @functools.cached_property
+    def problem(self) -> ProbeProblem:
+        """What is to be solved; GeofmError where it cannot be."""
+        return ProbeProblem(
+            features=lambda tap, split: self.blocks[split].features(tap, self.adaptation.pooling),
+            labels={name: split.labels for name, split in self.splits.items()},
+            taps=next(iter(self.blocks.values())).taps,
+            subsets=self.budget.subsets,
+            plans=self.budget.plans,
+            n_classes=len(self.task.classes),
+            device=torch.device(self.device),
+            task=self.task.slug,
+        )
+
+    def described(self, sweep: Sweep) -> Sweep:
+        """The solved sweep with its key, and what else is worth recording."""
         meta = {
-            "feature_keys": {name: block.key for name, block in self.blocks.items()},
+            "feature_keys": self.features,
             "seed": task_seed(self.task),
             "device": self.device_kind,
             "val_budget": self.val_budget,
         }
         return replace(sweep, key=self.key, meta={**sweep.meta, **meta})
+
+
+def _run(jobs: Sequence[_Solve]) -> list[Sweep]:
+    """Solve several targets of the same features."""
+    problems, chosen = [job.problem for job in jobs], jobs[0].adaptation
+    with exact_float32(), device_turn(jobs[0].device):
+        sweeps = solve_together(chosen.probe, problems, chosen.pooling)
+    return [job.described(sweep) for job, sweep in zip(jobs, sweeps, strict=True)]
+
+
+def _save(sweep: Sweep, folder: Path) -> dict[str, Any]:
+    save_sweep(sweep, folder)
+    return {"seconds": sweep.seconds}
+
+
+def _differ_in_target(one: TaskSpec, other: TaskSpec) -> bool:
+    """True for two targets of the same data, cut alike, that every suite has both or neither of."""
+    return one.options.get("target") != other.options.get("target") and _but_target(one) == _but_target(other)
+
+
+def _but_target(task: TaskSpec) -> tuple[Any, ...]:
+    options = {name: value for name, value in task.options.items() if name != "target"}
+    return task.reader, task.root, task.protocol, set(task.suites), options
 
 
 def task_seed(task: TaskSpec) -> int:
@@ -263,32 +340,3 @@ def device_turn(device: str) -> Iterator[None]:
         return
     with locked(Path(tempfile.gettempdir()) / f"geofm_eval-{getpass.getuser()}-cuda{kind.index or 0}"):
         yield
-
-
-class Memo:
-    """Computes a value once per key and gives every later caller the same value, or the same error.
-
-    Args:
-        keep: how many values are held, the latest ones; None holds all. Errors are small and always held.
-    """
-
-    def __init__(self, keep: int | None = None) -> None:
-        self._keep = keep
-        self._values: dict[Hashable, Any] = {}
-        self._errors: dict[Hashable, Exception] = {}
-
-    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Return the value of ``key``, computed by the first call, or raise the error that the first call raised."""
-        if key in self._errors:
-            # Without the old traceback, which would grow with every call and keep the failed step's arrays alive.
-            raise self._errors[key].with_traceback(None)
-        if key not in self._values:
-            if self._keep is not None and len(self._values) >= self._keep:
-                del self._values[next(iter(self._values))]  # before the next one takes its memory
-            try:
-                self._values[key] = compute()
-            except Exception as error:
-                self._errors[key] = error
-                raise
-        kept: T = self._values[key]
-        return kept

@@ -13,7 +13,8 @@ from geofm_eval import pipeline
 from geofm_eval.backbones import LoadedBackbone
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.errors import ContractError, DataError, Unavailable
-from geofm_eval.pipeline import Memo, Settings, Workspace, device_turn, task_seed
+from geofm_eval.memo import Memo
+from geofm_eval.pipeline import Settings, Workspace, device_turn, task_seed
 from geofm_eval.probes.sweep import PROBE_VERSION, Sweep
 from geofm_eval.store import list_cache
 from tests.tiny import RECIPE, SPEC, TASK, TinySplit, tiny_loaded
@@ -50,13 +51,13 @@ def use_tiny(replace: Callable[[Any, str, Any], None]) -> Counter[str]:
         counter[f"load {spec.slug}"] += 1
         return tiny_loaded(spec=spec, sha256=str(len(spec.slug)) * 64)
 
-    real_solve = pipeline.solve
+    real_solve = pipeline.solve_together
 
     def solve(*args: Any, **kwargs: Any) -> Sweep:
         counter["solve"] += 1
         return real_solve(*args, **kwargs)
 
-    for name, function in (("open_splits", open_splits), ("load_backbone", load_backbone), ("solve", solve)):
+    for name, function in (("open_splits", open_splits), ("load_backbone", load_backbone), ("solve_together", solve)):
         replace(pipeline, name, function)
     return counter
 
@@ -150,7 +151,7 @@ def test_a_failed_solve_fails_all_its_cases_with_one_cause(
         calls["failed"] += 1
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(pipeline, "solve", fail)
+    monkeypatch.setattr(pipeline, "solve_together", fail)
     workspace = Workspace(tiny_catalog(), Settings())
     for _ in range(3):
         with pytest.raises(RuntimeError, match="out of memory"):

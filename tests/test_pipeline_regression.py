@@ -179,8 +179,10 @@ def test_a_constant_target_names_task_and_split(home: Path, tmp_path: Path, task
 
 def test_deeper_taps_share_the_sweep(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[Any] = []
-    real = pipeline.solve
-    monkeypatch.setattr(pipeline, "solve", lambda *args, **kwargs: counted.append(args) or real(*args, **kwargs))
+    real = pipeline.solve_together
+    monkeypatch.setattr(
+        pipeline, "solve_together", lambda *args, **kwargs: counted.append(args) or real(*args, **kwargs)
+    )
     values = {layer: measured("brightness", tmp_path, layer).record.scores["1.0"].value for layer in SPEC.taps}
     assert len(counted) == 1
     assert len(set(values.values())) > 1

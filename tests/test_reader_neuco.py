@@ -58,7 +58,7 @@ def test_locations_are_items_with_four_seasons(task: TaskSpec, root: Path):
     split = splits["all"]
     assert split.ids == IDS
     assert split.labels.tolist() == [10, 20.5, 30]
-    assert split.definition == "custom"
+    assert split.definition == "official"
     image = split.read(1)
     assert image.pixels.shape == (4, 13, 8, 8)
     np.testing.assert_array_equal(image.pixels[:, 12, 0, 0], [1012, 2012, 3012, 4012])

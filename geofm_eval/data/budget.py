@@ -9,7 +9,7 @@ import numpy as np
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.labels import Indices, LabelSubset, ValidationPlan, label_subsets, validation_plan
-from geofm_eval.data.shuffles import item_blocks, shuffled_subsets
+from geofm_eval.data.shuffles import item_blocks, published_order, shuffled_subsets
 from geofm_eval.data.split import ALL, Split
 
 
@@ -61,7 +61,8 @@ def label_budget(
     if ALL in splits:
         whole = splits[ALL]
         blocks = item_blocks(whole.items, task.options["blocks"]) if "blocks" in task.options else None
-        return LabelBudget(*shuffled_subsets(whole.labels, task.label_fractions, seed, blocks))
+        order = published_order(whole.items)
+        return LabelBudget(*shuffled_subsets(whole.labels, task.label_fractions, seed, blocks, order))
     train, val = splits["train"].labels, splits["val"].labels
     subsets = label_subsets(train, task.label_fractions, task.draws, seed)
     plans = {

@@ -32,6 +32,7 @@ class Item:
         others: further files that its pixels are read from.
         target: file of the label of every pixel; None for other tasks.
         dates: date of every image of a series, ascending; empty for single images.
+        rank: its place in the order that the publishers cut their folds in, where they have one.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Item:
     others: tuple[Path, ...] = ()
     target: Path | None = None
     dates: tuple[date, ...] = ()
+    rank: int | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:

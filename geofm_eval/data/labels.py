@@ -205,3 +205,20 @@ def ranked_folds(targets: Labels, stream: tuple[str | int, ...]) -> ValidationPl
     fold_of = np.empty(n, dtype=np.int64)
     fold_of[ranks] = deals
     return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))
+
+
+def random_folds(n: int, stream: tuple[str | int, ...]) -> ValidationPlan:
+    """Five folds of as many items each, drawn blind to the labels: targets of the same items share them.
+
+    Fewer than five items are left out one by one; of fewer than three none can be, since a fit needs two.
+
+    Args:
+        n: number of items.
+        stream: names the random order.
+    """
+    none = np.empty(0, dtype=np.int64)
+    if n < 3:
+        return ValidationPlan("none", none)
+    k = min(FOLDS, n)
+    fold_of = generator(*stream).permutation(np.arange(n) % k)
+    return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))

@@ -1,8 +1,8 @@
 """Shuffle splits for data without an official split: forty random test sets, and label subsets of what each leaves.
 
-The folds are those of NeuCo-Bench: scikit-learn's ShuffleSplit over the items in their order, a tenth held out, seed
-42. A variant draws whole blocks (grid cells of longitude and latitude, or the items' groups), so that no test item has
-a neighbour in the training part.
+The folds are those of NeuCo-Bench: scikit-learn's ShuffleSplit over the labelled items in the order of the published
+table, a tenth held out, seed 42. A variant draws whole blocks (grid cells of longitude and latitude, or the items'
+groups), so that a test item has no neighbour of its block in the training part.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.data.items import Item
-from geofm_eval.data.labels import Indices, Labels, LabelSubset, ValidationPlan, ranked_folds, strata_of, stratified
+from geofm_eval.data.labels import Indices, Labels, LabelSubset, ValidationPlan, random_folds, strata_of, stratified
 from geofm_eval.errors import ContractError, DataError
 
 SHUFFLES = 40
@@ -42,12 +42,14 @@ class Shuffle:
     test: Indices
 
 
-def shuffles(n: int, blocks: Blocks | None = None) -> list[Shuffle]:
+def shuffles(n: int, blocks: Blocks | None = None, order: Indices | None = None) -> list[Shuffle]:
     """Cut ``n`` items forty times.
 
     Args:
-        n: number of items; the folds match published ones when the items are in the published order.
+        n: number of items.
         blocks: (n,) block of every item; a block then lies in the test set with all of its items or with none.
+        order: (n,) positions of the items in the order that is cut; by default their own. The folds are the published
+            ones when it is the published order.
 
     Raises:
         ContractError: too few items or blocks, or as many block names as there are not items.
@@ -58,9 +60,17 @@ def shuffles(n: int, blocks: Blocks | None = None) -> list[Shuffle]:
         raise ContractError(f"shuffle splits need at least {MIN_ITEMS} items, found {n}: give the task a split instead")
     if blocks is not None:
         _check_blocks(blocks, n)
+    order = np.arange(n) if order is None else order
     cut = ShuffleSplit if blocks is None else GroupShuffleSplit
-    drawn = cut(n_splits=SHUFFLES, test_size=TEST_SHARE, random_state=SEED).split(np.zeros((n, 1)), groups=blocks)
-    return [Shuffle(np.sort(train), np.sort(test)) for train, test in drawn]
+    groups = None if blocks is None else blocks[order]
+    drawn = cut(n_splits=SHUFFLES, test_size=TEST_SHARE, random_state=SEED).split(np.zeros((n, 1)), groups=groups)
+    return [Shuffle(np.sort(order[train]), np.sort(order[test])) for train, test in drawn]
+
+
+def published_order(items: Sequence[Item]) -> Indices:
+    """(n,) positions of the items by rank; their own order where they have none."""
+    ranks = [item.rank for item in items if item.rank is not None]
+    return np.argsort(ranks, kind="stable") if len(ranks) == len(items) else np.arange(len(items))
 
 
 def _check_blocks(blocks: Blocks, n: int) -> None:
@@ -106,18 +116,24 @@ def _cell(item: Item, degrees: float) -> str:
 
 
 def shuffled_subsets(
-    labels: Labels, fractions: Sequence[float], seed: int, blocks: Blocks | None = None
+    labels: Labels,
+    fractions: Sequence[float],
+    seed: int,
+    blocks: Blocks | None = None,
+    order: Indices | None = None,
 ) -> tuple[list[LabelSubset], dict[tuple[float, int], ValidationPlan]]:
     """Cut label subsets of every shuffle's training part; the number of the shuffle stands as their draw.
 
     The subsets are stratified and nested within a shuffle; penalties are chosen by inner cross-validation on them, so
-    that nothing of a test set takes part in any choice.
+    that nothing of a test set takes part in any choice. With all labels neither subsets nor inner folds depend on
+    labels or seed: all targets of the same items are then fitted on the same rows.
 
     Args:
         labels: (n,) float64 targets of all items.
         fractions: shares in (0, 1] of the training part.
-        seed: seed of subsets and inner folds; the test sets do not depend on it.
+        seed: seed of the subsets below fraction 1; test sets and inner folds do not depend on it.
         blocks: (n,) block of every item.
+        order: (n,) positions of the items in the order that is cut; by default their own.
 
     Returns:
         The subsets, and how each (fraction, draw) is validated.
@@ -126,12 +142,12 @@ def shuffled_subsets(
         ContractError: too few items or blocks, or a fraction outside (0, 1].
     """
     subsets, plans = [], {}
-    for draw, shuffle in enumerate(shuffles(len(labels), blocks)):
+    for draw, shuffle in enumerate(shuffles(len(labels), blocks, order)):
         strata = strata_of(labels[shuffle.train])
         for fraction in fractions:
             kept = stratified(strata, fraction, ("shuffles", seed, draw))
             rows = shuffle.train[kept]
             subsets.append(LabelSubset(fraction, draw, rows, shuffle.test))
-            plans[fraction, draw] = ranked_folds(labels[rows], ("inner", seed, draw))
-    order = {fraction: number for number, fraction in enumerate(fractions)}
-    return sorted(subsets, key=lambda subset: (order[subset.fraction], subset.draw)), plans
+            plans[fraction, draw] = random_folds(len(rows), ("inner", SEED, draw))
+    number = {fraction: number for number, fraction in enumerate(fractions)}
+    return sorted(subsets, key=lambda subset: (number[subset.fraction], subset.draw)), plans

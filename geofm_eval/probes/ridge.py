@@ -3,10 +3,13 @@
 Every fit is closed form. With standardised features X (n, p) and the centred target y, the weights at penalty a are
 V (L + a)^-1 V'X'y, where X'X = V L V' is decomposed once for the whole path; where n < p the smaller XX' is decomposed
 instead (Hoerl & Kennard 1970; dual form: Saunders, Gammerman & Vovk 1998). The penalties are multiples of the mean
-eigenvalue of X'X, so that they mean the same at any number of items and channels.
+eigenvalue of X'X, so that they mean the same at any number of items and channels. Targets of the same items share the
+decompositions.
 """
 
-from collections.abc import Iterator
+import functools
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,11 +41,10 @@ class RidgePath:
     weights: Tensor
     centre: float
 
-    def predict(self, features: NDArray[np.float32], penalty: int | None = None) -> NDArray[np.float64]:
-        """Predictions (n, L) for ``features`` (n, D); L = 1 when the index of a ``penalty`` is given."""
-        chosen = self.weights if penalty is None else self.weights[:, penalty : penalty + 1]
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Predictions (n, L) for ``features`` (n, D)."""
         rows = self.standardiser(as_tensor(features, self.weights.device))
-        predicted: NDArray[np.float64] = (rows @ chosen + self.centre).cpu().numpy()
+        predicted: NDArray[np.float64] = (rows @ self.weights + self.centre).cpu().numpy()
         return predicted
 
 
@@ -62,32 +64,73 @@ class PathErrors:
         return PathErrors(self.squared + other.squared, np.concatenate([self.targets, other.targets]))
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """What a path predicts for the items that its fit did not see.
+
+    Attributes:
+        values: (n, L) float64.
+        truth: (n,) float64, targets of these items.
+        dropped_channels: channels that the fit left out as constant.
+    """
+
+    values: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    dropped_channels: int
+
+    @property
+    def errors(self) -> PathErrors:
+        """Squared errors of every penalty."""
+        return PathErrors(np.square(self.values - self.truth[:, None]).sum(0), self.truth)
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """Training rows decomposed once, for any number of targets.
+
+    Attributes:
+        rows: (n, p) float64, standardised.
+        values: (min(n, p),) eigenvalues of X'X, or of XX' where n < p.
+        axes: their eigenvectors, one per column.
+    """
+
+    standardiser: Standardiser
+    rows: Tensor
+    values: Tensor
+    axes: Tensor
+
+    def fit(self, targets: NDArray[np.float64]) -> RidgePath:
+        """Fit the whole path to ``targets`` (n,); the intercept is not penalised."""
+        truth = torch.from_numpy(targets).to(self.rows.device)
+        centre = truth.mean()
+        return RidgePath(self.standardiser, self._weights(truth - centre), float(centre))
+
+    def _weights(self, truth: Tensor) -> Tensor:
+        """Weights (p, L) for the centred ``truth`` (n,)."""
+        n, p = self.rows.shape
+        dual = n < p
+        penalties = torch.tensor(RIDGE_PENALTIES, dtype=truth.dtype, device=truth.device)
+        scaled = penalties * self.values.sum() / max(p, 1)
+        along = self.axes.T @ (truth if dual else self.rows.T @ truth)
+        weights: Tensor = self.axes @ (along[:, None] / (self.values[:, None] + scaled))
+        return self.rows.T @ weights if dual else weights
+
+
+def decompose(features: NDArray[np.float32], device: torch.device | None = None) -> Decomposition:
+    """Standardise and decompose training ``features`` (n, D)."""
+    raw = as_tensor(features, device or torch.device("cpu"))
+    standardiser = fit_standardiser(raw)
+    rows = standardiser(raw)
+    n, p = rows.shape
+    values, axes = torch.linalg.eigh(rows @ rows.T if n < p else rows.T @ rows)
+    return Decomposition(standardiser, rows, values.clamp(min=0), axes)
+
+
 def fit_ridge(
     features: NDArray[np.float32], targets: NDArray[np.float64], device: torch.device | None = None
 ) -> RidgePath:
-    """Fit the whole path on training ``features`` (n, D) and ``targets`` (n,); the intercept is not penalised."""
-    rows = as_tensor(features, device or torch.device("cpu"))
-    standardiser = fit_standardiser(rows)
-    truth = torch.from_numpy(targets).to(rows.device)
-    centre = truth.mean()
-    return RidgePath(standardiser, _weights(standardiser(rows), truth - centre), float(centre))
-
-
-def _weights(rows: Tensor, truth: Tensor) -> Tensor:
-    """Weights (p, L) for standardised ``rows`` (n, p) and the centred ``truth`` (n,)."""
-    n, p = rows.shape
-    dual = n < p
-    values, axes = torch.linalg.eigh(rows @ rows.T if dual else rows.T @ rows)
-    values = values.clamp(min=0)
-    penalties = torch.tensor(RIDGE_PENALTIES, dtype=rows.dtype, device=rows.device) * values.sum() / max(p, 1)
-    along = axes.T @ (truth if dual else rows.T @ truth)
-    weights: Tensor = axes @ (along[:, None] / (values[:, None] + penalties))
-    return rows.T @ weights if dual else weights
-
-
-def path_errors(path: RidgePath, features: NDArray[np.float32], targets: NDArray[np.float64]) -> PathErrors:
-    """Errors of every penalty of ``path`` on validation ``features`` (n, D) with ``targets`` (n,)."""
-    return PathErrors(np.square(path.predict(features) - targets[:, None]).sum(0), targets)
+    """Fit the whole path on training ``features`` (n, D) and ``targets`` (n,)."""
+    return decompose(features, device).fit(targets)
 
 
 def choose_penalty(errors: PathErrors | None) -> Choice:
@@ -105,29 +148,90 @@ def choose_penalty(errors: PathErrors | None) -> Choice:
     return Choice(index, index in (0, len(losses) - 1), tuple(losses.tolist()), score)
 
 
-def solve_ridge(problem: ProbeProblem) -> Iterator[SweepRow]:
-    """Fit, choose and test every tap on every label subset."""
-    for tap in problem.taps:
+def solve_ridge(problems: Sequence[ProbeProblem]) -> Iterator[tuple[int, SweepRow]]:
+    """Fit, choose and test every tap on every label subset of every target.
+
+    What is fitted on the same rows of the same tap shares their decomposition; nothing else passes between targets, so
+    that the rows of a target are the same bit by bit whichever others are solved with it.
+
+    Args:
+        problems: one per target, all with the same features, taps and device.
+
+    Yields:
+        The number of the problem, and one of its rows.
+    """
+    subsets: dict[tuple[float, int], list[tuple[int, LabelSubset]]] = {}
+    for number, problem in enumerate(problems):
         for subset in problem.subsets:
-            yield _row(problem, tap, subset)
+            subsets.setdefault((subset.fraction, subset.draw), []).append((number, subset))
+    for tap in problems[0].taps:
+        for group in subsets.values():
+            solved = _solve_group([_Cell(problems[number], tap, subset) for number, subset in group])
+            yield from zip((number for number, _ in group), solved, strict=True)
 
 
-def _row(problem: ProbeProblem, tap: str, subset: LabelSubset) -> SweepRow:
-    tested = problem.tested(subset)
-    path = _fit(problem, tap, tested)
-    choice = choose_penalty(_validation(problem, tap, subset, path))
-    predicted = path.predict(problem.features(tap, tested.split)[tested.held_out], choice.index)[:, 0]
-    outcomes = np.full(len(problem.labels[tested.split]), np.nan, dtype=np.float32)
-    outcomes[tested.held_out] = predicted
+@dataclass(frozen=True)
+class _Cell:
+    """One tap and label subset of one target."""
+
+    problem: ProbeProblem
+    tap: str
+    subset: LabelSubset
+
+    @functools.cached_property
+    def holdouts(self) -> tuple[Holdout, ...]:
+        """What is fitted: on the whole subset, to be tested, and for every validation."""
+        return self.problem.tested(self.subset), *self.problem.holdouts(self.subset)
+
+    def decompose(self, rows: NDArray[np.int64]) -> Decomposition:
+        """Decompose training rows."""
+        return decompose(self.problem.features(self.tap, self.problem.training)[rows], self.problem.device)
+
+    def predict(self, decomposition: Decomposition, holdout: Holdout) -> Predicted:
+        """Fit on the rows of a holdout and predict what it holds out."""
+        path = decomposition.fit(self.problem.labels[self.problem.training][holdout.rows])
+        truth = self.problem.labels[holdout.split][holdout.held_out]
+        held_out = self.problem.features(self.tap, holdout.split)[holdout.held_out]
+        return Predicted(path.predict(held_out), truth, path.standardiser.dropped)
+
+
+def _solve_group(cells: Sequence[_Cell]) -> list[SweepRow]:
+    """Solve the same label subset of several targets, one decomposition at a time."""
+    asked: dict[bytes, list[tuple[int, int]]] = {}
+    for number, cell in enumerate(cells):
+        for place, holdout in enumerate(cell.holdouts):
+            asked.setdefault(holdout.rows.tobytes(), []).append((number, place))
+    predicted: dict[tuple[int, int], Predicted] = {}
+    for places in asked.values():
+        first, place = places[0]
+        decomposition = cells[first].decompose(cells[first].holdouts[place].rows)
+        for number, place in places:
+            cell = cells[number]
+            predicted[number, place] = cell.predict(decomposition, cell.holdouts[place])
+    return [
+        _row(cell, [predicted[number, place] for place in range(len(cell.holdouts))])
+        for number, cell in enumerate(cells)
+    ]
+
+
+def _row(cell: _Cell, predicted: Sequence[Predicted]) -> SweepRow:
+    """Choose the penalty on all predictions but the first, which are those of the test items."""
+    problem, subset = cell.problem, cell.subset
+    tested, *validated = predicted
+    errors = [part.errors for part in validated]
+    choice = choose_penalty(functools.reduce(operator.add, errors) if errors else None)
+    held_out = cell.holdouts[0]
+    outcomes = np.full(len(problem.labels[held_out.split]), np.nan, dtype=np.float32)
+    outcomes[held_out.held_out] = tested.values[:, choice.index]
     # Scored as they are stored, so that whoever reads the outcomes finds the same score.
-    pair = problem.labels[tested.split][tested.held_out], outcomes[tested.held_out].astype(np.float64)
+    pair = tested.truth, outcomes[held_out.held_out].astype(np.float64)
     return SweepRow(
-        tap=tap,
+        tap=cell.tap,
         fraction=subset.fraction,
         draw=subset.draw,
         n_train=len(subset.indices),
         n_val=problem.n_val(subset),
-        n_test=len(tested.held_out),
+        n_test=len(tested.truth),
         val_kind=problem.plan(subset).kind,
         candidates=RIDGE_PENALTIES,
         chosen=RIDGE_PENALTIES[choice.index],
@@ -139,29 +243,6 @@ def _row(problem: ProbeProblem, tap: str, subset: LabelSubset) -> SweepRow:
         outcomes=outcomes,
         converged=True,
         iterations=0,
-        dropped_channels=path.standardiser.dropped,
+        dropped_channels=tested.dropped_channels,
         extra={"rmse": rmse(*pair)},
     )
-
-
-def _fit(problem: ProbeProblem, tap: str, holdout: Holdout) -> RidgePath:
-    features, targets = problem.features(tap, problem.training), problem.labels[problem.training]
-    return fit_ridge(features[holdout.rows], targets[holdout.rows], problem.device)
-
-
-def _validation(problem: ProbeProblem, tap: str, subset: LabelSubset, path: RidgePath) -> PathErrors | None:
-    """Errors on what the subset is validated on; None where nothing can be held out.
-
-    Args:
-        problem: the problem.
-        tap: name of the tap.
-        subset: the label subset.
-        path: fitted on the whole subset, which is what a validation split validates.
-    """
-    total: PathErrors | None = None
-    for holdout in problem.holdouts(subset):
-        fitted = path if holdout.split == "val" else _fit(problem, tap, holdout)
-        held_out = problem.features(tap, holdout.split)[holdout.held_out]
-        errors = path_errors(fitted, held_out, problem.labels[holdout.split][holdout.held_out])
-        total = errors if total is None else total + errors
-    return total

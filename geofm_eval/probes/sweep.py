@@ -29,12 +29,13 @@ __all__ = [
     "load_sweep",
     "save_sweep",
     "solve",
+    "solve_together",
 ]
 
 Probe = Literal["knn", "linear", "ridge"]
 OutcomeKind = Literal["correct", "prediction"]
 
-PROBE_VERSION: dict[Probe, int] = {"knn": 1, "linear": 2, "ridge": 1}
+PROBE_VERSION: dict[Probe, int] = {"knn": 1, "linear": 2, "ridge": 2}
 """Part of every sweep's key: a change that moves any score raises it."""
 
 SWEEP_FORMAT = "v2"
@@ -55,7 +56,7 @@ class Sweep:
         pooling: pooling of the features.
         taps: shallowest first.
         rows: ordered by tap, then fraction and draw as the label subsets were given.
-        seconds: wall time of the solve, shared by all rows.
+        seconds: wall time of the solve, shared by all rows; an equal share of it where targets were solved together.
         meta: what else is worth recording.
     """
 
@@ -87,11 +88,7 @@ class Sweep:
         return rows
 
 
-_SOLVERS: dict[str, Callable[[ProbeProblem], Iterator[SweepRow]]] = {
-    "knn": solve_knn,
-    "linear": solve_linear,
-    "ridge": solve_ridge,
-}
+_CLASSIFIERS: dict[str, Callable[[ProbeProblem], Iterator[SweepRow]]] = {"knn": solve_knn, "linear": solve_linear}
 
 
 def solve(
@@ -106,7 +103,7 @@ def solve(
     device: str = "cpu",
     task: str = "the task",
 ) -> Sweep:
-    """Solve ``probe`` for every tap and label subset.
+    """Solve ``probe`` for every tap and label subset of one target.
 
     The result is the same bit by bit whenever it is repeated on the same machine, device and number of threads; on a
     CPU a tap's rows do not depend on which other taps are solved with it.
@@ -127,17 +124,58 @@ def solve(
         ContractError: an unknown probe, or inputs that do not fit together.
         DataError: a regression target that is not finite, or constant.
     """
-    if probe not in _SOLVERS:
-        raise ContractError(f"probe '{probe}' is unknown; known probes: {', '.join(_SOLVERS)}")
-    started = time.perf_counter()
     problem = ProbeProblem(features, labels, tuple(taps), tuple(subsets), plans, n_classes, torch.device(device), task)
-    _check_served(probe, problem)
+    return solve_together(probe, [problem], pooling)[0]
+
+
+def solve_together(probe: Probe, problems: Sequence[ProbeProblem], pooling: str) -> list[Sweep]:
+    """Solve ``probe`` for several targets of the same features: ridge decomposes what they have in common once.
+
+    Args:
+        probe: ``knn``, ``linear`` or ``ridge``.
+        problems: one per target, all with the same features, taps and device.
+        pooling: pooling of the features, for the record.
+
+    Returns:
+        One sweep per problem, the same bit by bit whichever others are solved with it.
+
+    Raises:
+        ContractError: an unknown probe, or one that does not serve a problem.
+    """
+    if probe not in PROBE_VERSION:
+        raise ContractError(f"probe '{probe}' is unknown; known probes: {', '.join(PROBE_VERSION)}")
+    for problem in problems:
+        _check_served(probe, problem)
+    started = time.perf_counter()
+    solved: list[dict[tuple[str, float, int], SweepRow]] = [{} for _ in problems]
     with torch.inference_mode():
-        solved = {(row.tap, row.fraction, row.draw): row for row in _SOLVERS[probe](problem)}
-    rows = tuple(solved[tap, subset.fraction, subset.draw] for tap in taps for subset in subsets)
-    meta = {"probe_version": PROBE_VERSION[probe], "n_classes": n_classes, "threads": torch.get_num_threads()}
+        for number, row in _rows(probe, problems):
+            solved[number][row.tap, row.fraction, row.draw] = row
+    seconds = (time.perf_counter() - started) / len(problems)
+    return [_sweep(probe, pooling, problem, rows, seconds) for problem, rows in zip(problems, solved, strict=True)]
+
+
+def _rows(probe: Probe, problems: Sequence[ProbeProblem]) -> Iterator[tuple[int, SweepRow]]:
+    if probe == "ridge":
+        yield from solve_ridge(problems)
+        return
+    for number, problem in enumerate(problems):
+        for row in _CLASSIFIERS[probe](problem):
+            yield number, row
+
+
+def _sweep(
+    probe: Probe,
+    pooling: str,
+    problem: ProbeProblem,
+    solved: Mapping[tuple[str, float, int], SweepRow],
+    seconds: float,
+) -> Sweep:
+    taps = tuple(problem.taps)
+    rows = tuple(solved[tap, subset.fraction, subset.draw] for tap in taps for subset in problem.subsets)
+    meta = {"probe_version": PROBE_VERSION[probe], "n_classes": problem.n_classes, "threads": torch.get_num_threads()}
     kind: OutcomeKind = "prediction" if problem.regression else "correct"
-    return Sweep("", probe, kind, pooling, tuple(taps), rows, time.perf_counter() - started, meta)
+    return Sweep("", probe, kind, pooling, taps, rows, seconds, meta)
 
 
 def _check_served(probe: Probe, problem: ProbeProblem) -> None:
@@ -168,12 +206,12 @@ def load_sweep(directory: Path) -> Sweep:
         content = json.loads((directory / SWEEP_FILE).read_text(encoding="utf-8"))
         with np.load(directory / OUTCOMES_FILE, allow_pickle=False) as file:
             outcomes = file["outcomes"]
-        rows = tuple(_row(row, own) for row, own in zip(content.pop("rows"), outcomes, strict=True))
+        rows = tuple(_read_row(row, own) for row, own in zip(content.pop("rows"), outcomes, strict=True))
         return Sweep(**{**content, "taps": tuple(content["taps"]), "rows": rows})
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{directory}: not a readable sweep ({error}): delete the folder, it is solved anew") from error
 
 
-def _row(content: dict[str, Any], outcomes: NDArray[Any]) -> SweepRow:
+def _read_row(content: dict[str, Any], outcomes: NDArray[Any]) -> SweepRow:
     tuples = {name: tuple(content[name]) for name in ("candidates", "val_loss")}
     return SweepRow(**{**content, **tuples, "outcomes": outcomes})

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.bands import SENTINEL2
-from geofm_eval.data.items import Item, Listing
+from geofm_eval.data.items import Definition, Item, Listing
 from geofm_eval.data.readers.files import read_or_explain, read_rows
 from geofm_eval.data.readers.series import band_positions, check_option_names, without_empty
 from geofm_eval.errors import ContractError, DataError, Unavailable
@@ -38,16 +38,19 @@ _SUFFIX = ".zarr.zip"
 def read_listing(task: TaskSpec, root: Path) -> Listing:
     """List the locations of an SSL4EO-S12-downstream folder, whatever the target, with the label of one target.
 
-    All locations of the folder are items, so that targets of one folder share features; those that the target's table
-    lacks have the label NaN. There is no official split: the one key is ``all``.
+    All locations of the folder are items, ordered by id, so that targets of the same locations share features; those
+    that the target's table lacks have the label NaN. There is no official split: the one key is ``all``. The publishers
+    cut their folds in the order of the target's table, which stands in the items' ranks. The listing is official when
+    every label has its cube, and custom where some lack or the task draws blocks, which the publishers do not.
 
     Args:
-        task: its options are ``modality`` (``s1``, ``s2l1c`` or ``s2l2a``) and ``target``, such as ``biomass_mean``.
+        task: its options are ``modality`` (``s1``, ``s2l1c`` or ``s2l2a``), ``target``, such as ``biomass_mean``, and
+            ``blocks``, where whole cells of so many degrees are held out.
         root: folder with ``data/<modality>/<part>/<id>.zarr.zip`` and ``labels/<target>__<type>.csv``.
 
     Raises:
         ContractError: the task's options or bands are not of this layout.
-        Unavailable: there are no cubes of the modality, or no labels.
+        Unavailable: there are no cubes of the modality or no labels, or no places where the task draws blocks.
         DataError: the target's table is absent or damaged.
     """
     modality, target = _options(task)
@@ -57,16 +60,19 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     if not cubes:
         raise Unavailable("data", f"{folder} has no cubes (<part>/<id>{_SUFFIX})", task.how_to_get)
     labels = _read_labels(task, root / "labels", target)
-    places = _read_places(root / PLACES)
+    places = _read_places(task, root / PLACES)
     ids = {path.name.removesuffix(_SUFFIX): path for path in cubes}
     if len(ids) < len(cubes):
         raise DataError(f"{folder}: {len(cubes) - len(ids)} locations have more than one cube; keep one of each")
-    if absent := len(labels.keys() - ids.keys()):
+    if absent := sum(id not in ids for id, label in labels.items() if not math.isnan(label)):
         log.warning("%s: %d labelled locations of '%s' have no cube in %s", task.slug, absent, target, folder)
+    ranks = {id: rank for rank, id in enumerate(labels)}
     items = tuple(
-        Item(id, path, labels.get(id, math.nan), lonlat=places.get(id), dates=SEASONS) for id, path in ids.items()
+        Item(id, path, labels.get(id, math.nan), lonlat=places.get(id), dates=SEASONS, rank=ranks.get(id))
+        for id, path in ids.items()
     )
-    return Listing(root, {"all": items}, "custom", lambda item: _load_cube(item.path, modality, task))
+    definition: Definition = "custom" if absent or "blocks" in task.options else "official"
+    return Listing(root, {"all": items}, definition, lambda item: _load_cube(item.path, modality, task))
 
 
 def _options(task: TaskSpec) -> tuple[str, str]:
@@ -110,8 +116,10 @@ def _number(text: str, where: str) -> float:
         raise DataError(f"{where}: '{text}' is no number; leave a label empty where there is none") from None
 
 
-def _read_places(path: Path) -> dict[str, tuple[float, float]]:
+def _read_places(task: TaskSpec, path: Path) -> dict[str, tuple[float, float]]:
     if not path.is_file():
+        if "blocks" in task.options:
+            raise Unavailable("data", f"{path} is absent, the places that blocks follow from", task.how_to_get)
         return {}
     rows = read_rows(path, ("id", "lon", "lat"))
     return {row["id"]: (_number(row["lon"], where), _number(row["lat"], where)) for where, row in rows}
