@@ -100,10 +100,11 @@ def test_validation_is_a_tenth_of_the_training_chips(task: TaskSpec, root: Path)
 
 
 def test_one_date_is_a_series_and_no_date_a_single_image(task: TaskSpec, root: Path):
-    series = first(task.model_copy(update={"dates": 1})).read(0)
+    bright = {"offset_checked": False}  # made-up months are of one value, that of July 1000
+    series = first(task.model_copy(update={"dates": 1, **bright})).read(0)
     assert series.pixels.shape == (1, 10, 6, 6)
     assert series.dates == (date(2021, 7, 15),)
-    image = first(task.model_copy(update={"dates": None})).read(0)
+    image = first(task.model_copy(update={"dates": None, **bright})).read(0)
     assert image.pixels.shape == (10, 6, 6)
     assert image.dates == ()
 

@@ -41,7 +41,7 @@ def root(task: TaskSpec, tmp_path: Path) -> Path:
 
 def series(row: int) -> np.ndarray:
     """Three dates of 18 columns: radar, eleven optical bands, weather, terrain, an index."""
-    optical = 1000 + 100 * np.arange(3)[:, None] + np.arange(11) + row / 100
+    optical = 900 + 100 * np.arange(3)[:, None] + np.arange(11) + row / 100
     radar, rest = np.full((3, 2), -12.0), np.tile([290.0, 0.001, 900.0, 3.5, 0.4], (3, 1))
     return np.concatenate([radar, optical, rest], axis=1)
 

@@ -195,6 +195,7 @@ class TaskSpec(Spec):
         scale: factor from stored values to the band's unit, one for all bands or one per band.
         offset: added after the scale, one for all bands or one per band (-1000 for DN of processing baseline 04.00 and
             later).
+        offset_checked: False where nothing dark is to be seen, so that an undeclared offset cannot be told.
         plausible: per unit (low, high) that the median over an item's bands of this unit must lie in; outside, the
             units are refused.
         nodata: stored value that means no data.
@@ -216,6 +217,7 @@ class TaskSpec(Spec):
             colour), ``arrangement`` (what lies beside what, beyond one patch).
         label_noise: what the generator adds to a stand-in's labels: the share of wrong labels, or the standard
             deviation of the noise as a share of the target's.
+        oracle: expected score, in the task's metric, of somebody who knows a stand-in's labels without their noise.
         official_sizes: items per split of the complete data set: train, val, test.
         size: what a user must fetch, such as ``2.1 GB``.
         layout: files below the root that the reader expects, one pattern per line.
@@ -233,6 +235,7 @@ class TaskSpec(Spec):
     product: Product
     scale: float | tuple[float, ...] = 1.0
     offset: float | tuple[float, ...] = 0.0
+    offset_checked: bool = True
     plausible: dict[str, tuple[float, float]] = {"DN": (20.0, 20_000.0), "dB": (-40.0, 10.0)}
     nodata: float | None = None
     dates: int | None = Field(default=None, ge=1)
@@ -251,6 +254,7 @@ class TaskSpec(Spec):
     sizes: tuple[int, int, int] | None = None
     tier: Literal["spectral", "texture", "arrangement"] | None = None
     label_noise: float | None = Field(default=None, ge=0)
+    oracle: float | None = None
     official_sizes: tuple[int, int, int] | None = None
     gsd: float = 10.0
     suites: tuple[str, ...] = ("extended",)

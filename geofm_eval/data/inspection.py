@@ -44,7 +44,7 @@ def inspect_items(
         DataError: a file that is not what the task declares.
         StoreError: the cache cannot be written.
     """
-    path = geofm_cache() / "inspections" / f"{_key(task, listing, sizes)}.json"
+    path = geofm_cache() / "inspections" / f"{listing_key(task, listing, sizes)}.json"
     with storing(path), locked(path):
         known = _read(path)
         if known is None:
@@ -56,7 +56,8 @@ def inspect_items(
     }
 
 
-def _key(task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[int]]) -> str:
+def listing_key(task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[int]]) -> str:
+    """Hash of what is read and how: the files' ids and sizes, and what the task declares about their values."""
     fields = ("reader", "options", "bands", "scale", "offset", "nodata", "plausible", "dates", "ignore", "kind")
     declared = task.model_dump(mode="json", include=set(fields))
     items = {

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.inspection import NO_PIXEL, checked_target, inspect_items
 from geofm_eval.data.items import ABSENT, NAMES, Definition, Item, Listing
+from geofm_eval.data.offset import check_offset
 from geofm_eval.data.pixels import RawImage, check_stored, check_unit, to_unit
 from geofm_eval.data.readers import READERS
 from geofm_eval.data.standins import ensure_standin, generator_version
@@ -186,6 +187,7 @@ def open_splits(task: TaskSpec) -> dict[str, Split]:
     dropped = _unusable(task, listing, sizes, names)
     splits = {name: _split(task, name, listing, sizes[name], dropped[name]) for name in names}
     check_splits(splits)
+    check_offset(task, listing, sizes)
     log.info("%s: %s", task.slug, ", ".join(f"{name} {_described(split)}" for name, split in splits.items()))
     return splits
 
