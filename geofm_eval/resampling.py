@@ -152,7 +152,7 @@ def ratio_interval(sample: Sample, level: float, resamples: int, seed: int) -> I
         return None
     if sample.noun == "groups" and sample.count < FEW_GROUPS:
         return _t_interval(sample, level)
-    counts = _counts(sample.count, resamples, seed)
+    counts = resample_counts(sample.count, resamples, seed)
     ratios = np.concatenate([sample.ratios(part.astype(np.float64)) for part in counts])
     ratios = ratios[np.isfinite(ratios).all(axis=1)]  # without those of a target without spread
     if not len(ratios):
@@ -168,7 +168,7 @@ def ratio_interval(sample: Sample, level: float, resamples: int, seed: int) -> I
 
 
 @functools.lru_cache(maxsize=4)
-def _counts(units: int, resamples: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
+def resample_counts(units: int, resamples: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
     """How often each unit is drawn: (at most 250, units) per part. All subjects of a task share them."""
     rng = np.random.default_rng([seed, units])
     parts = []

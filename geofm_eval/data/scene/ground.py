@@ -40,12 +40,12 @@ class Style:
 STYLES: dict[SceneKind, Style] = {
     "flood": Style(relief=(4, 12), river=0.9, lakes=(-0.03, 0.05)),
     "crops": Style(forest=(0, 0.15), farmland=(0.85, 1.0), settled=(0, 0.05), crops=0.88),
-    "burn": Style(forest=(0.3, 0.75), farmland=(0.0, 0.35), settled=(0, 0.03), relief=(60, 220), river=0.25),
+    "burn": Style(forest=(0.3, 0.75), farmland=(0.0, 0.35), settled=(0, 0.03), relief=(25, 90), river=0.25),
     "marine": Style(relief=(5, 60), river=0.0, lakes=(-0.1, 0.0)),
     "smallfarms": Style(forest=(0.05, 0.3), farmland=(0.35, 0.95), field=(4.5, 7.5), bund=0.55, river=0.2),
-    "forest": Style(forest=(0.45, 0.95), farmland=(0, 0.6), settled=(0, 0.03), relief=(20, 120), river=0.25),
+    "forest": Style(forest=(0.45, 0.95), farmland=(0, 0.6), settled=(0, 0.03), relief=(8, 60), river=0.25),
     "mixed": Style(
-        forest=(0, 0.8), farmland=(0, 1), settled=(-0.15, 0.45), field=(6, 20), relief=(3, 150), lakes=(-0.15, 0.2)
+        forest=(0, 0.8), farmland=(0, 1), settled=(-0.15, 0.45), field=(6, 20), relief=(3, 70), lakes=(-0.15, 0.2)
     ),
 }
 """Layout of every kind of landscape."""

@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 
 from geofm_eval.data.scene.air import Sky, draw_sky, observe
-from geofm_eval.data.scene.events import drift, fire, flood
+from geofm_eval.data.scene.events import Fire, Flood, drift, fire, flood
 from geofm_eval.data.scene.fields import Array, smooth_field
 from geofm_eval.data.scene.ground import Ground, lay_ground
 from geofm_eval.data.scene.legend import CODE, CROPS, LAND, MARINE, BoolArray, IntArray, SceneKind
@@ -83,8 +83,8 @@ class _Place:
     region: Region
     ground: Ground
     surface: Surface
-    flooded: BoolArray
-    burned: BoolArray
+    flood: Flood
+    fire: Fire
     debris: IntArray
 
 
@@ -123,12 +123,14 @@ def simulate_scene(
         block: event or region that it belongs to; by default scenes are dealt to twelve in turn.
 
     Raises:
-        ContractError: the kind is unknown, or there is no date.
+        ContractError: the kind is unknown, there is no date, or dates do not ascend.
     """
     if kind not in get_args(SceneKind):
         raise ContractError(f"no landscape of kind '{kind}' is known; known: {', '.join(get_args(SceneKind))}")
     if not dates:
         raise ContractError("a scene needs at least one date")
+    if list(dates) != sorted(set(dates)):
+        raise ContractError(f"dates {', '.join(map(str, dates))} do not ascend: sort them, each once")
     name = block_name(kind, number) if block is None else block
     place = _lay(kind, number, seed, size, palette, name)
     days = [_observe(place, day) for day in dates]
@@ -146,8 +148,8 @@ def simulate_scene(
         nodata=np.stack([day.sky.nodata for day in days]),
         land=ground.land,
         parcel=ground.parcel,
-        flooded=place.flooded,
-        burned=place.burned,
+        flooded=place.flood.stands,
+        burned=place.fire.burned,
         debris=place.debris,
         biomass=_biomass(place),
         heat=_heat(place),
@@ -162,8 +164,8 @@ def _lay(kind: SceneKind, number: int, seed: int, size: int, palette: Palette, b
     region = draw_region(kind, block, palette, seed)
     ground = lay_ground(rng, kind, size, region)
     surface = Surface.draw(rng, region.palette, size)
-    flooded, burned, debris = flood(rng, kind, ground), fire(rng, kind, ground), drift(rng, kind, ground)
-    return _Place(identity, kind, region, ground, surface, flooded, burned, debris)
+    water, fires, debris = flood(rng, kind, ground), fire(rng, kind, ground), drift(rng, kind, ground)
+    return _Place(identity, kind, region, ground, surface, water, fires, debris)
 
 
 def _observe(place: _Place, day: date) -> _Day:
@@ -172,12 +174,12 @@ def _observe(place: _Place, day: date) -> _Day:
     ground, region = place.ground, place.region
     green = greenness(ground.land, ground.lag, ground.vigour, day, region.season)
     azimuth, cotangent = sun(day, region.lonlat[1])
-    reflected = place.surface.reflectance(ground, green, place.flooded, place.burned, place.debris)
-    reflected *= np.where(place.flooded, np.float32(1), shading(ground, azimuth, cotangent))
+    reflected = place.surface.reflectance(ground, green, place.flood, place.fire, place.debris)
+    reflected *= np.where(place.flood.stands, np.float32(1), shading(ground, azimuth, cotangent))
     sky = draw_sky(rng, place.kind, len(green), azimuth, cotangent)
     l1c, l2a = observe(rng, reflected, sky, region.haze * float(rng.uniform(0.85, 1.2)))
-    live = np.where(place.burned, np.float32(0.1), green)
-    radar = backscatter(rng, ground, live, region, place.flooded, place.burned, place.debris)
+    live = green * (1 - np.float32(0.9) * place.fire.char)
+    radar = backscatter(rng, ground, live, region, place.flood, place.fire, place.debris)
     return _Day(l1c, l2a, radar, sky)
 
 
@@ -189,7 +191,7 @@ def _biomass(place: _Place) -> Array:
         open_land[CODE[name]] = value
     density = np.where(ground.land == CODE["conifer"], np.float32(1.1), np.float32(0.95))
     standing = open_land[ground.land] + np.float32(_FOREST) * density * ground.maturity**1.3
-    left: Array = np.where(place.burned, standing / 3, standing).astype(np.float32)
+    left: Array = np.where(place.fire.burned, standing / 3, standing).astype(np.float32)
     return left
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from geofm_eval.data.scene.events import Fire, Flood
 from geofm_eval.data.scene.fields import Array, noise, smooth_field
 from geofm_eval.data.scene.ground import Ground
-from geofm_eval.data.scene.legend import CODE, CROPS, LAND, MARINE, BoolArray, IntArray
+from geofm_eval.data.scene.legend import CODE, CROPS, LAND, MARINE, IntArray
 from geofm_eval.data.scene.region import Region
 
 LOOKS = 4.4
@@ -37,8 +38,8 @@ def backscatter(
     ground: Ground,
     green: Array,
     region: Region,
-    flooded: BoolArray,
-    burned: BoolArray,
+    flood: Flood,
+    fire: Fire,
     debris: IntArray,
 ) -> Array:
     """Backscatter of one date.
@@ -48,8 +49,8 @@ def backscatter(
         ground: the land.
         green: (S, S) share that is green.
         region: calibration and wind.
-        flooded: (S, S) where water stands.
-        burned: (S, S) where vegetation has burned.
+        flood: water on the land.
+        fire: what fires have left.
         debris: (S, S) class at sea, a position in MARINE.
 
     Returns:
@@ -60,7 +61,7 @@ def backscatter(
     mean = dry + (full - dry) * green
     wooded = ground.maturity > 0
     mean += np.where(wooded, 3.0 * (ground.maturity - 0.5), 0.0)
-    mean[1] -= 2.5 * burned
+    mean[1] -= 3 * fire.char
     moisture = rng.normal(0, 0.7) + 0.4 * smooth_field(rng, 1, size, 12.0)[0]
     mean += np.where((ground.land == CODE["water"]) | (ground.land == CODE["building"]), 0.0, moisture)
     water = _TABLE[CODE["water"], 0][:, None, None] + _WIND[:, None, None] * np.float32(
@@ -68,12 +69,15 @@ def backscatter(
     )
     # Trunks in water send the beam back twice; everything else drowns.
     drowned = np.where(wooded, mean + np.array([1.5, 0.3], dtype=np.float32)[:, None, None], water)
-    mean = np.where(flooded, drowned, mean)
+    mean += np.where(flood.stands, 0.0, flood.wet)
+    # What looks out of shallow water adds its own echo.
+    mixed = 10 * np.log10(flood.share * 10 ** (drowned / 10) + (1 - flood.share) * 10 ** (mean / 10))
+    mean = np.where(flood.stands, mixed, mean)
     for name, brighter in _AT_SEA.items():
         mean += np.where(debris == MARINE.index(name), np.float32(brighter), 0.0)
     eastward = np.zeros_like(green)
     eastward[:, 1:-1] = (ground.elevation[:, 2:] - ground.elevation[:, :-2]) / 20
-    mean += np.where(flooded, 0.0, np.clip(8 * eastward, -4, 4)) + region.radar[:, None, None]
+    mean += np.where(flood.stands, 0.0, np.clip(5 * eastward, -3, 3)) + region.radar[:, None, None]
     speckle = rng.gamma(LOOKS, 1 / LOOKS, mean.shape)
     measured: Array = (mean + 10 * np.log10(speckle) + 0.1 * noise(rng, *mean.shape)).astype(np.float32)
     return measured

@@ -10,7 +10,7 @@ from geofm_eval.data.scene.materials import extended
 from geofm_eval.data.scene.palette import SAVANNA, Palette
 from geofm_eval.data.seeds import generator
 
-LANDSCAPE_VERSION = 1
+LANDSCAPE_VERSION = 2
 """Bumped whenever a change makes other pixels of the same landscape."""
 
 BLOCKS = 12

@@ -6,9 +6,10 @@ from datetime import date
 
 import numpy as np
 
+from geofm_eval.data.scene.events import Fire, Flood
 from geofm_eval.data.scene.fields import Array, noise, smooth_field
 from geofm_eval.data.scene.ground import Ground
-from geofm_eval.data.scene.legend import CROPS, LAND, BoolArray, IntArray
+from geofm_eval.data.scene.legend import CROPS, LAND, IntArray
 from geofm_eval.data.scene.materials import MATERIAL
 from geofm_eval.data.scene.palette import Palette
 from geofm_eval.data.scene.render import PIXEL
@@ -40,8 +41,13 @@ _AT_SEA = (
 _COVERED = np.array([1, 0.5, 0.8, 0.5, 0.6, 1, 1, 1, 1, 0.8, 1, 1, 0.7, 1, 0.6, 0.7], dtype=np.float32)
 """Share of a pixel that a class of MARINE covers; the rest is water."""
 
-_FLOOD, _CHAR = 0.88, 0.8
-"""Share of a pixel under flood water, and of one that has burned, that is water or char."""
+_WOODS = (LAND.index("broadleaf"), LAND.index("conifer"))
+
+_OPEN, _DARKER = np.float32(0.6), np.float32(0.25)
+"""Share of the youngest wood that is open ground, and of the light that the oldest loses between its crowns."""
+
+_DARK_WHEN_WET = np.float32(0.35)
+"""Share of its brightness that soaked ground loses."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +77,14 @@ class Surface:
             smooth_field(rng, 1, size, 8.0)[0],
         )
 
-    def reflectance(
-        self, ground: Ground, green: Array, flooded: BoolArray, burned: BoolArray, debris: IntArray
-    ) -> Array:
+    def reflectance(self, ground: Ground, green: Array, flood: Flood, fire: Fire, debris: IntArray) -> Array:
         """Reflectance without shading, (13, S, S) float32, x 10,000.
 
         Args:
             ground: the land.
             green: (S, S) share that is green.
-            flooded: (S, S) where water stands.
-            burned: (S, S) where vegetation has burned.
+            flood: water on the land.
+            fire: what fires have left.
             debris: (S, S) class at sea.
         """
         first, second = np.moveaxis(_MATERIALS[ground.land], -1, 0)
@@ -91,10 +95,15 @@ class Surface:
         first, second = np.where(building, roof, first), np.where(building, roof, second)
         share = green[..., None]
         pixels = self.spectra[first] * share + self.spectra[second] * (1 - share)
+        # Young stands are open: between their crowns shows what grows below. Old crowns shade each other.
+        wooded = np.isin(ground.land, _WOODS)
+        below = self.spectra[MATERIAL["grass"]] * share + self.spectra[MATERIAL["dry_grass"]] * (1 - share)
+        pixels = _cover(pixels, wooded * _OPEN * (1 - ground.maturity), below)
+        pixels *= np.where(wooded, 1 - _DARKER * ground.maturity, np.float32(1))[..., None]
         pixels *= (ground.shade * self._texture(first, second, green))[..., None]
-        water = flooded & (ground.land != LAND.index("water"))
-        pixels = _cover(pixels, water * _FLOOD, self.spectra[MATERIAL["flood"]])
-        pixels = _cover(pixels, burned * _CHAR, self.spectra[MATERIAL["char"]])
+        pixels *= (1 - _DARK_WHEN_WET * flood.wet * (1 - green))[..., None]
+        pixels = _cover(pixels, flood.share * (ground.land != LAND.index("water")), self.spectra[MATERIAL["flood"]])
+        pixels = _cover(pixels, fire.char, self.spectra[MATERIAL["char"]])
         at_sea = self.spectra[np.array([MATERIAL[name] for name in _AT_SEA])][debris]
         pixels = _cover(pixels, np.where(debris > 0, _COVERED[debris], 0.0), at_sea)
         reflected: Array = np.moveaxis(pixels, -1, 0).astype(np.float32)

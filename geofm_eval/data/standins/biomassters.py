@@ -47,13 +47,21 @@ def write_biomassters(folder: Path, task: TaskSpec) -> None:
         for part in (features, targets):
             part.mkdir(parents=True, exist_ok=True)
         for number in numbers:
-            dates = tuple(MONTHS[month] for month in WRITTEN)
-            scene = simulate_scene("forest", number, size=chip_size(task, CHIP), dates=dates)
-            name = f"{number:08x}"
+            scene, name = _scene(number, task), f"{number:08x}"
             _write_months(features, name, scene)
             write_geotiff(targets / f"{name}_agbm.tif", biomass(scene)[None])
             rows.append(f"{name},{split}\n")
     (folder / "splits.csv").write_text("".join(rows), encoding="utf-8")
+
+
+def _scene(number: int, task: TaskSpec) -> Scene:
+    dates = tuple(MONTHS[month] for month in WRITTEN)
+    return simulate_scene("forest", number, size=chip_size(task, CHIP), dates=dates)
+
+
+def noise_free(chip: str, task: TaskSpec) -> Array:
+    """Biomass of every pixel of a chip without its noise, (height, width) float32 in t/ha."""
+    return _scene(int(chip, 16), task).biomass
 
 
 def biomass(scene: Scene) -> Array:

@@ -9,11 +9,16 @@ import numpy.typing as npt
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.items import NAMES
+from geofm_eval.data.scene.fields import smooth_field
 from geofm_eval.data.scene.landscape import Scene
+from geofm_eval.data.seeds import generator
 
 Pixels = npt.NDArray[Any]
 
 _OPAQUE = 0.5
+
+OFF = 0.7
+"""Standard deviation in pixels by which drawn outlines are off."""
 
 
 def chip_size(task: TaskSpec, default: int) -> int:
@@ -33,6 +38,14 @@ def optical(pixels: Pixels, bands: Sequence[str]) -> Pixels:
     order = list(SENTINEL2)
     chosen: Pixels = pixels[[order.index(name) for name in bands]]
     return chosen
+
+
+def as_drawn(mask: npt.NDArray[np.bool_], scene: Scene) -> npt.NDArray[np.bool_]:
+    """A mask (height, width) as somebody draws it: its outlines lie off by a pixel or so, here this way, there that."""
+    size = len(mask)
+    fields = [smooth_field(generator("drawn", scene.kind, scene.number, way), 1, size, 7.0)[0] for way in "xy"]
+    rows, columns = np.clip(np.rint(np.indices(mask.shape) + OFF * np.stack(fields)), 0, size - 1).astype(np.int64)
+    return np.asarray(mask[rows, columns])
 
 
 def hidden(scene: Scene) -> npt.NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """Simulated pixel series in the layout of live fuel moisture: plants dry out with the weather of their site."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -23,7 +24,7 @@ PER_SITE = 12
 
 LENGTH = 3
 KINDS: tuple[SceneKind, ...] = ("mixed", "forest", "crops")
-NOISE = 8.0
+NOISE = 9.0
 """Standard deviation in percent of what is added to the moisture: .4 of its own standard deviation."""
 
 _FIRST = date(2017, 1, 15)
@@ -32,11 +33,12 @@ _OPTICAL = tuple(name for name in COLUMNS if name.startswith("B"))
 
 @dataclass(frozen=True)
 class _Site:
-    """One site: images (steps, columns), the moisture at the end of every series, and where it is."""
+    """One site: images (steps, columns), the moisture at the end of every series with and without noise, its place."""
 
     name: str
     pixels: npt.NDArray[np.float64]
     moisture: npt.NDArray[np.float64]
+    noise_free: npt.NDArray[np.float64]
     lonlat: tuple[float, float]
 
 
@@ -50,12 +52,9 @@ def write_fuel_moisture(folder: Path, task: TaskSpec) -> None:
         folder: an absent or empty folder.
         task: its ``sizes`` give the series per split.
     """
-    train, val, test = task.sizes or (0, 0, 0)
-    sites = [(is_test, count) for is_test, total in ((0, train + val), (1, test)) for count in _per_site(total)]
     arrays: dict[str, list[Any]] = {name: [] for name in ("pixels", "month", "target", "site", "latlon", "is_test")}
     features = []
-    for number, (is_test, count) in enumerate(sites):
-        site = _simulate(number)
+    for is_test, site, count in _sites(task):
         for start in range(count):
             dates = [_FIRST + (start + step) * STEP for step in range(LENGTH + 1)]
             arrays["pixels"].append(site.pixels[start : start + LENGTH])
@@ -66,6 +65,20 @@ def write_fuel_moisture(folder: Path, task: TaskSpec) -> None:
             arrays["is_test"].append(is_test)
             features.append(_feature(site, float(site.moisture[start]), dates[-1]))
     _write(folder, arrays, features)
+
+
+def _sites(task: TaskSpec) -> Iterator[tuple[int, _Site, int]]:
+    """Every site with whether it is for testing, and how many series it gives."""
+    train, val, test = task.sizes or (0, 0, 0)
+    counts = [(is_test, count) for is_test, total in ((0, train + val), (1, test)) for count in _per_site(total)]
+    for number, (is_test, count) in enumerate(counts):
+        yield is_test, _simulate(number), count
+
+
+def noise_free(task: TaskSpec) -> dict[str, float]:
+    """Moisture of every series in percent without its noise, by the id that the reader gives it."""
+    values = [value for _, site, count in _sites(task) for value in site.noise_free[:count].tolist()]
+    return {f"series_{row:05d}": value for row, value in enumerate(values)}
 
 
 def _per_site(total: int) -> list[int]:
@@ -87,7 +100,7 @@ def _simulate(number: int) -> _Site:
     pixels = np.concatenate([bands, _greenness(numbers)[:, None]], axis=1)
     moisture = np.array([_moisture(pixels[start : start + LENGTH]) for start in range(PER_SITE)])
     noisy = np.clip(moisture + rng.normal(0, NOISE, PER_SITE), 30, 320)
-    return _Site(f"site {number:03d}", pixels, noisy, scene.lonlat)
+    return _Site(f"site {number:03d}", pixels, noisy, moisture, scene.lonlat)
 
 
 def _weather(rng: np.random.Generator, dates: tuple[date, ...]) -> npt.NDArray[np.float64]:

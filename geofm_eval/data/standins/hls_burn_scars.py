@@ -1,15 +1,16 @@
 """Simulated wildfires in the layout of HLS Burn Scars."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.readers.chips import SPLIT_FILE
 from geofm_eval.data.readers.hls_burn_scars import FOLDERS, IMAGE, MASK
 from geofm_eval.data.scene.landscape import Scene, simulate_scene
-from geofm_eval.data.standins.chips import chip_size, hidden, numbered, optical
+from geofm_eval.data.standins.chips import as_drawn, chip_size, hidden, numbered, optical
 from geofm_eval.data.standins.files import write_geotiff
 
 CHIP = 64
@@ -42,14 +43,25 @@ def write_hls_burn_scars(folder: Path, task: TaskSpec) -> None:
 
 
 def _write_chip(folder: Path, number: int, size: int) -> str:
-    tile = f"T{number % TILES + 1:02d}SIM"
-    day = date(2018 + number % 4, 6, 15) + timedelta(days=number // TILES)
-    scene = simulate_scene("burn", number, size=size, dates=(day,), block=tile)
-    name = f"subsetted_{size}x{size}_HLS.S30.{tile}.{day:%Y%j}.v1.4"
+    scene = _scene(number, size)
+    name = f"subsetted_{size}x{size}_HLS.S30.{scene.block}.{scene.dates[0]:%Y%j}.v1.4"
     write_geotiff(folder / f"{name}{IMAGE}", _reflectance(scene))
-    labels = np.where(hidden(scene), -1, scene.burned).astype(np.int16)
+    labels = np.where(hidden(scene), -1, as_drawn(scene.burned, scene)).astype(np.int16)
     write_geotiff(folder / f"{name}{MASK}", labels[None])
     return name
+
+
+def _scene(number: int, size: int) -> Scene:
+    day = date(2018 + number % 4, 6, 15) + timedelta(days=number // TILES)
+    return simulate_scene("burn", number, size=size, dates=(day,), block=f"T{number % TILES + 1:02d}SIM")
+
+
+def noise_free(chip: str, task: TaskSpec) -> npt.NDArray[np.int64]:
+    """Scar of a chip as it is and not as it was drawn, (height, width)."""
+    tile, day = chip.split(".")[2:4]
+    since = datetime.strptime(day, "%Y%j").date() - date(int(day[:4]), 6, 15)
+    scene = _scene(since.days * TILES + int(tile[1:3]) - 1, chip_size(task, CHIP))
+    return scene.burned.astype(np.int64)
 
 
 def _reflectance(scene: Scene) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -5,14 +5,16 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.readers.sen1floods11 import CHIPS, LISTS
 from geofm_eval.data.scene.landscape import Scene, simulate_scene
-from geofm_eval.data.standins.chips import chip_size, hidden, numbered
+from geofm_eval.data.standins.chips import as_drawn, chip_size, hidden, numbered
 from geofm_eval.data.standins.files import write_geotiff
 
 CHIP = 64
+_FIRST = 100_000
 EVENTS = ("Alder", "Birch", "Cedar", "Elm", "Fir", "Hazel", "Juniper", "Larch", "Maple", "Oak")
 HELD_OUT = "Willow"
 """Simulated floods: all three splits have chips of each of them; the one apart stands for Bolivia."""
@@ -52,13 +54,23 @@ def _write_list(folder: Path, name: str, chips: Sequence[str]) -> None:
 
 
 def _write_chip(chips: Path, number: int, event: int, events: Sequence[str], size: int) -> str:
-    day = date(2018, 1 + event, 15)
-    scene = simulate_scene("flood", number, size=size, dates=(day,), block=events[event])
-    name = f"{events[event]}_{100_000 + number}"
+    scene = _scene(number, event, events[event], size)
+    name = f"{events[event]}_{_FIRST + number}"
     _write_images(chips, name, scene)
-    labels = np.where(hidden(scene), -1, scene.flooded).astype(np.int16)
+    labels = np.where(hidden(scene), -1, as_drawn(scene.flooded, scene)).astype(np.int16)
     write_geotiff(chips / "LabelHand" / f"{name}_LabelHand.tif", labels[None])
     return name
+
+
+def _scene(number: int, event: int, name: str, size: int) -> Scene:
+    return simulate_scene("flood", number, size=size, dates=(date(2018, 1 + event, 15),), block=name)
+
+
+def noise_free(chip: str, task: TaskSpec) -> npt.NDArray[np.int64]:
+    """Water of a chip as it is and not as it was drawn, (height, width)."""
+    event, _, number = chip.rpartition("_")
+    scene = _scene(int(number) - _FIRST, EVENTS.index(event), event, chip_size(task, CHIP))
+    return scene.flooded.astype(np.int64)
 
 
 def _write_images(chips: Path, name: str, scene: Scene) -> None:

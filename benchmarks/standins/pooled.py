@@ -1,0 +1,46 @@
+"""Scores of stand-ins with one label per item, by the pipeline that the suite uses."""
+
+from benchmarks.standins.score import Measured
+from fixtures.scoring import score_fractions
+from geofm_eval.data.split import ALL, Split
+from geofm_eval.data.standins.oracle import oracle_labels
+from geofm_eval.metrics import bootstrap_interval, r2, r2_interval
+from geofm_eval.pipeline import Workspace, task_seed
+
+
+def measure_pooled(workspace: Workspace, model: str, task: str) -> Measured:
+    """Score a model's validation-chosen tap with all labels, by the linear probe or by ridge.
+
+    Args:
+        workspace: of the default recipe.
+        model: a control, or the random twin of a model.
+        task: a stand-in with one label per item.
+    """
+    spec = workspace.catalog.task(task)
+    splits = workspace.splits(task)
+    sweep = workspace.sweep(model, task, "ridge" if spec.kind == "regression" else "linear")
+    whole = {tap: [row for row in sweep.rows_for(tap) if row.fraction == 1.0] for tap in sweep.taps}
+    validated = {tap: sum(row.val_score or 0.0 for row in rows) for tap, rows in whole.items()}
+    best = max(whole, key=lambda tap: validated[tap])
+    score = score_fractions(spec, whole[best], tested(splits))["1"]
+    ends = (None, None) if score.interval is None else (score.interval.low, score.interval.high)
+    return Measured(score.value, *ends)
+
+
+def oracle_pooled(workspace: Workspace, task: str) -> Measured:
+    """Score the labels without their noise against those with it, on the items that are tested."""
+    split = tested(workspace.splits(task))
+    known, seed = oracle_labels(split), task_seed(split.task)
+    if split.task.kind == "regression":
+        interval = r2_interval(known, split.labels, split.groups, seed=seed)
+        value = r2(split.labels, known)
+    else:
+        correct = known == split.labels
+        interval = bootstrap_interval(correct, split.groups, seed=seed)
+        value = float(correct.mean())
+    return Measured(value, *((None, None) if interval is None else (interval.low, interval.high)))
+
+
+def tested(splits: dict[str, Split]) -> Split:
+    """The split whose items are tested."""
+    return splits.get("test") or splits[ALL]

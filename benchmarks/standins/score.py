@@ -1,0 +1,62 @@
+"""What was measured on one stand-in, and how dense predictions become a score with its interval."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofm_eval.confusion import confusion, iou_interval, iou_per_class, mean_iou
+from geofm_eval.data.split import Split
+from geofm_eval.pipeline import task_seed
+from geofm_eval.resampling import make_sample, ratio_interval
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A score in the task's metric, and the ends of its 95 % interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def score_maps(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> Measured:
+    """Score dense predictions.
+
+    Args:
+        split: of a task with a label per pixel.
+        predict: position of an item -> (height, width) classes or numbers.
+    """
+    seed = task_seed(split.task)
+    if split.task.kind == "dense_regression":
+        return _rmse(split, predict, seed)
+    classes = len(split.task.classes)
+    counts = np.stack(
+        [confusion(split.read_target(i), predict(i), classes, split.task.ignore) for i in range(len(split))]
+    )
+    interval = iou_interval(counts, split.task.metric, split.groups, seed=seed)
+    return Measured(from_counts(counts.sum(0), split.task.metric), *_ends(interval))
+
+
+def from_counts(counts: NDArray[np.int64], metric: str) -> float:
+    """``miou``, or ``iou`` of class 1, of summed confusion counts."""
+    return float(iou_per_class(counts)[1]) if metric == "iou" else float(mean_iou(counts))
+
+
+def _rmse(split: Split, predict: Callable[[int], NDArray[np.generic]], seed: int) -> Measured:
+    errors = []
+    for index in range(len(split)):
+        target = split.read_target(index)
+        known = np.isfinite(target)
+        errors.append(float(np.square(predict(index)[known] - target[known]).mean()))
+    # Chips are of one size, so that the mean over chips is that over pixels.
+    interval = ratio_interval(make_sample(errors, split.groups), 0.95, 2000, seed)
+    low, high = _ends(interval)
+    roots = [None if end is None else math.sqrt(max(end, 0.0)) for end in (low, high)]
+    return Measured(math.sqrt(float(np.mean(errors))), *roots)
+
+
+def _ends(interval: object) -> tuple[float | None, float | None]:
+    return getattr(interval, "low", None), getattr(interval, "high", None)
