@@ -1,5 +1,6 @@
 # make bench: the whole path in minutes on simulated data.   make test: checks of the tool itself.
-# make speed: speed of the tool as ratios.                   make clean: remove the virtual environment.
+# make speed: speed of the tool as ratios.                   make standins: how hard each stand-in is (an hour).
+# make clean: remove the virtual environment.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 RUN := bench-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: bench test lint speed clean
+.PHONY: bench test lint speed standins clean
 
 bench: $(VENV)/installed
 	$(BIN)/pytest benchmarks --suite bench -n $(WORKERS) --run $(RUN) -q
@@ -24,6 +25,9 @@ lint: $(VENV)/installed
 
 speed: $(VENV)/installed
 	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py benchmarks/speed/bench_targets.py
+
+standins: $(VENV)/installed
+	$(BIN)/python -m benchmarks.standins
 
 # Installed anew only when what is to be installed changes, so that a second call starts its work at once.
 $(VENV)/installed: pyproject.toml constraints.txt

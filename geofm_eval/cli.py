@@ -75,7 +75,7 @@ def tasks(catalog: CatalogOption = None) -> None:
     table = Table("task", "version", "metric", "classes", "bands", "data", "licence", "suites", "runnable here")
     for slug, task in known.tasks.items():
         bands = f"{len(task.bands)} {task.product}"
-        data = "simulated" if task.simulated else task.root
+        data = _simulated(task) if task.simulated else task.root
         table.add_row(
             slug,
             str(task.version),
@@ -88,6 +88,12 @@ def tasks(catalog: CatalogOption = None) -> None:
             _here(gaps[slug]),
         )
     console.print(table)
+
+
+def _simulated(task: TaskSpec) -> str:
+    """What a stand-in declares: ``simulated, spectral, oracle 0.92``."""
+    known = [task.tier, None if task.oracle is None else f"oracle {task.oracle:g}"]
+    return ", ".join(["simulated", *(word for word in known if word)])
 
 
 @app.command()

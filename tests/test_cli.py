@@ -61,6 +61,7 @@ def test_tasks_lists_simulated_and_real_data():
     done = run("tasks")
     assert done.returncode == 0
     assert re.search(r"eurosat_sim .*simulated.*yes", done.stdout)
+    assert {"spectral", "arrangement", "oracle"} <= set(re.findall(r"\w+", done.stdout)), "what stand-ins declare"
     assert re.search(r"eurosat_rgb .*data/eurosat_rgb.*no: data", done.stdout)
 
 

@@ -6,6 +6,7 @@ from geofm_eval.data.split import ALL, Split
 from geofm_eval.data.standins.oracle import oracle_labels
 from geofm_eval.metrics import bootstrap_interval, r2, r2_interval
 from geofm_eval.pipeline import Workspace, task_seed
+from geofm_eval.records import fraction_key
 
 
 def measure_pooled(workspace: Workspace, model: str, task: str) -> Measured:
@@ -22,7 +23,7 @@ def measure_pooled(workspace: Workspace, model: str, task: str) -> Measured:
     whole = {tap: [row for row in sweep.rows_for(tap) if row.fraction == 1.0] for tap in sweep.taps}
     validated = {tap: sum(row.val_score or 0.0 for row in rows) for tap, rows in whole.items()}
     best = max(whole, key=lambda tap: validated[tap])
-    score = score_fractions(spec, whole[best], tested(splits))["1"]
+    score = score_fractions(spec, whole[best], tested(splits))[fraction_key(1.0)]
     ends = (None, None) if score.interval is None else (score.interval.low, score.interval.high)
     return Measured(score.value, *ends)
 

@@ -213,8 +213,8 @@ class TaskSpec(Spec):
             random splits, see :mod:`geofm_eval.data.shuffles`.
         standin: name of the generator for a simulated stand-in; None for real data.
         sizes: items per split of a stand-in: train, val, test.
-        tier: what it takes to solve a stand-in: ``spectral`` (mean colours), ``texture`` (classes of equal mean
-            colour), ``arrangement`` (what lies beside what, beyond one patch).
+        tier: what it takes to solve a stand-in: ``spectral`` (colours of a pixel, on all its dates), ``texture`` (what
+            lies within a patch of 16 pixels), ``arrangement`` (what lies beside what, beyond one patch).
         label_noise: what the generator adds to a stand-in's labels: the share of wrong labels, or the standard
             deviation of the noise as a share of the target's.
         oracle: expected score, in the task's metric, of somebody who knows a stand-in's labels without their noise.
