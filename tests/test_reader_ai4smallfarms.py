@@ -148,3 +148,11 @@ def test_standin_through_the_catalog():
     labels = np.stack([splits["train"].read_target(index) for index in range(5)])
     assert 0.1 < labels.mean() < 0.6
     assert 100 < np.nanmedian(splits["train"].read(0).pixels) < 6000
+
+
+@pytest.mark.parametrize("factor", [1e-4, 100])
+def test_values_in_another_unit_are_refused(root: Path, factor: float):
+    for path in (root / FOLDER).glob("*/images/*.tif"):
+        write_tif(path, (read_tif(path) * factor).astype(np.float32))
+    with pytest.raises(DataError, match=r"the median value is .* DN, expected"):
+        open_splits(task())["train"].read(0)

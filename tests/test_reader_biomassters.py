@@ -300,3 +300,9 @@ def test_stand_in_has_radar_and_months_without_light():
     assert not splits["train"].dropped
     assert ensure_standin(radar_task) == ensure_standin(optical_task)
     assert splits["train"].read(0).pixels.shape == (2, 2, 24, 24)
+
+
+def test_a_chip_in_two_folders_is_refused(task: TaskSpec, root: Path):
+    write_chip(root / "train_features", root / "train_agbm", TEST[0])
+    with pytest.raises(DataError, match=f"{TEST[0]}_S\\d_.*lies in .*train_features too; keep a chip in one folder"):
+        open_splits(task)

@@ -146,6 +146,8 @@ def test_centres_in_degrees_stay(task: TaskSpec, root: Path):
         ({"0": DAYS[0], "1": DAYS[1], "2": DAYS[0]}, "date 2019-03-01 stands twice in dates-S2"),
         ({"0": DAYS[0], "1": 20190231, "2": DAYS[1]}, "date '20190231' in dates-S2, expected a day"),
         ({"first": DAYS[0]}, "not the metadata of PASTIS"),
+        ({"0": DAYS[0], "-1": DAYS[1]}, "dates-S2 has not one date for each of frames 0 to 1"),
+        ({"0": DAYS[0], "2": DAYS[1]}, "dates-S2 has not one date for each of frames 0 to 1"),
     ],
 )
 def test_dates_that_are_none_are_refused(task: TaskSpec, root: Path, days: dict[str, int], says: str):
@@ -154,9 +156,35 @@ def test_dates_that_are_none_are_refused(task: TaskSpec, root: Path, days: dict[
         open_splits(task)
 
 
-def test_more_dates_than_frames_are_refused(task: TaskSpec, root: Path):
-    write_patch(root, 40, np.zeros((8, 8)), series(4))
-    with pytest.raises(DataError, match=r"S2_40.npy: 4 frames, but metadata.geojson has a date for frame 4"):
+@pytest.mark.parametrize("frames", [1, 4, 6])
+def test_frames_and_dates_must_be_as_many(task: TaskSpec, root: Path, frames: int):
+    write_patch(root, 40, np.zeros((8, 8)), series(frames))
+    with pytest.raises(DataError, match=rf"S2_40.npy: {frames} frames, but metadata.geojson has dates for 5"):
+        open_splits(task)
+
+
+def test_series_of_one_date_are_dropped_and_counted_where_more_are_asked_for(task: TaskSpec, root: Path):
+    write_metadata(root, {20: {"0": DAYS[0]}})
+    write_patch(root, 20, np.zeros((8, 8)), series(1))
+    train = open_splits(task)["train"]
+    assert train.ids == ("10",)
+    assert train.dropped == {"fewer than 3 dates": ("20",)}
+
+
+def test_a_patch_in_two_folds_is_refused(task: TaskSpec, root: Path):
+    path = root / "metadata.geojson"
+    content = json.loads(path.read_text())
+    content["features"].append({**content["features"][0]})
+    content["features"][-1]["properties"] = {**content["features"][0]["properties"], "Fold": 5}
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="patch 10 stands there twice, in folds 1 and 5; keep one"):
+        open_splits(task)
+
+
+@pytest.mark.parametrize("pixels", [series()[:, 0], series()[:, :9], series()[0]])
+def test_arrays_of_another_shape_are_refused(task: TaskSpec, root: Path, pixels: np.ndarray):
+    write_patch(root, 20, np.zeros((8, 8)), pixels)
+    with pytest.raises(DataError, match=r"S2_20.npy: shape \(.*\), expected \(dates, 10 bands, height, width\)"):
         open_splits(task)
 
 

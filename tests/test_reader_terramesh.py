@@ -162,3 +162,20 @@ def test_real_cirrus_band_is_dark_without_the_offset(real_home: Path, monkeypatc
     for pixels, _, _ in real_tiles("terramesh_examples_l1c").values():
         assert pixels.shape == (13, 224, 224)
         assert 0 < np.median(pixels[10]) < 100
+
+
+def test_a_tile_without_any_pixel_is_dropped_and_counted(task: TaskSpec, root: Path):
+    write_geotiff(root / f"S1RTC/{TILES[0]}.tif", np.full((2, 8, 8), np.nan))
+    train = open_splits(task)["train"]
+    assert train.ids == ("b_1",)
+    assert train.dropped == {"no valid pixel": ("a_0",)}
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1e4])
+def test_values_in_another_unit_are_refused(task: TaskSpec, root: Path, factor: float):
+    for tile in TILES:
+        bands = (1500 + 10 * np.arange(12)) * factor
+        write_geotiff(root / f"S2L2A/{tile}.tif", np.broadcast_to(bands[:, None, None], (12, 8, 8)).astype(np.float32))
+    plain = task.model_copy(update={"options": {**task.options, "shifted": []}})
+    with pytest.raises(DataError, match=r"the median value is .* DN, expected 20 to 20000"):
+        open_splits(plain)["train"].read(0)

@@ -119,7 +119,10 @@ class Split:
         check_stored(stored, item.dates, self.task, item.path)
         image = to_unit(stored, self.task, item.dates)
         if not image.valid.any():
-            raise DataError(f"{item.path}: has {NO_PIXEL} (all are NaN or nodata): remove it from the split file")
+            raise DataError(
+                f"{item.path}: has {NO_PIXEL} (all are NaN or nodata). Set inspect = true in the "
+                f"catalog entry of task '{self.task.slug}', which leaves such items out and counts them, or take it out"
+            )
         check_unit(image, self.task, item.path)
         return image
 

@@ -93,11 +93,13 @@ def _options(task: TaskSpec) -> tuple[Sequence[int], float]:
 def _find(task: TaskSpec, root: Path) -> dict[tuple[str, str, int], Path]:
     """Every file by chip, what it holds (S1, S2, agbm) and month; biomass has month 0."""
     folders = ("", *(f"{split}_{what}" for split in ("train", "test") for what in ("features", "agbm")))
-    files = {}
+    files: dict[tuple[str, str, int], Path] = {}
     for folder in (root / name for name in folders):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if match := _FILE.fullmatch(path.name):
-                files[match["chip"], match["what"], int(match["month"] or 0)] = path
+                first = files.setdefault((match["chip"], match["what"], int(match["month"] or 0)), path)
+                if first != path:
+                    raise DataError(f"{path}: lies in {first.parent} too; keep a chip in one folder")
     if not files:
         raise Unavailable("data", f"{root} has no <chip>_S1_<mm>.tif, <chip>_S2_<mm>.tif", task.how_to_get)
     return files

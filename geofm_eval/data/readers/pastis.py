@@ -72,7 +72,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
         items[split] = tuple(_item(folder, patch, kept[patch.id]) for patch in chosen if patch.id in kept)
 
     def load(item: Item) -> npt.NDArray[Any]:
-        return _load_series(item, [position for _, position in frames[item.id]], positions)
+        return _load_series(item, [frame for _, frame in frames[item.id]], len(patches[item.id].frames), positions)
 
     return Listing(folder, items, "official" if chips is None else "custom", load, _load_classes, dropped)
 
@@ -123,6 +123,13 @@ def _read_metadata(task: TaskSpec, folder: Path) -> dict[str, _Patch]:
             f"{path}: not the metadata of PASTIS ({error!r}); expected features with ID_PATCH, Fold and dates-S2. "
             "Unpack it again"
         ) from error
+    folds: dict[str, int] = {}
+    for patch in found:
+        if patch.id in folds:
+            raise DataError(
+                f"{path}: patch {patch.id} stands there twice, in folds {folds[patch.id]} and {patch.fold}; keep one"
+            )
+        folds[patch.id] = patch.fold
     places = _places(content, [patch.centre for patch in found])
     return {
         patch.id: _Patch(patch.id, patch.fold, patch.frames, place) for patch, place in zip(found, places, strict=True)
@@ -137,6 +144,10 @@ def _patch(feature: Mapping[str, Any], where: str) -> _Patch:
     listed = properties["dates-S2"]
     listed = json.loads(listed) if isinstance(listed, str) else listed
     frames = sorted((_day(value, where), int(position)) for position, value in listed.items())
+    if sorted(position for _, position in frames) != list(range(len(frames))):
+        raise DataError(
+            f"{where}: dates-S2 has not one date for each of frames 0 to {len(frames) - 1}; unpack it again"
+        )
     twice = next((day for (day, _), (after, _) in pairwise(frames) if day == after), None)
     if twice is not None:
         raise DataError(
@@ -186,16 +197,17 @@ def _places(
     return [place if math.isfinite(place[0]) else None for place in zip(lon, lat, strict=True)]
 
 
-def _load_series(item: Item, frames: Sequence[int], positions: Sequence[int]) -> npt.NDArray[Any]:
+def _load_series(item: Item, frames: Sequence[int], dated: int, positions: Sequence[int]) -> npt.NDArray[Any]:
+    """Read the bands at ``positions`` of some of the ``dated`` frames that the metadata know."""
     stored = load_array(item.path)
     if stored.ndim != 4 or stored.shape[1] != len(BANDS):
         raise DataError(
             f"{item.path}: shape {stored.shape}, expected (dates, {len(BANDS)} bands, height, width). Unpack it again"
         )
-    if max(frames) >= len(stored):
+    if len(stored) != dated:
         raise DataError(
-            f"{item.path}: {len(stored)} frames, but {_METADATA} has a date for frame {max(frames)}: the two do not "
-            "belong together, unpack both again"
+            f"{item.path}: {len(stored)} frames, but {_METADATA} has dates for {dated}: the two do not belong "
+            "together, unpack both again"
         )
     return np.asarray(stored[list(frames)][:, list(positions)])
 
