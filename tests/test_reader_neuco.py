@@ -257,3 +257,12 @@ def test_stand_in_has_all_modalities(modality: str):
     image = open_splits(task.model_copy(update=update))["all"].read(1)
     assert image.pixels.shape == (4, len(like.bands), 24, 24)
     assert not math.isnan(np.nanmedian(image.pixels))
+
+
+def test_the_publishers_spelling_of_a_table_is_found(task: TaskSpec, root: Path):
+    write_labels(root, "landcover_aggriculture__regr", [f"{id},0.25" for id in IDS])
+    update = {"options": {"modality": "s2l1c", "target": "landcover_agriculture"}, "target_range": (0.0, 1.0)}
+    assert open_splits(task.model_copy(update=update))["all"].labels.tolist() == [0.25] * len(IDS)
+    write_labels(root, "landcover_agriculture__regr", [f"{id},0.25" for id in IDS])
+    with pytest.raises(DataError, match=r"2 tables landcover_agriculture__<type>.csv, expected one"):
+        open_splits(task.model_copy(update=update))

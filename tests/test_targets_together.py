@@ -147,3 +147,7 @@ def test_blocks_keep_neighbours_apart_and_share_features():
     cells = np.array([f"{item.lonlat[0] // 2}/{item.lonlat[1] // 2}" for item in split.items if item.lonlat])
     for subset in workspace.budget(blocked.slug).subsets:
         assert not set(cells[subset.test]) & set(cells[subset.indices])
+        folds = workspace.budget(blocked.slug).plans[subset.fraction, subset.draw].folds
+        inner = [set(cells[subset.indices][fold]) for fold in folds]
+        assert sum(map(len, inner)) == len(set.union(*inner)), "a cell lies in one inner fold"
+        assert sorted(np.concatenate(folds)) == list(range(len(subset.indices)))

@@ -207,18 +207,21 @@ def ranked_folds(targets: Labels, stream: tuple[str | int, ...]) -> ValidationPl
     return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))
 
 
-def random_folds(n: int, stream: tuple[str | int, ...]) -> ValidationPlan:
-    """Five folds of as many items each, drawn blind to the labels: targets of the same items share them.
+def random_folds(n: int, stream: tuple[str | int, ...], blocks: npt.NDArray[np.str_] | None = None) -> ValidationPlan:
+    """Five folds of about as many items each, drawn blind to the labels: targets of the same items share them.
 
     Fewer than five items are left out one by one; of fewer than three none can be, since a fit needs two.
 
     Args:
         n: number of items.
         stream: names the random order.
+        blocks: (n,) block of every item; a block then lies in one fold, and blocks are counted instead of items.
     """
     none = np.empty(0, dtype=np.int64)
-    if n < 3:
+    member = np.arange(n) if blocks is None else np.unique(blocks, return_inverse=True)[1]
+    count = int(member.max()) + 1 if n else 0
+    if count < 3:
         return ValidationPlan("none", none)
-    k = min(FOLDS, n)
-    fold_of = generator(*stream).permutation(np.arange(n) % k)
+    k = min(FOLDS, count)
+    fold_of = generator(*stream).permutation(np.arange(count) % k)[member]
     return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))

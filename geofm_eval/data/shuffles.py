@@ -148,6 +148,8 @@ def shuffled_subsets(
             kept = stratified(strata, fraction, ("shuffles", seed, draw))
             rows = shuffle.train[kept]
             subsets.append(LabelSubset(fraction, draw, rows, shuffle.test))
-            plans[fraction, draw] = random_folds(len(rows), ("inner", SEED, draw))
+            plans[fraction, draw] = random_folds(
+                len(rows), ("inner", SEED, draw), None if blocks is None else blocks[rows]
+            )
     number = {fraction: number for number, fraction in enumerate(fractions)}
     return sorted(subsets, key=lambda subset: (number[subset.fraction], subset.draw)), plans

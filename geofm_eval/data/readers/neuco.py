@@ -34,6 +34,9 @@ PLACES = "locations.csv"
 
 _SUFFIX = ".zarr.zip"
 
+_SPELLINGS = {"landcover_agriculture": ("landcover_agriculture", "landcover_aggriculture")}
+"""Targets whose table the publishers spell in another way, at least in their description."""
+
 
 def read_listing(task: TaskSpec, root: Path) -> Listing:
     """List the locations of an SSL4EO-S12-downstream folder, whatever the target, with the label of one target.
@@ -94,7 +97,7 @@ def _options(task: TaskSpec) -> tuple[str, str]:
 def _read_labels(task: TaskSpec, folder: Path, target: str) -> dict[str, float]:
     if not folder.is_dir():
         raise Unavailable("data", f"{folder} is absent, the folder with tables of labels", task.how_to_get)
-    tables = sorted(folder.glob(f"{target}__*.csv"))
+    tables = sorted(path for name in _SPELLINGS.get(target, (target,)) for path in folder.glob(f"{name}__*.csv"))
     if len(tables) != 1:
         known = sorted({path.name.partition("__")[0] for path in folder.glob("*__*.csv")})
         raise DataError(
