@@ -34,7 +34,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "geofm_eval needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip setuptools
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,galileo]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,galileo,pretrain]'
 	touch $@
 
 clean:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec, WeightsSpec, compatible
 from geofm_eval.errors import Unavailable
-from geofm_eval.paths import geofm_cache, geofm_home, in_home
+from geofm_eval.paths import geofm_cache, geofm_home, in_home, in_package
 
 PACKAGES = {
     "timm_vit": "timm",
+    "pocket": "timm",
     "prithvi": "timm",
     "terramind": "timm",
     "galileo": "rslearn",
@@ -66,6 +67,9 @@ def model_gap(model: ModelSpec, weights: Path | None = None) -> Unavailable | No
         return Unavailable("package", package, INSTALL[package])
     if model.weights is None or (weights is not None and weights.exists()) or downloadable(model.weights):
         return None
+    if model.weights.packaged:
+        path = in_package(model.weights.file)
+        return None if path.exists() else Unavailable("weights", f"{path} is missing", how_to_get_weights(model))
     return _gap_in_home(model.weights.file, "weights", how_to_get_weights(model))
 
 
@@ -95,6 +99,9 @@ def how_to_get_weights(model: ModelSpec) -> str:
         return "No weights are needed."
     if weights.how_to_get:
         return weights.how_to_get
+    if weights.packaged:
+        path = in_package(weights.file)
+        return f"It comes with the package: restore it with 'git checkout -- {path}', or install geofm-eval again."
     address = weights.url or (f"torchgeo.models.{weights.enum}.url" if weights.enum else model.source)
     what = f"{' and '.join(weights.parts) or 'the file'} published at {address}"
     place = f"{geofm_home() or 'GEOFM_HOME'}/{weights.file}"

@@ -24,6 +24,11 @@ def geofm_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "geofm_eval"
 
 
+def in_package(relative: str) -> Path:
+    """Path of a file of this package, such as ``backbones/pocket/weights/pocket_mae_seed0.safetensors``."""
+    return Path(__file__).parent / relative
+
+
 def in_home(relative: str, kind: str, how_to_get: str) -> Path:
     """Resolve a path below the home.
 

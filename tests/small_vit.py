@@ -11,8 +11,8 @@ CATALOG = load_catalog()
 
 def small_vit(**fields) -> ModelSpec:
     options = {"model": "vit_tiny_patch16_224", "patch_size": 8, "num_heads": 2, **fields.pop("options", {})}
-    base = {"depth": 3, "width": 16, "image_size": 16, "options": options, **fields}
-    return CATALOG.model("vit_micro").model_copy(update=base)
+    base = {"architecture": "timm_vit", "depth": 3, "width": 16, "image_size": 16, "options": options, **fields}
+    return CATALOG.model("pocket_random").model_copy(update=base)
 
 
 def load(spec: ModelSpec, task="eurosat_sim", **arguments) -> LoadedBackbone:

@@ -150,7 +150,7 @@ def test_hooks_are_gone_even_after_a_failure():
         ({"image_size": 4}, r"multiple of the patch of 8 pixels, found \(4, 4\)"),
         ({"options": {"embed_dim": 32}}, "width is 32, the entry says 16"),
         ({"options": {"global_pool": "avg"}}, "set options.fc_norm = false"),
-        ({"architecture": "resnet"}, "architecture 'resnet' is unknown; known: timm_vit, galileo"),
+        ({"architecture": "resnet"}, "architecture 'resnet' is unknown; known: timm_vit, pocket, galileo"),
         ({"architecture": "no_such_module:build"}, "'no_such_module' cannot be imported"),
         ({"architecture": "/nowhere/own.py:build"}, "own.py does not exist"),
         ({"architecture": "json:loads"}, "json:loads raised TypeError"),
@@ -169,7 +169,7 @@ def test_image_of_another_size_than_the_model_is_refused():
 
 
 def test_weights_for_a_random_model_are_refused(tmp_path):
-    with pytest.raises(ContractError, match="vit_micro takes no weights"):
+    with pytest.raises(ContractError, match="pocket_random takes no weights"):
         load(small_vit(), weights=tmp_path / "w.pt")
 
 

@@ -36,7 +36,7 @@ class SizedSplit(TinySplit):
         return RawImage(np.where(valid, pixels, np.float32(np.nan)), valid)
 
 
-@pytest.mark.parametrize("model", ["vit_micro", "band_stats", "rcf"])
+@pytest.mark.parametrize("model", ["pocket_random", "band_stats", "rcf"])
 @pytest.mark.parametrize("kind", SIZES)
 def test_images_of_any_size_are_encoded_as_one_by_one(model: str, kind: str):
     split = SizedSplit(n=len(SIZES[kind]), task=TASK, sizes=tuple(SIZES[kind]))

@@ -43,7 +43,7 @@ def test_every_published_model_has_a_random_twin_that_is_a_control():
     catalog = load_catalog()
     for slug, model in catalog.models.items():
         if model.weights is not None and not model.reads:
-            twin = catalog.model(f"{slug}_random")
+            twin = catalog.model(model.twin or f"{slug}_random")
             assert twin.is_control
             assert twin.weights is None
             assert twin.taps == model.taps

@@ -205,11 +205,11 @@ def test_the_whole_path_on_a_small_stand_in() -> None:
     small = {"sizes": (60, 20, 20), "label_fractions": (1.0,)}
     catalog.tasks["eurosat_sim"] = catalog.task("eurosat_sim").model_copy(update=small)
     workspace = Workspace(catalog, Settings())
-    for model in ("vit_micro", "band_stats"):
+    for model in ("pocket_random", "band_stats"):
         sweep = workspace.sweep(model, "eurosat_sim", "knn")
         assert sweep.taps == catalog.model(model).taps
         assert all(row.n_test == 20 and 0 <= row.test_score <= 1 for row in sweep.rows)
-    block = workspace.blocks("vit_micro", "eurosat_sim")["test"]
+    block = workspace.blocks("pocket_random", "eurosat_sim")["test"]
     assert block.ids == workspace.splits("eurosat_sim")["test"].ids
     assert block.features("block11", "cls").shape == (20, 64)
 

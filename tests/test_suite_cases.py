@@ -40,10 +40,10 @@ def test_names_are_selected_exactly(tmp_path: Path) -> None:
 
 def test_expressions_select_variants_and_real_data(repository: Path) -> None:
     found = collect(
-        repository, "-m", "not sim", "-k", "eurosat_spatial", "--models", "vit_micro", "--adaptations", "knn"
+        repository, "-m", "not sim", "-k", "eurosat_spatial", "--models", "pocket_random", "--adaptations", "knn"
     )
-    layers = CATALOG.model("vit_micro").taps
-    assert found == [f"test_probe[vit_micro-eurosat_spatial-knn-{layer}]" for layer in layers]
+    layers = CATALOG.model("pocket_random").taps
+    assert found == [f"test_probe[pocket_random-eurosat_spatial-knn-{layer}]" for layer in layers]
     assert collect(repository, "-m", "not sim", "--suite", "bench") == []
 
 
@@ -67,11 +67,11 @@ def test_collecting_leaves_no_run_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"models": ("vit_micor",)}, "--models: 'vit_micor' is unknown; did you mean vit_micro"),
+        ({"models": ("pocket_ramdon",)}, "--models: 'pocket_ramdon' is unknown; did you mean pocket_random"),
         ({"tasks": ("eurosat_rbg",)}, "--tasks: 'eurosat_rbg' is unknown; did you mean eurosat_rgb"),
         ({"adaptations": ("liner",)}, "--adaptations: 'liner' is unknown; did you mean linear"),
         ({"layers": ("block7",)}, "--layers: 'block7' is unknown; did you mean block07"),
-        ({"weights": {"vit_micr": Path()}}, "--weights: 'vit_micr' is unknown; did you mean vit_micro"),
+        ({"weights": {"pocket_randm": Path()}}, "--weights: 'pocket_randm' is unknown; did you mean pocket_random"),
         ({"models": ("imagenet_vitb16",), "layers": ("zzz",)}, "--layers: 'zzz' is unknown; known: embed, block00"),
         ({"models": ("galileo_nano",), "adaptations": ("knn_cls",)}, "no case is selected from suite 'bench'"),
     ],
@@ -83,16 +83,20 @@ def test_an_unknown_name_is_refused_with_the_nearest_ones(change: dict[str, obje
 
 
 def test_every_case_has_its_markers() -> None:
-    assert markers(Case("probe", "vit_micro", "eurosat_sim", "knn", "embed"), CATALOG) == ("sim", "closed", "control")
+    assert markers(Case("probe", "pocket_random", "eurosat_sim", "knn", "embed"), CATALOG) == (
+        "sim",
+        "closed",
+        "control",
+    )
     assert markers(Case("probe", "galileo_nano", "eurosat_rgb", "linear", "final"), CATALOG) == ("real", "closed")
 
 
 def test_timings_stop_at_each_quarter_of_the_depth() -> None:
-    assert quarters(CATALOG.model("vit_micro")) == ("block02", "block05", "block08", "block11")
+    assert quarters(CATALOG.model("pocket_random")) == ("block02", "block05", "block08", "block11")
     assert quarters(CATALOG.model("galileo_nano")) == ("block00", "block01", "block02", "block03")
     assert quarters(CATALOG.model("band_stats")) == ("final",)
-    cases = throughput_cases([Case("probe", "vit_micro", task, "knn", "embed") for task in ("a", "b")], CATALOG)
-    assert [case.id for case in cases][:2] == ["vit_micro-a-frozen-block02", "vit_micro-a-frozen-block05"]
+    cases = throughput_cases([Case("probe", "pocket_random", task, "knn", "embed") for task in ("a", "b")], CATALOG)
+    assert [case.id for case in cases][:2] == ["pocket_random-a-frozen-block02", "pocket_random-a-frozen-block05"]
     assert len(cases) == 4, "one task per model is enough to time it"
 
 

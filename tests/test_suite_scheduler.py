@@ -65,27 +65,29 @@ def finish(made: GroupScheduling, node: Worker) -> list[int]:
 
 def test_tasks_on_one_data_set_share_a_group_and_models_do_not() -> None:
     group = group_of(CATALOG)
-    assert group(nodeid("vit_micro", "eurosat", "embed")) == group(
-        nodeid("vit_micro", "eurosat_spatial", "final", "linear")
+    assert group(nodeid("pocket_random", "eurosat", "embed")) == group(
+        nodeid("pocket_random", "eurosat_spatial", "final", "linear")
     )
-    assert group(nodeid("vit_micro", "eurosat", "embed")) != group(nodeid("rcf", "eurosat", "final"))
-    assert group(nodeid("vit_micro", "eurosat", "embed")) != group(nodeid("vit_micro", "eurosat_sim", "embed"))
-    timing = "benchmarks/test_throughput.py::test_throughput[vit_micro-eurosat-frozen-block02]"
-    assert group(timing) == group(nodeid("vit_micro", "eurosat", "embed"))
+    assert group(nodeid("pocket_random", "eurosat", "embed")) != group(nodeid("rcf", "eurosat", "final"))
+    assert group(nodeid("pocket_random", "eurosat", "embed")) != group(nodeid("pocket_random", "eurosat_sim", "embed"))
+    timing = "benchmarks/test_throughput.py::test_throughput[pocket_random-eurosat-frozen-block02]"
+    assert group(timing) == group(nodeid("pocket_random", "eurosat", "embed"))
     assert group("tests/test_x.py::test_y") == "tests/test_x.py"
 
 
 def test_a_group_stays_on_one_worker(pytestconfig: pytest.Config) -> None:
     cases = [
-        nodeid(model, "eurosat_sim", layer) for layer in ("embed", "final", "block00") for model in ("vit_micro", "rcf")
+        nodeid(model, "eurosat_sim", layer)
+        for layer in ("embed", "final", "block00")
+        for model in ("pocket_random", "rcf")
     ]
     made, nodes = scheduling(pytestconfig, cases, 2)
     ran = [{cases[index].partition("[")[2].partition("-")[0] for index in finish(made, node)} for node in nodes]
-    assert sorted(map(sorted, ran)) == [["rcf"], ["vit_micro"]]
+    assert sorted(map(sorted, ran)) == [["pocket_random"], ["rcf"]]
 
 
 def test_a_case_that_killed_its_worker_is_not_tried_again(pytestconfig: pytest.Config) -> None:
-    cases = [nodeid("vit_micro", "eurosat_sim", layer) for layer in ("embed", "block00", "block01", "final")]
+    cases = [nodeid("pocket_random", "eurosat_sim", layer) for layer in ("embed", "block00", "block01", "final")]
     made, (node,) = scheduling(pytestconfig, cases, 1)
     made.mark_test_complete(node, node.queue.pop(0))
     assert made.remove_node(node) == cases[1]
@@ -95,7 +97,7 @@ def test_a_case_that_killed_its_worker_is_not_tried_again(pytestconfig: pytest.C
 
 
 def test_the_last_case_of_a_group_leaves_nothing_behind_when_it_kills(pytestconfig: pytest.Config) -> None:
-    cases = [nodeid("rcf", "eurosat_sim", "final"), nodeid("vit_micro", "eurosat_sim", "final")]
+    cases = [nodeid("rcf", "eurosat_sim", "final"), nodeid("pocket_random", "eurosat_sim", "final")]
     made, nodes = scheduling(pytestconfig, cases, 2)
     made.remove_node(nodes[0])  # type: ignore[arg-type]
     assert not made.workqueue, "a group without pending cases was queued again"
@@ -103,7 +105,7 @@ def test_the_last_case_of_a_group_leaves_nothing_behind_when_it_kills(pytestconf
 
 
 def test_a_group_that_kills_every_worker_is_given_up(pytestconfig: pytest.Config) -> None:
-    cases = [nodeid("vit_micro", "eurosat_sim", f"block{index:02d}") for index in range(6)]
+    cases = [nodeid("pocket_random", "eurosat_sim", f"block{index:02d}") for index in range(6)]
     made, (node,) = scheduling(pytestconfig, cases, 1)
     for crash in range(CRASHES_IN_A_ROW):
         assert made.remove_node(node) == cases[crash]
@@ -114,7 +116,7 @@ def test_a_group_that_kills_every_worker_is_given_up(pytestconfig: pytest.Config
 
 
 def test_a_case_that_ends_well_forgives_earlier_crashes(pytestconfig: pytest.Config) -> None:
-    cases = [nodeid("vit_micro", "eurosat_sim", f"block{index:02d}") for index in range(9)]
+    cases = [nodeid("pocket_random", "eurosat_sim", f"block{index:02d}") for index in range(9)]
     made, (node,) = scheduling(pytestconfig, cases, 1)
     for crash in range(4):
         made.remove_node(node)
@@ -124,14 +126,14 @@ def test_a_case_that_ends_well_forgives_earlier_crashes(pytestconfig: pytest.Con
 
 
 def test_an_interrupted_worker_is_no_crash(pytestconfig: pytest.Config) -> None:
-    cases = [nodeid("vit_micro", "eurosat_sim", layer) for layer in ("embed", "final")]
+    cases = [nodeid("pocket_random", "eurosat_sim", layer) for layer in ("embed", "final")]
     made, (node,) = scheduling(pytestconfig, cases, 1)
     node.workeroutput = {"exitstatus": 2}  # type: ignore[attr-defined]
     assert made.remove_node(node) is None
 
 
 def test_a_replacement_that_has_not_collected_yet_is_given_nothing(pytestconfig: pytest.Config) -> None:
-    cases = [nodeid(model, "eurosat_sim", layer) for model in ("vit_micro", "rcf") for layer in ("embed", "final")]
+    cases = [nodeid(model, "eurosat_sim", layer) for model in ("pocket_random", "rcf") for layer in ("embed", "final")]
     made, nodes = scheduling(pytestconfig, cases, 2)
     late = Worker("gw2")
     made.add_node(late)  # type: ignore[arg-type]

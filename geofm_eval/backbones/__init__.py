@@ -9,7 +9,7 @@ from types import ModuleType
 
 import torch
 
-from geofm_eval.backbones import controls, croma, dofa, galileo, prithvi, terramind, vit
+from geofm_eval.backbones import controls, croma, dofa, galileo, pocket, prithvi, terramind, vit
 from geofm_eval.backbones.base import SUBMODULES, Backbone, LoadedBackbone, Submodule, TokenLayout, pool
 from geofm_eval.backbones.weights import load_into, locate, state_dict_sha256
 from geofm_eval.catalog import ModelSpec
@@ -23,6 +23,7 @@ Builder = Callable[[ModelSpec, InputAdapter], Backbone]
 
 BUILT_IN: dict[str, Builder] = {
     "timm_vit": lambda spec, adapter: vit.build(spec, len(adapter.bands)),
+    "pocket": lambda spec, adapter: pocket.build(spec, len(adapter.bands)),
     "galileo": galileo.build,
     "croma": croma.build,
     "dofa": dofa.build,

@@ -16,7 +16,7 @@ from geofm_eval.availability import ALLOW_DOWNLOAD, downloadable, downloaded_wei
 from geofm_eval.catalog import ModelSpec, WeightsSpec
 from geofm_eval.errors import Unavailable, WeightsError
 from geofm_eval.fetch import fetch_weights, path_sha256, published_address, verified_sha256
-from geofm_eval.paths import geofm_home
+from geofm_eval.paths import geofm_home, in_package
 
 WRAPPERS = ("state_dict", "model")
 """Keys under which training code tends to store the state dict."""
@@ -40,8 +40,8 @@ class LocatedWeights:
 def locate(spec: ModelSpec, override: Path | None = None, files: tuple[str, ...] = ()) -> LocatedWeights:
     """Find a model's weights and check their hash.
 
-    Looked up in this order: ``override``, ``GEOFM_HOME``, an earlier download in the cache, the published address (only
-    when ``GEOFM_ALLOW_DOWNLOAD=1``).
+    Looked up in this order: ``override``, the package, ``GEOFM_HOME``, an earlier download in the cache, the published
+    address (only when ``GEOFM_ALLOW_DOWNLOAD=1``).
 
     Args:
         spec: entry with ``weights``.
@@ -58,12 +58,18 @@ def locate(spec: ModelSpec, override: Path | None = None, files: tuple[str, ...]
             raise Unavailable("weights", f"{override} does not exist", f"Check the path given for {spec.slug}.")
         return LocatedWeights(override, f"file:{override.name}", path_sha256(override, files))
     path, source = _find(spec, spec.weights)
-    cure = f"fetch it again, or test it as your own weights with --weights {spec.slug}={path}"
+    again = how_to_get_weights(spec) if spec.weights.packaged else "fetch it again"
+    cure = f"{again.rstrip('.')}, or test it as your own weights with --weights {spec.slug}={path}"
     found = verified_sha256(spec, path, files, f"the file is damaged or another version; {cure}")
     return LocatedWeights(path, source, found)
 
 
 def _find(spec: ModelSpec, weights: WeightsSpec) -> tuple[Path, str]:
+    if weights.packaged:
+        packaged = in_package(weights.file)
+        if not packaged.exists():
+            raise Unavailable("weights", f"{packaged} is missing", how_to_get_weights(spec))
+        return packaged, f"package:{packaged.name}"
     home = geofm_home()
     path = Path(weights.file) if home is None else home / weights.file
     if path.exists() and (home is not None or path.is_absolute()):

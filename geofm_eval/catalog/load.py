@@ -168,7 +168,7 @@ def _with_variants(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
     """Add ``<slug>_random`` after every model with weights, and ``<slug>_rgb`` where bands may be missing."""
     result: dict[str, ModelSpec] = {}
     for slug, model in models.items():
-        variants = [_random_twin(model)] if model.weights is not None else []
+        variants = [_random_twin(model)] if model.weights is not None and model.twin is None else []
         variants += [_rgb_only(model)] if _can_read_rgb_alone(model) else []
         for variant in variants:
             if variant.slug in models:
@@ -190,7 +190,7 @@ def _random_twin(model: ModelSpec) -> ModelSpec:
             "family": "control",
             "weights": None,
             "random_seed": 0,
-            "suites": model.twin_suites or model.suites,
+            "suites": model.suites,
             "variant_of": model.slug,
         }
     )
@@ -198,7 +198,9 @@ def _random_twin(model: ModelSpec) -> ModelSpec:
 
 def _can_read_rgb_alone(model: ModelSpec) -> bool:
     bands = {canonical(name) for name in model.bands}
-    return not (model.is_control or model.reads or model.missing == "refuse") and bands > set(RGB)
+    return not (
+        model.is_control or model.simulated_pretraining or model.reads or model.missing == "refuse"
+    ) and bands > set(RGB)
 
 
 def _rgb_only(model: ModelSpec) -> ModelSpec:

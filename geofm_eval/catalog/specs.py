@@ -58,6 +58,7 @@ class WeightsSpec(Spec):
         drop: prefixes of keys in the file that the encoder does not have (heads, decoders).
         missing: keys that the file may lack.
         unexpected: keys that the file may have and the model does not.
+        packaged: True for a file that comes with this package: ``file`` is then below ``geofm_eval/``.
         how_to_get: one sentence for the user, where the address is not public or needs more than a download.
     """
 
@@ -71,6 +72,7 @@ class WeightsSpec(Spec):
     drop: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
+    packaged: bool = False
     how_to_get: str = ""
 
     @model_validator(mode="after")
@@ -80,6 +82,18 @@ class WeightsSpec(Spec):
         if self.url is not None and not self.url.startswith(("https://", "http://")):
             raise ValueError(f"url must begin with https:// or http://, found '{self.url}'")
         return self
+
+
+class Worth(Spec):
+    """What a pretrained backbone must at least bring to be worth shipping.
+
+    Args:
+        task: stand-in that it is measured on, with a linear probe at the validation-chosen tap.
+        gain: smallest gain over its random twin, in the task's metric.
+    """
+
+    task: str
+    gain: float = Field(gt=0)
 
 
 class ModelSpec(Spec):
@@ -101,6 +115,9 @@ class ModelSpec(Spec):
         temporal: True for a model that takes several dates of a place at once.
         smallest: pixels per side below which a model that takes the data's own size sees nothing.
         random_seed: seed of a random initialisation; set for twins and for controls that are random by nature.
+        twin: entry that is the random twin of this one and others; None makes ``<slug>_random``.
+        worth: what it must bring at the least; set for backbones that this project pretrained.
+        simulated_pretraining: True for weights that have seen simulated scenes alone; tables say so.
     """
 
     slug: str = Field(pattern=SLUG)
@@ -122,7 +139,9 @@ class ModelSpec(Spec):
     weights: WeightsSpec | None = None
     random_seed: int | None = None
     suites: tuple[str, ...] = ("extended",)
-    twin_suites: tuple[str, ...] = ()
+    twin: str | None = None
+    worth: Worth | None = None
+    simulated_pretraining: bool = False
     variant_of: str | None = None
     licence: str = ""
     citation: str = ""

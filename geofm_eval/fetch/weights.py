@@ -38,7 +38,7 @@ def fetch_model(model: ModelSpec, start: StartProgress = TransferLog) -> list[st
         StoreError: the disk is full or the home cannot be written.
     """
     weights = model.weights
-    if weights is None:
+    if weights is None or weights.packaged:
         return [_nothing_needed(model)]
     if not published_address(weights) and not (geofm_home() and weights_path(weights).exists()):
         return [f"{model.slug}: has no public address. {how_to_get_weights(model)}", _terms(model)]
@@ -57,7 +57,7 @@ def plan_model(model: ModelSpec) -> list[str]:
         ContractError: the entry's path leaves the home.
     """
     weights = model.weights
-    if weights is None or not published_address(weights) or weights_path(weights).exists():
+    if weights is None or weights.packaged or not published_address(weights) or weights_path(weights).exists():
         return fetch_model(model)
     path = weights_path(weights)
     parts = published_parts(weights, path)
@@ -75,7 +75,7 @@ def check_model(model: ModelSpec) -> list[str]:
         Unavailable: ``GEOFM_HOME`` is not set, or the weights are not there.
         WeightsError: they are not the published ones.
     """
-    if model.weights is None:
+    if model.weights is None or model.weights.packaged:
         return [_nothing_needed(model)]
     path = weights_path(model.weights)
     if not path.exists():
@@ -198,6 +198,8 @@ def _weights(model: ModelSpec) -> WeightsSpec:
 
 
 def _nothing_needed(model: ModelSpec) -> str:
+    if model.weights is not None:
+        return f"{model.slug}: comes with the package, nothing must be fetched"
     why = "is randomly initialised" if model.random_seed is not None else "has no weights"
     return f"{model.slug}: {why}, nothing must be fetched"
 

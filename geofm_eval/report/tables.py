@@ -55,7 +55,7 @@ def ranking_table(ranking: Ranking, catalog: Catalog) -> Table:
         header=header,
         rows=tuple(_ranking_cells(row, unit, catalog, footnotes) for row in ranking.rows),
         footnotes=footnotes.texts,
-        notes=(*_ranking_notes(ranking), *shared_notes(comparison)),
+        notes=(*_ranking_notes(ranking), *shared_notes(comparison, catalog)),
     )
 
 
@@ -151,7 +151,7 @@ def depth_table(comparison: Comparison, profiles: Sequence[DepthProfile], catalo
         notes=(
             f"{CHOSEN} chosen on validation. The other test scores are a figure, not results: the best of a column is "
             "optimistic.",
-            *shared_notes(comparison),
+            *shared_notes(comparison, catalog),
         ),
     )
 
@@ -169,7 +169,7 @@ def label_table(comparison: Comparison, curves: Sequence[LabelCurve], catalog: C
             "Mean over the draws of the label subset, at the tap that validation chose at that fraction.",
             interval_sentence(_scores(curves)),
             *_unchosen(curves),
-            *shared_notes(comparison),
+            *shared_notes(comparison, catalog),
         ),
     )
 

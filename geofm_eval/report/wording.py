@@ -114,11 +114,18 @@ def interval_sentence(scores: Sequence[Score]) -> str:
     return f"Intervals: {'; '.join(sorted(kinds))}." if kinds else "No intervals were computed."
 
 
-def shared_notes(comparison: Comparison) -> tuple[str, ...]:
+def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
     """Notes that stand under every table of a comparison."""
     record, notes = comparison.record, []
     if comparison.simulated:
         notes.append("Simulated data: these numbers exercise the tool and say nothing about real imagery.")
+    specs = [catalog.models.get(subject.model) for subject in comparison.subjects]
+    pockets = [spec.slug for spec in specs if spec is not None and spec.simulated_pretraining]
+    if pockets:
+        notes.append(
+            f"Pretrained by this project on simulated scenes, as positive controls: {', '.join(pockets)}. Their scores "
+            "are no evidence about published models."
+        )
     shuffled = record.provenance.protocol == "shuffle_splits"
     if record.provenance.split_definition == "custom" and not shuffled:
         notes.append("The split is the data folder's own (custom): not comparable with numbers of the official split.")
