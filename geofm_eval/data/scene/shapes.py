@@ -3,6 +3,7 @@
 Everything is measured in pixels, works on n chips at once, and returns (n, size, size) arrays.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +113,7 @@ def _split(position: Array, extent: Array) -> tuple[npt.NDArray[np.int64], Array
 
 
 def _gather(table: Array, index: npt.NDArray[np.int64]) -> Array:
-    flat = np.take_along_axis(table, index.reshape(len(index), -1), axis=1)
+    flat = np.take_along_axis(table, index.reshape(len(index), math.prod(index.shape[1:])), axis=1)
     return flat.reshape(index.shape)
 
 

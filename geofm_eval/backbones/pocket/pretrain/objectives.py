@@ -70,12 +70,22 @@ class Contrast(Objective):
 
     def loss(self, batch: Batch) -> Tensor:
         """InfoNCE between a view and the slow network's embedding of the other one."""
-        first, second = (self.normalise(pixels, "s2") for pixels in (batch.first, batch.second))
-        query = self.head(_class_token(self.backbone, random_view(first, 64, (0.4, 1.0))))
+        first, second = (random_view(part, self.normalise, 64, (0.3, 1.0)) for part in (batch.first, batch.second))
+        query = self.head(_class_token(self.backbone, first))
         with torch.no_grad():
-            key = self.slow_head(_class_token(self.slow, random_view(second, 64, (0.4, 1.0))))
+            key = self.slow_head(_class_token(self.slow, second))
         loss: Tensor = self.criterion(query, key)
         return loss
+
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """The queue, which lightly leaves out of a state dict: without it a resumed training would differ."""
+        bank = self.criterion.memory_bank
+        return {"bank": bank.bank, "position": bank.bank_ptr}
+
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Put the queue back."""
+        bank = self.criterion.memory_bank
+        bank.bank, bank.bank_ptr = state["bank"].clone(), state["position"].clone()
 
     def after_step(self, progress: float) -> None:
         """Let the slow network follow."""
@@ -100,9 +110,9 @@ class Distill(Objective):
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the views' answers with the slow network's, over all pairs of different views."""
-        dates = [self.normalise(pixels, "s2") for pixels in (batch.first, batch.second)]
-        whole = [random_view(pixels, 64, (0.4, 1.0)) for pixels in dates]
-        small = [random_view(pixels, 32, (0.1, 0.3)) for pixels in dates]
+        dates = (batch.first, batch.second)
+        whole = [random_view(pixels, self.normalise, 64, (0.4, 1.0)) for pixels in dates]
+        small = [random_view(pixels, self.normalise, 32, (0.1, 0.3)) for pixels in dates]
         with torch.no_grad():
             wanted = self.slow_head(_class_token(self.slow, torch.cat(whole))).chunk(2)
         given = self.head(_class_token(self.backbone, torch.cat(whole))).chunk(2)
@@ -194,9 +204,9 @@ class Supervised(Objective):
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the step that the built-up share lies in."""
-        images = _mirrored(self.normalise(batch.first, "s2"))
-        # Whole places: a crop would have another share. Brightness and lost bands change at random all the same.
-        logits = self.head(_class_token(self.backbone, random_view(images, 64, (1.0, 1.0))))
+        # Whole places: a crop would have another share.
+        images = random_view(batch.first, self.normalise, 64, (1.0, 1.0))
+        logits = self.head(_class_token(self.backbone, images))
         return functional.cross_entropy(logits, torch.bucketize(batch.built, torch.tensor(self._STEPS)))
 
 

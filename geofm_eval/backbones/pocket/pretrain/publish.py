@@ -123,8 +123,8 @@ def _text(card: Card, name: str) -> str:
     last, before = _last_tenths(trained.losses)
     facts = [
         f"Objective: {card.objective.task} ({card.objective.paper}).",
-        f"Scenes: {plan.shards * PLACES:,} simulated places (stream {STREAM_VERSION}, palette `{PALETTE.name}`), half of "
-        "them on two dates.",
+        f"Scenes: {plan.shards * PLACES:,} simulated places (stream {STREAM_VERSION}, palette `{PALETTE.name}`), "
+        "half of them on two dates.",
         f"Training: {plan.steps:,} steps of {plan.batch} places ({plan.steps * plan.batch:,} in all), AdamW, learning "
         f"rate {plan.rate:g} falling to 0 as a half cosine after a twentieth of warm-up, weight decay {plan.decay:g}, "
         f"seed {plan.seed}.",
@@ -142,8 +142,8 @@ def _text(card: Card, name: str) -> str:
     listed = "\n".join(f"- {fact}" for fact in facts)
     return f"""# {name}
 
-A 12-block Vision Transformer, 64 wide, for 64 x 64 pixels and 13 Sentinel-2 bands, pretrained on simulated scenes alone.
-It is a positive control of this suite and no evidence about published models.
+A Vision Transformer of 12 blocks, 64 wide, for 64 x 64 pixels and 13 Sentinel-2 bands, pretrained on simulated scenes
+alone. It is a positive control of this suite and no evidence about published models.
 
 {listed}
 

@@ -198,6 +198,8 @@ def _chips(shard: int, n: int) -> Iterator[tuple[Array, float]]:
     kinds = list(EUROSAT_PAINTERS)
     for position, kind in enumerate(kinds):
         count = n // len(kinds) + (position < n % len(kinds))
+        if count == 0:
+            continue
         rng = generator("pretraining", STREAM_VERSION, PALETTE.name, shard, kind)
         canvas = Canvas(count, SIZE)
         EUROSAT_PAINTERS[kind](rng, canvas, Setting.draw(rng, count))
