@@ -13,7 +13,7 @@ from geofm_eval.backbones.pocket.pretrain.stream import Stream
 from geofm_eval.backbones.pocket.pretrain.training import STEPS, THIRD, Plan, Trained, normaliser, train
 from geofm_eval.backbones.pocket.vit import weights_name
 from geofm_eval.catalog import load_catalog
-from geofm_eval.errors import GeofmError
+from geofm_eval.errors import ContractError, GeofmError
 from geofm_eval.paths import geofm_cache
 
 WITH_THIRD = ("pocket_mae", 0)
@@ -47,6 +47,10 @@ def _plan(name: str, seed: int, steps: int | None, shards: int, rate: float) -> 
 
 
 def _run(plan: Plan, stop_after: int | None, device: str, threads: int, out: Path | None) -> None:
+    if out is None and plan != Plan(plan.name, plan.seed, STEPS[plan.name]):
+        raise ContractError(
+            "a trial with other --steps, --shards or --rate would replace the package's files: give --out"
+        )
     torch.set_num_threads(threads)
     catalog = load_catalog()
     normalise = normaliser(catalog.model(plan.name), catalog.model("pocket_crossmodal_s1"))

@@ -59,7 +59,10 @@ class Contrast(Objective):
     """MoCo v2: tell another view of the same place, on another date, from 4,096 other places."""
 
     paper = "He et al. 2020, Momentum Contrast, arXiv 1911.05722; Chen et al. 2020, arXiv 2003.04297"
-    task = "another view of the same place, on another date where there is one, against a queue of 4,096 other places"
+    task = (
+        "another view of the same place, on another date where there is one, told from a queue of 4,096 other places, "
+        "from a random half of the patches"
+    )
 
     def __init__(self, normalise: Normalise) -> None:
         super().__init__(normalise)
@@ -71,9 +74,9 @@ class Contrast(Objective):
     def loss(self, batch: Batch) -> Tensor:
         """InfoNCE between a view and the slow network's embedding of the other one."""
         first, second = (random_view(part, self.normalise, 64, (0.3, 1.0)) for part in (batch.first, batch.second))
-        query = self.head(_class_token(self.backbone, first))
+        query = self.head(_pooled_half(self.backbone, first))
         with torch.no_grad():
-            key = self.slow_head(_class_token(self.slow, second))
+            key = self.slow_head(_pooled(self.slow, second))
         loss: Tensor = self.criterion(query, key)
         return loss
 
@@ -97,7 +100,7 @@ class Distill(Objective):
     """DINO: small crops of a place must answer as a slow copy of the network answers to the whole place."""
 
     paper = "Caron et al. 2021, Emerging Properties in Self-Supervised Vision Transformers, arXiv 2104.14294"
-    task = "two whole views and two small crops of a place answer as a slow copy of the network does to whole views"
+    task = "half the patches of two views and two small crops of a place answer as a slow copy does to the whole views"
 
     def __init__(self, normalise: Normalise) -> None:
         super().__init__(normalise)
@@ -114,9 +117,9 @@ class Distill(Objective):
         whole = [random_view(pixels, self.normalise, 64, (0.4, 1.0)) for pixels in dates]
         small = [random_view(pixels, self.normalise, 32, (0.1, 0.3)) for pixels in dates]
         with torch.no_grad():
-            wanted = self.slow_head(_class_token(self.slow, torch.cat(whole))).chunk(2)
-        given = self.head(_class_token(self.backbone, torch.cat(whole))).chunk(2)
-        parts = self.head(_class_token(self.backbone, torch.cat(small))).chunk(2)
+            wanted = self.slow_head(_pooled(self.slow, torch.cat(whole))).chunk(2)
+        given = self.head(_pooled_half(self.backbone, torch.cat(whole))).chunk(2)
+        parts = self.head(_pooled(self.backbone, torch.cat(small))).chunk(2)
         loss: Tensor = self.criterion(list(wanted), [*given, *parts])
         return loss
 
@@ -206,7 +209,7 @@ class Supervised(Objective):
         """Cross-entropy of the step that the built-up share lies in."""
         # Whole places: a crop would have another share.
         images = random_view(batch.first, self.normalise, 64, (1.0, 1.0))
-        logits = self.head(_class_token(self.backbone, images))
+        logits = self.head(_pooled(self.backbone, images))
         return functional.cross_entropy(logits, torch.bucketize(batch.built, torch.tensor(self._STEPS)))
 
 
@@ -270,15 +273,22 @@ def encode_visible(backbone: "VisionTransformer", stem: nn.Module, images: Tenso
     """
     assert backbone.cls_token is not None
     assert backbone.pos_embed is not None
-    tokens = stem(images).flatten(1, 2) + backbone.pos_embed[:, 1:]
+    tokens = stem(images).reshape(len(images), GRID**2, WIDTH) + backbone.pos_embed[:, 1:]
     visible = tokens.gather(1, kept[..., None].expand(-1, -1, WIDTH))
     first = (backbone.cls_token + backbone.pos_embed[:, :1]).expand(len(images), -1, -1)
     encoded: Tensor = backbone.norm(backbone.blocks(torch.cat([first, visible], 1)))
     return encoded
 
 
-def _class_token(backbone: "VisionTransformer", images: Tensor) -> Tensor:
-    return backbone.forward_features(images)[:, 0]
+def _pooled(backbone: "VisionTransformer", images: Tensor) -> Tensor:
+    """Mean of the patches after the last norm, (B, D): what probes read."""
+    return backbone.forward_features(images)[:, 1:].mean(1)
+
+
+def _pooled_half(backbone: "VisionTransformer", images: Tensor) -> Tensor:
+    """The same from a random half of the patches, which is faster and harder."""
+    kept, _ = _masked(len(images), 0.5)
+    return encode_visible(backbone, backbone.patch_embed, images, kept)[:, 1:].mean(1)
 
 
 def _masked(n: int, share: float) -> tuple[Tensor, Tensor]:

@@ -103,7 +103,7 @@ def train(
     stop_after: int | None = None,
     every: float = 120.0,
 ) -> Iterator[Trained]:
-    """Train, going on where an earlier call stopped; gives the state after every checkpoint.
+    """Train, going on where an earlier call stopped; gives the state after every checkpoint and at the end.
 
     All randomness of a step comes from the plan and the step's number, so that a training in pieces gives bit for bit
     what an uninterrupted one gives.
@@ -136,9 +136,9 @@ def train(
             if state.step == goal or (ends and time.monotonic() - saved > every):
                 state.save(folder)
                 saved = time.monotonic()
-                yield state.trained()
-        if state.step >= goal:
-            yield state.trained()
+                if state.step < goal:
+                    yield state.trained()
+        yield state.trained()
 
 
 class _State:
