@@ -15,8 +15,11 @@ from geofm_eval.catalog import Catalog, ModelSpec, load_catalog
 from geofm_eval.paths import in_package
 from geofm_eval.report.choice import ChosenTap, Difference, Pairs, choose_tap
 from geofm_eval.report.comparison import Comparison, Subject, comparisons
+from geofm_eval.report.curves import depth_profiles
+from geofm_eval.report.figures import overview_figure
+from geofm_eval.report.ranking import rank
 from geofm_eval.report.run import read_content
-from geofm_eval.report.wording import unit_of
+from geofm_eval.report.wording import SIMULATED, unit_of
 
 PROBES = ("linear", "ridge")
 REFERENCES = ("band_stats", "rcf")
@@ -195,8 +198,10 @@ def effective_ranks(catalog: Catalog) -> str:
 def main() -> None:
     """Write all tables to standard output."""
     parser = argparse.ArgumentParser(description="What the pocket backbones are worth, from finished runs.")
+    parser.add_argument("--picture", type=Path, help="PNG file for the depth profiles of the first three tasks")
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, such as reports/runs/NAME")
-    found = read(parser.parse_args().runs)
+    chosen = parser.parse_args()
+    found = read(chosen.runs)
     catalog = load_catalog()
     all_gains = [(c, gain) for c, pairs in found for gain in gains(c, pairs, catalog)]
     apart = [(c, part) for c, _ in found if (part := spread(c, catalog)) is not None]
@@ -207,7 +212,15 @@ def main() -> None:
         spread_table(apart),
         effective_ranks(catalog),
     )
+    if chosen.picture is not None:
+        _draw(found[:3], chosen.picture)
     print("\n\n".join(tables))
+
+
+def _draw(found: Sequence[tuple[Comparison, Pairs]], path: Path) -> None:
+    rankings = [rank(comparison, pairs) for comparison, pairs in found]
+    tasks = [(ranking.comparison, depth_profiles(ranking)) for ranking in rankings]
+    overview_figure(tasks, f"{SIMULATED}: test score of a linear probe by depth, all labels", path)
 
 
 if __name__ == "__main__":

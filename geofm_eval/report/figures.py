@@ -51,6 +51,48 @@ def depth_figure(comparison: Comparison, profiles: Sequence[DepthProfile], catal
     _finish(figure, axes, unit, path)
 
 
+def overview_figure(tasks: Sequence[tuple[Comparison, Sequence[DepthProfile]]], title: str, path: Path) -> None:
+    """Draw test score over depth for several tasks side by side, each with its own metric; one legend for all.
+
+    Args:
+        tasks: what to draw, one panel each, with profiles of the same models.
+        title: what all of them are.
+        path: PNG file to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.2 * len(tasks), 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left", wrap=True)
+    figure.supxlabel(DEPTH_CAPTION, fontsize=8, color="#444444", x=0.01, ha="left")
+    models = {p.subject.model: p.subject for _, profiles in tasks for p in profiles}
+    styles = _styles([models[slug] for slug in sorted(models)])
+    for axis, (comparison, profiles) in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
+        unit = unit_of(comparison)
+        taps = max((profile.taps for profile in profiles), key=len)
+        for profile in profiles:
+            style = styles[profile.subject.model]
+            if len(profile.points) == 1:
+                _draw_level(axis, profile, unit, style, len(taps))
+            else:
+                _draw_profile(axis, profile, unit, style)
+        axis.set_xticks(range(len(taps)), [tap.removeprefix("block") for tap in taps], rotation=90, fontsize=8)
+        axis.set_title(comparison.record.case.task, fontsize=10, loc="left")
+        axis.set_ylabel(f"test {unit.label}")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+    _legend(figure, styles)
+    figure.savefig(path, dpi=110)
+
+
+def _legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:
+    from matplotlib.lines import Line2D
+
+    lines = [Line2D([], [], label=model, markersize=4, **style) for model, style in styles.items()]
+    figure.legend(handles=lines, loc="outside right upper", fontsize=8, frameon=False)
+
+
 def label_figure(comparison: Comparison, curves: Sequence[LabelCurve], catalog: Catalog, path: Path) -> None:
     """Draw test score over the number of labelled training items, on a logarithmic axis."""
     unit = unit_of(comparison)
