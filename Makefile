@@ -1,4 +1,5 @@
 # make bench: the whole path in minutes on simulated data.   make test: checks of the tool itself.
+# make study: all models on all stand-ins, for reports/reference (hours, resumable).
 # make speed: speed of the tool as ratios.                   make standins: how hard each stand-in is (an hour).
 # make clean: remove the virtual environment.
 PYTHON ?= python3
@@ -10,7 +11,7 @@ export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 RUN := bench-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: bench test lint speed standins clean
+.PHONY: bench test lint study speed standins clean
 
 bench: $(VENV)/installed
 	$(BIN)/pytest benchmarks --suite bench -n $(WORKERS) --run $(RUN) -q
@@ -22,6 +23,11 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Hours; go on with a study that was interrupted by the same command.
+study: $(VENV)/installed
+	$(BIN)/pytest benchmarks --suite study -m sim -n $(WORKERS) --run study --resume -q
+	$(BIN)/python -m benchmarks.reference reports/runs/study
 
 speed: $(VENV)/installed
 	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py benchmarks/speed/bench_targets.py

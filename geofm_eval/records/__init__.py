@@ -1,5 +1,6 @@
 """Records: one JSON file per case, per-item outcomes beside it, what was skipped (manual: ``reports/README.md``)."""
 
+from geofm_eval.records.archive import pack, unpack
 from geofm_eval.records.files import (
     CORRECT,
     MIGRATIONS,
@@ -56,12 +57,14 @@ __all__ = [
     "append_skip",
     "content_key",
     "fraction_key",
+    "pack",
     "read_manifest",
     "read_outcomes",
     "read_record",
     "read_run",
     "read_skips",
     "record_path",
+    "unpack",
     "write_manifest",
     "write_record",
 ]

@@ -1,0 +1,57 @@
+"""Make a finished run the committed reference: ``python -m benchmarks.reference reports/runs/study``.
+
+Writes the records as one archive, and the tables and depth profiles as they are read on the web, to reports/reference/.
+"""
+
+import argparse
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from geofm_eval.records import pack
+from geofm_eval.report.choice import choose_tap
+from geofm_eval.report.collation import collate
+from geofm_eval.report.comparison import LAST
+from geofm_eval.report.ranking import Ranking
+
+REFERENCE = Path(__file__).parents[1] / "reports" / "reference"
+
+
+def cases_with_outcomes(rankings: tuple[Ranking, ...]) -> Iterator[str]:
+    """Cases that paired intervals need: of every model the tap that validation chose, and ``final``."""
+    for ranking in rankings:
+        for subject in ranking.comparison.subjects:
+            chosen = choose_tap(subject, ranking.comparison.full)
+            for tap in {LAST, *([chosen.tap] if chosen else [])}:
+                if tap in subject.taps:
+                    yield subject.taps[tap].case.id
+
+
+def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
+    """Fill the reference folder from a run; what stood there before goes.
+
+    Returns:
+        Number of records.
+    """
+    collation = collate(run_dir)
+    name = run_dir.resolve().name
+    count = pack(run_dir, folder / f"{name}.tar.xz", set(cases_with_outcomes(collation.rankings)))
+    for kind, pattern in (("tables", "*.md"), ("figures", "*-depth.png")):
+        target = folder / kind
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for path in sorted((run_dir / kind).glob(pattern)):
+            shutil.copyfile(path, target / path.name)
+    return count
+
+
+def main() -> None:
+    """Make the run that is named the reference."""
+    parser = argparse.ArgumentParser(description="Make a finished run the committed reference.")
+    parser.add_argument("run", type=Path, help="folder of the run")
+    chosen = parser.parse_args()
+    print(f"{make_reference(chosen.run)} records are now the reference in {REFERENCE}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""A run packed into one file, and the committed reference of ``make study``."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.reference import make_reference
+from geofm_eval.errors import DataError
+from geofm_eval.records import pack, read_run, unpack
+from geofm_eval.report.collation import collate
+from tests.collating import no_figures, small_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return small_run(tmp_path / "runs")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "cache"))
+
+
+def test_an_archive_gives_back_every_record(run, tmp_path):
+    records, _ = read_run(run)
+    assert pack(run, tmp_path / "small.tar.xz", {record.case.id for record in records}) == len(records)
+    folder = unpack(tmp_path / "small.tar.xz")
+    assert folder.name == "small"
+    assert read_run(folder) == (records, [])
+    for record in records:
+        name = f"{record.case.id}.npz"
+        assert (folder / "probe" / name).read_bytes() == (run / "probe" / name).read_bytes()
+    assert unpack(tmp_path / "small.tar.xz") == folder
+
+
+def test_the_same_records_give_the_same_bytes(run, tmp_path):
+    for name in ("a", "b"):
+        pack(run, tmp_path / name / "small.tar.xz", set())
+    assert (tmp_path / "a" / "small.tar.xz").read_bytes() == (tmp_path / "b" / "small.tar.xz").read_bytes()
+
+
+def test_a_reference_says_the_same_as_its_run(run, tmp_path, monkeypatch):
+    no_figures(monkeypatch)
+    folder = tmp_path / "reference"
+    assert make_reference(run, folder) == len(read_run(run)[0])
+    again = collate(unpack(folder / "small.tar.xz"))
+    ranking = "eurosat_sim-linear-ranking.md"
+    assert (again.index.parent / ranking).read_text() == (run / "tables" / ranking).read_text()
+    assert (folder / "tables" / ranking).read_text() == (run / "tables" / ranking).read_text()
+    assert (folder / "small.tar.xz").stat().st_size < sum(p.stat().st_size for p in (run / "probe").iterdir()) / 5
+
+
+@pytest.mark.parametrize("kept", [0, 100, 3000])
+def test_a_damaged_archive_is_named(run, tmp_path, kept):
+    archive = tmp_path / "small.tar.xz"
+    pack(run, archive, set())
+    archive.write_bytes(archive.read_bytes()[:kept])
+    with pytest.raises(DataError, match=r"small\.tar\.xz: not a whole archive.*git checkout"):
+        unpack(archive)
+    assert not list((tmp_path / "cache").glob("references/*/small"))
+
+
+def test_an_absent_archive_and_a_run_with_a_damaged_record_are_refused(run, tmp_path):
+    with pytest.raises(DataError, match="no such archive"):
+        unpack(tmp_path / "none.tar.xz")
+    next((run / "probe").glob("*.json")).write_text("{")
+    with pytest.raises(DataError, match=r"not a readable record.*a reference needs all of a run"):
+        pack(run, tmp_path / "small.tar.xz", set())
+
+
+def test_an_archive_cannot_write_outside_its_folder(tmp_path):
+    import tarfile
+
+    with tarfile.open(tmp_path / "evil.tar.xz", "w:xz") as tar:
+        tar.addfile(tarfile.TarInfo("../../evil.json"))
+    with pytest.raises(DataError, match="not a whole archive"):
+        unpack(tmp_path / "evil.tar.xz")
+    assert not list(tmp_path.rglob("evil.json"))
