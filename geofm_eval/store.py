@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 MANIFEST_FORMAT = 1
 KINDS = ("features", "sweeps", "standins", "pretraining", "references", "damaged", "unfinished")
-"""What a cache holds: finished directories (of pretraining the scenes, not the checkpoints), damaged ones set aside, and
-what killed processes left."""
+"""What a cache holds: finished directories (of pretraining the scenes, not the checkpoints), damaged ones set aside,
+and what killed processes left."""
 
 _TEMPORARY = ".tmp-"
 _DAMAGED = ".damaged-"

@@ -146,8 +146,8 @@ class Reconstruction(Objective):
         images = _mirrored(self.normalise(batch.first, "s2"))
         kept, hidden = _masked(len(images), 0.75)
         tokens = encode_visible(self.backbone, self.backbone.patch_embed, images, kept)
-        predicted = self.predict(self.decoder([tokens], [kept])[0])
-        return _reconstruction_loss(predicted, images, hidden)
+        decoded = self.decoder([tokens], [kept])[0]
+        return _reconstruction_loss(self.predict(decoded[hidden]), images, hidden)
 
 
 class Crossmodal(Objective):
@@ -184,7 +184,7 @@ class Crossmodal(Objective):
         total: Tensor = self.criterion(*pooled)
         decoded = self.decoder(tokens, [kept for kept, _ in masks])
         for predict, part, image, (_, hidden) in zip(self.predict, decoded, images, masks, strict=True):
-            total = total + _reconstruction_loss(predict(part), image, hidden)
+            total = total + _reconstruction_loss(predict(part[hidden]), image, hidden)
         return total
 
     def published(self) -> dict[str, Tensor]:
@@ -299,10 +299,16 @@ def _masked(n: int, share: float) -> tuple[Tensor, Tensor]:
 
 
 def _reconstruction_loss(predicted: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
-    """Mean squared error over hidden patches, each brought to mean 0 and deviation 1 over its pixels and channels."""
+    """Mean squared error over hidden patches, each brought to mean 0 and deviation 1 over its pixels and channels.
+
+    Args:
+        predicted: (hidden patches of the batch, C * patch**2).
+        images: (B, C, 64, 64).
+        hidden: (B, grid**2) bool.
+    """
     wanted = functional.unfold(images, PATCH, stride=PATCH).transpose(1, 2)[hidden]
     deviation = (wanted.var(-1, keepdim=True) + _FLOOR).sqrt()
-    return functional.mse_loss(predicted[hidden], (wanted - wanted.mean(-1, keepdim=True)) / deviation)
+    return functional.mse_loss(predicted, (wanted - wanted.mean(-1, keepdim=True)) / deviation)
 
 
 _FLOOR = 1e-3
