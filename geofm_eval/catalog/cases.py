@@ -49,9 +49,9 @@ def compatible(model: ModelSpec, task: TaskSpec) -> bool:
 
     The task must have all of the model's bands, or some and the model allows the rest to be missing. The RGB-only
     variant of a model needs all three, and a task with more of the model's bands: on others it would be the model.
-    A model that takes the data's own size needs images that are not smaller than what it can see.
+    Images must not be smaller than what the model can see.
     """
-    if model.image_size is None and task.pixels is not None and task.pixels < model.smallest:
+    if task.pixels is not None and task.pixels < model.smallest:
         return False
     if model.variant_of is not None and model.slug == f"{model.variant_of}_rgb":
         given = set(_spelled(model.bands)).intersection(_spelled(task.bands))

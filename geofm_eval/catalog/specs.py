@@ -113,7 +113,7 @@ class ModelSpec(Spec):
         reads: bands that are read from the task, the others of ``bands`` being missing; empty reads all. The variant
             ``<slug>_rgb``, made for every model that may miss bands, reads B04, B03 and B02 alone.
         temporal: True for a model that takes several dates of a place at once.
-        smallest: pixels per side below which a model that takes the data's own size sees nothing.
+        smallest: pixels per side of a task below which the model sees nothing, such as the single pixels of a series.
         random_seed: seed of a random initialisation; set for twins and for controls that are random by nature.
         twin: entry that is the random twin of this one and others; None makes ``<slug>_random``.
         worth: what it must bring at the least; set for backbones that this project pretrained.
