@@ -129,6 +129,7 @@ def test_every_objective_learns_and_leaves_a_gradient_in_every_part_of_the_backb
     assert ("patch_embed_s1.proj.weight" in published) == (name == "pocket_crossmodal")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pocket_contrast", "pocket_distill", "pocket_crossmodal"])
 def test_a_training_in_pieces_equals_an_uninterrupted_one_bit_for_bit(name, small_stream, tmp_path):
     whole = last(plan(name), small_stream, tmp_path / "whole")

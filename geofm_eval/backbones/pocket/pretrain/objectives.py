@@ -88,7 +88,7 @@ class Contrast(Objective):
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """Put the queue back."""
         bank = self.criterion.memory_bank
-        bank.bank, bank.bank_ptr = state["bank"].clone(), state["position"].clone()
+        bank.bank, bank.bank_ptr = (state[name].to(bank.bank.device, copy=True) for name in ("bank", "position"))
 
     def after_step(self, progress: float) -> None:
         """Let the slow network follow."""
@@ -144,7 +144,7 @@ class Reconstruction(Objective):
     def loss(self, batch: Batch) -> Tensor:
         """Mean squared error over the pixels of hidden patches."""
         images = _mirrored(self.normalise(batch.first, "s2"))
-        kept, hidden = _masked(len(images), 0.75)
+        kept, hidden = _masked(images, 0.75)
         tokens = encode_visible(self.backbone, self.backbone.patch_embed, images, kept)
         decoded = self.decoder([tokens], [kept])[0]
         return _reconstruction_loss(self.predict(decoded[hidden]), images, hidden)
@@ -174,7 +174,7 @@ class Crossmodal(Objective):
         assert batch.radar is not None
         both = torch.cat([self.normalise(batch.first, "s2"), self.normalise(batch.radar, "s1")], 1)
         images = _mirrored(both).tensor_split([OPTICAL], 1)
-        masks = [_masked(len(both), 0.5) for _ in images]
+        masks = [_masked(image, 0.5) for image in images]
         stems = (self.backbone.patch_embed, self.radar_stem)
         tokens = [
             encode_visible(self.backbone, stem, image, kept)
@@ -210,7 +210,7 @@ class Supervised(Objective):
         # Whole places: a crop would have another share.
         images = random_view(batch.first, self.normalise, 64, (1.0, 1.0))
         logits = self.head(_pooled(self.backbone, images))
-        return functional.cross_entropy(logits, torch.bucketize(batch.built, torch.tensor(self._STEPS)))
+        return functional.cross_entropy(logits, torch.bucketize(batch.built, batch.built.new_tensor(self._STEPS)))
 
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -287,15 +287,15 @@ def _pooled(backbone: "VisionTransformer", images: Tensor) -> Tensor:
 
 def _pooled_half(backbone: "VisionTransformer", images: Tensor) -> Tensor:
     """The same from a random half of the patches, which is faster and harder."""
-    kept, _ = _masked(len(images), 0.5)
+    kept, _ = _masked(images, 0.5)
     return encode_visible(backbone, backbone.patch_embed, images, kept)[:, 1:].mean(1)
 
 
-def _masked(n: int, share: float) -> tuple[Tensor, Tensor]:
-    """(n, K) positions of visible patches, and (n, grid**2) bool where patches are hidden."""
-    order = torch.rand(n, GRID**2).argsort(1)
+def _masked(images: Tensor, share: float) -> tuple[Tensor, Tensor]:
+    """(B, K) positions of visible patches, and (B, grid**2) bool where patches are hidden; drawn on the CPU."""
+    order = torch.rand(len(images), GRID**2).argsort(1).to(images.device)
     kept = order[:, : round(GRID**2 * (1 - share))]
-    return kept, torch.ones(n, GRID**2, dtype=torch.bool).scatter(1, kept, False)
+    return kept, torch.ones_like(order, dtype=torch.bool).scatter(1, kept, False)
 
 
 def _reconstruction_loss(predicted: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
