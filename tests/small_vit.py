@@ -4,6 +4,7 @@ import torch
 
 from geofm_eval.backbones import LoadedBackbone, load_backbone
 from geofm_eval.catalog import ModelSpec, load_catalog
+from geofm_eval.catalog.specs import Normalisation
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 
 CATALOG = load_catalog()
@@ -11,7 +12,16 @@ CATALOG = load_catalog()
 
 def small_vit(**fields) -> ModelSpec:
     options = {"model": "vit_tiny_patch16_224", "patch_size": 8, "num_heads": 2, **fields.pop("options", {})}
-    base = {"architecture": "timm_vit", "depth": 3, "width": 16, "image_size": 16, "options": options, **fields}
+    normalisation = Normalisation(high=10_000.0)
+    base = {
+        "architecture": "timm_vit",
+        "normalisation": normalisation,
+        "depth": 3,
+        "width": 16,
+        "image_size": 16,
+        "options": options,
+        **fields,
+    }
     return CATALOG.model("pocket_random").model_copy(update=base)
 
 

@@ -134,7 +134,7 @@ class Reconstruction(Objective):
     """MAE: fill in three quarters of the patches from the rest."""
 
     paper = "He et al. 2021, Masked Autoencoders Are Scalable Vision Learners, arXiv 2111.06377"
-    task = "the pixels of 75 % of the patches, each patch brought to mean 0 and deviation 1, from the other 25 %"
+    task = "the pixels of 75 % of the patches from the other 25 %, errors relative to the contrast of each patch"
 
     def __init__(self, normalise: Normalise) -> None:
         super().__init__(normalise)
@@ -142,7 +142,7 @@ class Reconstruction(Objective):
         self.predict = nn.Linear(WIDTH, OPTICAL * PATCH**2)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean squared error over the pixels of hidden patches."""
+        """Error over the pixels of hidden patches."""
         images = _mirrored(self.normalise(batch.first, "s2"))
         kept, hidden = _masked(images, 0.75)
         tokens = encode_visible(self.backbone, self.backbone.patch_embed, images, kept)
@@ -170,7 +170,7 @@ class Crossmodal(Objective):
         self.predict = nn.ModuleList(nn.Linear(WIDTH, count * PATCH**2) for count in (OPTICAL, RADAR))
 
     def loss(self, batch: Batch) -> Tensor:
-        """InfoNCE between the sensors plus the mean squared errors of both reconstructions."""
+        """InfoNCE between the sensors plus the errors of both reconstructions."""
         assert batch.radar is not None
         both = torch.cat([self.normalise(batch.first, "s2"), self.normalise(batch.radar, "s1")], 1)
         images = _mirrored(both).tensor_split([OPTICAL], 1)
@@ -299,7 +299,11 @@ def _masked(images: Tensor, share: float) -> tuple[Tensor, Tensor]:
 
 
 def _reconstruction_loss(predicted: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
-    """Mean squared error over hidden patches, each brought to mean 0 and deviation 1 over its pixels and channels.
+    """Smooth absolute error over hidden patches, relative to the contrast within each.
+
+    Patches are not brought to mean 0 as in the paper: how bright a patch is, and how strong its texture, would then
+    never have to be known, and that is what biomass or burn severity show in. Without the division, clouds and their
+    edges would make up most of the error.
 
     Args:
         predicted: (hidden patches of the batch, C * patch**2).
@@ -307,12 +311,12 @@ def _reconstruction_loss(predicted: Tensor, images: Tensor, hidden: Tensor) -> T
         hidden: (B, grid**2) bool.
     """
     wanted = functional.unfold(images, PATCH, stride=PATCH).transpose(1, 2)[hidden]
-    deviation = (wanted.var(-1, keepdim=True) + _FLOOR).sqrt()
-    return functional.mse_loss(predicted, (wanted - wanted.mean(-1, keepdim=True)) / deviation)
+    contrast = (wanted.reshape(len(wanted), -1, PATCH**2).var(-1).mean(-1, keepdim=True) + _FLOOR).sqrt()
+    return functional.smooth_l1_loss(predicted / contrast, wanted / contrast)
 
 
-_FLOOR = 1e-3
-"""Variance below which a patch counts as plain: its noise is not blown up to be reconstructed."""
+_FLOOR = 0.05
+"""Variance added to that of every patch, in units of the channels' own: plain patches do not outweigh all others."""
 
 
 def _mirrored(images: Tensor) -> Tensor:
