@@ -86,6 +86,15 @@ def test_a_group_stays_on_one_worker(pytestconfig: pytest.Config) -> None:
     assert sorted(map(sorted, ran)) == [["pocket_random"], ["rcf"]]
 
 
+def test_workers_begin_with_different_data_sets(pytestconfig: pytest.Config) -> None:
+    tasks = ("eurosat_sim", "eurosat_sim", "eurosat_sim", "neuco_sim_crops")
+    models = ("rcf", "pocket_random", "band_stats", "rcf")
+    cases = [nodeid(model, task, "final") for model, task in zip(models, tasks, strict=True)]
+    _, nodes = scheduling(pytestconfig, cases, 2)
+    assert [cases[node.queue[0]] for node in nodes] == [cases[0], cases[3]]
+    assert sorted(index for node in nodes for index in node.queue) == [0, 1, 2, 3]
+
+
 def test_a_case_that_killed_its_worker_is_not_tried_again(pytestconfig: pytest.Config) -> None:
     cases = [nodeid("pocket_random", "eurosat_sim", layer) for layer in ("embed", "block00", "block01", "final")]
     made, (node,) = scheduling(pytestconfig, cases, 1)

@@ -9,7 +9,7 @@ decompositions.
 
 import functools
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,18 +165,21 @@ def solve_ridge(problems: Sequence[ProbeProblem]) -> Iterator[tuple[int, SweepRo
         for subset in problem.subsets:
             subsets.setdefault((subset.fraction, subset.draw), []).append((number, subset))
     for tap in problems[0].taps:
+        # Opened once per tap: opening a memory map costs as much as a small fit, and there are thousands of fits.
+        features = functools.cache(functools.partial(problems[0].features, tap))
         for group in subsets.values():
-            solved = _solve_group([_Cell(problems[number], tap, subset) for number, subset in group])
+            solved = _solve_group([_Cell(problems[number], tap, subset, features) for number, subset in group])
             yield from zip((number for number, _ in group), solved, strict=True)
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """One tap and label subset of one target."""
+    """One tap and label subset of one target; ``features`` are those of the tap, by split."""
 
     problem: ProbeProblem
     tap: str
     subset: LabelSubset
+    features: Callable[[str], NDArray[np.float32]]
 
     @functools.cached_property
     def holdouts(self) -> tuple[Holdout, ...]:
@@ -185,13 +188,13 @@ class _Cell:
 
     def decompose(self, rows: NDArray[np.int64]) -> Decomposition:
         """Decompose training rows."""
-        return decompose(self.problem.features(self.tap, self.problem.training)[rows], self.problem.device)
+        return decompose(self.features(self.problem.training)[rows], self.problem.device)
 
     def predict(self, decomposition: Decomposition, holdout: Holdout) -> Predicted:
         """Fit on the rows of a holdout and predict what it holds out."""
         path = decomposition.fit(self.problem.labels[self.problem.training][holdout.rows])
         truth = self.problem.labels[holdout.split][holdout.held_out]
-        held_out = self.problem.features(self.tap, holdout.split)[holdout.held_out]
+        held_out = self.features(holdout.split)[holdout.held_out]
         return Predicted(path.predict(held_out), truth, path.standardiser.dropped)
 
 
