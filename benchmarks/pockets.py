@@ -23,6 +23,7 @@ from geofm_eval.report.wording import SIMULATED, unit_of
 
 PROBES = ("linear", "ridge")
 REFERENCES = ("band_stats", "rcf")
+TASKS_PER_TABLE = 4
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,9 @@ def effective_ranks(catalog: Catalog) -> str:
 def main() -> None:
     """Write all tables to standard output."""
     parser = argparse.ArgumentParser(description="What the pocket backbones are worth, from finished runs.")
-    parser.add_argument("--picture", type=Path, help="PNG file for the depth profiles of the first three tasks")
+    parser.add_argument(
+        "--picture", type=Path, help="PNG file for the depth profiles of the first three tasks with any"
+    )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, such as reports/runs/NAME")
     chosen = parser.parse_args()
     found = read(chosen.runs)
@@ -206,20 +209,25 @@ def main() -> None:
     all_gains = [(c, gain) for c, pairs in found for gain in gains(c, pairs, catalog)]
     apart = [(c, part) for c, _ in found if (part := spread(c, catalog)) is not None]
     comparisons_ = [c for c, _ in found]
+    oracles = oracle_cells(comparisons_, catalog)
     tables = (
         gain_table(all_gains),
-        score_table(comparisons_, catalog, oracle_cells(comparisons_, catalog)),
+        *(
+            score_table(comparisons_[start : start + TASKS_PER_TABLE], catalog, oracles)
+            for start in range(0, len(comparisons_), TASKS_PER_TABLE)
+        ),
         spread_table(apart),
         effective_ranks(catalog),
     )
     if chosen.picture is not None:
-        _draw(found[:3], chosen.picture)
+        _draw(found, chosen.picture)
     print("\n\n".join(tables))
 
 
 def _draw(found: Sequence[tuple[Comparison, Pairs]], path: Path) -> None:
     rankings = [rank(comparison, pairs) for comparison, pairs in found]
-    tasks = [(ranking.comparison, depth_profiles(ranking)) for ranking in rankings]
+    profiles = [(ranking.comparison, depth_profiles(ranking)) for ranking in rankings]
+    tasks = [(comparison, own) for comparison, own in profiles if any(len(p.points) > 1 for p in own)][:3]
     overview_figure(tasks, f"{SIMULATED}: test score of a linear probe by depth, all labels", path)
 
 

@@ -1,6 +1,6 @@
 """Figures of one comparison: depth profile and label efficiency. matplotlib is imported when the first one is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ LABEL_GAP = 0.045
 """Least distance between two direct labels, as a share of the axis height."""
 
 DEPTH_CAPTION = "Ringed: tap chosen on validation. Shaded: 95 % interval of the test score. Dashed grey: controls."
+OVERVIEW_CAPTION = "Ringed: tap chosen on validation. Dashed grey: controls. Intervals: in the tables."
 LABEL_CAPTION = (
     "Lines: mean over label draws at the tap chosen on validation at that fraction. Shaded: lowest to highest draw. "
     "Dashed grey: controls."
@@ -65,7 +66,7 @@ def overview_figure(tasks: Sequence[tuple[Comparison, Sequence[DepthProfile]]], 
     figure = Figure(figsize=(4.2 * len(tasks), 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11, x=0.01, ha="left", wrap=True)
-    figure.supxlabel(DEPTH_CAPTION, fontsize=8, color="#444444", x=0.01, ha="left")
+    figure.supxlabel(OVERVIEW_CAPTION, fontsize=8, color="#444444", x=0.01, ha="left")
     models = {p.subject.model: p.subject for _, profiles in tasks for p in profiles}
     styles = _styles([models[slug] for slug in sorted(models)])
     for axis, (comparison, profiles) in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
@@ -74,22 +75,25 @@ def overview_figure(tasks: Sequence[tuple[Comparison, Sequence[DepthProfile]]], 
         for profile in profiles:
             style = styles[profile.subject.model]
             if len(profile.points) == 1:
-                _draw_level(axis, profile, unit, style, len(taps))
+                model, height, colour = _draw_level(axis, profile, unit, style, len(taps))
+                axis.annotate(model, (-0.3, height), (0, 2), textcoords="offset points", fontsize=8, color=colour)
             else:
-                _draw_profile(axis, profile, unit, style)
+                _draw_profile(axis, profile, unit, style, shaded=False)
         axis.set_xticks(range(len(taps)), [tap.removeprefix("block") for tap in taps], rotation=90, fontsize=8)
         axis.set_title(comparison.record.case.task, fontsize=10, loc="left")
         axis.set_ylabel(f"test {unit.label}")
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
-    _legend(figure, styles)
+    _legend(figure, styles, {p.subject.model for _, profiles in tasks for p in profiles if len(p.points) == 1})
     figure.savefig(path, dpi=110)
 
 
-def _legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:
+def _legend(figure: "Figure", styles: dict[str, dict[str, Any]], level: Collection[str]) -> None:
+    """Name the curves; models in ``level`` are named at their lines."""
     from matplotlib.lines import Line2D
 
-    lines = [Line2D([], [], label=model, markersize=4, **style) for model, style in styles.items()]
+    curved = {model: style for model, style in styles.items() if model not in level}
+    lines = [Line2D([], [], label=model, markersize=4, **style) for model, style in curved.items()]
     figure.legend(handles=lines, loc="outside right upper", fontsize=8, frameon=False)
 
 
@@ -137,12 +141,15 @@ def _styles(subjects: Sequence[Subject]) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def _draw_profile(axis: "Axes", profile: DepthProfile, unit: Unit, style: dict[str, Any]) -> tuple[str, float, str]:
+def _draw_profile(
+    axis: "Axes", profile: DepthProfile, unit: Unit, style: dict[str, Any], *, shaded: bool = True
+) -> tuple[str, float, str]:
     x = range(len(profile.points))
     y = [point.score.value * unit.factor for point in profile.points]
     axis.plot(x, y, markersize=4, **style)
     intervals = [point.score.interval for point in profile.points]
-    if not profile.subject.is_control and all(interval is not None for interval in intervals):
+    shaded = shaded and not profile.subject.is_control
+    if shaded and all(interval is not None for interval in intervals):
         low = [interval.low * unit.factor for interval in intervals if interval is not None]
         high = [interval.high * unit.factor for interval in intervals if interval is not None]
         axis.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0)
