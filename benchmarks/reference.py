@@ -4,6 +4,7 @@ Writes the records as one archive, and the tables and depth profiles as they are
 """
 
 import argparse
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,17 @@ def cases_with_outcomes(rankings: tuple[Ranking, ...]) -> Iterator[str]:
                     yield subject.taps[tap].case.id
 
 
+def without_dead_links(text: str, folder: Path) -> str:
+    """Leave out links to files beside the ``folder`` that are not there, with the comma before them."""
+
+    def kept(link: re.Match[str]) -> str:
+        target = link["target"]
+        return link[0] if "://" in target or (folder / target).exists() else ""
+
+    text = re.sub(r"(, )?(?<!!)\[[^\]]*\]\((?P<target>[^)]+)\)", kept, text)
+    return text.replace("| , [", "| [")
+
+
 def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
     """Fill the reference folder from a run; what stood there before goes.
 
@@ -36,12 +48,14 @@ def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
     collation = collate(run_dir)
     name = run_dir.resolve().name
     count = pack(run_dir, folder / f"{name}.tar.xz", set(cases_with_outcomes(collation.rankings)))
-    for kind, pattern in (("tables", "*.md"), ("figures", "*-depth.png")):
+    for kind, pattern in (("figures", "*-depth.png"), ("tables", "*.md")):
         target = folder / kind
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         for path in sorted((run_dir / kind).glob(pattern)):
             shutil.copyfile(path, target / path.name)
+    index = folder / "tables" / "README.md"
+    index.write_text(without_dead_links(index.read_text(encoding="utf-8"), index.parent), encoding="utf-8")
     return count
 
 

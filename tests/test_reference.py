@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reference import make_reference
+from benchmarks.reference import make_reference, without_dead_links
 from geofm_eval.errors import DataError
 from geofm_eval.records import pack, read_run, unpack
 from geofm_eval.report.collation import collate
@@ -76,3 +76,9 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path):
     with pytest.raises(DataError, match="not a whole archive"):
         unpack(tmp_path / "evil.tar.xz")
     assert not list(tmp_path.rglob("evil.json"))
+
+
+def test_links_to_what_is_not_committed_are_left_out(tmp_path):
+    (tmp_path / "a.md").write_text("table")
+    row = "| t | [table](a.md), [CSV](a.csv) | [figure](b.png), [table](a.md) | ![x](b.png) [web](https://a.b) |"
+    assert without_dead_links(row, tmp_path) == "| t | [table](a.md) | [table](a.md) | ![x](b.png) [web](https://a.b) |"
