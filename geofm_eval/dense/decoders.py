@@ -1,0 +1,187 @@
+"""Decoders: from feature maps of some taps to one value per class and pixel.
+
+Every decoder takes a list of maps (B, D, h, w), in the order of depth, and returns (B, K, h', w') at its own size;
+:class:`Head` brings that to the size of the image. A regression has K = 1.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geofm_eval.errors import ContractError
+
+UPERNET_WIDTH = 512
+"""Channels of PANGAEA's UPerNet (arXiv 2412.04204)."""
+
+SINGLE_WIDTH = 512
+"""Channels of the single-level upsampler: about an eighth of the UPerNet's parameters."""
+
+SMALL_WIDTH = 64
+"""Channels of the variants for CPUs (``_w064``), which no table shows beside the others."""
+
+LIGHT_WIDTH = 64
+"""Channels of the light multi-scale decoder, which make for a few hundred thousand parameters."""
+
+
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resampling of (B, C, h, w) to ``size``, pixel areas aligned (``align_corners = False``)."""
+    return functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+
+
+def enlarge(maps: Tensor, factor: int) -> Tensor:
+    """Bilinear enlargement of (B, C, h, w) by a whole factor."""
+    height, width = maps.shape[-2:]
+    return resize(maps, (height * factor, width * factor))
+
+
+def convolution(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+    """Convolution that keeps the size, batch normalisation, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+class TokenLinear(nn.Module):
+    """One linear map per patch token of one tap: what the tokens say by themselves."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.classifier = nn.Conv2d(width, outputs, 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """(B, K, h, w)."""
+        found: Tensor = self.classifier(maps[0])
+        return found
+
+
+class SingleLevel(nn.Module):
+    """Upsampler on one tap: 1 x 1 to ``channels``, then twice enlarged by two and convolved (3 x 3)."""
+
+    def __init__(self, width: int, outputs: int, channels: int = SINGLE_WIDTH) -> None:
+        super().__init__()
+        self.project = convolution(width, channels, 1)
+        self.stages = nn.ModuleList(convolution(channels, channels) for _ in range(2))
+        self.classifier = nn.Conv2d(channels, outputs, 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """(B, K, 4h, 4w)."""
+        found = self.project(maps[0])
+        for stage in self.stages:
+            found = stage(enlarge(found, 2))
+        logits: Tensor = self.classifier(found)
+        return logits
+
+
+class LightMultiScale(nn.Module):
+    """Four taps, each 1 x 1 to a common width and enlarged by four, concatenated, two 3 x 3 convolutions."""
+
+    def __init__(self, width: int, outputs: int, channels: int = LIGHT_WIDTH, levels: int = 4) -> None:
+        super().__init__()
+        self.project = nn.ModuleList(convolution(width, channels, 1) for _ in range(levels))
+        self.fuse = nn.Sequential(convolution(levels * channels, channels), convolution(channels, channels))
+        self.classifier = nn.Conv2d(channels, outputs, 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """(B, K, 4h, 4w)."""
+        common = [enlarge(project(one), 4) for project, one in zip(self.project, maps, strict=True)]
+        logits: Tensor = self.classifier(self.fuse(torch.cat(common, dim=1)))
+        return logits
+
+
+class Pyramid(nn.Module):
+    """Neck that gives four maps of one resolution the four resolutions of a pyramid: 4, 2, 1 and 1/2 of theirs.
+
+    Transposed convolutions enlarge and max pooling shrinks, as is usual for plain Vision Transformers (Li et al. 2022,
+    Exploring Plain Vision Transformer Backbones for Object Detection, arXiv 2203.16527).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(
+            [
+                nn.Sequential(
+                    nn.ConvTranspose2d(width, width, 2, stride=2),
+                    nn.BatchNorm2d(width),
+                    nn.GELU(),
+                    nn.ConvTranspose2d(width, width, 2, stride=2),
+                ),
+                nn.ConvTranspose2d(width, width, 2, stride=2),
+                nn.Identity(),
+                # ceil_mode keeps a grid of a single token.
+                nn.MaxPool2d(2, stride=2, ceil_mode=True),
+            ]
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Four maps (B, D, h, w) to (B, D, 4h, 4w), (B, D, 2h, 2w), (B, D, h, w) and (B, D, h/2, w/2)."""
+        return [level(one) for level, one in zip(self.levels, maps, strict=True)]
+
+
+class UPerNet(nn.Module):
+    """UPerNet (Xiao et al. 2018, arXiv 1807.10221) of segmentation-models-pytorch behind a pyramid neck."""
+
+    def __init__(self, width: int, outputs: int, channels: int = UPERNET_WIDTH) -> None:
+        super().__init__()
+        # Here, because it takes a second to load.
+        from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
+
+        self.pyramid = Pyramid(width)
+        # Its first two entries stand for the image and its half, which it does not read.
+        self.decoder = UPerNetDecoder([0, 0, *[width] * 4], encoder_depth=5, decoder_channels=channels)
+        self.classifier = nn.Conv2d(channels, outputs, 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """(B, K, 4h, 4w)."""
+        levels = self.pyramid(maps)
+        logits: Tensor = self.classifier(self.decoder([levels[0], levels[0], *levels]))
+        return logits
+
+
+DECODERS: Mapping[str, tuple[int, Callable[[int, int], nn.Module]]] = {
+    "tokenlinear": (1, TokenLinear),
+    "single": (1, SingleLevel),
+    "single_w064": (1, lambda width, outputs: SingleLevel(width, outputs, SMALL_WIDTH)),
+    "lightms": (4, LightMultiScale),
+    "upernet": (4, UPerNet),
+    "upernet_w064": (4, lambda width, outputs: UPerNet(width, outputs, SMALL_WIDTH)),
+}
+"""Number of maps that a decoder reads, and how it is built from the width D of the maps and the number of outputs K."""
+
+
+class Head(nn.Module):
+    """A decoder with the taps that it reads and the size that it answers in.
+
+    Args:
+        name: one of ``DECODERS``.
+        width: D of the feature maps.
+        outputs: number of classes K; 1 for a regression.
+        levels: number of feature maps that it will be given.
+
+    Raises:
+        ContractError: an unknown decoder, or one that reads another number of maps.
+    """
+
+    def __init__(self, name: str, width: int, outputs: int, levels: int) -> None:
+        super().__init__()
+        if name not in DECODERS:
+            raise ContractError(f"decoder '{name}' is unknown; known: {', '.join(DECODERS)}")
+        wanted, build = DECODERS[name]
+        if wanted != levels:
+            raise ContractError(f"decoder '{name}' reads {wanted} feature maps, found {levels}")
+        self.decoder = build(width, outputs)
+
+    def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Values of every class and pixel.
+
+        Args:
+            maps: (B, D, h, w) per tap, in the order of depth.
+            size: height and width of the image in pixels.
+
+        Returns:
+            (B, K, height, width).
+        """
+        return resize(self.decoder(maps), size)

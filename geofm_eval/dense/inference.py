@@ -1,0 +1,162 @@
+"""Predictions of whole chips from windows, and what they are scored by."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofm_eval.catalog import TaskSpec
+from geofm_eval.confusion import confusion, iou_per_class, mean_iou
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.data.inspection import labelled
+from geofm_eval.data.split import Split
+from geofm_eval.dense.model import DenseModel
+from geofm_eval.dense.temporal import days_of
+from geofm_eval.dense.windows import Window, covering, cut
+
+Array = NDArray[Any]
+
+WINDOWS_AT_ONCE = 16
+
+ERROR_SUMS = ("n", "error", "squared_error", "target", "squared_target")
+"""What is kept of the labelled pixels of a chip of a regression: their number, and sums over them."""
+
+
+def joined(values: Sequence[Tensor], windows: Sequence[Window], shape: tuple[int, int]) -> Tensor:
+    """Put windows of a chip together; where they overlap their values are averaged.
+
+    Args:
+        values: (K, size, size) per window; what lies beyond the chip's edge is cut off.
+        windows: where they lie; together they cover the chip.
+        shape: (height, width) of the chip.
+
+    Returns:
+        (K, height, width).
+    """
+    total = values[0].new_zeros(len(values[0]), *shape)
+    count = values[0].new_zeros(shape)
+    for value, window in zip(values, windows, strict=True):
+        rows, columns = window.area
+        part = total[:, rows, columns]
+        part += value[:, : part.shape[1], : part.shape[2]]
+        count[rows, columns] += 1
+    return total / count
+
+
+@dataclass(frozen=True)
+class ChipPredictor:
+    """Values of whole chips, encoded window by window.
+
+    Args:
+        adapter: of the model and the task.
+        size: pixels per side of a window.
+        device: where the network lives.
+    """
+
+    adapter: InputAdapter
+    size: int
+    device: torch.device
+
+    def __call__(self, model: DenseModel, split: Split, item: int) -> Tensor:
+        """(K, height, width) values of one chip."""
+        image = split.read(item)
+        shape = (int(image.valid.shape[-2]), int(image.valid.shape[-1]))
+        windows = covering(*shape, self.size)
+        values: list[Tensor] = []
+        for start in range(0, len(windows), WINDOWS_AT_ONCE):
+            images = [cut(image, window) for window in windows[start : start + WINDOWS_AT_ONCE]]
+            maps = model.maps(self.adapter(images).to(self.device))
+            days = days_of([one.dates for one in images]).to(self.device) if image.dates else None
+            values += model.decode(maps, days, (self.size, self.size))
+        return joined(values, windows, shape)
+
+
+@dataclass(frozen=True)
+class StoredPredictor:
+    """Values of whole chips from feature maps that were encoded once.
+
+    Args:
+        maps: (n, T, D, h, w) per tap, for every window of every chip of the split, chip by chip.
+        days: (n, T); None for single images.
+        windows: position of the chip and window, in the order of ``maps``.
+        shapes: (height, width) of every chip.
+        device: where the network lives.
+    """
+
+    maps: tuple[NDArray[np.float32], ...]
+    days: NDArray[np.float32] | None
+    windows: Sequence[tuple[int, Window]]
+    shapes: Sequence[tuple[int, int]]
+    device: torch.device
+
+    def __call__(self, model: DenseModel, split: Split, item: int) -> Tensor:
+        """(K, height, width) values of one chip."""
+        rows = [row for row, (chip, _) in enumerate(self.windows) if chip == item]
+        own = [self.windows[row][1] for row in rows]
+        values: list[Tensor] = []
+        for start in range(0, len(rows), WINDOWS_AT_ONCE):
+            some = rows[start : start + WINDOWS_AT_ONCE]
+            maps = [torch.from_numpy(np.ascontiguousarray(part[some])).to(self.device) for part in self.maps]
+            days = None if self.days is None else torch.from_numpy(self.days[some]).to(self.device)
+            values += model.decode(maps, days, (own[0].size, own[0].size))
+        return joined(values, own, self.shapes[item])
+
+
+Predictor = Callable[[DenseModel, Split, int], Tensor]
+
+
+def predictions(
+    model: DenseModel, predictor: Predictor, split: Split, items: Sequence[int], scale: tuple[float, float] = (0.0, 1.0)
+) -> Iterator[tuple[Array, Array]]:
+    """Target and prediction (height, width) of one chip after another: classes, or numbers in the target's unit."""
+    with torch.inference_mode():
+        for item in items:
+            values = predictor(model, split, item)
+            if split.task.kind == "dense_regression":
+                mean, deviation = scale
+                predicted = (values[0] * deviation + mean).cpu().numpy()
+            else:
+                predicted = values.argmax(0).cpu().numpy()
+            yield split.read_target(item), predicted
+
+
+def counts_of(task: TaskSpec, target: Array, predicted: Array) -> Array:
+    """What is kept of a chip's pixels: (K, K) confusion counts, or the ``ERROR_SUMS`` of a regression, (5,) float64."""
+    if task.kind != "dense_regression":
+        return confusion(target, predicted, len(task.classes), task.ignore)
+    known = labelled(target, task)
+    truth, error = target[known].astype(np.float64), (predicted - target)[known].astype(np.float64)
+    return np.array([known.sum(), error.sum(), np.square(error).sum(), truth.sum(), np.square(truth).sum()])
+
+
+def score_of(task: TaskSpec, counts: Array) -> float:
+    """The task's metric from what was kept of every chip, (n, K, K) or (n, 5)."""
+    total = counts.sum(0)
+    if task.metric == "rmse":
+        return float(np.sqrt(total[2] / total[0]))
+    return float(iou_per_class(total)[1] if task.metric == "iou" else mean_iou(total))
+
+
+def companions(task: TaskSpec, counts: Array) -> dict[str, float]:
+    """Further scores that nothing is selected by: accuracy of pixels, mean F1 and IoU of every class; R2.
+
+    A class that neither occurs nor is predicted has none.
+    """
+    total = np.asarray(counts.sum(0), dtype=np.float64)
+    if task.metric == "rmse":
+        spread = total[4] - total[3] ** 2 / total[0]
+        return {"r2": float(1 - total[2] / spread)} if spread > 0 else {}
+    hits, both = np.diag(total), total.sum(0) + total.sum(1)
+    f1 = np.divide(2 * hits, both, out=np.full(len(hits), np.nan), where=both > 0)
+    per_class = {f"iou_class{k:02d}": float(v) for k, v in enumerate(iou_per_class(total)) if np.isfinite(v)}
+    return {"pixel_accuracy": float(hits.sum() / total.sum()), "mean_f1": float(np.nanmean(f1)), **per_class}
+
+
+def quality(task: TaskSpec, counts: Array) -> float:
+    """The task's score, turned so that greater is better."""
+    score = score_of(task, counts)
+    return -score if task.metric == "rmse" else score

@@ -1,0 +1,63 @@
+"""How a dense model is trained."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from geofm_eval.errors import ContractError
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """Schedule of a training with AdamW.
+
+    Args:
+        slug: name of the recipe.
+        epochs: passes over the training set, if it is whole.
+        validate_every: epochs between two validations; the last epoch is validated too.
+        batch: chips per step.
+        rate: learning rate of the first steps.
+        rates: what is tried for a tuned backbone; validation chooses.
+        decay: weight decay.
+        milestones: shares of all steps after which the rate is multiplied by ``factor``.
+        flips: whether crops are mirrored at random, where they are encoded in every epoch.
+        temporal: how dates are joined, ``ltae`` or ``linear``.
+    """
+
+    slug: str
+    epochs: int
+    validate_every: int
+    batch: int = 8
+    rate: float = 1e-4
+    rates: tuple[float, ...] = (3e-5, 1e-4, 3e-4)
+    decay: float = 0.05
+    milestones: tuple[float, ...] = (0.6, 0.9)
+    factor: float = 0.1
+    flips: bool = False
+    temporal: str = "ltae"
+
+    def identity(self) -> dict[str, Any]:
+        """All of it, for keys and records."""
+        return asdict(self)
+
+
+RECIPES: Mapping[str, TrainingRecipe] = {
+    recipe.slug: recipe
+    for recipe in (
+        # PANGAEA (arXiv 2412.04204): what published numbers were trained with.
+        TrainingRecipe("pangaea", epochs=80, validate_every=5),
+        # For CPUs and small data: a fifth of the epochs at rates that small networks need.
+        TrainingRecipe("quick", epochs=30, validate_every=5, rate=1e-3, rates=(3e-4, 1e-3, 3e-3), flips=True),
+    )
+}
+
+
+def training_recipe(slug: str) -> TrainingRecipe:
+    """Look up a recipe.
+
+    Raises:
+        ContractError: no such recipe.
+    """
+    if slug not in RECIPES:
+        raise ContractError(f"training recipe '{slug}' is unknown; known: {', '.join(RECIPES)}")
+    return RECIPES[slug]

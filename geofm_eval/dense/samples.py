@@ -1,0 +1,158 @@
+"""What a training step sees: crops of chips encoded as they come, or feature maps that were encoded once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.inputs import InputAdapter, ModelInput
+from geofm_eval.data.inspection import labelled
+from geofm_eval.data.pixels import RawImage
+from geofm_eval.data.seeds import generator
+from geofm_eval.data.split import Split
+from geofm_eval.dense.temporal import days_of
+from geofm_eval.dense.windows import Window, covering, cut, cut_target, flipped
+from geofm_eval.errors import DataError
+
+TRIALS = 10
+"""Random windows of a chip that are tried until one has a labelled pixel."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's examples: either images or feature maps.
+
+    Args:
+        target: (B, size, size) int64 classes, or float32 numbers.
+        images: to be encoded; None where ``maps`` are given.
+        maps: (B, T, D, h, w) per tap; None where ``images`` are given.
+        days: (B, T) days of the dates; None for single images.
+        names: ids of the chips, for messages.
+    """
+
+    target: Tensor
+    images: ModelInput | None
+    maps: tuple[Tensor, ...] | None
+    days: Tensor | None
+    names: tuple[str, ...]
+
+
+class Samples(Protocol):
+    """A training set."""
+
+    def __len__(self) -> int:
+        """Number of examples of an epoch."""
+
+    def batch(self, chosen: NDArray[np.int64], epoch: int) -> Batch:
+        """The examples at some positions as they are seen in an epoch."""
+
+
+def target_tensor(targets: Sequence[NDArray[np.generic]], task: TaskSpec) -> Tensor:
+    """Stack targets (height, width) to (B, height, width) int64, or float32 for numbers."""
+    kind = np.float32 if task.kind == "dense_regression" else np.int64
+    return torch.from_numpy(np.stack([np.asarray(target, dtype=kind) for target in targets]))
+
+
+@dataclass(frozen=True)
+class RandomCrops:
+    """One random window of every chip per epoch, mirrored at random: a function of seed, epoch and chip alone.
+
+    Args:
+        split: the training split.
+        indices: positions of the labelled chips.
+        adapter: of the model and the task.
+        size: pixels per side of a window.
+        seed: of windows and mirrors.
+        flips: False takes every window as it is.
+    """
+
+    split: Split
+    indices: NDArray[np.int64]
+    adapter: InputAdapter
+    size: int
+    seed: int
+    flips: bool = True
+
+    def __len__(self) -> int:
+        """One window of every chip."""
+        return len(self.indices)
+
+    def batch(self, chosen: NDArray[np.int64], epoch: int) -> Batch:
+        """Cut, mirror and adapt; see ``Samples``."""
+        items = [int(self.indices[position]) for position in chosen]
+        pairs = [self._crop(item, epoch) for item in items]
+        images = self.adapter([image for image, _ in pairs])
+        days = None if self.split.task.dates is None else days_of([image.dates for image, _ in pairs])
+        target = target_tensor([target for _, target in pairs], self.split.task)
+        return Batch(target, images, None, days, tuple(self.split.items[item].id for item in items))
+
+    def _crop(self, item: int, epoch: int) -> tuple[RawImage, NDArray[np.generic]]:
+        image, target = self.split.read(item), self.split.read_target(item)
+        known = labelled(target, self.split.task)
+        if not known.any():
+            raise DataError(
+                f"{self.split.items[item].path}: no pixel of the chip has a label. Set inspect = true in the catalog "
+                f"entry of task '{self.split.task.slug}', which leaves such chips out and counts them"
+            )
+        rng = generator("crop", self.seed, epoch, self.split.items[item].id)
+        window = self._window(known, rng)
+        axes = tuple(axis for axis in (-2, -1) if self.flips and rng.random() < 0.5)
+        return flipped(cut(image, window), cut_target(target, window, self.split.task), axes)
+
+    def _window(self, known: NDArray[np.bool_], rng: np.random.Generator) -> Window:
+        height, width = known.shape
+        for _ in range(TRIALS):
+            top, left = (int(rng.integers(0, max(length - self.size, 0) + 1)) for length in (height, width))
+            window = Window(top, left, self.size)
+            if known[window.area].any():
+                return window
+        # Few labels in a large chip: a window around one of them.
+        row, column = rng.choice(np.argwhere(known))
+        top, left = (
+            int(np.clip(place - self.size // 2, 0, max(length - self.size, 0)))
+            for place, length in ((row, height), (column, width))
+        )
+        return Window(top, left, self.size)
+
+
+@dataclass(frozen=True)
+class StoredMaps:
+    """Feature maps of a fixed grid of windows, encoded once.
+
+    Args:
+        maps: (n, T, D, h, w) float32 per tap, memory-mapped.
+        targets: (n, size, size).
+        days: (n, T) float32; None for single images.
+        names: id of the chip of every window.
+        task: for the type of the targets.
+        chosen: positions of the windows that are examples: those of the labelled chips with any labelled pixel.
+    """
+
+    maps: tuple[NDArray[np.float32], ...]
+    targets: NDArray[np.generic]
+    days: NDArray[np.float32] | None
+    names: tuple[str, ...]
+    task: TaskSpec
+    chosen: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self.chosen)
+
+    def batch(self, chosen: NDArray[np.int64], epoch: int) -> Batch:
+        """The same in every epoch; see ``Samples``."""
+        rows = self.chosen[chosen]
+        maps = tuple(torch.from_numpy(np.ascontiguousarray(part[rows])) for part in self.maps)
+        days = None if self.days is None else torch.from_numpy(self.days[rows])
+        names = tuple(self.names[row] for row in rows)
+        return Batch(target_tensor(list(self.targets[rows]), self.task), None, maps, days, names)
+
+
+def grid_windows(split: Split, shapes: Sequence[tuple[int, int]], size: int) -> list[tuple[int, Window]]:
+    """Position of the chip and window, for every window that covers a chip of a split, chip by chip."""
+    return [(item, window) for item in range(len(split)) for window in covering(*shapes[item], size)]

@@ -1,0 +1,298 @@
+"""The training loop of dense tasks: AdamW, best epoch by validation, the same numbers whether interrupted or not."""
+
+import copy
+import io
+import json
+import logging
+import math
+import pickle
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.seeds import generator
+from geofm_eval.dense.losses import loss_of
+from geofm_eval.dense.model import DenseModel
+from geofm_eval.dense.recipes import TrainingRecipe
+from geofm_eval.dense.samples import Batch, Samples
+from geofm_eval.errors import ContractError, DataError
+from geofm_eval.store import content_hash, write_bytes
+
+log = logging.getLogger(__name__)
+
+TRAINING_VERSION = 1
+"""Part of every training's key: a change that moves any number raises it."""
+
+CHECKPOINT = "checkpoint.pt"
+
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+_DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError)
+"""What reading a truncated or foreign checkpoint raises."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what comes out of a training, beside its data and its network.
+
+    Args:
+        recipe: schedule.
+        rate: learning rate, one of the recipe's.
+        seed: of the new weights, the order of examples and dropout.
+        lengthened: epochs are multiplied by this; 10 gives a tenth of the labels as many steps as all of them.
+        scale: (mean, standard deviation) of a regression target; what is trained is brought to mean 0, deviation 1.
+    """
+
+    recipe: TrainingRecipe
+    rate: float
+    seed: int
+    lengthened: int = 1
+    scale: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def epochs(self) -> int:
+        """Number of epochs."""
+        return self.recipe.epochs * self.lengthened
+
+    @property
+    def validate_every(self) -> int:
+        """Epochs between validations: as many validations however long the training."""
+        return self.recipe.validate_every * self.lengthened
+
+    def identity(self) -> dict[str, Any]:
+        """All of it, for keys and checkpoints."""
+        parts = {"rate": self.rate, "seed": self.seed, "lengthened": self.lengthened, "scale": list(self.scale)}
+        return {"recipe": self.recipe.identity(), "version": TRAINING_VERSION, **parts}
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Score of a network after an epoch (greater is better)."""
+
+    epoch: int
+    score: float
+
+
+@dataclass
+class Progressed:
+    """How far a training is; all of it is in a checkpoint.
+
+    Args:
+        step: steps done.
+        seconds: spent in steps, over all pieces.
+        examples: windows seen.
+        losses: mean loss of every epoch.
+        validations: in the order of epochs.
+        best: state of the network after the best epoch.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    examples: int = 0
+    losses: list[float] = field(default_factory=list)
+    validations: list[Validation] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def chosen(self) -> Validation:
+        """The best validation; of equal ones the earliest."""
+        return max(self.validations, key=lambda one: (one.score, -one.epoch))
+
+
+def train(
+    model: DenseModel,
+    samples: Samples,
+    task: TaskSpec,
+    plan: Plan,
+    validate: Callable[[DenseModel], float],
+    folder: Path,
+    *,
+    device: torch.device | str = "cpu",
+    every: float = SECONDS_BETWEEN_CHECKPOINTS,
+) -> Progressed:
+    """Train a network, going on where an earlier call stopped, and leave it as it was after its best epoch.
+
+    All randomness of a step comes from the plan and the step's number, so that a training in pieces gives bit for bit
+    what an uninterrupted one gives.
+
+    Args:
+        model: as it was made under ``fresh_weights`` of the plan's seed.
+        samples: training set.
+        task: for the loss.
+        plan: schedule and seed.
+        validate: score of a network in eval mode, greater is better.
+        folder: where the checkpoint is.
+        device: where the network lives.
+        every: seconds between checkpoints.
+
+    Raises:
+        ContractError: no example.
+        DataError: the loss of a step is not finite.
+    """
+    if not len(samples):
+        raise ContractError(f"task '{task.slug}': no training example with a label")
+    loop = _Loop(model, samples, task, plan, torch.device(device))
+    loop.resume(folder / CHECKPOINT)
+    saved = time.monotonic()
+    while loop.state.step < loop.steps:
+        loop.advance()
+        if loop.at_end_of_epoch:
+            loop.end_epoch(validate)
+        if time.monotonic() - saved > every:
+            loop.save(folder / CHECKPOINT)
+            saved = time.monotonic()
+    model.restore(loop.state.best)
+    model.train(False)
+    return loop.state
+
+
+class _Loop:
+    """A training between two steps."""
+
+    def __init__(self, model: DenseModel, samples: Samples, task: TaskSpec, plan: Plan, device: torch.device) -> None:
+        self.model, self.samples, self.task, self.plan, self.device = model, samples, task, plan, device
+        self.steps_per_epoch = max(1, math.ceil(len(samples) / plan.recipe.batch))
+        self.steps = self.steps_per_epoch * plan.epochs
+        parameters = [*model.tuned, *model.new_parameters]
+        self.optimizer = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=plan.recipe.decay)
+        self.state = Progressed()
+        self.epoch_losses: list[float] = []
+        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch that the next step belongs to."""
+        return self.state.step // self.steps_per_epoch
+
+    @property
+    def at_end_of_epoch(self) -> bool:
+        """True right after the last step of an epoch."""
+        return self.state.step % self.steps_per_epoch == 0
+
+    def advance(self) -> None:
+        """One optimiser step."""
+        began = time.monotonic()
+        step, recipe = self.state.step, self.plan.recipe
+        torch.manual_seed(_seed("step", self.plan.seed, step))
+        batch = self.samples.batch(self._chosen(), self.epoch)
+        passed = sum(step >= share * self.steps for share in recipe.milestones)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.rate * recipe.factor**passed
+        self.model.train(True)
+        loss = loss_of(self.task, self._values(batch), self._target(batch))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            self._refuse(value, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        self.epoch_losses.append(value)
+        self.state.step += 1
+        self.state.examples += len(batch.target)
+        self.state.seconds += time.monotonic() - began
+
+    def _values(self, batch: Batch) -> Tensor:
+        days = None if batch.days is None else batch.days.to(self.device)
+        size = (batch.target.shape[-2], batch.target.shape[-1])
+        if batch.images is not None:
+            maps = self.model.maps(batch.images.to(self.device))
+        else:
+            assert batch.maps is not None
+            maps = [part.to(self.device) for part in batch.maps]
+        return self.model.decode(maps, days, size)
+
+    def _target(self, batch: Batch) -> Tensor:
+        target = batch.target.to(self.device)
+        mean, deviation = self.plan.scale
+        return (target - mean) / deviation if target.is_floating_point() else target
+
+    def _chosen(self) -> NDArray[np.int64]:
+        """Positions of the examples of the next step."""
+        if self._order[0] != self.epoch:
+            rng = generator("order", self.plan.seed, self.epoch)
+            self._order = (self.epoch, rng.permutation(len(self.samples)))
+        start = self.state.step % self.steps_per_epoch * self.plan.recipe.batch
+        return self._order[1][start : start + self.plan.recipe.batch]
+
+    def _refuse(self, value: float, batch: Batch) -> NoReturn:
+        raise DataError(
+            f"task '{self.task.slug}', seed {self.plan.seed}: the loss is {value} at step {self.state.step} of "
+            f"{self.steps} (chips {', '.join(batch.names)}): look at these chips, or lower the learning rate "
+            f"({self.plan.rate:g}). The last checkpoint is kept"
+        )
+
+    def end_epoch(self, validate: Callable[[DenseModel], float]) -> None:
+        """Note the epoch's loss; validate where it is time, and keep the network if it is the best."""
+        done = self.epoch
+        self.state.losses.append(sum(self.epoch_losses) / len(self.epoch_losses))
+        self.epoch_losses = []
+        if done % self.plan.validate_every and done != self.plan.epochs:
+            return
+        self.model.train(False)
+        with torch.inference_mode():
+            score = validate(self.model)
+        self.state.validations.append(Validation(done, score))
+        if self.state.chosen.epoch == done:
+            self.state.best = self.model.trained_state()
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint, whole or not at all."""
+        state = self.state
+        numbers = {"step": state.step, "seconds": state.seconds, "examples": state.examples, "losses": state.losses}
+        content = {
+            "plan": self._identity,
+            "network": self.model.trained_state(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": state.best,
+            "numbers": {**numbers, "epoch_losses": self.epoch_losses},
+            "validations": [(one.epoch, one.score) for one in state.validations],
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_bytes(path, buffer.getvalue())
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint; one that is damaged, or of another plan, is left behind with a warning."""
+        if not path.exists():
+            return
+        fresh = self.model.trained_state(), copy.deepcopy(self.optimizer.state_dict())
+        try:
+            content = torch.load(path, map_location=self.device, weights_only=True)
+            if content["plan"] != self._identity:
+                log.warning("%s belongs to another training: it begins anew", path)
+                return
+            self.model.restore(content["network"])
+            self.optimizer.load_state_dict(content["optimizer"])
+            numbers = dict(content["numbers"])
+            self.epoch_losses = numbers.pop("epoch_losses")
+            found = [Validation(epoch, score) for epoch, score in content["validations"]]
+            self.state = Progressed(**numbers, validations=found, best=content["best"])
+        except _DAMAGE as error:
+            log.warning("%s is damaged (%s): the training begins anew", path, error)
+            self.model.restore(fresh[0])
+            self.optimizer.load_state_dict(fresh[1])
+            self.state, self.epoch_losses = Progressed(), []
+            return
+        log.info("%s: going on at step %d of %d", path.parent.name, self.state.step, self.steps)
+
+    @property
+    def _identity(self) -> str:
+        return content_hash([self.plan.identity(), len(self.samples), json.dumps(self.task.model_dump(mode="json"))])
+
+
+def fresh_weights(seed: int) -> None:
+    """Seed torch's global generator for the new weights of a training."""
+    torch.manual_seed(_seed("weights", seed, 0))
+
+
+def _seed(what: str, seed: int, number: int) -> int:
+    return int(generator("dense training", what, seed, number).integers(0, 2**63 - 1))

@@ -1,0 +1,94 @@
+"""Windows: square crops of chips that a model takes at once, and how chips are covered by them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.pixels import RawImage
+from geofm_eval.errors import ContractError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of ``size`` pixels whose upper left pixel is (top, left)."""
+
+    top: int
+    left: int
+    size: int
+
+    @property
+    def area(self) -> tuple[slice, slice]:
+        """Rows and columns; slices end at the chip's edge by themselves."""
+        return slice(self.top, self.top + self.size), slice(self.left, self.left + self.size)
+
+
+def window_size(image_size: int | None, chips: Sequence[tuple[int, int]]) -> int:
+    """Side of the windows of a model on a task.
+
+    A model of fixed size sees windows of that many pixels; where all chips are smaller it sees whole chips, enlarged.
+    Other models see whole chips. A chip that is smaller than the window is padded with pixels without data.
+
+    Args:
+        image_size: pixels per side that the model takes; None takes any.
+        chips: (height, width) of the chips of the training split.
+
+    Raises:
+        ContractError: no chip.
+    """
+    if not chips:
+        raise ContractError("a window needs at least one chip to be cut from")
+    largest = max(max(shape) for shape in chips)
+    return largest if image_size is None else min(image_size, largest)
+
+
+def covering(height: int, width: int, size: int) -> list[Window]:
+    """The fewest windows that cover a chip, evenly spread, row by row; they overlap where the chip is no multiple."""
+    rows, columns = (_starts(length, size) for length in (height, width))
+    return [Window(top, left, size) for top, left in product(rows, columns)]
+
+
+def _starts(length: int, size: int) -> list[int]:
+    count = max(1, -(-length // size))
+    return [int(start) for start in np.linspace(0, max(length - size, 0), count).round()]
+
+
+def cut(image: RawImage, window: Window) -> RawImage:
+    """The part of an image in a window; pixels beyond the edge are without data."""
+    rows, columns = window.area
+    missing = _missing(image.valid.shape[-2:], window)
+    pixels = _padded(image.pixels[..., rows, columns], missing, np.nan)
+    return RawImage(pixels, _padded(image.valid[..., rows, columns], missing, False), image.dates)
+
+
+def cut_target(target: Array, window: Window, task: TaskSpec) -> Array:
+    """The part of a dense target (height, width) in a window; pixels beyond the edge have no label."""
+    fill = np.nan if task.kind == "dense_regression" else task.ignore
+    return _padded(target[window.area], _missing(target.shape, window), fill)
+
+
+def _missing(shape: Sequence[int], window: Window) -> tuple[int, int]:
+    """Rows and columns of a window that lie beyond the edge of a chip."""
+    height, width = shape
+    return max(window.top + window.size - height, 0), max(window.left + window.size - width, 0)
+
+
+def _padded(values: Array, missing: tuple[int, int], fill: float) -> Array:
+    if not any(missing):
+        return values
+    edges = [(0, 0)] * (values.ndim - 2) + [(0, missing[0]), (0, missing[1])]
+    return np.pad(values, edges, constant_values=fill)
+
+
+def flipped(image: RawImage, target: Array, axes: tuple[int, ...]) -> tuple[RawImage, Array]:
+    """Mirror an image and its target along some of the last two axes (-2: upside down, -1: left to right)."""
+    if not axes:
+        return image, target
+    pixels, valid, turned = (np.ascontiguousarray(np.flip(part, axes)) for part in (image.pixels, image.valid, target))
+    return RawImage(pixels, valid, image.dates), turned

@@ -1,0 +1,49 @@
+"""Chips small enough to train on in a second: squares of bright ground, each pixel labelled."""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from geofm_eval.catalog import TaskSpec, load_catalog
+from geofm_eval.data.items import Item
+from geofm_eval.data.split import Split
+
+CATALOG = load_catalog()
+FLOODS = CATALOG.task("sen1floods11_sim")
+CROPS = CATALOG.task("pastis_sim")
+SIDE = 32
+
+
+def target_of(index: int, side: int = SIDE) -> np.ndarray:
+    """A square of class 1 on class 0, and a row without labels."""
+    rng = np.random.default_rng(index)
+    target = np.zeros((side, side), np.int64)
+    top, left = rng.integers(0, side // 2, 2)
+    target[top : top + side // 2, left : left + side // 2] = 1
+    target[side - 1] = -1
+    return target
+
+
+def image_of(target: np.ndarray, task: TaskSpec, index: int) -> np.ndarray:
+    """Class 1 is twice as bright as class 0, in every band and on every date."""
+    rng = np.random.default_rng(100 + index)
+    shape = (len(task.bands), *target.shape) if task.dates is None else (task.dates, len(task.bands), *target.shape)
+    return (1000.0 * (1 + np.clip(target, 0, 1)) * rng.uniform(0.8, 1.2, shape)).astype(np.float32)
+
+
+def chips(task: TaskSpec = FLOODS, name: str = "train", count: int = 6, first: int = 0, side: int = SIDE) -> Split:
+    """A split of chips that are made when they are read; another ``first`` gives other chips."""
+    dates = () if task.dates is None else tuple(date(2020, 1 + month, 1) for month in range(task.dates))
+    items = tuple(
+        Item(f"{name}{index}", Path(f"{index}.tif"), None, dates=dates) for index in range(first, first + count)
+    )
+    return Split(
+        task.model_copy(update={"nodata": None}),
+        name,
+        items,
+        "official",
+        (1,) * count,
+        lambda item: image_of(target_of(int(item.path.stem), side), task, int(item.path.stem)),
+        lambda item: target_of(int(item.path.stem), side),
+    )
