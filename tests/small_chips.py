@@ -20,7 +20,8 @@ def target_of(index: int, side: int = SIDE) -> np.ndarray:
     rng = np.random.default_rng(index)
     target = np.zeros((side, side), np.int64)
     top, left = rng.integers(0, side // 2, 2)
-    target[top : top + side // 2, left : left + side // 2] = 1
+    extent = side // 4 + index % (side // 4)
+    target[top : top + extent, left : left + extent] = 1
     target[side - 1] = -1
     return target
 

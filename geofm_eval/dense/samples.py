@@ -16,7 +16,7 @@ from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.seeds import generator
 from geofm_eval.data.split import Split
 from geofm_eval.dense.temporal import days_of
-from geofm_eval.dense.windows import Window, covering, cut, cut_target, flipped
+from geofm_eval.dense.windows import Window, cut, cut_target, flipped
 from geofm_eval.errors import DataError
 
 TRIALS = 10
@@ -151,8 +151,3 @@ class StoredMaps:
         days = None if self.days is None else torch.from_numpy(self.days[rows])
         names = tuple(self.names[row] for row in rows)
         return Batch(target_tensor(list(self.targets[rows]), self.task), None, maps, days, names)
-
-
-def grid_windows(split: Split, shapes: Sequence[tuple[int, int]], size: int) -> list[tuple[int, Window]]:
-    """Position of the chip and window, for every window that covers a chip of a split, chip by chip."""
-    return [(item, window) for item in range(len(split)) for window in covering(*shapes[item], size)]

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.seeds import generator
@@ -142,6 +142,8 @@ def train(
         raise ContractError(f"task '{task.slug}': no training example with a label")
     loop = _Loop(model, samples, task, plan, torch.device(device))
     loop.resume(folder / CHECKPOINT)
+    if loop.state.step == 0:
+        loop.calibrate()
     saved = time.monotonic()
     while loop.state.step < loop.steps:
         loop.advance()
@@ -177,6 +179,24 @@ class _Loop:
     def at_end_of_epoch(self) -> bool:
         """True right after the last step of an epoch."""
         return self.state.step % self.steps_per_epoch == 0
+
+    def calibrate(self) -> None:
+        """Begin the running statistics of batch normalisation with those of the first batch.
+
+        They begin at mean 0 and variance 1 and approach the truth by a tenth per step: features of a small variance
+        would be scored through wrong statistics for a hundred steps, all that a training on few chips has.
+        """
+        norms = [module for module in self.model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        norms = [module for module in norms if module.track_running_stats]
+        kept = [module.momentum for module in norms]
+        torch.manual_seed(_seed("calibrate", self.plan.seed, 0))
+        self.model.train(True)
+        for module in norms:
+            module.momentum = 1.0
+        with torch.no_grad():
+            self._values(self.samples.batch(self._chosen(), 0))
+        for module, momentum in zip(norms, kept, strict=True):
+            module.momentum = momentum
 
     def advance(self) -> None:
         """One optimiser step."""

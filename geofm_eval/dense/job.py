@@ -1,0 +1,303 @@
+"""One dense training from names to a score: what is read, trained, chosen on validation and tested, kept on disk."""
+
+import functools
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+
+from geofm_eval.backbones.base import LoadedBackbone
+from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.data.inspection import labelled
+from geofm_eval.data.split import Split
+from geofm_eval.dense.budget import ChipBudget
+from geofm_eval.dense.depth import FOUR_BLOCKS, block_taps
+from geofm_eval.dense.inference import ChipPredictor, Predictor, StoredPredictor, counts_of, predictions, quality
+from geofm_eval.dense.model import DenseModel
+from geofm_eval.dense.recipes import TrainingRecipe
+from geofm_eval.dense.samples import RandomCrops, Samples, StoredMaps
+from geofm_eval.dense.stored import Encoding, MapBlock, chip_shapes
+from geofm_eval.dense.training import TRAINING_VERSION, Plan, Progressed, fresh_weights, train
+from geofm_eval.dense.windows import window_size
+from geofm_eval.errors import DataError
+from geofm_eval.extraction import exact_float32
+from geofm_eval.features import block_key
+from geofm_eval.paths import geofm_cache
+from geofm_eval.progress import LogProgress, StartProgress
+from geofm_eval.store import content_hash, publish_directory
+
+MANIFEST = "training.json"
+NETWORK = "network.safetensors"
+TESTED = "tested.json"
+COUNTS = "counts.npy"
+
+
+@dataclass(frozen=True)
+class DenseChoice:
+    """What a study varies: how a backbone is used for a dense task.
+
+    Args:
+        decoder: one of ``decoders.DECODERS``.
+        tuning: one of ``adapters.ADAPTATIONS``.
+        taps: what the decoder reads, in the order of depth.
+        recipe: schedule.
+        lengthened: epochs are multiplied by this.
+    """
+
+    decoder: str
+    tuning: str
+    taps: tuple[str, ...]
+    recipe: TrainingRecipe
+    lengthened: int = 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Args:
+        path: folder with the network after its best epoch.
+        rate: learning rate.
+        epoch: the best epoch, chosen on validation.
+        val_score: validation quality there (the metric; negative for errors).
+        validations: (epoch, quality) of every validation.
+        losses: mean training loss of every epoch.
+        seconds: spent in optimiser steps, and in encoding where the backbone is frozen.
+        examples: windows that the training saw.
+        trained_parameters: numbers that were trained.
+        total_parameters: numbers of backbone and decoder, low-rank updates among them.
+    """
+
+    path: Path
+    rate: float
+    epoch: int
+    val_score: float
+    validations: tuple[tuple[int, float], ...]
+    losses: tuple[float, ...]
+    seconds: Mapping[str, float]
+    examples: int
+    trained_parameters: int
+    total_parameters: int
+
+
+@dataclass(frozen=True)
+class DenseJob:
+    """One backbone, task and choice, for one seed.
+
+    Args:
+        load: loads the frozen backbone anew on every call: tuning changes it in place.
+        adapter: of the model and the task.
+        splits: train, val and test.
+        budget: chips that may be seen; the same for all models.
+        choice: decoder, tuning, taps and recipe.
+        seed: of the new weights, the order of chips, windows and dropout.
+        device: where to train.
+        progress: starts the progress of each long piece of work.
+    """
+
+    load: Callable[[], LoadedBackbone]
+    adapter: InputAdapter
+    splits: Mapping[str, Split]
+    budget: ChipBudget
+    choice: DenseChoice
+    seed: int
+    device: str = "cpu"
+    progress: StartProgress = LogProgress
+
+    @property
+    def task(self) -> TaskSpec:
+        """The task."""
+        return self.splits["train"].task
+
+    def run(self) -> Trained:
+        """Train at every learning rate that is tried, and return what validation chooses; ties go to the lower rate.
+
+        A frozen backbone is trained at the recipe's rate alone.
+
+        Raises:
+            Unavailable: weights or a package are absent.
+            GeofmError: a data, weights, contract or store error of the step that failed.
+        """
+        recipe = self.choice.recipe
+        rates = (recipe.rate,) if self.choice.tuning == "frozen" else recipe.rates
+        return max((self.at_rate(rate) for rate in rates), key=lambda one: (one.val_score, -one.rate))
+
+    def at_rate(self, rate: float) -> Trained:
+        """Train at one learning rate, or find it done in the cache."""
+        key = content_hash({**self._identity, "rate": rate, "seed": self.seed})
+        path = geofm_cache() / "trainings" / "v1" / key
+        publish_directory(path, lambda folder: self._train(rate, key, folder), MANIFEST)
+        content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["result"]
+        tuples = {
+            "validations": tuple((epoch, score) for epoch, score in content["validations"]),
+            "losses": tuple(content["losses"]),
+        }
+        return Trained(path=path, **{**content, **tuples})
+
+    @functools.cached_property
+    def _identity(self) -> dict[str, Any]:
+        """All that decides a training beside rate and seed."""
+        loaded = self._loaded
+        return {
+            "blocks": {name: block_key(loaded, self.adapter, self.splits[name]) for name in ("train", "val")},
+            "labels": {name: self.splits[name].labels_sha256 for name in ("train", "val")},
+            "chips": {"train": self.budget.train.tolist(), "val": self.budget.val.tolist()},
+            "choice": asdict(self.choice),
+            "task": [self.task.metric, self.task.ignore, len(self.task.classes)],
+            "device": torch.device(self.device).type,
+            "version": TRAINING_VERSION,
+        }
+
+    @functools.cached_property
+    def _loaded(self) -> LoadedBackbone:
+        return self.load()
+
+    @functools.cached_property
+    def size(self) -> int:
+        """Pixels per side of a window."""
+        return window_size(self.adapter.model.image_size, chip_shapes(self.splits["train"]))
+
+    @functools.cached_property
+    def scale(self) -> tuple[float, float]:
+        """Mean and standard deviation of a regression target over the labelled training pixels; (0, 1) for classes.
+
+        Raises:
+            DataError: a constant target.
+        """
+        if self.task.kind != "dense_regression":
+            return 0.0, 1.0
+        split = self.splits["train"]
+        targets = [split.read_target(int(item)) for item in self.budget.train]
+        values = np.concatenate([target[labelled(target, self.task)] for target in targets]).astype(np.float64)
+        if values.size == 0 or values.std() == 0:
+            found = "no label" if values.size == 0 else f"{values[0]:g} everywhere"
+            raise DataError(f"{self.task.slug}: the {len(targets)} training chips have {found}: nothing to learn")
+        return float(values.mean()), float(values.std())
+
+    def _train(self, rate: float, key: str, folder: Path) -> dict[str, Any]:
+        plan = Plan(self.choice.recipe, rate, self.seed, self.choice.lengthened, self.scale)
+        kept = geofm_cache() / "trainings" / "checkpoints" / key
+        with ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng())
+            stack.enter_context(exact_float32())
+            model = self.network()
+            samples, seconds = self._samples()
+            items = [int(item) for item in self.budget.val]
+            score = functools.partial(self._quality, self._predictor("val"), self.splits["val"], items)
+            done = train(model, samples, self.task, plan, score, kept, device=self.device)
+        save_file({name: value.contiguous().cpu() for name, value in model.trained_state().items()}, folder / NETWORK)
+        shutil.rmtree(kept, ignore_errors=True)
+        return {"result": self._result(model, done, rate, seconds), "identity": self._identity}
+
+    def _result(self, model: DenseModel, done: Progressed, rate: float, seconds: float) -> dict[str, Any]:
+        ours = [*model.tuned, *model.new_parameters]
+        return {
+            "rate": rate,
+            "epoch": done.chosen.epoch,
+            "val_score": done.chosen.score,
+            "validations": [(one.epoch, one.score) for one in done.validations],
+            "losses": done.losses,
+            "seconds": {"encode": seconds, "train": done.seconds},
+            "examples": done.examples,
+            "trained_parameters": sum(parameter.numel() for parameter in ours),
+            "total_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        }
+
+    def network(self) -> DenseModel:
+        """The network before its first step; PyTorch's global generator is used."""
+        fresh_weights(self.seed)
+        model = DenseModel(
+            self.load().backbone,
+            self.choice.tuning,
+            self.choice.taps,
+            self.choice.decoder,
+            max(len(self.task.classes), 1),
+            native=self.adapter.native,
+            dates=self.task.dates or 1,
+            temporal=self.choice.recipe.temporal,
+        )
+        return model.to(self.device)
+
+    def restored(self, trained: Trained) -> DenseModel:
+        """The network of a finished training, in eval mode."""
+        with torch.random.fork_rng():
+            model = self.network()
+        model.restore(load_file(trained.path / NETWORK, device=str(torch.device(self.device))))
+        return model
+
+    def tested(self, trained: Trained) -> NDArray[Any]:
+        """What is kept of every test chip, see ``inference.counts_of``; read from the cache where it was tested before.
+
+        Only the training that validation chose should be tested.
+        """
+        split = self.splits["test"]
+        path = (
+            geofm_cache()
+            / "trainings"
+            / "tested"
+            / content_hash([trained.path.name, block_key(self._loaded, self.adapter, split), split.labels_sha256])
+        )
+
+        def build(folder: Path) -> dict[str, Any]:
+            model, predictor = self.restored(trained), self._predictor("test")
+            with exact_float32():
+                np.save(folder / COUNTS, self._counts(predictor, split, range(len(split)), model))
+            return {"ids": split.ids}
+
+        publish_directory(path, build, TESTED)
+        counts: NDArray[Any] = np.load(path / COUNTS, allow_pickle=False)
+        return counts
+
+    def _quality(self, predictor: Predictor, split: Split, items: Sequence[int], model: DenseModel) -> float:
+        return quality(self.task, self._counts(predictor, split, items, model))
+
+    def _counts(self, predictor: Predictor, split: Split, items: Sequence[int], model: DenseModel) -> NDArray[Any]:
+        pairs = predictions(model, predictor, split, items, self.scale)
+        return np.stack([counts_of(self.task, target, predicted) for target, predicted in pairs])
+
+    def _samples(self) -> tuple[Samples, float]:
+        """The training set, and the seconds that it took to encode it once (0 where it is encoded in every epoch)."""
+        if self.choice.tuning != "frozen":
+            crops = RandomCrops(
+                self.splits["train"], self.budget.train, self.adapter, self.size, self.seed, self.choice.recipe.flips
+            )
+            return crops, 0.0
+        block = self._maps("train")
+        allowed = set(self.budget.train.tolist())
+        targets = block.targets
+        chosen = [
+            row
+            for row, (item, _) in enumerate(block.windows)
+            if item in allowed and bool(labelled(np.asarray(targets[row]), self.task).any())
+        ]
+        names = tuple(self.splits["train"].items[item].id for item, _ in block.windows)
+        maps = tuple(block.maps(tap) for tap in self.choice.taps)
+        stored = StoredMaps(maps, targets, block.days, names, self.task, np.array(chosen, dtype=np.int64))
+        return stored, block.seconds
+
+    def _predictor(self, name: str) -> Predictor:
+        device = torch.device(self.device)
+        if self.choice.tuning != "frozen":
+            return ChipPredictor(self.adapter, self.size, device)
+        block = self._maps(name)
+        maps = tuple(block.maps(tap) for tap in self.choice.taps)
+        return StoredPredictor(maps, block.days, block.windows, block.shapes, device)
+
+    def _maps(self, name: str) -> MapBlock:
+        """Maps of a split; the taps of the usual four blocks are kept together, so that decoders share them."""
+        depth = self.adapter.model.depth
+        usual = block_taps(FOUR_BLOCKS, depth) if depth >= len(FOUR_BLOCKS) else ()
+        asked = tuple(dict.fromkeys(self.choice.taps))
+        taps = usual if set(asked) <= set(usual) else asked
+        device = torch.device(self.device)
+        encoding = Encoding(self._loaded, self.adapter, self.splits[name], taps, self.size, device, self.progress)
+        return encoding.stored()

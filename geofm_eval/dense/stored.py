@@ -1,0 +1,167 @@
+"""Feature maps of a frozen backbone, encoded once: every window of a split, kept on disk for many trainings."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geofm_eval.backbones.base import LoadedBackbone
+from geofm_eval.backbones.series import encode
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.data.split import Split
+from geofm_eval.dense.maps import feature_map
+from geofm_eval.dense.temporal import days_of
+from geofm_eval.dense.windows import Window, covering, cut, cut_target
+from geofm_eval.errors import ContractError
+from geofm_eval.extraction import exact_float32
+from geofm_eval.features import block_key
+from geofm_eval.paths import geofm_cache
+from geofm_eval.progress import StartProgress
+from geofm_eval.store import content_hash, publish_directory
+
+MAPS_VERSION = 1
+"""Part of every key: a change that moves any number raises it."""
+
+MANIFEST = "maps.json"
+TARGETS = "targets.npy"
+WINDOWS = "windows.json"
+
+
+@dataclass(frozen=True)
+class MapBlock:
+    """Feature maps of every window of a split, chip by chip.
+
+    Args:
+        path: folder with one file per tap.
+        windows: position of the chip, and the window in it.
+        shapes: (height, width) of every chip.
+        days: (n, T) float32; None for single images.
+        seconds: that the encoding took.
+    """
+
+    path: Path
+    windows: tuple[tuple[int, Window], ...]
+    shapes: tuple[tuple[int, int], ...]
+    days: NDArray[np.float32] | None
+    seconds: float
+
+    def maps(self, tap: str) -> NDArray[np.float32]:
+        """Memory-mapped, read-only (n, T, D, h, w) float32.
+
+        Raises:
+            ContractError: the block has no such tap.
+        """
+        path = self.path / f"{tap}.npy"
+        if not path.exists():
+            known = sorted(file.stem for file in self.path.glob("*.npy") if file.name != TARGETS)
+            raise ContractError(f"no maps of '{tap}' in {self.path}; taps: {', '.join(known)}")
+        found: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return found
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """Memory-mapped, read-only (n, size, size) targets."""
+        found: NDArray[Any] = np.load(self.path / TARGETS, mmap_mode="r", allow_pickle=False)
+        return found
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One pass of a frozen backbone over a split, window by window.
+
+    Args:
+        loaded: the frozen backbone.
+        adapter: of the model and the task.
+        split: chips with a label per pixel.
+        taps: taps whose maps are kept.
+        size: pixels per side of a window.
+        device: where the backbone lives.
+        progress: starts the progress of the pass.
+        batch_size: windows per forward pass.
+    """
+
+    loaded: LoadedBackbone
+    adapter: InputAdapter
+    split: Split
+    taps: tuple[str, ...]
+    size: int
+    device: torch.device
+    progress: StartProgress
+    batch_size: int = 16
+
+    @property
+    def key(self) -> str:
+        """Hash of all that determines the maps: what pooled features depend on, taps, labels and windows."""
+        block = block_key(self.loaded, self.adapter, self.split)
+        parts = {"taps": self.taps, "size": self.size, "labels": self.split.labels_sha256, "version": MAPS_VERSION}
+        return content_hash({"block": block, **parts})
+
+    def stored(self) -> MapBlock:
+        """The maps, encoded where the cache lacks them.
+
+        Raises:
+            GeofmError: a data, contract or store error of the step that failed.
+        """
+        path = geofm_cache() / "maps" / "v1" / self.key
+        content = publish_directory(path, self._write, MANIFEST)
+        listed = json.loads((path / WINDOWS).read_text(encoding="utf-8"))
+        windows = tuple((item, Window(top, left, self.size)) for item, top, left in listed["windows"])
+        shapes = tuple((height, width) for height, width in listed["shapes"])
+        days = None if listed["days"] is None else np.array(listed["days"], dtype=np.float32)
+        return MapBlock(path, windows, shapes, days, float(content["seconds"]))
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        shapes = chip_shapes(self.split)
+        windows = [(item, window) for item, shape in enumerate(shapes) for window in covering(*shape, self.size)]
+        name = f"{self.loaded.spec.slug} on {self.split.task.slug}/{self.split.name}, feature maps"
+        progress, started = self.progress(name, len(windows)), time.perf_counter()
+        files: dict[str, Any] = {}
+        days: list[list[float]] = []
+        with torch.inference_mode(), exact_float32():
+            for start in range(0, len(windows), self.batch_size):
+                chosen = windows[start : start + self.batch_size]
+                rows = slice(start, start + len(chosen))
+                for name, values in self._encoded(chosen, days).items():
+                    if name not in files:
+                        shape = (len(windows), *values.shape[1:])
+                        files[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", values.dtype, shape)
+                    files[name][rows] = values
+                progress.update(len(chosen))
+        for file in files.values():
+            file.flush()
+        progress.done()
+        listed = {
+            "windows": [(item, window.top, window.left) for item, window in windows],
+            "shapes": shapes,
+            "days": days or None,
+        }
+        (folder / WINDOWS).write_text(json.dumps(listed), encoding="utf-8")
+        return {"seconds": time.perf_counter() - started}
+
+    def _encoded(self, chosen: Sequence[tuple[int, Window]], days: list[list[float]]) -> dict[str, NDArray[Any]]:
+        """Maps by tap and targets of some windows; their days are added to ``days``."""
+        task = self.split.task
+        read = {item: (self.split.read(item), self.split.read_target(item)) for item, _ in chosen}
+        images = [cut(read[item][0], window) for item, window in chosen]
+        targets = [cut_target(read[item][1], window, task) for item, window in chosen]
+        encoded = encode(self.loaded.backbone, self.adapter(images).to(self.device), self.adapter.native)
+        maps = {tap: feature_map(encoded, tap).cpu().numpy() for tap in self.taps}
+        for tap, values in maps.items():
+            if not np.isfinite(values).all():
+                bad = sorted({self.split.items[chosen[i][0]].id for i in np.argwhere(~np.isfinite(values))[:, 0]})
+                raise ContractError(f"{self.loaded.spec.slug}: features of '{tap}' are not finite for {', '.join(bad)}")
+        if images[0].dates:
+            days += days_of([image.dates for image in images]).tolist()
+        return {**maps, "targets": np.stack(targets)}
+
+
+def chip_shapes(split: Split) -> list[tuple[int, int]]:
+    """(height, width) of every chip, from its image."""
+    shapes = [split.read(item).valid.shape[-2:] for item in range(len(split))]
+    return [(int(height), int(width)) for height, width in shapes]

@@ -1,0 +1,187 @@
+"""A dense training from chips to a score: stored maps, label budgets, choice on validation, counts."""
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardIndex
+
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
+from geofm_eval.dense.inference import ChipPredictor, companions, counts_of, predictions, score_of
+from geofm_eval.dense.job import COUNTS, DenseChoice, DenseJob
+from geofm_eval.dense.recipes import TrainingRecipe
+from geofm_eval.errors import DataError
+from tests.small_chips import CATALOG, CROPS, FLOODS, chips
+from tests.small_vit import load, small_vit
+
+QUICK = TrainingRecipe("test", epochs=4, validate_every=2, batch=4, rate=1e-2, rates=(1e-3, 1e-2, 3e-2))
+HEIGHTS = CATALOG.task("biomassters_sim")
+
+
+def job(tuning="frozen", side=32, size=32, task=FLOODS, seed=0, count=6, **choice):
+    spec = small_vit(image_size=size, bands=task.bands)
+    adapter = InputAdapter(spec, task, CATALOG.recipe("probing"))
+    splits = {
+        name: chips(task, name, count=n, first=first, side=side)
+        for name, n, first in (("train", count, 0), ("val", 2, 50), ("test", 3, 70))
+    }
+    taps = ("block01", "block02")
+    made = DenseChoice(**{"decoder": "tokenlinear", "tuning": tuning, "taps": taps[-1:], "recipe": QUICK, **choice})
+    budget = ChipBudget(np.arange(count), np.arange(2))
+    return DenseJob(lambda: load(spec, task.slug), adapter, splits, budget, made, seed)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("side", [32, 48, 20])
+def test_stored_maps_give_what_encoding_anew_gives(side):
+    """Chips as large as the window, larger (four windows, overlapping) and smaller (one, enlarged)."""
+    made = job(side=side)
+    network = made.restored(made.run())
+    assert made.size == min(side, 32)
+    anew = ChipPredictor(made.adapter, made.size, torch.device("cpu"))
+    stored = made._predictor("test")
+    split = made.splits["test"]
+    with torch.inference_mode():
+        for item in range(len(split)):
+            expected = anew(network, split, item)
+            assert expected.shape == (2, side, side)
+            torch.testing.assert_close(stored(network, split, item), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_training_is_done_once_and_tested_once(monkeypatch):
+    first = job("full")
+    trained = first.run()
+    counts = first.tested(trained)
+    monkeypatch.setattr("geofm_eval.dense.job.train", lambda *_, **__: pytest.fail("trained again"))
+    again = job("full")
+    assert again.run() == trained
+    assert (again.tested(trained) == counts).all()
+    assert counts.shape == (3, 2, 2)
+    assert counts.sum() == 3 * 31 * 32  # the row without labels is left out
+
+
+def test_the_rate_is_chosen_on_validation_and_a_frozen_backbone_has_one():
+    made = job("lora")
+    trained = made.run()
+    every = [made.at_rate(rate) for rate in QUICK.rates]
+    assert trained.val_score == max(one.val_score for one in every)
+    assert trained.rate in QUICK.rates
+    frozen = job()
+    assert frozen.run().rate == QUICK.rate
+    assert frozen.run().seconds["encode"] > 0
+    assert trained.trained_parameters > frozen.run().trained_parameters
+    low_rank = trained.trained_parameters - frozen.run().trained_parameters
+    assert low_rank == 3 * 4 * 8 * (16 + 16)  # blocks, parts, rank, rows and columns
+    assert trained.total_parameters == frozen.run().total_parameters + low_rank
+
+
+def test_what_is_easy_is_learnt():
+    longer = TrainingRecipe("test", epochs=20, validate_every=5, batch=4, rate=3e-3)
+    made = job(count=8, recipe=longer, decoder="single_w064")
+    assert score_of(FLOODS, made.tested(made.run())) > 0.8
+
+
+def test_another_seed_budget_or_tap_is_another_training():
+    paths = {
+        job().run().path,
+        job(seed=1).run().path,
+        job(count=4).run().path,
+        job(taps=("block01",)).run().path,
+        job(lengthened=2).run().path,
+    }
+    assert len(paths) == 5
+
+
+def test_a_damaged_result_is_trained_anew():
+    made = job()
+    trained = made.run()
+    counts = made.tested(trained)
+    network = trained.path / "network.safetensors"
+    network.write_bytes(network.read_bytes()[:-20])
+    again = job()
+    assert (again.tested(again.run()) == counts).all()
+    assert again.run().losses == trained.losses
+    assert list(trained.path.parent.glob("*damaged*"))
+    assert COUNTS in {path.name for path in trained.path.parents[1].glob("tested/*/*")}
+
+
+def test_scores_against_torchmetrics():
+    rng = np.random.default_rng(0)
+    targets, found = rng.integers(-1, 10, (5, 16, 16)), rng.integers(0, 9, (5, 16, 16))
+    targets[targets == 7] = 3  # a class that is absent from the targets
+    counts = np.stack([counts_of(CROPS, t, f) for t, f in zip(targets, found, strict=True)])
+    truth, guess = torch.from_numpy(targets), torch.from_numpy(found)
+    iou = MulticlassJaccardIndex(10, average="none", ignore_index=-1)(guess, truth)
+    f1 = MulticlassF1Score(10, average="none", ignore_index=-1)(guess.flatten(), truth.flatten())
+    more = companions(CROPS, counts)
+    shown = [k for k in range(10) if counts.sum(0)[k].sum() + counts.sum(0)[:, k].sum() > 0]
+    assert score_of(CROPS, counts) == pytest.approx(float(iou[shown].mean()))
+    assert more["mean_f1"] == pytest.approx(float(f1[shown].mean()))
+    assert more["pixel_accuracy"] == pytest.approx((guess == truth)[truth >= 0].float().mean().item())
+    assert {name for name in more if name.startswith("iou_")} == {f"iou_class{k:02d}" for k in shown}
+
+
+def test_errors_of_a_regression_against_their_formula():
+    rng = np.random.default_rng(0)
+    truth = np.where(rng.random((4, 8, 8)) < 0.2, np.nan, rng.normal(50, 20, (4, 8, 8))).astype(np.float32)
+    found = (np.nan_to_num(truth) + rng.normal(0, 5, truth.shape)).astype(np.float32)
+    counts = np.stack([counts_of(HEIGHTS, t, f) for t, f in zip(truth, found, strict=True)])
+    known = np.isfinite(truth)
+    error = (found - truth)[known]
+    assert score_of(HEIGHTS, counts) == pytest.approx(float(np.sqrt(np.square(error).mean())), rel=1e-5)
+    expected = 1 - np.square(error).sum() / np.square(truth[known] - truth[known].mean()).sum()
+    assert companions(HEIGHTS, counts)["r2"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_constant_target_is_refused():
+    flat = job(task=FLOODS)
+    split = flat.splits["train"]
+    heights = split.__class__(
+        **{
+            **split.__dict__,
+            "task": split.task.model_copy(update={"kind": "dense_regression", "metric": "rmse", "classes": ()}),
+            "load_target": lambda item: np.full((32, 32), 7.0, np.float32),
+        }
+    )
+    made = DenseJob(flat.load, flat.adapter, {**flat.splits, "train": heights}, flat.budget, flat.choice, 0)
+    with pytest.raises(DataError, match="the 6 training chips have 7 everywhere: nothing to learn"):
+        _ = made.scale
+
+
+def test_small_budgets_keep_every_class_and_are_nested():
+    split = chips(count=40)
+    strata = {"train": chip_strata(split), "val": chip_strata(chips(name="val", first=100, count=20))}
+    assert len(np.unique(strata["train"])) == 3  # by the share of the rarer class
+    budgets = {
+        fraction: chip_budget(strata, fraction, draw=0, budget="matched", seed=1) for fraction in (0.1, 0.5, 1.0)
+    }
+    assert len(budgets[1.0].train) == 40
+    assert set(budgets[0.1].train) < set(budgets[0.5].train) < set(budgets[1.0].train)
+    assert set(strata["train"][budgets[0.1].train]) == set(strata["train"])
+    assert len(budgets[0.1].val) < len(budgets[1.0].val) == 20
+    assert len(chip_budget(strata, 0.1, 0, "full", 1).val) == 20
+    assert budgets[0.1].train.tolist() != chip_budget(strata, 0.1, 1, "matched", 1).train.tolist()
+
+
+def test_a_series_is_encoded_date_by_date_and_joined():
+    made = job(task=CROPS, count=4)
+    trained = made.run()
+    assert made.tested(trained).shape == (3, 10, 10)
+    assert made._maps("train").maps("block02").shape == (4, 6, 16, 4, 4)
+
+
+def test_predictions_come_in_the_unit_of_the_target():
+    made = job()
+    network = made.restored(made.run())
+    split = made.splits["test"]
+    heights = split.task.model_copy(update={"kind": "dense_regression", "metric": "rmse", "classes": ()})
+    numbers = split.__class__(**{**split.__dict__, "task": heights})
+    predictor = ChipPredictor(made.adapter, 32, torch.device("cpu"))
+    (_, plain), (_, scaled) = (
+        next(iter(predictions(network, predictor, numbers, [0], scale))) for scale in ((0.0, 1.0), (5.0, 2.0))
+    )
+    np.testing.assert_allclose(scaled, plain * 2 + 5, rtol=1e-5)
