@@ -14,6 +14,9 @@ from geofm_eval.errors import ContractError
 
 Array = NDArray[Any]
 
+WIDEST = 224
+"""Pixels per side of a window for models that take any size: what most others take, and what memory allows."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -33,7 +36,8 @@ def window_size(image_size: int | None, chips: Sequence[tuple[int, int]]) -> int
     """Side of the windows of a model on a task.
 
     A model of fixed size sees windows of that many pixels; where all chips are smaller it sees whole chips, enlarged.
-    Other models see whole chips. A chip that is smaller than the window is padded with pixels without data.
+    Other models see windows of at most ``WIDEST`` pixels. A chip that is smaller than the window is padded with pixels
+    without data.
 
     Args:
         image_size: pixels per side that the model takes; None takes any.
@@ -45,7 +49,7 @@ def window_size(image_size: int | None, chips: Sequence[tuple[int, int]]) -> int
     if not chips:
         raise ContractError("a window needs at least one chip to be cut from")
     largest = max(max(shape) for shape in chips)
-    return largest if image_size is None else min(image_size, largest)
+    return min(image_size or WIDEST, largest)
 
 
 def covering(height: int, width: int, size: int) -> list[Window]:
