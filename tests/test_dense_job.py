@@ -85,15 +85,18 @@ def test_what_is_easy_is_learnt():
     assert score_of(FLOODS, made.tested(made.run())) > 0.8
 
 
-def test_another_seed_budget_or_tap_is_another_training():
+def test_another_seed_budget_tap_or_window_is_another_training():
+    narrow = job()
+    narrow.__dict__["size"] = 16
     paths = {
+        narrow.run().path,
         job().run().path,
         job(seed=1).run().path,
         job(count=4).run().path,
         job(taps=("block01",)).run().path,
         job(lengthened=2).run().path,
     }
-    assert len(paths) == 5
+    assert len(paths) == 6
 
 
 def test_a_damaged_result_is_trained_anew():

@@ -152,6 +152,7 @@ class DenseJob:
             "labels": {name: self.splits[name].labels_sha256 for name in ("train", "val")},
             "chips": {"train": self.budget.train.tolist(), "val": self.budget.val.tolist()},
             "choice": asdict(self.choice),
+            "size": self.size,
             "task": [self.task.metric, self.task.ignore, len(self.task.classes)],
             "device": torch.device(self.device).type,
             "version": TRAINING_VERSION,
