@@ -1,7 +1,6 @@
-"""Scores of segmentation from confusion counts: IoU per class, their mean, and intervals over whole images.
+"""Scores of segmentation from confusion counts: IoU per class and their mean; intervals are in ``crossed``.
 
-All pixels of a test split are counted in one matrix; images are never scored one by one and averaged. The units that an
-interval resamples are images or groups, because the pixels of one image are not independent.
+All pixels of a test split are counted in one matrix; images are never scored one by one and averaged.
 """
 
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geofm_eval.errors import ContractError
-from geofm_eval.resampling import RESAMPLES, Floats, Interval, checked_level, make_sample, resample_counts
+from geofm_eval.resampling import Floats
 
 Counts = NDArray[np.int64]
 """(classes, classes) pixels by true class (rows) and predicted class (columns)."""
@@ -63,46 +62,3 @@ def mean_iou(counts: ArrayLike) -> Floats:
     known = ~np.isnan(per_class)
     total = np.where(known, per_class, 0.0).sum(-1)
     return np.asarray(np.divide(total, known.sum(-1), out=np.full(total.shape, np.nan), where=known.any(-1)))
-
-
-def iou_interval(
-    counts: ArrayLike,
-    metric: str,
-    groups: ArrayLike | None = None,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval | None:
-    """Percentile bootstrap interval of ``miou``, or of ``iou``, that of class 1 of two.
-
-    Args:
-        counts: (n, K, K) confusion counts of every test image.
-        metric: ``miou`` or ``iou``.
-        groups: (n,) group (scene, event) of each image; groups are then resampled whole.
-        level: nominal coverage.
-        resamples: bootstrap resamples.
-        seed: the same for all models of a task.
-
-    Returns:
-        None with fewer than two images or groups.
-
-    Raises:
-        ContractError: an unknown metric, shapes that do not fit, or a level outside (0, 1).
-    """
-    matrices = np.asarray(counts, dtype=np.float64)
-    checked_level(level)
-    if metric not in ("miou", "iou"):
-        raise ContractError(f"metric '{metric}' is none of a confusion matrix: expected miou or iou")
-    sample = make_sample(np.zeros(len(matrices)), groups)
-    if sample.count < 2:
-        return None
-    flat = matrices.reshape(len(matrices), -1)
-    units = np.stack([sample.sums(column) for column in flat.T], axis=1)
-    scores = []
-    for drawn in resample_counts(sample.count, resamples, seed):
-        totals = (drawn.astype(np.float64) @ units).reshape(-1, *matrices.shape[1:])
-        scores.append(iou_per_class(totals)[:, 1] if metric == "iou" else mean_iou(totals))
-    finite = np.concatenate(scores)
-    low, high = np.quantile(finite[np.isfinite(finite)], [(1 - level) / 2, (1 + level) / 2])
-    method = f"percentile bootstrap over {sample.noun}, {resamples} resamples"
-    return Interval(float(low), float(high), level, method, sample.covers)

@@ -159,7 +159,7 @@ def ratio_interval(sample: Sample, level: float, resamples: int, seed: int) -> I
         return None
     method = f"percentile bootstrap over {sample.covers}, {resamples} resamples"
     if sample.draws > 1:
-        means = _with_draws(ratios, level, seed)
+        means = with_draws(ratios, level, seed)
         method += f", draws widened to t with {sample.draws - 1} df"
     else:
         means = ratios[:, 0]
@@ -179,7 +179,7 @@ def resample_counts(units: int, resamples: int, seed: int) -> tuple[NDArray[np.u
     return tuple(parts)
 
 
-def _with_draws(means: Floats, level: float, seed: int) -> Floats:
+def with_draws(means: Floats, level: float, seed: int) -> Floats:
     """Resample the label draws as well, crossed with the items: (resamples, draws) -> (resamples,).
 
     Resampling D draws understates their variance by (D-1)/D and gives it normal tails, which matters at D = 5: the

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from geofm_eval.catalog.dense import FOUR_BLOCKS, block_taps, scaled_block
 from geofm_eval.dense.decoders import DECODERS, Head, UPerNet
-from geofm_eval.dense.depth import FOUR_BLOCKS, block_taps, scaled_block
 from geofm_eval.errors import ContractError
 
 

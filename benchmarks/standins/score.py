@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geofm_eval.confusion import confusion, iou_interval, iou_per_class, mean_iou
+from geofm_eval.confusion import confusion, iou_per_class, mean_iou
+from geofm_eval.crossed import count_interval
 from geofm_eval.data.split import Split
 from geofm_eval.pipeline import task_seed
 from geofm_eval.resampling import make_sample, ratio_interval
@@ -36,7 +37,7 @@ def score_maps(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> M
     counts = np.stack(
         [confusion(split.read_target(i), predict(i), classes, split.task.ignore) for i in range(len(split))]
     )
-    interval = iou_interval(counts, split.task.metric, split.groups, seed=seed)
+    interval = count_interval(counts[None], split.task.metric, split.groups, seed=seed)
     return Measured(from_counts(counts.sum(0), split.task.metric), *_ends(interval))
 
 

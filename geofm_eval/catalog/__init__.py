@@ -1,6 +1,7 @@
 """The catalog: what models, tasks, recipes and cases exist. Loads without torch."""
 
 from geofm_eval.catalog.cases import MAX_CASES, SUITES, Case, compatible, missing_bands, probe_cases
+from geofm_eval.catalog.dense import DenseAdaptation, dense_adaptation, dense_cases
 from geofm_eval.catalog.load import Catalog, check_slugs, load_catalog
 from geofm_eval.catalog.specs import (
     Adaptation,
@@ -19,6 +20,7 @@ __all__ = [
     "Adaptation",
     "Case",
     "Catalog",
+    "DenseAdaptation",
     "ModelSpec",
     "Normalisation",
     "Product",
@@ -28,6 +30,8 @@ __all__ = [
     "WeightsSpec",
     "check_slugs",
     "compatible",
+    "dense_adaptation",
+    "dense_cases",
     "load_catalog",
     "missing_bands",
     "probe_cases",

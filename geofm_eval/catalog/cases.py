@@ -53,7 +53,9 @@ def compatible(model: ModelSpec, task: TaskSpec) -> bool:
     """
     if task.pixels is not None and task.pixels < model.smallest:
         return False
-    if model.variant_of is not None and model.slug == f"{model.variant_of}_rgb":
+    if model.from_scratch and not task.dense:
+        return False
+    if model.rgb_only:
         given = set(_spelled(model.bands)).intersection(_spelled(task.bands))
         return given > set(_spelled(model.reads))
     missing = missing_bands(model, task)

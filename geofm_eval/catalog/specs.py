@@ -118,6 +118,8 @@ class ModelSpec(Spec):
         twin: entry that is the random twin of this one and others; None makes ``<slug>_random``.
         worth: what it must bring at the least; set for backbones that this project pretrained.
         simulated_pretraining: True for weights that have seen simulated scenes alone; tables say so.
+        from_scratch: True for a network that has no features before it is trained, such as a UNet: the baseline of
+            dense tasks, never probed.
     """
 
     slug: str = Field(pattern=SLUG)
@@ -142,6 +144,7 @@ class ModelSpec(Spec):
     twin: str | None = None
     worth: Worth | None = None
     simulated_pretraining: bool = False
+    from_scratch: bool = False
     variant_of: str | None = None
     licence: str = ""
     citation: str = ""
@@ -190,6 +193,16 @@ class ModelSpec(Spec):
         """True for controls: random twins, band statistics, random convolutions."""
         return self.family == "control"
 
+    @property
+    def rgb_only(self) -> bool:
+        """True for the variant that reads red, green and blue alone."""
+        return self.variant_of is not None and self.slug == f"{self.variant_of}_rgb"
+
+    @property
+    def for_standins(self) -> bool:
+        """True for what was made for simulated data: pockets, their twins, networks trained from scratch."""
+        return self.simulated_pretraining or self.from_scratch or self.architecture == "pocket"
+
 
 class Statistics(Spec):
     """Mean and standard deviation of every band of a task, in the task's band order and unit, over training pixels."""
@@ -237,6 +250,9 @@ class TaskSpec(Spec):
         label_noise: what the generator adds to a stand-in's labels: the share of wrong labels, or the standard
             deviation of the noise as a share of the target's.
         oracle: expected score, in the task's metric, of somebody who knows a stand-in's labels without their noise.
+        gsd: metres per pixel.
+        design: what is trained on a dense task: ``factorial`` varies decoder, tuning and labels, ``frozen`` compares
+            backbones under one decoder.
         official_sizes: items per split of the complete data set: train, val, test.
         size: what a user must fetch, such as ``2.1 GB``.
         layout: files below the root that the reader expects, one pattern per line.
@@ -276,6 +292,7 @@ class TaskSpec(Spec):
     oracle: float | None = None
     official_sizes: tuple[int, int, int] | None = None
     gsd: float = 10.0
+    design: Literal["factorial", "frozen"] = "frozen"
     suites: tuple[str, ...] = ("extended",)
     variant_of: str | None = None
     licence: str = ""

@@ -22,9 +22,6 @@ Array = NDArray[Any]
 
 WINDOWS_AT_ONCE = 16
 
-ERROR_SUMS = ("n", "error", "squared_error", "target", "squared_target")
-"""What is kept of the labelled pixels of a chip of a regression: their number, and sums over them."""
-
 
 def joined(values: Sequence[Tensor], windows: Sequence[Window], shape: tuple[int, int]) -> Tensor:
     """Put windows of a chip together; where they overlap their values are averaged.
@@ -125,7 +122,7 @@ def predictions(
 
 
 def counts_of(task: TaskSpec, target: Array, predicted: Array) -> Array:
-    """What is kept of a chip's pixels: (K, K) confusion counts, or the ``ERROR_SUMS`` of a regression, (5,) float64."""
+    """What is kept of a chip's pixels: (K, K) confusion counts, or the ``crossed.SUMS`` of a regression, (5,) float64."""
     if task.kind != "dense_regression":
         return confusion(target, predicted, len(task.classes), task.ignore)
     known = labelled(target, task)

@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save_file
 
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.catalog import TaskSpec
+from geofm_eval.catalog.dense import FOUR_BLOCKS, block_taps
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget
-from geofm_eval.dense.depth import FOUR_BLOCKS, block_taps
 from geofm_eval.dense.inference import ChipPredictor, Predictor, StoredPredictor, counts_of, predictions, quality
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.recipes import TrainingRecipe

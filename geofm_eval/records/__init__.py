@@ -3,6 +3,7 @@
 from geofm_eval.records.archive import pack, unpack
 from geofm_eval.records.files import (
     CORRECT,
+    COUNTS,
     MIGRATIONS,
     PREDICTION,
     TARGET,
@@ -28,13 +29,16 @@ from geofm_eval.records.schema import (
     Record,
     RunInfo,
     Score,
+    SeedTraining,
     Selection,
+    Training,
     fraction_key,
 )
 from geofm_eval.records.skips import Skip, append_skip, read_skips
 
 __all__ = [
     "CORRECT",
+    "COUNTS",
     "MIGRATIONS",
     "PREDICTION",
     "SCHEMA_VERSION",
@@ -52,8 +56,10 @@ __all__ = [
     "RunInfo",
     "RunManifest",
     "Score",
+    "SeedTraining",
     "Selection",
     "Skip",
+    "Training",
     "append_skip",
     "content_key",
     "fraction_key",

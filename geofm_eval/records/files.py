@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from geofm_eval.crossed import SUMS
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.records.schema import SCHEMA_VERSION, Record, Score
 from geofm_eval.store import write_bytes, write_json
@@ -25,6 +26,9 @@ OUTPUTS = ("tables", "figures")
 
 CORRECT, PREDICTION = "correct_", "prediction_"
 """Prefixes of the arrays of per-item outcomes, such as ``correct_1.0``, of classification and regression."""
+
+COUNTS = "counts_"
+"""Prefix of what is counted over the pixels of every image of a dense task, such as ``counts_1.0``."""
 
 TARGET = "target"
 """Name of the array of a regression target."""
@@ -41,6 +45,8 @@ class Outcomes:
         prediction: per label fraction, (draws, n) float32; with shuffle splits one row per shuffle, NaN for the items
             that it did not test. Empty for classification.
         target: (n,) float64, what was to be predicted; None for classification.
+        counts: per label fraction of a dense task, (seeds, n, K, K) int64 confusion counts (rows: true class), or
+            (seeds, n, 5) float64 ``crossed.SUMS``. Empty for tasks with one label per item.
     """
 
     ids: npt.NDArray[np.str_]
@@ -48,6 +54,7 @@ class Outcomes:
     correct: dict[str, npt.NDArray[np.uint8]]
     prediction: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     target: npt.NDArray[np.float64] | None = None
+    counts: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
 def record_path(run_dir: Path, kind: str, case_id: str) -> Path:
@@ -61,8 +68,8 @@ def write_record(record: Record, outcomes: Mapping[str, npt.NDArray[Any]] | None
     Args:
         record: what to write; its ``outcomes_sha256`` is set here.
         outcomes: ``ids`` (n,) str, optionally ``groups`` (n,) str, and per label fraction ``correct_<fraction>``
-            (draws, n) with 0 or 1; for a regression ``prediction_<fraction>`` (draws, n) and ``target`` (n,). None for
-            a case without scores.
+            (draws, n) with 0 or 1; for a regression ``prediction_<fraction>`` (draws, n) and ``target`` (n,); for a
+            dense task ``counts_<fraction>`` (draws or seeds, n, ...). None for a case without scores.
         run_dir: folder of the run.
 
     Returns:
@@ -150,9 +157,11 @@ def read_outcomes(run_dir: Path, record: Record) -> Outcomes | None:
         raise DataError(f"{path}: per-item outcomes are not those that the record was written with: run the case again")
     found = {
         prefix: {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        for prefix in (CORRECT, PREDICTION)
+        for prefix in (CORRECT, PREDICTION, COUNTS)
     }
-    return Outcomes(arrays["ids"], arrays.get("groups"), found[CORRECT], found[PREDICTION], arrays.get(TARGET))
+    return Outcomes(
+        arrays["ids"], arrays.get("groups"), found[CORRECT], found[PREDICTION], arrays.get(TARGET), found[COUNTS]
+    )
 
 
 def _migrate(path: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -178,8 +187,9 @@ def _placed(record: Record, path: Path) -> Record:
 
 def _checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     where = f"outcomes of {record.case.id}"
-    regression = any(score.metric == "r2" for score in record.scores.values())
-    prefix = PREDICTION if regression else CORRECT
+    dense = any(name.startswith(COUNTS) for name in outcomes)
+    regression = not dense and any(score.metric == "r2" for score in record.scores.values())
+    prefix = COUNTS if dense else PREDICTION if regression else CORRECT
     expected = {"ids", *((TARGET,) if regression else ()), *(f"{prefix}{key}" for key in record.scores)}
     if set(outcomes) - {"groups"} != expected:
         raise ContractError(f"{where}: found arrays {sorted(outcomes)}, expected {sorted(expected)} (and groups)")
@@ -192,6 +202,9 @@ def _checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) 
     shuffled = record.provenance.protocol == "shuffle_splits"
     for key, score in record.scores.items():
         name = f"{prefix}{key}"
+        if dense:
+            arrays[name] = _checked_counts(f"{where}: {name}", arrays[name], score, items["ids"])
+            continue
         arrays[name] = arrays[name].astype(np.float32 if regression else np.uint8)
         _check_array(f"{where}: {name}", arrays[name], score, items["ids"], shuffled)
     if regression:
@@ -199,6 +212,19 @@ def _checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) 
         if not np.isfinite(arrays[TARGET]).all():
             raise ContractError(f"{where}: the target is not finite everywhere")
     return arrays
+
+
+def _checked_counts(where: str, array: npt.NDArray[Any], score: Score, items: int) -> npt.NDArray[Any]:
+    """Counts as they are written; those of another number of seeds, images or classes are refused."""
+    confusions = score.metric in ("miou", "iou")
+    shape, wanted = array.shape, (len(score.per_draw), items)
+    fits = len(shape) == 4 and shape[2] == shape[3] if confusions else len(shape) == 3 and shape[2] == len(SUMS)
+    if shape[:2] != wanted or not fits or score.n != items:
+        rest = "K, K" if confusions else str(len(SUMS))
+        raise ContractError(f"{where} has shape {shape}, expected (seeds, n, {rest}) with (seeds, n) = {wanted}")
+    if not np.isfinite(array).all():
+        raise ContractError(f"{where} is not finite everywhere")
+    return array.astype(np.int64 if confusions else np.float64)
 
 
 def _check_array(where: str, array: npt.NDArray[Any], score: Score, items: int, shuffled: bool) -> None:

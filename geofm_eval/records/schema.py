@@ -95,7 +95,8 @@ class Score(Section):
         metric: such as ``accuracy`` or ``r2``.
         value: mean over the draws, in the metric's own unit (accuracy: share of right items); with shuffle splits the
             R2 of all (shuffle, item) predictions pooled.
-        per_draw: one value per draw of the label subset, in draw order; with shuffle splits one per shuffle.
+        per_draw: one value per draw of the label subset, in draw order; with shuffle splits one per shuffle; of a trained
+            network one per seed.
         n: test items; with shuffle splits those that were tested at least once.
         n_train: labelled training items.
         extra: companions that are reported and never selected on, such as ``accuracy_k5`` or ``rmse``.
@@ -159,14 +160,80 @@ class Cost(Section):
     Args:
         seconds: per stage (``extract``, ``solve``).
         shared_by: number of cases that share these seconds: a block is extracted and solved once for all of them.
+        parameters: numbers of the backbone; with a trained decoder those of the whole network.
+        trained_parameters: of these, what was trained.
+        flops: floating-point operations of a forward pass over one image or window.
     """
 
     seconds: dict[str, float] = {}
     shared_by: int | None = None
     images_per_second: float | None = None
     parameters: int | None = None
+    trained_parameters: int | None = None
     flops: float | None = None
     peak_memory_bytes: int | None = None
+
+
+class SeedTraining(Section):
+    """The training of one seed.
+
+    Args:
+        rate: learning rate.
+        epoch: the best on validation, whose network was tested.
+        val_score: the metric on validation after that epoch.
+        validations: (epoch, metric) of every validation.
+        losses: mean training loss of every epoch.
+        seconds: per stage (``encode``, ``train``).
+        key: of the training in the cache; tuned tensors lie under it in ``tuned``.
+        backbone_sha256: hash of the backbone's numbers after the training; the frozen one's before it is in
+            ``Training``.
+    """
+
+    seed: int = Field(ge=0)
+    rate: float
+    epoch: int
+    val_score: float
+    validations: tuple[tuple[int, float], ...] = ()
+    losses: tuple[float, ...] = ()
+    seconds: dict[str, float] = {}
+    key: str = ""
+    backbone_sha256: str | None = None
+
+
+class Training(Section):
+    """What was trained for a dense task, and how.
+
+    Args:
+        decoder: such as ``lightms`` or ``upernet_w064``.
+        tuning: what of the backbone was trained: ``frozen``, ``full``, ``lora``, ``lora_fc1``, ``lnbias``.
+        taps: what the decoder read, in the order of depth.
+        taps_by: ``usual`` (named for the architecture) or ``validation`` (chosen by the dense probe).
+        recipe: the schedule.
+        lengthened: epochs were multiplied by this, so that few labels took as many steps as all.
+        rates: learning rates that were tried with the first seed; validation chose.
+        window: pixels per side of what the network saw at once.
+        chips: training, validation and test chips.
+        token_gsd_m: metres per side of a token.
+        context_m: metres per side of a window.
+        grid_ceiling: score of somebody who knows what each token covers: its most frequent class, or its mean.
+        backbone_sha256: hash of the backbone's numbers before the training.
+        seeds: one training per seed.
+    """
+
+    decoder: str
+    tuning: str
+    taps: tuple[str, ...]
+    taps_by: Literal["usual", "validation"] = "usual"
+    recipe: Description
+    lengthened: int = 1
+    rates: tuple[float, ...] = ()
+    window: int
+    chips: dict[str, int]
+    token_gsd_m: float
+    context_m: float
+    grid_ceiling: float | None = None
+    backbone_sha256: str | None = None
+    seeds: tuple[SeedTraining, ...] = Field(min_length=1)
 
 
 class Inputs(Section):
@@ -236,6 +303,7 @@ class Record(Section):
     outcome: Outcome
     scores: dict[str, Score] = {}
     selection: Selection | None = None
+    training: Training | None = None
     expected_range: ExpectedRange | None = None
     cost: Cost = Cost()
     evidence: Evidence | None = None
@@ -248,8 +316,8 @@ class Record(Section):
         for key in self.scores:
             if key != fraction_key(float(key)):
                 raise ValueError(f"scores: key '{key}' must be written '{fraction_key(float(key))}'")
-        if self.outcome.status == "passed" and self.case.kind == "probe" and not self.scores:
-            raise ValueError("a probe case that passed needs scores")
+        if self.outcome.status == "passed" and not self.scores:
+            raise ValueError("a case that passed needs scores")
         return self
 
 

@@ -1,0 +1,242 @@
+"""Dense cases: which (model, task, adaptation, layer) are trained, from the catalog alone."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from geofm_eval.catalog.cases import Case, compatible
+from geofm_eval.catalog.specs import ModelSpec, TaskSpec
+from geofm_eval.errors import ContractError
+
+if TYPE_CHECKING:
+    from geofm_eval.catalog.load import Catalog
+
+KIND = "segment"
+"""Kind of the cases that train a decoder; a regression of every pixel is among them."""
+
+HEADS = ("tokenlinear", "single", "single_w064", "lightms", "upernet", "upernet_w064")
+TUNINGS = ("frozen", "full", "lora_fc1", "lora", "lnbias")
+VARIANTS = ("long", "aug", "up2")
+NARROW = {"single": "single_w064", "upernet": "upernet_w064"}
+"""Heads of 64 channels that take the place of the wide ones on a CPU; they never stand in one table."""
+
+MULTI, CHOSEN, FINAL = "multi", "chosen", "final"
+"""Layers of cases that read several blocks, the block that the dense probe chose on validation, or the last tap."""
+
+DEPTH = 12
+FOUR_BLOCKS = (3, 5, 7, 11)
+"""Blocks of twelve that decoders with four feature maps read (PANGAEA, arXiv 2412.04204)."""
+SINGLE_BLOCKS = (5, 7, 11)
+
+_SLUG = re.compile(
+    rf"(?P<head>{'|'.join(sorted(HEADS, key=len, reverse=True))})(?:_(?P<blocks>same|probe))?"
+    rf"_(?P<tuning>{'|'.join(TUNINGS)})_p(?P<percent>\d{{3}})(?:_(?P<variant>{'|'.join(VARIANTS)}))?"
+)
+
+
+@dataclass(frozen=True)
+class DenseAdaptation:
+    """How a backbone is used for a dense task; written ``upernet_frozen_p010`` in ids.
+
+    Args:
+        head: decoder, one of ``HEADS``.
+        tuning: what of the backbone is trained, one of ``TUNINGS``.
+        fraction: share of the training chips.
+        blocks: what a decoder with four maps reads: the usual four (empty), one block four times (``same``), or the
+            four that the dense probe chose on validation (``probe``).
+        variant: ``long`` trains a fraction for as many steps as the whole would take; ``aug`` encodes a frozen backbone
+            anew in every epoch, with random crops and flips; ``up2`` feeds windows of half the size, upsampled twofold.
+    """
+
+    head: str
+    tuning: str
+    fraction: float
+    blocks: str = ""
+    variant: str = ""
+
+    @property
+    def slug(self) -> str:
+        """Such as ``lightms_lora_p100``."""
+        parts = (self.head, self.blocks, self.tuning, f"p{round(self.fraction * 100):03d}", self.variant)
+        return "_".join(part for part in parts if part)
+
+    @property
+    def single(self) -> bool:
+        """True for decoders that read one tap."""
+        return self.head.startswith(("single", "tokenlinear"))
+
+
+def dense_adaptation(slug: str) -> DenseAdaptation | None:
+    """Read a slug; None for one that is no dense adaptation."""
+    found = _SLUG.fullmatch(slug)
+    if found is None or not 1 <= int(found["percent"]) <= 100:
+        return None
+    made = DenseAdaptation(
+        found["head"], found["tuning"], int(found["percent"]) / 100, found["blocks"] or "", found["variant"] or ""
+    )
+    lengthens_all = made.variant == "long" and made.fraction == 1
+    encodes_anyway = made.variant == "aug" and made.tuning != "frozen"
+    return None if lengthens_all or encodes_anyway or (made.single and made.blocks) else made
+
+
+def narrowed(adaptation: DenseAdaptation) -> DenseAdaptation:
+    """The same with a decoder for CPUs."""
+    head = NARROW.get(adaptation.head, adaptation.head)
+    return DenseAdaptation(head, adaptation.tuning, adaptation.fraction, adaptation.blocks, adaptation.variant)
+
+
+def scaled_block(block: int, depth: int) -> int:
+    """The block of a backbone of ``depth`` blocks that lies as deep as ``block`` does among twelve.
+
+    Raises:
+        ContractError: no such block among twelve, or a backbone without blocks.
+    """
+    if not 0 <= block < DEPTH:
+        raise ContractError(f"block {block} is none of 0 to {DEPTH - 1}")
+    if depth < 1:
+        raise ContractError("this backbone has no blocks: read its tap 'final' alone")
+    return max(round((block + 1) * depth / DEPTH), 1) - 1
+
+
+def block_taps(blocks: Sequence[int], depth: int) -> tuple[str, ...]:
+    """Names of the taps of some blocks, given for twelve blocks, in a backbone of ``depth`` blocks.
+
+    Raises:
+        ContractError: more blocks than the backbone has, or what :func:`scaled_block` refuses.
+    """
+    found = tuple(f"block{scaled_block(block, depth):02d}" for block in blocks)
+    if len(set(found)) < len(set(blocks)):
+        raise ContractError(
+            f"blocks {', '.join(map(str, blocks))} of {DEPTH} are {', '.join(found)} of a backbone with "
+            f"{depth} blocks: it has too few; read fewer blocks"
+        )
+    return found
+
+
+def dense_cases(
+    catalog: "Catalog",
+    suite: str = "study",
+    *,
+    models: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    adaptations: Sequence[str] = (),
+    training: str | None = None,
+) -> list[Case]:
+    """List the dense cases of a suite, narrowed by exact selections.
+
+    What a suite holds depends on what the task is for (``TaskSpec.design``) and on what the model is: a backbone, a
+    random twin, an RGB-only variant, or a network that is trained from scratch. Stand-ins are for models that were made
+    for them, and for whatever is named.
+
+    Args:
+        catalog: models and tasks.
+        suite: ``bench``, ``study`` or ``extended``.
+        models: slugs; empty takes the suite's.
+        tasks: slugs; empty takes the suite's.
+        adaptations: slugs, which need not be in the suite; empty takes the suite's.
+        training: recipe of the training; None trains ``quick`` on stand-ins and ``pangaea`` on real data. With
+            ``quick``, decoders for CPUs take the place of the wide ones.
+    """
+    chosen_models = [catalog.model(m) for m in models] or [m for m in catalog.models.values() if _takes_part(m, suite)]
+    chosen_tasks = [catalog.task(t) for t in tasks] or [t for t in catalog.tasks.values() if suite in t.suites]
+    return [
+        case
+        for model in chosen_models
+        for task in chosen_tasks
+        if task.dense and trainable(model, task, named=bool(models))
+        for case in _cases(model, task, suite, adaptations, training_recipe_of(task, training) == "quick")
+    ]
+
+
+def training_recipe_of(task: TaskSpec, training: str | None) -> str:
+    """Slug of the training recipe: the one asked for, else ``quick`` for stand-ins and ``pangaea`` for real data."""
+    return training or ("quick" if task.simulated else "pangaea")
+
+
+def trainable(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
+    """True when a decoder can be trained on the model for the task, and is by default or because it was named."""
+    if not compatible(model, task) or not (model.depth or model.from_scratch):
+        return False
+    return named or not task.simulated or model.for_standins
+
+
+def _takes_part(model: ModelSpec, suite: str) -> bool:
+    # RGB-only variants are in no suite of probes, but beside the ImageNet model they are needed.
+    return suite in model.suites or (model.rgb_only and suite != "bench")
+
+
+def _cases(model: ModelSpec, task: TaskSpec, suite: str, adaptations: Sequence[str], narrow: bool) -> Iterator[Case]:
+    if adaptations:
+        asked = [found for slug in adaptations if (found := dense_adaptation(slug)) is not None]
+        pairs = [(one, layer) for one in asked for layer in _layers(model, one)]
+    else:
+        pairs = [
+            (narrowed(one) if narrow else one, layer)
+            for one in _suite_adaptations(model, task, suite)
+            for layer in _layers(model, one)
+        ]
+    for adaptation, layer in pairs:
+        yield Case(KIND, model.slug, task.slug, adaptation.slug, layer)
+
+
+def _suite_adaptations(model: ModelSpec, task: TaskSpec, suite: str) -> list[DenseAdaptation]:
+    if model.from_scratch:
+        fractions = (0.1, 1.0) if task.design == "factorial" else (1.0,)
+        return [DenseAdaptation("tokenlinear", "full", fraction) for fraction in fractions]
+    if model.rgb_only:
+        return [DenseAdaptation("upernet", "frozen", 1.0)]
+    if task.design != "factorial":
+        tunings = ("frozen", "full") if model.is_control else ("frozen",)
+        return [DenseAdaptation("upernet", tuning, 1.0) for tuning in tunings]
+    if suite == "bench":
+        return _bench(model)
+    return _twin() if model.is_control else _factorial(suite)
+
+
+def _bench(model: ModelSpec) -> list[DenseAdaptation]:
+    """Minutes on a CPU: every decoder frozen, one of them tuned."""
+    tuned = [DenseAdaptation("lightms", "full", fraction) for fraction in (0.1, 1.0)]
+    if model.is_control:
+        return [DenseAdaptation("lightms", "frozen", 1.0), *tuned]
+    frozen = [DenseAdaptation(head, "frozen", 1.0) for head in ("upernet", "lightms", "single", "tokenlinear")]
+    return [*frozen, DenseAdaptation("lightms", "frozen", 0.1), *tuned]
+
+
+def _twin() -> list[DenseAdaptation]:
+    tuned = [DenseAdaptation(head, "full", fraction) for head in ("upernet", "lightms") for fraction in (0.1, 1.0)]
+    return [DenseAdaptation("lightms", "frozen", 1.0), *tuned]
+
+
+def _factorial(suite: str) -> list[DenseAdaptation]:
+    """{frozen, tuned} x {10 %, 100 %} x decoder, and what explains it."""
+    cells = [
+        DenseAdaptation(head, tuning, fraction)
+        for tuning in ("frozen", "full")
+        for fraction in (0.1, 1.0)
+        for head in ("upernet", "lightms", "single")
+    ]
+    beside = [
+        DenseAdaptation("tokenlinear", "frozen", 1.0),
+        DenseAdaptation("upernet", "frozen", 1.0, "same"),
+        DenseAdaptation("upernet", "frozen", 1.0, "probe"),
+        *(DenseAdaptation("lightms", tuning, 1.0) for tuning in ("lora", "lora_fc1", "lnbias")),
+        *(DenseAdaptation("lightms", tuning, 0.1, variant="long") for tuning in ("frozen", "full")),
+        DenseAdaptation("lightms", "frozen", 1.0, variant="up2"),
+    ]
+    once = [DenseAdaptation("lightms", "frozen", 1.0, variant="aug")] if suite == "extended" else []
+    return [*cells, *beside, *once]
+
+
+def _layers(model: ModelSpec, adaptation: DenseAdaptation) -> tuple[str, ...]:
+    """Names of what a decoder may read of a model; a model with too few blocks has none for decoders of four maps."""
+    if model.from_scratch:
+        return (FINAL,) if adaptation.head == "tokenlinear" and adaptation.tuning == "full" else ()
+    last = f"block{model.depth - 1:02d}"
+    if adaptation.head == "tokenlinear" or adaptation.blocks == "same":
+        return (last,)
+    if adaptation.single:
+        blocks = dict.fromkeys(f"block{scaled_block(block, model.depth):02d}" for block in SINGLE_BLOCKS)
+        chosen = (CHOSEN,) if adaptation.tuning == "frozen" and adaptation.fraction == 1 else ()
+        return (*blocks, *chosen)
+    return (MULTI,) if model.depth >= len(FOUR_BLOCKS) else ()
