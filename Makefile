@@ -14,7 +14,7 @@ RUN := bench-$(shell date +%Y%m%d-%H%M%S)
 .PHONY: bench test lint study speed standins clean
 
 bench: $(VENV)/installed
-	$(BIN)/pytest benchmarks --suite bench -n $(WORKERS) --run $(RUN) -q
+	$(BIN)/pytest benchmarks --suite bench -m "not dense" -n $(WORKERS) --run $(RUN) -q
 
 test: lint
 	$(BIN)/pytest tests -n $(WORKERS) -q
@@ -30,7 +30,7 @@ study: $(VENV)/installed
 	$(BIN)/python -m benchmarks.reference reports/runs/study
 
 speed: $(VENV)/installed
-	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py benchmarks/speed/bench_targets.py
+	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py benchmarks/speed/bench_targets.py benchmarks/speed/bench_dense.py
 
 standins: $(VENV)/installed
 	$(BIN)/python -m benchmarks.standins

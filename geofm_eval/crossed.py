@@ -142,7 +142,7 @@ def _metric(name: str, totals: Floats) -> Metric:
     if name == "r2":
         return _r2
     if name == "iou":
-        return lambda counts: np.asarray(iou_per_class(counts)[..., 1])
+        return _iou_of_class_1
     present = totals[0].sum(-1) > 0
 
     def mean_over_present(counts: Floats) -> Floats:
@@ -152,6 +152,11 @@ def _metric(name: str, totals: Floats) -> Metric:
         return _ratio(np.where(known, per_class, 0.0).sum(-1), known.sum(-1).astype(np.float64))
 
     return mean_over_present
+
+
+def _iou_of_class_1(counts: Floats) -> Floats:
+    found: Floats = iou_per_class(counts)[..., 1]
+    return found
 
 
 def _r2(sums: Floats) -> Floats:

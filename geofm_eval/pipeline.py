@@ -10,11 +10,11 @@ import getpass
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -35,6 +35,8 @@ from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.store import content_hash, locked, problem_with, publish_directory, storing
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 SWEEP_MANIFEST = "manifest.json"
 
@@ -76,10 +78,14 @@ class Workspace:
         self.recipe = catalog.recipe(settings.recipe)
         for slug in settings.weights:
             catalog.model(slug)
-        self._progress = progress
+        self.progress = progress
         self._pieces = Memo()
         # Models are large and cases come model by model: the last one is kept, the others are loaded again if need be.
         self._backbones = Memo(keep=1)
+
+    def memo(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Compute something once for all cases."""
+        return self._pieces.get(key, compute)
 
     def splits(self, task: str) -> dict[str, Split]:
         """Train, val and test split of a task; the split ``all`` alone where shuffle splits are cut from it.
@@ -146,7 +152,7 @@ class Workspace:
         adapter = self.adapter(model, task)
         with device_turn(self.settings.device):
             return {
-                name: extract(loaded, adapter, split, device=self.settings.device, progress=self._progress)
+                name: extract(loaded, adapter, split, device=self.settings.device, progress=self.progress)
                 for name, split in splits.items()
             }
 
@@ -185,7 +191,7 @@ class Workspace:
         """Solve a target and its siblings; publish theirs and write its own into ``folder``."""
         jobs = [job, *self._siblings(model, job)]
         name = f"{job.adaptation.slug} of {model} on {', '.join(one.task.slug for one in jobs)}"
-        progress = self._progress(name, sum(len(one.problem.taps) * len(one.problem.subsets) for one in jobs))
+        progress = self.progress(name, sum(len(one.problem.taps) * len(one.problem.subsets) for one in jobs))
         own, *others = _run(jobs)
         progress.update(sum(len(sweep.rows) for sweep in (own, *others)))
         progress.done()

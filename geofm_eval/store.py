@@ -26,15 +26,27 @@ from geofm_eval.paths import geofm_cache
 log = logging.getLogger(__name__)
 
 MANIFEST_FORMAT = 1
-KINDS = ("features", "sweeps", "maps", "trainings", "standins", "pretraining", "references", "damaged", "unfinished")
+KINDS = (
+    "features",
+    "sweeps",
+    "maps",
+    "trainings",
+    "tuned",
+    "standins",
+    "pretraining",
+    "references",
+    "damaged",
+    "unfinished",
+)
 """What a cache holds: finished directories (of pretraining the scenes, not the checkpoints), damaged ones set aside,
 and what killed processes left."""
 
 _TEMPORARY = ".tmp-"
 _DAMAGED = ".damaged-"
 _LAYOUTS = {
-    **dict.fromkeys(("features", "sweeps", "maps", "trainings", "pretraining"), "v*/*"),
-    **dict.fromkeys(("standins", "references"), "*/*"),
+    **dict.fromkeys(("features", "sweeps", "maps", "pretraining"), "v*/*"),
+    **dict.fromkeys(("standins", "references", "trainings"), "*/*"),
+    "tuned": "*",
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -277,7 +289,11 @@ def list_cache(kind: str | None = None, older_days: float = 0.0) -> list[CacheEn
 def _entry(place: str, path: Path) -> CacheEntry | None:
     """Describe one directory; None when another process renames or removes it meanwhile."""
     kind = "unfinished" if _TEMPORARY in path.name else "damaged" if _DAMAGED in path.name else place
-    key = path.name if place in ("features", "sweeps", "maps", "trainings") else f"{path.parent.name}/{path.name}"
+    key = (
+        path.name
+        if place in ("features", "sweeps", "maps", "trainings", "tuned")
+        else f"{path.parent.name}/{path.name}"
+    )
     try:
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         return CacheEntry(kind, key, path, size, max(0.0, time.time() - path.stat().st_mtime) / 86_400)

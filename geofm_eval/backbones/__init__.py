@@ -9,7 +9,7 @@ from types import ModuleType
 
 import torch
 
-from geofm_eval.backbones import controls, croma, dofa, galileo, pocket, prithvi, terramind, vit
+from geofm_eval.backbones import controls, croma, dofa, galileo, pocket, prithvi, terramind, unet, vit
 from geofm_eval.backbones.base import SUBMODULES, Backbone, LoadedBackbone, Submodule, TokenLayout, pool
 from geofm_eval.backbones.weights import load_into, locate, state_dict_sha256
 from geofm_eval.catalog import ModelSpec
@@ -29,6 +29,7 @@ BUILT_IN: dict[str, Builder] = {
     "dofa": dofa.build,
     "prithvi": prithvi.build,
     "terramind": terramind.build,
+    "unet": lambda spec, adapter: unet.UNet(spec, len(adapter.bands)),
     "band_statistics": lambda spec, adapter: controls.BandStatistics(spec, len(adapter.bands)),
     "random_convolutions": lambda spec, adapter: controls.RandomConvolutions(spec, len(adapter.bands)),
 }

@@ -114,6 +114,19 @@ def block_taps(blocks: Sequence[int], depth: int) -> tuple[str, ...]:
     return found
 
 
+def usual_taps(adaptation: DenseAdaptation, layer: str, model: ModelSpec) -> tuple[str, ...] | None:
+    """Taps that a decoder reads in a case; None where the dense probe chooses them.
+
+    Raises:
+        ContractError: more blocks than the model has.
+    """
+    if layer == CHOSEN or adaptation.blocks == "probe":
+        return None
+    if adaptation.blocks == "same":
+        return (layer,) * len(FOUR_BLOCKS)
+    return block_taps(FOUR_BLOCKS, model.depth) if layer == MULTI else (layer,)
+
+
 def dense_cases(
     catalog: "Catalog",
     suite: str = "study",
@@ -232,6 +245,8 @@ def _layers(model: ModelSpec, adaptation: DenseAdaptation) -> tuple[str, ...]:
     """Names of what a decoder may read of a model; a model with too few blocks has none for decoders of four maps."""
     if model.from_scratch:
         return (FINAL,) if adaptation.head == "tokenlinear" and adaptation.tuning == "full" else ()
+    if adaptation.variant == "up2" and model.image_size is None:
+        return ()  # only a model of fixed size enlarges what it is given
     last = f"block{model.depth - 1:02d}"
     if adaptation.head == "tokenlinear" or adaptation.blocks == "same":
         return (last,)

@@ -122,7 +122,7 @@ def predictions(
 
 
 def counts_of(task: TaskSpec, target: Array, predicted: Array) -> Array:
-    """What is kept of a chip's pixels: (K, K) confusion counts, or the ``crossed.SUMS`` of a regression, (5,) float64."""
+    """What is kept of a chip's pixels: (K, K) confusion counts, or ``crossed.SUMS`` (5,) float64."""
     if task.kind != "dense_regression":
         return confusion(target, predicted, len(task.classes), task.ignore)
     known = labelled(target, task)

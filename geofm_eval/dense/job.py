@@ -3,7 +3,7 @@
 import functools
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from geofm_eval.backbones.base import LoadedBackbone
+from geofm_eval.backbones.weights import state_dict_sha256
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.dense import FOUR_BLOCKS, block_taps
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.split import Split
+from geofm_eval.dense.adapters import plain_state
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.inference import ChipPredictor, Predictor, StoredPredictor, counts_of, predictions, quality
 from geofm_eval.dense.model import DenseModel
@@ -51,6 +54,8 @@ class DenseChoice:
         taps: what the decoder reads, in the order of depth.
         recipe: schedule.
         lengthened: epochs are multiplied by this.
+        online: a frozen backbone encodes anew in every epoch, random crops of the chips, as a tuned one does.
+        zoom: windows have so many times fewer pixels per side than usual; a model of fixed size enlarges them.
     """
 
     decoder: str
@@ -58,6 +63,13 @@ class DenseChoice:
     taps: tuple[str, ...]
     recipe: TrainingRecipe
     lengthened: int = 1
+    online: bool = False
+    zoom: int = 1
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Learning rates to choose among: with a frozen backbone the recipe's alone."""
+        return (self.recipe.rate,) if self.tuning == "frozen" else self.recipe.rates
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,8 @@ class Trained:
         examples: windows that the training saw.
         trained_parameters: numbers that were trained.
         total_parameters: numbers of backbone and decoder, low-rank updates among them.
+        backbone_sha256: hash of the backbone's numbers after the training, low-rank updates merged.
+        peak_memory_bytes: the most that the training held on a GPU; None on a CPU.
     """
 
     path: Path
@@ -87,6 +101,8 @@ class Trained:
     examples: int
     trained_parameters: int
     total_parameters: int
+    backbone_sha256: str
+    peak_memory_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -118,22 +134,22 @@ class DenseJob:
         """The task."""
         return self.splits["train"].task
 
+    @property
+    def _on_gpu(self) -> bool:
+        return torch.device(self.device).type == "cuda"
+
     def run(self) -> Trained:
         """Train at every learning rate that is tried, and return what validation chooses; ties go to the lower rate.
-
-        A frozen backbone is trained at the recipe's rate alone.
 
         Raises:
             Unavailable: weights or a package are absent.
             GeofmError: a data, weights, contract or store error of the step that failed.
         """
-        recipe = self.choice.recipe
-        rates = (recipe.rate,) if self.choice.tuning == "frozen" else recipe.rates
-        return max((self.at_rate(rate) for rate in rates), key=lambda one: (one.val_score, -one.rate))
+        return max((self.at_rate(rate) for rate in self.choice.rates), key=lambda one: (one.val_score, -one.rate))
 
     def at_rate(self, rate: float) -> Trained:
         """Train at one learning rate, or find it done in the cache."""
-        key = content_hash({**self._identity, "rate": rate, "seed": self.seed})
+        key = content_hash({**self.identity, "rate": rate, "seed": self.seed})
         path = geofm_cache() / "trainings" / "v1" / key
         publish_directory(path, lambda folder: self._train(rate, key, folder), MANIFEST)
         content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["result"]
@@ -144,9 +160,9 @@ class DenseJob:
         return Trained(path=path, **{**content, **tuples})
 
     @functools.cached_property
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """All that decides a training beside rate and seed."""
-        loaded = self._loaded
+        loaded = self.loaded
         return {
             "blocks": {name: block_key(loaded, self.adapter, self.splits[name]) for name in ("train", "val")},
             "labels": {name: self.splits[name].labels_sha256 for name in ("train", "val")},
@@ -159,13 +175,14 @@ class DenseJob:
         }
 
     @functools.cached_property
-    def _loaded(self) -> LoadedBackbone:
+    def loaded(self) -> LoadedBackbone:
+        """The frozen backbone."""
         return self.load()
 
     @functools.cached_property
     def size(self) -> int:
         """Pixels per side of a window."""
-        return window_size(self.adapter.model.image_size, chip_shapes(self.splits["train"]))
+        return window_size(self.adapter.model.image_size, chip_shapes(self.splits["train"])) // self.choice.zoom
 
     @functools.cached_property
     def scale(self) -> tuple[float, float]:
@@ -187,6 +204,8 @@ class DenseJob:
     def _train(self, rate: float, key: str, folder: Path) -> dict[str, Any]:
         plan = Plan(self.choice.recipe, rate, self.seed, self.choice.lengthened, self.scale)
         kept = geofm_cache() / "trainings" / "checkpoints" / key
+        if self._on_gpu:
+            torch.cuda.reset_peak_memory_stats(self.device)
         with ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng())
             stack.enter_context(exact_float32())
@@ -197,7 +216,7 @@ class DenseJob:
             done = train(model, samples, self.task, plan, score, kept, device=self.device)
         save_file({name: value.contiguous().cpu() for name, value in model.trained_state().items()}, folder / NETWORK)
         shutil.rmtree(kept, ignore_errors=True)
-        return {"result": self._result(model, done, rate, seconds), "identity": self._identity}
+        return {"result": self._result(model, done, rate, seconds), "identity": self.identity}
 
     def _result(self, model: DenseModel, done: Progressed, rate: float, seconds: float) -> dict[str, Any]:
         ours = [*model.tuned, *model.new_parameters]
@@ -211,6 +230,8 @@ class DenseJob:
             "examples": done.examples,
             "trained_parameters": sum(parameter.numel() for parameter in ours),
             "total_parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "backbone_sha256": state_dict_sha256(plain_state(model.backbone)),
+            "peak_memory_bytes": torch.cuda.max_memory_allocated(self.device) if self._on_gpu else None,
         }
 
     def network(self) -> DenseModel:
@@ -245,18 +266,29 @@ class DenseJob:
             geofm_cache()
             / "trainings"
             / "tested"
-            / content_hash([trained.path.name, block_key(self._loaded, self.adapter, split), split.labels_sha256])
+            / content_hash([trained.path.name, block_key(self.loaded, self.adapter, split), split.labels_sha256])
         )
 
         def build(folder: Path) -> dict[str, Any]:
-            model, predictor = self.restored(trained), self._predictor("test")
-            with exact_float32():
-                np.save(folder / COUNTS, self._counts(predictor, split, range(len(split)), model))
+            pairs = self.predictions(trained, range(len(split)))
+            np.save(folder / COUNTS, np.stack([counts_of(self.task, *pair) for pair in pairs]))
             return {"ids": split.ids}
 
         publish_directory(path, build, TESTED)
         counts: NDArray[Any] = np.load(path / COUNTS, allow_pickle=False)
         return counts
+
+    def predictions(self, trained: Trained, items: Sequence[int]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Target and prediction (height, width) of some test chips, one after another."""
+        model = self.restored(trained)
+        with exact_float32():
+            yield from predictions(model, self._predictor("test"), self.splits["test"], items, self.scale)
+
+    def changed(self, trained: Trained) -> dict[str, Tensor]:
+        """Tensors of the backbone that the training changed, by the backbone's own names, low-rank updates merged."""
+        before = self.loaded.backbone.state_dict()
+        after = plain_state(self.restored(trained).backbone)
+        return {name: value for name, value in after.items() if not torch.equal(value, before[name])}
 
     def _quality(self, predictor: Predictor, split: Split, items: Sequence[int], model: DenseModel) -> float:
         return quality(self.task, self._counts(predictor, split, items, model))
@@ -267,7 +299,7 @@ class DenseJob:
 
     def _samples(self) -> tuple[Samples, float]:
         """The training set, and the seconds that it took to encode it once (0 where it is encoded in every epoch)."""
-        if self.choice.tuning != "frozen":
+        if self.choice.tuning != "frozen" or self.choice.online:
             crops = RandomCrops(
                 self.splits["train"], self.budget.train, self.adapter, self.size, self.seed, self.choice.recipe.flips
             )
@@ -300,5 +332,5 @@ class DenseJob:
         asked = tuple(dict.fromkeys(self.choice.taps))
         taps = usual if set(asked) <= set(usual) else asked
         device = torch.device(self.device)
-        encoding = Encoding(self._loaded, self.adapter, self.splits[name], taps, self.size, device, self.progress)
+        encoding = Encoding(self.loaded, self.adapter, self.splits[name], taps, self.size, device, self.progress)
         return encoding.stored()

@@ -81,10 +81,14 @@ class DenseModel(nn.Module):
         return values
 
     def trained_state(self) -> dict[str, Tensor]:
-        """Everything that training changes, by name: of the backbone what is tuned, of the rest all of it."""
+        """Everything that training changes, by name: of the backbone what is tuned, of the rest all of it.
+
+        Where the backbone is tuned, its buffers (statistics of batch normalisations) change too.
+        """
         state = self.state_dict()
         ours = {id(parameter) for parameter in self.tuned}
         tuned = {f"backbone.{name}" for name, value in self.backbone.named_parameters() if id(value) in ours}
+        tuned |= {f"backbone.{name}" for name, _ in self.backbone.named_buffers() if ours}
         return {
             name: value.detach().clone()
             for name, value in state.items()

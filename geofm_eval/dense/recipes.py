@@ -1,7 +1,7 @@
 """How a dense model is trained."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from geofm_eval.errors import ContractError
@@ -52,12 +52,21 @@ RECIPES: Mapping[str, TrainingRecipe] = {
 }
 
 
-def training_recipe(slug: str) -> TrainingRecipe:
+def training_recipe(slug: str, batch: int | None = None) -> TrainingRecipe:
     """Look up a recipe.
 
+    Args:
+        slug: of the recipe.
+        batch: chips per step, where memory does not hold the recipe's own number; the recipe's name then tells.
+
     Raises:
-        ContractError: no such recipe.
+        ContractError: no such recipe, or a batch that batch normalisation cannot work with.
     """
     if slug not in RECIPES:
         raise ContractError(f"training recipe '{slug}' is unknown; known: {', '.join(RECIPES)}")
-    return RECIPES[slug]
+    found = RECIPES[slug]
+    if batch is None or batch == found.batch:
+        return found
+    if batch < 2:
+        raise ContractError(f"a batch needs at least 2 chips, found {batch}")
+    return replace(found, slug=f"{slug}_b{batch:02d}", batch=batch)

@@ -162,7 +162,7 @@ class _Loop:
 
     def __init__(self, model: DenseModel, samples: Samples, task: TaskSpec, plan: Plan, device: torch.device) -> None:
         self.model, self.samples, self.task, self.plan, self.device = model, samples, task, plan, device
-        self.steps_per_epoch = max(1, math.ceil(len(samples) / plan.recipe.batch))
+        self.steps_per_epoch = len(_bounds(len(samples), plan.recipe.batch)) - 1
         self.steps = self.steps_per_epoch * plan.epochs
         parameters = [*model.tuned, *model.new_parameters]
         self.optimizer = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=plan.recipe.decay)
@@ -208,17 +208,51 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate * recipe.factor**passed
         self.model.train(True)
-        loss = loss_of(self.task, self._values(batch), self._target(batch))
-        value = float(loss.detach())
+        try:
+            value = self._backward(batch)
+        except RuntimeError as error:
+            if not ran_out_of_memory(error):
+                raise
+            raise self._too_large(len(batch.target), batch) from None
         if not math.isfinite(value):
             self._refuse(value, batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.epoch_losses.append(value)
         self.state.step += 1
         self.state.examples += len(batch.target)
         self.state.seconds += time.monotonic() - began
+
+    def _backward(self, batch: Batch) -> float:
+        """Gradients of a batch; its loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = loss_of(self.task, self._values(batch), self._target(batch))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    def _too_large(self, count: int, batch: Batch) -> ContractError:
+        """What to do when the memory does not hold a batch: smaller ones are tried."""
+        height, width = batch.target.shape[-2:]
+        fits = next((size for size in _halves(count) if self._holds(self._chosen()[:size])), None)
+        advice = (
+            f"a batch of {fits} fits: --batch {fits}" if fits else "not even a batch of 2 fits: take a smaller model"
+        )
+        return ContractError(
+            f"task '{self.task.slug}', seed {self.plan.seed}: out of memory in step {self.state.step} with a batch of "
+            f"{count} windows of {height} x {width} pixels; {advice}, or another --device"
+        )
+
+    def _holds(self, chosen: NDArray[np.int64]) -> bool:
+        try:
+            self._backward(self.samples.batch(chosen, self.epoch))
+        except RuntimeError as error:
+            if ran_out_of_memory(error):
+                return False
+            raise
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return True
 
     def _values(self, batch: Batch) -> Tensor:
         days = None if batch.days is None else batch.days.to(self.device)
@@ -240,8 +274,11 @@ class _Loop:
         if self._order[0] != self.epoch:
             rng = generator("order", self.plan.seed, self.epoch)
             self._order = (self.epoch, rng.permutation(len(self.samples)))
-        start = self.state.step % self.steps_per_epoch * self.plan.recipe.batch
-        return self._order[1][start : start + self.plan.recipe.batch]
+        bounds = _bounds(len(self.samples), self.plan.recipe.batch)
+        number = self.state.step % self.steps_per_epoch
+        chosen = self._order[1][bounds[number] : bounds[number + 1]]
+        # Batch normalisation needs two examples to have a variance.
+        return np.repeat(chosen, 2) if len(chosen) == 1 else chosen
 
     def _refuse(self, value: float, batch: Batch) -> NoReturn:
         raise DataError(
@@ -307,6 +344,26 @@ class _Loop:
     @property
     def _identity(self) -> str:
         return content_hash([self.plan.identity(), len(self.samples), json.dumps(self.task.model_dump(mode="json"))])
+
+
+def _bounds(count: int, batch: int) -> list[int]:
+    """Where the batches of an epoch begin and end; a last batch of one goes with the one before it."""
+    bounds = [*range(0, count, batch), count]
+    return [*bounds[:-2], count] if len(bounds) > 2 and count - bounds[-2] == 1 else bounds
+
+
+def _halves(count: int) -> list[int]:
+    """Smaller batches to try, down to two: 8 -> 4, 2."""
+    found = []
+    while count // 2 >= 2:
+        count //= 2
+        found.append(count)
+    return found
+
+
+def ran_out_of_memory(error: RuntimeError) -> bool:
+    """True for what PyTorch raises when a GPU or the machine has no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def fresh_weights(seed: int) -> None:

@@ -95,8 +95,8 @@ class Score(Section):
         metric: such as ``accuracy`` or ``r2``.
         value: mean over the draws, in the metric's own unit (accuracy: share of right items); with shuffle splits the
             R2 of all (shuffle, item) predictions pooled.
-        per_draw: one value per draw of the label subset, in draw order; with shuffle splits one per shuffle; of a trained
-            network one per seed.
+        per_draw: one value per draw of the label subset, in draw order; with shuffle splits one per shuffle; of
+            trained networks one per seed.
         n: test items; with shuffle splits those that were tested at least once.
         n_train: labelled training items.
         extra: companions that are reported and never selected on, such as ``accuracy_k5`` or ``rmse``.

@@ -1,0 +1,93 @@
+"""An epoch on feature maps that were encoded once against one that encodes, in one run."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from geofm_eval.backbones import load_backbone
+from geofm_eval.catalog import load_catalog
+from geofm_eval.catalog.dense import FOUR_BLOCKS, block_taps
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.data.items import Item
+from geofm_eval.data.split import Split
+from geofm_eval.dense.budget import ChipBudget
+from geofm_eval.dense.job import DenseChoice, DenseJob
+from geofm_eval.dense.recipes import training_recipe
+from geofm_eval.dense.samples import Samples
+from geofm_eval.dense.training import Plan, _Loop
+
+CATALOG = load_catalog()
+TASK = CATALOG.task("sen1floods11_sim").model_copy(update={"nodata": None})
+MODEL = CATALOG.model("mae_vits16_random")
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+CHIPS = {"cpu": 8, "cuda": 256}[DEVICE]
+SIDE = 224
+LIMIT = 5.0
+"""So many times faster at the least, for decoders that are light against a ViT-S."""
+
+
+def _split(name: str, count: int) -> Split:
+    """Chips of noise, made when they are read: neither side of the ratio waits for a disk."""
+    items = tuple(Item(f"{name}{index}", Path(f"{index}.tif"), None) for index in range(count))
+
+    def image(item: Item) -> Any:
+        rng = np.random.default_rng(int(item.path.stem))
+        return rng.uniform(0, 5000, (len(TASK.bands), SIDE, SIDE)).astype(np.float32)
+
+    def target(item: Item) -> Any:
+        return np.random.default_rng(int(item.path.stem)).integers(0, 2, (SIDE, SIDE))
+
+    return Split(TASK, name, items, "official", (1,) * count, image, target)
+
+
+def _job(decoder: str, online: bool) -> DenseJob:
+    adapter = InputAdapter(MODEL, TASK, CATALOG.recipe("probing"))
+    loaded = load_backbone(MODEL, adapter, device=DEVICE)
+    splits = {name: _split(name, count) for name, count in (("train", CHIPS), ("val", 1), ("test", 1))}
+    taps = block_taps(FOUR_BLOCKS, MODEL.depth)
+    single = decoder.startswith(("single", "tokenlinear"))
+    choice = DenseChoice(decoder, "frozen", taps[-1:] if single else taps, training_recipe("pangaea"), online=online)
+    return DenseJob(lambda: loaded, adapter, splits, ChipBudget(np.arange(CHIPS), np.arange(1)), choice, 0, DEVICE)
+
+
+def _epoch(job: DenseJob, samples: Samples) -> float:
+    """Seconds of one epoch of optimiser steps, after one step that is not timed."""
+    loop = _Loop(job.network(), samples, TASK, Plan(job.choice.recipe, 1e-4, 0), torch.device(DEVICE))
+    loop.advance()
+    began = time.perf_counter()
+    for _ in range(loop.steps_per_epoch):
+        loop.advance()
+    return time.perf_counter() - began
+
+
+@pytest.mark.parametrize(
+    ("decoder", "limit"),
+    [
+        ("tokenlinear", LIMIT),
+        ("single", LIMIT),
+        ("single_w064", LIMIT),
+        ("lightms", None),
+        ("upernet_w064", None),
+        ("upernet", None),
+    ],
+)
+def test_an_epoch_on_stored_maps_is_faster(
+    decoder: str, limit: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.setenv("GEOFM_CACHE", str(tmp_path))
+    seconds: dict[bool, float] = {}
+    for online in (True, False):
+        job = _job(decoder, online)
+        seconds[online] = _epoch(job, job._samples()[0])
+    ratio = seconds[True] / seconds[False]
+    wanted = f" (at least {limit})" if limit else ""
+    print(
+        f"\n{decoder}, ViT-S/16, {CHIPS} windows of {SIDE} px, {DEVICE}: epoch {seconds[False]:.2f} s on stored maps, "
+        f"{seconds[True]:.2f} s encoding; {ratio:.1f} times faster{wanted}"
+    )
+    assert limit is None or ratio >= limit

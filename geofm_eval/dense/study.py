@@ -1,0 +1,222 @@
+"""From a dense case to its trainings, one per seed: taps, label budget, recipe, and the learning rate of all seeds."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+from numpy.typing import NDArray
+
+from geofm_eval.backbones import LoadedBackbone, load_backbone
+from geofm_eval.catalog import Case, DenseAdaptation, ModelSpec, TaskSpec, dense_adaptation
+from geofm_eval.catalog.dense import FOUR_BLOCKS, training_recipe_of, usual_taps
+from geofm_eval.data.split import Split
+from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
+from geofm_eval.dense.job import DenseChoice, DenseJob, Trained
+from geofm_eval.dense.recipes import training_recipe
+from geofm_eval.dense.tokens import grid_ceiling
+from geofm_eval.dense.windows import Window, cut
+from geofm_eval.errors import ContractError
+from geofm_eval.paths import geofm_cache
+from geofm_eval.pipeline import Workspace, device_turn, task_seed
+from geofm_eval.store import content_hash, write_bytes
+
+
+@dataclass(frozen=True)
+class DenseStudy:
+    """All trainings of one dense case.
+
+    Args:
+        workspace: splits, adapters, backbones.
+        case: of kind ``segment``.
+        seeds: number of seeds.
+        training: slug of the training recipe; None takes the default of the task.
+        batch: chips per step; None takes the recipe's.
+    """
+
+    workspace: Workspace
+    case: Case
+    seeds: int
+    training: str | None = None
+    batch: int | None = None
+
+    @functools.cached_property
+    def adaptation(self) -> DenseAdaptation:
+        """What the case's adaptation slug says.
+
+        Raises:
+            ContractError: it is no dense adaptation.
+        """
+        found = dense_adaptation(self.case.adaptation)
+        if found is None:
+            raise ContractError(f"'{self.case.adaptation}' is no dense adaptation, such as lightms_frozen_p010")
+        return found
+
+    @property
+    def task(self) -> TaskSpec:
+        """The case's task."""
+        return self.workspace.catalog.task(self.case.task)
+
+    @property
+    def model(self) -> ModelSpec:
+        """The case's model."""
+        return self.workspace.catalog.model(self.case.model)
+
+    @property
+    def splits(self) -> Mapping[str, Split]:
+        """Train, val and test."""
+        return self.workspace.splits(self.case.task)
+
+    @functools.cached_property
+    def taps(self) -> tuple[tuple[str, ...], str]:
+        """What the decoder reads, and whether that is ``usual`` or was chosen on ``validation``."""
+        usual = usual_taps(self.adaptation, self.case.layer, self.model)
+        if usual is not None:
+            return usual, "usual"
+        wanted = 1 if self.adaptation.single else len(FOUR_BLOCKS)
+        return self.workspace.dense_sweep(self.case.model, self.case.task).best_taps(wanted), "validation"
+
+    @functools.cached_property
+    def budget(self) -> ChipBudget:
+        """Chips of the case's label fraction, the same for all models."""
+        strata = self.workspace.memo(
+            ("chip strata", self.case.task), lambda: {name: chip_strata(self.splits[name]) for name in ("train", "val")}
+        )
+        val_budget = self.workspace.recipe.val_budget
+        return chip_budget(strata, self.adaptation.fraction, 0, val_budget, task_seed(self.task))
+
+    @functools.cached_property
+    def choice(self) -> DenseChoice:
+        """Decoder, tuning, taps and schedule."""
+        variant = self.adaptation.variant
+        whole, part = len(self.splits["train"]), len(self.budget.train)
+        return DenseChoice(
+            self.adaptation.head,
+            self.adaptation.tuning,
+            self.taps[0],
+            training_recipe(training_recipe_of(self.task, self.training), self.batch),
+            lengthened=max(round(whole / part), 1) if variant == "long" else 1,
+            online=variant == "aug",
+            zoom=2 if variant == "up2" else 1,
+        )
+
+    @functools.cached_property
+    def jobs(self) -> tuple[DenseJob, ...]:
+        """One training per seed.
+
+        Raises:
+            Unavailable: data, weights or a package are absent.
+            GeofmError: the data are not what the task declares.
+        """
+        return tuple(
+            DenseJob(
+                functools.partial(self._load, seed),
+                self.workspace.adapter(self.case.model, self.case.task),
+                self.splits,
+                self.budget,
+                self.choice,
+                seed,
+                self.workspace.settings.device,
+                self.workspace.progress,
+            )
+            for seed in range(self.seeds)
+        )
+
+    def _load(self, seed: int) -> LoadedBackbone:
+        """The frozen backbone anew; one that is random by nature is drawn by the seed where it is tuned."""
+        if self.choice.tuning == "frozen":
+            return self.workspace.backbone(self.case.model, self.case.task)
+        spec, settings = self.model, self.workspace.settings
+        if spec.random_seed is not None:
+            spec = spec.model_copy(update={"random_seed": spec.random_seed + seed})
+        adapter = self.workspace.adapter(self.case.model, self.case.task)
+        weights = settings.weights.get(self.case.model)
+        return load_backbone(spec, adapter, weights=weights, device=settings.device)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the trainings and what they are tested on, known before anything is trained."""
+        test = self.splits["test"]
+        return {
+            "training": self.jobs[0].identity,
+            "seeds": self.seeds,
+            "rates": self.choice.rates,
+            "test": [test.items_sha256, test.labels_sha256],
+        }
+
+    def run(self) -> list[Trained]:
+        """Train every seed; the first tries all learning rates, the others take the one that it chose on validation.
+
+        Raises:
+            Unavailable: weights or a package are absent.
+            GeofmError: a data, weights, contract or store error of the step that failed.
+        """
+        with device_turn(self.workspace.settings.device):
+            first = self.jobs[0].run()
+            return [first, *(job.at_rate(first.rate) for job in self.jobs[1:])]
+
+    def tried(self) -> list[Trained]:
+        """Trainings of the first seed at every learning rate; done already once :meth:`run` has been called."""
+        return [self.jobs[0].at_rate(rate) for rate in self.choice.rates]
+
+    def tested(self, trained: Sequence[Trained]) -> NDArray[Any]:
+        """(seeds, n, ...) what is kept of every test chip; see ``inference.counts_of``."""
+        with device_turn(self.workspace.settings.device):
+            return np.stack([job.tested(one) for job, one in zip(self.jobs, trained, strict=True)])
+
+    def keep_tuned(self, trained: Sequence[Trained]) -> str:
+        """Leave what tuning changed under ``$GEOFM_CACHE/tuned/<key>/seedNN.safetensors``, for drift to be measured.
+
+        Returns:
+            The key; empty where nothing was tuned, or nothing was there before the training.
+        """
+        if self.choice.tuning == "frozen" or self.model.from_scratch:
+            return ""
+        key = content_hash(self.identity)
+        for job, one in zip(self.jobs, trained, strict=True):
+            path = tuned_path(key, job.seed)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                about = {"case": self.case.id, "seed": str(job.seed), "weights_sha256": job.loaded.weights_sha256}
+                changed = {name: value.cpu().contiguous() for name, value in job.changed(one).items()}
+                write_bytes(path, safetensors.torch.save(changed, about))
+        return key
+
+    @functools.cached_property
+    def grid(self) -> tuple[int, int]:
+        """Tokens (h, w) of a window."""
+        job = self.jobs[0]
+        window = cut(self.splits["train"].read(0), Window(0, 0, job.size))
+        return job.loaded.backbone.layout(job.adapter([window])).grid
+
+    @functools.cached_property
+    def ceiling(self) -> float:
+        """Test score of an oracle that knows what every token covers."""
+        size, grid = self.jobs[0].size, self.grid
+        return self.workspace.memo(
+            ("ceiling", self.case.task, size, grid), lambda: grid_ceiling(self.splits["test"], size, grid)
+        )
+
+
+def tuned_path(key: str, seed: int) -> Path:
+    """Where the tensors that a seed's tuning changed are kept."""
+    return geofm_cache() / "tuned" / key / f"seed{seed:02d}.safetensors"
+
+
+def input_recipe(task: TaskSpec, asked: str | None) -> str:
+    """Recipe of the inputs of trained cases: the one asked for; else PANGAEA's on real data that have statistics.
+
+    Stand-ins are for backbones that know their own normalisation.
+    """
+    return asked or ("pangaea" if not task.simulated and task.statistics is not None else "probing")
+
+
+def under(workspace: Workspace, recipe: str) -> Workspace:
+    """The workspace under another recipe, made once."""
+    if workspace.recipe.slug == recipe:
+        return workspace
+    settings = replace(workspace.settings, recipe=recipe)
+    return workspace.memo(("recipe", recipe), lambda: Workspace(workspace.catalog, settings, workspace.progress))
