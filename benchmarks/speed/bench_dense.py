@@ -26,6 +26,7 @@ MODEL = CATALOG.model("mae_vits16_random")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 CHIPS = {"cpu": 8, "cuda": 256}[DEVICE]
 SIDE = 224
+EPOCHS = 3
 LIMIT = 5.0
 """So many times faster at the least, for decoders that are light against a ViT-S."""
 
@@ -55,13 +56,16 @@ def _job(decoder: str, online: bool) -> DenseJob:
 
 
 def _epoch(job: DenseJob, samples: Samples) -> float:
-    """Seconds of one epoch of optimiser steps, after one step that is not timed."""
+    """Seconds of the fastest of some epochs of optimiser steps, after one step that is not timed."""
     loop = _Loop(job.network(), samples, TASK, Plan(job.choice.recipe, 1e-4, 0), torch.device(DEVICE))
     loop.advance()
-    began = time.perf_counter()
-    for _ in range(loop.steps_per_epoch):
-        loop.advance()
-    return time.perf_counter() - began
+    seconds = []
+    for _ in range(EPOCHS):
+        began = time.perf_counter()
+        for _ in range(loop.steps_per_epoch):
+            loop.advance()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from geofm_eval.errors import ContractError
 UPERNET_WIDTH = 512
 """Channels of PANGAEA's UPerNet (arXiv 2412.04204)."""
 
-SINGLE_WIDTH = 368
+SINGLE_WIDTH = 256
 """Channels of the single-level upsampler: 7 % of the numbers of the UPerNet on a ViT-B (the study: 7 to 18 %)."""
 
 SMALL_WIDTH = 64
@@ -59,23 +59,27 @@ class TokenLinear(nn.Module):
 
 
 class SingleLevel(nn.Module):
-    """Upsampler on one tap: 1 x 1 and two 3 x 3 at the tokens' resolution, then twice doubled (transposed 2 x 2).
+    """Upsampler on one tap: mixed at the tokens' resolution and at half of it, then twice doubled.
 
-    Its numbers are where positions are few: a step costs a fraction of the backbone's forward pass.
+    Its numbers are where positions are few, so that a step costs a fraction of the backbone's forward pass.
     """
 
     def __init__(self, width: int, outputs: int, channels: int = SINGLE_WIDTH) -> None:
         super().__init__()
-        narrow = max(channels // 4, 32)
-        self.mix = nn.Sequential(
-            convolution(width, channels, 1), convolution(channels, channels), convolution(channels, channels)
-        )
+        wide, narrow = 3 * channels, max(channels // 4, 32)
+        self.mix = nn.Sequential(convolution(width, channels, 1), convolution(channels, channels))
+        # ceil_mode keeps a grid of a single token.
+        halve = nn.AvgPool2d(2, ceil_mode=True)
+        self.context = nn.Sequential(halve, convolution(channels, wide), convolution(wide, channels, 1))
         self.enlarge = nn.Sequential(_doubling(channels, narrow), _doubling(narrow, narrow))
         self.classifier = nn.Conv2d(narrow, outputs, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """(B, K, 4h, 4w)."""
-        logits: Tensor = self.classifier(self.enlarge(self.mix(maps[0])))
+        mixed = self.mix(maps[0])
+        height, width = mixed.shape[-2:]
+        found = mixed + resize(self.context(mixed), (height, width))
+        logits: Tensor = self.classifier(self.enlarge(found))
         return logits
 
 
