@@ -138,7 +138,7 @@ def _by_unit(counts: Floats, member: NDArray[np.int64], units: int) -> Floats:
 def _metric(name: str, totals: Floats) -> Metric:
     """The score as a function of totals; ``totals`` (seeds, ...) of the whole test split say which classes it has."""
     if name == "rmse":
-        return lambda sums: np.asarray(np.sqrt(_ratio(sums[..., 2], sums[..., 0])))
+        return _rmse
     if name == "r2":
         return _r2
     if name == "iou":
@@ -155,8 +155,11 @@ def _metric(name: str, totals: Floats) -> Metric:
 
 
 def _iou_of_class_1(counts: Floats) -> Floats:
-    found: Floats = iou_per_class(counts)[..., 1]
-    return found
+    return np.asarray(iou_per_class(counts)[..., 1], dtype=np.float64)
+
+
+def _rmse(sums: Floats) -> Floats:
+    return np.asarray(np.sqrt(_ratio(sums[..., 2], sums[..., 0])), dtype=np.float64)
 
 
 def _r2(sums: Floats) -> Floats:
@@ -165,7 +168,7 @@ def _r2(sums: Floats) -> Floats:
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
-    return np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
+    return np.asarray(np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0), dtype=np.float64)
 
 
 def _bootstrap(

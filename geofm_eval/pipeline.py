@@ -24,6 +24,11 @@ from geofm_eval.catalog import Adaptation, Catalog, TaskSpec
 from geofm_eval.data.budget import LabelBudget, label_budget
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split, open_splits
+from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
+from geofm_eval.dense.probe import DenseProbe, DenseSweep, label_subsets
+from geofm_eval.dense.sample import TokenEncoder
+from geofm_eval.dense.stored import chip_shapes
+from geofm_eval.dense.windows import window_size
 from geofm_eval.errors import ContractError, GeofmError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import FeatureBlock, block_key, extract
@@ -166,6 +171,38 @@ class Workspace:
             GeofmError: a data, weights, contract or store error of the step that failed.
         """
         return self._pieces.get(("sweep", model, task, adaptation), lambda: self._solve(model, task, adaptation))
+
+    def dense_probe(self, model: str, task: str) -> DenseProbe:
+        """What the dense probe of a model on a task is made of; nothing is encoded yet.
+
+        Raises:
+            Unavailable: data, weights or a package are absent.
+            GeofmError: the data are not what the task declares.
+        """
+        spec, splits = self.catalog.task(task), self.splits(task)
+        size = window_size(self.catalog.model(model).image_size, chip_shapes(splits["train"]))
+        device = torch.device(self.settings.device)
+        encoder = TokenEncoder(self.backbone(model, task), self.adapter(model, task), size, device)
+        budgets = {
+            (fraction, draw): self.chips(task, fraction, draw)
+            for fraction, draw in label_subsets(spec.label_fractions, spec.draws)
+        }
+        return DenseProbe(encoder, splits, budgets, task_seed(spec), self.progress)
+
+    def dense_sweep(self, model: str, task: str) -> DenseSweep:
+        """The solved dense probe of every tap and label subset, solved where the cache lacks it."""
+        return self.memo(("dense", model, task), lambda: self._dense(model, task))
+
+    def _dense(self, model: str, task: str) -> DenseSweep:
+        probe = self.dense_probe(model, task)
+        with device_turn(self.settings.device):
+            return probe.stored()
+
+    def chips(self, task: str, fraction: float, draw: int) -> ChipBudget:
+        """Chips of a label fraction of a dense task, the same for every model."""
+        splits = self.splits(task)
+        strata = self.memo(("strata", task), lambda: {name: chip_strata(splits[name]) for name in ("train", "val")})
+        return chip_budget(strata, fraction, draw, self.recipe.val_budget, task_seed(self.catalog.task(task)))
 
     def _solve(self, model: str, task: str, adaptation: str) -> Sweep:
         chosen = self.catalog.adaptation(adaptation)

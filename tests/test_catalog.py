@@ -113,15 +113,15 @@ def test_bands_are_compared_whatever_their_spelling():
     [
         ("classification", {"knn", "linear"}),
         ("regression", {"ridge"}),
-        ("segmentation", set()),
-        ("dense_regression", set()),
+        ("segmentation", {"linear"}),
+        ("dense_regression", {"ridge"}),
     ],
 )
 def test_a_task_gets_the_probes_of_its_kind(kind: str, expected: set[str]):
     catalog = load_catalog()
     task = catalog.task("eurosat_sim").model_copy(update={"kind": kind})
     catalog = Catalog(catalog.models, {"sim": task}, catalog.recipes, catalog.adaptations)
-    cases = probe_cases(catalog, "bench", models=["band_stats"], tasks=["sim"])
+    cases = probe_cases(catalog, "bench", models=["pocket_mae"], tasks=["sim"])
     assert {case.adaptation for case in cases} == expected
 
 

@@ -62,6 +62,16 @@ def compatible(model: ModelSpec, task: TaskSpec) -> bool:
     return not missing or (model.missing != "refuse" and len(missing) < len(model.bands))
 
 
+def dense_subject(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
+    """True when a model takes part in a dense task, by default or because it was named.
+
+    Stand-ins are for models that were made for them: a published model says nothing there, and takes its time.
+    """
+    if not compatible(model, task) or not (model.depth or model.from_scratch):
+        return False
+    return named or not task.simulated or model.for_standins
+
+
 @cache
 def _spelled(bands: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(canonical(name) for name in bands)
@@ -91,7 +101,7 @@ def probe_cases(
     chosen = [catalog.adaptation(a) for a in adaptations] or [
         a for a in catalog.adaptations.values() if suite in a.suites
     ]
-    pairs = [(m, t) for m in chosen_models for t in chosen_tasks if compatible(m, t)]
+    pairs = [(m, t) for m in chosen_models for t in chosen_tasks if _probed(m, t, named=bool(models))]
     cases = list(_expand(pairs, chosen, frozenset(layers)))
     _check_layers(cases, chosen_models, layers)
     if len(cases) > MAX_CASES:
@@ -99,12 +109,16 @@ def probe_cases(
     return cases
 
 
+def _probed(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
+    return not model.from_scratch and (dense_subject(model, task, named) if task.dense else compatible(model, task))
+
+
 def _expand(
     pairs: Iterable[tuple[ModelSpec, TaskSpec]], adaptations: Sequence[Adaptation], layers: frozenset[str]
 ) -> Iterable[Case]:
     for model, task in pairs:
         for adaptation in adaptations:
-            if adaptation.kind != task.kind or adaptation.pooling not in model.poolings:
+            if task.kind not in adaptation.kinds or adaptation.pooling not in model.poolings:
                 continue
             for tap in model.taps:
                 if not layers or tap in layers:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from geofm_eval.catalog.cases import Case, compatible
+from geofm_eval.catalog.cases import Case, dense_subject
 from geofm_eval.catalog.specs import ModelSpec, TaskSpec
 from geofm_eval.errors import ContractError
 
@@ -157,7 +157,7 @@ def dense_cases(
         case
         for model in chosen_models
         for task in chosen_tasks
-        if task.dense and trainable(model, task, named=bool(models))
+        if task.dense and dense_subject(model, task, named=bool(models))
         for case in _cases(model, task, suite, adaptations, training_recipe_of(task, training) == "quick")
     ]
 
@@ -165,13 +165,6 @@ def dense_cases(
 def training_recipe_of(task: TaskSpec, training: str | None) -> str:
     """Slug of the training recipe: the one asked for, else ``quick`` for stand-ins and ``pangaea`` for real data."""
     return training or ("quick" if task.simulated else "pangaea")
-
-
-def trainable(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
-    """True when a decoder can be trained on the model for the task, and is by default or because it was named."""
-    if not compatible(model, task) or not (model.depth or model.from_scratch):
-        return False
-    return named or not task.simulated or model.for_standins
 
 
 def _takes_part(model: ModelSpec, suite: str) -> bool:

@@ -386,6 +386,9 @@ class Adaptation(Spec):
     variant_of: str | None = None
 
     @property
-    def kind(self) -> str:
-        """Kind of task that the probe serves."""
-        return "regression" if self.probe == "ridge" else "classification"
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of task that the probe serves; tasks with a label per pixel are probed token by token."""
+        whole, dense = (
+            ("regression", "dense_regression") if self.probe == "ridge" else ("classification", "segmentation")
+        )
+        return (whole, dense) if self.pooling == "mean" and self.probe != "knn" else (whole,)

@@ -139,14 +139,15 @@ def score_of(task: TaskSpec, counts: Array) -> float:
 
 
 def companions(task: TaskSpec, counts: Array) -> dict[str, float]:
-    """Further scores that nothing is selected by: accuracy of pixels, mean F1 and IoU of every class; R2.
+    """Further scores that nothing is selected by: accuracy of pixels, mean F1 and IoU of every class; RMSE and R2.
 
     A class that neither occurs nor is predicted has none.
     """
     total = np.asarray(counts.sum(0), dtype=np.float64)
     if task.metric == "rmse":
         spread = total[4] - total[3] ** 2 / total[0]
-        return {"r2": float(1 - total[2] / spread)} if spread > 0 else {}
+        error = {"rmse": float(np.sqrt(total[2] / total[0]))}
+        return {**error, "r2": float(1 - total[2] / spread)} if spread > 0 else error
     hits, both = np.diag(total), total.sum(0) + total.sum(1)
     f1 = np.divide(2 * hits, both, out=np.full(len(hits), np.nan), where=both > 0)
     per_class = {f"iou_class{k:02d}": float(v) for k, v in enumerate(iou_per_class(total)) if np.isfinite(v)}

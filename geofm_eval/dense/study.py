@@ -14,14 +14,14 @@ from geofm_eval.backbones import LoadedBackbone, load_backbone
 from geofm_eval.catalog import Case, DenseAdaptation, ModelSpec, TaskSpec, dense_adaptation
 from geofm_eval.catalog.dense import FOUR_BLOCKS, training_recipe_of, usual_taps
 from geofm_eval.data.split import Split
-from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
+from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.job import DenseChoice, DenseJob, Trained
 from geofm_eval.dense.recipes import training_recipe
 from geofm_eval.dense.tokens import grid_ceiling
 from geofm_eval.dense.windows import Window, cut
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_cache
-from geofm_eval.pipeline import Workspace, device_turn, task_seed
+from geofm_eval.pipeline import Workspace, device_turn
 from geofm_eval.store import content_hash, write_bytes
 
 
@@ -82,11 +82,7 @@ class DenseStudy:
     @functools.cached_property
     def budget(self) -> ChipBudget:
         """Chips of the case's label fraction, the same for all models."""
-        strata = self.workspace.memo(
-            ("chip strata", self.case.task), lambda: {name: chip_strata(self.splits[name]) for name in ("train", "val")}
-        )
-        val_budget = self.workspace.recipe.val_budget
-        return chip_budget(strata, self.adaptation.fraction, 0, val_budget, task_seed(self.task))
+        return self.workspace.chips(self.case.task, self.adaptation.fraction, 0)
 
     @functools.cached_property
     def choice(self) -> DenseChoice:

@@ -29,7 +29,7 @@ from geofm_eval.store import content_hash, write_bytes
 
 log = logging.getLogger(__name__)
 
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """Part of every training's key: a change that moves any number raises it."""
 
 CHECKPOINT = "checkpoint.pt"

@@ -29,12 +29,14 @@ class HeadJob:
     Attributes:
         tap: name of the tap.
         rows: (n,) int64, positions into the train split.
-        labels: (n,) int64, labels of those rows.
+        labels: (n,) int64, labels of those rows; or (n, K) float64, the share of every class in each.
+        weights: (n,) float64, how much each row counts; None counts all alike.
     """
 
     tap: str
     rows: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64] | NDArray[np.float64]
+    weights: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class _Problem:
         features = as_tensor(train[job.rows], device)
         standardiser = fit_standardiser(features)
         rotation = rotate(standardiser(features))
-        design = _design(rotation, torch.from_numpy(job.labels).to(device), n_classes, _shape(job, train.shape[1]))
+        design = _design(rotation, job, n_classes, _shape(job, train.shape[1]))
         return cls(job, standardiser, rotation.basis, design)
 
     def in_channels(self, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,8 +132,9 @@ class _Problem:
         return (weights[..., 1 : 1 + rank] @ self.basis.T).float(), intercepts.float()
 
 
-def _design(rotation: Rotation, labels: Tensor, n_classes: int, shape: tuple[int, int]) -> Design:
+def _design(rotation: Rotation, job: HeadJob, n_classes: int, shape: tuple[int, int]) -> Design:
     n, rank = rotation.coordinates.shape
+    labels = torch.from_numpy(job.labels).to(rotation.coordinates.device)
     zeros = partial(torch.zeros, dtype=torch.float64, device=labels.device)
     rows = zeros((1, *shape), dtype=torch.float32)
     rows[0, :n, 0] = 1
@@ -140,9 +143,12 @@ def _design(rotation: Rotation, labels: Tensor, n_classes: int, shape: tuple[int
     curvature[0, 0] = 1
     curvature[0, 1 : 1 + rank] = rotation.curvature
     targets = zeros((1, n_classes, shape[0]))
-    targets[0, labels, torch.arange(n, device=labels.device)] = 1
+    if labels.ndim == 2:
+        targets[0, :, :n] = labels.T
+    else:
+        targets[0, labels, torch.arange(n, device=labels.device)] = 1
     shares = zeros((1, 1, shape[0]))
-    shares[0, 0, :n] = 1 / n
+    shares[0, 0, :n] = 1 / n if job.weights is None else torch.from_numpy(job.weights / job.weights.sum())
     return Design(rows, curvature, targets, shares, present=targets.amax(2) > 0)
 
 

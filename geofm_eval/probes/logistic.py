@@ -57,8 +57,8 @@ class Design:
     Attributes:
         rows: (B, n, p) float32; column 0 is the intercept's one, then coordinates in principal axes, then zeros.
         curvature: (B, p) float64, mean square of each column.
-        targets: (B, K, n) float64, one-hot.
-        shares: (B, 1, n) float64, weight of each row in the mean: 1/n, and 0 for padding.
+        targets: (B, K, n) float64, one-hot, or the share of every class in a row.
+        shares: (B, 1, n) float64, weight of each row in the mean: 1/n where all count alike, and 0 for padding.
         present: (B, K) bool, False for a class without a single row: it is never predicted.
     """
 

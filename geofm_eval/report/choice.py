@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofm_eval.crossed import Term, contrast_interval
 from geofm_eval.errors import DataError
 from geofm_eval.metrics import Interval, paired_interval, paired_r2_interval, paired_shuffle_interval
 from geofm_eval.records import Outcomes, Record, Score, read_outcomes
@@ -101,7 +102,7 @@ class Pairs:
         if not _same_items(left, right, fraction):
             self._problems[f"{a.case.id} and {b.case.id} list different items or draws: no paired interval"] = None
             return Difference(value)
-        interval = _paired(left, right, fraction, int(str(a.provenance.seeds.get("task", 0))))
+        interval = _paired(left, right, fraction, a.scores[fraction].metric, task_seed(a))
         return Difference(value) if interval is None else Difference(value, interval.low, interval.high)
 
     def _read(self, record: Record) -> Outcomes | None:
@@ -118,8 +119,15 @@ class Pairs:
         return self._outcomes[case_id]
 
 
+def task_seed(record: Record) -> int:
+    """Seed of a task's resamples, as its records hold it."""
+    return int(str(record.provenance.seeds.get("task", 0)))
+
+
 def _per_item(outcomes: Outcomes, fraction: str) -> NDArray[Any]:
-    """(draws, n) what is known of every item at a label fraction."""
+    """(draws, n) what is known of every item at a label fraction; of a dense task (draws, n, ...) its counts."""
+    if outcomes.counts:
+        return outcomes.counts[fraction]
     return outcomes.correct[fraction] if outcomes.target is None else outcomes.prediction[fraction]
 
 
@@ -132,9 +140,11 @@ def _same_items(left: Outcomes, right: Outcomes, fraction: str) -> bool:
     return np.array_equal(left.target, right.target) and np.array_equal(np.isnan(first), np.isnan(second))
 
 
-def _paired(left: Outcomes, right: Outcomes, fraction: str, seed: int) -> Interval | None:
-    """Interval of the difference: of shares of right items, of R2 on a test split, or of R2 over shuffle splits."""
+def _paired(left: Outcomes, right: Outcomes, fraction: str, metric: str, seed: int) -> Interval | None:
+    """Interval of the difference: of shares of right items, of R2 on a test split or over shuffle splits, of counts."""
     first, second = _per_item(left, fraction), _per_item(right, fraction)
+    if left.counts:
+        return contrast_interval([Term(1, first, metric), Term(-1, second, metric)], left.groups, LEVEL, seed=seed)
     if left.target is None:
         return paired_interval(first, second, left.groups, level=LEVEL, seed=seed)
     if np.isnan(first).any():

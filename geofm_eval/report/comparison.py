@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from geofm_eval.records import Record, Score
-from geofm_eval.report.run import RunContent
+from geofm_eval.report.run import PROBE, RunContent
 
 FIRST, LAST = "embed", "final"
 """Names of the shallowest and the deepest tap; blocks lie between, in the order of their zero-padded names."""
@@ -94,7 +94,7 @@ def comparisons(content: RunContent) -> tuple[list[Comparison], list[str]]:
         Comparisons in the order of task and adaptation, and one sentence per split or refusal.
     """
     groups: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in content.scored:
+    for record in content.scored_of(PROBE):
         groups[record.case.task, record.case.adaptation].append(record)
     gaps = _gaps_by_model(content)
     found: list[Comparison] = []

@@ -9,10 +9,11 @@ from pathlib import Path
 from geofm_eval.errors import DataError
 from geofm_eval.records import Record, Skip, read_manifest, read_run, read_skips
 
-PROBE = "probe"
-"""Kind of the records that are collated into rankings, depth profiles and label-efficiency curves."""
+PROBE, SEGMENT = "probe", "segment"
+"""Kinds of the records that are collated: probes into rankings, depth profiles and label-efficiency curves, trainings
+into case studies."""
 
-_PLANNED = re.compile(rf"test_{PROBE}\[(.+)\]")
+_PLANNED = re.compile(rf"test_({PROBE}|{SEGMENT})\[(.+)\]")
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,9 @@ class RunContent:
 
     Args:
         folder: the run's folder.
-        records: probe records of every status.
+        records: records of every kind and status.
         skips: cases that something was absent for and that have no record.
-        planned: ids of the probe cases that the run selected; empty when the run holds no list of them.
+        planned: ids of the cases that the run selected; empty when the run holds no list of them.
         problems: one sentence per file that could not be read.
     """
 
@@ -42,6 +43,10 @@ class RunContent:
     def scored(self) -> list[Record]:
         """Records that hold a measurement: a case that failed an assertion keeps its scores."""
         return [record for record in self.records if record.scores and record.outcome.status != "error"]
+
+    def scored_of(self, kind: str) -> list[Record]:
+        """Those of one kind."""
+        return [record for record in self.scored if record.case.kind == kind]
 
     @property
     def statuses(self) -> dict[str, int]:
@@ -72,18 +77,18 @@ def read_content(run_dir: Path) -> RunContent:
     except DataError as error:
         manifest = None
         problems.append(str(error))
-    probes = tuple(record for record in records if record.case.kind == PROBE)
-    if not (probes or skips or problems):
-        raise DataError(f"{run_dir}: holds no records of probe cases: is it the folder of a run?")
-    recorded = {record.case.id for record in probes}
+    known = tuple(record for record in records if record.case.kind in (PROBE, SEGMENT))
+    if not (known or skips or problems):
+        raise DataError(f"{run_dir}: holds no records of cases: is it the folder of a run?")
+    recorded = {record.case.id for record in known}
     return RunContent(
         folder=run_dir,
-        records=probes,
+        records=known,
         skips=tuple(skip for skip in skips if skip.case_id not in recorded),
-        planned=_probe_ids(manifest.cases if manifest else ()),
+        planned=_case_ids(manifest.cases if manifest else ()),
         problems=tuple(problems),
     )
 
 
-def _probe_ids(nodenames: Iterable[str]) -> tuple[str, ...]:
-    return tuple(match[1] for name in nodenames if (match := _PLANNED.fullmatch(name)))
+def _case_ids(nodenames: Iterable[str]) -> tuple[str, ...]:
+    return tuple(match[2] for name in nodenames if (match := _PLANNED.fullmatch(name)))

@@ -58,9 +58,19 @@ class Unit:
 
 
 def unit_of(comparison: Comparison) -> Unit:
-    """Percent for accuracy, the bare value for any other metric."""
-    metric = comparison.any_score.metric
-    known = {"accuracy": Unit("accuracy", "%", 100.0, 1), "r2": Unit("R2", "", 1.0, 3, floor=-0.5)}
+    """Percent for accuracy and overlaps, the bare value for any other metric."""
+    return unit_named(comparison.any_score.metric)
+
+
+def unit_named(metric: str, target: str | None = None) -> Unit:
+    """How a metric is shown; ``target`` is the unit of a regression target."""
+    known = {
+        "accuracy": Unit("accuracy", "%", 100.0, 1),
+        "miou": Unit("mIoU", "%", 100.0, 1),
+        "iou": Unit("IoU", "%", 100.0, 1),
+        "r2": Unit("R2", "", 1.0, 3, floor=-0.5),
+        "rmse": Unit("RMSE", target or "target's unit", 1.0, 2),
+    }
     return known.get(metric, Unit(metric, "", 1.0, 3))
 
 

@@ -1,0 +1,341 @@
+"""The dense probe: one linear map per tap from tokens to classes, solved to its optimum, scored on pixels.
+
+The target of a token is what its labelled pixels are: class shares for a multinomial logistic regression, their mean
+for ridge. Logits are enlarged bilinearly (pixel areas aligned), so that a depth profile of segmentation costs about one
+pass of the frozen backbone.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofm_eval.data.split import Split
+from geofm_eval.dense.budget import ChipBudget
+from geofm_eval.dense.decoders import resize
+from geofm_eval.dense.inference import counts_of, joined, quality
+from geofm_eval.dense.sample import TokenEncoder, TokenSample, sample_tokens
+from geofm_eval.dense.windows import covering
+from geofm_eval.errors import DataError
+from geofm_eval.extraction import exact_float32
+from geofm_eval.features import block_key
+from geofm_eval.paths import geofm_cache
+from geofm_eval.probes.heads import HeadJob, fit_heads
+from geofm_eval.probes.logistic import PENALTIES
+from geofm_eval.probes.ridge import RIDGE_PENALTIES, decompose
+from geofm_eval.probes.standardise import Standardiser
+from geofm_eval.progress import StartProgress
+from geofm_eval.store import content_hash, publish_directory
+
+DENSE_PROBE_VERSION = 1
+"""Part of every key: a change that moves any number raises it."""
+
+MANIFEST = "dense_probe.json"
+ROWS = "rows.json"
+
+Subset = tuple[float, int]
+"""Label fraction and draw."""
+
+
+@dataclass(frozen=True)
+class DenseRow:
+    """One tap with one label subset.
+
+    Args:
+        tap: its name.
+        fraction: share of the training chips.
+        draw: number of the label draw.
+        n_train: training chips.
+        n_val: validation chips.
+        tokens: training tokens.
+        chosen: penalty with the lowest validation loss.
+        at_edge: it is the first or last of the path.
+        val_loss: mean validation loss of the tokens at every penalty: log loss, or squared error.
+        val_score: the task's metric on the pixels of the validation chips, greater is better.
+        converged: the solver reached its optimum; None for ridge, which is closed form.
+        iterations: steps over the path.
+        dropped_channels: channels that are constant over the training tokens.
+    """
+
+    tap: str
+    fraction: float
+    draw: int
+    n_train: int
+    n_val: int
+    tokens: int
+    chosen: float
+    at_edge: bool
+    val_loss: tuple[float, ...]
+    val_score: float
+    converged: bool | None
+    iterations: int | None
+    dropped_channels: int
+
+
+@dataclass(frozen=True)
+class DenseSweep:
+    """The dense probe of one model on one task.
+
+    Args:
+        key: in the cache.
+        rows: one per tap, fraction and draw.
+        counts: (rows, n, ...) what is kept of every test chip; see ``inference.counts_of``.
+        candidates: penalties.
+        seconds: of encoding, solving and scoring.
+        grid: tokens (h, w) of a window.
+        window: pixels per side of a window.
+    """
+
+    key: str
+    rows: tuple[DenseRow, ...]
+    counts: NDArray[Any]
+    candidates: tuple[float, ...]
+    seconds: Mapping[str, float]
+    grid: tuple[int, int]
+    window: int
+
+    def rows_for(self, tap: str, fraction: float) -> list[tuple[DenseRow, NDArray[Any]]]:
+        """Rows of a tap at a label fraction with their counts, in the order of draws."""
+        found = [
+            (row, self.counts[number])
+            for number, row in enumerate(self.rows)
+            if (row.tap, row.fraction) == (tap, fraction)
+        ]
+        return sorted(found, key=lambda pair: pair[0].draw)
+
+    @property
+    def fractions(self) -> list[float]:
+        """Label fractions in ascending order."""
+        return sorted({row.fraction for row in self.rows})
+
+    def best_taps(self, count: int) -> tuple[str, ...]:
+        """The blocks that score best on validation with all labels, in the order of depth; ties go to the shallower."""
+        full = [row for row in self.rows if row.fraction == self.fractions[-1] and row.tap.startswith("block")]
+        best = sorted(full, key=lambda row: (-row.val_score, row.tap))[:count]
+        return tuple(sorted(row.tap for row in best))
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """From the tokens of a tap to K values: a solved probe at the chosen penalty."""
+
+    standardiser: Standardiser
+    weights: Tensor
+    intercepts: Tensor
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """(B, D, h, w) to (B, K, h, w)."""
+        height, width = maps.shape[-2:]
+        tokens = maps.flatten(2).transpose(1, 2).flatten(0, 1)
+        values = self.standardiser(tokens).float() @ self.weights.T + self.intercepts
+        return values.reshape(len(maps), height * width, -1).transpose(1, 2).reshape(len(maps), -1, height, width)
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """A map with what was chosen."""
+
+    apply: LinearMap
+    index: int
+    losses: NDArray[np.float64]
+    converged: bool | None
+    iterations: int | None
+
+
+@dataclass(frozen=True)
+class DenseProbe:
+    """What is solved for one model and task.
+
+    Args:
+        encoder: frozen backbone and windows.
+        splits: train, val and test.
+        budgets: chips of every label subset.
+        seed: of the task.
+        progress: starts the progress of the pass.
+    """
+
+    encoder: TokenEncoder
+    splits: Mapping[str, Split]
+    budgets: Mapping[Subset, ChipBudget]
+    seed: int
+    progress: StartProgress
+
+    @property
+    def key(self) -> str:
+        """Hash of all that decides the result, known before anything is encoded."""
+        loaded, adapter = self.encoder.loaded, self.encoder.adapter
+        return content_hash(
+            {
+                "blocks": {name: block_key(loaded, adapter, split) for name, split in self.splits.items()},
+                "labels": {name: split.labels_sha256 for name, split in self.splits.items()},
+                "chips": [[*subset, b.train.tolist(), b.val.tolist()] for subset, b in self.budgets.items()],
+                "task": [self._task.metric, self._task.ignore, len(self._task.classes)],
+                "size": self.encoder.size,
+                "seed": self.seed,
+                "device": self.encoder.device.type,
+                "version": DENSE_PROBE_VERSION,
+            }
+        )
+
+    def stored(self) -> DenseSweep:
+        """The solved probe, computed where the cache lacks it.
+
+        Raises:
+            DataError: training chips of one class only, or of a constant target.
+            GeofmError: a contract or store error of the step that failed.
+        """
+        path = geofm_cache() / "sweeps" / "dense1" / self.key
+        publish_directory(path, self._write, MANIFEST)
+        content = json.loads((path / ROWS).read_text(encoding="utf-8"))
+        rows = tuple(DenseRow(**{**row, "val_loss": tuple(row["val_loss"])}) for row in content["rows"])
+        counts = np.load(path / "counts.npy", allow_pickle=False)
+        grid = (int(content["grid"][0]), int(content["grid"][1]))
+        return DenseSweep(self.key, rows, counts, self._penalties, content["seconds"], grid, self.encoder.size)
+
+    @property
+    def _task(self) -> Any:
+        return self.splits["train"].task
+
+    @property
+    def _penalties(self) -> tuple[float, ...]:
+        return RIDGE_PENALTIES if self._task.kind == "dense_regression" else PENALTIES
+
+    def _write(self, folder: Path) -> dict[str, Any]:
+        slug = self.encoder.loaded.spec.slug
+        progress = self.progress(f"dense probe of {slug} on {self._task.slug}", sum(map(len, self.splits.values())))
+        began = time.perf_counter()
+        with torch.inference_mode(), exact_float32():
+            samples = {name: sample_tokens(self.encoder, self.splits[name], self.seed) for name in ("train", "val")}
+            progress.update(len(self.splits["train"]))
+            encoded = time.perf_counter()
+            solved = dict(self._solve(samples))
+            solving = time.perf_counter()
+            val, test = (self._counts(self.splits[name], solved) for name in ("val", "test"))
+            scored = time.perf_counter()
+        progress.done()
+        rows = [self._row(tap, subset, one, samples, val) for (tap, subset), one in solved.items()]
+        np.save(folder / "counts.npy", np.stack([test[key] for key in solved]))
+        seconds = {
+            "extract": encoded - began + scored - solving,
+            "solve": solving - encoded,
+        }
+        grid = self.encoder.grid(self.splits["train"].read(0))
+        content = {"rows": [asdict(row) for row in rows], "seconds": seconds, "grid": grid}
+        (folder / ROWS).write_text(json.dumps(content), encoding="utf-8")
+        return {"seconds": sum(seconds.values())}
+
+    def _solve(self, samples: dict[str, TokenSample]) -> Iterator[tuple[tuple[str, Subset], _Solved]]:
+        for subset, budget in self.budgets.items():
+            train, val = (
+                np.flatnonzero(np.isin(samples[name].chips, chips))
+                for name, chips in (("train", budget.train), ("val", budget.val))
+            )
+            self._check(samples["train"].targets[train], subset)
+            solve = _ridge if self._task.kind == "dense_regression" else _logistic
+            for tap, one in solve(samples, train, val, self.encoder.device):
+                yield (tap, subset), one
+
+    def _check(self, targets: NDArray[np.float64], subset: Subset) -> None:
+        """Refuse labels that nothing can be learnt from."""
+        regression = self._task.kind == "dense_regression"
+        constant = not len(targets) or np.ptp(targets, axis=0).max() == 0
+        if regression and constant:
+            raise DataError(f"{self._task.slug}: the target of the training chips is constant: nothing to learn")
+        shown = [self._task.classes[k] for k in np.flatnonzero(targets.any(0))] if not regression else []
+        if not regression and len(shown) < 2:
+            raise DataError(
+                f"{self._task.slug}: the training chips at {subset[0]:g} of the labels show "
+                f"{'no class' if not shown else f'only {shown[0]!r}'}, expected two or more classes: choose a split "
+                "with chips of every class"
+            )
+
+    def _counts(
+        self, split: Split, solved: Mapping[tuple[str, Subset], _Solved]
+    ) -> dict[tuple[str, Subset], NDArray[Any]]:
+        """(n, ...) counts of every chip of a split, for every map."""
+        found: dict[tuple[str, Subset], list[NDArray[Any]]] = {key: [] for key in solved}
+        for item in range(len(split)):
+            image, target = split.read(item), split.read_target(item)
+            shape = (int(target.shape[0]), int(target.shape[1]))
+            windows = covering(*shape, self.encoder.size)
+            values: dict[tuple[str, Subset], list[Tensor]] = {key: [] for key in solved}
+            for _, maps in self.encoder.maps(image, windows):
+                for key, one in solved.items():
+                    values[key] += resize(one.apply(maps[key[0]]), (self.encoder.size, self.encoder.size))
+            for key, parts in values.items():
+                whole = joined(parts, windows, shape)
+                predicted = whole[0] if split.task.kind == "dense_regression" else whole.argmax(0)
+                found[key].append(counts_of(split.task, target, predicted.cpu().numpy()))
+        return {key: np.stack(counts) for key, counts in found.items()}
+
+    def _row(
+        self,
+        tap: str,
+        subset: Subset,
+        one: _Solved,
+        samples: dict[str, TokenSample],
+        val: Mapping[tuple[str, Subset], NDArray[Any]],
+    ) -> DenseRow:
+        budget = self.budgets[subset]
+        return DenseRow(
+            tap=tap,
+            fraction=subset[0],
+            draw=subset[1],
+            n_train=len(budget.train),
+            n_val=len(budget.val),
+            tokens=int(np.isin(samples["train"].chips, budget.train).sum()),
+            chosen=self._penalties[one.index],
+            at_edge=one.index in (0, len(self._penalties) - 1),
+            val_loss=tuple(float(loss) for loss in one.losses),
+            val_score=quality(self._task, val[tap, subset][budget.val]),
+            converged=one.converged,
+            iterations=one.iterations,
+            dropped_channels=one.apply.standardiser.dropped,
+        )
+
+
+def _logistic(
+    samples: dict[str, TokenSample], train: NDArray[np.int64], val: NDArray[np.int64], device: torch.device
+) -> Iterator[tuple[str, _Solved]]:
+    known, held = samples["train"], samples["val"]
+    jobs = [HeadJob(tap, train, known.targets[train], known.weights[train]) for tap in known.features]
+    targets, weights = torch.from_numpy(held.targets[val]), torch.from_numpy(held.weights[val])
+    for job, head in fit_heads(jobs, known.features, known.targets.shape[1], device):
+        losses, start = np.zeros(len(PENALTIES)), 0
+        # A class without a training token costs every penalty the same.
+        present = torch.isfinite(head.intercepts[0]).cpu()
+        for logits in head.logits(held.features[job.tap][val]):
+            rows = slice(start, start := start + len(logits))
+            log_shares = logits.double().log_softmax(2).cpu()[:, :, present]
+            loss = -(log_shares * targets[rows, None, present]).sum(2) * weights[rows, None]
+            losses += loss.sum(0).numpy()
+        losses /= float(weights.sum())
+        index = int(np.argmin(losses))
+        apply = LinearMap(head.standardiser, head.weights[index], head.intercepts[index])
+        yield job.tap, _Solved(apply, index, losses, head.converged, head.iterations)
+
+
+def _ridge(
+    samples: dict[str, TokenSample], train: NDArray[np.int64], val: NDArray[np.int64], device: torch.device
+) -> Iterator[tuple[str, _Solved]]:
+    known, held = samples["train"], samples["val"]
+    for tap, features in known.features.items():
+        path = decompose(features[train], device).fit(known.targets[train, 0])
+        errors = np.square(path.predict(held.features[tap][val]) - held.targets[val])
+        losses = np.average(errors, axis=0, weights=held.weights[val])
+        index = int(np.argmin(losses))
+        weights = path.weights[:, index : index + 1].T.float()
+        apply = LinearMap(path.standardiser, weights, torch.full((1,), path.centre, device=weights.device))
+        yield tap, _Solved(apply, index, losses, None, None)
+
+
+def label_subsets(fractions: Sequence[float], draws: int) -> list[Subset]:
+    """Label fractions of chips, with their draws: a hundredth of some dozens of chips would be none."""
+    return [(f, draw) for f in fractions if f >= 0.1 for draw in range(1 if f == 1 else draws)]

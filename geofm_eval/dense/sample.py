@@ -1,0 +1,131 @@
+"""A sample of tokens of a split, with what they cover: what the dense probe is fitted and validated on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofm_eval.backbones.base import LoadedBackbone
+from geofm_eval.backbones.series import encode
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.data.pixels import RawImage
+from geofm_eval.data.seeds import generator
+from geofm_eval.data.split import Split
+from geofm_eval.dense.maps import feature_map
+from geofm_eval.dense.tokens import token_targets
+from geofm_eval.dense.windows import Window, covering, cut, cut_target
+from geofm_eval.errors import ContractError
+
+MOST_TOKENS = 20_000
+"""A sample has at most so many: a linear probe of a thousand channels gains nothing from more."""
+
+WINDOWS_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class TokenSample:
+    """Tokens of a split.
+
+    Args:
+        features: (n, D) float32 per tap.
+        targets: (n, K) float64 class shares, or (n, 1) means.
+        weights: (n,) float64 share of labelled pixels.
+        chips: (n,) int64 position of the chip in the split.
+    """
+
+    features: dict[str, NDArray[np.float32]]
+    targets: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    chips: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TokenEncoder:
+    """A frozen backbone that turns windows into maps of all its taps; dates are averaged.
+
+    Args:
+        loaded: the frozen backbone.
+        adapter: of the model and the task.
+        size: pixels per side of a window.
+        device: where the backbone lives.
+    """
+
+    loaded: LoadedBackbone
+    adapter: InputAdapter
+    size: int
+    device: torch.device
+
+    def grid(self, image: RawImage) -> tuple[int, int]:
+        """Tokens (h, w) of a window."""
+        batch = self.adapter([cut(image, Window(0, 0, self.size))]).to(self.device)
+        return self.loaded.backbone.layout(batch).grid
+
+    def maps(self, image: RawImage, windows: list[Window]) -> Iterator[tuple[list[Window], dict[str, Tensor]]]:
+        """Some windows of a chip with their maps (B, D, h, w) by tap.
+
+        Raises:
+            ContractError: a feature is not finite.
+        """
+        for start in range(0, len(windows), WINDOWS_AT_ONCE):
+            some = windows[start : start + WINDOWS_AT_ONCE]
+            batch = self.adapter([cut(image, window) for window in some]).to(self.device)
+            encoded = encode(self.loaded.backbone, batch, self.adapter.native)
+            found = {tap: feature_map(encoded, tap).mean(1) for tap in self.loaded.spec.taps}
+            for tap, values in found.items():
+                if not bool(torch.isfinite(values).all()):
+                    raise ContractError(f"{self.loaded.spec.slug}: features of '{tap}' are not finite")
+            yield some, found
+
+
+def sample_tokens(encoder: TokenEncoder, split: Split, seed: int, most: int = MOST_TOKENS) -> TokenSample:
+    """Encode a split and keep some of its tokens with a labelled pixel; which ones, the grid and the seed decide alone.
+
+    Args:
+        encoder: of the model.
+        split: chips.
+        seed: of the task.
+        most: tokens at most.
+    """
+    grid = encoder.grid(split.read(0))
+    targets, weights, chips = _covered(split, encoder.size, grid)
+    known = np.flatnonzero(weights > 0)
+    if len(known) > most:
+        rng = generator("dense probe", seed, split.name)
+        known = np.sort(rng.choice(known, most, replace=False))
+    features = {
+        tap: np.empty((len(known), encoder.loaded.backbone.width), np.float32) for tap in encoder.loaded.spec.taps
+    }
+    per_window, begun = grid[0] * grid[1], 0
+    for item in range(len(split)):
+        image = split.read(item)
+        height, width = image.valid.shape[-2:]
+        windows = covering(height, width, encoder.size)
+        tokens = len(windows) * per_window
+        first, last = np.searchsorted(known, [begun, begun + tokens])
+        if last > first:
+            own = {tap: [] for tap in features}  # type: dict[str, list[Tensor]]
+            for _, maps in encoder.maps(image, windows):
+                for tap, values in maps.items():
+                    own[tap].append(values.flatten(2).transpose(1, 2).flatten(0, 1))
+            for tap, parts in own.items():
+                features[tap][first:last] = torch.cat(parts).cpu().numpy()[known[first:last] - begun]
+        begun += tokens
+    return TokenSample(features, targets[known], weights[known], chips[known])
+
+
+def _covered(
+    split: Split, size: int, grid: tuple[int, int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Targets, weights and chips of all tokens of a split, chip by chip, window by window."""
+    targets, weights, chips = [], [], []
+    for item in range(len(split)):
+        target = split.read_target(item)
+        for window in covering(int(target.shape[0]), int(target.shape[1]), size):
+            values, share = token_targets(cut_target(target, window, split.task), grid, split.task)
+            targets.append(values.flatten(1).T.numpy())
+            weights.append(share.flatten().numpy())
+            chips.append(np.full(share.numel(), item))
+    return np.concatenate(targets), np.concatenate(weights), np.concatenate(chips).astype(np.int64)
