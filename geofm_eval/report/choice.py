@@ -105,6 +105,16 @@ class Pairs:
         interval = _paired(left, right, fraction, a.scores[fraction].metric, task_seed(a))
         return Difference(value) if interval is None else Difference(value, interval.low, interval.high)
 
+    def counts(self, record: Record, fraction: str) -> NDArray[Any] | None:
+        """Counts of a dense record's test images; None where they cannot be read."""
+        outcomes = self._read(record)
+        return None if outcomes is None else outcomes.counts.get(fraction)
+
+    def groups(self, record: Record) -> NDArray[Any] | None:
+        """Group of every test item; None where there are none."""
+        outcomes = self._read(record)
+        return None if outcomes is None else outcomes.groups
+
     def _read(self, record: Record) -> Outcomes | None:
         case_id = record.case.id
         if case_id not in self._outcomes:

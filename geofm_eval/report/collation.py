@@ -8,6 +8,11 @@ from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.comparison import comparisons
 from geofm_eval.report.curves import depth_profiles, label_curves
+from geofm_eval.report.dense import tables as dense
+from geofm_eval.report.dense.cells import CaseStudy, case_studies
+from geofm_eval.report.dense.effects import effects
+from geofm_eval.report.dense.figures import block_figure, pareto_figure
+from geofm_eval.report.dense.terminal import text_of_study
 from geofm_eval.report.figures import depth_figure, label_figure
 from geofm_eval.report.formats import Table, to_csv, to_latex, to_markdown
 from geofm_eval.report.index import index_page, summary_lines
@@ -56,12 +61,14 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
     found, split = comparisons(content)
     pairs = Pairs(run_dir)
     rankings = tuple(rank(comparison, pairs) for comparison in found)
-    problems = (*content.problems, *split, *pairs.problems)
+    studies, mixed = case_studies(content)
     index = tables / "README.md"
     with storing(index):
         _clear(tables, figures)
         texts = [_write(ranking, known, tables, figures) for ranking in rankings]
-        index.write_text(index_page(content, rankings, problems, known), encoding="utf-8")
+        texts += [_write_study(study, known, pairs, tables, figures) for study in studies]
+        problems = (*content.problems, *split, *mixed, *pairs.problems)
+        index.write_text(index_page(content, rankings, studies, problems, known), encoding="utf-8")
     return Collation(index, rankings, problems, _text(content, texts, problems, index))
 
 
@@ -86,6 +93,26 @@ def _write(ranking: Ranking, catalog: Catalog, tables: Path, figures: Path) -> s
     depth_figure(comparison, profiles, catalog, figures / f"{comparison.slug}-depth.png")
     label_figure(comparison, curves, catalog, figures / f"{comparison.slug}-labels.png")
     return text_of(ranking, profiles, catalog)
+
+
+def _write_study(study: CaseStudy, catalog: Catalog, pairs: Pairs, tables: Path, figures: Path) -> str:
+    """Write all files of one case study; its text for the terminal is returned."""
+    found = effects(study, catalog, pairs)
+    made = (
+        dense.ranking_table(study, catalog, pairs),
+        dense.factorial_table(study, catalog),
+        dense.effects_table(study, found, catalog),
+        dense.pareto_table(study, catalog),
+        dense.block_table(study, catalog),
+    )
+    for table in made:
+        if table is not None:
+            _write_table(table, tables)
+    _write_csv(tables / f"{study.slug}-cells.csv", dense.cell_rows(study, catalog, pairs))
+    _write_csv(tables / f"{study.slug}-effects.csv", dense.effect_rows(study, found))
+    pareto_figure(study, catalog, figures / f"{study.slug}-pareto.png")
+    block_figure(study, catalog, figures / f"{study.slug}-blocks.png")
+    return text_of_study(study, found, catalog, pairs)
 
 
 def _write_table(table: Table, folder: Path) -> None:

@@ -112,7 +112,7 @@ def comparisons(content: RunContent) -> tuple[list[Comparison], list[str]]:
     return found, problems
 
 
-def _identity(record: Record) -> dict[str, str]:
+def identity(record: Record) -> dict[str, str]:
     """What must be equal for two records to be compared."""
     source = record.provenance
     return {
@@ -129,12 +129,12 @@ def _split(records: list[Record]) -> list[list[Record]]:
     """Records of equal identity together, the largest group first."""
     parts: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
-        parts[json.dumps(_identity(record), sort_keys=True)].append(record)
+        parts[json.dumps(identity(record), sort_keys=True)].append(record)
     return [parts[key] for key in sorted(parts, key=lambda key: (-len(parts[key]), key))]
 
 
 def _split_sentence(slug: str, parts: list[list[Record]]) -> str:
-    identities = [_identity(part[0]) for part in parts]
+    identities = [identity(part[0]) for part in parts]
     differing = [name for name in identities[0] if len({identity[name] for identity in identities}) > 1]
     members = "; ".join(
         f"{slug}-{number}: {', '.join(sorted({record.case.model for record in part}))}"

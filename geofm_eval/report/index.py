@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec
 from geofm_eval.report.comparison import Comparison, tap_order
+from geofm_eval.report.dense.cells import CaseStudy
 from geofm_eval.report.ranking import Ranking
 from geofm_eval.report.run import RunContent
 from geofm_eval.report.wording import SIMULATED, named
@@ -13,11 +14,18 @@ SHOWN = 20
 """Unfinished cases are listed by name up to this many models."""
 
 
-def index_page(content: RunContent, rankings: Sequence[Ranking], problems: Sequence[str], catalog: Catalog) -> str:
+def index_page(
+    content: RunContent,
+    rankings: Sequence[Ranking],
+    studies: Sequence[CaseStudy],
+    problems: Sequence[str],
+    catalog: Catalog,
+) -> str:
     """Markdown of ``tables/README.md``."""
     sections = [
         [f"# Run {content.name}", "", *summary_lines(content)],
         _links(rankings),
+        _study_links(studies),
         _section("Not ranked", _dropped(rankings)),
         _section("Skipped", _skip_lines(content)),
         _section("Without a score", _gap_lines(content)),
@@ -32,8 +40,10 @@ def summary_lines(content: RunContent) -> list[str]:
     """How many cases have which outcome, in one or two sentences."""
     counts = [f"{number} {status}" for status, number in content.statuses.items()]
     counts += [f"{len(content.skips)} skipped"] if content.skips else []
-    lines = [f"Probe cases: {', '.join(counts) or 'none'}."]
-    unrecorded = set(content.planned) - {r.case.id for r in content.records} - {s.case_id for s in content.skips}
+    lines = [f"Cases: {', '.join(counts) or 'none'}."]
+    recorded = {(r.case.kind, r.case.id) for r in content.records}
+    skipped = {skip.case_id for skip in content.skips}
+    unrecorded = [one for one in content.planned if one not in recorded and one[1] not in skipped]
     if unrecorded:
         lines.append(
             f"The run is incomplete: {len(unrecorded)} of {len(content.planned)} planned cases have no record. "
@@ -57,6 +67,20 @@ def _links(rankings: Sequence[Ranking]) -> list[str]:
             header = ["| task | adaptation | ranking | depth profile | label efficiency |", "|---|---|---|---|---|"]
             lines += [title, "", *header, *map(_link_row, chosen), "", *map(_picture, chosen)]
     return lines
+
+
+def _study_links(studies: Sequence[CaseStudy]) -> list[str]:
+    """One line per case study; its contact sheets lie in the run's folder ``sheets``."""
+    lines = []
+    for study in studies:
+        kind = f" ({SIMULATED})" if study.comparison.simulated else ""
+        tables = ", ".join(f"[{name}]({study.slug}-{name}.md)" for name in ("ranking", "effects", "pareto"))
+        figure = f"[figure](../figures/{study.slug}-pareto.png)"
+        csv = f"[CSV of cells]({study.slug}-cells.csv), [CSV of effects]({study.slug}-effects.csv)"
+        extra = [name for name, wanted in (("factorial", study.factorial), ("blocks", study.singles)) if wanted]
+        more = "".join(f", [{name}]({study.slug}-{name}.md)" for name in extra)
+        lines.append(f"{study.slug}{kind}: {tables}{more}, {figure}, {csv}; contact sheets: ../sheets")
+    return _section("Case studies: trained decoders", lines)
 
 
 def _picture(comparison: Comparison) -> str:

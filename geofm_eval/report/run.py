@@ -24,14 +24,14 @@ class RunContent:
         folder: the run's folder.
         records: records of every kind and status.
         skips: cases that something was absent for and that have no record.
-        planned: ids of the cases that the run selected; empty when the run holds no list of them.
+        planned: kind and id of the cases that the run selected; empty when the run holds no list of them.
         problems: one sentence per file that could not be read.
     """
 
     folder: Path
     records: tuple[Record, ...]
     skips: tuple[Skip, ...]
-    planned: tuple[str, ...]
+    planned: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
 
     @property
@@ -54,12 +54,18 @@ class RunContent:
         counts = Counter(record.outcome.status for record in self.records)
         return {status: counts[status] for status in ("passed", "failed", "error") if counts[status]}
 
-    def gaps(self) -> dict[str, str]:
-        """Cases that were planned and have no score, with the reason, by case id."""
-        reasons = dict.fromkeys(self.planned, "no record: the run did not get so far")
-        reasons |= {skip.case_id: f"skipped, {skip.kind} unavailable: {skip.what}" for skip in self.skips}
-        reasons |= {r.case.id: f"{r.outcome.status}: {r.outcome.reason or 'no scores'}" for r in self.records}
-        scored = {record.case.id for record in self.scored}
+    def gaps(self, kind: str = PROBE) -> dict[str, str]:
+        """Cases of a kind that were planned and have no score, with the reason, by case id.
+
+        A skip does not say its kind; where nothing is planned it counts for all.
+        """
+        planned = [case_id for own, case_id in self.planned if own == kind]
+        reasons = dict.fromkeys(planned, "no record: the run did not get so far")
+        skips = {skip.case_id: f"skipped, {skip.kind} unavailable: {skip.what}" for skip in self.skips}
+        reasons |= {case_id: why for case_id, why in skips.items() if case_id in reasons or not self.planned}
+        own_records = [record for record in self.records if record.case.kind == kind]
+        reasons |= {r.case.id: f"{r.outcome.status}: {r.outcome.reason or 'no scores'}" for r in own_records}
+        scored = {record.case.id for record in self.scored_of(kind)}
         return {case_id: reason for case_id, reason in sorted(reasons.items()) if case_id not in scored}
 
 
@@ -90,5 +96,5 @@ def read_content(run_dir: Path) -> RunContent:
     )
 
 
-def _case_ids(nodenames: Iterable[str]) -> tuple[str, ...]:
-    return tuple(match[2] for name in nodenames if (match := _PLANNED.fullmatch(name)))
+def _case_ids(nodenames: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    return tuple((match[1], match[2]) for name in nodenames if (match := _PLANNED.fullmatch(name)))

@@ -74,7 +74,7 @@ def _ranking_cells(row: RankingRow, unit: Unit, catalog: Catalog, footnotes: Foo
         real_bands(record),
         record.provenance.pooling or UNKNOWN,
         str(row.chosen.score.n),
-        " ".join(footnotes.mark(text) for text in _remarks(row.subject, catalog)),
+        " ".join(footnotes.mark(text) for text in remarks(row.subject, catalog)),
     )
 
 
@@ -93,7 +93,7 @@ def real_bands(record: Record) -> str:
     return UNKNOWN if inputs is None else f"{len(inputs.real_bands)}/{len(inputs.expected_bands)}"
 
 
-def _remarks(subject: Subject, catalog: Catalog) -> list[str]:
+def remarks(subject: Subject, catalog: Catalog) -> list[str]:
     """What a reader must know of one row: failed cases, bands, product, licence."""
     remarks = []
     failed = [record for record in subject.taps.values() if record.outcome.status == "failed"]

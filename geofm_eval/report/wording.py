@@ -84,15 +84,22 @@ def percent(fraction: float) -> str:
     return f"{fraction * 100:g} %"
 
 
-def heading(comparison: Comparison, catalog: Catalog, what: str) -> str:
-    """Title of a table or figure; simulated data and samples are named in it."""
+def heading(comparison: Comparison, catalog: Catalog, what: str, how: str | None = None) -> str:
+    """Title of a table or figure; simulated data and samples are named in it.
+
+    Args:
+        comparison: what is shown.
+        catalog: for the title of the task.
+        what: metric and the like.
+        how: what the records have in common beside the task; None takes their adaptation.
+    """
     case = comparison.record.case
     task = catalog.tasks.get(case.task)
     name = f"{task.title} ({case.task})" if task else case.task
     shuffled = comparison.record.provenance.protocol == "shuffle_splits"
     sample = "Shuffle splits of a sample: " if shuffled else "Sample with a custom split: "
     evidence = {"simulated": f"{SIMULATED}: ", "sample": sample}
-    return f"{evidence.get(str(comparison.record.evidence), '')}{name}, {case.adaptation}: {what}"
+    return f"{evidence.get(str(comparison.record.evidence), '')}{name}, {how or case.adaptation}: {what}"
 
 
 def family(record: Record, catalog: Catalog) -> str:

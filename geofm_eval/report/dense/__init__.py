@@ -1,0 +1,1 @@
+"""Reports of trained dense cases: case studies, marginal effects, cost, contact sheets."""

@@ -1,0 +1,154 @@
+"""What decoder, tuning, labels, blocks and pretraining change: marginal effects with paired intervals."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from geofm_eval.catalog import Catalog, DenseAdaptation
+from geofm_eval.catalog.dense import CHOSEN, MULTI, NARROW
+from geofm_eval.crossed import Term, contrast_interval
+from geofm_eval.report.choice import LEVEL, Difference, Pairs, task_seed
+from geofm_eval.report.dense.cells import Address, CaseStudy, Cell
+
+Partner = Callable[[Cell], Address | None]
+"""From a cell with the level to the address of the same cell with the base level; None for other cells."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Mean difference between two levels of a factor, over the cells that have both.
+
+    Args:
+        factor: such as ``tuning``.
+        contrast: such as ``full - frozen``.
+        model: slug; None for all models that are no controls.
+        difference: in the metric, with its interval over seeds and images.
+        pairs: names of the cells with the level, with their model.
+    """
+
+    factor: str
+    contrast: str
+    model: str | None
+    difference: Difference
+    pairs: tuple[str, ...]
+
+
+def effects(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Effect]:
+    """All effects that a study has cells for: pooled ones first, then model by model."""
+    found: list[Effect] = []
+    for factor, contrast, partner in _contrasts(study, catalog):
+        matched = [
+            (cell, study.by_address[address])
+            for cell in study.cells
+            if not cell.record.case.is_control and (address := partner(cell)) in study.by_address and address
+        ]
+        models = sorted({cell.model for cell, _ in matched})
+        for model in (None, *models) if len(models) > 1 else models:
+            own = [(cell, base) for cell, base in matched if model in (None, cell.model)]
+            found.append(
+                Effect(factor, contrast, model, _difference(own, pairs), tuple(f"{c.model}-{c.name}" for c, _ in own))
+            )
+    return sorted(found, key=lambda effect: effect.model is not None)
+
+
+def pooled(found: Sequence[Effect]) -> list[Effect]:
+    """One effect per contrast: over all models, or of the only one."""
+    over_all = [effect for effect in found if effect.model is None]
+    known = {effect.contrast for effect in over_all}
+    return [*over_all, *(effect for effect in found if effect.model is not None and effect.contrast not in known)]
+
+
+def _difference(matched: Sequence[tuple[Cell, Cell]], pairs: Pairs) -> Difference:
+    value = sum(cell.score.value - base.score.value for cell, base in matched) / len(matched)
+    terms: list[Term] = []
+    for cell, base in matched:
+        counts, others = (pairs.counts(one.record, one.fraction) for one in (cell, base))
+        if counts is None or others is None:
+            return Difference(value)
+        # The same training under two names differs by nothing, whatever the seeds.
+        if not np.array_equal(counts, others):
+            metric = cell.score.metric
+            terms += [Term(1 / len(matched), counts, metric), Term(-1 / len(matched), others, metric)]
+    first = matched[0][0].record
+    if not terms:
+        return Difference(0.0, 0.0, 0.0)
+    interval = contrast_interval(terms, pairs.groups(first), LEVEL, seed=task_seed(first))
+    return Difference(value) if interval is None else Difference(value, interval.low, interval.high)
+
+
+def _contrasts(study: CaseStudy, catalog: Catalog) -> Iterator[tuple[str, str, Partner]]:
+    for tuning in ("full", "lora", "lora_fc1", "lnbias"):
+        yield "tuning", f"{tuning} - frozen", _changed(lambda a, t=tuning: a.tuning == t, tuning="frozen")  # type: ignore[misc]
+    yield "labels", "100 % - 10 %", _changed(lambda a: a.fraction == 1, fraction=0.1)
+    yield "schedule", "equal steps - equal epochs", _changed(lambda a: a.variant == "long", variant="")
+    yield "upsampling", "2x upsampled - plain", _changed(lambda a: a.variant == "up2", variant="")
+    yield "augmentation", "random crops - fixed grid", _changed(lambda a: a.variant == "aug", variant="")
+    upernets = {cell.adaptation.head for cell in study.cells if cell.adaptation.head.startswith("upernet")}
+    for upernet in sorted(upernets):
+        yield "decoder", f"lightms - {upernet}", _changed(lambda a: a.head == "lightms", head=upernet)
+        yield "decoder", f"tokenlinear - {upernet}", _to_upernet(study, ("tokenlinear",), upernet)
+        yield (
+            "decoder",
+            f"single at the last block - {upernet}",
+            _to_upernet(study, ("single", NARROW["single"]), upernet),
+        )
+        yield "capacity", f"one block four times - {upernet}", _to_multi("same")
+        yield "depth", f"blocks chosen by the dense probe - {upernet}", _to_multi("probe")
+    yield "depth", "single at the chosen block - at the last", _to_last(study, CHOSEN)
+    for layer in sorted({c.layer for c in study.cells if c.adaptation.head.startswith("single") and c.layer != CHOSEN}):
+        yield "depth", f"single at {layer} - at the last", _to_last(study, layer)
+    yield "pretraining", "pretrained - random twin", _to_twin(catalog)
+
+
+def _changed(applies: Callable[[DenseAdaptation], bool], **base: object) -> Partner:
+    """The same cell with another field of its adaptation."""
+
+    def partner(cell: Cell) -> Address | None:
+        if not applies(cell.adaptation):
+            return None
+        return cell.model, replace(cell.adaptation, **base).slug, cell.layer  # type: ignore[arg-type]
+
+    return partner
+
+
+def _last(study: CaseStudy, model: str) -> str:
+    """The deepest block that a decoder of one tap reads of a model."""
+    layers = [c.layer for c in study.cells if c.model == model and c.layer.startswith("block")]
+    return max(layers, default="")
+
+
+def _to_upernet(study: CaseStudy, heads: Sequence[str], upernet: str) -> Partner:
+    def partner(cell: Cell) -> Address | None:
+        if cell.adaptation.head not in heads or cell.layer != _last(study, cell.model):
+            return None
+        return cell.model, replace(cell.adaptation, head=upernet).slug, MULTI
+
+    return partner
+
+
+def _to_multi(blocks: str) -> Partner:
+    def partner(cell: Cell) -> Address | None:
+        if cell.adaptation.blocks != blocks:
+            return None
+        return cell.model, replace(cell.adaptation, blocks="").slug, MULTI
+
+    return partner
+
+
+def _to_last(study: CaseStudy, layer: str) -> Partner:
+    def partner(cell: Cell) -> Address | None:
+        last = _last(study, cell.model)
+        fits = cell.adaptation.head.startswith("single") and cell.layer == layer != last
+        return (cell.model, cell.adaptation.slug, last) if fits else None
+
+    return partner
+
+
+def _to_twin(catalog: Catalog) -> Partner:
+    def partner(cell: Cell) -> Address | None:
+        spec = catalog.models.get(cell.model)
+        twin = spec.twin if spec is not None and spec.twin else f"{cell.model}_random"
+        return twin, cell.record.case.adaptation, cell.layer
+
+    return partner

@@ -1,0 +1,102 @@
+"""Figures of a case study: score against training time, and the single-level decoder by block."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.report.dense.cells import CaseStudy, Cell
+from geofm_eval.report.dense.tables import front, unit_of_study
+from geofm_eval.report.figures import COLOURS, GREY, MARKERS
+from geofm_eval.report.wording import Unit, heading
+
+
+def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
+    """Draw every trained case over its seconds, and the front of those that nothing cheaper beats."""
+    unit = unit_of_study(study)
+    figure, axis = _figure(heading(study.comparison, catalog, f"test {unit.label} by cost", "trained decoders"))
+    heads = sorted({cell.adaptation.head for cell in study.cells})
+    for cell in study.cells:
+        index = heads.index(cell.adaptation.head)
+        colour = GREY if cell.record.case.is_control else COLOURS[index % len(COLOURS)]
+        filled = cell.adaptation.tuning == "frozen"
+        axis.plot(
+            [cell.seconds],
+            [cell.score.value * unit.factor],
+            linestyle="",
+            marker=MARKERS[index % len(MARKERS)],
+            color=colour,
+            markerfacecolor=colour if filled else "white",
+            markersize=5,
+        )
+    best = front(study)
+    axis.plot([c.seconds for c in best], [c.score.value * unit.factor for c in best], color="#000000", linewidth=0.8)
+    for cell in best:
+        text = f"{cell.model} {cell.name}"
+        place = (cell.seconds, cell.score.value * unit.factor)
+        axis.annotate(text, place, (3, -9), textcoords="offset points", fontsize=6)
+    axis.set_xscale("log")
+    axis.set_xlabel("seconds: encoding, all seeds, all learning rates")
+    axis.set_ylabel(f"test {unit.label}")
+    _legend(figure, heads)
+    figure.supxlabel("Filled: frozen. Open: tuned. Grey: controls. Line: nothing cheaper is better.", fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def block_figure(study: CaseStudy, catalog: Catalog, path: Path) -> bool:
+    """Draw the single-level decoder by block, one line per model and tuning at all labels; False where none is."""
+    unit = unit_of_study(study)
+    singles = [c for c in study.singles if c.layer.startswith("block") and c.adaptation.fraction == 1]
+    layers = sorted({cell.layer for cell in singles})
+    if len(layers) < 2:
+        return False
+    title = heading(study.comparison, catalog, f"single-level decoder by block, test {unit.label}", "trained decoders")
+    figure, axis = _figure(title)
+    for number, model in enumerate(sorted({cell.model for cell in singles})):
+        for tuning, style in (("frozen", "-"), ("full", "--")):
+            own = sorted(
+                (c for c in singles if (c.model, c.adaptation.tuning) == (model, tuning)), key=lambda c: c.layer
+            )
+            if own:
+                _line(axis, own, layers, unit, COLOURS[number % len(COLOURS)], style, f"{model}, {tuning}")
+    axis.set_xticks(range(len(layers)), layers)
+    axis.set_ylabel(f"test {unit.label}")
+    figure.legend(loc="outside right upper", fontsize=7, frameon=False)
+    figure.supxlabel("Mean over seeds; bars: interval of the test score.", fontsize=8)
+    figure.savefig(path, dpi=110)
+    return True
+
+
+def _line(
+    axis: Any, cells: Sequence[Cell], layers: Sequence[str], unit: Unit, colour: str, style: str, label: str
+) -> None:
+    places = [layers.index(cell.layer) for cell in cells]
+    values = [cell.score.value * unit.factor for cell in cells]
+    axis.plot(places, values, color=colour, linestyle=style, marker="o", markersize=4, label=label)
+    for place, cell in zip(places, cells, strict=True):
+        if cell.score.interval is not None:
+            ends = [cell.score.interval.low * unit.factor, cell.score.interval.high * unit.factor]
+            axis.plot([place, place], ends, color=colour, linewidth=0.8, alpha=0.4)
+
+
+def _legend(figure: Any, heads: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    lines = [
+        Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], label=head)
+        for i, head in enumerate(heads)
+    ]
+    figure.legend(handles=lines, loc="outside right upper", fontsize=8, frameon=False)
+
+
+def _figure(title: str) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left", wrap=True)
+    axis = figure.subplots()
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+    return figure, axis

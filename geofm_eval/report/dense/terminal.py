@@ -1,0 +1,53 @@
+"""A case study as plain text, for the end of a run."""
+
+from collections.abc import Sequence
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.report.choice import Pairs
+from geofm_eval.report.dense.cells import CaseStudy
+from geofm_eval.report.dense.effects import Effect, pooled
+from geofm_eval.report.dense.tables import over_twin, unit_of_study
+from geofm_eval.report.terminal import CONTROL, aligned
+from geofm_eval.report.wording import heading
+
+SHOWN = 25
+"""Lines of a ranking; the tables have all of them."""
+
+
+def text_of_study(study: CaseStudy, found: Sequence[Effect], catalog: Catalog, pairs: Pairs) -> str:
+    """The ranking, then the effects over all models."""
+    unit = unit_of_study(study)
+    what = f"test {unit.label}, n = {study.cells[0].score.n}, {len(study.cells[0].score.per_draw)} seeds"
+    rows = [["", "model", "adaptation", "reads", "score [interval]", "over tuned twin", "seconds"]]
+    for rank, cell in enumerate(study.cells[:SHOWN], start=1):
+        training = cell.record.training
+        assert training is not None
+        rows.append(
+            [
+                str(rank),
+                cell.model + (f" {CONTROL}" if cell.record.case.is_control else ""),
+                cell.record.case.adaptation,
+                " ".join(tap.removeprefix("block") for tap in training.taps),
+                unit.score(cell.score),
+                unit.difference(over_twin(cell, study, catalog, pairs)),
+                f"{cell.seconds:.0f}",
+            ]
+        )
+    lines = [heading(study.comparison, catalog, what, "trained decoders"), *aligned(rows, "rllllrr")]
+    if len(study.cells) > SHOWN:
+        lines.append(f"  and {len(study.cells) - SHOWN} more in the tables")
+    lines.append(f"  {CONTROL} control; over tuned twin: the random twin, fully tuned on as many labels")
+    shown = pooled(found)
+    if shown:
+        grid = [
+            [e.factor, e.contrast, unit.difference(e.difference), str(len(e.pairs)), e.model or "all models"]
+            for e in shown
+        ]
+        lines += [
+            "",
+            f"  marginal effects on {unit.label}, paired",
+            *aligned([["", "contrast", "difference [interval]", "pairs", ""], *grid], "lllrl"),
+        ]
+    if study.left_out:
+        lines.append(f"  without a score: {len(study.left_out)} cases (see the tables)")
+    return "\n".join(lines)
