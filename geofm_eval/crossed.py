@@ -7,7 +7,7 @@ images, so that a difference of two networks on one test split is paired.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,6 +28,9 @@ from geofm_eval.resampling import (
 
 SUMS = ("n", "error", "squared_error", "target", "squared_target")
 """What is kept of the labelled pixels of an image of a regression: their number, and sums over them."""
+
+BOUNDS = {"miou": (0.0, 1.0), "iou": (0.0, 1.0), "rmse": (0.0, math.inf), "r2": (-math.inf, 1.0)}
+"""Lowest and highest possible score."""
 
 Metric = Callable[[Floats], Floats]
 """From totals (..., K, K) or (..., 5) to scores (...)."""
@@ -111,15 +114,24 @@ def contrast_interval(
     units = [_by_unit(part, sample.member, sample.count) for part in parts]
     covers = f"seeds x {sample.noun}" if any(len(part) > 1 for part in parts) else sample.noun
     if sample.noun == "groups" and sample.count < FEW_GROUPS:
-        return _jackknife(terms, units, level, covers)
-    return _bootstrap(terms, units, level, resamples, seed, covers)
+        found = _jackknife(terms, units, level, covers)
+    else:
+        found = _bootstrap(terms, units, level, resamples, seed, covers)
+    return None if found is None else _within(found, terms)
+
+
+def _within(interval: Interval, terms: Sequence[Term]) -> Interval:
+    """An interval cut where no score can lie: t intervals over a handful of groups go far beyond."""
+    ends = [tuple(term.weight * bound for bound in BOUNDS[term.metric]) for term in terms]
+    low, high = sum(map(min, ends)), sum(map(max, ends))
+    return replace(interval, low=max(interval.low, low), high=min(interval.high, high))
 
 
 def _checked(term: Term) -> Floats:
     counts = np.asarray(term.counts, dtype=np.float64)
     confusions = term.metric in ("miou", "iou")
     fits = counts.ndim == 4 and counts.shape[2] == counts.shape[3] if confusions else counts.ndim == 3
-    if term.metric not in ("miou", "iou", "rmse", "r2"):
+    if term.metric not in BOUNDS:
         raise ContractError(f"metric '{term.metric}' is none of counts: expected miou, iou, rmse or r2")
     if not fits or (not confusions and counts.shape[2] != len(SUMS)) or not len(counts):
         wanted = "(seeds, n, K, K)" if confusions else f"(seeds, n, {len(SUMS)})"

@@ -132,6 +132,16 @@ def test_few_groups_get_a_jackknife_and_say_so():
     assert count_interval(counts, "miou", np.zeros(40)) is None
 
 
+def test_no_interval_goes_beyond_what_a_score_can_be():
+    counts = np.array([[[[9, 1], [0, 10]], [[1, 9], [10, 0]], [[9, 1], [9, 1]]]])
+    alone = count_interval(counts, "miou", np.arange(3))
+    paired = contrast_interval([Term(1, counts, "miou"), Term(-1, counts[:, ::-1], "miou")], np.arange(3))
+    assert alone is not None
+    assert paired is not None
+    assert (alone.low, alone.high) == (0, 1)
+    assert -1 <= paired.low <= paired.high <= 1
+
+
 @pytest.mark.parametrize(
     ("terms", "message"),
     [

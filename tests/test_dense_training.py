@@ -228,11 +228,11 @@ def test_a_series_is_trained_through_a_mix_over_its_dates(tmp_path):
 
 def test_batch_normalisation_begins_with_the_statistics_of_the_first_batch(tmp_path):
     network = model(decoder="single_w064")
-    norm = network.head.decoder.project[1]
+    norm = network.head.decoder.mix[0][1]
     still = TrainingRecipe("test", epochs=1, validate_every=1, batch=6, rate=1e-12)
     train(network, crops(), FLOODS, Plan(still, 1e-12, 0), lambda _: 0.0, tmp_path)
     seen = []
-    network.head.decoder.project[0].register_forward_hook(lambda _, __, output: seen.append(output))
+    network.head.decoder.mix[0][0].register_forward_hook(lambda _, __, output: seen.append(output))
     order = np.arange(6)
     network.decode(network.maps(crops().batch(order, 0).images), None, (32, 32))
     torch.testing.assert_close(norm.running_mean, seen[0].mean((0, 2, 3)), rtol=1e-3, atol=1e-5)

@@ -77,7 +77,7 @@ def test_study_holds_the_studys_models_and_leaves_variants_to_the_extended_suite
     assert not study & {*RGB_ONLY, "croma_sar", "croma_joint", "terramind_v1_s1", "terramind_v1_s1s2"}
     models = {"moco_vits16", "dino_vits16", "mae_vits16", "prithvi_v1", "croma_optical", "terramind_v1"}
     models |= {"terramind_v1_l1c", "imagenet_vitb16", "galileo_nano"}
-    pockets = {slug for slug in CATALOG.models if slug.startswith("pocket_") and not slug.endswith("_s1")}
+    pockets = {slug for slug in CATALOG.models if slug.startswith("pocket_")}
     assert study == models | {f"{slug}_random" for slug in models} | pockets | {"band_stats", "rcf"}
     assert set(RGB_ONLY) <= extended
 

@@ -62,6 +62,11 @@ def compatible(model: ModelSpec, task: TaskSpec) -> bool:
     return not missing or (model.missing != "refuse" and len(missing) < len(model.bands))
 
 
+def suite_tasks(catalog: "Catalog", suite: str) -> list[TaskSpec]:
+    """Tasks of a suite; ``extended`` has dense ones only where they are named: all would be more than 20,000 cases."""
+    return [t for t in catalog.tasks.values() if suite in t.suites and not (t.dense and suite == "extended")]
+
+
 def dense_subject(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
     """True when a model takes part in a dense task, by default or because it was named.
 
@@ -97,7 +102,7 @@ def probe_cases(
     if suite not in SUITES:
         raise ContractError(f"suite '{suite}' is unknown; known suites: {', '.join(SUITES)}")
     chosen_models = [catalog.model(m) for m in models] or [m for m in catalog.models.values() if suite in m.suites]
-    chosen_tasks = [catalog.task(t) for t in tasks] or [t for t in catalog.tasks.values() if suite in t.suites]
+    chosen_tasks = [catalog.task(t) for t in tasks] or suite_tasks(catalog, suite)
     chosen = [catalog.adaptation(a) for a in adaptations] or [
         a for a in catalog.adaptations.values() if suite in a.suites
     ]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from geofm_eval.catalog.cases import Case, dense_subject
+from geofm_eval.catalog.cases import Case, dense_subject, suite_tasks
 from geofm_eval.catalog.specs import ModelSpec, TaskSpec
 from geofm_eval.errors import ContractError
 
@@ -152,7 +152,7 @@ def dense_cases(
             ``quick``, decoders for CPUs take the place of the wide ones.
     """
     chosen_models = [catalog.model(m) for m in models] or [m for m in catalog.models.values() if _takes_part(m, suite)]
-    chosen_tasks = [catalog.task(t) for t in tasks] or [t for t in catalog.tasks.values() if suite in t.suites]
+    chosen_tasks = [catalog.task(t) for t in tasks] or suite_tasks(catalog, suite)
     return [
         case
         for model in chosen_models

@@ -218,6 +218,7 @@ class DenseProbe:
             solved = dict(self._solve(samples))
             solving = time.perf_counter()
             val, test = (self._counts(self.splits[name], solved) for name in ("val", "test"))
+            progress.update(len(self.splits["val"]) + len(self.splits["test"]))
             scored = time.perf_counter()
         progress.done()
         rows = [self._row(tap, subset, one, samples, val) for (tap, subset), one in solved.items()]

@@ -57,12 +57,13 @@ class RunContent:
     def gaps(self, kind: str = PROBE) -> dict[str, str]:
         """Cases of a kind that were planned and have no score, with the reason, by case id.
 
-        A skip does not say its kind; where nothing is planned it counts for all.
+        A skip does not say its kind: it counts unless the plan has it under another.
         """
-        planned = [case_id for own, case_id in self.planned if own == kind]
-        reasons = dict.fromkeys(planned, "no record: the run did not get so far")
-        skips = {skip.case_id: f"skipped, {skip.kind} unavailable: {skip.what}" for skip in self.skips}
-        reasons |= {case_id: why for case_id, why in skips.items() if case_id in reasons or not self.planned}
+        reasons = {case_id: "no record: the run did not get so far" for own, case_id in self.planned if own == kind}
+        elsewhere = {case_id for own, case_id in self.planned if own != kind}
+        for skip in self.skips:
+            if skip.case_id not in elsewhere:
+                reasons[skip.case_id] = f"skipped, {skip.kind} unavailable: {skip.what}"
         own_records = [record for record in self.records if record.case.kind == kind]
         reasons |= {r.case.id: f"{r.outcome.status}: {r.outcome.reason or 'no scores'}" for r in own_records}
         scored = {record.case.id for record in self.scored_of(kind)}

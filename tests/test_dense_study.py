@@ -1,0 +1,304 @@
+"""Dense cases from the catalog to a record: which exist, what they train, that runs resume, and what is refused."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fixtures.cases import case_info, markers
+from fixtures.runs import Run
+from fixtures.scheduler import group_of
+from fixtures.segment import segment
+from fixtures.suite import Suite
+from geofm_eval.backbones import load_backbone
+from geofm_eval.catalog import Case, dense_adaptation, dense_cases, load_catalog
+from geofm_eval.catalog.dense import HEADS, TUNINGS, DenseAdaptation, narrowed, usual_taps
+from geofm_eval.crossed import count_score
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
+from geofm_eval.dense.study import DenseStudy, input_recipe, tuned_path, under
+from geofm_eval.dense.training import ran_out_of_memory
+from geofm_eval.errors import ContractError
+from geofm_eval.pipeline import Settings, Workspace
+from geofm_eval.records import Outcome, read_outcomes, read_record, write_record
+from tests.small_chips import chips
+from tests.small_suite import OPTIONS
+
+CATALOG = load_catalog()
+TASK = CATALOG.task("sen1floods11_sim")
+
+
+@pytest.fixture(autouse=True)
+def small_data(tmp_path, monkeypatch):
+    """Chips of 32 pixels that are easy, and four epochs."""
+    monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "cache"))
+    splits = {
+        name: chips(TASK, name, count=n, first=first)
+        for name, n, first in (("train", 10, 0), ("val", 4, 50), ("test", 5, 70))
+    }
+    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda _: splits)
+    short = TrainingRecipe("quick", epochs=2, validate_every=1, batch=4, rate=1e-2, rates=(1e-3, 1e-2, 3e-2))
+    monkeypatch.setitem(RECIPES, "quick", short)
+    return splits
+
+
+def study(adaptation, layer="multi", model="pocket_mae", seeds=2, **more):
+    case = Case("segment", model, TASK.slug, adaptation, layer)
+    return DenseStudy(Workspace(CATALOG, Settings()), case, seeds, **more)
+
+
+def suite(tmp_path, resume=False):
+    options = replace(OPTIONS, seeds=2)
+    return Suite(options, CATALOG, {}, Run("own", tmp_path / "own", resume), "main")
+
+
+def measured(tmp_path, adaptation, layer="multi", model="pocket_mae", resume=False):
+    case = Case("segment", model, TASK.slug, adaptation, layer)
+    return segment(Workspace(CATALOG, Settings()), suite(tmp_path, resume), case)
+
+
+def test_slugs_say_everything_and_read_back():
+    made = [
+        DenseAdaptation(head, tuning, fraction, blocks, variant)
+        for head in HEADS
+        for tuning in TUNINGS
+        for fraction in (0.1, 1.0)
+        for blocks in ("", "same", "probe")
+        for variant in ("", "long", "aug", "up2")
+    ]
+    known = [one for one in made if dense_adaptation(one.slug) is not None]
+    assert [dense_adaptation(one.slug) for one in known] == known
+    assert len({one.slug for one in made}) == len(made)
+    # A single tap has no four blocks; all labels are not lengthened; a tuned backbone encodes anyway.
+    left_out = {one.slug for one in made} - {one.slug for one in known}
+    assert all("same" in s or "probe" in s or s.endswith(("p100_long", "aug")) for s in left_out)
+    assert dense_adaptation("linear") is None
+    assert dense_adaptation("upernet_frozen_p000") is None
+
+
+def test_the_issue_s_ids_exist():
+    ids = {case.nodename for case in dense_cases(CATALOG, "study")}
+    for head, layer in (("upernet", "multi"), ("lightms", "multi"), ("single", "block05"), ("single", "block11")):
+        for tuning in ("frozen", "full"):
+            for percent in ("p010", "p100"):
+                assert f"test_segment[prithvi_v1-sen1floods11-{head}_{tuning}_{percent}-{layer}]" in ids
+    for other in ("lora", "lora_fc1", "lnbias"):
+        assert f"test_segment[prithvi_v1-sen1floods11-lightms_{other}_p100-multi]" in ids
+    for case in (
+        "prithvi_v1-sen1floods11-upernet_same_frozen_p100-block11",
+        "prithvi_v1-sen1floods11-upernet_probe_frozen_p100-multi",
+        "prithvi_v1-sen1floods11-tokenlinear_frozen_p100-block11",
+        "prithvi_v1-sen1floods11-single_frozen_p100-chosen",
+        "prithvi_v1_rgb-sen1floods11-upernet_frozen_p100-multi",
+        "prithvi_v1_random-sen1floods11-lightms_full_p100-multi",
+        "unet-sen1floods11-tokenlinear_full_p100-final",
+        "prithvi_v1-hls_burn_scars-upernet_frozen_p100-multi",
+        "prithvi_v1-biomassters-upernet_frozen_p100-multi",
+        "pocket_mae-sen1floods11_sim-upernet_w064_frozen_p010-multi",
+    ):
+        assert f"test_segment[{case}]" in ids
+    assert len(ids) == len(dense_cases(CATALOG, "study"))
+
+
+def test_stand_ins_are_for_what_was_made_for_them_unless_named():
+    default = {case.model for case in dense_cases(CATALOG, "study", tasks=[TASK.slug])}
+    assert "pocket_mae" in default
+    assert "mae_vits16_random" not in default
+    named = dense_cases(CATALOG, "study", models=["mae_vits16_random"], tasks=[TASK.slug])
+    assert {case.model for case in named} == {"mae_vits16_random"}
+
+
+def test_wide_and_narrow_decoders_never_stand_together():
+    for training, narrow in ((None, False), ("quick", True)):
+        cases = dense_cases(CATALOG, "study", models=["prithvi_v1"], tasks=["sen1floods11"], training=training)
+        heads = {dense_adaptation(case.adaptation).head for case in cases}
+        assert ("upernet_w064" in heads, "upernet" in heads) == (narrow, not narrow)
+    assert narrowed(DenseAdaptation("lightms", "frozen", 1.0)).head == "lightms"
+
+
+def test_taps_scale_with_depth_and_too_few_blocks_give_no_case():
+    nano, adaptation = CATALOG.model("galileo_nano"), DenseAdaptation("upernet", "frozen", 1.0)
+    assert usual_taps(adaptation, "multi", nano) == ("block00", "block01", "block02", "block03")
+    assert usual_taps(replace(adaptation, blocks="same"), "block03", nano) == ("block03",) * 4
+    assert usual_taps(replace(adaptation, blocks="probe"), "multi", nano) is None
+    shallow = nano.model_copy(update={"depth": 2, "slug": "shallow"})
+    catalog = replace(CATALOG, models={"shallow": shallow})
+    cases = dense_cases(catalog, "study", models=["shallow"], tasks=["sen1floods11"])
+    assert {case.layer for case in cases} == {"block00", "block01", "chosen"}
+    with pytest.raises(ContractError, match="it has too few; read fewer blocks"):
+        usual_taps(adaptation, "multi", shallow)
+
+
+def test_markers_and_groups_of_trained_cases():
+    case = Case("segment", "pocket_random", TASK.slug, "lightms_full_p100", "multi")
+    assert markers(case, CATALOG) == ("sim", "trained", "dense", "control")
+    group = group_of(CATALOG)
+    assert group(f"benchmarks/test_segment.py::{case.nodename}") == "pocket_random-lightms_full_p100@sen1floods11_sim"
+    assert group(f"a::test_probe[pocket_random-{TASK.slug}-linear-embed]") == "pocket_random@sen1floods11_sim"
+
+
+def test_a_case_leaves_a_record_with_counts_and_a_sheet(tmp_path):
+    found = measured(tmp_path, "lightms_frozen_p100")
+    record = found.record
+    score = record.scores["1.0"]
+    assert (score.metric, score.n, score.n_train, len(score.per_draw)) == ("miou", 5, 10, 2)
+    assert score.value == pytest.approx(np.mean(score.per_draw))
+    counts = found.outcomes["counts_1.0"]
+    assert counts.shape == (2, 5, 2, 2)
+    assert count_score(counts, "miou").tolist() == pytest.approx(list(score.per_draw))
+    assert record.training.taps == ("block03", "block05", "block07", "block11")
+    assert record.training.chips == {"train": 10, "val": 4, "test": 5}
+    assert (record.training.context_m, record.training.token_gsd_m) == (320.0, 40.0)
+    assert 0 < record.training.grid_ceiling <= 1
+    assert record.cost.trained_parameters < record.cost.parameters
+    assert record.cost.flops > 1e6
+    assert found.moved == {False}
+    assert (tmp_path / "own" / "sheets" / f"{record.case.id}.png").stat().st_size > 10_000
+    path = write_record(record, found.outcomes, tmp_path / "own")
+    assert read_record(path).training == record.training
+    again = read_outcomes(tmp_path / "own", read_record(path))
+    np.testing.assert_array_equal(again.counts["1.0"], counts)
+
+
+def test_a_run_that_is_resumed_does_not_train_again(tmp_path, monkeypatch):
+    found = measured(tmp_path, "tokenlinear_frozen_p010", "block11")
+    write_record(found.record, found.outcomes, tmp_path / "own")
+    monkeypatch.setattr(DenseStudy, "run", lambda _: pytest.fail("trained again"))
+    again = measured(tmp_path, "tokenlinear_frozen_p010", "block11", resume=True)
+    assert again.reused
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        measured(tmp_path, "tokenlinear_frozen_p100", "block11", resume=True)
+
+
+def test_tuning_moves_the_backbone_and_leaves_what_changed(tmp_path):
+    found = measured(tmp_path, "tokenlinear_lora_fc1_p100", "block11")
+    assert found.moved == {True}
+    key = {one.key for one in found.record.training.seeds}.pop()
+    changed = load_file(tuned_path(key, 1))
+    before = load_backbone(
+        CATALOG.model("pocket_mae"), InputAdapter(CATALOG.model("pocket_mae"), TASK, CATALOG.recipe("probing"))
+    )
+    state = before.backbone.state_dict()
+    assert changed
+    assert all("fc1" in name and not torch.equal(value, state[name]) for name, value in changed.items())
+
+
+def test_the_first_seed_chooses_the_rate_of_all():
+    made = study("tokenlinear_full_p100", "block11")
+    trained = made.run()
+    tried = {one.rate: one.val_score for one in made.tried()}
+    assert len(tried) == 3
+    assert {one.rate for one in trained} == {max(tried, key=lambda rate: (tried[rate], -rate))}
+
+
+def test_random_twins_and_unets_are_drawn_anew_by_every_seed():
+    twins = study("tokenlinear_full_p100", "block11", model="pocket_random").jobs
+    assert twins[0].loaded.weights_sha256 != twins[1].loaded.weights_sha256
+    frozen = study("tokenlinear_frozen_p100", "block11", model="pocket_random").jobs
+    assert frozen[0].loaded.weights_sha256 == frozen[1].loaded.weights_sha256
+
+
+def test_a_unet_learns_from_scratch_and_is_restored_with_its_statistics():
+    made = study("tokenlinear_full_p100", "final", model="unet", seeds=1)
+    (trained,) = made.run()
+    assert made.jobs[0].identity["size"] == 32
+    assert trained.trained_parameters == trained.total_parameters
+    counts = made.tested([trained])
+    assert counts.sum() == 5 * 31 * 32
+    # The same score by a network that was restored anew: running statistics are part of what is kept.
+    score = [float(value) for value in count_score(counts, "miou")]
+    val = made.jobs[0]._quality(
+        made.jobs[0]._predictor("val"), made.splits["val"], range(4), made.jobs[0].restored(trained)
+    )
+    assert val == pytest.approx(trained.val_score)
+    assert score[0] > 0.3
+
+
+def test_blocks_that_the_probe_chose_are_read():
+    made = study("upernet_w064_probe_frozen_p100")
+    assert made.taps == (made.workspace.dense_sweep("pocket_mae", TASK.slug).best_taps(4), "validation")
+    single = study("single_w064_frozen_p100", "chosen")
+    assert single.taps == (single.workspace.dense_sweep("pocket_mae", TASK.slug).best_taps(1), "validation")
+
+
+def test_variants_change_what_they_say():
+    plain, long, up2, aug = (
+        study(slug).choice
+        for slug in (
+            "lightms_frozen_p010",
+            "lightms_frozen_p010_long",
+            "lightms_frozen_p100_up2",
+            "lightms_frozen_p100_aug",
+        )
+    )
+    assert (plain.lengthened, long.lengthened) == (1, round(10 / len(study("lightms_frozen_p010").budget.train)))
+    assert study("lightms_frozen_p100_up2").jobs[0].size == 16
+    assert (up2.zoom, aug.online) == (2, True)
+
+
+def test_all_models_see_the_same_chips():
+    one, other = study("lightms_frozen_p010").budget, study("lightms_full_p010", model="pocket_contrast").budget
+    assert one.train.tolist() == other.train.tolist()
+    assert set(one.train) < set(study("lightms_frozen_p100").budget.train)
+
+
+def test_recipes_of_inputs():
+    assert input_recipe(TASK, None) == "probing"
+    assert input_recipe(CATALOG.task("sen1floods11"), None) == "pangaea"
+    assert input_recipe(CATALOG.task("biomassters"), None) == "probing"
+    assert input_recipe(TASK, "pangaea") == "pangaea"
+    workspace = Workspace(CATALOG, Settings())
+    assert under(workspace, "probing") is workspace
+    assert under(workspace, "pangaea") is under(workspace, "pangaea")
+
+
+def test_out_of_memory_says_which_batch_fits(monkeypatch):
+    from geofm_eval.dense.model import DenseModel
+
+    whole = DenseModel.decode
+
+    def decode(self, maps, days, size):
+        if self.training and torch.is_grad_enabled() and len(maps[0]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, maps, days, size)
+
+    monkeypatch.setattr(DenseModel, "decode", decode)
+    with pytest.raises(ContractError, match=r"batch of 4 windows of 32 x 32 pixels; a batch of 2 fits: --batch 2"):
+        study("lightms_frozen_p100", seeds=1).run()
+    assert ran_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
+    assert not ran_out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_another_batch_is_another_recipe():
+    assert training_recipe("pangaea", 4).slug == "pangaea_b04"
+    assert training_recipe("pangaea", 8) is RECIPES["pangaea"]
+    with pytest.raises(ContractError, match="at least 2 chips, found 1"):
+        training_recipe("pangaea", 1)
+
+
+def test_a_single_example_can_be_trained_on(monkeypatch):
+    """Batch normalisation needs two."""
+    made = study("upernet_w064_frozen_p100", seeds=1)
+    object.__setattr__(made.jobs[0].budget, "train", np.array([3]))
+    (trained,) = made.run()
+    assert all(np.isfinite(trained.losses))
+
+
+def test_what_is_no_dense_adaptation_is_refused():
+    with pytest.raises(ContractError, match=re.escape("'knn' is no dense adaptation, such as lightms_frozen_p010")):
+        study("knn").run()
+
+
+def test_a_failed_case_is_a_record_too(tmp_path):
+    case = Case("segment", "pocket_mae", TASK.slug, "lightms_frozen_p100", "multi")
+    found = measured(tmp_path, "tokenlinear_frozen_p100", "block11")
+    failed = found.record.model_copy(
+        update={"scores": {}, "training": None, "case": case_info(case, CATALOG),
+                "outcome": Outcome(status="error", verdict="no_range", reason="died")}
+    )  # fmt: skip
+    path = write_record(failed, None, tmp_path / "own")
+    assert json.loads(path.read_text())["outcome"]["reason"] == "died"
