@@ -187,6 +187,19 @@ def test_tuning_moves_the_backbone_and_leaves_what_changed(tmp_path):
     assert all("fc1" in name and not torch.equal(value, state[name]) for name, value in changed.items())
 
 
+def test_a_frozen_backbone_that_moves_is_seen(tmp_path, monkeypatch):
+    from geofm_eval.dense import job
+
+    def meddling(model, *arguments, **named):
+        with torch.no_grad():
+            next(model.backbone.parameters()).add_(1.0)
+        return train(model, *arguments, **named)
+
+    train = job.train
+    monkeypatch.setattr(job, "train", meddling)
+    assert measured(tmp_path, "tokenlinear_frozen_p100", "block11").moved == {True}
+
+
 def test_the_first_seed_chooses_the_rate_of_all():
     made = study("tokenlinear_full_p100", "block11")
     trained = made.run()

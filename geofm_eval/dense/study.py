@@ -122,11 +122,15 @@ class DenseStudy:
         )
 
     def _load(self, seed: int) -> LoadedBackbone:
-        """The frozen backbone anew; one that is random by nature is drawn by the seed where it is tuned."""
+        """The backbone that a training begins with: one for all where it stays frozen, else a new one."""
         if self.choice.tuning == "frozen":
             return self.workspace.backbone(self.case.model, self.case.task)
+        return self.untouched(seed)
+
+    def untouched(self, seed: int) -> LoadedBackbone:
+        """The backbone from its file; one that is random by nature is drawn by the seed where it is tuned."""
         spec, settings = self.model, self.workspace.settings
-        if spec.random_seed is not None:
+        if spec.random_seed is not None and self.choice.tuning != "frozen":
             spec = spec.model_copy(update={"random_seed": spec.random_seed + seed})
         adapter = self.workspace.adapter(self.case.model, self.case.task)
         weights = settings.weights.get(self.case.model)
