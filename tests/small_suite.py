@@ -35,6 +35,7 @@ OPTIONS = Options(
     training=None,
     seeds=3,
     batch=None,
+    dtype="float32",
     catalogs=(),
     run=None,
     resume=False,

@@ -17,7 +17,7 @@ KIND = "segment"
 
 HEADS = ("tokenlinear", "single", "single_w064", "lightms", "upernet", "upernet_w064")
 TUNINGS = ("frozen", "full", "lora_fc1", "lora", "lnbias")
-VARIANTS = ("long", "aug", "up2")
+VARIANTS = ("long", "aug", "up2", "dateweights")
 NARROW = {"single": "single_w064", "upernet": "upernet_w064"}
 """Heads of 64 channels that take the place of the wide ones on a CPU; they never stand in one table."""
 
@@ -46,7 +46,8 @@ class DenseAdaptation:
         blocks: what a decoder with four maps reads: the usual four (empty), one block four times (``same``), or the
             four that the dense probe chose on validation (``probe``).
         variant: ``long`` trains a fraction for as many steps as the whole would take; ``aug`` encodes a frozen backbone
-            anew in every epoch, with random crops and flips; ``up2`` feeds windows of half the size, upsampled twofold.
+            anew in every epoch, with random crops and flips; ``up2`` feeds windows of half the size, upsampled twofold;
+            ``dateweights`` joins the dates of a series by one weight each (linear mixing) instead of attention.
     """
 
     head: str
@@ -151,7 +152,9 @@ def dense_cases(
         training: recipe of the training; None trains ``quick`` on stand-ins and ``pangaea`` on real data. With
             ``quick``, decoders for CPUs take the place of the wide ones.
     """
-    chosen_models = [catalog.model(m) for m in models] or [m for m in catalog.models.values() if _takes_part(m, suite)]
+    chosen_models = [catalog.model(m) for m in models] or [
+        m for m in catalog.models.values() if _takes_part(m, suite, catalog)
+    ]
     chosen_tasks = [catalog.task(t) for t in tasks] or suite_tasks(catalog, suite)
     return [
         case
@@ -167,9 +170,13 @@ def training_recipe_of(task: TaskSpec, training: str | None) -> str:
     return training or ("quick" if task.simulated else "pangaea")
 
 
-def _takes_part(model: ModelSpec, suite: str) -> bool:
+def _takes_part(model: ModelSpec, suite: str, catalog: "Catalog") -> bool:
     # RGB-only variants are in no suite of probes, but beside the ImageNet model they are needed.
-    return suite in model.suites or (model.rgb_only and suite != "bench")
+    if model.rgb_only:
+        return suite != "bench"
+    # What another pretraining of the same kind gives is told by probes; trainings are dear, and have to be asked for.
+    again = model.simulated_pretraining and model.variant_of is not None
+    return suite in model.suites and not (again and catalog.model(str(model.variant_of)).bands == model.bands)
 
 
 def _cases(model: ModelSpec, task: TaskSpec, suite: str, adaptations: Sequence[str], narrow: bool) -> Iterator[Case]:
@@ -197,7 +204,7 @@ def _suite_adaptations(model: ModelSpec, task: TaskSpec, suite: str) -> list[Den
         return [DenseAdaptation("upernet", tuning, 1.0) for tuning in tunings]
     if suite == "bench":
         return _bench(model)
-    return _twin() if model.is_control else _factorial(suite)
+    return _twin() if model.is_control else _factorial(task, suite)
 
 
 def _bench(model: ModelSpec) -> list[DenseAdaptation]:
@@ -214,7 +221,7 @@ def _twin() -> list[DenseAdaptation]:
     return [DenseAdaptation("lightms", "frozen", 1.0), *tuned]
 
 
-def _factorial(suite: str) -> list[DenseAdaptation]:
+def _factorial(task: TaskSpec, suite: str) -> list[DenseAdaptation]:
     """{frozen, tuned} x {10 %, 100 %} x decoder, and what explains it."""
     cells = [
         DenseAdaptation(head, tuning, fraction)
@@ -230,8 +237,9 @@ def _factorial(suite: str) -> list[DenseAdaptation]:
         *(DenseAdaptation("lightms", tuning, 0.1, variant="long") for tuning in ("frozen", "full")),
         DenseAdaptation("lightms", "frozen", 1.0, variant="up2"),
     ]
+    series = [DenseAdaptation("lightms", "frozen", 1.0, variant="dateweights")] if task.dates else []
     once = [DenseAdaptation("lightms", "frozen", 1.0, variant="aug")] if suite == "extended" else []
-    return [*cells, *beside, *once]
+    return [*cells, *beside, *series, *once]
 
 
 def _layers(model: ModelSpec, adaptation: DenseAdaptation) -> tuple[str, ...]:

@@ -127,22 +127,27 @@ class Split:
         return image
 
     def read_target(self, index: int) -> npt.NDArray[Any]:
-        """Read the label of every pixel of one item.
+        """Read the label of every pixel of one item; see :meth:`read_pair`."""
+        return self.read_pair(index)[1]
+
+    def read_pair(self, index: int) -> tuple[RawImage, npt.NDArray[Any]]:
+        """Read one image and the label of each of its pixels, the image once.
 
         Args:
             index: position of the item.
 
         Returns:
-            (height, width) int64 classes with the task's ``ignore`` value where there is none, or float32 with NaN.
+            What :meth:`read` gives; and (height, width) int64 classes with the task's ``ignore`` value where there is
+            none, or float32 with NaN.
 
         Raises:
             ContractError: the task has one label per item.
-            DataError: the file is unreadable, or has another size than the image or values that the task lacks.
+            DataError: a file is unreadable, or has another size than the image or values that the task lacks.
         """
         if self.load_target is None:
             raise ContractError(f"task '{self.task.slug}' has one label per item, none per pixel: use labels")
-        item = self.items[index]
-        return checked_target(self.load_target(item), self.read(index).valid, self.task, item)
+        item, image = self.items[index], self.read(index)
+        return image, checked_target(self.load_target(item), image.valid, self.task, item)
 
 
 def _check_label(item: Item, task: TaskSpec) -> None:

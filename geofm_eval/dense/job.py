@@ -193,13 +193,19 @@ class DenseJob:
         """
         if self.task.kind != "dense_regression":
             return 0.0, 1.0
-        split = self.splits["train"]
-        targets = [split.read_target(int(item)) for item in self.budget.train]
-        values = np.concatenate([target[labelled(target, self.task)] for target in targets]).astype(np.float64)
-        if values.size == 0 or values.std() == 0:
-            found = "no label" if values.size == 0 else f"{values[0]:g} everywhere"
-            raise DataError(f"{self.task.slug}: the {len(targets)} training chips have {found}: nothing to learn")
-        return float(values.mean()), float(values.std())
+        split, chips = self.splits["train"], self.budget.train.tolist()
+        # Chip by chip: all pixels of a large data set are more than memory holds.
+        known = [_moments(target[labelled(target, self.task)]) for target in map(split.read_target, chips)]
+        counts, means, squares = np.array(known, dtype=np.float64).T
+        if not counts.any():
+            raise DataError(f"{self.task.slug}: the {len(chips)} training chips have no label: nothing to learn")
+        mean = float(np.average(means, weights=counts))
+        deviation = float(np.sqrt(np.average(squares + (means - mean) ** 2, weights=counts)))
+        if deviation == 0:
+            raise DataError(
+                f"{self.task.slug}: the {len(chips)} training chips have {mean:g} everywhere: nothing to learn"
+            )
+        return mean, deviation
 
     def _train(self, rate: float, key: str, folder: Path) -> dict[str, Any]:
         plan = Plan(self.choice.recipe, rate, self.seed, self.choice.lengthened, self.scale)
@@ -246,6 +252,7 @@ class DenseJob:
             native=self.adapter.native,
             dates=self.task.dates or 1,
             temporal=self.choice.recipe.temporal,
+            dtype=self.choice.recipe.dtype,
         )
         return model.to(self.device)
 
@@ -334,3 +341,12 @@ class DenseJob:
         device = torch.device(self.device)
         encoding = Encoding(self.loaded, self.adapter, self.splits[name], taps, self.size, device, self.progress)
         return encoding.stored()
+
+
+def _moments(values: NDArray[Any]) -> tuple[int, float, float]:
+    """Number, mean and variance; zeros where there is no value."""
+    return (
+        (values.size, float(values.mean(dtype=np.float64)), float(values.var(dtype=np.float64)))
+        if values.size
+        else (0, 0.0, 0.0)
+    )

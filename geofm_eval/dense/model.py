@@ -26,6 +26,7 @@ class DenseModel(nn.Module):
         native: True for a backbone that shall take all dates of a series at once.
         dates: T of every item.
         temporal: how dates are joined, ``ltae`` or ``linear``.
+        dtype: of forward passes; ``bf16`` runs them under automatic mixed precision.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class DenseModel(nn.Module):
         native: bool = False,
         dates: int = 1,
         temporal: str = "ltae",
+        dtype: str = "float32",
     ) -> None:
         super().__init__()
+        self.mixed_precision = dtype == "bf16"
         self.backbone = backbone
         self.taps = tuple(taps)
         self.native = native
@@ -63,7 +66,7 @@ class DenseModel(nn.Module):
 
     def maps(self, batch: ModelInput) -> list[Tensor]:
         """Feature maps (B, T, D, h, w) of the taps; without a gradient where the backbone is frozen."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.tuned)):
+        with self._precision(), torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.tuned)):
             encoded = encode(self.backbone, batch, self.native)
             found = {tap: feature_map(encoded, tap) for tap in dict.fromkeys(self.taps)}
         return [found[tap] for tap in self.taps]
@@ -75,10 +78,18 @@ class DenseModel(nn.Module):
             maps: (B, T, D, h, w) per tap.
             days: (B, T) days of the dates; None for single images.
             size: pixels of the window.
+
+        Returns:
+            float32, whatever the type of the forward pass.
         """
-        joined = [one[:, 0] if days is None else mix(one, days) for mix, one in zip(self.mixes, maps, strict=True)]
-        values: Tensor = self.head(joined, size)
-        return values
+        with self._precision():
+            joined = [one[:, 0] if days is None else mix(one, days) for mix, one in zip(self.mixes, maps, strict=True)]
+            values: Tensor = self.head(joined, size)
+        return values.float()
+
+    def _precision(self) -> torch.autocast:
+        device = next(self.head.parameters()).device.type
+        return torch.autocast(device, torch.bfloat16, enabled=self.mixed_precision)
 
     def trained_state(self) -> dict[str, Tensor]:
         """Everything that training changes, by name: of the backbone what is tuned, of the rest all of it.

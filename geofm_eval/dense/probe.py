@@ -263,7 +263,7 @@ class DenseProbe:
         """(n, ...) counts of every chip of a split, for every map."""
         found: dict[tuple[str, Subset], list[NDArray[Any]]] = {key: [] for key in solved}
         for item in range(len(split)):
-            image, target = split.read(item), split.read_target(item)
+            image, target = split.read_pair(item)
             shape = (int(target.shape[0]), int(target.shape[1]))
             windows = covering(*shape, self.encoder.size)
             values: dict[tuple[str, Subset], list[Tensor]] = {key: [] for key in solved}

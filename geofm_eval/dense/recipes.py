@@ -6,6 +6,8 @@ from typing import Any
 
 from geofm_eval.errors import ContractError
 
+DTYPES = ("float32", "bf16")
+
 
 @dataclass(frozen=True)
 class TrainingRecipe:
@@ -22,6 +24,8 @@ class TrainingRecipe:
         milestones: shares of all steps after which the rate is multiplied by ``factor``.
         flips: whether crops are mirrored at random, where they are encoded in every epoch.
         temporal: how dates are joined, ``ltae`` or ``linear``.
+        dtype: of forward passes, ``float32``, or ``bf16`` under PyTorch's automatic mixed precision. Weights, losses
+            and feature maps that are encoded once stay float32.
     """
 
     slug: str
@@ -35,6 +39,7 @@ class TrainingRecipe:
     factor: float = 0.1
     flips: bool = False
     temporal: str = "ltae"
+    dtype: str = "float32"
 
     def identity(self) -> dict[str, Any]:
         """All of it, for keys and records."""
@@ -52,21 +57,26 @@ RECIPES: Mapping[str, TrainingRecipe] = {
 }
 
 
-def training_recipe(slug: str, batch: int | None = None) -> TrainingRecipe:
+def training_recipe(slug: str, batch: int | None = None, dtype: str = "float32") -> TrainingRecipe:
     """Look up a recipe.
 
     Args:
         slug: of the recipe.
         batch: chips per step, where memory does not hold the recipe's own number; the recipe's name then tells.
+        dtype: of forward passes, one of ``DTYPES``; the recipe's name then tells.
 
     Raises:
-        ContractError: no such recipe, or a batch that batch normalisation cannot work with.
+        ContractError: no such recipe or type, or a batch that batch normalisation cannot work with.
     """
     if slug not in RECIPES:
         raise ContractError(f"training recipe '{slug}' is unknown; known: {', '.join(RECIPES)}")
     found = RECIPES[slug]
+    if dtype not in DTYPES:
+        raise ContractError(f"number type '{dtype}' is unknown; known: {', '.join(DTYPES)}")
+    if dtype != found.dtype:
+        found = replace(found, slug=f"{found.slug}_{dtype}", dtype=dtype)
     if batch is None or batch == found.batch:
         return found
     if batch < 2:
         raise ContractError(f"a batch needs at least 2 chips, found {batch}")
-    return replace(found, slug=f"{slug}_b{batch:02d}", batch=batch)
+    return replace(found, slug=f"{found.slug}_b{batch:02d}", batch=batch)

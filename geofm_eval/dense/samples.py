@@ -1,5 +1,6 @@
 """What a training step sees: crops of chips encoded as they come, or feature maps that were encoded once."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,6 +22,9 @@ from geofm_eval.errors import DataError
 
 TRIALS = 10
 """Random windows of a chip that are tried until one has a labelled pixel."""
+
+MOST_BYTES = 256 * 2**20
+"""Of decoded chips that a training keeps in memory."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,25 @@ def target_tensor(targets: Sequence[NDArray[np.generic]], task: TaskSpec) -> Ten
     return torch.from_numpy(np.stack([np.asarray(target, dtype=kind) for target in targets]))
 
 
+class _ChipsInMemory:
+    """Chips that were read once, as many as fit: small data sets are decoded in the first epoch alone."""
+
+    def __init__(self, split: Split, most: int = MOST_BYTES) -> None:
+        self.split, self.left = split, most
+        self._kept: dict[int, tuple[RawImage, NDArray[np.generic]]] = {}
+
+    def pair(self, item: int) -> tuple[RawImage, NDArray[np.generic]]:
+        """Image and target of a chip, not to be written to."""
+        if item in self._kept:
+            return self._kept[item]
+        image, target = self.split.read_pair(item)
+        size = image.pixels.nbytes + image.valid.nbytes + target.nbytes
+        if size <= self.left:
+            self.left -= size
+            self._kept[item] = (image, target)
+        return image, target
+
+
 @dataclass(frozen=True)
 class RandomCrops:
     """One random window of every chip per epoch, mirrored at random: a function of seed, epoch and chip alone.
@@ -78,6 +101,10 @@ class RandomCrops:
     seed: int
     flips: bool = True
 
+    @functools.cached_property
+    def _read(self) -> "_ChipsInMemory":
+        return _ChipsInMemory(self.split)
+
     def __len__(self) -> int:
         """One window of every chip."""
         return len(self.indices)
@@ -92,7 +119,7 @@ class RandomCrops:
         return Batch(target, images, None, days, tuple(self.split.items[item].id for item in items))
 
     def _crop(self, item: int, epoch: int) -> tuple[RawImage, NDArray[np.generic]]:
-        image, target = self.split.read(item), self.split.read_target(item)
+        image, target = self._read.pair(item)
         known = labelled(target, self.split.task)
         if not known.any():
             raise DataError(

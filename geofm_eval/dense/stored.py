@@ -147,7 +147,7 @@ class Encoding:
     def _encoded(self, chosen: Sequence[tuple[int, Window]], days: list[list[float]]) -> dict[str, NDArray[Any]]:
         """Maps by tap and targets of some windows; their days are added to ``days``."""
         task = self.split.task
-        read = {item: (self.split.read(item), self.split.read_target(item)) for item, _ in chosen}
+        read = {item: self.split.read_pair(item) for item in dict.fromkeys(item for item, _ in chosen)}
         images = [cut(read[item][0], window) for item, window in chosen]
         targets = [cut_target(read[item][1], window, task) for item, window in chosen]
         encoded = encode(self.loaded.backbone, self.adapter(images).to(self.device), self.adapter.native)

@@ -35,6 +35,7 @@ class DenseStudy:
         seeds: number of seeds.
         training: slug of the training recipe; None takes the default of the task.
         batch: chips per step; None takes the recipe's.
+        dtype: of forward passes, ``float32`` or ``bf16``.
     """
 
     workspace: Workspace
@@ -42,6 +43,7 @@ class DenseStudy:
     seeds: int
     training: str | None = None
     batch: int | None = None
+    dtype: str = "float32"
 
     @functools.cached_property
     def adaptation(self) -> DenseAdaptation:
@@ -89,11 +91,12 @@ class DenseStudy:
         """Decoder, tuning, taps and schedule."""
         variant = self.adaptation.variant
         whole, part = len(self.splits["train"]), len(self.budget.train)
+        recipe = training_recipe(training_recipe_of(self.task, self.training), self.batch, self.dtype)
         return DenseChoice(
             self.adaptation.head,
             self.adaptation.tuning,
             self.taps[0],
-            training_recipe(training_recipe_of(self.task, self.training), self.batch),
+            replace(recipe, temporal="linear") if variant == "dateweights" else recipe,
             lengthened=max(round(whole / part), 1) if variant == "long" else 1,
             online=variant == "aug",
             zoom=2 if variant == "up2" else 1,

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.seeds import generator
+from geofm_eval.dense.ahead import GPU_THREADS, Ahead
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.recipes import TrainingRecipe
@@ -145,13 +146,16 @@ def train(
     if loop.state.step == 0:
         loop.calibrate()
     saved = time.monotonic()
-    while loop.state.step < loop.steps:
-        loop.advance()
-        if loop.at_end_of_epoch:
-            loop.end_epoch(validate)
-        if time.monotonic() - saved > every:
-            loop.save(folder / CHECKPOINT)
-            saved = time.monotonic()
+    try:
+        while loop.state.step < loop.steps:
+            loop.advance()
+            if loop.at_end_of_epoch:
+                loop.end_epoch(validate)
+            if time.monotonic() - saved > every:
+                loop.save(folder / CHECKPOINT)
+                saved = time.monotonic()
+    finally:
+        loop.batches.close()
     model.restore(loop.state.best)
     model.train(False)
     return loop.state
@@ -168,7 +172,7 @@ class _Loop:
         self.optimizer = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=plan.recipe.decay)
         self.state = Progressed()
         self.epoch_losses: list[float] = []
-        self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+        self.batches = Ahead(self._batch, GPU_THREADS if device.type == "cuda" else 0, self.steps)
 
     @property
     def epoch(self) -> int:
@@ -194,7 +198,7 @@ class _Loop:
         for module in norms:
             module.momentum = 1.0
         with torch.no_grad():
-            self._values(self.samples.batch(self._chosen(), 0))
+            self._values(self._batch(0))
         for module, momentum in zip(norms, kept, strict=True):
             module.momentum = momentum
 
@@ -203,7 +207,7 @@ class _Loop:
         began = time.monotonic()
         step, recipe = self.state.step, self.plan.recipe
         torch.manual_seed(_seed("step", self.plan.seed, step))
-        batch = self.samples.batch(self._chosen(), self.epoch)
+        batch = self.batches.take(step)
         passed = sum(step >= share * self.steps for share in recipe.milestones)
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate * recipe.factor**passed
@@ -232,7 +236,8 @@ class _Loop:
     def _too_large(self, count: int, batch: Batch) -> ContractError:
         """What to do when the memory does not hold a batch: smaller ones are tried."""
         height, width = batch.target.shape[-2:]
-        fits = next((size for size in _halves(count) if self._holds(self._chosen()[:size])), None)
+        chosen = self._chosen(self.state.step)
+        fits = next((size for size in _halves(count) if self._holds(chosen[:size])), None)
         advice = (
             f"a batch of {fits} fits: --batch {fits}" if fits else "not even a batch of 2 fits: take a smaller model"
         )
@@ -269,14 +274,15 @@ class _Loop:
         mean, deviation = self.plan.scale
         return (target - mean) / deviation if target.is_floating_point() else target
 
-    def _chosen(self) -> NDArray[np.int64]:
-        """Positions of the examples of the next step."""
-        if self._order[0] != self.epoch:
-            rng = generator("order", self.plan.seed, self.epoch)
-            self._order = (self.epoch, rng.permutation(len(self.samples)))
+    def _batch(self, step: int) -> Batch:
+        return self.samples.batch(self._chosen(step), step // self.steps_per_epoch)
+
+    def _chosen(self, step: int) -> NDArray[np.int64]:
+        """Positions of the examples of a step."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        order = generator("order", self.plan.seed, epoch).permutation(len(self.samples))
         bounds = _bounds(len(self.samples), self.plan.recipe.batch)
-        number = self.state.step % self.steps_per_epoch
-        chosen = self._order[1][bounds[number] : bounds[number + 1]]
+        chosen = order[bounds[number] : bounds[number + 1]]
         # Batch normalisation needs two examples to have a variance.
         return np.repeat(chosen, 2) if len(chosen) == 1 else chosen
 
