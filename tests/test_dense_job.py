@@ -155,16 +155,45 @@ def test_a_constant_target_is_refused():
         _ = made.scale
 
 
+def test_the_scale_of_a_target_is_that_of_all_its_pixels():
+    rng = np.random.default_rng(0)
+    stored = [np.where(rng.random((32, 32)) < 0.3, np.nan, rng.normal(50 * k, 1 + k, (32, 32))) for k in range(6)]
+    stored[2][:] = np.nan
+    flat = job(task=FLOODS)
+    split = flat.splits["train"]
+    heights = split.__class__(
+        **{
+            **split.__dict__,
+            "task": split.task.model_copy(update={"kind": "dense_regression", "metric": "rmse", "classes": ()}),
+            "load_target": lambda item: stored[int(item.path.stem)].astype(np.float32),
+        }
+    )
+    made = DenseJob(flat.load, flat.adapter, {**flat.splits, "train": heights}, flat.budget, flat.choice, 0)
+    assert made.scale == pytest.approx((np.nanmean(stored), np.nanstd(stored)), rel=1e-6)
+
+
+def test_classes_that_no_training_chip_shows_are_known():
+    both, dry = chips(count=6), chips(count=6)
+    object.__setattr__(dry, "load_target", lambda item: np.zeros((32, 32), np.int64))
+    budget = chip_budget({"train": chip_strata(both), "val": chip_strata(both)}, 1.0, 0, "matched", 1)
+    assert budget.absent == ()
+    crops = chips(CROPS, count=6)
+    held = {"train": chip_strata(crops), "val": chip_strata(crops)}
+    assert chip_budget(held, 1.0, 0, "matched", 1).absent == tuple(range(2, 10))
+    with pytest.raises(DataError, match=r"the training chips show only 'dry', expected two or more classes"):
+        chip_strata(dry)
+
+
 def test_small_budgets_keep_every_class_and_are_nested():
     split = chips(count=40)
     strata = {"train": chip_strata(split), "val": chip_strata(chips(name="val", first=100, count=20))}
-    assert len(np.unique(strata["train"])) == 3  # by the share of the rarer class
+    assert len(np.unique(strata["train"].strata)) == 3  # by the share of the rarer class
     budgets = {
         fraction: chip_budget(strata, fraction, draw=0, budget="matched", seed=1) for fraction in (0.1, 0.5, 1.0)
     }
     assert len(budgets[1.0].train) == 40
     assert set(budgets[0.1].train) < set(budgets[0.5].train) < set(budgets[1.0].train)
-    assert set(strata["train"][budgets[0.1].train]) == set(strata["train"])
+    assert set(strata["train"].strata[budgets[0.1].train]) == set(strata["train"].strata)
     assert len(budgets[0.1].val) < len(budgets[1.0].val) == 20
     assert len(chip_budget(strata, 0.1, 0, "full", 1).val) == 20
     assert budgets[0.1].train.tolist() != chip_budget(strata, 0.1, 1, "matched", 1).train.tolist()

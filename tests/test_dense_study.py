@@ -253,6 +253,26 @@ def test_variants_change_what_they_say():
     assert (up2.zoom, aug.online) == (2, True)
 
 
+def test_dates_are_joined_by_one_weight_each_where_the_case_says_so():
+    assert dense_adaptation("lightms_frozen_p100_dateweights").variant == "dateweights"
+    ids = {case.id for case in dense_cases(CATALOG, models=["pocket_mae"], tasks=["pastis_sim", TASK.slug])}
+    assert "pocket_mae-pastis_sim-lightms_frozen_p100_dateweights-multi" in ids
+    assert f"pocket_mae-{TASK.slug}-lightms_frozen_p100_dateweights-multi" not in ids
+    assert study("lightms_frozen_p100").choice.recipe.temporal == "ltae"
+    assert study("lightms_frozen_p100_dateweights").choice.recipe.temporal == "linear"
+
+
+def test_another_pretraining_of_a_pocket_is_trained_when_it_is_named():
+    models = {case.model for case in dense_cases(CATALOG, tasks=[TASK.slug])}
+    assert {"pocket_mae", "pocket_contrast", "pocket_random", "unet"} <= models
+    assert not models & {"pocket_mae_seed1", "pocket_mae_third", "pocket_contrast_seed1"}
+    assert dense_cases(CATALOG, models=["pocket_mae_seed1"], tasks=[TASK.slug])
+
+
+def test_mixed_precision_is_another_recipe():
+    assert study("lightms_full_p100", dtype="bf16").choice.recipe.slug == "quick_bf16"
+
+
 def test_all_models_see_the_same_chips():
     one, other = study("lightms_frozen_p010").budget, study("lightms_full_p010", model="pocket_contrast").budget
     assert one.train.tolist() == other.train.tolist()

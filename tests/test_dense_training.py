@@ -9,6 +9,7 @@ from torch import nn
 from geofm_eval.backbones.weights import state_dict_sha256
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.adapters import plain_state
+from geofm_eval.dense.ahead import Ahead
 from geofm_eval.dense.decoders import DECODERS
 from geofm_eval.dense.inference import ChipPredictor, counts_of, predictions, quality
 from geofm_eval.dense.losses import loss_of
@@ -26,9 +27,9 @@ ADAPTER = InputAdapter(SPEC, FLOODS, CATALOG.recipe("probing"))
 CPU = torch.device("cpu")
 
 
-def model(adaptation="frozen", decoder="tokenlinear", seed=0, taps=("block02",)):
+def model(adaptation="frozen", decoder="tokenlinear", seed=0, taps=("block02",), **more):
     fresh_weights(seed)
-    return DenseModel(load(SPEC).backbone, adaptation, taps * DECODERS[decoder][0], decoder, 2)
+    return DenseModel(load(SPEC).backbone, adaptation, taps * DECODERS[decoder][0], decoder, 2, **more)
 
 
 def crops(split=None, count=6):
@@ -224,6 +225,83 @@ def test_a_series_is_trained_through_a_mix_over_its_dates(tmp_path):
     assert not torch.equal(network.mixes[0].queries, before)
     values = ChipPredictor(adapter, 32, CPU)(network, split, 0)
     assert values.shape == (10, 32, 32)
+
+
+def test_a_series_of_one_date_is_trained_without_a_mix(tmp_path):
+    split = chips(CROPS.model_copy(update={"dates": 1}))
+    spec = small_vit(image_size=32, bands=CROPS.bands)
+    adapter = InputAdapter(spec, split.task, CATALOG.recipe("probing"))
+    fresh_weights(0)
+    network = DenseModel(load(spec, "pastis_sim").backbone, "full", ("block02",), "tokenlinear", 10, dates=1)
+    samples = RandomCrops(split, np.arange(6), adapter, 32, seed=0)
+    done = train(network, samples, split.task, Plan(RECIPE, 1e-2, 0), lambda _: 0.0, tmp_path)
+    assert done.losses[-1] < done.losses[0]
+    assert ChipPredictor(adapter, 32, CPU)(network, split, 0).shape == (10, 32, 32)
+
+
+def test_mixed_precision_is_close_and_answers_in_float32(tmp_path):
+    plain, mixed = model(), model(dtype="bf16")
+    images = crops().batch(np.arange(4), 0).images
+    expected, found = (one.decode(one.maps(images), None, (32, 32)) for one in (plain, mixed))
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+    _, done = run(tmp_path, network=model("full", dtype="bf16"))
+    assert done.losses[-1] < done.losses[0]
+    assert training_recipe("quick", dtype="bf16").slug == "quick_bf16"
+    assert training_recipe("quick", 4, "bf16").slug == "quick_bf16_b04"
+    with pytest.raises(ContractError, match="number type 'fp8' is unknown; known: float32, bf16"):
+        training_recipe("quick", dtype="fp8")
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_threads_that_read_ahead_change_no_number(tmp_path, monkeypatch, threads):
+    network, plain = run(tmp_path / "plain", "full")
+    monkeypatch.setattr("geofm_eval.dense.training.Ahead", lambda make, _, end: Ahead(make, threads, end))
+    again, ahead = run(tmp_path / "ahead", "full")
+    assert ahead.losses == plain.losses
+    expected = network.trained_state()
+    assert all(torch.equal(value, expected[name]) for name, value in again.trained_state().items())
+
+
+def test_batches_are_read_some_steps_ahead_and_no_further():
+    asked = []
+    ahead = Ahead(lambda step: asked.append(step) or step, threads=2, end=5)
+    try:
+        assert ahead.take(0) == 0
+        assert ahead.take(1) == 1
+        assert max(asked) <= 3
+        assert ahead.take(4) == 4  # elsewhere: begins anew
+        assert max(asked) == 4
+    finally:
+        ahead.close()
+
+
+def test_an_error_of_a_reading_thread_reaches_its_step():
+    def make(step):
+        raise DataError(f"chip of step {step}")
+
+    ahead = Ahead(make, threads=2, end=3)
+    try:
+        with pytest.raises(DataError, match="chip of step 0"):
+            ahead.take(0)
+    finally:
+        ahead.close()
+
+
+def test_chips_are_read_once_where_memory_holds_them(monkeypatch):
+    split, read = chips(), []
+    load = split.load
+    object.__setattr__(split, "load", lambda item: read.append(item.id) or load(item))
+    samples = crops(split)
+    first, again = (samples.batch(np.arange(6), 0) for _ in range(2))
+    assert sorted(read) == sorted(split.ids)
+    assert torch.equal(first.target, again.target)
+    monkeypatch.setattr("geofm_eval.dense.samples.MOST_BYTES", 0)
+    other = crops(split)
+    for _ in range(2):
+        assert torch.equal(other.batch(np.arange(6), 0).images.pixels, first.images.pixels)
+    assert len(read) == 3 * 6
 
 
 def test_batch_normalisation_begins_with_the_statistics_of_the_first_batch(tmp_path):

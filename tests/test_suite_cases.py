@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.cases import markers, quarters, throughput_cases
+from fixtures.options import _check
 from fixtures.suite import select_cases
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.errors import ContractError
@@ -80,6 +81,12 @@ def test_an_unknown_name_is_refused_with_the_nearest_ones(change: dict[str, obje
     with pytest.raises((pytest.UsageError, ContractError)) as refused:
         select_cases(replace(OPTIONS, **change), CATALOG)  # type: ignore[arg-type]
     assert message in str(refused.value)
+
+
+def test_mixed_precision_is_for_gpus() -> None:
+    with pytest.raises(pytest.UsageError, match="--dtype bf16 is for GPUs: add --device cuda"):
+        _check(replace(OPTIONS, dtype="bf16"))
+    _check(replace(OPTIONS, dtype="bf16", device="cuda"))
 
 
 def test_every_case_has_its_markers() -> None:

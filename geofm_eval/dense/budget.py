@@ -1,13 +1,17 @@
 """Label budgets of dense tasks: chips are the labelled items, and strata follow from what their pixels show."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.labels import Indices, strata_of, stratified
 from geofm_eval.data.split import Split
+from geofm_eval.errors import DataError
 
 SHARE_BINS = 3
 CHIPS_PER_BIN = 4
@@ -20,25 +24,47 @@ class ChipBudget:
     Args:
         train: positions in the training split, ascending.
         val: positions in the validation split, ascending.
+        absent: classes that no labelled pixel of the training chips shows: nobody can learn them.
     """
 
     train: Indices
     val: Indices
+    absent: tuple[int, ...] = ()
 
 
-def chip_strata(split: Split) -> Indices:
+@dataclass(frozen=True)
+class ChipStrata:
+    """What the chips of a split show.
+
+    Args:
+        strata: (n,) stratum of every chip; -1 without a label.
+        shown: (n, K) bool, classes that a chip shows; (n, 0) for numbers.
+    """
+
+    strata: Indices
+    shown: NDArray[np.bool_]
+
+
+def chip_strata(split: Split) -> ChipStrata:
     """Stratum of every chip: the rarest class of the split that it shows, and how much of it; or its mean target's bin.
 
     Rare classes are then in every subset, however small. Chips that share a rarest class are cut into ``SHARE_BINS`` by
     its share of their pixels where there are at least ``CHIPS_PER_BIN`` for each. A chip without a label has the
     stratum -1.
+
+    Raises:
+        DataError: the chips of a training split show fewer than two classes.
     """
     task = split.task
-    targets = [split.read_target(item) for item in range(len(split))]
-    known = [target[labelled(target, task)] for target in targets]
+    # One chip after another: all pixels of a large data set are more than memory holds.
+    targets = (split.read_target(item) for item in range(len(split)))
+    known = (target[labelled(target, task)] for target in targets)
     if task.kind == "dense_regression":
-        return strata_of(np.array([float(values.mean()) if values.size else 0.0 for values in known]))
+        means = np.array([float(values.mean()) if values.size else 0.0 for values in known])
+        return ChipStrata(strata_of(means), np.zeros((len(split), 0), dtype=np.bool_))
     counts = np.stack([np.bincount(values.astype(np.int64), minlength=len(task.classes)) for values in known])
+    if split.name == "train":
+        check_classes(np.flatnonzero(counts.sum(0)), task, "the training chips")
     shown = np.where(counts > 0, counts.sum(0), np.iinfo(np.int64).max)
     rarest = np.where(counts.any(1), shown.argmin(1), -1)
     strata = np.where(rarest < 0, -1, rarest * SHARE_BINS)
@@ -48,23 +74,42 @@ def chip_strata(split: Split) -> Indices:
             shares = counts[members, label] / counts[members].sum(1)
             edges = np.quantile(shares, np.arange(1, SHARE_BINS) / SHARE_BINS)
             strata[members] += np.searchsorted(edges, shares, side="left")
-    return strata.astype(np.int64)
+    return ChipStrata(strata.astype(np.int64), counts > 0)
+
+
+def check_classes(shown: Sequence[int] | Indices, task: TaskSpec, where: str) -> None:
+    """Refuse labels that nothing can be learnt from.
+
+    Args:
+        shown: classes that occur.
+        task: names them.
+        where: says in which chips, for the message.
+
+    Raises:
+        DataError: fewer than two classes.
+    """
+    if len(shown) < 2:
+        found = f"only {task.classes[shown[0]]!r}" if len(shown) else "no class"
+        raise DataError(
+            f"{task.slug}: {where} show {found}, expected two or more classes: choose a split with chips of every class"
+        )
 
 
 def chip_budget(
-    strata: dict[str, Indices], fraction: float, draw: int, budget: Literal["matched", "full"], seed: int
+    chips: Mapping[str, ChipStrata], fraction: float, draw: int, budget: Literal["matched", "full"], seed: int
 ) -> ChipBudget:
     """Cut the chips of a label fraction; draws are nested (10 % in 100 %) and the same for all models.
 
     Args:
-        strata: of the chips of ``train`` and ``val``.
+        chips: strata of the chips of ``train`` and ``val``.
         fraction: share of the training chips; every stratum keeps at least one.
         draw: number of the random draw.
         budget: ``matched`` cuts the validation chips by the same rule, ``full`` keeps all of them.
         seed: of the task.
     """
     share = fraction if budget == "matched" else 1.0
-    return ChipBudget(
-        stratified(strata["train"], fraction, ("labels", seed, draw)),
-        stratified(strata["val"], share, ("validation", seed, draw)),
-    )
+    known, held = chips["train"], chips["val"]
+    train = stratified(known.strata, fraction, ("labels", seed, draw))
+    absent = np.flatnonzero(~known.shown[train].any(0))
+    val = stratified(held.strata, share, ("validation", seed, draw))
+    return ChipBudget(train, val, tuple(absent.tolist()))

@@ -83,7 +83,10 @@ class DenseModel(nn.Module):
             float32, whatever the type of the forward pass.
         """
         with self._precision():
-            joined = [one[:, 0] if days is None else mix(one, days) for mix, one in zip(self.mixes, maps, strict=True)]
+            joined = [
+                one[:, 0] if days is None or one.shape[1] == 1 else mix(one, days)
+                for mix, one in zip(self.mixes, maps, strict=True)
+            ]
             values: Tensor = self.head(joined, size)
         return values.float()
 

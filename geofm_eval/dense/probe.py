@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofm_eval.data.split import Split
-from geofm_eval.dense.budget import ChipBudget
+from geofm_eval.dense.budget import ChipBudget, check_classes
 from geofm_eval.dense.decoders import resize
 from geofm_eval.dense.inference import counts_of, joined, quality
 from geofm_eval.dense.sample import TokenEncoder, TokenSample, sample_tokens
@@ -249,13 +249,9 @@ class DenseProbe:
         constant = not len(targets) or np.ptp(targets, axis=0).max() == 0
         if regression and constant:
             raise DataError(f"{self._task.slug}: the target of the training chips is constant: nothing to learn")
-        shown = [self._task.classes[k] for k in np.flatnonzero(targets.any(0))] if not regression else []
-        if not regression and len(shown) < 2:
-            raise DataError(
-                f"{self._task.slug}: the training chips at {subset[0]:g} of the labels show "
-                f"{'no class' if not shown else f'only {shown[0]!r}'}, expected two or more classes: choose a split "
-                "with chips of every class"
-            )
+        if not regression:
+            where = f"the training chips at {subset[0]:g} of the labels"
+            check_classes(np.flatnonzero(targets.any(0)), self._task, where)
 
     def _counts(
         self, split: Split, solved: Mapping[tuple[str, Subset], _Solved]

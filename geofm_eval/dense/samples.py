@@ -65,7 +65,7 @@ def target_tensor(targets: Sequence[NDArray[np.generic]], task: TaskSpec) -> Ten
 class _ChipsInMemory:
     """Chips that were read once, as many as fit: small data sets are decoded in the first epoch alone."""
 
-    def __init__(self, split: Split, most: int = MOST_BYTES) -> None:
+    def __init__(self, split: Split, most: int) -> None:
         self.split, self.left = split, most
         self._kept: dict[int, tuple[RawImage, NDArray[np.generic]]] = {}
 
@@ -103,7 +103,7 @@ class RandomCrops:
 
     @functools.cached_property
     def _read(self) -> "_ChipsInMemory":
-        return _ChipsInMemory(self.split)
+        return _ChipsInMemory(self.split, MOST_BYTES)
 
     def __len__(self) -> int:
         """One window of every chip."""

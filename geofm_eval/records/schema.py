@@ -213,6 +213,7 @@ class Training(Section):
         rates: learning rates that were tried with the first seed; validation chose.
         window: pixels per side of what the network saw at once.
         chips: training, validation and test chips.
+        absent_classes: classes that no labelled pixel of the training chips shows; they count in the score.
         token_gsd_m: metres per side of a token.
         context_m: metres per side of a window.
         grid_ceiling: score of somebody who knows what each token covers: its most frequent class, or its mean.
@@ -229,6 +230,7 @@ class Training(Section):
     rates: tuple[float, ...] = ()
     window: int
     chips: dict[str, int]
+    absent_classes: tuple[str, ...] = ()
     token_gsd_m: float
     context_m: float
     grid_ceiling: float | None = None

@@ -45,6 +45,8 @@ def _ranking_cells(
     texts = [*remarks(next(s for s in study.comparison.subjects if s.model == cell.model), catalog)]
     if training.taps_by == "validation":
         texts.append(f"blocks chosen by the dense probe on validation: {', '.join(training.taps)}")
+    if training.absent_classes:
+        texts.append(f"training chips lack {', '.join(training.absent_classes)}, which count in the score")
     return (
         str(rank),
         cell.model + (" (control)" if cell.record.case.is_control else ""),
