@@ -1,6 +1,7 @@
 """Make a finished run the committed reference: ``python -m benchmarks.reference reports/runs/study``.
 
-Writes the records as one archive, and the tables and depth profiles as they are read on the web, to reports/reference/.
+Writes the records as one archive; tables, depth profiles and figures of case studies, as they are read on the web,
+beside it, to reports/reference/.
 """
 
 import argparse
@@ -9,13 +10,17 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from geofm_eval.records import pack
+from geofm_eval.records import pack, read_run
 from geofm_eval.report.choice import choose_tap
 from geofm_eval.report.collation import collate
 from geofm_eval.report.comparison import LAST
 from geofm_eval.report.ranking import Ranking
+from geofm_eval.report.run import SEGMENT
 
 REFERENCE = Path(__file__).parents[1] / "reports" / "reference"
+
+COPIED = {"figures": ("*-depth.png", "*-segment*.png"), "tables": ("*.md",)}
+"""What of a run's folders is read on the web."""
 
 
 def cases_with_outcomes(rankings: tuple[Ranking, ...]) -> Iterator[str]:
@@ -47,12 +52,14 @@ def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
     """
     collation = collate(run_dir)
     name = run_dir.resolve().name
-    count = pack(run_dir, folder / f"{name}.tar.xz", set(cases_with_outcomes(collation.rankings)))
-    for kind, pattern in (("figures", "*-depth.png"), ("tables", "*.md")):
+    # Counts of trained cases are small, and every one of them stands in some contrast.
+    trained = {record.case.id for record in read_run(run_dir)[0] if record.case.kind == SEGMENT}
+    count = pack(run_dir, folder / f"{name}.tar.xz", {*cases_with_outcomes(collation.rankings), *trained})
+    for kind, patterns in COPIED.items():
         target = folder / kind
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        for path in sorted((run_dir / kind).glob(pattern)):
+        for path in sorted(path for pattern in patterns for path in (run_dir / kind).glob(pattern)):
             shutil.copyfile(path, target / path.name)
     index = folder / "tables" / "README.md"
     index.write_text(without_dead_links(index.read_text(encoding="utf-8"), index.parent), encoding="utf-8")

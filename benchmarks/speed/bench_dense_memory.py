@@ -1,0 +1,87 @@
+"""Memory of a training: flat over epochs and over the number of chips, encoded in every epoch or once."""
+
+import multiprocessing
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from geofm_eval.backbones import load_backbone
+from geofm_eval.catalog import load_catalog
+from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.data.items import Item
+from geofm_eval.data.split import Split
+from geofm_eval.dense import samples
+from geofm_eval.dense.budget import ChipBudget
+from geofm_eval.dense.job import DenseChoice, DenseJob
+from geofm_eval.dense.recipes import TrainingRecipe
+
+CATALOG = load_catalog()
+TASK = CATALOG.task("sen1floods11_sim").model_copy(update={"nodata": None})
+MODEL = CATALOG.model("pocket_random")
+SIDE = 128
+FEW, MANY = 64, 512
+"""Chips."""
+ALLOWED = 1.15
+"""Anonymous memory with eight times the chips, or epochs, against the few."""
+
+
+def _split(name: str, count: int) -> Split:
+    items = tuple(Item(f"{name}{index}", Path(f"{index}.tif"), None) for index in range(count))
+
+    def image(item: Item) -> Any:
+        rng = np.random.default_rng(int(item.path.stem))
+        return rng.uniform(0, 5000, (len(TASK.bands), SIDE, SIDE)).astype(np.float32)
+
+    def target(item: Item) -> Any:
+        return np.random.default_rng(int(item.path.stem)).integers(0, 2, (SIDE, SIDE))
+
+    return Split(TASK, name, items, "official", (1,) * count, image, target)
+
+
+def _memory() -> float:
+    """Anonymous memory of this process in MiB: what files are mapped for does not count, it can be dropped."""
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def _train(tuning: str, chips: int, epochs: int, cache: str) -> float:
+    """Train, and return the most memory that was held after an epoch."""
+    torch.set_num_threads(1)
+    os.environ["GEOFM_CACHE"] = cache
+    samples.MOST_BYTES = 16 * 2**20  # what is kept of small data sets is full with the few chips already
+    adapter = InputAdapter(MODEL, TASK, CATALOG.recipe("probing"))
+    splits = {name: _split(name, count) for name, count in (("train", chips), ("val", 2), ("test", 2))}
+    recipe = TrainingRecipe("memory", epochs=epochs, validate_every=1)
+    choice = DenseChoice("lightms", tuning, ("block03", "block05", "block07", "block11"), recipe)
+    seen = []
+
+    def load() -> Any:
+        return load_backbone(MODEL, adapter)
+
+    job = DenseJob(load, adapter, splits, ChipBudget(np.arange(chips), np.arange(2)), choice, 0)
+    score = DenseJob._quality
+    DenseJob._quality = lambda *args: seen.append(_memory()) or score(*args)  # type: ignore[method-assign]
+    job.at_rate(1e-3)
+    return max(seen)
+
+
+@pytest.mark.parametrize("tuning", ["frozen", "lnbias"])
+def test_memory_is_flat_over_epochs_and_chips(tuning: str, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1, maxtasksperchild=1) as pool:  # a fresh process for each, one after another
+        few, many, longer = (
+            pool.apply(_train, (tuning, chips, epochs, str(tmp_path / str(number))))
+            for number, (chips, epochs) in enumerate(((FEW, 1), (MANY, 1), (FEW, 8)))
+        )
+    print(
+        f"\n{tuning}: {few:.0f} MiB with {FEW} chips of {SIDE} px; {many:.0f} MiB with {MANY} chips; "
+        f"{longer:.0f} MiB after 8 epochs instead of 1"
+    )
+    assert many <= ALLOWED * few
+    assert longer <= ALLOWED * few
