@@ -27,6 +27,7 @@ from geofm_eval.report import collate
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.dense.cells import case_studies
 from geofm_eval.report.dense.effects import effects, pooled
+from geofm_eval.report.dense.levels import best_cases, levels
 from geofm_eval.report.dense.tables import clear, factorial_table, front, over_twin, ranking_table
 from geofm_eval.report.run import read_content
 
@@ -139,6 +140,42 @@ def test_planted_effects_are_recovered_with_paired_intervals(study, run):
     }  # fmt: skip
 
 
+def test_validation_chooses_levels_and_test_says_what_they_are_worth(study, run):
+    found = levels(study, Pairs(run))
+    names = {factor: [level.name for level in found if level.factor == factor] for factor in {f.factor for f in found}}
+    assert names == {
+        "backbone": ["pocket_contrast", "pocket_mae"],
+        "decoder": ["upernet_w064", "lightms", "single_w064 on block11"],
+        "tuning": ["full", "frozen"],
+        "tuning of lightms, 100 %": ["full", "frozen"],
+    }
+    backbone = [level for level in found if level.factor == "backbone"]
+    assert [(level.chosen, len(level.cells)) for level in backbone] == [(True, 12), (False, 12)]
+    pairs = list(zip(backbone[1].cells, backbone[0].cells, strict=True))
+    assert all(one.address[1:] == other.address[1:] for one, other in pairs)
+    expected = np.mean([one.score.value - other.score.value for one, other in pairs])
+    behind = backbone[1].behind
+    assert behind.value == pytest.approx(expected)
+    assert behind.low < expected < behind.high < 0
+    assert (backbone[0].behind.low, backbone[0].behind.high) == (0, 0)
+
+
+def test_levels_are_compared_on_the_cells_that_all_have(tmp_path):
+    folder = write_study(tmp_path / "r", leave_out={("pocket_mae", "lightms_full_p100")})
+    (study,), _ = case_studies(read_content(folder))
+    found = levels(study, Pairs(folder))
+    assert {len(level.cells) for level in found if level.factor == "backbone"} == {11}
+    assert {len(level.cells) for level in found if level.factor == "decoder"} == {7}
+    lightms = [level for level in found if level.factor == "tuning of lightms, 100 %"]
+    assert [[cell.model for cell in level.cells] for level in lightms] == [["pocket_contrast"]] * 2
+
+
+def test_the_best_case_is_the_best_on_validation(study):
+    few, whole = best_cases(study)
+    assert (few.model, few.name) == ("pocket_contrast", "upernet_w064_full_p010-multi")
+    assert (whole.model, whole.name) == ("pocket_contrast", "upernet_w064_full_p100-multi")
+
+
 def test_an_effect_is_the_interval_of_its_contrast(study, run):
     own = next(
         e
@@ -220,12 +257,14 @@ def test_of_an_error_less_is_better(tmp_path):
     (study,), _ = case_studies(read_content(folder))
     assert [cell.model for cell in study.cells] == ["pocket_mae", "pocket_contrast"]
     assert "RMSE" in collate(folder).text
+    assert [level.name for level in levels(study, Pairs(folder))] == ["pocket_mae", "pocket_contrast"]
+    assert best_cases(study)[0].model == "pocket_mae"
 
 
 def test_everything_is_written_and_linked(run):
     collation = collate(run)
     tables = run / "tables"
-    for name in ("ranking", "factorial", "effects", "pareto", "blocks"):
+    for name in ("ranking", "choices", "factorial", "effects", "pareto", "blocks"):
         assert (tables / f"{TASK}-segment-{name}.md").read_text().startswith("# SIMULATED DATA")
         assert (tables / f"{TASK}-segment-{name}.tex").read_text().count(r"\begin{table}") == 1
         assert f"{TASK}-segment-{name}.md" in collation.index.read_text()
@@ -234,4 +273,7 @@ def test_everything_is_written_and_linked(run):
     assert {row["evidence"] for row in rows} == {"simulated"}
     assert (run / "figures" / f"{TASK}-segment-pareto.png").stat().st_size > 10_000
     assert "marginal effects on mIoU (%), paired" in collation.text
+    assert (
+        "best by validation, 10 % of the labels: pocket_contrast upernet_w064_full_p010-multi, test" in collation.text
+    )
     assert any(line.split()[:4] == ["tuning", "full", "-", "frozen"] for line in collation.text.splitlines())

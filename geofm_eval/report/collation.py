@@ -12,6 +12,7 @@ from geofm_eval.report.dense import tables as dense
 from geofm_eval.report.dense.cells import CaseStudy, case_studies
 from geofm_eval.report.dense.effects import effects
 from geofm_eval.report.dense.figures import block_figure, pareto_figure
+from geofm_eval.report.dense.levels import levels
 from geofm_eval.report.dense.terminal import text_of_study
 from geofm_eval.report.figures import depth_figure, label_figure
 from geofm_eval.report.formats import Table, to_csv, to_latex, to_markdown
@@ -97,9 +98,10 @@ def _write(ranking: Ranking, catalog: Catalog, tables: Path, figures: Path) -> s
 
 def _write_study(study: CaseStudy, catalog: Catalog, pairs: Pairs, tables: Path, figures: Path) -> str:
     """Write all files of one case study; its text for the terminal is returned."""
-    found = effects(study, catalog, pairs)
+    found, chosen = effects(study, catalog, pairs), levels(study, pairs)
     made = (
         dense.ranking_table(study, catalog, pairs),
+        dense.level_table(study, chosen, catalog),
         dense.factorial_table(study, catalog),
         dense.effects_table(study, found, catalog),
         dense.pareto_table(study, catalog),
@@ -109,10 +111,11 @@ def _write_study(study: CaseStudy, catalog: Catalog, pairs: Pairs, tables: Path,
         if table is not None:
             _write_table(table, tables)
     _write_csv(tables / f"{study.slug}-cells.csv", dense.cell_rows(study, catalog, pairs))
+    _write_csv(tables / f"{study.slug}-choices.csv", dense.level_rows(study, chosen))
     _write_csv(tables / f"{study.slug}-effects.csv", dense.effect_rows(study, found))
     pareto_figure(study, catalog, figures / f"{study.slug}-pareto.png")
     block_figure(study, catalog, figures / f"{study.slug}-blocks.png")
-    return text_of_study(study, found, catalog, pairs)
+    return text_of_study(study, found, chosen, catalog, pairs)
 
 
 def _write_table(table: Table, folder: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec
 from geofm_eval.report.comparison import Comparison, tap_order
 from geofm_eval.report.dense.cells import CaseStudy
+from geofm_eval.report.dense.levels import has_levels
 from geofm_eval.report.ranking import Ranking
 from geofm_eval.report.run import RunContent
 from geofm_eval.report.wording import SIMULATED, named
@@ -77,7 +78,8 @@ def _study_links(studies: Sequence[CaseStudy]) -> list[str]:
         tables = ", ".join(f"[{name}]({study.slug}-{name}.md)" for name in ("ranking", "effects", "pareto"))
         figure = f"[figure](../figures/{study.slug}-pareto.png)"
         csv = f"[CSV of cells]({study.slug}-cells.csv), [CSV of effects]({study.slug}-effects.csv)"
-        extra = [name for name, wanted in (("factorial", study.factorial), ("blocks", study.singles)) if wanted]
+        some = (("choices", has_levels(study)), ("factorial", study.factorial), ("blocks", study.singles))
+        extra = [name for name, wanted in some if wanted]
         more = "".join(f", [{name}]({study.slug}-{name}.md)" for name in extra)
         lines.append(f"{study.slug}{kind}: {tables}{more}, {figure}, {csv}; contact sheets: ../sheets")
     return _section("Case studies: trained decoders", lines)

@@ -59,7 +59,19 @@ class Cell:
     @property
     def quality(self) -> float:
         """The score, turned so that greater is better."""
-        return self.score.value if self.score.direction == "higher" else -self.score.value
+        return self.sign * self.score.value
+
+    @property
+    def sign(self) -> float:
+        """1 where a higher score is better, -1 where a lower one is."""
+        return 1.0 if self.score.direction == "higher" else -1.0
+
+    @property
+    def validated(self) -> float:
+        """Mean validation score over seeds, in the metric."""
+        assert self.record.training is not None
+        seeds = self.record.training.seeds
+        return sum(one.val_score for one in seeds) / len(seeds)
 
     @property
     def seconds(self) -> float:
@@ -85,6 +97,11 @@ class CaseStudy:
     def by_address(self) -> dict[Address, Cell]:
         """Cells by model, adaptation and layer."""
         return {cell.address: cell for cell in self.cells}
+
+    @property
+    def candidates(self) -> list[Cell]:
+        """Cells whose model is no control."""
+        return [cell for cell in self.cells if not cell.record.case.is_control]
 
     @property
     def factorial(self) -> list[Cell]:

@@ -47,7 +47,9 @@ def effects(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Effect]:
         for model in (None, *models) if len(models) > 1 else models:
             own = [(cell, base) for cell, base in matched if model in (None, cell.model)]
             found.append(
-                Effect(factor, contrast, model, _difference(own, pairs), tuple(f"{c.model}-{c.name}" for c, _ in own))
+                Effect(
+                    factor, contrast, model, mean_difference(own, pairs), tuple(f"{c.model}-{c.name}" for c, _ in own)
+                )
             )
     return sorted(found, key=lambda effect: effect.model is not None)
 
@@ -59,7 +61,8 @@ def pooled(found: Sequence[Effect]) -> list[Effect]:
     return [*over_all, *(effect for effect in found if effect.model is not None and effect.contrast not in known)]
 
 
-def _difference(matched: Sequence[tuple[Cell, Cell]], pairs: Pairs) -> Difference:
+def mean_difference(matched: Sequence[tuple[Cell, Cell]], pairs: Pairs) -> Difference:
+    """Mean difference of the test scores of pairs of cells, with its paired interval over seeds and images."""
     value = sum(cell.score.value - base.score.value for cell, base in matched) / len(matched)
     terms: list[Term] = []
     for cell, base in matched:

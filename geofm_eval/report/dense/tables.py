@@ -6,9 +6,19 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.report.choice import Difference, Pairs
 from geofm_eval.report.dense.cells import FACTORIAL, CaseStudy, Cell
 from geofm_eval.report.dense.effects import Effect
+from geofm_eval.report.dense.levels import Level, best_cases
 from geofm_eval.report.formats import Footnotes, Table, Value
 from geofm_eval.report.tables import real_bands, remarks
-from geofm_eval.report.wording import UNKNOWN, Unit, heading, interval_sentence, named, shared_notes, unit_named
+from geofm_eval.report.wording import (
+    UNKNOWN,
+    Unit,
+    heading,
+    interval_sentence,
+    named,
+    percent,
+    shared_notes,
+    unit_named,
+)
 
 Row = dict[str, Value]
 
@@ -79,15 +89,8 @@ def over_twin(cell: Cell, study: CaseStudy, catalog: Catalog, pairs: Pairs) -> D
     ]
     if not tuned or cell.record.case.is_control:
         return None
-    sign = 1.0 if cell.score.direction == "higher" else -1.0
-    best = max(tuned, key=lambda c: sign * _validated(c))
+    best = max(tuned, key=lambda c: c.sign * c.validated)
     return pairs.difference(cell.record, best.record, cell.fraction)
-
-
-def _validated(cell: Cell) -> float:
-    training = cell.record.training
-    assert training is not None
-    return sum(one.val_score for one in training.seeds) / len(training.seeds)
 
 
 def _millions(count: int | None) -> str:
@@ -141,6 +144,56 @@ def factorial_table(study: CaseStudy, catalog: Catalog) -> Table | None:
         rows=tuple(rows),
         notes=(*_notes(study), *shared_notes(study.comparison, catalog)),
     )
+
+
+def level_table(study: CaseStudy, found: Sequence[Level], catalog: Catalog) -> Table | None:
+    """What to take, factor by factor; None where no factor has two levels."""
+    if not found:
+        return None
+    unit = unit_of_study(study)
+    rows = [
+        (
+            level.factor,
+            level.name,
+            "yes" if level.chosen else "",
+            unit.value(level.validated),
+            unit.value(level.test),
+            UNKNOWN if level.chosen else unit.difference(level.behind),
+            str(len(level.cells)),
+        )
+        for level in found
+    ]
+    best = [
+        f"Best by validation with {percent(cell.adaptation.fraction)} of the labels: {cell.model} {cell.name}, test "
+        f"{unit.label} {unit.score(cell.score)}."
+        for cell in best_cases(study)
+    ]
+    return Table(
+        slug=f"{study.slug}-choices",
+        title=heading(study.comparison, catalog, f"what to take, test {unit.label}", "trained decoders"),
+        header=("factor", "level", "chosen", "validation", "test", "test minus the chosen one [interval]", "cells"),
+        rows=tuple(rows),
+        notes=(
+            *best,
+            "Means over the cells that all levels of a factor have, controls left out. Validation chooses; intervals "
+            "are paired, over seeds and images (or groups of images); of many, some leave 0 out by chance.",
+            *shared_notes(study.comparison, catalog),
+        ),
+    )
+
+
+def level_rows(study: CaseStudy, found: Sequence[Level]) -> list[Row]:
+    """One row of numbers per level, with the cells that it rests on."""
+    case = study.cells[0].record.case
+    return [
+        {
+            "evidence": study.cells[0].record.evidence, "task": case.task, "metric": study.cells[0].score.metric,
+            "factor": level.factor, "level": level.name, "chosen": level.chosen, "validation": level.validated,
+            "test": level.test, "difference": level.behind.value, "low": level.behind.low, "high": level.behind.high,
+            "cells": " ".join(f"{cell.model}-{cell.name}" for cell in level.cells),
+        }
+        for level in found
+    ]  # fmt: skip
 
 
 def effects_table(study: CaseStudy, found: Sequence[Effect], catalog: Catalog) -> Table:

@@ -6,16 +6,19 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.dense.cells import CaseStudy
 from geofm_eval.report.dense.effects import Effect, pooled
+from geofm_eval.report.dense.levels import Level, best_cases
 from geofm_eval.report.dense.tables import over_twin, unit_of_study
 from geofm_eval.report.terminal import CONTROL, aligned
-from geofm_eval.report.wording import heading
+from geofm_eval.report.wording import UNKNOWN, heading, percent
 
 SHOWN = 25
 """Lines of a ranking; the tables have all of them."""
 
 
-def text_of_study(study: CaseStudy, found: Sequence[Effect], catalog: Catalog, pairs: Pairs) -> str:
-    """The ranking, then the effects over all models."""
+def text_of_study(
+    study: CaseStudy, found: Sequence[Effect], chosen: Sequence[Level], catalog: Catalog, pairs: Pairs
+) -> str:
+    """The ranking, what to take, then the effects over all models."""
     unit = unit_of_study(study)
     what = f"test {unit.label}, n = {study.cells[0].score.n}, {len(study.cells[0].score.per_draw)} seeds"
     rows = [["", "model", "adaptation", "reads", "score [interval]", "over tuned twin", "seconds"]]
@@ -37,6 +40,7 @@ def text_of_study(study: CaseStudy, found: Sequence[Effect], catalog: Catalog, p
     if len(study.cells) > SHOWN:
         lines.append(f"  and {len(study.cells) - SHOWN} more in the tables")
     lines.append(f"  {CONTROL} control; over tuned twin: the random twin, fully tuned on as many labels")
+    lines += ["", *_choices(study, chosen)]
     shown = pooled(found)
     if shown:
         grid = [
@@ -51,3 +55,21 @@ def text_of_study(study: CaseStudy, found: Sequence[Effect], catalog: Catalog, p
     if study.left_out:
         lines.append(f"  without a score: {len(study.left_out)} cases (see the tables)")
     return "\n".join(lines)
+
+
+def _choices(study: CaseStudy, chosen: Sequence[Level]) -> list[str]:
+    """What validation chooses: case by case, and factor by factor on the cells that all levels have."""
+    unit = unit_of_study(study)
+    lines = [
+        f"  best by validation, {percent(cell.adaptation.fraction)} of the labels: {cell.model} {cell.name}, "
+        f"test {unit.score(cell.score)}"
+        for cell in best_cases(study)
+    ]
+    if chosen:
+        rows = [["", "level (validation chose the first)", "test", "minus the first [interval]", "cells"]]
+        for level in chosen:
+            behind = UNKNOWN if level.chosen else unit.difference(level.behind)
+            name = level.factor if level.chosen else ""
+            rows.append([name, level.name, unit.value(level.test), behind, str(len(level.cells))])
+        lines += ["", f"  what to take, mean {unit.label} over the cells that all have", *aligned(rows, "llrlr")]
+    return lines
