@@ -27,7 +27,6 @@ from geofm_eval.data.split import Split, open_splits
 from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
 from geofm_eval.dense.probe import DenseProbe, DenseSweep, label_subsets
 from geofm_eval.dense.sample import TokenEncoder
-from geofm_eval.dense.stored import chip_shapes
 from geofm_eval.dense.windows import window_size
 from geofm_eval.errors import ContractError, GeofmError
 from geofm_eval.extraction import exact_float32
@@ -180,7 +179,7 @@ class Workspace:
             GeofmError: the data are not what the task declares.
         """
         spec, splits = self.catalog.task(task), self.splits(task)
-        size = window_size(self.catalog.model(model).image_size, chip_shapes(splits["train"]))
+        size = window_size(self.catalog.model(model).image_size, splits["train"].shapes)
         device = torch.device(self.settings.device)
         encoder = TokenEncoder(self.backbone(model, task), self.adapter(model, task), size, device)
         budgets = {

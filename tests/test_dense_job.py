@@ -1,5 +1,8 @@
 """A dense training from chips to a score: stored maps, label budgets, choice on validation, counts."""
 
+import functools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +10,10 @@ from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardInde
 
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
-from geofm_eval.dense.inference import ChipPredictor, companions, counts_of, predictions, score_of
+from geofm_eval.dense.inference import ChipPredictor, companions, counts_of, predictions, quality, score_of
 from geofm_eval.dense.job import COUNTS, DenseChoice, DenseJob
 from geofm_eval.dense.recipes import TrainingRecipe
+from geofm_eval.dense.training import train
 from geofm_eval.errors import DataError
 from tests.small_chips import CATALOG, CROPS, FLOODS, chips
 from tests.small_vit import load, small_vit
@@ -43,7 +47,7 @@ def test_stored_maps_give_what_encoding_anew_gives(side):
     network = made.restored(made.run())
     assert made.size == min(side, 32)
     anew = ChipPredictor(made.adapter, made.size, torch.device("cpu"))
-    stored = made._predictor("test")
+    stored = made.predictor("test")
     split = made.splits["test"]
     with torch.inference_mode():
         for item in range(len(split)):
@@ -153,6 +157,102 @@ def test_a_constant_target_is_refused():
     made = DenseJob(flat.load, flat.adapter, {**flat.splits, "train": heights}, flat.budget, flat.choice, 0)
     with pytest.raises(DataError, match="the 6 training chips have 7 everywhere: nothing to learn"):
         _ = made.scale
+
+
+def test_folds_give_what_trainings_without_each_of_them_give():
+    """One epoch, so that the network of each fold can be made by a plain training too."""
+    short = replace(QUICK, epochs=2, validate_every=2)
+    plain = job("full", recipe=short)
+    parts = (np.array([0, 3]), np.array([1, 4]), np.array([2, 5]))
+    folded = replace(plain, budget=ChipBudget(np.arange(6), np.arange(0), folds=parts))
+    counts = []
+    for part in parts:
+        left = ChipBudget(np.setdiff1d(np.arange(6), part), np.arange(2))
+        alone = replace(plain, budget=left)
+        network = alone.restored(alone.at_rate(1e-2))
+        counts.append(alone.counts(alone.predictor("train"), "train", part.tolist(), network))
+    found = folded.cross_validated(1e-2)
+    assert [one.epoch for one in found.validations] == [2]
+    assert found.chosen.score == quality(FLOODS, np.concatenate(counts))
+    # The final training sees all chips, for as many epochs as the folds chose.
+    final = folded.run()
+    assert (final.epoch, len(final.losses), final.examples) == (2, 2, 12)
+    assert final.val_score == max(folded.cross_validated(rate).chosen.score for rate in short.rates)
+
+
+def test_folds_that_are_interrupted_go_on(monkeypatch, tmp_path):
+    made = replace(job("full"), budget=ChipBudget(np.arange(6), np.arange(0), folds=(np.arange(3), np.arange(3, 6))))
+    expected = made.cross_validated(1e-2)
+    monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "other"))
+    monkeypatch.setattr("geofm_eval.dense.job.train", functools.partial(train, every=0.0))
+    whole, calls = DenseJob.counts, []
+
+    def failing(self, *arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(DenseJob, "counts", failing)
+    with pytest.raises(KeyboardInterrupt):
+        made.cross_validated(1e-2)
+    assert made.cross_validated(1e-2).validations == expected.validations
+    # The first fold was finished: what is left are the two validations of the second.
+    assert len(calls) == 4 + 1
+
+
+def test_a_network_is_kept_as_it_is_after_the_epoch_that_was_chosen():
+    made = job("full", recipe=replace(QUICK, validate_every=1))
+    states = {}
+
+    def keep(network, epoch):
+        states[epoch] = network.trained_state()
+        return float(epoch)
+
+    made.trained_on(np.arange(6), 1e-2, "whole", keep)
+    network, done, _ = made.trained_on(np.arange(6), 1e-2, "part", keep, until=3)
+    assert len(done.losses) == 3
+    assert all(torch.equal(value, states[3][name]) for name, value in network.trained_state().items())
+
+
+def test_an_epoch_on_stored_maps_has_one_window_of_every_chip():
+    made = job(side=80, recipe=replace(QUICK, epochs=9, validate_every=9))
+    samples, _ = made._samples(np.arange(6))
+    assert len(samples) == 6
+    assert made.run().examples == 9 * 6
+    seen = [[samples._window(position, epoch) for epoch in range(18)] for position in range(6)]
+    for position, rows in enumerate(seen):
+        assert set(rows[:9]) == set(rows[9:]) == set(range(9 * position, 9 * position + 9))
+    assert len({tuple(np.array(rows[:9]) % 9) for rows in seen}) > 1, "every chip has an order of its own"
+    assert made.identity["windows"] == 54
+    assert "windows" not in job().identity
+    assert "windows" not in job("full", side=80).identity
+
+
+def test_chips_without_a_label_are_no_part_of_a_budget():
+    split = chips(count=20)
+    load = split.load_target
+    object.__setattr__(
+        split, "load_target", lambda item: np.full((32, 32), -1) if item.id in ("train3", "train7") else load(item)
+    )
+    held = {"train": chip_strata(split), "val": chip_strata(split)}
+    budget = chip_budget(held, 1.0, 0, "matched", 1)
+    assert not {3, 7} & {*budget.train.tolist(), *budget.val.tolist()}
+    assert len(budget.train) == 18
+
+
+def test_few_validation_chips_make_way_for_folds():
+    many, few = chips(count=60), chips(name="val", first=100, count=20)
+    held = {"train": chip_strata(many), "val": chip_strata(few)}
+    budget = chip_budget(held, 0.1, 0, "matched", 1)
+    assert len(budget.folds) == 3
+    assert len(budget.val) == 0
+    assert sorted(np.concatenate(budget.folds)) == budget.train.tolist()
+    assert budget.validated_on == len(budget.train)
+    assert chip_budget(held, 0.1, 0, "full", 1).folds == ()
+    assert chip_budget(held, 1.0, 0, "matched", 1).folds == ()
+    more = {"train": chip_strata(many), "val": chip_strata(chips(name="val", first=100, count=80))}
+    assert chip_budget(more, 0.1, 0, "matched", 1).folds == ()
 
 
 def test_the_scale_of_a_target_is_that_of_all_its_pixels():

@@ -19,6 +19,7 @@ from geofm_eval.catalog import Case, dense_adaptation, dense_cases, load_catalog
 from geofm_eval.catalog.dense import HEADS, TUNINGS, DenseAdaptation, narrowed, usual_taps
 from geofm_eval.crossed import count_score
 from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.dense.inference import quality
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
 from geofm_eval.dense.study import DenseStudy, input_recipe, tuned_path, under
 from geofm_eval.dense.training import ran_out_of_memory
@@ -203,7 +204,7 @@ def test_a_frozen_backbone_that_moves_is_seen(tmp_path, monkeypatch):
 def test_the_first_seed_chooses_the_rate_of_all():
     made = study("tokenlinear_full_p100", "block11")
     trained = made.run()
-    tried = {one.rate: one.val_score for one in made.tried()}
+    tried = {rate: made.jobs[0].at_rate(rate).val_score for rate in made.choice.rates}
     assert len(tried) == 3
     assert {one.rate for one in trained} == {max(tried, key=lambda rate: (tried[rate], -rate))}
 
@@ -224,10 +225,9 @@ def test_a_unet_learns_from_scratch_and_is_restored_with_its_statistics():
     assert counts.sum() == 5 * 31 * 32
     # The same score by a network that was restored anew: running statistics are part of what is kept.
     score = [float(value) for value in count_score(counts, "miou")]
-    val = made.jobs[0]._quality(
-        made.jobs[0]._predictor("val"), made.splits["val"], range(4), made.jobs[0].restored(trained)
-    )
-    assert val == pytest.approx(trained.val_score)
+    job = made.jobs[0]
+    held = job.counts(job.predictor("val"), "val", range(4), job.restored(trained))
+    assert quality(TASK, held) == pytest.approx(trained.val_score)
     assert score[0] > 0.3
 
 
@@ -248,9 +248,35 @@ def test_variants_change_what_they_say():
             "lightms_frozen_p100_aug",
         )
     )
-    assert (plain.lengthened, long.lengthened) == (1, round(10 / len(study("lightms_frozen_p010").budget.train)))
+    # Ten chips in batches of four are three steps; a tenth of them is one.
+    assert (plain.lengthened, long.lengthened) == (1, 3)
     assert study("lightms_frozen_p100_up2").jobs[0].size == 16
     assert (up2.zoom, aug.online) == (2, True)
+
+
+def test_few_labels_choose_rate_and_epoch_by_folds_of_the_training_chips(small_data):
+    small_data["train"] = chips(TASK, "train", count=40)
+    made = study("tokenlinear_full_p010", "block11")
+    first = made.jobs[0]
+    folds = made.budget.folds
+    assert len(folds) == 3
+    assert np.concatenate(folds).size == len(made.budget.train)
+    found = {rate: first.cross_validated(rate) for rate in made.choice.rates}
+    best = max(found, key=lambda rate: (found[rate].chosen.score, -rate))
+    trained = made.run()
+    assert {one.rate for one in trained} == {best}
+    assert {one.epoch for one in trained} == {found[best].chosen.epoch}
+    assert [one.val_score for one in trained] == [found[best].chosen.score] * 2
+    assert made.search_seconds(best) == pytest.approx(sum(one.seconds for one in found.values()))
+    assert all(1 <= len(one.losses) == one.epoch for one in trained)
+
+
+def test_the_blocks_of_few_labels_are_chosen_with_few_labels():
+    made = study("single_w064_frozen_p010", "chosen")
+    sweep = made.workspace.dense_sweep("pocket_mae", TASK.slug)
+    assert made.taps[0] == sweep.best_taps(1, 0.1)
+    with pytest.raises(ContractError, match=r"was not solved with 0\.5 of the labels; fractions: 0\.1, 1"):
+        sweep.best_taps(1, 0.5)
 
 
 def test_dates_are_joined_by_one_weight_each_where_the_case_says_so():

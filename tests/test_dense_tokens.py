@@ -140,6 +140,35 @@ def test_what_is_easy_is_found_in_chips_of_any_size_and_in_series(task, side):
     assert all(row.converged for row in sweep.rows)
 
 
+def test_a_class_without_a_training_token_is_never_predicted():
+    sweep = probe(CROPS).stored()  # of ten classes the chips show the first two
+    assert not sweep.counts[..., 2:].any()
+
+
+def test_few_labels_are_cross_validated():
+    made = probe()
+    parts = (np.array([0, 1]), np.array([2, 3]), np.array([4, 5]))
+    folded = replace(made, budgets={(0.1, 0): ChipBudget(np.arange(6), np.arange(0), folds=parts)})
+    rows = {row.tap: row for row in folded.stored().rows}
+    # The same by hand: every fold is the validation split of a probe that is solved without it.
+    alone = []
+    for part in parts:
+        splits = {**made.splits, "val": replace(made.splits["train"], name="val")}
+        budget = ChipBudget(np.setdiff1d(np.arange(6), part), part)
+        alone.append(replace(made, splits=splits, budgets={(0.1, 0): budget}))
+    tokens = sample_tokens(made.encoder, made.splits["train"], 7)
+    weights = [tokens.of(part).weights.sum() for part in parts]
+    for tap in ("block00", "final"):
+        losses = [next(r for r in one.stored().rows if r.tap == tap).val_loss for one in alone]
+        expected = np.average(losses, axis=0, weights=weights)
+        np.testing.assert_allclose(rows[tap].val_loss, expected, rtol=1e-5)
+        assert rows[tap].cross_validated
+        assert rows[tap].n_val == 6
+        assert 0 < rows[tap].val_score <= 1
+    # What is tested is solved with all training chips.
+    np.testing.assert_array_equal(folded.stored().counts.shape, made.stored().counts.shape)
+
+
 def test_numbers_are_regressed_and_scored_by_all_pixels():
     def heights(item: Item) -> np.ndarray:
         target = target_of(int(item.path.stem))

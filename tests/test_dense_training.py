@@ -37,7 +37,7 @@ def crops(split=None, count=6):
     return RandomCrops(split, np.arange(count), ADAPTER, 32, seed=0)
 
 
-def scored(network, split=None):
+def scored(network, epoch=0, split=None):
     split = split or chips(name="val", first=50, count=3)
     counts = [
         counts_of(split.task, target, found)
@@ -220,7 +220,7 @@ def test_a_series_is_trained_through_a_mix_over_its_dates(tmp_path):
     samples = RandomCrops(split, np.arange(4), adapter, 32, seed=0)
     plan = Plan(TrainingRecipe("test", epochs=2, validate_every=1, batch=2, rate=1e-2), 1e-2, 0)
     before = network.mixes[0].queries.detach().clone()
-    train(network, samples, CROPS, plan, lambda _: 0.0, tmp_path)
+    train(network, samples, CROPS, plan, lambda *_: 0.0, tmp_path)
     assert network.mixes[0].queries.grad is not None
     assert not torch.equal(network.mixes[0].queries, before)
     values = ChipPredictor(adapter, 32, CPU)(network, split, 0)
@@ -234,7 +234,7 @@ def test_a_series_of_one_date_is_trained_without_a_mix(tmp_path):
     fresh_weights(0)
     network = DenseModel(load(spec, "pastis_sim").backbone, "full", ("block02",), "tokenlinear", 10, dates=1)
     samples = RandomCrops(split, np.arange(6), adapter, 32, seed=0)
-    done = train(network, samples, split.task, Plan(RECIPE, 1e-2, 0), lambda _: 0.0, tmp_path)
+    done = train(network, samples, split.task, Plan(RECIPE, 1e-2, 0), lambda *_: 0.0, tmp_path)
     assert done.losses[-1] < done.losses[0]
     assert ChipPredictor(adapter, 32, CPU)(network, split, 0).shape == (10, 32, 32)
 
@@ -308,7 +308,7 @@ def test_batch_normalisation_begins_with_the_statistics_of_the_first_batch(tmp_p
     network = model(decoder="single_w064")
     norm = network.head.decoder.mix[0][1]
     still = TrainingRecipe("test", epochs=1, validate_every=1, batch=6, rate=1e-12)
-    train(network, crops(), FLOODS, Plan(still, 1e-12, 0), lambda _: 0.0, tmp_path)
+    train(network, crops(), FLOODS, Plan(still, 1e-12, 0), lambda *_: 0.0, tmp_path)
     seen = []
     network.head.decoder.mix[0][0].register_forward_hook(lambda _, __, output: seen.append(output))
     order = np.arange(6)

@@ -132,6 +132,15 @@ def test_attention_over_dates_weighs_them_at_every_place():
     assert not torch.allclose(mix(maps[:, order], days), found, atol=1e-3)
 
 
+@pytest.mark.parametrize("width", [8, 16, 32, 64, 384, 768])
+def test_attention_over_dates_keeps_what_places_differ_in(width):
+    """One channel per head would be normalised to nothing: the UNet with its 16 channels said the same everywhere."""
+    torch.manual_seed(0)
+    mix = temporal_mix("ltae", width, 3)
+    found = mix(torch.randn(2, 3, width, 4, 4), torch.tensor([[0.0, 30.0, 60.0]] * 2))
+    assert found.std((0, 2, 3)).mean() > 0.1
+
+
 def test_a_linear_mix_begins_as_the_mean_and_knows_its_number_of_dates():
     mix, maps = LinearMix(3), torch.randn(2, 3, 4, 5, 5)
     torch.testing.assert_close(mix(maps, torch.zeros(2, 3)), maps.mean(1))

@@ -184,20 +184,21 @@ def _inner_folds(labels: Indices, stream: tuple[str | int, ...]) -> ValidationPl
     return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))
 
 
-def ranked_folds(targets: Labels, stream: tuple[str | int, ...]) -> ValidationPlan:
-    """Five folds that are stratified on the target: of every five items of neighbouring ranks each fold gets one.
+def ranked_folds(targets: Labels, stream: tuple[str | int, ...], folds: int = FOLDS) -> ValidationPlan:
+    """Folds that are stratified on the target: of every ``folds`` items of neighbouring ranks each fold gets one.
 
-    Fewer than five items are left out one by one; of fewer than three none can be, since a fit needs two.
+    Fewer items than folds are left out one by one; of fewer than three none can be, since a fit needs two.
 
     Args:
         targets: (n,) float64.
         stream: names the random order.
+        folds: number of folds.
     """
     none = np.empty(0, dtype=np.int64)
     n = len(targets)
     if n < 3:
         return ValidationPlan("none", none)
-    k = min(FOLDS, n)
+    k = min(folds, n)
     random = generator(*stream)
     deals = np.concatenate([random.permutation(k) for _ in range(-(-n // k))])[:n]
     # Equal targets are ranked at random: their order in the files would put neighbours into different folds.

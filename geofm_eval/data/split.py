@@ -90,6 +90,12 @@ class Split:
         return np.array(groups) if groups and len(groups) == len(self.items) else None
 
     @cached_property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of every image; reads all of them, once."""
+        found = (self.read(index).valid.shape[-2:] for index in range(len(self)))
+        return tuple((int(height), int(width)) for height, width in found)
+
+    @cached_property
     def items_sha256(self) -> str:
         """Sha256 over ids and file sizes: another copy of the same images has the same hash."""
         # Simulated images of every version have the same ids and sizes.

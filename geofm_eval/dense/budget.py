@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.inspection import labelled
-from geofm_eval.data.labels import Indices, strata_of, stratified
+from geofm_eval.data.labels import MIN_PER_CLASS, Indices, ranked_folds, strata_of, stratified
 from geofm_eval.data.split import Split
 from geofm_eval.errors import DataError
 
 SHARE_BINS = 3
 CHIPS_PER_BIN = 4
+
+FOLDS = 3
+"""Each is a training of its own."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,24 @@ class ChipBudget:
 
     Args:
         train: positions in the training split, ascending.
-        val: positions in the validation split, ascending.
+        val: positions in the validation split, ascending; none where the training chips are cross-validated.
+        folds: parts of ``train``; each is held out once, to choose by, where too few validation chips are left.
         absent: classes that no labelled pixel of the training chips shows: nobody can learn them.
     """
 
     train: Indices
     val: Indices
+    folds: tuple[Indices, ...] = ()
     absent: tuple[int, ...] = ()
+
+    def without(self, fold: int) -> Indices:
+        """Training chips beside those of a fold."""
+        return np.setdiff1d(self.train, self.folds[fold])
+
+    @property
+    def validated_on(self) -> int:
+        """Number of chips that validation scores rest on."""
+        return len(self.train) if self.folds else len(self.val)
 
 
 @dataclass(frozen=True)
@@ -60,8 +74,10 @@ def chip_strata(split: Split) -> ChipStrata:
     targets = (split.read_target(item) for item in range(len(split)))
     known = (target[labelled(target, task)] for target in targets)
     if task.kind == "dense_regression":
-        means = np.array([float(values.mean()) if values.size else 0.0 for values in known])
-        return ChipStrata(strata_of(means), np.zeros((len(split), 0), dtype=np.bool_))
+        means = np.array([float(values.mean()) if values.size else np.nan for values in known])
+        strata = np.full(len(split), -1, dtype=np.int64)
+        strata[np.isfinite(means)] = strata_of(means[np.isfinite(means)])
+        return ChipStrata(strata, np.zeros((len(split), 0), dtype=np.bool_))
     counts = np.stack([np.bincount(values.astype(np.int64), minlength=len(task.classes)) for values in known])
     if split.name == "train":
         check_classes(np.flatnonzero(counts.sum(0)), task, "the training chips")
@@ -104,12 +120,33 @@ def chip_budget(
         chips: strata of the chips of ``train`` and ``val``.
         fraction: share of the training chips; every stratum keeps at least one.
         draw: number of the random draw.
-        budget: ``matched`` cuts the validation chips by the same rule, ``full`` keeps all of them.
+        budget: ``matched`` cuts the validation chips by the same rule, and where that leaves a class fewer than
+            ``MIN_PER_CLASS`` chips (or a regression so few at all) plans folds of the training chips instead; ``full``
+            keeps all validation chips.
         seed: of the task.
     """
     share = fraction if budget == "matched" else 1.0
     known, held = chips["train"], chips["val"]
-    train = stratified(known.strata, fraction, ("labels", seed, draw))
+    train = _labelled(known, stratified(known.strata, fraction, ("labels", seed, draw)))
     absent = np.flatnonzero(~known.shown[train].any(0))
-    val = stratified(held.strata, share, ("validation", seed, draw))
-    return ChipBudget(train, val, tuple(absent.tolist()))
+    val = _labelled(held, stratified(held.strata, share, ("validation", seed, draw)))
+    folds = _folds(train, chips, val, (seed, draw)) if budget == "matched" and fraction < 1 else ()
+    return ChipBudget(train, val[:0] if folds else val, folds, tuple(absent.tolist()))
+
+
+def _labelled(chips: ChipStrata, chosen: Indices) -> Indices:
+    """Chips with a labelled pixel: nothing is learnt from the others, and they have no score."""
+    return chosen[chips.strata[chosen] >= 0]
+
+
+def _folds(
+    train: Indices, chips: Mapping[str, ChipStrata], val: Indices, stream: tuple[int, int]
+) -> tuple[Indices, ...]:
+    """Folds of the training chips; none where validation chips are enough, or training chips too few to be parted."""
+    known, held = chips["train"], chips["val"]
+    occurs = known.shown.any(0) | held.shown.any(0)
+    fewest = min(held.shown[val][:, occurs].sum(0), default=len(val))
+    if fewest >= MIN_PER_CLASS:
+        return ()
+    plan = ranked_folds(known.strata[train].astype(np.float64), ("folds", *stream), FOLDS)
+    return tuple(train[fold] for fold in plan.folds)

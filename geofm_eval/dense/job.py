@@ -4,7 +4,6 @@ import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,28 @@ from geofm_eval.catalog.dense import FOUR_BLOCKS, block_taps
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.split import Split
+from geofm_eval.dense import folds
 from geofm_eval.dense.adapters import plain_state
 from geofm_eval.dense.budget import ChipBudget
+from geofm_eval.dense.folds import CrossValidated
 from geofm_eval.dense.inference import ChipPredictor, Predictor, StoredPredictor, counts_of, predictions, quality
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.recipes import TrainingRecipe
 from geofm_eval.dense.samples import RandomCrops, Samples, StoredMaps
-from geofm_eval.dense.stored import Encoding, MapBlock, chip_shapes
-from geofm_eval.dense.training import TRAINING_VERSION, Plan, Progressed, fresh_weights, train
-from geofm_eval.dense.windows import window_size
+from geofm_eval.dense.stored import Encoding, MapBlock
+from geofm_eval.dense.temporal import heads_of
+from geofm_eval.dense.training import (
+    TRAINING_VERSION,
+    Plan,
+    Progressed,
+    Validate,
+    Validation,
+    best_of,
+    checkpoints,
+    fresh_weights,
+    train,
+)
+from geofm_eval.dense.windows import covering, window_size
 from geofm_eval.errors import DataError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import block_key
@@ -141,17 +153,37 @@ class DenseJob:
     def run(self) -> Trained:
         """Train at every learning rate that is tried, and return what validation chooses; ties go to the lower rate.
 
+        Where the training chips are cross-validated, only the learning rate and epoch that were chosen are trained on
+        all of them.
+
         Raises:
             Unavailable: weights or a package are absent.
             GeofmError: a data, weights, contract or store error of the step that failed.
         """
+        if self.budget.folds:
+            tried = [(rate, self.cross_validated(rate)) for rate in self.choice.rates]
+            rate, found = max(tried, key=lambda pair: (pair[1].chosen.score, -pair[0]))
+            return self.at_rate(rate, found)
         return max((self.at_rate(rate) for rate in self.choice.rates), key=lambda one: (one.val_score, -one.rate))
 
-    def at_rate(self, rate: float) -> Trained:
-        """Train at one learning rate, or find it done in the cache."""
-        key = content_hash({**self.identity, "rate": rate, "seed": self.seed})
+    def cross_validated(self, rate: float) -> CrossValidated:
+        """Train without each fold of the training chips in turn, or find it done in the cache."""
+        key = content_hash({**self.identity, "rate": rate, "seed": self.seed, "cross_validated": True})
+        path = geofm_cache() / "trainings" / "folds" / key
+        publish_directory(path, lambda _: folds.cross_validate(self, rate, key), folds.MANIFEST)
+        return folds.read(json.loads((path / folds.MANIFEST).read_text(encoding="utf-8")))
+
+    def at_rate(self, rate: float, validated: CrossValidated | None = None) -> Trained:
+        """Train at one learning rate, or find it done in the cache.
+
+        Args:
+            rate: learning rate.
+            validated: what folds have chosen the epoch by; None chooses it on the validation chips.
+        """
+        until = {} if validated is None else {"until": validated.chosen.epoch}
+        key = content_hash({**self.identity, "rate": rate, "seed": self.seed, **until})
         path = geofm_cache() / "trainings" / "v1" / key
-        publish_directory(path, lambda folder: self._train(rate, key, folder), MANIFEST)
+        publish_directory(path, lambda folder: self._train(rate, validated, key, folder), MANIFEST)
         content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["result"]
         tuples = {
             "validations": tuple((epoch, score) for epoch, score in content["validations"]),
@@ -166,13 +198,33 @@ class DenseJob:
         return {
             "blocks": {name: block_key(loaded, self.adapter, self.splits[name]) for name in ("train", "val")},
             "labels": {name: self.splits[name].labels_sha256 for name in ("train", "val")},
-            "chips": {"train": self.budget.train.tolist(), "val": self.budget.val.tolist()},
+            "chips": {"train": self.budget.train.tolist(), "val": self.budget.val.tolist(), **self._folds},
             "choice": asdict(self.choice),
             "size": self.size,
+            **self._windows,
             "task": [self.task.metric, self.task.ignore, len(self.task.classes)],
             "device": torch.device(self.device).type,
             "version": TRAINING_VERSION,
         }
+
+    @property
+    def _folds(self) -> dict[str, Any]:
+        return {"folds": [fold.tolist() for fold in self.budget.folds]} if self.budget.folds else {}
+
+    @property
+    def _windows(self) -> dict[str, Any]:
+        """What belongs to the identity of some trainings alone: windows to draw from, and how dates are joined."""
+        shapes = self.splits["train"].shapes
+        count = sum(len(covering(*shape, self.size)) for shape in shapes)
+        drawn = {"windows": count} if not self._encodes_anew and count > len(shapes) else {}
+        temporal, width = self.choice.recipe.temporal, self.adapter.model.width
+        joined = {"dates": [temporal, heads_of(width)]} if (self.task.dates or 1) > 1 else {}
+        return {**drawn, **joined}
+
+    @property
+    def _encodes_anew(self) -> bool:
+        """True where windows are cut and encoded in every epoch."""
+        return self.choice.tuning != "frozen" or self.choice.online
 
     @functools.cached_property
     def loaded(self) -> LoadedBackbone:
@@ -182,7 +234,7 @@ class DenseJob:
     @functools.cached_property
     def size(self) -> int:
         """Pixels per side of a window."""
-        return window_size(self.adapter.model.image_size, chip_shapes(self.splits["train"])) // self.choice.zoom
+        return window_size(self.adapter.model.image_size, self.splits["train"].shapes) // self.choice.zoom
 
     @functools.cached_property
     def scale(self) -> tuple[float, float]:
@@ -207,32 +259,53 @@ class DenseJob:
             )
         return mean, deviation
 
-    def _train(self, rate: float, key: str, folder: Path) -> dict[str, Any]:
-        plan = Plan(self.choice.recipe, rate, self.seed, self.choice.lengthened, self.scale)
-        kept = geofm_cache() / "trainings" / "checkpoints" / key
+    def _train(self, rate: float, validated: CrossValidated | None, key: str, folder: Path) -> dict[str, Any]:
+        until = None if validated is None else validated.chosen.epoch
+        model, done, encoding = self.trained_on(self.budget.train, rate, key, self._on_validation_chips, until)
+        save_file({name: value.contiguous().cpu() for name, value in model.trained_state().items()}, folder / NETWORK)
+        shutil.rmtree(checkpoints(key), ignore_errors=True)
+        validations = done.validations if validated is None else validated.validations
+        return {"result": self._result(model, done, validations, rate, encoding), "identity": self.identity}
+
+    def trained_on(
+        self, chips: NDArray[np.int64], rate: float, key: str, validate: Validate, until: int | None = None
+    ) -> tuple[DenseModel, Progressed, float]:
+        """Train on some of the training chips.
+
+        Args:
+            chips: positions in the training split.
+            rate: learning rate.
+            key: where an interrupted training is found again.
+            validate: see ``training.train``.
+            until: see ``Plan``.
+
+        Returns:
+            The network, how it went, and the seconds that it took to encode the chips once.
+        """
+        plan = Plan(self.choice.recipe, rate, self.seed, self.choice.lengthened, self.scale, until)
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
-        with ExitStack() as stack:
-            stack.enter_context(torch.random.fork_rng())
-            stack.enter_context(exact_float32())
+        with torch.random.fork_rng(), exact_float32():
             model = self.network()
-            samples, seconds = self._samples()
-            items = [int(item) for item in self.budget.val]
-            score = functools.partial(self._quality, self._predictor("val"), self.splits["val"], items)
-            done = train(model, samples, self.task, plan, score, kept, device=self.device)
-        save_file({name: value.contiguous().cpu() for name, value in model.trained_state().items()}, folder / NETWORK)
-        shutil.rmtree(kept, ignore_errors=True)
-        return {"result": self._result(model, done, rate, seconds), "identity": self.identity}
+            samples, seconds = self._samples(chips)
+            done = train(model, samples, self.task, plan, validate, checkpoints(key), device=self.device)
+        return model, done, seconds
 
-    def _result(self, model: DenseModel, done: Progressed, rate: float, seconds: float) -> dict[str, Any]:
-        ours = [*model.tuned, *model.new_parameters]
+    def _on_validation_chips(self, model: DenseModel, epoch: int) -> float:
+        counts = self.counts(self.predictor("val"), "val", self.budget.val.tolist(), model)
+        return quality(self.task, counts)
+
+    def _result(
+        self, model: DenseModel, done: Progressed, validations: Sequence[Validation], rate: float, encoding: float
+    ) -> dict[str, Any]:
+        ours, chosen = [*model.tuned, *model.new_parameters], best_of(validations)
         return {
             "rate": rate,
-            "epoch": done.chosen.epoch,
-            "val_score": done.chosen.score,
-            "validations": [(one.epoch, one.score) for one in done.validations],
+            "epoch": chosen.epoch,
+            "val_score": chosen.score,
+            "validations": [(one.epoch, one.score) for one in validations],
             "losses": done.losses,
-            "seconds": {"encode": seconds, "train": done.seconds},
+            "seconds": {"encode": encoding, "train": done.seconds},
             "examples": done.examples,
             "trained_parameters": sum(parameter.numel() for parameter in ours),
             "total_parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -289,7 +362,7 @@ class DenseJob:
         """Target and prediction (height, width) of some test chips, one after another."""
         model = self.restored(trained)
         with exact_float32():
-            yield from predictions(model, self._predictor("test"), self.splits["test"], items, self.scale)
+            yield from predictions(model, self.predictor("test"), self.splits["test"], items, self.scale)
 
     def changed(self, trained: Trained) -> dict[str, Tensor]:
         """Tensors of the backbone that the training changed, by the backbone's own names, low-rank updates merged."""
@@ -297,34 +370,29 @@ class DenseJob:
         after = plain_state(self.restored(trained).backbone)
         return {name: value for name, value in after.items() if not torch.equal(value, before[name])}
 
-    def _quality(self, predictor: Predictor, split: Split, items: Sequence[int], model: DenseModel) -> float:
-        return quality(self.task, self._counts(predictor, split, items, model))
-
-    def _counts(self, predictor: Predictor, split: Split, items: Sequence[int], model: DenseModel) -> NDArray[Any]:
-        pairs = predictions(model, predictor, split, items, self.scale)
+    def counts(self, predictor: Predictor, name: str, items: Sequence[int], model: DenseModel) -> NDArray[Any]:
+        """What is kept of some chips of a split, see ``inference.counts_of``."""
+        pairs = predictions(model, predictor, self.splits[name], items, self.scale)
         return np.stack([counts_of(self.task, target, predicted) for target, predicted in pairs])
 
-    def _samples(self) -> tuple[Samples, float]:
-        """The training set, and the seconds that it took to encode it once (0 where it is encoded in every epoch)."""
-        if self.choice.tuning != "frozen" or self.choice.online:
-            crops = RandomCrops(
-                self.splits["train"], self.budget.train, self.adapter, self.size, self.seed, self.choice.recipe.flips
-            )
-            return crops, 0.0
+    def _samples(self, chips: NDArray[np.int64]) -> tuple[Samples, float]:
+        """Examples of some training chips, and the seconds that it took to encode the split (0: in every epoch)."""
+        split, choice = self.splits["train"], self.choice
+        if self._encodes_anew:
+            return RandomCrops(split, chips, self.adapter, self.size, self.seed, choice.recipe.flips), 0.0
         block = self._maps("train")
-        allowed = set(self.budget.train.tolist())
         targets = block.targets
-        chosen = [
-            row
-            for row, (item, _) in enumerate(block.windows)
-            if item in allowed and bool(labelled(np.asarray(targets[row]), self.task).any())
-        ]
-        names = tuple(self.splits["train"].items[item].id for item, _ in block.windows)
-        maps = tuple(block.maps(tap) for tap in self.choice.taps)
-        stored = StoredMaps(maps, targets, block.days, names, self.task, np.array(chosen, dtype=np.int64))
+        own: dict[int, list[int]] = {int(item): [] for item in chips}
+        for row, (item, _) in enumerate(block.windows):
+            if item in own and bool(labelled(np.asarray(targets[row]), self.task).any()):
+                own[item].append(row)
+        seen = {split.items[item].id: np.array(rows) for item, rows in own.items() if rows}
+        maps = tuple(block.maps(tap) for tap in choice.taps)
+        stored = StoredMaps(maps, targets, block.days, self.task, tuple(seen), tuple(seen.values()), self.seed)
         return stored, block.seconds
 
-    def _predictor(self, name: str) -> Predictor:
+    def predictor(self, name: str) -> Predictor:
+        """Predicts whole chips of a split."""
         device = torch.device(self.device)
         if self.choice.tuning != "frozen":
             return ChipPredictor(self.adapter, self.size, device)

@@ -5,12 +5,13 @@ for ridge. Logits are enlarged bilinearly (pixel areas aligned), so that a depth
 pass of the frozen backbone.
 """
 
+import functools
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,25 +24,31 @@ from geofm_eval.dense.decoders import resize
 from geofm_eval.dense.inference import counts_of, joined, quality
 from geofm_eval.dense.sample import TokenEncoder, TokenSample, sample_tokens
 from geofm_eval.dense.windows import covering
-from geofm_eval.errors import DataError
+from geofm_eval.errors import ContractError, DataError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import block_key
 from geofm_eval.paths import geofm_cache
-from geofm_eval.probes.heads import HeadJob, fit_heads
+from geofm_eval.probes.heads import Head, HeadJob, fit_heads
 from geofm_eval.probes.logistic import PENALTIES
-from geofm_eval.probes.ridge import RIDGE_PENALTIES, decompose
+from geofm_eval.probes.ridge import RIDGE_PENALTIES, RidgePath, decompose
 from geofm_eval.probes.standardise import Standardiser
 from geofm_eval.progress import StartProgress
 from geofm_eval.store import content_hash, publish_directory
 
-DENSE_PROBE_VERSION = 1
+DENSE_PROBE_VERSION = 2
 """Part of every key: a change that moves any number raises it."""
 
 MANIFEST = "dense_probe.json"
 ROWS = "rows.json"
 
+NEVER = -1e30
+"""Logit of a class that no training token shows."""
+
 Subset = tuple[float, int]
 """Label fraction and draw."""
+Key = tuple[str, Subset]
+"""Tap and label subset."""
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class DenseRow:
         fraction: share of the training chips.
         draw: number of the label draw.
         n_train: training chips.
-        n_val: validation chips.
+        n_val: chips that validation rests on.
+        cross_validated: these are the training chips, each predicted without it.
         tokens: training tokens.
         chosen: penalty with the lowest validation loss.
         at_edge: it is the first or last of the path.
@@ -69,6 +77,7 @@ class DenseRow:
     draw: int
     n_train: int
     n_val: int
+    cross_validated: bool
     tokens: int
     chosen: float
     at_edge: bool
@@ -115,10 +124,21 @@ class DenseSweep:
         """Label fractions in ascending order."""
         return sorted({row.fraction for row in self.rows})
 
-    def best_taps(self, count: int) -> tuple[str, ...]:
-        """The blocks that score best on validation with all labels, in the order of depth; ties go to the shallower."""
-        full = [row for row in self.rows if row.fraction == self.fractions[-1] and row.tap.startswith("block")]
-        best = sorted(full, key=lambda row: (-row.val_score, row.tap))[:count]
+    def best_taps(self, count: int, fraction: float = 1.0) -> tuple[str, ...]:
+        """The blocks that score best on validation, in the order of depth; ties go to the shallower.
+
+        Args:
+            count: number of blocks.
+            fraction: share of the labels; its first draw is what decoders are trained on.
+
+        Raises:
+            ContractError: the probe was not solved at this fraction.
+        """
+        own = [row for row in self.rows if (row.fraction, row.draw) == (fraction, 0) and row.tap.startswith("block")]
+        if not own:
+            known = ", ".join(f"{one:g}" for one in self.fractions)
+            raise ContractError(f"the dense probe was not solved with {fraction:g} of the labels; fractions: {known}")
+        best = sorted(own, key=lambda row: (-row.val_score, row.tap))[:count]
         return tuple(sorted(row.tap for row in best))
 
 
@@ -126,6 +146,7 @@ class DenseSweep:
 class LinearMap:
     """From the tokens of a tap to K values: a solved probe at the chosen penalty."""
 
+    tap: str
     standardiser: Standardiser
     weights: Tensor
     intercepts: Tensor
@@ -139,14 +160,39 @@ class LinearMap:
 
 
 @dataclass(frozen=True)
+class _Fit:
+    """A tap fitted on some tokens, at every penalty.
+
+    Args:
+        at: the map at a penalty, by its position.
+        losses: (L,) losses of some tokens at every penalty, added up with their weights.
+        converged: see ``DenseRow``.
+        iterations: see ``DenseRow``.
+    """
+
+    at: Callable[[int], LinearMap]
+    losses: Callable[[TokenSample], NDArray[np.float64]]
+    converged: bool | None
+    iterations: int | None
+
+
+@dataclass(frozen=True)
 class _Solved:
-    """A map with what was chosen."""
+    """What is known of a tap with one label subset: the map, and those that choose it.
+
+    Args:
+        apply: fitted on all training tokens, at the chosen penalty.
+        index: position of the chosen penalty.
+        losses: (L,) mean validation loss.
+        validators: maps at the chosen penalty with the split and chips that each of them is scored on.
+        fit: the fit of ``apply``.
+    """
 
     apply: LinearMap
     index: int
     losses: NDArray[np.float64]
-    converged: bool | None
-    iterations: int | None
+    validators: tuple[tuple[LinearMap, str, NDArray[np.int64]], ...]
+    fit: _Fit
 
 
 @dataclass(frozen=True)
@@ -175,7 +221,10 @@ class DenseProbe:
             {
                 "blocks": {name: block_key(loaded, adapter, split) for name, split in self.splits.items()},
                 "labels": {name: split.labels_sha256 for name, split in self.splits.items()},
-                "chips": [[*subset, b.train.tolist(), b.val.tolist()] for subset, b in self.budgets.items()],
+                "chips": [
+                    [*subset, b.train.tolist(), b.val.tolist(), [fold.tolist() for fold in b.folds]]
+                    for subset, b in self.budgets.items()
+                ],
                 "task": [self._task.metric, self._task.ignore, len(self._task.classes)],
                 "size": self.encoder.size,
                 "seed": self.seed,
@@ -217,7 +266,9 @@ class DenseProbe:
             encoded = time.perf_counter()
             solved = dict(self._solve(samples))
             solving = time.perf_counter()
-            val, test = (self._counts(self.splits[name], solved) for name in ("val", "test"))
+            val = self._validated(solved)
+            everything = np.arange(len(self.splits["test"]))
+            test = self._counts("test", {key: (one.apply, everything) for key, one in solved.items()})
             progress.update(len(self.splits["val"]) + len(self.splits["test"]))
             scored = time.perf_counter()
         progress.done()
@@ -234,14 +285,32 @@ class DenseProbe:
 
     def _solve(self, samples: dict[str, TokenSample]) -> Iterator[tuple[tuple[str, Subset], _Solved]]:
         for subset, budget in self.budgets.items():
-            train, val = (
-                np.flatnonzero(np.isin(samples[name].chips, chips))
-                for name, chips in (("train", budget.train), ("val", budget.val))
-            )
-            self._check(samples["train"].targets[train], subset)
-            solve = _ridge if self._task.kind == "dense_regression" else _logistic
-            for tap, one in solve(samples, train, val, self.encoder.device):
-                yield (tap, subset), one
+            known = samples["train"].of(budget.train)
+            self._check(known.targets, subset)
+            final = dict(self._fitted(known))
+            # (fits by tap, the split and chips that they did not see, the tokens of these)
+            held = [(final, "val", budget.val, samples["val"].of(budget.val))]
+            if budget.folds:
+                held = [
+                    (
+                        dict(self._fitted(samples["train"].of(budget.without(k)))),
+                        "train",
+                        fold,
+                        samples["train"].of(fold),
+                    )
+                    for k, fold in enumerate(budget.folds)
+                ]
+            weight = sum(float(tokens.weights.sum()) for *_, tokens in held)
+            for tap, fit in final.items():
+                losses = np.sum([fits[tap].losses(tokens) for fits, *_, tokens in held], axis=0) / weight
+                index = int(np.argmin(losses))
+                validators = tuple((fits[tap].at(index), name, chips) for fits, name, chips, _ in held)
+                yield (tap, subset), _Solved(fit.at(index), index, losses, validators, fit)
+
+    def _fitted(self, tokens: TokenSample) -> Iterator[tuple[str, _Fit]]:
+        """Every tap fitted on some tokens."""
+        fit = _ridge if self._task.kind == "dense_regression" else _logistic
+        return fit(tokens, self.encoder.device)
 
     def _check(self, targets: NDArray[np.float64], subset: Subset) -> None:
         """Refuse labels that nothing can be learnt from."""
@@ -253,19 +322,32 @@ class DenseProbe:
             where = f"the training chips at {subset[0]:g} of the labels"
             check_classes(np.flatnonzero(targets.any(0)), self._task, where)
 
-    def _counts(
-        self, split: Split, solved: Mapping[tuple[str, Subset], _Solved]
-    ) -> dict[tuple[str, Subset], NDArray[Any]]:
-        """(n, ...) counts of every chip of a split, for every map."""
-        found: dict[tuple[str, Subset], list[NDArray[Any]]] = {key: [] for key in solved}
-        for item in range(len(split)):
+    def _validated(self, solved: Mapping[Key, _Solved]) -> dict[Key, NDArray[Any]]:
+        """Counts of the chips that each map was chosen by."""
+        found: dict[Key, list[NDArray[Any]]] = {key: [] for key in solved}
+        for name in ("train", "val"):
+            asked = {
+                (key, number): (apply, chips)
+                for key, one in solved.items()
+                for number, (apply, split, chips) in enumerate(one.validators)
+                if split == name
+            }
+            for (key, _), counts in self._counts(name, asked).items():
+                found[key].append(counts)
+        return {key: np.concatenate(parts) for key, parts in found.items()}
+
+    def _counts(self, name: str, asked: Mapping[K, tuple[LinearMap, NDArray[np.int64]]]) -> dict[K, NDArray[Any]]:
+        """(chips, ...) counts of the chips that every map is asked about; every chip is encoded once."""
+        split, found = self.splits[name], {key: [] for key in asked}  # type: Split, dict[K, list[NDArray[Any]]]
+        for item in sorted({int(item) for _, chips in asked.values() for item in chips}):
+            own = {key: apply for key, (apply, chips) in asked.items() if item in chips}
             image, target = split.read_pair(item)
             shape = (int(target.shape[0]), int(target.shape[1]))
             windows = covering(*shape, self.encoder.size)
-            values: dict[tuple[str, Subset], list[Tensor]] = {key: [] for key in solved}
+            values: dict[K, list[Tensor]] = {key: [] for key in own}
             for _, maps in self.encoder.maps(image, windows):
-                for key, one in solved.items():
-                    values[key] += resize(one.apply(maps[key[0]]), (self.encoder.size, self.encoder.size))
+                for key, apply in own.items():
+                    values[key] += resize(apply(maps[apply.tap]), (self.encoder.size, self.encoder.size))
             for key, parts in values.items():
                 whole = joined(parts, windows, shape)
                 predicted = whole[0] if split.task.kind == "dense_regression" else whole.argmax(0)
@@ -278,7 +360,7 @@ class DenseProbe:
         subset: Subset,
         one: _Solved,
         samples: dict[str, TokenSample],
-        val: Mapping[tuple[str, Subset], NDArray[Any]],
+        val: Mapping[Key, NDArray[Any]],
     ) -> DenseRow:
         budget = self.budgets[subset]
         return DenseRow(
@@ -286,51 +368,63 @@ class DenseProbe:
             fraction=subset[0],
             draw=subset[1],
             n_train=len(budget.train),
-            n_val=len(budget.val),
+            n_val=budget.validated_on,
+            cross_validated=bool(budget.folds),
             tokens=int(np.isin(samples["train"].chips, budget.train).sum()),
             chosen=self._penalties[one.index],
             at_edge=one.index in (0, len(self._penalties) - 1),
             val_loss=tuple(float(loss) for loss in one.losses),
-            val_score=quality(self._task, val[tap, subset][budget.val]),
-            converged=one.converged,
-            iterations=one.iterations,
+            val_score=quality(self._task, val[tap, subset]),
+            converged=one.fit.converged,
+            iterations=one.fit.iterations,
             dropped_channels=one.apply.standardiser.dropped,
         )
 
 
-def _logistic(
-    samples: dict[str, TokenSample], train: NDArray[np.int64], val: NDArray[np.int64], device: torch.device
-) -> Iterator[tuple[str, _Solved]]:
-    known, held = samples["train"], samples["val"]
-    jobs = [HeadJob(tap, train, known.targets[train], known.weights[train]) for tap in known.features]
-    targets, weights = torch.from_numpy(held.targets[val]), torch.from_numpy(held.weights[val])
-    for job, head in fit_heads(jobs, known.features, known.targets.shape[1], device):
-        losses, start = np.zeros(len(PENALTIES)), 0
-        # A class without a training token costs every penalty the same.
-        present = torch.isfinite(head.intercepts[0]).cpu()
-        for logits in head.logits(held.features[job.tap][val]):
-            rows = slice(start, start := start + len(logits))
-            log_shares = logits.double().log_softmax(2).cpu()[:, :, present]
-            loss = -(log_shares * targets[rows, None, present]).sum(2) * weights[rows, None]
-            losses += loss.sum(0).numpy()
-        losses /= float(weights.sum())
-        index = int(np.argmin(losses))
-        apply = LinearMap(head.standardiser, head.weights[index], head.intercepts[index])
-        yield job.tap, _Solved(apply, index, losses, head.converged, head.iterations)
+def _logistic(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, _Fit]]:
+    rows = np.arange(len(tokens.targets))
+    jobs = [HeadJob(tap, rows, tokens.targets, tokens.weights) for tap in tokens.features]
+
+    def fit(tap: str, head: Head) -> _Fit:
+        def at(index: int) -> LinearMap:
+            # A class without a training token has the intercept -inf, which interpolation would turn into NaN.
+            intercepts = head.intercepts[index].clamp(min=NEVER)
+            return LinearMap(tap, head.standardiser, head.weights[index], intercepts)
+
+        return _Fit(at, functools.partial(_log_losses, head, tap), head.converged, head.iterations)
+
+    for job, head in fit_heads(jobs, tokens.features, tokens.targets.shape[1], device):
+        yield job.tap, fit(job.tap, head)
 
 
-def _ridge(
-    samples: dict[str, TokenSample], train: NDArray[np.int64], val: NDArray[np.int64], device: torch.device
-) -> Iterator[tuple[str, _Solved]]:
-    known, held = samples["train"], samples["val"]
-    for tap, features in known.features.items():
-        path = decompose(features[train], device).fit(known.targets[train, 0])
-        errors = np.square(path.predict(held.features[tap][val]) - held.targets[val])
-        losses = np.average(errors, axis=0, weights=held.weights[val])
-        index = int(np.argmin(losses))
-        weights = path.weights[:, index : index + 1].T.float()
-        apply = LinearMap(path.standardiser, weights, torch.full((1,), path.centre, device=weights.device))
-        yield tap, _Solved(apply, index, losses, None, None)
+def _log_losses(head: Head, tap: str, held: TokenSample) -> NDArray[np.float64]:
+    targets, weights = torch.from_numpy(held.targets), torch.from_numpy(held.weights)
+    losses, start = np.zeros(len(PENALTIES)), 0
+    # A class without a training token costs every penalty the same.
+    present = torch.isfinite(head.intercepts[0]).cpu()
+    for logits in head.logits(held.features[tap]):
+        rows = slice(start, start := start + len(logits))
+        log_shares = logits.double().log_softmax(2).cpu()[:, :, present]
+        loss = -(log_shares * targets[rows, None, present]).sum(2) * weights[rows, None]
+        losses += loss.sum(0).numpy()
+    return losses
+
+
+def _ridge(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, _Fit]]:
+    def fit(tap: str, path: RidgePath) -> _Fit:
+        def at(index: int) -> LinearMap:
+            weights = path.weights[:, index : index + 1].T.float()
+            centre = torch.full((1,), path.centre, device=weights.device)
+            return LinearMap(tap, path.standardiser, weights, centre)
+
+        def losses(held: TokenSample) -> NDArray[np.float64]:
+            errors = np.square(path.predict(held.features[tap]) - held.targets)
+            return np.asarray((errors * held.weights[:, None]).sum(0))
+
+        return _Fit(at, losses, None, None)
+
+    for tap, features in tokens.features.items():
+        yield tap, fit(tap, decompose(features, device).fit(tokens.targets[:, 0]))
 
 
 def label_subsets(fractions: Sequence[float], draws: int) -> list[Subset]:

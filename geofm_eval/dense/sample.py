@@ -41,6 +41,14 @@ class TokenSample:
     weights: NDArray[np.float64]
     chips: NDArray[np.int64]
 
+    def of(self, chips: NDArray[np.int64]) -> "TokenSample":
+        """The tokens of some chips."""
+        rows = np.isin(self.chips, chips)
+        if rows.all():
+            return self  # a copy of all features would be as large again
+        features = {tap: values[rows] for tap, values in self.features.items()}
+        return TokenSample(features, self.targets[rows], self.weights[rows], self.chips[rows])
+
 
 @dataclass(frozen=True)
 class TokenEncoder:

@@ -149,32 +149,43 @@ class RandomCrops:
 
 @dataclass(frozen=True)
 class StoredMaps:
-    """Feature maps of a fixed grid of windows, encoded once.
+    """Feature maps of a fixed grid of windows, encoded once: one window of every chip per epoch, as with random crops.
+
+    A training on stored maps then takes as many steps as one that encodes, whatever the size of windows.
 
     Args:
         maps: (n, T, D, h, w) float32 per tap, memory-mapped.
         targets: (n, size, size).
         days: (n, T) float32; None for single images.
-        names: id of the chip of every window.
         task: for the type of the targets.
-        chosen: positions of the windows that are examples: those of the labelled chips with any labelled pixel.
+        chips: ids of the chips that are examples.
+        windows: for each of them the positions of its windows with any labelled pixel.
+        seed: of the order in which a chip's windows are seen.
     """
 
     maps: tuple[NDArray[np.float32], ...]
     targets: NDArray[np.generic]
     days: NDArray[np.float32] | None
-    names: tuple[str, ...]
     task: TaskSpec
-    chosen: NDArray[np.int64]
+    chips: tuple[str, ...]
+    windows: tuple[NDArray[np.int64], ...]
+    seed: int
 
     def __len__(self) -> int:
-        """Number of windows."""
-        return len(self.chosen)
+        """One window of every chip."""
+        return len(self.chips)
 
     def batch(self, chosen: NDArray[np.int64], epoch: int) -> Batch:
-        """The same in every epoch; see ``Samples``."""
-        rows = self.chosen[chosen]
+        """See ``Samples``."""
+        rows = np.array([self._window(position, epoch) for position in chosen])
         maps = tuple(torch.from_numpy(np.ascontiguousarray(part[rows])) for part in self.maps)
         days = None if self.days is None else torch.from_numpy(self.days[rows])
-        names = tuple(self.names[row] for row in rows)
+        names = tuple(self.chips[position] for position in chosen)
         return Batch(target_tensor(list(self.targets[rows]), self.task), None, maps, days, names)
+
+    def _window(self, position: int, epoch: int) -> int:
+        """All windows of a chip are seen in turn, in an order that is drawn anew for each turn."""
+        own = self.windows[position]
+        turn, number = divmod(epoch, len(own))
+        rng = generator("window", self.seed, turn, self.chips[position])
+        return int(own[rng.permutation(len(own))[number]])

@@ -117,7 +117,7 @@ class Encoding:
         return MapBlock(path, windows, shapes, days, float(content["seconds"]))
 
     def _write(self, folder: Path) -> dict[str, Any]:
-        shapes = chip_shapes(self.split)
+        shapes = self.split.shapes
         windows = [(item, window) for item, shape in enumerate(shapes) for window in covering(*shape, self.size)]
         name = f"{self.loaded.spec.slug} on {self.split.task.slug}/{self.split.name}, feature maps"
         progress, started = self.progress(name, len(windows)), time.perf_counter()
@@ -159,9 +159,3 @@ class Encoding:
         if images[0].dates:
             days += days_of([image.dates for image in images]).tolist()
         return {**maps, "targets": np.stack(targets)}
-
-
-def chip_shapes(split: Split) -> list[tuple[int, int]]:
-    """(height, width) of every chip, from its image."""
-    shapes = [split.read(item).valid.shape[-2:] for item in range(len(split))]
-    return [(int(height), int(width)) for height, width in shapes]

@@ -18,6 +18,7 @@ from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.job import DenseChoice, DenseJob, Trained
 from geofm_eval.dense.recipes import training_recipe
 from geofm_eval.dense.tokens import grid_ceiling
+from geofm_eval.dense.training import steps_per_epoch
 from geofm_eval.dense.windows import Window, cut
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_cache
@@ -79,7 +80,9 @@ class DenseStudy:
         if usual is not None:
             return usual, "usual"
         wanted = 1 if self.adaptation.single else len(FOUR_BLOCKS)
-        return self.workspace.dense_sweep(self.case.model, self.case.task).best_taps(wanted), "validation"
+        return self.workspace.dense_sweep(self.case.model, self.case.task).best_taps(
+            wanted, self.adaptation.fraction
+        ), "validation"
 
     @functools.cached_property
     def budget(self) -> ChipBudget:
@@ -90,8 +93,8 @@ class DenseStudy:
     def choice(self) -> DenseChoice:
         """Decoder, tuning, taps and schedule."""
         variant = self.adaptation.variant
-        whole, part = len(self.splits["train"]), len(self.budget.train)
         recipe = training_recipe(training_recipe_of(self.task, self.training), self.batch, self.dtype)
+        whole, part = (steps_per_epoch(len(chips), recipe.batch) for chips in (self.splits["train"], self.budget.train))
         return DenseChoice(
             self.adaptation.head,
             self.adaptation.tuning,
@@ -153,17 +156,24 @@ class DenseStudy:
     def run(self) -> list[Trained]:
         """Train every seed; the first tries all learning rates, the others take the one that it chose on validation.
 
+        Where the training chips are cross-validated the others take its epoch too.
+
         Raises:
             Unavailable: weights or a package are absent.
             GeofmError: a data, weights, contract or store error of the step that failed.
         """
+        jobs = self.jobs  # outside of the device's turn: the dense probe that chooses blocks takes one itself
         with device_turn(self.workspace.settings.device):
-            first = self.jobs[0].run()
-            return [first, *(job.at_rate(first.rate) for job in self.jobs[1:])]
+            first = jobs[0].run()
+            validated = jobs[0].cross_validated(first.rate) if self.budget.folds else None
+            return [first, *(job.at_rate(first.rate, validated) for job in jobs[1:])]
 
-    def tried(self) -> list[Trained]:
-        """Trainings of the first seed at every learning rate; done already once :meth:`run` has been called."""
-        return [self.jobs[0].at_rate(rate) for rate in self.choice.rates]
+    def search_seconds(self, rate: float) -> float:
+        """Seconds that choosing took beside the trainings at the chosen ``rate``: other rates, or all folds."""
+        first = self.jobs[0]
+        if self.budget.folds:
+            return sum(first.cross_validated(tried).seconds for tried in self.choice.rates)
+        return sum(first.at_rate(tried).seconds["train"] for tried in self.choice.rates if tried != rate)
 
     def tested(self, trained: Sequence[Trained]) -> NDArray[Any]:
         """(seeds, n, ...) what is kept of every test chip; see ``inference.counts_of``."""

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from geofm_eval.errors import ContractError
 
 HEADS = 16
+HEAD_WIDTH = 4
+"""Fewest channels of a head: its values are normalised over them, and a single one would come out as zero."""
 KEY_WIDTH = 4
 PERIOD = 1000.0
 """Of the sinusoids that encode a day, in days."""
@@ -97,4 +99,9 @@ def temporal_mix(kind: str, width: int, dates: int) -> nn.Module | None:
         raise ContractError(f"temporal mix '{kind}' is unknown; known: ltae, linear")
     if dates == 1:
         return None
-    return Ltae(width, math.gcd(HEADS, width)) if kind == "ltae" else LinearMix(dates)
+    return Ltae(width, heads_of(width)) if kind == "ltae" else LinearMix(dates)
+
+
+def heads_of(width: int) -> int:
+    """Heads of the attention over dates for maps of ``width`` channels."""
+    return math.gcd(HEADS, max(width // HEAD_WIDTH, 1)) if width % HEAD_WIDTH == 0 else 1

@@ -8,10 +8,10 @@ import math
 import pickle
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -26,9 +26,15 @@ from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.recipes import TrainingRecipe
 from geofm_eval.dense.samples import Batch, Samples
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.paths import geofm_cache
 from geofm_eval.store import content_hash, write_bytes
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Validate = Callable[[DenseModel, int], float]
+"""From a network in eval mode and the number of epochs that it has seen to a score, greater is better."""
 
 TRAINING_VERSION = 2
 """Part of every training's key: a change that moves any number raises it."""
@@ -51,6 +57,7 @@ class Plan:
         seed: of the new weights, the order of examples and dropout.
         lengthened: epochs are multiplied by this; 10 gives a tenth of the labels as many steps as all of them.
         scale: (mean, standard deviation) of a regression target; what is trained is brought to mean 0, deviation 1.
+        until: keep the network as it is after this epoch, and stop there: the epoch was chosen before. None validates.
     """
 
     recipe: TrainingRecipe
@@ -58,6 +65,7 @@ class Plan:
     seed: int
     lengthened: int = 1
     scale: tuple[float, float] = (0.0, 1.0)
+    until: int | None = None
 
     @property
     def epochs(self) -> int:
@@ -72,6 +80,7 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """All of it, for keys and checkpoints."""
         parts = {"rate": self.rate, "seed": self.seed, "lengthened": self.lengthened, "scale": list(self.scale)}
+        parts |= {} if self.until is None else {"until": self.until}
         return {"recipe": self.recipe.identity(), "version": TRAINING_VERSION, **parts}
 
 
@@ -81,6 +90,11 @@ class Validation:
 
     epoch: int
     score: float
+
+
+def best_of(validations: Sequence[Validation]) -> Validation:
+    """The best validation; of equal ones the earliest."""
+    return max(validations, key=lambda one: (one.score, -one.epoch))
 
 
 @dataclass
@@ -106,7 +120,7 @@ class Progressed:
     @property
     def chosen(self) -> Validation:
         """The best validation; of equal ones the earliest."""
-        return max(self.validations, key=lambda one: (one.score, -one.epoch))
+        return best_of(self.validations)
 
 
 def train(
@@ -114,7 +128,7 @@ def train(
     samples: Samples,
     task: TaskSpec,
     plan: Plan,
-    validate: Callable[[DenseModel], float],
+    validate: Validate,
     folder: Path,
     *,
     device: torch.device | str = "cpu",
@@ -130,7 +144,7 @@ def train(
         samples: training set.
         task: for the loss.
         plan: schedule and seed.
-        validate: score of a network in eval mode, greater is better.
+        validate: score of a network in eval mode after an epoch, greater is better.
         folder: where the checkpoint is.
         device: where the network lives.
         every: seconds between checkpoints.
@@ -147,7 +161,7 @@ def train(
         loop.calibrate()
     saved = time.monotonic()
     try:
-        while loop.state.step < loop.steps:
+        while loop.state.step < loop.last_step:
             loop.advance()
             if loop.at_end_of_epoch:
                 loop.end_epoch(validate)
@@ -166,13 +180,14 @@ class _Loop:
 
     def __init__(self, model: DenseModel, samples: Samples, task: TaskSpec, plan: Plan, device: torch.device) -> None:
         self.model, self.samples, self.task, self.plan, self.device = model, samples, task, plan, device
-        self.steps_per_epoch = len(_bounds(len(samples), plan.recipe.batch)) - 1
+        self.steps_per_epoch = steps_per_epoch(len(samples), plan.recipe.batch)
         self.steps = self.steps_per_epoch * plan.epochs
+        self.last_step = self.steps_per_epoch * (plan.until or plan.epochs)
         parameters = [*model.tuned, *model.new_parameters]
         self.optimizer = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=plan.recipe.decay)
         self.state = Progressed()
         self.epoch_losses: list[float] = []
-        self.batches = Ahead(self._batch, GPU_THREADS if device.type == "cuda" else 0, self.steps)
+        self.batches = Ahead(self._batch, GPU_THREADS if device.type == "cuda" else 0, self.last_step)
 
     @property
     def epoch(self) -> int:
@@ -197,8 +212,11 @@ class _Loop:
         self.model.train(True)
         for module in norms:
             module.momentum = 1.0
+        batch = self._batch(0)
         with torch.no_grad():
-            self._values(self._batch(0))
+            held = in_memory(lambda: self._values(batch))
+        if held is None:
+            raise self._too_large(len(batch.target), batch)
         for module, momentum in zip(norms, kept, strict=True):
             module.momentum = momentum
 
@@ -212,12 +230,10 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate * recipe.factor**passed
         self.model.train(True)
-        try:
-            value = self._backward(batch)
-        except RuntimeError as error:
-            if not ran_out_of_memory(error):
-                raise
-            raise self._too_large(len(batch.target), batch) from None
+        value = in_memory(lambda: self._backward(batch))
+        if value is None:
+            # Outside of any except block: the traceback would keep the failed step's activations alive.
+            raise self._too_large(len(batch.target), batch)
         if not math.isfinite(value):
             self._refuse(value, batch)
         self.optimizer.step()
@@ -247,17 +263,11 @@ class _Loop:
         )
 
     def _holds(self, chosen: NDArray[np.int64]) -> bool:
-        try:
-            self._backward(self.samples.batch(chosen, self.epoch))
-        except RuntimeError as error:
-            if ran_out_of_memory(error):
-                return False
-            raise
-        finally:
-            self.optimizer.zero_grad(set_to_none=True)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-        return True
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        batch = self.samples.batch(chosen, self.epoch)
+        return in_memory(lambda: self._backward(batch)) is not None
 
     def _values(self, batch: Batch) -> Tensor:
         days = None if batch.days is None else batch.days.to(self.device)
@@ -293,16 +303,25 @@ class _Loop:
             f"({self.plan.rate:g}). The last checkpoint is kept"
         )
 
-    def end_epoch(self, validate: Callable[[DenseModel], float]) -> None:
+    def end_epoch(self, validate: Validate) -> None:
         """Note the epoch's loss; validate where it is time, and keep the network if it is the best."""
         done = self.epoch
         self.state.losses.append(sum(self.epoch_losses) / len(self.epoch_losses))
         self.epoch_losses = []
+        if self.plan.until is not None:
+            if done == self.plan.until:
+                self.state.best = self.model.trained_state()
+            return
         if done % self.plan.validate_every and done != self.plan.epochs:
             return
         self.model.train(False)
         with torch.inference_mode():
-            score = validate(self.model)
+            score = validate(self.model, done)
+        if not math.isfinite(score):
+            raise DataError(
+                f"task '{self.task.slug}', seed {self.plan.seed}: the validation score after epoch {done} is {score}: "
+                "the validation chips have no label, or lack every class that is scored"
+            )
         self.state.validations.append(Validation(done, score))
         if self.state.chosen.epoch == done:
             self.state.best = self.model.trained_state()
@@ -352,6 +371,11 @@ class _Loop:
         return content_hash([self.plan.identity(), len(self.samples), json.dumps(self.task.model_dump(mode="json"))])
 
 
+def steps_per_epoch(count: int, batch: int) -> int:
+    """Optimiser steps that an epoch over ``count`` examples takes."""
+    return len(_bounds(count, batch)) - 1
+
+
 def _bounds(count: int, batch: int) -> list[int]:
     """Where the batches of an epoch begin and end; a last batch of one goes with the one before it."""
     bounds = [*range(0, count, batch), count]
@@ -365,6 +389,21 @@ def _halves(count: int) -> list[int]:
         count //= 2
         found.append(count)
     return found
+
+
+def checkpoints(key: str) -> Path:
+    """Folder of an unfinished training."""
+    return geofm_cache() / "trainings" / "checkpoints" / key
+
+
+def in_memory(work: Callable[[], T]) -> T | None:
+    """What some work gives; None where the memory does not hold it."""
+    try:
+        return work()
+    except RuntimeError as error:
+        if not ran_out_of_memory(error):
+            raise
+        return None
 
 
 def ran_out_of_memory(error: RuntimeError) -> bool:
