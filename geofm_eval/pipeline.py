@@ -27,6 +27,7 @@ from geofm_eval.data.split import Split, open_splits
 from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
 from geofm_eval.dense.probe import DenseProbe, DenseSweep, label_subsets
 from geofm_eval.dense.sample import TokenEncoder
+from geofm_eval.dense.tokens import grid_ceiling
 from geofm_eval.dense.windows import window_size
 from geofm_eval.errors import ContractError, GeofmError
 from geofm_eval.extraction import exact_float32
@@ -196,6 +197,10 @@ class Workspace:
         probe = self.dense_probe(model, task)
         with device_turn(self.settings.device):
             return probe.stored()
+
+    def ceiling(self, task: str, size: int, grid: tuple[int, int]) -> float:
+        """Test score of an oracle that knows what every token of a window covers."""
+        return self.memo(("ceiling", task, size, grid), lambda: grid_ceiling(self.splits(task)["test"], size, grid))
 
     def chips(self, task: str, fraction: float, draw: int) -> ChipBudget:
         """Chips of a label fraction of a dense task, the same for every model."""

@@ -63,6 +63,14 @@ def test_a_scaled_block_exists_and_the_last_stays_the_last(block, depth):
     assert scaled_block(11, depth) == depth - 1
 
 
+@given(st.integers(4, 48))
+def test_four_blocks_are_four_in_order_and_end_with_the_last(depth):
+    taps = block_taps(FOUR_BLOCKS, depth)
+    assert len(set(taps)) == 4
+    assert list(taps) == sorted(taps)
+    assert taps[-1] == f"block{depth - 1:02d}"
+
+
 def test_what_cannot_be_read_is_refused():
     with pytest.raises(ContractError, match="it has too few; read fewer blocks"):
         block_taps(FOUR_BLOCKS, 3)

@@ -51,9 +51,9 @@ def test_stored_maps_give_what_encoding_anew_gives(side):
     split = made.splits["test"]
     with torch.inference_mode():
         for item in range(len(split)):
-            expected = anew(network, split, item)
+            expected = anew(network, split.read(item), item)
             assert expected.shape == (2, side, side)
-            torch.testing.assert_close(stored(network, split, item), expected, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(stored(network, split.read(item), item), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_training_is_done_once_and_tested_once(monkeypatch):

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from fixtures.cases import case_info, markers
+from fixtures.measure import measure_dense
 from fixtures.runs import Run
 from fixtures.scheduler import group_of
 from fixtures.segment import segment
@@ -26,6 +27,7 @@ from geofm_eval.dense.training import ran_out_of_memory
 from geofm_eval.errors import ContractError
 from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import Outcome, read_outcomes, read_record, write_record
+from geofm_eval.report import collate
 from tests.small_chips import chips
 from tests.small_suite import OPTIONS
 
@@ -199,6 +201,30 @@ def test_a_frozen_backbone_that_moves_is_seen(tmp_path, monkeypatch):
     train = job.train
     monkeypatch.setattr(job, "train", meddling)
     assert measured(tmp_path, "tokenlinear_frozen_p100", "block11").moved == {True}
+
+
+def test_a_twin_that_every_seed_draws_anew_is_compared_with_its_own_beginning(tmp_path):
+    found = measured(tmp_path, "tokenlinear_lnbias_p100", "block11", model="pocket_random")
+    beginnings = [one.initial_sha256 for one in found.record.training.seeds]
+    assert len({*beginnings, None}) == 3
+    assert beginnings[0] == found.record.training.backbone_sha256
+    assert found.moved == {True}
+    still = found.record.training.seeds[1].model_copy(update={"backbone_sha256": beginnings[1]})
+    training = found.record.training.model_copy(update={"seeds": (found.record.training.seeds[0], still)})
+    stuck = replace(found, record=found.record.model_copy(update={"training": training}))
+    assert stuck.moved == {True, False}
+
+
+def test_the_dense_probe_records_what_confounds_comparisons(tmp_path):
+    case = Case("probe", "pocket_mae", TASK.slug, "linear", "block07")
+    found = measure_dense(Workspace(CATALOG, Settings()), suite(tmp_path), case)
+    record = found.record
+    write_record(record, found.outcomes, tmp_path / "own")
+    known = record.provenance.inputs.model_extra
+    assert (known["token_gsd_m"], known["context_m"]) == (40.0, 320.0)
+    collate(tmp_path / "own")
+    text = (tmp_path / "own" / "tables" / f"{TASK.slug}-linear-ranking.md").read_text()
+    assert f"Token, context, grid ceiling: 40 m, 320 m, {100 * known['grid_ceiling']:.1f} (pocket_mae)." in text
 
 
 def test_the_first_seed_chooses_the_rate_of_all():

@@ -223,7 +223,7 @@ def test_a_series_is_trained_through_a_mix_over_its_dates(tmp_path):
     train(network, samples, CROPS, plan, lambda *_: 0.0, tmp_path)
     assert network.mixes[0].queries.grad is not None
     assert not torch.equal(network.mixes[0].queries, before)
-    values = ChipPredictor(adapter, 32, CPU)(network, split, 0)
+    values = ChipPredictor(adapter, 32, CPU)(network, split.read(0), 0)
     assert values.shape == (10, 32, 32)
 
 
@@ -236,7 +236,7 @@ def test_a_series_of_one_date_is_trained_without_a_mix(tmp_path):
     samples = RandomCrops(split, np.arange(6), adapter, 32, seed=0)
     done = train(network, samples, split.task, Plan(RECIPE, 1e-2, 0), lambda *_: 0.0, tmp_path)
     assert done.losses[-1] < done.losses[0]
-    assert ChipPredictor(adapter, 32, CPU)(network, split, 0).shape == (10, 32, 32)
+    assert ChipPredictor(adapter, 32, CPU)(network, split.read(0), 0).shape == (10, 32, 32)
 
 
 def test_mixed_precision_is_close_and_answers_in_float32(tmp_path):

@@ -27,8 +27,9 @@ from geofm_eval.report import collate
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.dense.cells import case_studies
 from geofm_eval.report.dense.effects import effects, pooled
-from geofm_eval.report.dense.levels import best_cases, levels
-from geofm_eval.report.dense.tables import clear, factorial_table, front, over_twin, ranking_table
+from geofm_eval.report.dense.levels import best_cases, factors
+from geofm_eval.report.dense.pareto import fronts
+from geofm_eval.report.dense.tables import clear, factorial_table, over_twin, ranking_table
 from geofm_eval.report.run import read_content
 
 CATALOG = load_catalog()
@@ -141,15 +142,15 @@ def test_planted_effects_are_recovered_with_paired_intervals(study, run):
 
 
 def test_validation_chooses_levels_and_test_says_what_they_are_worth(study, run):
-    found = levels(study, Pairs(run))
-    names = {factor: [level.name for level in found if level.factor == factor] for factor in {f.factor for f in found}}
+    found = {factor.name: factor.levels for factor in factors(study, CATALOG, Pairs(run))}
+    names = {name: [level.name for level in own] for name, own in found.items()}
     assert names == {
         "backbone": ["pocket_contrast", "pocket_mae"],
-        "decoder": ["upernet_w064", "lightms", "single_w064 on block11"],
+        "decoder": ["upernet_w064", "lightms", "single_w064 on block11 of 12"],
         "tuning": ["full", "frozen"],
         "tuning of lightms, 100 %": ["full", "frozen"],
     }
-    backbone = [level for level in found if level.factor == "backbone"]
+    backbone = found["backbone"]
     assert [(level.chosen, len(level.cells)) for level in backbone] == [(True, 12), (False, 12)]
     pairs = list(zip(backbone[1].cells, backbone[0].cells, strict=True))
     assert all(one.address[1:] == other.address[1:] for one, other in pairs)
@@ -160,13 +161,46 @@ def test_validation_chooses_levels_and_test_says_what_they_are_worth(study, run)
     assert (backbone[0].behind.low, backbone[0].behind.high) == (0, 0)
 
 
+def test_models_of_other_depths_share_places_and_poor_levels_are_left_out(tmp_path):
+    folder = write_study(tmp_path / "r")
+    for layer in ("block01", "block02", "block03"):  # of four: as deep as blocks 5, 7 and 11 of twelve
+        for tuning in ("frozen", "full"):
+            for percent in ("p010", "p100"):
+                slug = f"single_w064_{tuning}_{percent}"
+                write_record(*record_of("galileo_nano", slug, layer, counts_of("galileo_nano", slug)), folder)
+    for slug in ("lightms_frozen_p100", "tokenlinear_frozen_p100"):
+        counts = counts_of("galileo_nano", "lightms_frozen_p100")
+        write_record(*record_of("galileo_nano", slug, "block03" if slug[0] == "t" else "multi", counts), folder)
+    (study,), _ = case_studies(read_content(folder))
+    found = {factor.name: factor for factor in factors(study, CATALOG, Pairs(folder))}
+    assert "block" not in found  # of the others there is the last block alone
+    decoder = found["decoder"]
+    assert "tokenlinear" in decoder.left_out
+    assert "single_w064 on block11 of 12" in {level.name for level in decoder.levels}
+
+
+def test_a_twin_that_models_share_is_one_training(study, run):
+    found = {effect.contrast: effect for effect in pooled(effects(study, CATALOG, Pairs(run)))}
+    shared = found["pretrained - random twin"].difference
+    terms = []
+    for head in WIDTH:
+        for tuning in ("frozen", "full"):
+            for percent in ("p010", "p100"):
+                slug = f"{head}_{tuning}_{percent}"
+                terms += [Term(1 / 24, counts_of(model, slug), "miou") for model in MODELS[:2]]
+                terms.append(Term(-2 / 24, counts_of("pocket_random", slug), "miou"))
+    expected = contrast_interval(terms, seed=3)
+    assert shared.low == pytest.approx(expected.low, abs=1e-3)
+    assert shared.high == pytest.approx(expected.high, abs=1e-3)
+
+
 def test_levels_are_compared_on_the_cells_that_all_have(tmp_path):
     folder = write_study(tmp_path / "r", leave_out={("pocket_mae", "lightms_full_p100")})
     (study,), _ = case_studies(read_content(folder))
-    found = levels(study, Pairs(folder))
-    assert {len(level.cells) for level in found if level.factor == "backbone"} == {11}
-    assert {len(level.cells) for level in found if level.factor == "decoder"} == {7}
-    lightms = [level for level in found if level.factor == "tuning of lightms, 100 %"]
+    found = {factor.name: factor.levels for factor in factors(study, CATALOG, Pairs(folder))}
+    assert {len(level.cells) for level in found["backbone"]} == {11}
+    assert {len(level.cells) for level in found["decoder"]} == {7}
+    lightms = found["tuning of lightms, 100 %"]
     assert [[cell.model for cell in level.cells] for level in lightms] == [["pocket_contrast"]] * 2
 
 
@@ -221,11 +255,13 @@ def test_the_tuned_twin_of_equal_labels_is_the_baseline(study, run):
 
 
 def test_the_front_holds_what_nothing_cheaper_beats(study):
-    best = front(study)
-    assert [cell.seconds for cell in best] == sorted(cell.seconds for cell in best)
-    for cell in study.cells:
-        beaten = any(one.seconds <= cell.seconds and one.quality > cell.quality for one in study.cells)
-        assert (cell in best) <= (not beaten)
+    for fraction, best in fronts(study).items():
+        assert [cell.seconds for cell in best] == sorted(cell.seconds for cell in best)
+        alike = [cell for cell in study.cells if cell.adaptation.fraction == fraction]
+        assert set(map(id, best)) <= set(map(id, alike))
+        for cell in alike:
+            beaten = any(one.seconds <= cell.seconds and one.quality > cell.quality for one in alike)
+            assert (cell in best) <= (not beaten)
 
 
 def test_the_factorial_has_a_column_per_tuning_and_labels(study):
@@ -257,7 +293,8 @@ def test_of_an_error_less_is_better(tmp_path):
     (study,), _ = case_studies(read_content(folder))
     assert [cell.model for cell in study.cells] == ["pocket_mae", "pocket_contrast"]
     assert "RMSE" in collate(folder).text
-    assert [level.name for level in levels(study, Pairs(folder))] == ["pocket_mae", "pocket_contrast"]
+    (backbone,) = factors(study, CATALOG, Pairs(folder))
+    assert [level.name for level in backbone.levels] == ["pocket_mae", "pocket_contrast"]
     assert best_cases(study)[0].model == "pocket_mae"
 
 

@@ -106,13 +106,19 @@ def block_taps(blocks: Sequence[int], depth: int) -> tuple[str, ...]:
     Raises:
         ContractError: more blocks than the backbone has, or what :func:`scaled_block` refuses.
     """
-    found = tuple(f"block{scaled_block(block, depth):02d}" for block in blocks)
-    if len(set(found)) < len(set(blocks)):
+    ordered = sorted(set(blocks))
+    if len(ordered) > depth:
         raise ContractError(
-            f"blocks {', '.join(map(str, blocks))} of {DEPTH} are {', '.join(found)} of a backbone with "
-            f"{depth} blocks: it has too few; read fewer blocks"
+            f"blocks {', '.join(map(str, blocks))} of {DEPTH} are {len(ordered)}, and the backbone has {depth}: it has "
+            "too few; read fewer blocks"
         )
-    return found
+    places: dict[int, int] = {}
+    for number, block in enumerate(ordered):
+        # Rounding may give two blocks one place: the deeper one then moves on, and all leave room for those behind.
+        earliest = places[ordered[number - 1]] + 1 if number else 0
+        latest = depth - (len(ordered) - number)
+        places[block] = min(max(scaled_block(block, depth), earliest), latest)
+    return tuple(f"block{places[block]:02d}" for block in blocks)
 
 
 def usual_taps(adaptation: DenseAdaptation, layer: str, model: ModelSpec) -> tuple[str, ...] | None:

@@ -13,6 +13,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.confusion import confusion, iou_per_class, mean_iou
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
+from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.split import Split
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.temporal import days_of
@@ -58,9 +59,8 @@ class ChipPredictor:
     size: int
     device: torch.device
 
-    def __call__(self, model: DenseModel, split: Split, item: int) -> Tensor:
+    def __call__(self, model: DenseModel, image: RawImage, item: int) -> Tensor:
         """(K, height, width) values of one chip."""
-        image = split.read(item)
         shape = (int(image.valid.shape[-2]), int(image.valid.shape[-1]))
         windows = covering(*shape, self.size)
         values: list[Tensor] = []
@@ -90,7 +90,7 @@ class StoredPredictor:
     shapes: Sequence[tuple[int, int]]
     device: torch.device
 
-    def __call__(self, model: DenseModel, split: Split, item: int) -> Tensor:
+    def __call__(self, model: DenseModel, image: RawImage, item: int) -> Tensor:
         """(K, height, width) values of one chip."""
         rows = [row for row, (chip, _) in enumerate(self.windows) if chip == item]
         own = [self.windows[row][1] for row in rows]
@@ -103,7 +103,8 @@ class StoredPredictor:
         return joined(values, own, self.shapes[item])
 
 
-Predictor = Callable[[DenseModel, Split, int], Tensor]
+Predictor = Callable[[DenseModel, RawImage, int], Tensor]
+"""From a network, a chip and its position in the split to values (K, height, width)."""
 
 
 def predictions(
@@ -112,13 +113,14 @@ def predictions(
     """Target and prediction (height, width) of one chip after another: classes, or numbers in the target's unit."""
     with torch.inference_mode():
         for item in items:
-            values = predictor(model, split, item)
+            image, target = split.read_pair(item)
+            values = predictor(model, image, item)
             if split.task.kind == "dense_regression":
                 mean, deviation = scale
                 predicted = (values[0] * deviation + mean).cpu().numpy()
             else:
                 predicted = values.argmax(0).cpu().numpy()
-            yield split.read_target(item), predicted
+            yield target, predicted
 
 
 def counts_of(task: TaskSpec, target: Array, predicted: Array) -> Array:

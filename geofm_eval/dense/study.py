@@ -17,7 +17,6 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.job import DenseChoice, DenseJob, Trained
 from geofm_eval.dense.recipes import training_recipe
-from geofm_eval.dense.tokens import grid_ceiling
 from geofm_eval.dense.training import steps_per_epoch
 from geofm_eval.dense.windows import Window, cut
 from geofm_eval.errors import ContractError
@@ -208,10 +207,7 @@ class DenseStudy:
     @functools.cached_property
     def ceiling(self) -> float:
         """Test score of an oracle that knows what every token covers."""
-        size, grid = self.jobs[0].size, self.grid
-        return self.workspace.memo(
-            ("ceiling", self.case.task, size, grid), lambda: grid_ceiling(self.splits["test"], size, grid)
-        )
+        return self.workspace.ceiling(self.case.task, self.jobs[0].size, self.grid)
 
 
 def tuned_path(key: str, seed: int) -> Path:

@@ -187,6 +187,8 @@ class SeedTraining(Section):
         key: of the training in the cache; tuned tensors lie under it in ``tuned``.
         backbone_sha256: hash of the backbone's numbers after the training; the frozen one's before it is in
             ``Training``.
+        initial_sha256: hash before the training of a backbone that every seed draws anew; None for the one in
+            ``Training``.
     """
 
     seed: int = Field(ge=0)
@@ -198,6 +200,7 @@ class SeedTraining(Section):
     seconds: dict[str, float] = {}
     key: str = ""
     backbone_sha256: str | None = None
+    initial_sha256: str | None = None
 
 
 class Training(Section):

@@ -8,11 +8,13 @@ from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.comparison import comparisons
 from geofm_eval.report.curves import depth_profiles, label_curves
+from geofm_eval.report.dense import choices
 from geofm_eval.report.dense import tables as dense
 from geofm_eval.report.dense.cells import CaseStudy, case_studies
 from geofm_eval.report.dense.effects import effects
 from geofm_eval.report.dense.figures import block_figure, pareto_figure
-from geofm_eval.report.dense.levels import levels
+from geofm_eval.report.dense.levels import factors
+from geofm_eval.report.dense.pareto import pareto_table
 from geofm_eval.report.dense.terminal import text_of_study
 from geofm_eval.report.figures import depth_figure, label_figure
 from geofm_eval.report.formats import Table, to_csv, to_latex, to_markdown
@@ -98,24 +100,24 @@ def _write(ranking: Ranking, catalog: Catalog, tables: Path, figures: Path) -> s
 
 def _write_study(study: CaseStudy, catalog: Catalog, pairs: Pairs, tables: Path, figures: Path) -> str:
     """Write all files of one case study; its text for the terminal is returned."""
-    found, chosen = effects(study, catalog, pairs), levels(study, pairs)
+    found, decided = effects(study, catalog, pairs), factors(study, catalog, pairs)
     made = (
         dense.ranking_table(study, catalog, pairs),
-        dense.level_table(study, chosen, catalog),
+        choices.choices_table(study, decided, catalog),
         dense.factorial_table(study, catalog),
         dense.effects_table(study, found, catalog),
-        dense.pareto_table(study, catalog),
+        pareto_table(study, catalog),
         dense.block_table(study, catalog),
     )
     for table in made:
         if table is not None:
             _write_table(table, tables)
     _write_csv(tables / f"{study.slug}-cells.csv", dense.cell_rows(study, catalog, pairs))
-    _write_csv(tables / f"{study.slug}-choices.csv", dense.level_rows(study, chosen))
+    _write_csv(tables / f"{study.slug}-choices.csv", choices.choice_rows(study, decided))
     _write_csv(tables / f"{study.slug}-effects.csv", dense.effect_rows(study, found))
     pareto_figure(study, catalog, figures / f"{study.slug}-pareto.png")
     block_figure(study, catalog, figures / f"{study.slug}-blocks.png")
-    return text_of_study(study, found, chosen, catalog, pairs)
+    return text_of_study(study, found, decided, catalog, pairs)
 
 
 def _write_table(table: Table, folder: Path) -> None:

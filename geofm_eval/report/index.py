@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec
 from geofm_eval.report.comparison import Comparison, tap_order
 from geofm_eval.report.dense.cells import CaseStudy
-from geofm_eval.report.dense.levels import has_levels
+from geofm_eval.report.dense.levels import has_factors
 from geofm_eval.report.ranking import Ranking
 from geofm_eval.report.run import RunContent
 from geofm_eval.report.wording import SIMULATED, named
@@ -26,7 +26,7 @@ def index_page(
     sections = [
         [f"# Run {content.name}", "", *summary_lines(content)],
         _links(rankings),
-        _study_links(studies),
+        _study_links(studies, catalog),
         _section("Not ranked", _dropped(rankings)),
         _section("Skipped", _skip_lines(content)),
         _section("Without a score", _gap_lines(content)),
@@ -70,7 +70,7 @@ def _links(rankings: Sequence[Ranking]) -> list[str]:
     return lines
 
 
-def _study_links(studies: Sequence[CaseStudy]) -> list[str]:
+def _study_links(studies: Sequence[CaseStudy], catalog: Catalog) -> list[str]:
     """One line per case study; its contact sheets lie in the run's folder ``sheets``."""
     lines = []
     for study in studies:
@@ -78,7 +78,7 @@ def _study_links(studies: Sequence[CaseStudy]) -> list[str]:
         tables = ", ".join(f"[{name}]({study.slug}-{name}.md)" for name in ("ranking", "effects", "pareto"))
         figure = f"[figure](../figures/{study.slug}-pareto.png)"
         csv = f"[CSV of cells]({study.slug}-cells.csv), [CSV of effects]({study.slug}-effects.csv)"
-        some = (("choices", has_levels(study)), ("factorial", study.factorial), ("blocks", study.singles))
+        some = (("choices", has_factors(study, catalog)), ("factorial", study.factorial), ("blocks", study.singles))
         extra = [name for name, wanted in some if wanted]
         more = "".join(f", [{name}]({study.slug}-{name}.md)" for name in extra)
         lines.append(f"{study.slug}{kind}: {tables}{more}, {figure}, {csv}; contact sheets: ../sheets")

@@ -153,10 +153,28 @@ def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
         )
     if comparison.any_score.metric == "r2":
         notes.append("R2: share of the test target's variance that is explained; negative is worse than its mean.")
+    if sizes := _token_sentence(comparison):
+        notes.append(sizes)
     if record.provenance.dropped:
         notes.append(f"Items left out: {dropped_sentence(record)}.")
     notes.append(recipe_sentence(record))
     return tuple(notes)
+
+
+def _token_sentence(comparison: Comparison) -> str:
+    """Token, context and grid ceiling of every model in a dense probe: they confound comparisons; empty elsewhere."""
+    shown: dict[str, list[str]] = {}
+    metric = comparison.any_score.metric
+    for subject in comparison.subjects:
+        inputs = subject.record.provenance.inputs
+        extra = {} if inputs is None else inputs.model_extra or {}
+        if "token_gsd_m" in extra:
+            # Of numbers the ceiling is an error in the target's unit, whatever metric the probe has.
+            unit = unit_named(metric) if metric in ("miou", "iou") else Unit("", "", 1.0, 2)
+            text = f"{extra['token_gsd_m']:g} m, {extra['context_m']:g} m, {unit.value(extra['grid_ceiling'])}"
+            shown.setdefault(text, []).append(subject.model)
+    parts = "; ".join(f"{text} ({', '.join(models)})" for text, models in shown.items())
+    return f"Token, context, grid ceiling: {parts}." if parts else ""
 
 
 def dropped_sentence(record: Record) -> str:

@@ -1,12 +1,15 @@
 """What decoder, tuning, labels, blocks and pretraining change: marginal effects with paired intervals."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geofm_eval.catalog import Catalog, DenseAdaptation
-from geofm_eval.catalog.dense import CHOSEN, MULTI, NARROW
+from geofm_eval.catalog.dense import CHOSEN, DEPTH, MULTI, NARROW
 from geofm_eval.crossed import Term, contrast_interval
 from geofm_eval.report.choice import LEVEL, Difference, Pairs, task_seed
 from geofm_eval.report.dense.cells import Address, CaseStudy, Cell
@@ -64,16 +67,20 @@ def pooled(found: Sequence[Effect]) -> list[Effect]:
 def mean_difference(matched: Sequence[tuple[Cell, Cell]], pairs: Pairs) -> Difference:
     """Mean difference of the test scores of pairs of cells, with its paired interval over seeds and images."""
     value = sum(cell.score.value - base.score.value for cell, base in matched) / len(matched)
-    terms: list[Term] = []
+    # A training that stands in several pairs, such as a twin that models share, is one term: its seeds are drawn once.
+    weights: defaultdict[str, float] = defaultdict(float)
+    known: dict[str, NDArray[Any]] = {}
     for cell, base in matched:
         counts, others = (pairs.counts(one.record, one.fraction) for one in (cell, base))
         if counts is None or others is None:
             return Difference(value)
         # The same training under two names differs by nothing, whatever the seeds.
         if not np.array_equal(counts, others):
-            metric = cell.score.metric
-            terms += [Term(1 / len(matched), counts, metric), Term(-1 / len(matched), others, metric)]
+            for one, found, sign in ((cell, counts, 1), (base, others, -1)):
+                weights[one.record.case.id] += sign / len(matched)
+                known[one.record.case.id] = found
     first = matched[0][0].record
+    terms = [Term(weight, known[case], first.scores[matched[0][0].fraction].metric) for case, weight in weights.items()]
     if not terms:
         return Difference(0.0, 0.0, 0.0)
     interval = contrast_interval(terms, pairs.groups(first), LEVEL, seed=task_seed(first))
@@ -86,21 +93,22 @@ def _contrasts(study: CaseStudy, catalog: Catalog) -> Iterator[tuple[str, str, P
     yield "labels", "100 % - 10 %", _changed(lambda a: a.fraction == 1, fraction=0.1)
     yield "schedule", "equal steps - equal epochs", _changed(lambda a: a.variant == "long", variant="")
     yield "upsampling", "2x upsampled - plain", _changed(lambda a: a.variant == "up2", variant="")
+    yield "dates", "one weight per date - attention", _changed(lambda a: a.variant == "dateweights", variant="")
     yield "augmentation", "random crops - fixed grid", _changed(lambda a: a.variant == "aug", variant="")
     upernets = {cell.adaptation.head for cell in study.cells if cell.adaptation.head.startswith("upernet")}
     for upernet in sorted(upernets):
         yield "decoder", f"lightms - {upernet}", _changed(lambda a: a.head == "lightms", head=upernet)
-        yield "decoder", f"tokenlinear - {upernet}", _to_upernet(study, ("tokenlinear",), upernet)
+        yield "decoder", f"tokenlinear - {upernet}", _to_upernet(catalog, ("tokenlinear",), upernet)
         yield (
             "decoder",
             f"single at the last block - {upernet}",
-            _to_upernet(study, ("single", NARROW["single"]), upernet),
+            _to_upernet(catalog, ("single", NARROW["single"]), upernet),
         )
         yield "capacity", f"one block four times - {upernet}", _to_multi("same")
         yield "depth", f"blocks chosen by the dense probe - {upernet}", _to_multi("probe")
-    yield "depth", "single at the chosen block - at the last", _to_last(study, CHOSEN)
+    yield "depth", "single at the chosen block - at the last", _to_last(catalog, CHOSEN)
     for layer in sorted({c.layer for c in study.cells if c.adaptation.head.startswith("single") and c.layer != CHOSEN}):
-        yield "depth", f"single at {layer} - at the last", _to_last(study, layer)
+        yield "depth", f"single at {layer} - at the last", _to_last(catalog, layer)
     yield "pretraining", "pretrained - random twin", _to_twin(catalog)
 
 
@@ -115,15 +123,15 @@ def _changed(applies: Callable[[DenseAdaptation], bool], **base: object) -> Part
     return partner
 
 
-def _last(study: CaseStudy, model: str) -> str:
-    """The deepest block that a decoder of one tap reads of a model."""
-    layers = [c.layer for c in study.cells if c.model == model and c.layer.startswith("block")]
-    return max(layers, default="")
+def _last(catalog: Catalog, cell: Cell) -> str:
+    """The last block of a cell's model; of one that the catalog lacks, the deepest of twelve."""
+    spec = catalog.models.get(cell.model)
+    return f"block{(spec.depth if spec is not None else DEPTH) - 1:02d}"
 
 
-def _to_upernet(study: CaseStudy, heads: Sequence[str], upernet: str) -> Partner:
+def _to_upernet(catalog: Catalog, heads: Sequence[str], upernet: str) -> Partner:
     def partner(cell: Cell) -> Address | None:
-        if cell.adaptation.head not in heads or cell.layer != _last(study, cell.model):
+        if cell.adaptation.head not in heads or cell.layer != _last(catalog, cell):
             return None
         return cell.model, replace(cell.adaptation, head=upernet).slug, MULTI
 
@@ -139,9 +147,9 @@ def _to_multi(blocks: str) -> Partner:
     return partner
 
 
-def _to_last(study: CaseStudy, layer: str) -> Partner:
+def _to_last(catalog: Catalog, layer: str) -> Partner:
     def partner(cell: Cell) -> Address | None:
-        last = _last(study, cell.model)
+        last = _last(catalog, cell)
         fits = cell.adaptation.head.startswith("single") and cell.layer == layer != last
         return (cell.model, cell.adaptation.slug, last) if fits else None
 

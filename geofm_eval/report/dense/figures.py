@@ -6,7 +6,8 @@ from typing import Any
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.report.dense.cells import CaseStudy, Cell
-from geofm_eval.report.dense.tables import front, unit_of_study
+from geofm_eval.report.dense.notes import unit_of_study
+from geofm_eval.report.dense.pareto import fronts
 from geofm_eval.report.figures import COLOURS, GREY, MARKERS
 from geofm_eval.report.wording import Unit, heading
 
@@ -29,17 +30,18 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
             markerfacecolor=colour if filled else "white",
             markersize=5,
         )
-    best = front(study)
-    axis.plot([c.seconds for c in best], [c.score.value * unit.factor for c in best], color="#000000", linewidth=0.8)
-    for cell in best:
-        text = f"{cell.model} {cell.name}"
-        place = (cell.seconds, cell.score.value * unit.factor)
-        axis.annotate(text, place, (3, -9), textcoords="offset points", fontsize=6)
+    for best, style in zip(fronts(study).values(), ("-", "--", ":", "-."), strict=False):
+        places = [(cell.seconds, cell.score.value * unit.factor) for cell in best]
+        axis.plot(*zip(*places, strict=True), color="#000000", linewidth=0.8, linestyle=style)
+        for cell, place in zip(best, places, strict=True):
+            axis.annotate(f"{cell.model} {cell.name}", place, (3, -9), textcoords="offset points", fontsize=6)
     axis.set_xscale("log")
     axis.set_xlabel("seconds: encoding, all seeds, all learning rates")
     axis.set_ylabel(f"test {unit.label}")
     _legend(figure, heads)
-    figure.supxlabel("Filled: frozen. Open: tuned. Grey: controls. Line: nothing cheaper is better.", fontsize=8)
+    figure.supxlabel(
+        "Filled: frozen. Open: tuned. Grey: controls. Lines: with as many labels nothing cheaper is better.", fontsize=8
+    )
     figure.savefig(path, dpi=110)
 
 

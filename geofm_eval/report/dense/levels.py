@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
-from geofm_eval.catalog.dense import CHOSEN
+from geofm_eval.catalog import Catalog
+from geofm_eval.catalog.dense import CHOSEN, DEPTH, SINGLE_BLOCKS, scaled_block
 from geofm_eval.report.choice import Difference, Pairs
 from geofm_eval.report.dense.cells import CaseStudy, Cell
 from geofm_eval.report.dense.effects import mean_difference
@@ -21,7 +22,6 @@ class Level:
     """One level of a factor.
 
     Args:
-        factor: such as ``decoder``.
         name: such as ``lightms``.
         cells: its cells, one for each combination that all levels of the factor have.
         chosen: its mean validation score is the best of the factor's levels.
@@ -29,7 +29,6 @@ class Level:
         behind: mean test score minus that of the chosen level, with its paired interval.
     """
 
-    factor: str
     name: str
     cells: tuple[Cell, ...]
     chosen: bool
@@ -42,14 +41,31 @@ class Level:
         return _mean([cell.validated for cell in self.cells])
 
 
-def levels(study: CaseStudy, pairs: Pairs) -> list[Level]:
-    """Levels of every factor that has two or more, best by validation first."""
-    return [level for factor, key in _factors() for level in _levels(factor, _complete(study, key), pairs)]
+@dataclass(frozen=True)
+class Factor:
+    """What a user decides on.
+
+    Args:
+        name: such as ``decoder``.
+        levels: two or more, best by validation first.
+        left_out: names of levels that have less than half of the combinations that the fullest has: comparing on what
+            they share would leave the others next to nothing.
+    """
+
+    name: str
+    levels: tuple[Level, ...]
+    left_out: tuple[str, ...]
 
 
-def has_levels(study: CaseStudy) -> bool:
+def factors(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Factor]:
+    """Every factor that has two levels or more."""
+    found = ((name, *_complete(study, key)) for name, key in _keys(catalog))
+    return [Factor(name, _levels(own, pairs), left_out) for name, own, left_out in found if len(own) > 1]
+
+
+def has_factors(study: CaseStudy, catalog: Catalog) -> bool:
     """True where some factor has two levels."""
-    return any(len(_complete(study, key)) > 1 for _, key in _factors())
+    return any(len(_complete(study, key)[0]) > 1 for _, key in _keys(catalog))
 
 
 def best_cases(study: CaseStudy) -> list[Cell]:
@@ -61,12 +77,20 @@ def best_cases(study: CaseStudy) -> list[Cell]:
     ]
 
 
-def _factors() -> Iterator[tuple[str, Key]]:
-    yield "backbone", lambda cell: (cell.model, (cell.record.case.adaptation, cell.layer))
-    yield "decoder", _decoder
-    yield "block", _block
+def _keys(catalog: Catalog) -> Iterator[tuple[str, Key]]:
+    yield "backbone", lambda cell: (cell.model, (cell.record.case.adaptation, _place(cell, catalog)))
+    yield "decoder", lambda cell: _decoder(cell, catalog)
+    yield "block", lambda cell: _block(cell, catalog)
     yield "tuning", _tuning
     yield "tuning of lightms, 100 %", _tuning_of_lightms
+
+
+def _place(cell: Cell, catalog: Catalog) -> str:
+    """What a cell reads, named as for twelve blocks: models of any depth share these names."""
+    spec = catalog.models.get(cell.model)
+    depth = DEPTH if spec is None else spec.depth
+    places = {f"block{scaled_block(block, depth):02d}": f"block{block:02d} of {DEPTH}" for block in SINGLE_BLOCKS}
+    return places.get(cell.layer, cell.layer)
 
 
 def _plain(cell: Cell) -> bool:
@@ -74,17 +98,18 @@ def _plain(cell: Cell) -> bool:
     return not cell.adaptation.variant and not cell.adaptation.blocks and cell.layer != CHOSEN
 
 
-def _decoder(cell: Cell) -> tuple[str, Hashable] | None:
+def _decoder(cell: Cell, catalog: Catalog) -> tuple[str, Hashable] | None:
     adaptation = cell.adaptation
-    if not _plain(cell) or adaptation.head == "tokenlinear":  # which is frozen, at all labels, alone
+    if not _plain(cell):
         return None
-    name = f"{adaptation.head} on {cell.layer}" if adaptation.single else adaptation.head
+    single = adaptation.head.startswith("single")
+    name = f"{adaptation.head} on {_place(cell, catalog)}" if single else adaptation.head
     return name, (cell.model, adaptation.tuning, cell.fraction)
 
 
-def _block(cell: Cell) -> tuple[str, Hashable] | None:
+def _block(cell: Cell, catalog: Catalog) -> tuple[str, Hashable] | None:
     single = cell.adaptation.head.startswith("single")
-    return (cell.layer, (cell.model, cell.adaptation.slug)) if _plain(cell) and single else None
+    return (_place(cell, catalog), (cell.model, cell.adaptation.slug)) if _plain(cell) and single else None
 
 
 def _tuning(cell: Cell) -> tuple[str, Hashable] | None:
@@ -100,25 +125,25 @@ def _tuning_of_lightms(cell: Cell) -> tuple[str, Hashable] | None:
     return (adaptation.tuning, cell.model) if fits else None
 
 
-def _complete(study: CaseStudy, key: Key) -> dict[str, list[Cell]]:
-    """Cells by level; of every level those combinations that all levels have, in the same order."""
+def _complete(study: CaseStudy, key: Key) -> tuple[dict[str, list[Cell]], tuple[str, ...]]:
+    """Cells by level, of every level those combinations that all have, in the same order; and the levels left out."""
     found: defaultdict[str, dict[Hashable, Cell]] = defaultdict(dict)
     for cell in study.candidates:
         level = key(cell)
         if level is not None:
             found[level[0]][level[1]] = cell
-    common = [shared for shared in next(iter(found.values()), {}) if all(shared in own for own in found.values())]
-    return {name: [own[shared] for shared in common] for name, own in found.items()} if common else {}
+    fullest = max((len(own) for own in found.values()), default=0)
+    kept = {name: own for name, own in found.items() if 2 * len(own) >= fullest}
+    common = [shared for shared in next(iter(kept.values()), {}) if all(shared in own for own in kept.values())]
+    left_out = tuple(sorted(set(found) - set(kept)))
+    return {name: [own[shared] for shared in common] for name, own in kept.items()} if common else {}, left_out
 
 
-def _levels(factor: str, found: dict[str, list[Cell]], pairs: Pairs) -> list[Level]:
-    if len(found) < 2:
-        return []
+def _levels(found: dict[str, list[Cell]], pairs: Pairs) -> tuple[Level, ...]:
     order = sorted(found, key=lambda name: (-_mean([c.sign * c.validated for c in found[name]]), name))
     first = found[order[0]]
-    return [
+    return tuple(
         Level(
-            factor,
             name,
             tuple(found[name]),
             name == order[0],
@@ -126,7 +151,7 @@ def _levels(factor: str, found: dict[str, list[Cell]], pairs: Pairs) -> list[Lev
             mean_difference(list(zip(found[name], first, strict=True)), pairs),
         )
         for name in order
-    ]
+    )
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -6,8 +6,10 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.report.choice import Difference, Pairs
 from geofm_eval.report.dense.cells import FACTORIAL, CaseStudy, Cell
 from geofm_eval.report.dense.effects import Effect
-from geofm_eval.report.dense.levels import Level, best_cases
-from geofm_eval.report.formats import Footnotes, Table, Value
+from geofm_eval.report.dense.notes import grid_notes, reads, unit_of_study
+from geofm_eval.report.dense.pareto import fronts
+from geofm_eval.report.formats import Footnotes, Table
+from geofm_eval.report.raw import Row
 from geofm_eval.report.tables import real_bands, remarks
 from geofm_eval.report.wording import (
     UNKNOWN,
@@ -15,17 +17,8 @@ from geofm_eval.report.wording import (
     heading,
     interval_sentence,
     named,
-    percent,
     shared_notes,
-    unit_named,
 )
-
-Row = dict[str, Value]
-
-
-def unit_of_study(study: CaseStudy) -> Unit:
-    """How the study's metric is shown."""
-    return unit_named(study.cells[0].score.metric, study.cells[0].record.provenance.target_unit)
 
 
 def ranking_table(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Table:
@@ -61,7 +54,7 @@ def _ranking_cells(
         str(rank),
         cell.model + (" (control)" if cell.record.case.is_control else ""),
         cell.record.case.adaptation,
-        " ".join(tap.removeprefix("block") for tap in training.taps),
+        reads(training),
         unit.score(cell.score),
         str(len(training.seeds)),
         unit.difference(over_twin(cell, study, catalog, pairs)),
@@ -111,6 +104,7 @@ def _notes(study: CaseStudy) -> list[str]:
         "seeds, all learning rates.",
         "Grid ceiling: score of an oracle that says each token's most frequent class (or mean); decoders that "
         "interpolate can exceed it. Token and context: metres per side of a token and of a window.",
+        *grid_notes(study),
     ]
     if study.left_out:
         notes.append(f"Without a score: {named(dict(list(study.left_out.items())[:8]))}"
@@ -146,56 +140,6 @@ def factorial_table(study: CaseStudy, catalog: Catalog) -> Table | None:
     )
 
 
-def level_table(study: CaseStudy, found: Sequence[Level], catalog: Catalog) -> Table | None:
-    """What to take, factor by factor; None where no factor has two levels."""
-    if not found:
-        return None
-    unit = unit_of_study(study)
-    rows = [
-        (
-            level.factor,
-            level.name,
-            "yes" if level.chosen else "",
-            unit.value(level.validated),
-            unit.value(level.test),
-            UNKNOWN if level.chosen else unit.difference(level.behind),
-            str(len(level.cells)),
-        )
-        for level in found
-    ]
-    best = [
-        f"Best by validation with {percent(cell.adaptation.fraction)} of the labels: {cell.model} {cell.name}, test "
-        f"{unit.label} {unit.score(cell.score)}."
-        for cell in best_cases(study)
-    ]
-    return Table(
-        slug=f"{study.slug}-choices",
-        title=heading(study.comparison, catalog, f"what to take, test {unit.label}", "trained decoders"),
-        header=("factor", "level", "chosen", "validation", "test", "test minus the chosen one [interval]", "cells"),
-        rows=tuple(rows),
-        notes=(
-            *best,
-            "Means over the cells that all levels of a factor have, controls left out. Validation chooses; intervals "
-            "are paired, over seeds and images (or groups of images); of many, some leave 0 out by chance.",
-            *shared_notes(study.comparison, catalog),
-        ),
-    )
-
-
-def level_rows(study: CaseStudy, found: Sequence[Level]) -> list[Row]:
-    """One row of numbers per level, with the cells that it rests on."""
-    case = study.cells[0].record.case
-    return [
-        {
-            "evidence": study.cells[0].record.evidence, "task": case.task, "metric": study.cells[0].score.metric,
-            "factor": level.factor, "level": level.name, "chosen": level.chosen, "validation": level.validated,
-            "test": level.test, "difference": level.behind.value, "low": level.behind.low, "high": level.behind.high,
-            "cells": " ".join(f"{cell.model}-{cell.name}" for cell in level.cells),
-        }
-        for level in found
-    ]  # fmt: skip
-
-
 def effects_table(study: CaseStudy, found: Sequence[Effect], catalog: Catalog) -> Table:
     """Marginal effects, one row per contrast and model."""
     unit = unit_of_study(study)
@@ -212,6 +156,8 @@ def effects_table(study: CaseStudy, found: Sequence[Effect], catalog: Catalog) -
         notes=(
             f"{unit.name}: {better} is better. Mean over the pairs of cells that differ in this alone, paired interval "
             "over seeds and images (or groups of images); controls take no part. Clear: the interval leaves 0 out.",
+            *([FLIPS] if any(flips(cell) for cell in study.cells) else []),
+            *grid_notes(study),
             *shared_notes(study.comparison, catalog),
         ),
     )
@@ -223,44 +169,13 @@ def clear(effect: Effect) -> str:
     return UNKNOWN if low is None or high is None else "yes" if low > 0 or high < 0 else "no"
 
 
-def front(study: CaseStudy) -> list[Cell]:
-    """Cells that no other beats in score at as little time, from cheap to expensive."""
-    found: list[Cell] = []
-    for cell in sorted(study.cells, key=lambda c: (c.seconds, -c.quality)):
-        if not found or cell.quality > found[-1].quality:
-            found.append(cell)
-    return found
+FLIPS = "Tuned backbones see random crops and flips, frozen ones a fixed grid without flips (but for _aug)."
 
 
-def pareto_table(study: CaseStudy, catalog: Catalog) -> Table:
-    """What a second of training buys: the front first."""
-    unit, best = unit_of_study(study), front(study)
-    rows = [
-        (
-            cell.model,
-            cell.name,
-            unit.score(cell.score),
-            f"{cell.seconds:.1f}",
-            "front" if cell in best else _beaten(cell, best),
-        )
-        for cell in [*best, *(c for c in sorted(study.cells, key=lambda c: c.seconds) if c not in best)]
-    ]
-    return Table(
-        slug=f"{study.slug}-pareto",
-        title=heading(study.comparison, catalog, f"test {unit.label} against training time", "trained decoders"),
-        header=("model", "adaptation and layer", f"{unit.label} [interval]", "seconds", "dominated by"),
-        rows=tuple(rows),
-        notes=(
-            "Seconds: encoding, all seeds, all learning rates, on the machine of this run. Front: nothing cheaper "
-            "scores higher.",
-            *shared_notes(study.comparison, catalog),
-        ),
-    )
-
-
-def _beaten(cell: Cell, best: Sequence[Cell]) -> str:
-    by = next(c for c in reversed(best) if c.seconds <= cell.seconds and c.quality >= cell.quality)
-    return f"{by.model} {by.name}"
+def flips(cell: Cell) -> bool:
+    """True where a cell's schedule mirrors the crops that it encodes in every epoch."""
+    training = cell.record.training
+    return training is not None and bool(training.recipe.get("flips"))
 
 
 def block_table(study: CaseStudy, catalog: Catalog) -> Table | None:
@@ -284,6 +199,7 @@ def block_table(study: CaseStudy, catalog: Catalog) -> Table | None:
         rows=tuple(rows),
         notes=(
             "chosen: the block with the best validation score of the dense probe, named in brackets.",
+            *grid_notes(study),
             *shared_notes(study.comparison, catalog),
         ),
     )
@@ -298,7 +214,11 @@ def _at(cell: Cell | None, unit: Unit) -> str:
 
 def cell_rows(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Row]:
     """One row of numbers per trained case."""
-    return [_cell_row(cell, over_twin(cell, study, catalog, pairs), cell in front(study)) for cell in study.cells]
+    best = fronts(study)
+    return [
+        _cell_row(cell, over_twin(cell, study, catalog, pairs), cell in best[cell.adaptation.fraction])
+        for cell in study.cells
+    ]
 
 
 def _cell_row(cell: Cell, twin: Difference | None, on_front: bool) -> Row:

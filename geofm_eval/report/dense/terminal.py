@@ -6,8 +6,9 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.dense.cells import CaseStudy
 from geofm_eval.report.dense.effects import Effect, pooled
-from geofm_eval.report.dense.levels import Level, best_cases
-from geofm_eval.report.dense.tables import over_twin, unit_of_study
+from geofm_eval.report.dense.levels import Factor, best_cases
+from geofm_eval.report.dense.notes import reads, unit_of_study
+from geofm_eval.report.dense.tables import over_twin
 from geofm_eval.report.terminal import CONTROL, aligned
 from geofm_eval.report.wording import UNKNOWN, heading, percent
 
@@ -16,7 +17,7 @@ SHOWN = 25
 
 
 def text_of_study(
-    study: CaseStudy, found: Sequence[Effect], chosen: Sequence[Level], catalog: Catalog, pairs: Pairs
+    study: CaseStudy, found: Sequence[Effect], chosen: Sequence[Factor], catalog: Catalog, pairs: Pairs
 ) -> str:
     """The ranking, what to take, then the effects over all models."""
     unit = unit_of_study(study)
@@ -30,7 +31,7 @@ def text_of_study(
                 str(rank),
                 cell.model + (f" {CONTROL}" if cell.record.case.is_control else ""),
                 cell.record.case.adaptation,
-                " ".join(tap.removeprefix("block") for tap in training.taps),
+                reads(training),
                 unit.score(cell.score),
                 unit.difference(over_twin(cell, study, catalog, pairs)),
                 f"{cell.seconds:.0f}",
@@ -57,7 +58,7 @@ def text_of_study(
     return "\n".join(lines)
 
 
-def _choices(study: CaseStudy, chosen: Sequence[Level]) -> list[str]:
+def _choices(study: CaseStudy, chosen: Sequence[Factor]) -> list[str]:
     """What validation chooses: case by case, and factor by factor on the cells that all levels have."""
     unit = unit_of_study(study)
     lines = [
@@ -67,9 +68,10 @@ def _choices(study: CaseStudy, chosen: Sequence[Level]) -> list[str]:
     ]
     if chosen:
         rows = [["", "level (validation chose the first)", "test", "minus the first [interval]", "cells"]]
-        for level in chosen:
-            behind = UNKNOWN if level.chosen else unit.difference(level.behind)
-            name = level.factor if level.chosen else ""
-            rows.append([name, level.name, unit.value(level.test), behind, str(len(level.cells))])
+        for factor in chosen:
+            for level in factor.levels:
+                behind = UNKNOWN if level.chosen else unit.difference(level.behind)
+                name = factor.name if level.chosen else ""
+                rows.append([name, level.name, unit.value(level.test), behind, str(len(level.cells))])
         lines += ["", f"  what to take, mean {unit.label} over the cells that all have", *aligned(rows, "llrlr")]
     return lines
