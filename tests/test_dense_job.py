@@ -10,8 +10,9 @@ from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardInde
 
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
+from geofm_eval.dense.choice import DenseChoice
 from geofm_eval.dense.inference import ChipPredictor, companions, counts_of, predictions, quality, score_of
-from geofm_eval.dense.job import COUNTS, DenseChoice, DenseJob
+from geofm_eval.dense.job import COUNTS, DenseJob
 from geofm_eval.dense.recipes import TrainingRecipe
 from geofm_eval.dense.training import train
 from geofm_eval.errors import DataError

@@ -14,9 +14,10 @@ from geofm_eval.dense.decoders import DECODERS
 from geofm_eval.dense.inference import ChipPredictor, counts_of, predictions, quality
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import DenseModel
+from geofm_eval.dense.plan import Plan
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
 from geofm_eval.dense.samples import RandomCrops
-from geofm_eval.dense.training import CHECKPOINT, Plan, fresh_weights, train
+from geofm_eval.dense.training import CHECKPOINT, fresh_weights, train
 from geofm_eval.errors import ContractError, DataError
 from tests.small_chips import CATALOG, CROPS, FLOODS, chips
 from tests.small_vit import load, small_vit

@@ -15,10 +15,12 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.items import Item
 from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget
-from geofm_eval.dense.job import DenseChoice, DenseJob
+from geofm_eval.dense.choice import DenseChoice
+from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.plan import Plan
 from geofm_eval.dense.recipes import training_recipe
 from geofm_eval.dense.samples import Samples
-from geofm_eval.dense.training import Plan, _Loop
+from geofm_eval.dense.training import _Loop
 
 CATALOG = load_catalog()
 TASK = CATALOG.task("sen1floods11_sim").model_copy(update={"nodata": None})

@@ -17,7 +17,8 @@ from geofm_eval.data.items import Item
 from geofm_eval.data.split import Split
 from geofm_eval.dense import samples
 from geofm_eval.dense.budget import ChipBudget
-from geofm_eval.dense.job import DenseChoice, DenseJob
+from geofm_eval.dense.choice import DenseChoice
+from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.recipes import TrainingRecipe
 
 CATALOG = load_catalog()

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from geofm_eval.dense.inference import Predictor, quality
 from geofm_eval.dense.model import DenseModel
-from geofm_eval.dense.training import Validation, best_of, checkpoints
+from geofm_eval.dense.plan import Validation, best_of
+from geofm_eval.dense.training import checkpoints
 from geofm_eval.store import write_bytes
 
 if TYPE_CHECKING:

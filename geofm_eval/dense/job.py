@@ -24,24 +24,15 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense import folds
 from geofm_eval.dense.adapters import plain_state
 from geofm_eval.dense.budget import ChipBudget
+from geofm_eval.dense.choice import DenseChoice, Trained
 from geofm_eval.dense.folds import CrossValidated
 from geofm_eval.dense.inference import ChipPredictor, Predictor, StoredPredictor, counts_of, predictions, quality
 from geofm_eval.dense.model import DenseModel
-from geofm_eval.dense.recipes import TrainingRecipe
+from geofm_eval.dense.plan import TRAINING_VERSION, Plan, Progressed, Validation, best_of
 from geofm_eval.dense.samples import RandomCrops, Samples, StoredMaps
 from geofm_eval.dense.stored import Encoding, MapBlock
 from geofm_eval.dense.temporal import heads_of
-from geofm_eval.dense.training import (
-    TRAINING_VERSION,
-    Plan,
-    Progressed,
-    Validate,
-    Validation,
-    best_of,
-    checkpoints,
-    fresh_weights,
-    train,
-)
+from geofm_eval.dense.training import Validate, checkpoints, fresh_weights, train
 from geofm_eval.dense.windows import covering, window_size
 from geofm_eval.errors import DataError
 from geofm_eval.extraction import exact_float32
@@ -54,67 +45,6 @@ MANIFEST = "training.json"
 NETWORK = "network.safetensors"
 TESTED = "tested.json"
 COUNTS = "counts.npy"
-
-
-@dataclass(frozen=True)
-class DenseChoice:
-    """What a study varies: how a backbone is used for a dense task.
-
-    Args:
-        decoder: one of ``decoders.DECODERS``.
-        tuning: one of ``adapters.ADAPTATIONS``.
-        taps: what the decoder reads, in the order of depth.
-        recipe: schedule.
-        lengthened: epochs are multiplied by this.
-        online: a frozen backbone encodes anew in every epoch, random crops of the chips, as a tuned one does.
-        zoom: windows have so many times fewer pixels per side than usual; a model of fixed size enlarges them.
-    """
-
-    decoder: str
-    tuning: str
-    taps: tuple[str, ...]
-    recipe: TrainingRecipe
-    lengthened: int = 1
-    online: bool = False
-    zoom: int = 1
-
-    @property
-    def rates(self) -> tuple[float, ...]:
-        """Learning rates to choose among: with a frozen backbone the recipe's alone."""
-        return (self.recipe.rate,) if self.tuning == "frozen" else self.recipe.rates
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished training.
-
-    Args:
-        path: folder with the network after its best epoch.
-        rate: learning rate.
-        epoch: the best epoch, chosen on validation.
-        val_score: validation quality there (the metric; negative for errors).
-        validations: (epoch, quality) of every validation.
-        losses: mean training loss of every epoch.
-        seconds: spent in optimiser steps, and in encoding where the backbone is frozen.
-        examples: windows that the training saw.
-        trained_parameters: numbers that were trained.
-        total_parameters: numbers of backbone and decoder, low-rank updates among them.
-        backbone_sha256: hash of the backbone's numbers after the training, low-rank updates merged.
-        peak_memory_bytes: the most that the training held on a GPU; None on a CPU.
-    """
-
-    path: Path
-    rate: float
-    epoch: int
-    val_score: float
-    validations: tuple[tuple[int, float], ...]
-    losses: tuple[float, ...]
-    seconds: Mapping[str, float]
-    examples: int
-    trained_parameters: int
-    total_parameters: int
-    backbone_sha256: str
-    peak_memory_bytes: int | None
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ for ridge. Logits are enlarged bilinearly (pixel areas aligned), so that a depth
 pass of the frozen backbone.
 """
 
-import functools
 import json
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from torch import Tensor
 from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget, check_classes
 from geofm_eval.dense.decoders import resize
+from geofm_eval.dense.fits import Fit, LinearMap, logistic, ridge
 from geofm_eval.dense.inference import counts_of, joined, quality
 from geofm_eval.dense.sample import TokenEncoder, TokenSample, sample_tokens
 from geofm_eval.dense.windows import covering
@@ -28,10 +28,8 @@ from geofm_eval.errors import ContractError, DataError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import block_key
 from geofm_eval.paths import geofm_cache
-from geofm_eval.probes.heads import Head, HeadJob, fit_heads
 from geofm_eval.probes.logistic import PENALTIES
-from geofm_eval.probes.ridge import RIDGE_PENALTIES, RidgePath, decompose
-from geofm_eval.probes.standardise import Standardiser
+from geofm_eval.probes.ridge import RIDGE_PENALTIES
 from geofm_eval.progress import StartProgress
 from geofm_eval.store import content_hash, publish_directory
 
@@ -40,9 +38,6 @@ DENSE_PROBE_VERSION = 2
 
 MANIFEST = "dense_probe.json"
 ROWS = "rows.json"
-
-NEVER = -1e30
-"""Logit of a class that no training token shows."""
 
 Subset = tuple[float, int]
 """Label fraction and draw."""
@@ -143,40 +138,6 @@ class DenseSweep:
 
 
 @dataclass(frozen=True)
-class LinearMap:
-    """From the tokens of a tap to K values: a solved probe at the chosen penalty."""
-
-    tap: str
-    standardiser: Standardiser
-    weights: Tensor
-    intercepts: Tensor
-
-    def __call__(self, maps: Tensor) -> Tensor:
-        """(B, D, h, w) to (B, K, h, w)."""
-        height, width = maps.shape[-2:]
-        tokens = maps.flatten(2).transpose(1, 2).flatten(0, 1)
-        values = self.standardiser(tokens).float() @ self.weights.T + self.intercepts
-        return values.reshape(len(maps), height * width, -1).transpose(1, 2).reshape(len(maps), -1, height, width)
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """A tap fitted on some tokens, at every penalty.
-
-    Args:
-        at: the map at a penalty, by its position.
-        losses: (L,) losses of some tokens at every penalty, added up with their weights.
-        converged: see ``DenseRow``.
-        iterations: see ``DenseRow``.
-    """
-
-    at: Callable[[int], LinearMap]
-    losses: Callable[[TokenSample], NDArray[np.float64]]
-    converged: bool | None
-    iterations: int | None
-
-
-@dataclass(frozen=True)
 class _Solved:
     """What is known of a tap with one label subset: the map, and those that choose it.
 
@@ -192,7 +153,7 @@ class _Solved:
     index: int
     losses: NDArray[np.float64]
     validators: tuple[tuple[LinearMap, str, NDArray[np.int64]], ...]
-    fit: _Fit
+    fit: Fit
 
 
 @dataclass(frozen=True)
@@ -307,9 +268,9 @@ class DenseProbe:
                 validators = tuple((fits[tap].at(index), name, chips) for fits, name, chips, _ in held)
                 yield (tap, subset), _Solved(fit.at(index), index, losses, validators, fit)
 
-    def _fitted(self, tokens: TokenSample) -> Iterator[tuple[str, _Fit]]:
+    def _fitted(self, tokens: TokenSample) -> Iterator[tuple[str, Fit]]:
         """Every tap fitted on some tokens."""
-        fit = _ridge if self._task.kind == "dense_regression" else _logistic
+        fit = ridge if self._task.kind == "dense_regression" else logistic
         return fit(tokens, self.encoder.device)
 
     def _check(self, targets: NDArray[np.float64], subset: Subset) -> None:
@@ -379,52 +340,6 @@ class DenseProbe:
             iterations=one.fit.iterations,
             dropped_channels=one.apply.standardiser.dropped,
         )
-
-
-def _logistic(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, _Fit]]:
-    rows = np.arange(len(tokens.targets))
-    jobs = [HeadJob(tap, rows, tokens.targets, tokens.weights) for tap in tokens.features]
-
-    def fit(tap: str, head: Head) -> _Fit:
-        def at(index: int) -> LinearMap:
-            # A class without a training token has the intercept -inf, which interpolation would turn into NaN.
-            intercepts = head.intercepts[index].clamp(min=NEVER)
-            return LinearMap(tap, head.standardiser, head.weights[index], intercepts)
-
-        return _Fit(at, functools.partial(_log_losses, head, tap), head.converged, head.iterations)
-
-    for job, head in fit_heads(jobs, tokens.features, tokens.targets.shape[1], device):
-        yield job.tap, fit(job.tap, head)
-
-
-def _log_losses(head: Head, tap: str, held: TokenSample) -> NDArray[np.float64]:
-    targets, weights = torch.from_numpy(held.targets), torch.from_numpy(held.weights)
-    losses, start = np.zeros(len(PENALTIES)), 0
-    # A class without a training token costs every penalty the same.
-    present = torch.isfinite(head.intercepts[0]).cpu()
-    for logits in head.logits(held.features[tap]):
-        rows = slice(start, start := start + len(logits))
-        log_shares = logits.double().log_softmax(2).cpu()[:, :, present]
-        loss = -(log_shares * targets[rows, None, present]).sum(2) * weights[rows, None]
-        losses += loss.sum(0).numpy()
-    return losses
-
-
-def _ridge(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, _Fit]]:
-    def fit(tap: str, path: RidgePath) -> _Fit:
-        def at(index: int) -> LinearMap:
-            weights = path.weights[:, index : index + 1].T.float()
-            centre = torch.full((1,), path.centre, device=weights.device)
-            return LinearMap(tap, path.standardiser, weights, centre)
-
-        def losses(held: TokenSample) -> NDArray[np.float64]:
-            errors = np.square(path.predict(held.features[tap]) - held.targets)
-            return np.asarray((errors * held.weights[:, None]).sum(0))
-
-        return _Fit(at, losses, None, None)
-
-    for tap, features in tokens.features.items():
-        yield tap, fit(tap, decompose(features, device).fit(tokens.targets[:, 0]))
 
 
 def label_subsets(fractions: Sequence[float], draws: int) -> list[Subset]:

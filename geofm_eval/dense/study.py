@@ -15,7 +15,8 @@ from geofm_eval.catalog import Case, DenseAdaptation, ModelSpec, TaskSpec, dense
 from geofm_eval.catalog.dense import FOUR_BLOCKS, training_recipe_of, usual_taps
 from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget
-from geofm_eval.dense.job import DenseChoice, DenseJob, Trained
+from geofm_eval.dense.choice import DenseChoice, Trained
+from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.recipes import training_recipe
 from geofm_eval.dense.training import steps_per_epoch
 from geofm_eval.dense.windows import Window, cut

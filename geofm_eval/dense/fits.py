@@ -1,0 +1,102 @@
+"""Linear maps from tokens to classes or numbers, fitted at every penalty: what the dense probe chooses among."""
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofm_eval.dense.sample import TokenSample
+from geofm_eval.probes.heads import Head, HeadJob, fit_heads
+from geofm_eval.probes.logistic import PENALTIES
+from geofm_eval.probes.ridge import RidgePath, decompose
+from geofm_eval.probes.standardise import Standardiser
+
+NEVER = -1e30
+"""Logit of a class that no training token shows."""
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """From the tokens of a tap to K values: a solved probe at the chosen penalty."""
+
+    tap: str
+    standardiser: Standardiser
+    weights: Tensor
+    intercepts: Tensor
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """(B, D, h, w) to (B, K, h, w)."""
+        height, width = maps.shape[-2:]
+        tokens = maps.flatten(2).transpose(1, 2).flatten(0, 1)
+        values = self.standardiser(tokens).float() @ self.weights.T + self.intercepts
+        return values.reshape(len(maps), height * width, -1).transpose(1, 2).reshape(len(maps), -1, height, width)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A tap fitted on some tokens, at every penalty.
+
+    Args:
+        at: the map at a penalty, by its position.
+        losses: (L,) losses of some tokens at every penalty, added up with their weights.
+        converged: see ``DenseRow``.
+        iterations: see ``DenseRow``.
+    """
+
+    at: Callable[[int], LinearMap]
+    losses: Callable[[TokenSample], NDArray[np.float64]]
+    converged: bool | None
+    iterations: int | None
+
+
+def logistic(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, Fit]]:
+    """Multinomial logistic regression of class shares, every tap; tokens count by their share of labelled pixels."""
+    rows = np.arange(len(tokens.targets))
+    jobs = [HeadJob(tap, rows, tokens.targets, tokens.weights) for tap in tokens.features]
+
+    def fit(tap: str, head: Head) -> Fit:
+        def at(index: int) -> LinearMap:
+            # A class without a training token has the intercept -inf, which interpolation would turn into NaN.
+            intercepts = head.intercepts[index].clamp(min=NEVER)
+            return LinearMap(tap, head.standardiser, head.weights[index], intercepts)
+
+        return Fit(at, functools.partial(_log_losses, head, tap), head.converged, head.iterations)
+
+    for job, head in fit_heads(jobs, tokens.features, tokens.targets.shape[1], device):
+        yield job.tap, fit(job.tap, head)
+
+
+def _log_losses(head: Head, tap: str, held: TokenSample) -> NDArray[np.float64]:
+    targets, weights = torch.from_numpy(held.targets), torch.from_numpy(held.weights)
+    losses, start = np.zeros(len(PENALTIES)), 0
+    # A class without a training token costs every penalty the same.
+    present = torch.isfinite(head.intercepts[0]).cpu()
+    for logits in head.logits(held.features[tap]):
+        rows = slice(start, start := start + len(logits))
+        log_shares = logits.double().log_softmax(2).cpu()[:, :, present]
+        loss = -(log_shares * targets[rows, None, present]).sum(2) * weights[rows, None]
+        losses += loss.sum(0).numpy()
+    return losses
+
+
+def ridge(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, Fit]]:
+    """Ridge regression of the tokens' mean targets, every tap."""
+
+    def fit(tap: str, path: RidgePath) -> Fit:
+        def at(index: int) -> LinearMap:
+            weights = path.weights[:, index : index + 1].T.float()
+            centre = torch.full((1,), path.centre, device=weights.device)
+            return LinearMap(tap, path.standardiser, weights, centre)
+
+        def losses(held: TokenSample) -> NDArray[np.float64]:
+            errors = np.square(path.predict(held.features[tap]) - held.targets)
+            return np.asarray((errors * held.weights[:, None]).sum(0))
+
+        return Fit(at, losses, None, None)
+
+    for tap, features in tokens.features.items():
+        yield tap, fit(tap, decompose(features, device).fit(tokens.targets[:, 0]))
