@@ -218,7 +218,7 @@ def test_a_network_is_kept_as_it_is_after_the_epoch_that_was_chosen():
 
 def test_an_epoch_on_stored_maps_has_one_window_of_every_chip():
     made = job(side=80, recipe=replace(QUICK, epochs=9, validate_every=9))
-    samples, _ = made._samples(np.arange(6))
+    samples, _ = made.samples(np.arange(6))
     assert len(samples) == 6
     assert made.run().examples == 9 * 6
     seen = [[samples._window(position, epoch) for epoch in range(18)] for position in range(6)]

@@ -89,7 +89,7 @@ def test_an_epoch_on_stored_maps_is_faster(
     seconds: dict[bool, float] = {}
     for online in (True, False):
         job = _job(decoder, online)
-        seconds[online] = _epoch(job, job._samples()[0])
+        seconds[online] = _epoch(job, job.samples(job.budget.train)[0])
     ratio = seconds[True] / seconds[False]
     wanted = f" (at least {limit})" if limit else ""
     print(

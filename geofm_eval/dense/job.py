@@ -217,7 +217,7 @@ class DenseJob:
             torch.cuda.reset_peak_memory_stats(self.device)
         with torch.random.fork_rng(), exact_float32():
             model = self.network()
-            samples, seconds = self._samples(chips)
+            samples, seconds = self.samples(chips)
             done = train(model, samples, self.task, plan, validate, checkpoints(key), device=self.device)
         return model, done, seconds
 
@@ -305,7 +305,7 @@ class DenseJob:
         pairs = predictions(model, predictor, self.splits[name], items, self.scale)
         return np.stack([counts_of(self.task, target, predicted) for target, predicted in pairs])
 
-    def _samples(self, chips: NDArray[np.int64]) -> tuple[Samples, float]:
+    def samples(self, chips: NDArray[np.int64]) -> tuple[Samples, float]:
         """Examples of some training chips, and the seconds that it took to encode the split (0: in every epoch)."""
         split, choice = self.splits["train"], self.choice
         if self._encodes_anew:
