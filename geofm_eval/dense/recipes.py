@@ -51,7 +51,7 @@ RECIPES: Mapping[str, TrainingRecipe] = {
     for recipe in (
         # PANGAEA (arXiv 2412.04204): what published numbers were trained with.
         TrainingRecipe("pangaea", epochs=80, validate_every=5),
-        # For CPUs and small data: a fifth of the epochs at rates that small networks need.
+        # For CPUs and small data: fewer epochs, at rates that small networks need.
         TrainingRecipe("quick", epochs=30, validate_every=5, rate=1e-3, rates=(3e-4, 1e-3, 3e-3), flips=True),
     )
 }

@@ -1,0 +1,294 @@
+"""Linear centred kernel alignment, debiased: of two feature sets, of all pairs of layers at once, of streamed batches.
+
+With X (n, p) and Y (n, q) centred, K = X X', L = Y Y', and a, b the squared row norms (the diagonals of K and L):
+
+- biased CKA (Kornblith et al. 2019, arXiv 1905.00414): ||X'Y||^2 / (||X'X|| ||Y'Y||), Frobenius norms;
+- HSIC_1 (Song et al. 2012; as U-centred product: Szekely and Rizzo 2014): <K*, L*> / (n (n - 3)), K* with zero diagonal
+  and rows that add up to zero;
+- the same from features, without an n x n matrix:
+  [||X'Y||^2 - n/(n-2) a.b + sum(a) sum(b) / ((n-1)(n-2))] / (n (n-3));
+- debiased CKA: HSIC_1(K, L) / sqrt(HSIC_1(K, K) HSIC_1(L, L)). It may be negative, and is never clipped;
+- of batches (Nguyen et al. 2021, arXiv 2010.15327): the sums of HSIC_1 over batches in place of HSIC_1.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofm_eval.errors import ContractError
+from geofm_eval.similarity.features import Centred, Features, centred
+
+Form = Literal["gram", "features"]
+
+MOST_GRAM_BYTES = 2**31
+"""Of all Gram matrices together; beyond it features are multiplied, whose memory does not grow with n."""
+
+SPENT = 1e-10
+"""Debiased self-similarity against the biased one, below which nothing but rounding is left."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Cka:
+    """Similarity of two feature sets over the same items.
+
+    Args:
+        debiased: the score; NaN where it cannot be known. Not clipped.
+        biased: for comparison with publications; grows with p / n.
+        n: items.
+        reason: why a value is NaN; empty where none is.
+    """
+
+    debiased: float
+    biased: float
+    n: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CkaMatrix:
+    """Similarity of every layer of one list with every layer of another.
+
+    Args:
+        rows: names of the first list.
+        columns: names of the second.
+        debiased: (rows, columns).
+        biased: (rows, columns).
+        n: items.
+        reasons: why all values of a layer are NaN, by its name.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    debiased: Floats
+    biased: Floats
+    n: int
+    reasons: Mapping[str, str]
+
+    def pair(self, row: str, column: str) -> Cka:
+        """One entry."""
+        place = self.rows.index(row), self.columns.index(column)
+        reason = self.reasons.get(row) or self.reasons.get(column) or ""
+        return Cka(float(self.debiased[place]), float(self.biased[place]), self.n, reason)
+
+
+def cka(x: Features, y: Features, form: Form | None = None) -> Cka:
+    """Compare two feature sets of the same items.
+
+    Args:
+        x: (n, p).
+        y: (n, q).
+        form: ``gram`` multiplies n x n matrices, ``features`` p x q ones; None takes what is cheaper.
+
+    Raises:
+        ContractError: see :func:`cka_matrix`.
+    """
+    return cka_matrix({"x": x}, {"y": y}, form).pair("x", "y")
+
+
+def cka_matrix(
+    layers: Mapping[str, Features], others: Mapping[str, Features] | None = None, form: Form | None = None
+) -> CkaMatrix:
+    """Compare all pairs of layers over the same items.
+
+    Args:
+        layers: (n, p) features by name; widths may differ.
+        others: layers to compare them with; None compares the layers with each other.
+        form: see :func:`cka`.
+
+    Raises:
+        ContractError: no layer, other items, fewer than four of them, or features that are not finite.
+    """
+    first = [centred(name, values) for name, values in layers.items()]
+    second = first if others is None else [centred(name, values) for name, values in others.items()]
+    n = _items([*first, *second])
+    chosen = form or _cheaper(n, [one.shape[1] for one in first], [one.shape[1] for one in second], others is None)
+    products = _gram_products if chosen == "gram" else _feature_products
+    overlap, hsic, selves = products(first, second)
+    left, right = (_usable(side, own) for side, own in zip((first, second), selves, strict=True))
+    return CkaMatrix(
+        tuple(one.name for one in first),
+        tuple(one.name for one in second),
+        _ratio(hsic, left[:, 1], right[:, 1]),
+        _ratio(overlap, left[:, 0], right[:, 0]),
+        n,
+        _reasons(first, left) | _reasons(second, right),
+    )
+
+
+def _items(layers: Sequence[Centred]) -> int:
+    if not layers:
+        raise ContractError("similarity needs at least one layer")
+    counts = {one.name: one.shape[0] for one in layers}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise ContractError(f"all layers must have the same items, found {found}")
+    return layers[0].shape[0]
+
+
+def _cheaper(n: int, widths: Sequence[int], others: Sequence[int], symmetric: bool) -> Form:
+    """The form with fewer multiplications whose matrices fit."""
+    every = [*widths] if symmetric else [*widths, *others]
+    if len(every) * n * n * 8 > MOST_GRAM_BYTES:
+        return "features"
+    gram = n * n * (sum(every) + len(widths) * len(others))
+    features = n * (sum(widths) * sum(others) + sum(width * width for width in every))
+    return "gram" if gram < features else "features"
+
+
+Products = tuple[Floats, Floats, tuple[Floats, Floats]]
+"""||X'Y||^2 and n (n-3) HSIC_1 of all pairs (rows, columns); the same two of every layer with itself, (layers, 2)."""
+
+
+def _gram_products(first: Sequence[Centred], second: Sequence[Centred]) -> Products:
+    """From n x n matrices: two products of stacked Gram matrices for all pairs together."""
+    left = _grams(first)
+    right = left if second is first else _grams(second)
+    overlap, hsic = (a.flatten(1) @ b.flatten(1).T for a, b in zip(left, right, strict=True))
+    selves = [torch.stack([part.flatten(1).square().sum(1) for part in side], 1) for side in (left, right)]
+    return _array(overlap), _array(hsic), (_array(selves[0]), _array(selves[1]))
+
+
+def _grams(layers: Sequence[Centred]) -> tuple[Tensor, Tensor]:
+    """(layers, n, n) Gram matrices, and the same U-centred."""
+    grams = torch.stack([(values := one.whole()) @ values.T for one in layers])
+    return grams, u_centred(grams)
+
+
+def u_centred(grams: Tensor) -> Tensor:
+    """Zero diagonals, and rows and columns that add up to zero beside them: what is left is unbiased.
+
+    Szekely and Rizzo 2014, Partial distance correlation with methods for dissimilarities, Annals of Statistics 42(6).
+
+    Args:
+        grams: (..., n, n) symmetric.
+    """
+    n = grams.shape[-1]
+    hollow = grams - torch.diag_embed(torch.diagonal(grams, dim1=-2, dim2=-1))
+    means = hollow.sum(-1) / (n - 2)
+    means = means - means.sum(-1, keepdim=True) / (2 * (n - 1))
+    found = hollow - means[..., :, None] - means[..., None, :]
+    return found - torch.diag_embed(torch.diagonal(found, dim1=-2, dim2=-1))
+
+
+def _feature_products(first: Sequence[Centred], second: Sequence[Centred]) -> Products:
+    """From p x q matrices, row by row of chunks: memory does not grow with n."""
+    overlap = np.array([[_overlap(x, y) for y in second] for x in first])
+    norms = [_norms(one) for one in first]
+    others = norms if second is first else [_norms(one) for one in second]
+    hsic = np.array([[_debiased(overlap[i, j], a, b) for j, b in enumerate(others)] for i, a in enumerate(norms)])
+    selves = []
+    for side, rows in ((first, norms), (second, others)):
+        own = [_overlap(one, one) for one in side]
+        selves.append(np.array([[value, _debiased(value, a, a)] for value, a in zip(own, rows, strict=True)]))
+    return overlap, hsic, (selves[0], selves[1])
+
+
+def _overlap(x: Centred, y: Centred) -> float:
+    """||X'Y||^2."""
+    product = torch.zeros(x.shape[1], y.shape[1], dtype=torch.float64, device=x.device)
+    for rows, part in x.chunks():
+        product += part.T @ (part if y is x else y.part(rows))
+    return float(product.square().sum())
+
+
+def _norms(one: Centred) -> Tensor:
+    """(n,) squared row norms."""
+    return torch.cat([part.square().sum(1) for _, part in one.chunks()])
+
+
+def _debiased(overlap: float, a: Tensor, b: Tensor) -> float:
+    n = len(a)
+    return overlap - n / (n - 2) * float(a @ b) + float(a.sum()) * float(b.sum()) / ((n - 1) * (n - 2))
+
+
+def _ratio(cross: Floats, left: Floats, right: Floats) -> Floats:
+    below = np.sqrt(np.clip(left, 0, None)[:, None] * np.clip(right, 0, None)[None, :])
+    known = (left > 0)[:, None] & (right > 0)[None, :] & (below > 0)
+    return np.asarray(np.divide(cross, below, out=np.full(cross.shape, np.nan), where=known), dtype=np.float64)
+
+
+def _usable(layers: Sequence[Centred], selves: Floats) -> Floats:
+    """Self-similarities, zero where they are nothing but rounding."""
+    found = selves.copy()
+    found[[one.constant for one in layers]] = 0.0
+    found[found[:, 1] <= SPENT * found[:, 0], 1] = 0.0
+    return found
+
+
+def _reasons(layers: Sequence[Centred], selves: Floats) -> dict[str, str]:
+    found = {}
+    for one, (biased, debiased) in zip(layers, selves, strict=True):
+        if biased == 0:
+            found[one.name] = f"{one.name} is the same for all items"
+        elif debiased == 0:
+            found[one.name] = f"of {one.name} nothing is left once the items' similarity with themselves is taken out"
+    return found
+
+
+def _array(values: Tensor) -> Floats:
+    return np.asarray(values.cpu().numpy(), dtype=np.float64)
+
+
+class MinibatchCka:
+    """All pairs of layers over batches of items that are never held together: ratio of summed HSIC_1.
+
+    The order of batches does not matter; with one batch it is :func:`cka_matrix`. Means are those of each batch.
+
+    Example:
+        >>> similar = MinibatchCka()  # doctest: +SKIP
+        >>> for batch in batches:  # doctest: +SKIP
+        ...     similar.update(backbone(batch))
+        >>> similar.result().debiased  # doctest: +SKIP
+    """
+
+    def __init__(self) -> None:
+        self._names: tuple[str, ...] = ()
+        self._cross: Floats = np.zeros((0, 0))
+        self._overlap: Floats = np.zeros((0, 0))
+        self._n = 0
+        self._varies: set[str] = set()
+
+    def update(self, layers: Mapping[str, Features]) -> None:
+        """Add a batch.
+
+        Args:
+            layers: (b, p) features by name, b >= 4, the same names in every batch.
+
+        Raises:
+            ContractError: other names than before, or what :func:`cka_matrix` refuses.
+        """
+        names = tuple(layers)
+        if self._n and names != self._names:
+            raise ContractError(f"layers {', '.join(names)} follow a batch with {', '.join(self._names)}")
+        parts = [centred(name, values) for name, values in layers.items()]
+        n = _items(parts)
+        overlap, hsic, _ = _gram_products(parts, parts)
+        scale = np.array([one.spread**2 for one in parts])
+        scaled = np.outer(scale, scale)
+        if not self._n:
+            self._names, self._cross, self._overlap = names, np.zeros_like(hsic), np.zeros_like(hsic)
+        self._cross = self._cross + hsic * scaled / (n * (n - 3))
+        self._overlap = self._overlap + overlap * scaled / n**2
+        self._varies |= {one.name for one in parts if not one.constant}
+        self._n += n
+
+    def result(self) -> CkaMatrix:
+        """Similarity over all batches so far.
+
+        Raises:
+            ContractError: no batch yet.
+        """
+        if not self._n:
+            raise ContractError("no batch has been added yet")
+        varies = np.array([name in self._varies for name in self._names])
+        selves, biased = np.diag(self._cross) * varies, np.diag(self._overlap) * varies
+        reasons = {name: f"{name} is the same for all items" for name in self._names if name not in self._varies}
+        debiased = _ratio(self._cross, selves, selves)
+        return CkaMatrix(self._names, self._names, debiased, _ratio(self._overlap, biased, biased), self._n, reasons)

@@ -1,0 +1,137 @@
+"""Measures that see what CKA does not: low-variance directions, the shared basis, single massive channels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geofm_eval.errors import ContractError
+from geofm_eval.similarity.cka import cka
+from geofm_eval.similarity.features import Centred, Features, centred
+
+DECIDING = 0.1
+"""A channel decides where CKA without it differs by more than this."""
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What to read beside a debiased CKA of two feature sets.
+
+    Args:
+        participation: (x, y) participation ratios: how many directions the variance is spread over, 1 to p.
+        top_channel_share: (x, y) shares of the variance in the largest channel.
+        top_direction_share: (x, y) shares of the variance in the largest principal direction.
+        without_top_channel: debiased CKA once the largest channel of each is dropped; NaN for a single channel.
+        one_channel_decides: it differs from that with all channels by more than ``DECIDING``.
+    """
+
+    participation: tuple[float, float]
+    top_channel_share: tuple[float, float]
+    top_direction_share: tuple[float, float]
+    without_top_channel: float
+    one_channel_decides: bool
+
+
+def companions(x: Features, y: Features) -> Companions:
+    """Look at what a CKA of two feature sets rests on.
+
+    Args:
+        x: (n, p).
+        y: (n, q).
+
+    Raises:
+        ContractError: see ``cka``.
+    """
+    sides = [centred("x", x), centred("y", y)]
+    variances = [_channel_variances(side) for side in sides]
+    spectra = [_spectrum(side) for side in sides]
+    whole = cka(x, y).debiased
+    if min(side.shape[1] for side in sides) > 1:
+        less = [_without(values, int(own.argmax())) for values, own in zip((x, y), variances, strict=True)]
+        without = cka(less[0], less[1]).debiased
+    else:
+        without = float("nan")
+    differs = abs(whole - without) > DECIDING or (np.isnan(without) and not np.isnan(whole))
+    spread = [float(own.sum() ** 2 / own.square().sum()) for own in spectra]
+    channel, direction = ([float(own.max() / own.sum()) for own in part] for part in (variances, spectra))
+    return Companions(
+        (spread[0], spread[1]), (channel[0], channel[1]), (direction[0], direction[1]), without, bool(differs)
+    )
+
+
+def procrustes_distance(x: Features, y: Features) -> float:
+    """Squared distance of centred features of unit norm under the best rotation, in [0, 2].
+
+    ||X||^2 + ||Y||^2 - 2 ||X'Y||_* with the nuclear norm (Ding et al. 2021, arXiv 2108.01661). Features of fewer
+    channels count as filled up with zeros. NaN where one of them is constant.
+
+    Args:
+        x: (n, p).
+        y: (n, q).
+
+    Raises:
+        ContractError: other items, or features that ``cka`` refuses.
+    """
+    first, second = centred("x", x), centred("y", y)
+    _same_items(first, second)
+    if first.constant or second.constant:
+        return float("nan")
+    product = torch.zeros(first.shape[1], second.shape[1], dtype=torch.float64, device=first.device)
+    for rows, part in first.chunks():
+        product += part.T @ second.part(rows)
+    return float(2 - 2 * torch.linalg.svdvals(product).sum())
+
+
+def relative_distance(x: Features, y: Features) -> float:
+    """||X - Y|| / ||X|| with centred features in one basis, such as a layer before and after tuning.
+
+    It sees rotations too. NaN where x is constant.
+
+    Args:
+        x: (n, p), what y is compared with.
+        y: (n, p).
+
+    Raises:
+        ContractError: other shapes, or features that ``cka`` refuses.
+    """
+    first, second = centred("x", x), centred("y", y)
+    if first.shape != second.shape:
+        raise ContractError(f"features of one basis have one shape, found {first.shape} and {second.shape}")
+    if first.constant:
+        return float("nan")
+    total = 0.0
+    for rows, part in first.chunks():
+        total += float((part * first.spread - second.part(rows) * (second.spread or 1.0)).square().sum())
+    return float(total**0.5 / first.spread)
+
+
+def _same_items(first: Centred, second: Centred) -> None:
+    if first.shape[0] != second.shape[0]:
+        raise ContractError(f"x has {first.shape[0]} items, y has {second.shape[0]}: they must be the same")
+
+
+def _channel_variances(side: Centred) -> Tensor:
+    total = torch.zeros(side.shape[1], dtype=torch.float64, device=side.device)
+    for _, part in side.chunks():
+        total += part.square().sum(0)
+    return total
+
+
+def _spectrum(side: Centred) -> Tensor:
+    """Squared singular values of the centred features."""
+    n, p = side.shape
+    if n <= p:
+        values = side.whole()
+        product = values @ values.T
+    else:
+        product = torch.zeros(p, p, dtype=torch.float64, device=side.device)
+        for _, part in side.chunks():
+            product += part.T @ part
+    found: Tensor = torch.linalg.eigvalsh(product).clamp(min=0)
+    return found
+
+
+def _without(values: Features, channel: int) -> Features:
+    kept = [index for index in range(values.shape[1]) if index != channel]
+    return values[:, kept]

@@ -1,0 +1,114 @@
+"""Uncertainty of CKA against simulation, and the measures beside it against their formulas."""
+
+import numpy as np
+import pytest
+from scipy.linalg import orthogonal_procrustes
+
+from geofm_eval.errors import ContractError
+from geofm_eval.similarity import (
+    cka,
+    companions,
+    half_sampling_error,
+    jackknife_error,
+    permutation_null,
+    procrustes_distance,
+    relative_distance,
+)
+from tests.test_similarity import gaussian, related, rotation
+
+
+def pair(seed, n=80):
+    """The same population for every seed."""
+    x = gaussian(seed, n, 6)
+    return x, x @ gaussian(10**6, 6, 5) + 2.0 * gaussian(seed + 10**5, n, 5)
+
+
+def test_standard_errors_are_those_of_repeated_sampling():
+    values = [cka(*pair(seed)).debiased for seed in range(300)]
+    truth = np.std(values, ddof=1)
+    jackknife = np.mean([jackknife_error(*pair(seed)) for seed in range(10)])
+    half = np.mean([half_sampling_error(*pair(seed)) for seed in range(10)])
+    assert jackknife == pytest.approx(truth, rel=0.3)
+    assert half == pytest.approx(truth, rel=0.3)
+
+
+def test_the_jackknife_is_that_of_a_loop_over_groups():
+    x, y = pair(0, 24)
+    groups = np.repeat(list("abcdef"), 4)
+    values = np.array([cka(x[groups != g], y[groups != g]).debiased for g in "abcdef"])
+    expected = np.sqrt(5 / 6 * np.square(values - values.mean()).sum())
+    assert jackknife_error(x, y, groups) == pytest.approx(expected, rel=1e-9)
+
+
+def test_groups_of_like_items_widen_the_error():
+    x, y = pair(1, 20)
+    groups = np.repeat(np.arange(20), 6)
+    noise = 0.05
+    many = [np.repeat(part, 6, axis=0) + noise * gaussian(7, 120, part.shape[1]) for part in (x, y)]
+    assert jackknife_error(*many, groups) > 1.5 * jackknife_error(*many)
+    assert half_sampling_error(*many, groups) > 1.5 * half_sampling_error(*many)
+
+
+def test_chance_has_a_z_near_zero_and_likeness_a_large_one():
+    independent = [permutation_null(gaussian(s, 40, 20), gaussian(s + 500, 40, 20), seed=s).z for s in range(30)]
+    assert abs(np.mean(independent)) < 0.6
+    assert 0.5 < np.std(independent) < 1.6
+    x, y = related(0, 40)
+    null = permutation_null(x, y)
+    assert null.observed == pytest.approx(cka(x, y).debiased)
+    assert abs(null.mean) < 0.05
+    assert null.z > 5
+
+
+def test_procrustes_against_scipy():
+    x, y = (part - part.mean(0) for part in related(0, 30, 5, 5))
+    x, y = x / np.linalg.norm(x), y / np.linalg.norm(y)
+    turn, _ = orthogonal_procrustes(y, x)
+    assert procrustes_distance(x, y) == pytest.approx(np.square(x - y @ turn).sum())
+    assert procrustes_distance(x, x @ rotation(1, 5) * 3 + 7) == pytest.approx(0, abs=1e-9)
+    assert 0 < procrustes_distance(x, gaussian(5, 30, 9)) <= 2
+    assert np.isnan(procrustes_distance(x, np.ones((30, 2))))
+
+
+def test_the_relative_distance_sees_a_rotation():
+    x = gaussian(0, 30, 5)
+    moved = x + 0.1 * gaussian(1, 30, 5) + 4.0
+    expected = np.linalg.norm((x - x.mean(0)) - (moved - moved.mean(0))) / np.linalg.norm(x - x.mean(0))
+    assert relative_distance(x, moved) == pytest.approx(expected)
+    assert relative_distance(x, x + 3.0) == pytest.approx(0, abs=1e-12)
+    assert relative_distance(x, x @ rotation(2, 5)) > 0.5
+    with pytest.raises(ContractError, match="one shape"):
+        relative_distance(x, gaussian(0, 30, 4))
+
+
+def test_one_massive_channel_decides_and_is_named():
+    shared = gaussian(0, 200, 1) * 100
+    x, y = (np.hstack([gaussian(seed, 200, 20), shared]) for seed in (1, 2))
+    assert cka(x, y).debiased > 0.99
+    found = companions(x, y)
+    assert found.one_channel_decides
+    assert abs(found.without_top_channel) < 0.1
+    assert min(found.top_channel_share) > 0.99
+    assert found.participation == pytest.approx((1, 1), abs=0.1)
+
+
+def test_even_features_have_no_deciding_channel():
+    x, y = related(0, 400, 8, 8)
+    found = companions(x, y)
+    assert not found.one_channel_decides
+    spectrum = np.linalg.eigvalsh(np.cov(x.T))
+    assert found.participation[0] == pytest.approx(spectrum.sum() ** 2 / np.square(spectrum).sum())
+    assert found.top_direction_share[0] == pytest.approx(spectrum.max() / spectrum.sum())
+    assert found.top_channel_share[0] == pytest.approx(x.var(0).max() / x.var(0).sum())
+    wide = companions(gaussian(3, 20, 50), gaussian(4, 20, 50))
+    assert wide.participation[0] <= 19
+
+
+def test_what_cannot_be_resampled_is_refused():
+    x, y = pair(0, 6)
+    with pytest.raises(ContractError, match="cannot be halved"):
+        half_sampling_error(x, y)
+    with pytest.raises(ContractError, match="needs two groups or more, found 1"):
+        jackknife_error(x, y, ["a"] * 6)
+    with pytest.raises(ContractError, match="they must be the same"):
+        permutation_null(x, gaussian(0, 7))
