@@ -34,6 +34,15 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def test_a_corrected_mask_of_the_same_size_is_another_label(root: Path) -> None:
+    before = open_splits(task("sen1floods11"))["train"].labels_sha256
+    path = root / HAND / "LabelHand" / "Ghana_1_LabelHand.tif"
+    size, labels = path.stat().st_size, read_tif(path)
+    write_tif(path, np.where(labels == 0, 1, labels).astype(labels.dtype))
+    assert path.stat().st_size == size
+    assert open_splits(task("sen1floods11"))["train"].labels_sha256 != before
+
+
 def write_chip(folder: Path, chip: str) -> None:
     number = int(chip[-1])
     optical = np.full((13, SIDE, SIDE), 100 * number, np.int16) + np.arange(13, dtype=np.int16)[:, None, None]

@@ -22,6 +22,7 @@ from geofm_eval.data.readers import READERS
 from geofm_eval.data.standins import ensure_standin, generator_version
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.paths import in_home
+from geofm_eval.store import file_sha256
 
 __all__ = ["ALL", "NAMES", "Item", "RawImage", "Split", "check_splits", "open_splits", "to_unit"]
 
@@ -104,11 +105,17 @@ class Split:
 
     @cached_property
     def labels_sha256(self) -> str:
-        """Sha256 over ids and labels; for dense tasks over ids and the names and sizes of the label files."""
+        """Sha256 over ids and labels; for dense tasks over ids and the names and contents of the label files.
+
+        Of simulated labels, which the generator's version decides, sizes stand for contents.
+        """
         if not self.task.dense:
             return _sha256(f"{item.id}\t{item.label}" for item in self.items)
         targets = [item.target or item.path for item in self.items]
-        return _sha256(f"{item.id}\t{path.name}\t{_size(path)}" for item, path in zip(self.items, targets, strict=True))
+        content = _size if self.task.simulated else file_sha256
+        return _sha256(
+            f"{item.id}\t{path.name}\t{content(path)}" for item, path in zip(self.items, targets, strict=True)
+        )
 
     def read(self, index: int) -> RawImage:
         """Read one image, or one series of images, in the units of the task's bands.
