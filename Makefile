@@ -30,7 +30,8 @@ study: $(VENV)/installed
 	$(BIN)/python -m benchmarks.reference reports/runs/study
 
 speed: $(VENV)/installed
-	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py benchmarks/speed/bench_targets.py benchmarks/speed/bench_dense.py benchmarks/speed/bench_dense_memory.py
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[speed]'
+	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py benchmarks/speed/bench_targets.py benchmarks/speed/bench_dense.py benchmarks/speed/bench_dense_memory.py benchmarks/speed/bench_similarity.py
 
 standins: $(VENV)/installed
 	$(BIN)/python -m benchmarks.standins
