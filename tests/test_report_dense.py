@@ -173,7 +173,9 @@ def test_models_of_other_depths_share_places_and_poor_levels_are_left_out(tmp_pa
         write_record(*record_of("galileo_nano", slug, "block03" if slug[0] == "t" else "multi", counts), folder)
     (study,), _ = case_studies(read_content(folder))
     found = {factor.name: factor for factor in factors(study, CATALOG, Pairs(folder))}
-    assert "block" not in found  # of the others there is the last block alone
+    # Of the others there is the last block alone: all blocks are compared on the four cells of the shallow model.
+    places = {level.name: {cell.layer for cell in level.cells} for level in found["block"].levels}
+    assert places == {"block05 of 12": {"block01"}, "block07 of 12": {"block02"}, "block11 of 12": {"block03"}}
     decoder = found["decoder"]
     assert "tokenlinear" in decoder.left_out
     assert "single_w064 on block11 of 12" in {level.name for level in decoder.levels}

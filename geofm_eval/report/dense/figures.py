@@ -1,5 +1,7 @@
 """Figures of a case study: score against training time, and the single-level decoder by block."""
 
+import statistics
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,15 +32,25 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
             markerfacecolor=colour if filled else "white",
             markersize=5,
         )
+    middle = statistics.geometric_mean([min(c.seconds for c in study.cells), max(c.seconds for c in study.cells)])
     for best, style in zip(fronts(study).values(), ("-", "--", ":", "-."), strict=False):
         places = [(cell.seconds, cell.score.value * unit.factor) for cell in best]
         axis.plot(*zip(*places, strict=True), color="#000000", linewidth=0.8, linestyle=style)
         for cell, place in zip(best, places, strict=True):
-            axis.annotate(f"{cell.model} {cell.name}", place, (3, -9), textcoords="offset points", fontsize=6)
+            # Beside the point, on the side where the axis has room.
+            right = cell.seconds < middle
+            axis.annotate(
+                f"{cell.model} {cell.name}",
+                place,
+                (4 if right else -4, -8),
+                ha="left" if right else "right",
+                textcoords="offset points",
+                fontsize=6,
+            )
     axis.set_xscale("log")
     axis.set_xlabel("seconds: encoding, all seeds, all learning rates")
     axis.set_ylabel(f"test {unit.label}")
-    _legend(figure, heads)
+    _legend(axis, heads)
     figure.supxlabel(
         "Filled: frozen. Open: tuned. Grey: controls. Lines: with as many labels nothing cheaper is better.", fontsize=8
     )
@@ -81,14 +93,14 @@ def _line(
             axis.plot([place, place], ends, color=colour, linewidth=0.8, alpha=0.4)
 
 
-def _legend(figure: Any, heads: Sequence[str]) -> None:
+def _legend(axis: Any, heads: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     lines = [
         Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], label=head)
         for i, head in enumerate(heads)
     ]
-    figure.legend(handles=lines, loc="outside right upper", fontsize=8, frameon=False)
+    axis.legend(handles=lines, loc="lower right", fontsize=8, frameon=False)
 
 
 def _figure(title: str) -> tuple[Any, Any]:
@@ -97,7 +109,7 @@ def _figure(title: str) -> tuple[Any, Any]:
 
     figure = Figure(figsize=(9, 5), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=10, x=0.01, ha="left", wrap=True)
+    figure.suptitle(textwrap.fill(title, 100), fontsize=10, x=0.01, ha="left")
     axis = figure.subplots()
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)

@@ -4,7 +4,7 @@ The level to take is chosen by validation scores; test scores say what it is wor
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog
@@ -48,8 +48,8 @@ class Factor:
     Args:
         name: such as ``decoder``.
         levels: two or more, best by validation first.
-        left_out: names of levels that have less than half of the combinations that the fullest has: comparing on what
-            they share would leave the others next to nothing.
+        left_out: names of levels that have few combinations: comparing on what they share would leave the others with
+            fewer cells altogether.
     """
 
     name: str
@@ -132,11 +132,21 @@ def _complete(study: CaseStudy, key: Key) -> tuple[dict[str, list[Cell]], tuple[
         level = key(cell)
         if level is not None:
             found[level[0]][level[1]] = cell
-    fullest = max((len(own) for own in found.values()), default=0)
-    kept = {name: own for name, own in found.items() if 2 * len(own) >= fullest}
-    common = [shared for shared in next(iter(kept.values()), {}) if all(shared in own for own in kept.values())]
+    # Poor levels go one by one, as long as that leaves more cells to compare.
+    rich = sorted(found, key=lambda name: -len(found[name]))
+    kept = max((rich[:count] for count in range(2, len(rich) + 1)), key=lambda some: _cells(found, some), default=[])
+    common = _common(found, kept)
     left_out = tuple(sorted(set(found) - set(kept)))
-    return {name: [own[shared] for shared in common] for name, own in kept.items()} if common else {}, left_out
+    return {name: [found[name][shared] for shared in common] for name in kept} if common else {}, left_out
+
+
+def _cells(found: Mapping[str, Mapping[Hashable, Cell]], kept: Sequence[str]) -> tuple[int, int]:
+    """Number of cells that some levels are compared on; of as many, the more levels the better."""
+    return len(kept) * len(_common(found, kept)), len(kept)
+
+
+def _common(found: Mapping[str, Mapping[Hashable, Cell]], kept: Sequence[str]) -> list[Hashable]:
+    return [shared for shared in (found[kept[0]] if kept else ()) if all(shared in found[name] for name in kept)]
 
 
 def _levels(found: dict[str, list[Cell]], pairs: Pairs) -> tuple[Level, ...]:
