@@ -2,18 +2,16 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from benchmarks.speed.noise_chips import noise_split
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import load_catalog
 from geofm_eval.catalog.dense import FOUR_BLOCKS, block_taps
 from geofm_eval.data.inputs import InputAdapter
-from geofm_eval.data.items import Item
-from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.choice import DenseChoice
 from geofm_eval.dense.job import DenseJob
@@ -33,24 +31,10 @@ LIMIT = 5.0
 """So many times faster at the least, for decoders that are light against a ViT-S."""
 
 
-def _split(name: str, count: int) -> Split:
-    """Chips of noise, made when they are read: neither side of the ratio waits for a disk."""
-    items = tuple(Item(f"{name}{index}", Path(f"{index}.tif"), None) for index in range(count))
-
-    def image(item: Item) -> Any:
-        rng = np.random.default_rng(int(item.path.stem))
-        return rng.uniform(0, 5000, (len(TASK.bands), SIDE, SIDE)).astype(np.float32)
-
-    def target(item: Item) -> Any:
-        return np.random.default_rng(int(item.path.stem)).integers(0, 2, (SIDE, SIDE))
-
-    return Split(TASK, name, items, "official", (1,) * count, image, target)
-
-
 def _job(decoder: str, online: bool) -> DenseJob:
     adapter = InputAdapter(MODEL, TASK, CATALOG.recipe("probing"))
     loaded = load_backbone(MODEL, adapter, device=DEVICE)
-    splits = {name: _split(name, count) for name, count in (("train", CHIPS), ("val", 1), ("test", 1))}
+    splits = {name: noise_split(TASK, name, count, SIDE) for name, count in (("train", CHIPS), ("val", 1), ("test", 1))}
     taps = block_taps(FOUR_BLOCKS, MODEL.depth)
     single = decoder.startswith(("single", "tokenlinear"))
     choice = DenseChoice(decoder, "frozen", taps[-1:] if single else taps, training_recipe("pangaea"), online=online)

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.speed.noise_chips import noise_split
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.inputs import InputAdapter
-from geofm_eval.data.items import Item
-from geofm_eval.data.split import Split
 from geofm_eval.dense import samples
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.choice import DenseChoice
@@ -31,19 +30,6 @@ ALLOWED = 1.15
 """Anonymous memory with eight times the chips, or epochs, against the few."""
 
 
-def _split(name: str, count: int) -> Split:
-    items = tuple(Item(f"{name}{index}", Path(f"{index}.tif"), None) for index in range(count))
-
-    def image(item: Item) -> Any:
-        rng = np.random.default_rng(int(item.path.stem))
-        return rng.uniform(0, 5000, (len(TASK.bands), SIDE, SIDE)).astype(np.float32)
-
-    def target(item: Item) -> Any:
-        return np.random.default_rng(int(item.path.stem)).integers(0, 2, (SIDE, SIDE))
-
-    return Split(TASK, name, items, "official", (1,) * count, image, target)
-
-
 def _memory() -> float:
     """Anonymous memory of this process in MiB: what files are mapped for does not count, it can be dropped."""
     found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
@@ -57,7 +43,7 @@ def _train(tuning: str, chips: int, epochs: int, cache: str) -> float:
     os.environ["GEOFM_CACHE"] = cache
     samples.MOST_BYTES = 16 * 2**20  # what is kept of small data sets is full with the few chips already
     adapter = InputAdapter(MODEL, TASK, CATALOG.recipe("probing"))
-    splits = {name: _split(name, count) for name, count in (("train", chips), ("val", 2), ("test", 2))}
+    splits = {name: noise_split(TASK, name, count, SIDE) for name, count in (("train", chips), ("val", 2), ("test", 2))}
     recipe = TrainingRecipe("memory", epochs=epochs, validate_every=1)
     choice = DenseChoice("lightms", tuning, ("block03", "block05", "block07", "block11"), recipe)
     seen = []
