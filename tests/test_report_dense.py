@@ -2,6 +2,8 @@
 
 import csv
 import io
+import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ from geofm_eval.report import collate
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.dense.cells import case_studies
 from geofm_eval.report.dense.effects import effects, pooled
-from geofm_eval.report.dense.levels import best_cases, factors
+from geofm_eval.report.dense.levels import _complete, best_cases, factors
 from geofm_eval.report.dense.pareto import fronts
 from geofm_eval.report.dense.tables import clear, factorial_table, over_twin, ranking_table
 from geofm_eval.report.run import read_content
@@ -179,6 +181,16 @@ def test_models_of_other_depths_share_places_and_poor_levels_are_left_out(tmp_pa
     decoder = found["decoder"]
     assert "tokenlinear" in decoder.left_out
     assert "single_w064 on block11 of 12" in {level.name for level in decoder.levels}
+
+
+def test_what_is_compared_does_not_depend_on_scores(study):
+    cells = list(study.cells[:6])
+    wanted = {"a": [0, 1], "b": [2, 3], "c": [0, 1]}  # b shares nothing with the others
+    for order in itertools.permutations("abc"):
+        known = [(level, shared) for level in order for shared in wanted[level]]
+        key = dict(zip(map(id, cells), known, strict=True))
+        found, left_out = _complete(replace(study, cells=tuple(cells)), lambda cell, key=key: key[id(cell)])
+        assert (sorted(found), left_out) == (["a", "c"], ("b",))
 
 
 def test_a_twin_that_models_share_is_one_training(study, run):

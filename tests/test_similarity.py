@@ -146,6 +146,25 @@ def test_one_batch_is_the_whole_and_the_order_of_batches_is_nothing(seed):
     np.testing.assert_allclose(orders[0], orders[1], atol=1e-12)
 
 
+def test_lists_that_share_names_keep_their_reasons_apart():
+    x, y = related(0)
+    found = cka_matrix({"a": x, "b": y}, {"a": np.ones((12, 2)), "b": y})
+    assert found.pair("a", "b").reason == ""
+    assert np.isfinite(found.pair("a", "b").debiased)
+    assert found.pair("b", "a").reason == "a is the same for all items"
+
+
+def test_a_short_last_batch_says_little():
+    errors = []
+    for seed in range(20):
+        x, y = related(10 * seed, 132, 6, 5)
+        whole, similar = cka(x, y).debiased, MinibatchCka()
+        for rows in (slice(0, 128), slice(128, 132)):
+            similar.update({"x": x[rows], "y": y[rows]})
+        errors.append(similar.result().pair("x", "y").debiased - whole)
+    assert np.sqrt(np.mean(np.square(errors))) < 0.05
+
+
 def test_batches_come_near_the_whole():
     x, y = related(3, 2000, 6, 5)
     similar = MinibatchCka()
@@ -180,7 +199,7 @@ def test_constant_input_has_no_similarity_and_a_reason(form):
 
 def test_a_matrix_names_every_layer_without_similarity():
     found = cka_matrix({"a": gaussian(0), "b": np.ones((12, 2)), "c": gaussian(1)})
-    assert found.reasons == {"b": "b is the same for all items"}
+    assert found.row_reasons == found.column_reasons == {"b": "b is the same for all items"}
     assert np.isnan(found.debiased[1]).all()
     assert np.isfinite(found.debiased[[0, 0, 2], [0, 2, 2]]).all()
 
@@ -198,6 +217,12 @@ def test_killers(form):
     lone[0] = 1.0
     found = cka(lone, gaussian(4, 8, 2), form)
     assert np.isfinite(found.biased)
+    assert np.isnan(found.debiased)
+    assert found.reason.startswith("of x nothing is left")
+    similar = MinibatchCka()
+    similar.update({"x": lone, "y": gaussian(4, 8, 2)})
+    assert np.isnan(similar.result().pair("x", "y").debiased)
+    assert similar.result().pair("x", "y").reason == found.reason
 
 
 @pytest.mark.parametrize(

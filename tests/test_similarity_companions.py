@@ -104,8 +104,27 @@ def test_even_features_have_no_deciding_channel():
     assert wide.participation[0] <= 19
 
 
+@pytest.mark.parametrize("flat", [np.ones((40, 3)), np.tile(gaussian(1, 1, 3) * 1e6, (40, 1))])
+def test_constant_features_have_no_error_no_chance_and_no_shares(flat):
+    x = gaussian(0, 40, 4)
+    assert np.isnan([jackknife_error(x, flat), half_sampling_error(x, flat)]).all()
+    null = permutation_null(x, flat)
+    assert np.isnan([null.observed, null.mean, null.sd, null.z]).all()
+    found = companions(x, flat)
+    assert np.isnan([found.participation[1], found.top_channel_share[1], found.top_direction_share[1]]).all()
+    assert np.isfinite(found.participation[0])
+
+
+def test_the_distance_of_anything_to_itself_is_never_below_zero():
+    assert all(procrustes_distance(x, x) >= 0 for x in (gaussian(seed, 20, 6) for seed in range(20)))
+
+
 def test_what_cannot_be_resampled_is_refused():
     x, y = pair(0, 6)
+    with pytest.raises(ContractError, match="group of each of 6 items"):
+        jackknife_error(x, y, ["a", "b"])
+    with pytest.raises(ContractError, match="2 items are left, expected at least 4"):
+        jackknife_error(x, y, list("aaaabb"))
     with pytest.raises(ContractError, match="cannot be halved"):
         half_sampling_error(x, y)
     with pytest.raises(ContractError, match="needs two groups or more, found 1"):

@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofm_eval.dense.inference import Predictor, quality
+from geofm_eval.dense.inference import quality
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.plan import Validation, best_of
 from geofm_eval.dense.training import checkpoints
-from geofm_eval.store import write_bytes
+from geofm_eval.paths import geofm_cache
+from geofm_eval.store import publish_directory, write_bytes
 
 if TYPE_CHECKING:
     from geofm_eval.dense.job import DenseJob
 
 MANIFEST = "folds.json"
+FOLD = "fold.json"
+COUNTS = "counts.npz"
 
 
 @dataclass(frozen=True)
@@ -51,37 +54,44 @@ def read(content: Mapping[str, Any]) -> CrossValidated:
 
 
 def cross_validate(job: "DenseJob", rate: float, key: str) -> dict[str, Any]:
-    """Train without each fold in turn; what is finished of an interrupted call is found again.
+    """Train without each fold in turn; folds that an interrupted call finished are found again.
 
     Args:
         job: with folds in its budget.
         rate: learning rate.
-        key: of the whole, for checkpoints.
+        key: of the whole; each fold has its own.
 
     Raises:
         GeofmError: see ``training.train``.
     """
-    parts = [f"{key}-{number}" for number in range(len(job.budget.folds))]
-    predictor, seconds, counts = job.predictor("train"), 0.0, []
-    for number, part in enumerate(parts):
-        keep = functools.partial(_keep, job, predictor, job.budget.folds[number].tolist(), checkpoints(part))
-        _, done, _ = job.trained_on(job.budget.without(number), rate, part, keep)
-        seconds += done.seconds
-        counts.append({one.epoch: np.load(_file(checkpoints(part), one.epoch)) for one in done.validations})
+    seconds, counts = 0.0, []
+    for number in range(len(job.budget.folds)):
+        part = f"{key}-{number}"
+        path = geofm_cache() / "trainings" / "folds" / part
+        content = publish_directory(path, functools.partial(_write, job, rate, number, part), FOLD)
+        seconds += float(content["seconds"])
+        with np.load(path / COUNTS, allow_pickle=False) as found:
+            counts.append({int(epoch): found[epoch] for epoch in found.files})
     scores = [(epoch, quality(job.task, np.concatenate([fold[epoch] for fold in counts]))) for epoch in counts[0]]
-    for part in parts:
-        shutil.rmtree(checkpoints(part), ignore_errors=True)
     return {"validations": scores, "seconds": seconds}
 
 
-def _keep(job: "DenseJob", predictor: Predictor, held: list[int], folder: Path, model: DenseModel, epoch: int) -> float:
-    """Keep the counts of a fold's chips. A fold alone has no score: it may lack a class."""
-    buffer = io.BytesIO()
-    counts: NDArray[Any] = job.counts(predictor, "train", held, model)
-    np.save(buffer, counts)
-    write_bytes(_file(folder, epoch), buffer.getvalue())
-    return 0.0
+def _write(job: "DenseJob", rate: float, number: int, key: str, folder: Path) -> dict[str, Any]:
+    """Train without a fold, and keep the counts of its chips after every epoch that is validated."""
+    predictor, held, seen = job.predictor("train"), job.budget.folds[number].tolist(), checkpoints(key)
+    counts: dict[int, NDArray[Any]] = {}
 
+    def keep(model: DenseModel, epoch: int) -> float:
+        counts[epoch] = job.counts(predictor, "train", held, model)
+        buffer = io.BytesIO()
+        np.save(buffer, counts[epoch])
+        # Beside the checkpoint, so that both are there for whoever goes on, or neither.
+        write_bytes(seen / f"epoch{epoch}.npy", buffer.getvalue())
+        return 0.0  # a fold alone has no score: it may lack a class
 
-def _file(folder: Path, epoch: int) -> Path:
-    return folder / f"epoch{epoch}.npy"
+    _, done, _ = job.trained_on(job.budget.without(number), rate, key, keep)
+    earlier = {one.epoch for one in done.validations} - set(counts)
+    counts |= {epoch: np.load(seen / f"epoch{epoch}.npy", allow_pickle=False) for epoch in earlier}
+    np.savez(folder / COUNTS, **{str(epoch): counts[epoch] for epoch in sorted(counts)})  # type: ignore[arg-type]
+    shutil.rmtree(seen, ignore_errors=True)
+    return {"seconds": done.seconds}

@@ -303,10 +303,10 @@ def _bounds(count: int, batch: int) -> list[int]:
 
 
 def _halves(count: int) -> list[int]:
-    """Smaller batches to try, down to two: 8 -> 4, 2."""
+    """Smaller batches to try, down to two: 8 -> 4, 2, and 3 -> 2."""
     found = []
-    while count // 2 >= 2:
-        count //= 2
+    while count > 2:
+        count = max(count // 2, 2)
         found.append(count)
     return found
 

@@ -180,7 +180,8 @@ class SeedTraining(Section):
     Args:
         rate: learning rate.
         epoch: the best on validation, whose network was tested.
-        val_score: the metric on validation after that epoch.
+        val_score: the metric on validation after that epoch. Where folds of the training chips chose the epoch, this
+            and ``validations`` are those of the folds, which the first seed trained for all.
         validations: (epoch, metric) of every validation.
         losses: mean training loss of every epoch.
         seconds: per stage (``encode``, ``train``).

@@ -61,7 +61,8 @@ class CkaMatrix:
         debiased: (rows, columns).
         biased: (rows, columns).
         n: items.
-        reasons: why all values of a layer are NaN, by its name.
+        row_reasons: why all values of a layer of the first list are NaN, by its name.
+        column_reasons: the same of the second list.
     """
 
     rows: tuple[str, ...]
@@ -69,12 +70,13 @@ class CkaMatrix:
     debiased: Floats
     biased: Floats
     n: int
-    reasons: Mapping[str, str]
+    row_reasons: Mapping[str, str]
+    column_reasons: Mapping[str, str]
 
     def pair(self, row: str, column: str) -> Cka:
         """One entry."""
         place = self.rows.index(row), self.columns.index(column)
-        reason = self.reasons.get(row) or self.reasons.get(column) or ""
+        reason = self.row_reasons.get(row) or self.column_reasons.get(column) or ""
         return Cka(float(self.debiased[place]), float(self.biased[place]), self.n, reason)
 
 
@@ -118,7 +120,8 @@ def cka_matrix(
         _ratio(hsic, left[:, 1], right[:, 1]),
         _ratio(overlap, left[:, 0], right[:, 0]),
         n,
-        _reasons(first, left) | _reasons(second, right),
+        _reasons(first, left),
+        _reasons(second, right),
     )
 
 
@@ -135,7 +138,7 @@ def _items(layers: Sequence[Centred]) -> int:
 def _cheaper(n: int, widths: Sequence[int], others: Sequence[int], symmetric: bool) -> Form:
     """The form with fewer multiplications whose matrices fit."""
     every = [*widths] if symmetric else [*widths, *others]
-    if len(every) * n * n * 8 > MOST_GRAM_BYTES:
+    if 2 * len(every) * n * n * 8 > MOST_GRAM_BYTES:
         return "features"
     gram = n * n * (sum(every) + len(widths) * len(others))
     features = n * (sum(widths) * sum(others) + sum(width * width for width in every))
@@ -151,14 +154,22 @@ def _gram_products(first: Sequence[Centred], second: Sequence[Centred]) -> Produ
     left = _grams(first)
     right = left if second is first else _grams(second)
     overlap, hsic = (a.flatten(1) @ b.flatten(1).T for a, b in zip(left, right, strict=True))
-    selves = [torch.stack([part.flatten(1).square().sum(1) for part in side], 1) for side in (left, right)]
-    return _array(overlap), _array(hsic), (_array(selves[0]), _array(selves[1]))
+    first_selves, second_selves = (
+        np.array([[float(torch.vdot(one.flatten(), one.flatten())) for one in stack] for stack in side]).T
+        for side in (left, right)
+    )
+    return _array(overlap), _array(hsic), (first_selves, second_selves)
 
 
 def _grams(layers: Sequence[Centred]) -> tuple[Tensor, Tensor]:
-    """(layers, n, n) Gram matrices, and the same U-centred."""
-    grams = torch.stack([(values := one.whole()) @ values.T for one in layers])
-    return grams, u_centred(grams)
+    """(layers, n, n) Gram matrices, and the same U-centred; filled layer by layer, so that no third stack is held."""
+    n = layers[0].shape[0]
+    plain, hollow = (torch.empty(len(layers), n, n, dtype=torch.float64, device=layers[0].device) for _ in range(2))
+    for number, one in enumerate(layers):
+        values = one.whole()
+        torch.matmul(values, values.T, out=plain[number])
+        hollow[number] = u_centred(plain[number])
+    return plain, hollow
 
 
 def u_centred(grams: Tensor) -> Tensor:
@@ -218,17 +229,28 @@ def _usable(layers: Sequence[Centred], selves: Floats) -> Floats:
     """Self-similarities, zero where they are nothing but rounding."""
     found = selves.copy()
     found[[one.constant for one in layers]] = 0.0
+    return without_rounding(found)
+
+
+def without_rounding(selves: Floats) -> Floats:
+    """(layers, 2) biased and debiased self-similarities, the debiased ones zero where they are nothing but rounding."""
+    found = selves.copy()
     found[found[:, 1] <= SPENT * found[:, 0], 1] = 0.0
     return found
 
 
 def _reasons(layers: Sequence[Centred], selves: Floats) -> dict[str, str]:
+    return reasons([one.name for one in layers], selves)
+
+
+def reasons(names: Sequence[str], selves: Floats) -> dict[str, str]:
+    """Why layers have no similarity, from :func:`without_rounding`."""
     found = {}
-    for one, (biased, debiased) in zip(layers, selves, strict=True):
+    for name, (biased, debiased) in zip(names, selves, strict=True):
         if biased == 0:
-            found[one.name] = f"{one.name} is the same for all items"
+            found[name] = f"{name} is the same for all items"
         elif debiased == 0:
-            found[one.name] = f"of {one.name} nothing is left once the items' similarity with themselves is taken out"
+            found[name] = f"of {name} nothing is left once the items' similarity with themselves is taken out"
     return found
 
 
@@ -239,7 +261,8 @@ def _array(values: Tensor) -> Floats:
 class MinibatchCka:
     """All pairs of layers over batches of items that are never held together: ratio of summed HSIC_1.
 
-    The order of batches does not matter; with one batch it is :func:`cka_matrix`. Means are those of each batch.
+    A batch counts by its number of items, so that a short last one does not say as much as the others. The order of
+    batches does not matter; with one batch it is :func:`cka_matrix`. Means are those of each batch.
 
     Example:
         >>> similar = MinibatchCka()  # doctest: +SKIP
@@ -259,7 +282,8 @@ class MinibatchCka:
         """Add a batch.
 
         Args:
-            layers: (b, p) features by name, b >= 4, the same names in every batch.
+            layers: (b, p) features by name, b >= 4, the same names in every batch. Join a shorter rest with the batch
+                before it.
 
         Raises:
             ContractError: other names than before, or what :func:`cka_matrix` refuses.
@@ -274,8 +298,8 @@ class MinibatchCka:
         scaled = np.outer(scale, scale)
         if not self._n:
             self._names, self._cross, self._overlap = names, np.zeros_like(hsic), np.zeros_like(hsic)
-        self._cross = self._cross + hsic * scaled / (n * (n - 3))
-        self._overlap = self._overlap + overlap * scaled / n**2
+        self._cross = self._cross + hsic * scaled / (n - 3)
+        self._overlap = self._overlap + overlap * scaled / n
         self._varies |= {one.name for one in parts if not one.constant}
         self._n += n
 
@@ -288,7 +312,9 @@ class MinibatchCka:
         if not self._n:
             raise ContractError("no batch has been added yet")
         varies = np.array([name in self._varies for name in self._names])
-        selves, biased = np.diag(self._cross) * varies, np.diag(self._overlap) * varies
-        reasons = {name: f"{name} is the same for all items" for name in self._names if name not in self._varies}
-        debiased = _ratio(self._cross, selves, selves)
-        return CkaMatrix(self._names, self._names, debiased, _ratio(self._overlap, biased, biased), self._n, reasons)
+        selves = without_rounding(np.stack([np.diag(self._overlap) * varies, np.diag(self._cross) * varies], 1))
+        why = reasons(self._names, selves)
+        debiased, biased = (
+            _ratio(sums, own, own) for sums, own in ((self._cross, selves[:, 1]), (self._overlap, selves[:, 0]))
+        )
+        return CkaMatrix(self._names, self._names, debiased, biased, self._n, why, why)

@@ -22,7 +22,8 @@ class Companions:
         participation: (x, y) participation ratios: how many directions the variance is spread over, 1 to p.
         top_channel_share: (x, y) shares of the variance in the largest channel.
         top_direction_share: (x, y) shares of the variance in the largest principal direction.
-        without_top_channel: debiased CKA once the largest channel of each is dropped; NaN for a single channel.
+        without_top_channel: debiased CKA once the largest channel of each is dropped; NaN for a single channel. Shares
+            and ratios of constant features are NaN.
         one_channel_decides: it differs from that with all channels by more than ``DECIDING``.
     """
 
@@ -53,8 +54,12 @@ def companions(x: Features, y: Features) -> Companions:
     else:
         without = float("nan")
     differs = abs(whole - without) > DECIDING or (np.isnan(without) and not np.isnan(whole))
-    spread = [float(own.sum() ** 2 / own.square().sum()) for own in spectra]
-    channel, direction = ([float(own.max() / own.sum()) for own in part] for part in (variances, spectra))
+    known = [float("nan") if side.constant else 1.0 for side in sides]
+    spread = [one * float(own.sum() ** 2 / own.square().sum()) for one, own in zip(known, spectra, strict=True)]
+    channel, direction = (
+        [one * float(own.max() / own.sum()) for one, own in zip(known, part, strict=True)]
+        for part in (variances, spectra)
+    )
     return Companions(
         (spread[0], spread[1]), (channel[0], channel[1]), (direction[0], direction[1]), without, bool(differs)
     )
@@ -80,7 +85,7 @@ def procrustes_distance(x: Features, y: Features) -> float:
     product = torch.zeros(first.shape[1], second.shape[1], dtype=torch.float64, device=first.device)
     for rows, part in first.chunks():
         product += part.T @ second.part(rows)
-    return float(2 - 2 * torch.linalg.svdvals(product).sum())
+    return max(float(2 - 2 * torch.linalg.svdvals(product).sum()), 0.0)
 
 
 def relative_distance(x: Features, y: Features) -> float:

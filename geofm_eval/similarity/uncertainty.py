@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from geofm_eval.errors import ContractError
-from geofm_eval.similarity.cka import u_centred
+from geofm_eval.similarity.cka import cka, u_centred
 from geofm_eval.similarity.features import FEWEST, Features, centred
 
 BLOCKS = 50
@@ -52,14 +52,23 @@ def jackknife_error(x: Features, y: Features, groups: ArrayLike | None = None, s
             there are fewer).
         seed: of the parts.
 
+    Returns:
+        NaN where x or y is constant.
+
     Raises:
-        ContractError: fewer than two groups, or features that ``cka`` refuses.
+        ContractError: groups of another number of items, a group without which too few items are left, or features that
+            ``cka`` refuses.
     """
     grams, member = _grams(x, y), _members(len(x), groups, seed)
     count = int(member.max()) + 1
     if count < 2:
         raise ContractError(f"a jackknife needs two groups or more, found {count}")
-    values = np.array([_debiased(grams, np.flatnonzero(member != group)) for group in range(count)])
+    parts = [np.flatnonzero(member != group) for group in range(count)]
+    if (left := min(map(len, parts))) < FEWEST:
+        raise ContractError(f"without one of the {count} groups {left} items are left, expected at least {FEWEST}")
+    if grams is None:
+        return math.nan
+    values = np.array([_debiased(grams, rows) for rows in parts])
     return float(np.sqrt((count - 1) / count * np.square(values - values.mean()).sum()))
 
 
@@ -68,7 +77,8 @@ def half_sampling_error(
 ) -> float:
     """Standard error of debiased CKA from halves of the items, drawn without replacement.
 
-    The spread over subsets of m of n items, times sqrt(m / (n - m)).
+    The spread over subsets of m of n items (or groups), times sqrt(m / (n - m)). With a few groups of very different
+    sizes the jackknife is the better one.
 
     Args:
         x: (n, p).
@@ -77,21 +87,23 @@ def half_sampling_error(
         draws: number of halves.
         seed: of the draws.
 
+    Returns:
+        NaN where x or y is constant.
+
     Raises:
-        ContractError: too few items or groups to halve, or features that ``cka`` refuses.
+        ContractError: groups of another number of items, too few items or groups to halve, or features that ``cka``
+            refuses.
     """
     grams, rng = _grams(x, y), np.random.default_rng(seed)
-    member = np.arange(len(x)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    member = np.arange(len(x)) if groups is None else _members(len(x), groups, seed)
     count = int(member.max()) + 1
     half = count // 2
-    if half < 1 or len(x) // 2 < FEWEST:
-        raise ContractError(f"{len(x)} items in {count} groups cannot be halved: {2 * FEWEST} items are needed")
-    values, shares = [], []
-    for _ in range(draws):
-        rows = np.flatnonzero(np.isin(member, rng.choice(count, half, replace=False)))
-        values.append(_debiased(grams, rows))
-        shares.append(len(rows) / (len(x) - len(rows)))
-    return float(np.std(values, ddof=1) * math.sqrt(np.mean(shares)))
+    if int(np.sort(np.bincount(member))[:half].sum()) < FEWEST:
+        raise ContractError(f"{len(x)} items in {count} groups cannot be halved: every half needs {FEWEST} items")
+    if grams is None:
+        return math.nan
+    halves = (np.flatnonzero(np.isin(member, rng.choice(count, half, replace=False))) for _ in range(draws))
+    return float(np.std([_debiased(grams, rows) for rows in halves], ddof=1) * math.sqrt(half / (count - half)))
 
 
 def permutation_null(x: Features, y: Features, draws: int = 200, seed: int = 0) -> Null:
@@ -103,10 +115,16 @@ def permutation_null(x: Features, y: Features, draws: int = 200, seed: int = 0) 
         draws: permutations.
         seed: of the permutations.
 
+    Returns:
+        NaN throughout where x or y is constant.
+
     Raises:
         ContractError: features that ``cka`` refuses.
     """
-    left, right = (u_centred(gram) for gram in _grams(x, y))
+    grams = _grams(x, y)
+    if grams is None:
+        return Null(math.nan, math.nan, math.nan)
+    left, right = (u_centred(gram) for gram in grams)
     below = math.sqrt(float(left.square().sum()) * float(right.square().sum()))
     rng, values = np.random.default_rng(seed), []
     for _ in range(draws):
@@ -115,10 +133,13 @@ def permutation_null(x: Features, y: Features, draws: int = 200, seed: int = 0) 
     return Null(float((left * right).sum()) / below, float(np.mean(values)), float(np.std(values, ddof=1)))
 
 
-def _grams(x: Features, y: Features) -> tuple[Tensor, Tensor]:
+def _grams(x: Features, y: Features) -> tuple[Tensor, Tensor] | None:
+    """Gram matrices; None where similarity is unknown."""
     parts = [centred("x", x), centred("y", y)]
     if parts[0].shape[0] != parts[1].shape[0]:
         raise ContractError(f"x has {parts[0].shape[0]} items, y has {parts[1].shape[0]}: they must be the same")
+    if cka(x, y).reason:
+        return None
     first, second = ((values := one.whole()) @ values.T for one in parts)
     return first, second
 
@@ -132,5 +153,8 @@ def _debiased(grams: tuple[Tensor, Tensor], rows: NDArray[np.int64]) -> float:
 
 def _members(n: int, groups: ArrayLike | None, seed: int) -> NDArray[np.int64]:
     if groups is not None:
-        return np.asarray(np.unique(np.asarray(groups), return_inverse=True)[1], dtype=np.int64)
+        labels = np.asarray(groups)
+        if labels.shape != (n,):
+            raise ContractError(f"groups must name the group of each of {n} items, found the shape {labels.shape}")
+        return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)
     return np.random.default_rng(seed).permutation(np.arange(n) % min(n, BLOCKS)).astype(np.int64)

@@ -132,9 +132,13 @@ def _complete(study: CaseStudy, key: Key) -> tuple[dict[str, list[Cell]], tuple[
         level = key(cell)
         if level is not None:
             found[level[0]][level[1]] = cell
-    # Poor levels go one by one, as long as that leaves more cells to compare.
-    rich = sorted(found, key=lambda name: -len(found[name]))
-    kept = max((rich[:count] for count in range(2, len(rich) + 1)), key=lambda some: _cells(found, some), default=[])
+    # Levels go one by one, the one whose leaving leaves most cells to compare, and the best stage is taken. By name
+    # where that does not decide: scores have no say in what is compared.
+    stages = [sorted(found)]
+    while len(stages[-1]) > 2:
+        fewer = [[name for name in stages[-1] if name != gone] for gone in stages[-1]]
+        stages.append(max(fewer, key=lambda some: _cells(found, some)))
+    kept = max(stages, key=lambda some: _cells(found, some))
     common = _common(found, kept)
     left_out = tuple(sorted(set(found) - set(kept)))
     return {name: [found[name][shared] for shared in common] for name in kept} if common else {}, left_out
@@ -146,7 +150,8 @@ def _cells(found: Mapping[str, Mapping[Hashable, Cell]], kept: Sequence[str]) ->
 
 
 def _common(found: Mapping[str, Mapping[Hashable, Cell]], kept: Sequence[str]) -> list[Hashable]:
-    return [shared for shared in (found[kept[0]] if kept else ()) if all(shared in found[name] for name in kept)]
+    first = found[kept[0]] if kept else {}
+    return sorted((shared for shared in first if all(shared in found[name] for name in kept)), key=str)
 
 
 def _levels(found: dict[str, list[Cell]], pairs: Pairs) -> tuple[Level, ...]:
