@@ -71,6 +71,14 @@ def test_collecting_leaves_no_run_behind(tmp_path: Path) -> None:
         ({"models": ("pocket_ramdon",)}, "--models: 'pocket_ramdon' is unknown; did you mean pocket_random"),
         ({"tasks": ("eurosat_rbg",)}, "--tasks: 'eurosat_rbg' is unknown; did you mean eurosat_rgb"),
         ({"adaptations": ("liner",)}, "--adaptations: 'liner' is unknown; did you mean linear"),
+        (
+            {"adaptations": ("upernet_frozen_p000",)},
+            "ridge_cls, <decoder>_<tuning>_p<percent>, such as lightms_frozen_p010",
+        ),
+        (
+            {"models": ("band_stats",), "tasks": ("sen1floods11_sim",), "adaptations": ("lightms_full_p100",)},
+            "or the blocks that a decoder reads",
+        ),
         ({"layers": ("block7",)}, "--layers: 'block7' is unknown; did you mean block07"),
         ({"weights": {"pocket_randm": Path()}}, "--weights: 'pocket_randm' is unknown; did you mean pocket_random"),
         ({"models": ("imagenet_vitb16",), "layers": ("zzz",)}, "--layers: 'zzz' is unknown; known: embed, block00"),

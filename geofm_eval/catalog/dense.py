@@ -24,6 +24,9 @@ NARROW = {"single": "single_w064", "upernet": "upernet_w064"}
 MULTI, CHOSEN, FINAL = "multi", "chosen", "final"
 """Layers of cases that read several blocks, the block that the dense probe chose on validation, or the last tap."""
 
+PATTERN = "<decoder>_<tuning>_p<percent>, such as lightms_frozen_p010"
+"""How a dense adaptation is spelled, for messages."""
+
 DEPTH = 12
 FOUR_BLOCKS = (3, 5, 7, 11)
 """Blocks of twelve that decoders with four feature maps read (PANGAEA, arXiv 2412.04204)."""
