@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.reference import make_reference, without_dead_links
+from geofm_eval.catalog import dense_cases, load_catalog
 from geofm_eval.errors import DataError
 from geofm_eval.records import pack, read_run, unpack
 from geofm_eval.report.collation import collate
 from tests.collating import no_figures, small_run
+
+ARCHIVE = Path(__file__).resolve().parents[1] / "reports" / "reference" / "study.tar.xz"
 
 
 @pytest.fixture
@@ -82,3 +85,16 @@ def test_links_to_what_is_not_committed_are_left_out(tmp_path):
     (tmp_path / "a.md").write_text("table")
     row = "| t | [table](a.md), [CSV](a.csv) | [figure](b.png), [table](a.md) | ![x](b.png) [web](https://a.b) |"
     assert without_dead_links(row, tmp_path) == "| t | [table](a.md) | [table](a.md) | ![x](b.png) [web](https://a.b) |"
+
+
+def test_the_reference_holds_the_whole_case_study_of_floods():
+    records, problems = read_run(unpack(ARCHIVE))
+    assert not problems
+    ours = {r.case.id for r in records if r.case.kind == "segment" and r.case.task == "sen1floods11_sim"}
+    assert ours == {case.id for case in dense_cases(load_catalog(), tasks=["sen1floods11_sim"])}
+    for record in (r for r in records if r.case.id in ours):
+        training = record.training
+        assert [one.seed for one in training.seeds] == [0, 1, 2]
+        same = {one.backbone_sha256 == (one.initial_sha256 or training.backbone_sha256) for one in training.seeds}
+        assert same == {training.tuning == "frozen"}, f"{record.case.id}: {training.tuning}, unchanged backbone: {same}"
+        assert record.outcomes_sha256 is not None

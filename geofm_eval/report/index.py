@@ -81,7 +81,7 @@ def _study_links(studies: Sequence[CaseStudy], catalog: Catalog) -> list[str]:
         some = (("choices", has_factors(study, catalog)), ("factorial", study.factorial), ("blocks", study.singles))
         extra = [name for name, wanted in some if wanted]
         more = "".join(f", [{name}]({study.slug}-{name}.md)" for name in extra)
-        lines.append(f"{study.slug}{kind}: {tables}{more}, {figure}, {csv}; contact sheets: ../sheets")
+        lines.append(f"{study.slug}{kind}: {tables}{more}, {figure}, {csv}, [contact sheets](../sheets)")
     return _section("Case studies: trained decoders", lines)
 
 
