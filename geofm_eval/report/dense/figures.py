@@ -33,10 +33,11 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
             markersize=5,
         )
     middle = statistics.geometric_mean([min(c.seconds for c in study.cells), max(c.seconds for c in study.cells)])
-    for best, style in zip(fronts(study).values(), ("-", "--", ":", "-."), strict=False):
+    for number, (best, style) in enumerate(zip(fronts(study).values(), ("-", "--", ":", "-."), strict=False)):
         places = [(cell.seconds, cell.score.value * unit.factor) for cell in best]
         axis.plot(*zip(*places, strict=True), color="#000000", linewidth=0.8, linestyle=style)
-        for cell, place in zip(best, places, strict=True):
+        # Names of all labels alone: those of several fronts would lie on each other. The table has them.
+        for cell, place in zip(best, places, strict=True) if number == 0 else ():
             # Beside the point, on the side where the axis has room.
             right = cell.seconds < middle
             axis.annotate(
