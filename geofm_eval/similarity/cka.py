@@ -120,8 +120,8 @@ def cka_matrix(
         _ratio(hsic, left[:, 1], right[:, 1]),
         _ratio(overlap, left[:, 0], right[:, 0]),
         n,
-        _reasons(first, left),
-        _reasons(second, right),
+        reasons([one.name for one in first], left),
+        reasons([one.name for one in second], right),
     )
 
 
@@ -237,10 +237,6 @@ def without_rounding(selves: Floats) -> Floats:
     found = selves.copy()
     found[found[:, 1] <= SPENT * found[:, 0], 1] = 0.0
     return found
-
-
-def _reasons(layers: Sequence[Centred], selves: Floats) -> dict[str, str]:
-    return reasons([one.name for one in layers], selves)
 
 
 def reasons(names: Sequence[str], selves: Floats) -> dict[str, str]:

@@ -51,8 +51,7 @@ class Centred:
 
     def chunks(self) -> Iterator[tuple[slice, Tensor]]:
         """Rows, centred and divided by the spread, in float64: memory does not grow with n."""
-        for start in range(0, self.shape[0], ROWS_AT_ONCE):
-            rows = slice(start, min(start + ROWS_AT_ONCE, self.shape[0]))
+        for rows in _rows(self.shape[0]):
             yield rows, self.part(rows)
 
     def part(self, rows: slice | NDArray[np.int64]) -> Tensor:
