@@ -20,6 +20,7 @@ from geofm_eval.resampling import (
     Floats,
     Interval,
     checked_level,
+    joint_freedom,
     make_sample,
     resample_counts,
     t_quantile,
@@ -29,7 +30,10 @@ from geofm_eval.resampling import (
 SUMS = ("n", "error", "squared_error", "target", "squared_target")
 """What is kept of the labelled pixels of an image of a regression: their number, and sums over them."""
 
-BOUNDS = {"miou": (0.0, 1.0), "iou": (0.0, 1.0), "rmse": (0.0, math.inf), "r2": (-math.inf, 1.0)}
+OF_CONFUSIONS = ("accuracy", "miou", "iou")
+"""Metrics that are functions of confusion counts; the others are of ``SUMS``."""
+
+BOUNDS = {name: (0.0, 1.0) for name in OF_CONFUSIONS} | {"rmse": (0.0, math.inf), "r2": (-math.inf, 1.0)}
 """Lowest and highest possible score."""
 
 Metric = Callable[[Floats], Floats]
@@ -43,7 +47,7 @@ class Term:
     Args:
         weight: the mean of its scores over the seeds counts so much.
         counts: (seeds, n, K, K) confusion counts or (seeds, n, 5) ``SUMS`` of every test image.
-        metric: ``miou``, ``iou`` (of class 1), ``rmse`` or ``r2``.
+        metric: ``accuracy``, ``miou``, ``iou`` (of class 1), ``rmse`` or ``r2``.
     """
 
     weight: float
@@ -63,6 +67,21 @@ def count_score(counts: ArrayLike, metric: str) -> Floats:
     """
     totals = _checked(Term(1.0, np.asarray(counts), metric)).sum(1)
     return _metric(metric, totals)(totals)
+
+
+def scores_without(counts: ArrayLike, metric: str, groups: ArrayLike | None = None) -> Floats:
+    """Score of every seed when one image, or one group, is left out: (seeds, units), for a jackknife.
+
+    Args:
+        counts: see :class:`Term`.
+        metric: see :class:`Term`.
+        groups: (n,) group of each image; groups are left out whole.
+    """
+    checked = _checked(Term(1.0, np.asarray(counts), metric))
+    sample = make_sample(np.zeros(checked.shape[1]), groups)
+    units = _by_unit(checked, sample.member, sample.count)
+    total = units.sum(1)
+    return _metric(metric, total)(total[:, None] - units)
 
 
 def count_interval(
@@ -129,10 +148,10 @@ def _within(interval: Interval, terms: Sequence[Term]) -> Interval:
 
 def _checked(term: Term) -> Floats:
     counts = np.asarray(term.counts, dtype=np.float64)
-    confusions = term.metric in ("miou", "iou")
+    confusions = term.metric in OF_CONFUSIONS
     fits = counts.ndim == 4 and counts.shape[2] == counts.shape[3] if confusions else counts.ndim == 3
     if term.metric not in BOUNDS:
-        raise ContractError(f"metric '{term.metric}' is none of counts: expected miou, iou, rmse or r2")
+        raise ContractError(f"metric '{term.metric}' is none of counts: expected accuracy, miou, iou, rmse or r2")
     if not fits or (not confusions and counts.shape[2] != len(SUMS)) or not len(counts):
         wanted = "(seeds, n, K, K)" if confusions else f"(seeds, n, {len(SUMS)})"
         raise ContractError(f"counts for {term.metric} must have shape {wanted}, found {counts.shape}")
@@ -155,6 +174,8 @@ def _metric(name: str, totals: Floats) -> Metric:
         return _r2
     if name == "iou":
         return _iou_of_class_1
+    if name == "accuracy":
+        return _accuracy
     present = totals[0].sum(-1) > 0
 
     def mean_over_present(counts: Floats) -> Floats:
@@ -168,6 +189,11 @@ def _metric(name: str, totals: Floats) -> Metric:
 
 def _iou_of_class_1(counts: Floats) -> Floats:
     return np.asarray(iou_per_class(counts)[..., 1], dtype=np.float64)
+
+
+def _accuracy(counts: Floats) -> Floats:
+    hits = np.trace(counts, axis1=-2, axis2=-1)
+    return np.asarray(_ratio(hits, counts.sum((-2, -1))), dtype=np.float64)
 
 
 def _rmse(sums: Floats) -> Floats:
@@ -188,18 +214,29 @@ def _bootstrap(
 ) -> Interval | None:
     count = units[0].shape[1]
     drawn = resample_counts(count, resamples, seed)
-    total = np.zeros(resamples)
+    total, of_images = np.zeros(resamples), np.zeros(resamples)
+    between: list[tuple[float, float]] = []
     for number, (term, unit) in enumerate(zip(terms, units, strict=True)):
         score = _metric(term.metric, unit.sum(1))
         scores = np.concatenate([score(np.einsum("ru,su...->rs...", part.astype(np.float64), unit)) for part in drawn])
         # Seeds of two networks have nothing to do with each other: each term resamples its own.
         total += term.weight * (with_draws(scores, level, seed + number) if len(unit) > 1 else scores[:, 0])
-    total = total[np.isfinite(total)]
+        of_images += term.weight * scores.mean(1)
+        if len(unit) > 1:
+            between.append(_between_seeds(term, score(unit.sum(1))))
+    total, of_images = total[np.isfinite(total)], of_images[np.isfinite(of_images)]
     if not len(total):
         return None
     low, high = np.quantile(total, [(1 - level) / 2, (1 + level) / 2])
     method = f"percentile bootstrap over {covers}, {resamples} resamples"
-    return Interval(float(low), float(high), level, method, covers)
+    return Interval(
+        float(low), float(high), level, method, covers, joint_freedom([(float(of_images.var()), count - 1), *between])
+    )
+
+
+def _between_seeds(term: Term, per_seed: Floats) -> tuple[float, float]:
+    """Variance of a term's mean over its seeds, with its degrees of freedom."""
+    return term.weight**2 * float(per_seed.var(ddof=1)) / len(per_seed), len(per_seed) - 1
 
 
 def _jackknife(terms: Sequence[Term], units: Sequence[Floats], level: float, covers: str) -> Interval | None:
@@ -212,13 +249,11 @@ def _jackknife(terms: Sequence[Term], units: Sequence[Floats], level: float, cov
         estimate += term.weight * float(per_seed.mean())
         without += term.weight * score(total[:, None] - unit).mean(0)
         if len(unit) > 1:
-            parts.append((term.weight**2 * float(per_seed.var(ddof=1)) / len(unit), len(unit) - 1))
+            parts.append(_between_seeds(term, per_seed))
     if not (np.isfinite(without).all() and math.isfinite(estimate)):
         return None
-    parts.append(((count - 1) / count * float(np.square(without - without.mean()).sum()), count - 1))
-    variance = sum(part for part, _ in parts)
-    uncertain = sum(part**2 / freedom for part, freedom in parts)
-    freedom = variance**2 / uncertain if uncertain > 0 else count - 1
-    half = t_quantile((1 + level) / 2, freedom) * math.sqrt(variance)
+    parts.insert(0, ((count - 1) / count * float(np.square(without - without.mean()).sum()), count - 1))
+    freedom = joint_freedom(parts)
+    half = t_quantile((1 + level) / 2, freedom) * math.sqrt(sum(part for part, _ in parts))
     method = f"jackknife over {count} groups, t with {freedom:.1f} df (too few groups for a bootstrap)"
-    return Interval(estimate - half, estimate + half, level, method, covers)
+    return Interval(estimate - half, estimate + half, level, method, covers, freedom)

@@ -47,6 +47,41 @@ def test_one_seed_equals_resampling_image_by_image():
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(scores, [0.025, 0.975])))
 
 
+def labelled_items(rng: np.random.Generator, shares: list[float], n: int) -> NDArray[np.int64]:
+    """(seeds, n, 3, 3) confusion counts of one label per item, of seeds that are right that often."""
+    truth = rng.integers(0, 3, n)
+    counts = np.zeros((len(shares), n, 3, 3), dtype=np.int64)
+    for seed, share in enumerate(shares):
+        counts[seed, np.arange(n), truth, (truth + (rng.random(n) >= share)) % 3] = 1
+    return counts
+
+
+def test_accuracy_is_the_share_of_items_on_the_diagonal():
+    counts = labelled_items(np.random.default_rng(11), [0.6, 0.9], 50)
+    right = np.array([[bool(one.argmax() % 4 == 0) for one in seed] for seed in counts])
+    assert count_score(counts, "accuracy").tolist() == right.mean(1).tolist()
+    found = count_interval(counts[:1], "accuracy", resamples=400, seed=7)
+    drawn = np.concatenate(resample_counts(50, 400, 7)).astype(np.int64)
+    scores = [np.repeat(right[0], row).mean() for row in drawn]
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(scores, [0.025, 0.975])))
+    certain = count_interval(np.repeat(np.eye(3)[None, None] / 3, 20, axis=1), "accuracy")
+    assert certain is not None
+    assert (certain.low, certain.high) == (1, 1)
+
+
+def test_the_interval_of_an_accuracy_is_as_wide_as_a_binomial_one_and_holds_the_truth():
+    rng, n, share = np.random.default_rng(12), 300, 0.8
+    held, widths = 0, []
+    for _ in range(200):
+        found = count_interval(labelled_items(rng, [share], n), "accuracy", resamples=300)
+        assert found is not None
+        held += found.low <= share <= found.high
+        widths.append(found.high - found.low)
+    assert 0.90 <= held / 200 <= 0.985
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / n), rel=0.05)
+
+
 def test_the_error_of_a_regression_is_that_of_all_pixels():
     rng = np.random.default_rng(2)
     target, error = rng.normal(50, 10, (20, 64)), rng.normal(0, 3, (20, 64))

@@ -46,7 +46,7 @@ def test_stored_maps_give_what_encoding_anew_gives(side):
     network = made.restored(made.run())
     assert made.size == min(side, 32)
     anew = ChipPredictor(made.adapter, made.size, torch.device("cpu"))
-    stored = made.predictor("test")
+    stored = made._predictor("test")
     split = made.splits["test"]
     with torch.inference_mode():
         for item in range(len(split)):
@@ -169,7 +169,7 @@ def test_folds_give_what_trainings_without_each_of_them_give():
         left = ChipBudget(np.setdiff1d(np.arange(6), part), np.arange(2))
         alone = replace(plain, budget=left)
         network = alone.restored(alone.at_rate(1e-2))
-        counts.append(alone.counts(alone.predictor("train"), "train", part.tolist(), network))
+        counts.append(alone.counts(network, "train", part.tolist()))
     found = folded.cross_validated(1e-2)
     assert [one.epoch for one in found.validations] == [2]
     assert found.chosen.score == quality(FLOODS, np.concatenate(counts))

@@ -16,7 +16,7 @@ from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.plan import Plan
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
-from geofm_eval.dense.samples import RandomCrops
+from geofm_eval.dense.samples import InMemory, RandomCrops
 from geofm_eval.dense.training import CHECKPOINT, fresh_weights, train
 from geofm_eval.errors import ContractError, DataError
 from tests.small_chips import CATALOG, CROPS, FLOODS, chips
@@ -290,7 +290,7 @@ def test_an_error_of_a_reading_thread_reaches_its_step():
         ahead.close()
 
 
-def test_chips_are_read_once_where_memory_holds_them(monkeypatch):
+def test_chips_are_read_once_where_memory_holds_them():
     split, read = chips(), []
     load = split.load
     object.__setattr__(split, "load", lambda item: read.append(item.id) or load(item))
@@ -298,8 +298,8 @@ def test_chips_are_read_once_where_memory_holds_them(monkeypatch):
     first, again = (samples.batch(np.arange(6), 0) for _ in range(2))
     assert sorted(read) == sorted(split.ids)
     assert torch.equal(first.target, again.target)
-    monkeypatch.setattr("geofm_eval.dense.samples.MOST_BYTES", 0)
     other = crops(split)
+    other.__dict__["_read"] = InMemory(split.read_pair, most=0)
     for _ in range(2):
         assert torch.equal(other.batch(np.arange(6), 0).images.pixels, first.images.pixels)
     assert len(read) == 3 * 6

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 KIND = "segment"
 """Kind of the cases that train a decoder; a regression of every pixel is among them."""
 
-HEADS = ("tokenlinear", "single", "single_w064", "lightms", "upernet", "upernet_w064")
+POOLED = "pooled"
+"""The linear head on pooled features: the only one for tasks with one label per item, and for no other task."""
+
+HEADS = (POOLED, "tokenlinear", "single", "single_w064", "lightms", "upernet", "upernet_w064")
 TUNINGS = ("frozen", "full", "lora_fc1", "lora", "lnbias")
 VARIANTS = ("long", "aug", "up2", "dateweights")
 NARROW = {"single": "single_w064", "upernet": "upernet_w064"}
@@ -68,7 +71,12 @@ class DenseAdaptation:
     @property
     def single(self) -> bool:
         """True for decoders that read one tap."""
-        return self.head.startswith(("single", "tokenlinear"))
+        return self.head.startswith(("single", "tokenlinear", POOLED))
+
+    @property
+    def pooled(self) -> bool:
+        """True for what is trained for tasks with one label per item."""
+        return self.head == POOLED
 
 
 def dense_adaptation(slug: str) -> DenseAdaptation | None:
@@ -81,7 +89,8 @@ def dense_adaptation(slug: str) -> DenseAdaptation | None:
     )
     lengthens_all = made.variant == "long" and made.fraction == 1
     encodes_anyway = made.variant == "aug" and made.tuning != "frozen"
-    return None if lengthens_all or encodes_anyway or (made.single and made.blocks) else made
+    needs_maps = made.pooled and made.variant not in ("", "long")
+    return None if lengthens_all or encodes_anyway or needs_maps or (made.single and made.blocks) else made
 
 
 def narrowed(adaptation: DenseAdaptation) -> DenseAdaptation:
@@ -190,7 +199,8 @@ def _takes_part(model: ModelSpec, suite: str, catalog: "Catalog") -> bool:
 
 def _cases(model: ModelSpec, task: TaskSpec, suite: str, adaptations: Sequence[str], narrow: bool) -> Iterator[Case]:
     if adaptations:
-        asked = [found for slug in adaptations if (found := dense_adaptation(slug)) is not None]
+        read = (dense_adaptation(slug) for slug in adaptations)
+        asked = [found for found in read if found is not None and not found.pooled]
         pairs = [(one, layer) for one in asked for layer in _layers(model, one)]
     else:
         pairs = [

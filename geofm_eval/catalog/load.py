@@ -21,7 +21,7 @@ SECTIONS: dict[str, type[Spec]] = {
     "adaptations": Adaptation,
 }
 RGB = ("B04", "B03", "B02")
-NAMES = ("embed", "block00", "final", "probe", "throughput")
+NAMES = ("embed", "block00", "final", "probe", "throughput", "segment", "tune", "drift", "similarity")
 """Parts of case names that are in no file: layers, of which ``block00`` stands for all blocks, and tests."""
 
 T = TypeVar("T")

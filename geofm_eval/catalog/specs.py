@@ -253,6 +253,7 @@ class TaskSpec(Spec):
         gsd: metres per pixel.
         design: what is trained on a dense task: ``factorial`` varies decoder, tuning and labels, ``frozen`` compares
             backbones under one decoder.
+        tuned: True where backbones are tuned too on a task with one label per item, beside being probed.
         official_sizes: items per split of the complete data set: train, val, test.
         size: what a user must fetch, such as ``2.1 GB``.
         layout: files below the root that the reader expects, one pattern per line.
@@ -293,6 +294,7 @@ class TaskSpec(Spec):
     official_sizes: tuple[int, int, int] | None = None
     gsd: float = 10.0
     design: Literal["factorial", "frozen"] = "frozen"
+    tuned: bool = False
     suites: tuple[str, ...] = ("extended",)
     variant_of: str | None = None
     licence: str = ""
@@ -339,6 +341,11 @@ class TaskSpec(Spec):
     def dense(self) -> bool:
         """True when every pixel has a label."""
         return self.kind in ("segmentation", "dense_regression")
+
+    @property
+    def numeric(self) -> bool:
+        """True when numbers are predicted, of items or of pixels; False for classes."""
+        return not self.classes
 
 
 METRICS = {

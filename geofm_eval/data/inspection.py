@@ -101,7 +101,7 @@ def _reason(task: TaskSpec, listing: Listing, item: Item) -> str | None:
 
 def labelled(target: npt.NDArray[Any], task: TaskSpec) -> npt.NDArray[np.bool_]:
     """Pixels of a dense target (height, width) that have a label."""
-    return np.isfinite(target) if task.kind == "dense_regression" else np.asarray(target != task.ignore)
+    return np.isfinite(target) if task.numeric else np.asarray(target != task.ignore)
 
 
 def checked_target(

@@ -43,7 +43,7 @@ class ChipBudget:
     @property
     def validated_on(self) -> int:
         """Number of chips that validation scores rest on."""
-        return len(self.train) if self.folds else len(self.val)
+        return sum(map(len, self.folds)) if self.folds else len(self.val)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.dense.inference import quality
-from geofm_eval.dense.model import DenseModel
+from geofm_eval.dense.model import TunableModel
 from geofm_eval.dense.plan import Validation, best_of
 from geofm_eval.dense.training import checkpoints
 from geofm_eval.paths import geofm_cache
@@ -78,11 +78,11 @@ def cross_validate(job: "DenseJob", rate: float, key: str) -> dict[str, Any]:
 
 def _write(job: "DenseJob", rate: float, number: int, key: str, folder: Path) -> dict[str, Any]:
     """Train without a fold, and keep the counts of its chips after every epoch that is validated."""
-    predictor, held, seen = job.predictor("train"), job.budget.folds[number].tolist(), checkpoints(key)
+    held, seen = job.budget.folds[number].tolist(), checkpoints(key)
     counts: dict[int, NDArray[Any]] = {}
 
-    def keep(model: DenseModel, epoch: int) -> float:
-        counts[epoch] = job.counts(predictor, "train", held, model)
+    def keep(model: TunableModel, epoch: int) -> float:
+        counts[epoch] = job.counts(model, "train", held)
         buffer = io.BytesIO()
         np.save(buffer, counts[epoch])
         # Beside the checkpoint, so that both are there for whoever goes on, or neither.

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.confusion import confusion, iou_per_class, mean_iou
+from geofm_eval.confusion import confusion, iou_per_class
+from geofm_eval.crossed import count_score
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.pixels import RawImage
@@ -115,7 +116,7 @@ def predictions(
         for item in items:
             image, target = split.read_pair(item)
             values = predictor(model, image, item)
-            if split.task.kind == "dense_regression":
+            if split.task.numeric:
                 mean, deviation = scale
                 predicted = (values[0] * deviation + mean).cpu().numpy()
             else:
@@ -125,7 +126,7 @@ def predictions(
 
 def counts_of(task: TaskSpec, target: Array, predicted: Array) -> Array:
     """What is kept of a chip's pixels: (K, K) confusion counts, or ``crossed.SUMS`` (5,) float64."""
-    if task.kind != "dense_regression":
+    if not task.numeric:
         return confusion(target, predicted, len(task.classes), task.ignore)
     known = labelled(target, task)
     truth, error = target[known].astype(np.float64), (predicted - target)[known].astype(np.float64)
@@ -134,10 +135,7 @@ def counts_of(task: TaskSpec, target: Array, predicted: Array) -> Array:
 
 def score_of(task: TaskSpec, counts: Array) -> float:
     """The task's metric from what was kept of every chip, (n, K, K) or (n, 5)."""
-    total = counts.sum(0)
-    if task.metric == "rmse":
-        return float(np.sqrt(total[2] / total[0]))
-    return float(iou_per_class(total)[1] if task.metric == "iou" else mean_iou(total))
+    return float(count_score(counts[None], task.metric)[0])
 
 
 def companions(task: TaskSpec, counts: Array) -> dict[str, float]:
@@ -146,10 +144,12 @@ def companions(task: TaskSpec, counts: Array) -> dict[str, float]:
     A class that neither occurs nor is predicted has none.
     """
     total = np.asarray(counts.sum(0), dtype=np.float64)
-    if task.metric == "rmse":
+    if task.numeric:
         spread = total[4] - total[3] ** 2 / total[0]
         error = {"rmse": float(np.sqrt(total[2] / total[0]))}
         return {**error, "r2": float(1 - total[2] / spread)} if spread > 0 else error
+    if task.metric == "accuracy":
+        return {}
     hits, both = np.diag(total), total.sum(0) + total.sum(1)
     f1 = np.divide(2 * hits, both, out=np.full(len(hits), np.nan), where=both > 0)
     per_class = {f"iou_class{k:02d}": float(v) for k, v in enumerate(iou_per_class(total)) if np.isfinite(v)}

@@ -22,12 +22,12 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.split import Split
 from geofm_eval.dense import folds
-from geofm_eval.dense.adapters import plain_state
+from geofm_eval.dense.adapters import merge, plain_state
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.choice import DenseChoice, Trained
 from geofm_eval.dense.folds import CrossValidated
 from geofm_eval.dense.inference import ChipPredictor, Predictor, StoredPredictor, counts_of, predictions, quality
-from geofm_eval.dense.model import DenseModel
+from geofm_eval.dense.model import DenseModel, TunableModel
 from geofm_eval.dense.plan import TRAINING_VERSION, Plan, Progressed, Validation, best_of
 from geofm_eval.dense.samples import RandomCrops, Samples, StoredMaps
 from geofm_eval.dense.stored import Encoding, MapBlock
@@ -199,7 +199,7 @@ class DenseJob:
 
     def trained_on(
         self, chips: NDArray[np.int64], rate: float, key: str, validate: Validate, until: int | None = None
-    ) -> tuple[DenseModel, Progressed, float]:
+    ) -> tuple[TunableModel, Progressed, float]:
         """Train on some of the training chips.
 
         Args:
@@ -221,12 +221,11 @@ class DenseJob:
             done = train(model, samples, self.task, plan, validate, checkpoints(key), device=self.device)
         return model, done, seconds
 
-    def _on_validation_chips(self, model: DenseModel, epoch: int) -> float:
-        counts = self.counts(self.predictor("val"), "val", self.budget.val.tolist(), model)
-        return quality(self.task, counts)
+    def _on_validation_chips(self, model: TunableModel, epoch: int) -> float:
+        return quality(self.task, self.counts(model, "val", self.budget.val.tolist()))
 
     def _result(
-        self, model: DenseModel, done: Progressed, validations: Sequence[Validation], rate: float, encoding: float
+        self, model: TunableModel, done: Progressed, validations: Sequence[Validation], rate: float, encoding: float
     ) -> dict[str, Any]:
         ours, chosen = [*model.tuned, *model.new_parameters], best_of(validations)
         return {
@@ -243,7 +242,7 @@ class DenseJob:
             "peak_memory_bytes": torch.cuda.max_memory_allocated(self.device) if self._on_gpu else None,
         }
 
-    def network(self) -> DenseModel:
+    def network(self) -> TunableModel:
         """The network before its first step; PyTorch's global generator is used."""
         fresh_weights(self.seed)
         model = DenseModel(
@@ -259,11 +258,17 @@ class DenseJob:
         )
         return model.to(self.device)
 
-    def restored(self, trained: Trained) -> DenseModel:
+    def restored(self, trained: Trained) -> TunableModel:
         """The network of a finished training, in eval mode."""
         with torch.random.fork_rng():
             model = self.network()
         model.restore(load_file(trained.path / NETWORK, device=str(torch.device(self.device))))
+        return model
+
+    def merged(self, trained: Trained) -> TunableModel:
+        """The network of a finished training in eval mode, low-rank updates written into the weights they change."""
+        model = self.restored(trained)
+        merge(model.backbone)
         return model
 
     def tested(self, trained: Trained) -> NDArray[Any]:
@@ -280,8 +285,7 @@ class DenseJob:
         )
 
         def build(folder: Path) -> dict[str, Any]:
-            pairs = self.predictions(trained, range(len(split)))
-            np.save(folder / COUNTS, np.stack([counts_of(self.task, *pair) for pair in pairs]))
+            np.save(folder / COUNTS, self.counts(self.restored(trained), "test", range(len(split))))
             return {"ids": split.ids}
 
         publish_directory(path, build, TESTED)
@@ -290,9 +294,8 @@ class DenseJob:
 
     def predictions(self, trained: Trained, items: Sequence[int]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Target and prediction (height, width) of some test chips, one after another."""
-        model = self.restored(trained)
         with exact_float32():
-            yield from predictions(model, self.predictor("test"), self.splits["test"], items, self.scale)
+            yield from self.pairs(self.restored(trained), "test", items)
 
     def changed(self, trained: Trained) -> dict[str, Tensor]:
         """Tensors of the backbone that the training changed, by the backbone's own names, low-rank updates merged."""
@@ -300,10 +303,23 @@ class DenseJob:
         after = plain_state(self.restored(trained).backbone)
         return {name: value for name, value in after.items() if not torch.equal(value, before[name])}
 
-    def counts(self, predictor: Predictor, name: str, items: Sequence[int], model: DenseModel) -> NDArray[Any]:
+    def counts(self, model: TunableModel, name: str, items: Sequence[int]) -> NDArray[Any]:
         """What is kept of some chips of a split, see ``inference.counts_of``."""
-        pairs = predictions(model, predictor, self.splits[name], items, self.scale)
-        return np.stack([counts_of(self.task, target, predicted) for target, predicted in pairs])
+        with exact_float32():
+            return np.stack([counts_of(self.task, *pair) for pair in self.pairs(model, name, items)])
+
+    def pairs(
+        self, model: TunableModel, name: str, items: Sequence[int]
+    ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Target and prediction (height, width) of some chips of a split, one after another."""
+        assert isinstance(model, DenseModel)
+        if name not in self._predictors:
+            self._predictors[name] = self._predictor(name)
+        return predictions(model, self._predictors[name], self.splits[name], items, self.scale)
+
+    @functools.cached_property
+    def _predictors(self) -> dict[str, Predictor]:
+        return {}
 
     def samples(self, chips: NDArray[np.int64]) -> tuple[Samples, float]:
         """Examples of some training chips, and the seconds that it took to encode the split (0: in every epoch)."""
@@ -321,7 +337,7 @@ class DenseJob:
         stored = StoredMaps(maps, targets, block.days, self.task, tuple(seen), tuple(seen.values()), self.seed)
         return stored, block.seconds
 
-    def predictor(self, name: str) -> Predictor:
+    def _predictor(self, name: str) -> Predictor:
         """Predicts whole chips of a split."""
         device = torch.device(self.device)
         if self.choice.tuning != "frozen":

@@ -16,7 +16,7 @@ def loss_of(task: TaskSpec, values: Tensor, target: Tensor) -> Tensor:
         values: (B, K, height, width).
         target: (B, height, width) classes, or numbers with NaN where there is none, in the unit of ``values``.
     """
-    if task.kind == "dense_regression":
+    if task.numeric:
         known = target.isfinite()
         error = (values[:, 0] - target.nan_to_num()).square() * known
         return error.sum() / known.sum().clamp(min=1)

@@ -1,97 +1,66 @@
-"""A backbone with a decoder on some of its taps: what is trained for a dense task."""
+"""A backbone with what is trained on it: a decoder on some of its taps, or a linear head on its pooled features."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from geofm_eval.backbones.base import Backbone
-from geofm_eval.backbones.series import encode
+from geofm_eval.backbones.series import Encoded, encode
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.dense.adapters import adapt
 from geofm_eval.dense.decoders import Head
 from geofm_eval.dense.maps import feature_map
+from geofm_eval.dense.samples import Batch
 from geofm_eval.dense.temporal import temporal_mix
 
+HEAD_GAIN = 10.0
+"""A linear head is scaled by this, so that it learns so many times faster than the backbone under one learning rate:
+Adam moves every number by about the rate, and a rate that suits a pretrained backbone hardly moves a new layer."""
 
-class DenseModel(nn.Module):
-    """Backbone, a mix over dates per tap, and a head.
+
+class TunableModel(nn.Module, ABC):
+    """A backbone, frozen or tuned, with new layers.
 
     Args:
         backbone: frozen, as it was loaded; it is changed in place where the adaptation tunes it.
         adaptation: one of ``adapters.ADAPTATIONS``.
-        taps: what the decoder reads, in the order of depth; a tap may stand there several times.
-        decoder: one of ``decoders.DECODERS``.
-        outputs: classes K; 1 for a regression.
         native: True for a backbone that shall take all dates of a series at once.
-        dates: T of every item.
-        temporal: how dates are joined, ``ltae`` or ``linear``.
         dtype: of forward passes; ``bf16`` runs them under automatic mixed precision.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        adaptation: str,
-        taps: Sequence[str],
-        decoder: str,
-        outputs: int,
-        *,
-        native: bool = False,
-        dates: int = 1,
-        temporal: str = "ltae",
-        dtype: str = "float32",
-    ) -> None:
+    def __init__(self, backbone: Backbone, adaptation: str, native: bool = False, dtype: str = "float32") -> None:
         super().__init__()
         self.mixed_precision = dtype == "bf16"
         self.backbone = backbone
-        self.taps = tuple(taps)
         self.native = native
         self.tuned = adapt(backbone, adaptation)
-        mixes = [temporal_mix(temporal, backbone.width, dates) for _ in self.taps]
-        self.mixes = nn.ModuleList(nn.Identity() if mix is None else mix for mix in mixes)
-        self.head = Head(decoder, backbone.width, outputs, len(self.taps))
-        self.train(False)
 
-    def train(self, mode: bool = True) -> "DenseModel":
+    @property
+    @abstractmethod
+    def new_parameters(self) -> list[nn.Parameter]:
+        """Parameters beside the backbone's: all of them are trained."""
+
+    @abstractmethod
+    def values(self, batch: Batch, device: torch.device | str) -> Tensor:
+        """Values (B, K, height, width) float32 of a training batch, in the size of its targets."""
+
+    def train(self, mode: bool = True) -> Self:
         """Training mode for what is trained: a frozen backbone stays in eval mode."""
         super().train(mode)
         self.backbone.train(mode and bool(self.tuned))
         return self
 
-    @property
-    def new_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the head and of the mixes over dates."""
-        return [*self.mixes.parameters(), *self.head.parameters()]
+    def encoded(self, batch: ModelInput) -> Encoded:
+        """Tokens of all taps; without a gradient where the backbone is frozen."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.tuned)):
+            return encode(self.backbone, batch, self.native)
 
-    def maps(self, batch: ModelInput) -> list[Tensor]:
-        """Feature maps (B, T, D, h, w) of the taps; without a gradient where the backbone is frozen."""
-        with self._precision(), torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.tuned)):
-            encoded = encode(self.backbone, batch, self.native)
-            found = {tap: feature_map(encoded, tap) for tap in dict.fromkeys(self.taps)}
-        return [found[tap] for tap in self.taps]
-
-    def decode(self, maps: Sequence[Tensor], days: Tensor | None, size: tuple[int, int]) -> Tensor:
-        """Values (B, K, height, width) from feature maps.
-
-        Args:
-            maps: (B, T, D, h, w) per tap.
-            days: (B, T) days of the dates; None for single images.
-            size: pixels of the window.
-
-        Returns:
-            float32, whatever the type of the forward pass.
-        """
-        with self._precision():
-            joined = [
-                one[:, 0] if days is None or one.shape[1] == 1 else mix(one, days)
-                for mix, one in zip(self.mixes, maps, strict=True)
-            ]
-            values: Tensor = self.head(joined, size)
-        return values.float()
-
-    def _precision(self) -> torch.autocast:
-        device = next(self.head.parameters()).device.type
+    def precision(self) -> torch.autocast:
+        """The number type of forward passes, as a context."""
+        device = self.new_parameters[0].device.type
         return torch.autocast(device, torch.bfloat16, enabled=self.mixed_precision)
 
     def trained_state(self) -> dict[str, Tensor]:
@@ -113,3 +82,131 @@ class DenseModel(nn.Module):
         """Put back what ``trained_state`` gave."""
         found = self.load_state_dict(state, strict=False)
         assert not found.unexpected_keys, found.unexpected_keys
+
+
+class DenseModel(TunableModel):
+    """Backbone, a mix over dates per tap, and a head.
+
+    Args:
+        backbone: see :class:`TunableModel`.
+        adaptation: see :class:`TunableModel`.
+        taps: what the decoder reads, in the order of depth; a tap may stand there several times.
+        decoder: one of ``decoders.DECODERS``.
+        outputs: classes K; 1 for a regression.
+        native: see :class:`TunableModel`.
+        dates: T of every item.
+        temporal: how dates are joined, ``ltae`` or ``linear``.
+        dtype: see :class:`TunableModel`.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        adaptation: str,
+        taps: Sequence[str],
+        decoder: str,
+        outputs: int,
+        *,
+        native: bool = False,
+        dates: int = 1,
+        temporal: str = "ltae",
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(backbone, adaptation, native, dtype)
+        self.taps = tuple(taps)
+        mixes = [temporal_mix(temporal, backbone.width, dates) for _ in self.taps]
+        self.mixes = nn.ModuleList(nn.Identity() if mix is None else mix for mix in mixes)
+        self.head = Head(decoder, backbone.width, outputs, len(self.taps))
+        self.train(False)
+
+    @property
+    def new_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the head and of the mixes over dates."""
+        return [*self.mixes.parameters(), *self.head.parameters()]
+
+    def values(self, batch: Batch, device: torch.device | str) -> Tensor:
+        """Values of every pixel; see :meth:`TunableModel.values`."""
+        days = None if batch.days is None else batch.days.to(device)
+        if batch.images is not None:
+            maps = self.maps(batch.images.to(device))
+        else:
+            assert batch.maps is not None
+            maps = [part.to(device) for part in batch.maps]
+        return self.decode(maps, days, (batch.target.shape[-2], batch.target.shape[-1]))
+
+    def maps(self, batch: ModelInput) -> list[Tensor]:
+        """Feature maps (B, T, D, h, w) of the taps; without a gradient where the backbone is frozen."""
+        with self.precision():
+            encoded = self.encoded(batch)
+            found = {tap: feature_map(encoded, tap) for tap in dict.fromkeys(self.taps)}
+        return [found[tap] for tap in self.taps]
+
+    def decode(self, maps: Sequence[Tensor], days: Tensor | None, size: tuple[int, int]) -> Tensor:
+        """Values (B, K, height, width) from feature maps.
+
+        Args:
+            maps: (B, T, D, h, w) per tap.
+            days: (B, T) days of the dates; None for single images.
+            size: pixels of the window.
+
+        Returns:
+            float32, whatever the type of the forward pass.
+        """
+        with self.precision():
+            joined = [
+                one[:, 0] if days is None or one.shape[1] == 1 else mix(one, days)
+                for mix, one in zip(self.mixes, maps, strict=True)
+            ]
+            values: Tensor = self.head(joined, size)
+        return values.float()
+
+
+class PooledModel(TunableModel):
+    """Backbone and one linear map of a tap's pooled features, of whole images or series: what a linear probe reads.
+
+    Args:
+        backbone: see :class:`TunableModel`.
+        adaptation: see :class:`TunableModel`.
+        tap: what the head reads.
+        outputs: classes K; 1 for a regression.
+        native: see :class:`TunableModel`.
+        dtype: see :class:`TunableModel`.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        adaptation: str,
+        tap: str,
+        outputs: int,
+        *,
+        native: bool = False,
+        dtype: str = "float32",
+    ) -> None:
+        super().__init__(backbone, adaptation, native, dtype)
+        self.tap = tap
+        # Without running statistics: small data give too few steps for them, and the features need one scale to learn.
+        self.norm = nn.LayerNorm(backbone.width, elementwise_affine=False)
+        self.head = nn.Linear(backbone.width, outputs)
+        with torch.no_grad():
+            for parameter in self.head.parameters():
+                parameter.div_(HEAD_GAIN)
+        self.train(False)
+
+    @property
+    def new_parameters(self) -> list[nn.Parameter]:
+        """Weight and bias of the linear map."""
+        return list(self.head.parameters())
+
+    def values(self, batch: Batch, device: torch.device | str) -> Tensor:
+        """(B, K, 1, 1): an item counts as an image of one pixel."""
+        assert batch.images is not None
+        return self.outputs(batch.images.to(device))[:, :, None, None]
+
+    def outputs(self, batch: ModelInput) -> Tensor:
+        """(B, K) float32 values of whole items."""
+        with self.precision():
+            encoded = self.encoded(batch)
+        # Outside of mixed precision: averaging dates writes into an array, which must have the type of what is written.
+        found: Tensor = HEAD_GAIN * self.head(self.norm(encoded.pooled(self.tap, "mean").float()))
+        return found

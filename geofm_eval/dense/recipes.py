@@ -57,6 +57,24 @@ RECIPES: Mapping[str, TrainingRecipe] = {
 }
 
 
+EPOCHS_OF_ITEMS, BATCH_OF_ITEMS = 20, 16
+
+
+def for_items(recipe: TrainingRecipe, batch: int | None = None) -> TrainingRecipe:
+    """The schedule for tasks with one label per item: there are more of them than chips, and each says less.
+
+    Args:
+        recipe: whose learning rates and decay are taken.
+        batch: items per step, where it shall not be the usual number; the recipe's name then tells.
+
+    Raises:
+        ContractError: a batch of fewer than two.
+    """
+    slug = f"{recipe.slug}_items"
+    usual = replace(recipe, slug=slug, epochs=EPOCHS_OF_ITEMS, validate_every=2, batch=BATCH_OF_ITEMS, flips=True)
+    return _of_batch(usual, batch)
+
+
 def training_recipe(slug: str, batch: int | None = None, dtype: str = "float32") -> TrainingRecipe:
     """Look up a recipe.
 
@@ -75,8 +93,12 @@ def training_recipe(slug: str, batch: int | None = None, dtype: str = "float32")
         raise ContractError(f"number type '{dtype}' is unknown; known: {', '.join(DTYPES)}")
     if dtype != found.dtype:
         found = replace(found, slug=f"{found.slug}_{dtype}", dtype=dtype)
-    if batch is None or batch == found.batch:
-        return found
+    return _of_batch(found, batch)
+
+
+def _of_batch(recipe: TrainingRecipe, batch: int | None) -> TrainingRecipe:
+    if batch is None or batch == recipe.batch:
+        return recipe
     if batch < 2:
         raise ContractError(f"a batch needs at least 2 chips, found {batch}")
-    return replace(found, slug=f"{found.slug}_b{batch:02d}", batch=batch)
+    return replace(recipe, slug=f"{recipe.slug}_b{batch:02d}", batch=batch)

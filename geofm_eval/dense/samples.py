@@ -1,7 +1,7 @@
 """What a training step sees: crops of chips encoded as they come, or feature maps that were encoded once."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,22 +58,31 @@ class Samples(Protocol):
 
 def target_tensor(targets: Sequence[NDArray[np.generic]], task: TaskSpec) -> Tensor:
     """Stack targets (height, width) to (B, height, width) int64, or float32 for numbers."""
-    kind = np.float32 if task.kind == "dense_regression" else np.int64
+    kind = np.float32 if task.numeric else np.int64
     return torch.from_numpy(np.stack([np.asarray(target, dtype=kind) for target in targets]))
 
 
-class _ChipsInMemory:
-    """Chips that were read once, as many as fit: small data sets are decoded in the first epoch alone."""
+Pair = tuple[RawImage, NDArray[np.generic]]
+"""Image and target (height, width); of a whole item (1, 1)."""
 
-    def __init__(self, split: Split, most: int) -> None:
-        self.split, self.left = split, most
-        self._kept: dict[int, tuple[RawImage, NDArray[np.generic]]] = {}
 
-    def pair(self, item: int) -> tuple[RawImage, NDArray[np.generic]]:
-        """Image and target of a chip, not to be written to."""
+class InMemory:
+    """Items that were read once, as many as fit: small data sets are decoded in the first epoch alone.
+
+    Args:
+        read: reads the item at a position of the split.
+        most: bytes that may be kept.
+    """
+
+    def __init__(self, read: Callable[[int], Pair], most: int = MOST_BYTES) -> None:
+        self._read, self.left = read, most
+        self._kept: dict[int, Pair] = {}
+
+    def pair(self, item: int) -> Pair:
+        """Image and target of an item, not to be written to."""
         if item in self._kept:
             return self._kept[item]
-        image, target = self.split.read_pair(item)
+        image, target = self._read(item)
         size = image.pixels.nbytes + image.valid.nbytes + target.nbytes
         if size <= self.left:
             self.left -= size
@@ -102,8 +111,8 @@ class RandomCrops:
     flips: bool = True
 
     @functools.cached_property
-    def _read(self) -> "_ChipsInMemory":
-        return _ChipsInMemory(self.split, MOST_BYTES)
+    def _read(self) -> InMemory:
+        return InMemory(self.split.read_pair)
 
     def __len__(self) -> int:
         """One window of every chip."""

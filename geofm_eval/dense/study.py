@@ -17,12 +17,13 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.choice import DenseChoice, Trained
 from geofm_eval.dense.job import DenseJob
-from geofm_eval.dense.recipes import training_recipe
+from geofm_eval.dense.pooled import PooledJob, holdout, item_budget
+from geofm_eval.dense.recipes import for_items, training_recipe
 from geofm_eval.dense.training import steps_per_epoch
 from geofm_eval.dense.windows import Window, cut
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_cache
-from geofm_eval.pipeline import Workspace, device_turn
+from geofm_eval.pipeline import Workspace, device_turn, task_seed
 from geofm_eval.store import content_hash, write_bytes
 
 
@@ -68,10 +69,11 @@ class DenseStudy:
         """The case's model."""
         return self.workspace.catalog.model(self.case.model)
 
-    @property
+    @functools.cached_property
     def splits(self) -> Mapping[str, Split]:
         """Train, val and test."""
-        return self.workspace.splits(self.case.task)
+        found = self.workspace.splits(self.case.task)
+        return holdout(found) if self.adaptation.pooled else found
 
     @functools.cached_property
     def taps(self) -> tuple[tuple[str, ...], str]:
@@ -86,14 +88,21 @@ class DenseStudy:
 
     @functools.cached_property
     def budget(self) -> ChipBudget:
-        """Chips of the case's label fraction, the same for all models."""
-        return self.workspace.chips(self.case.task, self.adaptation.fraction, 0)
+        """Chips or items of the case's label fraction, the same for all models."""
+        if not self.adaptation.pooled:
+            return self.workspace.chips(self.case.task, self.adaptation.fraction, 0)
+        matched = self.workspace.recipe.val_budget == "matched"
+        return item_budget(self.task, self.splits, self.adaptation.fraction, matched, task_seed(self.task))
 
     @functools.cached_property
     def choice(self) -> DenseChoice:
         """Decoder, tuning, taps and schedule."""
         variant = self.adaptation.variant
-        recipe = training_recipe(training_recipe_of(self.task, self.training), self.batch, self.dtype)
+        slug = training_recipe_of(self.task, self.training)
+        if self.adaptation.pooled:
+            recipe = for_items(training_recipe(slug, dtype=self.dtype), self.batch)
+        else:
+            recipe = training_recipe(slug, self.batch, self.dtype)
         whole, part = (steps_per_epoch(len(chips), recipe.batch) for chips in (self.splits["train"], self.budget.train))
         return DenseChoice(
             self.adaptation.head,
@@ -113,8 +122,9 @@ class DenseStudy:
             Unavailable: data, weights or a package are absent.
             GeofmError: the data are not what the task declares.
         """
+        kind = PooledJob if self.adaptation.pooled else DenseJob
         return tuple(
-            DenseJob(
+            kind(
                 functools.partial(self._load, seed),
                 self.workspace.adapter(self.case.model, self.case.task),
                 self.splits,
@@ -203,11 +213,14 @@ class DenseStudy:
         """Tokens (h, w) of a window."""
         job = self.jobs[0]
         window = cut(self.splits["train"].read(0), Window(0, 0, job.size))
-        return job.loaded.backbone.layout(job.adapter([window])).grid
+        batch = job.adapter([window])
+        return job.loaded.backbone.layout(batch.one_by_one() if batch.series and not job.adapter.native else batch).grid
 
     @functools.cached_property
-    def ceiling(self) -> float:
-        """Test score of an oracle that knows what every token covers."""
+    def ceiling(self) -> float | None:
+        """Test score of an oracle that knows what every token covers; None where an item has one label."""
+        if self.adaptation.pooled:
+            return None
         return self.workspace.ceiling(self.case.task, self.jobs[0].size, self.grid)
 
 

@@ -21,7 +21,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.seeds import generator
 from geofm_eval.dense.ahead import GPU_THREADS, Ahead
 from geofm_eval.dense.losses import loss_of
-from geofm_eval.dense.model import DenseModel
+from geofm_eval.dense.model import TunableModel
 from geofm_eval.dense.plan import Plan, Progressed, Validation
 from geofm_eval.dense.samples import Batch, Samples
 from geofm_eval.errors import ContractError, DataError
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-Validate = Callable[[DenseModel, int], float]
+Validate = Callable[[TunableModel, int], float]
 """From a network in eval mode and the number of epochs that it has seen to a score, greater is better."""
 
 CHECKPOINT = "checkpoint.pt"
@@ -44,7 +44,7 @@ _DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, zip
 
 
 def train(
-    model: DenseModel,
+    model: TunableModel,
     samples: Samples,
     task: TaskSpec,
     plan: Plan,
@@ -98,7 +98,7 @@ def train(
 class _Loop:
     """A training between two steps."""
 
-    def __init__(self, model: DenseModel, samples: Samples, task: TaskSpec, plan: Plan, device: torch.device) -> None:
+    def __init__(self, model: TunableModel, samples: Samples, task: TaskSpec, plan: Plan, device: torch.device) -> None:
         self.model, self.samples, self.task, self.plan, self.device = model, samples, task, plan, device
         self.steps_per_epoch = steps_per_epoch(len(samples), plan.recipe.batch)
         self.steps = self.steps_per_epoch * plan.epochs
@@ -134,7 +134,7 @@ class _Loop:
             module.momentum = 1.0
         batch = self._batch(0)
         with torch.no_grad():
-            held = in_memory(lambda: self._values(batch))
+            held = in_memory(lambda: self.model.values(batch, self.device))
         if held is None:
             raise self._too_large(len(batch.target), batch)
         for module, momentum in zip(norms, kept, strict=True):
@@ -165,7 +165,7 @@ class _Loop:
     def _backward(self, batch: Batch) -> float:
         """Gradients of a batch; its loss."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(self.task, self._values(batch), self._target(batch))
+        loss = loss_of(self.task, self.model.values(batch, self.device), self._target(batch))
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
@@ -188,16 +188,6 @@ class _Loop:
             torch.cuda.empty_cache()
         batch = self.samples.batch(chosen, self.epoch)
         return in_memory(lambda: self._backward(batch)) is not None
-
-    def _values(self, batch: Batch) -> Tensor:
-        days = None if batch.days is None else batch.days.to(self.device)
-        size = (batch.target.shape[-2], batch.target.shape[-1])
-        if batch.images is not None:
-            maps = self.model.maps(batch.images.to(self.device))
-        else:
-            assert batch.maps is not None
-            maps = [part.to(self.device) for part in batch.maps]
-        return self.model.decode(maps, days, size)
 
     def _target(self, batch: Batch) -> Tensor:
         target = batch.target.to(self.device)

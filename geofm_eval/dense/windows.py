@@ -73,7 +73,7 @@ def cut(image: RawImage, window: Window) -> RawImage:
 
 def cut_target(target: Array, window: Window, task: TaskSpec) -> Array:
     """The part of a dense target (height, width) in a window; pixels beyond the edge have no label."""
-    fill = np.nan if task.kind == "dense_regression" else task.ignore
+    fill = np.nan if task.numeric else task.ignore
     return _padded(target[window.area], _missing(target.shape, window), fill)
 
 

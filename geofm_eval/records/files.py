@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from geofm_eval.crossed import SUMS
+from geofm_eval.crossed import OF_CONFUSIONS, SUMS
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.records.schema import SCHEMA_VERSION, Record, Score
 from geofm_eval.store import write_bytes, write_json
@@ -216,7 +216,7 @@ def _checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) 
 
 def _checked_counts(where: str, array: npt.NDArray[Any], score: Score, items: int) -> npt.NDArray[Any]:
     """Counts as they are written; those of another number of seeds, images or classes are refused."""
-    confusions = score.metric in ("miou", "iou")
+    confusions = score.metric in OF_CONFUSIONS
     shape, wanted = array.shape, (len(score.per_draw), items)
     fits = len(shape) == 4 and shape[2] == shape[3] if confusions else len(shape) == 3 and shape[2] == len(SUMS)
     if shape[:2] != wanted or not fits or score.n != items:

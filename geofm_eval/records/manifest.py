@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from geofm_eval.errors import DataError
-from geofm_eval.records.schema import Section
+from geofm_eval.records.section import Section
 from geofm_eval.store import write_json
 
 NAME = "run.json"

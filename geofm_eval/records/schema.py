@@ -3,7 +3,10 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+
+from geofm_eval.records.inside import Drift, Similarity
+from geofm_eval.records.section import Section
 
 SCHEMA_VERSION = 1
 """Version that is written; older ones are migrated when read."""
@@ -25,12 +28,6 @@ def _plain(value: Any) -> Any:
 Plain = Annotated[JsonValue, BeforeValidator(_plain)]
 Description = Annotated[dict[str, JsonValue], BeforeValidator(_plain)]
 """What another part of the library says about itself: any JSON, finite numbers only."""
-
-
-class Section(BaseModel):
-    """Frozen part of a record: unknown fields, NaN and infinity are refused; what is unknown is None."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RunInfo(Section):
@@ -310,6 +307,8 @@ class Record(Section):
     scores: dict[str, Score] = {}
     selection: Selection | None = None
     training: Training | None = None
+    similarity: Similarity | None = None
+    drift: Drift | None = None
     expected_range: ExpectedRange | None = None
     cost: Cost = Cost()
     evidence: Evidence | None = None
@@ -322,8 +321,9 @@ class Record(Section):
         for key in self.scores:
             if key != fraction_key(float(key)):
                 raise ValueError(f"scores: key '{key}' must be written '{fraction_key(float(key))}'")
-        if self.outcome.status == "passed" and not self.scores:
-            raise ValueError("a case that passed needs scores")
+        measured = self.scores or self.similarity or self.drift or self.case.kind == "throughput"
+        if self.outcome.status == "passed" and not measured:
+            raise ValueError("a case that passed needs scores, or what else its kind measures")
         return self
 
 

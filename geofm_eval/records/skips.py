@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from geofm_eval.records.schema import Section
+from geofm_eval.records.section import Section
 from geofm_eval.store import storing
 
 

@@ -1,0 +1,9 @@
+"""A backbone trained with a linear head, for tasks with one label per item, with every seed."""
+
+
+def test_tune(training, metric_range):
+    low, high = metric_range
+    (score,) = training.record.scores.values()
+    assert low <= score.value <= high, f"{score.metric} {score.value}, not in {low}..{high}"
+    assert score.n == training.test_items, f"{score.n} test items scored, the task has {training.test_items}"
+    assert training.moved == {training.tuned}, f"tuning = {training.tuned}, backbone changed = {training.moved}"

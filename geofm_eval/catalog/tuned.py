@@ -1,0 +1,90 @@
+"""Cases about backbones that are tuned: for tasks with one label per item, and what tuning changed on any task."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from geofm_eval.catalog.cases import Case, dense_subject, suite_tasks
+from geofm_eval.catalog.dense import FINAL, MULTI, POOLED, DenseAdaptation, dense_adaptation
+from geofm_eval.catalog.specs import ModelSpec, TaskSpec
+
+if TYPE_CHECKING:
+    from geofm_eval.catalog.load import Catalog
+
+TUNE, DRIFT = "tune", "drift"
+"""Kinds of the cases that train a backbone with a linear head, and that say what a tuning changed."""
+
+TUNINGS = ("frozen", "full", "lora", "lora_fc1", "lnbias")
+
+
+def tune_cases(
+    catalog: "Catalog",
+    suite: str = "study",
+    *,
+    models: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    adaptations: Sequence[str] = (),
+) -> list[Case]:
+    """List the cases of a suite that train a backbone for a task with one label per item.
+
+    Trainings are dear: tasks take part that say so (``TaskSpec.tuned``), or all that are named where an adaptation is
+    named too. Random twins are fully tuned alone.
+
+    Args:
+        catalog: models and tasks.
+        suite: ``study`` or ``extended``; ``bench`` has none.
+        models: slugs; empty takes the suite's.
+        tasks: slugs; empty takes the suite's.
+        adaptations: slugs such as ``pooled_full_p010``; empty takes the suite's.
+    """
+    asked = [found for slug in adaptations if (found := dense_adaptation(slug)) is not None and found.pooled]
+    if (suite == "bench" or adaptations) and not asked:
+        return []
+    chosen = [catalog.model(m) for m in models] or [m for m in catalog.models.values() if _takes_part(m, suite)]
+    wanted = [catalog.task(t) for t in tasks] or suite_tasks(catalog, suite)
+    return [
+        Case(TUNE, model.slug, task.slug, adaptation.slug, FINAL)
+        for model in chosen
+        for task in wanted
+        if _fits(model, task, named=bool(models), asked=bool(asked))
+        for adaptation in asked or _suite_adaptations(model, task)
+    ]
+
+
+def drift_cases(catalog: "Catalog", trained: Sequence[Case]) -> list[Case]:
+    """One case for every backbone that some cases tune; ``multi`` stands for all taps where the head reads one vector.
+
+    Args:
+        catalog: models; a network that is trained from scratch has nothing to drift from.
+        trained: of the kinds ``segment`` and ``tune``.
+    """
+    found = []
+    for case in trained:
+        adaptation = dense_adaptation(case.adaptation)
+        tuned = adaptation is not None and adaptation.tuning != "frozen" and not catalog.model(case.model).from_scratch
+        if adaptation is not None and tuned:
+            layer = MULTI if adaptation.pooled else case.layer
+            found.append(Case(DRIFT, case.model, case.task, case.adaptation, layer))
+    return found
+
+
+def trained_case(case: Case, task: TaskSpec) -> Case:
+    """The case whose tuned backbone a drift case is about."""
+    kind, layer = ("segment", case.layer) if task.dense else (TUNE, FINAL)
+    return Case(kind, case.model, case.task, case.adaptation, layer)
+
+
+def _takes_part(model: ModelSpec, suite: str) -> bool:
+    again = model.simulated_pretraining and model.variant_of is not None
+    return suite in model.suites and not model.rgb_only and not again
+
+
+def _fits(model: ModelSpec, task: TaskSpec, named: bool, asked: bool) -> bool:
+    subject = not task.dense and model.depth > 0 and not model.from_scratch and dense_subject(model, task, named)
+    return subject and (task.tuned or asked)
+
+
+def _suite_adaptations(model: ModelSpec, task: TaskSpec) -> list[DenseAdaptation]:
+    # The few items of shuffle splits leave no tenth that could be learnt from.
+    fractions = (1.0,) if task.protocol == "shuffle_splits" else (0.1, 1.0)
+    tunings = ("full",) if model.is_control else TUNINGS
+    return [DenseAdaptation(POOLED, tuning, fraction) for tuning in tunings for fraction in fractions]
