@@ -1,5 +1,7 @@
 """Uncertainty of CKA against simulation, and the measures beside it against their formulas."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from scipy.linalg import orthogonal_procrustes
@@ -10,6 +12,7 @@ from geofm_eval.similarity import (
     companions,
     half_sampling_error,
     jackknife_error,
+    jackknife_values,
     permutation_null,
     procrustes_distance,
     relative_distance,
@@ -40,6 +43,26 @@ def test_the_jackknife_is_that_of_a_loop_over_groups():
     assert jackknife_error(x, y, groups) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("far", [0.0, 1e3, 1e6])
+def test_sums_without_a_group_are_those_of_the_rest_alone(far):
+    x, y = (part + far for part in pair(3, 90))
+    x[5] += 1e4  # almost all of the variance goes with one item
+    for groups in (None, np.arange(90), np.arange(90) % 7, np.repeat([3, 1, 2], [60, 20, 10])):
+        found = jackknife_values(x, y, groups)
+        labels = np.random.default_rng(0).permutation(np.arange(90) % 50) if groups is None else np.asarray(groups)
+        alone = [cka(x[labels != g], y[labels != g]).debiased for g in np.unique(labels)]
+        np.testing.assert_allclose(found, alone, rtol=0, atol=1e-9 * (1 + far / 1e3))
+
+
+def test_what_is_constant_without_a_group_has_no_value_there():
+    x, y = pair(4, 20)
+    x[1:] = x[1]
+    x[:2] += gaussian(5, 2, 6)
+    found = jackknife_values(x, y, np.repeat(np.arange(10), 2))
+    assert np.isnan(found).tolist() == [True] + 9 * [False]
+    assert np.isnan(jackknife_error(x, y, np.repeat(np.arange(10), 2)))
+
+
 def test_groups_of_like_items_widen_the_error():
     x, y = pair(1, 20)
     groups = np.repeat(np.arange(20), 6)
@@ -49,15 +72,20 @@ def test_groups_of_like_items_widen_the_error():
     assert half_sampling_error(*many, groups) > 1.5 * half_sampling_error(*many)
 
 
-def test_chance_has_a_z_near_zero_and_likeness_a_large_one():
-    independent = [permutation_null(gaussian(s, 40, 20), gaussian(s + 500, 40, 20), seed=s).z for s in range(30)]
-    assert abs(np.mean(independent)) < 0.6
-    assert 0.5 < np.std(independent) < 1.6
-    x, y = related(0, 40)
+def test_chance_is_that_of_all_orders():
+    x, y = related(0, 6, 3, 2)
+    orders = [cka(x, y[list(order)]).debiased for order in permutations(range(6))]
     null = permutation_null(x, y)
     assert null.observed == pytest.approx(cka(x, y).debiased)
-    assert abs(null.mean) < 0.05
-    assert null.z > 5
+    assert null.mean == pytest.approx(np.mean(orders), abs=1e-12)
+    assert null.sd == pytest.approx(np.std(orders), rel=1e-9)
+
+
+def test_chance_has_a_z_near_zero_and_likeness_a_large_one():
+    independent = [permutation_null(gaussian(s, 40, 20), gaussian(s + 500, 40, 20)).z for s in range(30)]
+    assert abs(np.mean(independent)) < 0.6
+    assert 0.5 < np.std(independent) < 1.6
+    assert permutation_null(*related(0, 40)).z > 5
 
 
 def test_procrustes_against_scipy():
@@ -129,5 +157,5 @@ def test_what_cannot_be_resampled_is_refused():
         half_sampling_error(x, y)
     with pytest.raises(ContractError, match="needs two groups or more, found 1"):
         jackknife_error(x, y, ["a"] * 6)
-    with pytest.raises(ContractError, match="they must be the same"):
+    with pytest.raises(ContractError, match="must have the same items"):
         permutation_null(x, gaussian(0, 7))

@@ -141,6 +141,13 @@ class Backbone(nn.Module, ABC):
             f"{type(self).__name__} names no submodules: implement submodules() for it, or tap whole blocks"
         )
 
+    def placed(self, tokens: Tensor, batch: ModelInput) -> Tensor:
+        """Tokens as a submodule gives them, (B, L, D), at the places of the layout, (B, N, D).
+
+        They are there already unless the architecture packs valid tokens together, which it then undoes here.
+        """
+        return tokens
+
     def groups_present(self, batch: ModelInput) -> tuple[bool, ...]:
         """Which token groups of the layout carry data; masked groups do not."""
         return (True,) * len(self.layout(batch).groups)

@@ -129,8 +129,12 @@ class Galileo(Backbone):
         return self._group_major(self._encode(batch, self._seen(batch), blocks))
 
     def submodules(self) -> dict[str, Submodule]:
-        """Parts of every block; see ``Backbone.submodules``. Their tokens are packed: invalid ones never exist."""
+        """Parts of every block; see ``Backbone.submodules``. Their tokens are packed, see :meth:`placed`."""
         return block_parts(_block_submodules(block) for block in self.encoder.blocks)
+
+    def placed(self, tokens: Tensor, batch: ModelInput) -> Tensor:
+        """Unpacks the tokens of a submodule; see ``Backbone.placed``."""
+        return self._group_major(self._restore(tokens, self._seen(batch)))
 
     def _seen(self, batch: ModelInput) -> Tensor:
         """Tokens that enter the encoder, in its own order: (B, h, w, T, groups of the encoder) bool."""

@@ -1,6 +1,6 @@
 """Time series through a backbone: all dates at once where the model takes time, else one date after another."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -71,6 +71,12 @@ def encode(backbone: Backbone, batch: ModelInput, native: bool) -> Encoded:
         batch: single images (B, C, H, W), or series (B, T, C, H, W).
         native: True for a backbone that shall take all dates of a series at once.
     """
+    given, empty = frame(backbone, batch, native)
+    return replace(empty, tokens=backbone(given))
+
+
+def frame(backbone: Backbone, batch: ModelInput, native: bool) -> tuple[ModelInput, Encoded]:
+    """What the backbone is given for a batch, and the frame of what it will make of it, without any tokens yet."""
     passes = batch.pixels.shape[1] if batch.series and not native else 1
     given = batch.one_by_one() if batch.series and not native else batch
-    return Encoded(backbone(given), backbone.token_mask(given), backbone.layout(given), passes)
+    return given, Encoded({}, backbone.token_mask(given), backbone.layout(given), passes)

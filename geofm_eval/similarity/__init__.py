@@ -1,8 +1,23 @@
 """How alike the features of two layers or backbones are: CKA, its uncertainty, and companions that see other things."""
 
 from geofm_eval.similarity.cka import Cka, CkaMatrix, MinibatchCka, cka, cka_matrix
-from geofm_eval.similarity.companions import Companions, companions, procrustes_distance, relative_distance
-from geofm_eval.similarity.uncertainty import Null, half_sampling_error, jackknife_error, permutation_null
+from geofm_eval.similarity.companions import (
+    Companions,
+    Spread,
+    companions,
+    one_channel_decides,
+    procrustes_distance,
+    relative_distance,
+    spread,
+    without_top_channel,
+)
+from geofm_eval.similarity.uncertainty import (
+    Null,
+    half_sampling_error,
+    jackknife_error,
+    jackknife_values,
+    permutation_null,
+)
 
 __all__ = [
     "Cka",
@@ -10,12 +25,17 @@ __all__ = [
     "Companions",
     "MinibatchCka",
     "Null",
+    "Spread",
     "cka",
     "cka_matrix",
     "companions",
     "half_sampling_error",
     "jackknife_error",
+    "jackknife_values",
+    "one_channel_decides",
     "permutation_null",
     "procrustes_distance",
     "relative_distance",
+    "spread",
+    "without_top_channel",
 ]

@@ -211,7 +211,11 @@ def _overlap(x: Centred, y: Centred) -> float:
 
 def _norms(one: Centred) -> Tensor:
     """(n,) squared row norms."""
-    return torch.cat([part.square().sum(1) for _, part in one.chunks()])
+    # Written into one vector: many small results that outlive the chunks would keep the allocator from reusing these.
+    norms = torch.empty(one.shape[0], dtype=torch.float64, device=one.device)
+    for rows, part in one.chunks():
+        norms[rows] = part.square().sum(1)
+    return norms
 
 
 def _debiased(overlap: float, a: Tensor, b: Tensor) -> float:

@@ -1,8 +1,8 @@
 """Measures that see what CKA does not: low-variance directions, the shared basis, single massive channels."""
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,6 +34,21 @@ class Companions:
     one_channel_decides: bool
 
 
+@dataclass(frozen=True)
+class Spread:
+    """How the variance of features is spread; NaN where they are constant.
+
+    Args:
+        participation: participation ratio, see ``Companions``.
+        top_channel_share: share of the variance in the largest channel.
+        top_direction_share: share of the variance in the largest principal direction.
+    """
+
+    participation: float
+    top_channel_share: float
+    top_direction_share: float
+
+
 def companions(x: Features, y: Features) -> Companions:
     """Look at what a CKA of two feature sets rests on.
 
@@ -44,25 +59,62 @@ def companions(x: Features, y: Features) -> Companions:
     Raises:
         ContractError: see ``cka``.
     """
-    sides = [centred("x", x), centred("y", y)]
-    variances = [_channel_variances(side) for side in sides]
-    spectra = [_spectrum(side) for side in sides]
-    whole = cka(x, y).debiased
-    if min(side.shape[1] for side in sides) > 1:
-        less = [_without(values, int(own.argmax())) for values, own in zip((x, y), variances, strict=True)]
-        without = cka(less[0], less[1]).debiased
-    else:
-        without = float("nan")
-    differs = abs(whole - without) > DECIDING or (np.isnan(without) and not np.isnan(whole))
-    known = [float("nan") if side.constant else 1.0 for side in sides]
-    spread = [one * float(own.sum() ** 2 / own.square().sum()) for one, own in zip(known, spectra, strict=True)]
-    channel, direction = (
-        [one * float(own.max() / own.sum()) for one, own in zip(known, part, strict=True)]
-        for part in (variances, spectra)
-    )
+    whole, first, second = cka(x, y).debiased, spread(x), spread(y)
+    without = without_top_channel(x, y)
     return Companions(
-        (spread[0], spread[1]), (channel[0], channel[1]), (direction[0], direction[1]), without, bool(differs)
+        (first.participation, second.participation),
+        (first.top_channel_share, second.top_channel_share),
+        (first.top_direction_share, second.top_direction_share),
+        without,
+        one_channel_decides(whole, without),
     )
+
+
+def spread(x: Features) -> Spread:
+    """Look at how the variance of features is spread.
+
+    Args:
+        x: (n, p).
+
+    Raises:
+        ContractError: features that ``cka`` refuses.
+    """
+    side = centred("x", x)
+    if side.constant:
+        return Spread(float("nan"), float("nan"), float("nan"))
+    variances, spectrum = _channel_variances(side), _spectrum(side)
+    return Spread(
+        float(spectrum.sum() ** 2 / spectrum.square().sum()),
+        float(variances.max() / variances.sum()),
+        float(spectrum.max() / spectrum.sum()),
+    )
+
+
+def without_top_channel(x: Features, y: Features) -> float:
+    """Debiased CKA once the largest channel of each side is dropped; NaN where one of them has no other.
+
+    Args:
+        x: (n, p).
+        y: (n, q).
+
+    Raises:
+        ContractError: see ``cka``.
+    """
+    sides = [centred("x", x), centred("y", y)]
+    if min(side.shape[1] for side in sides) == 1:
+        return float("nan")
+    less = [_without(side.values, int(_channel_variances(side).argmax())) for side in sides]
+    return cka(less[0], less[1]).debiased
+
+
+def one_channel_decides(whole: float, without: float) -> bool:
+    """Tell whether a debiased CKA rests on one channel of each side.
+
+    Args:
+        whole: with all channels.
+        without: see :func:`without_top_channel`.
+    """
+    return abs(whole - without) > DECIDING or (math.isnan(without) and not math.isnan(whole))
 
 
 def procrustes_distance(x: Features, y: Features) -> float:
@@ -82,9 +134,14 @@ def procrustes_distance(x: Features, y: Features) -> float:
     _same_items(first, second)
     if first.constant or second.constant:
         return float("nan")
-    product = torch.zeros(first.shape[1], second.shape[1], dtype=torch.float64, device=first.device)
-    for rows, part in first.chunks():
-        product += part.T @ second.part(rows)
+    if min(first.shape[1], second.shape[1]) <= first.shape[0]:
+        product = torch.zeros(first.shape[1], second.shape[1], dtype=torch.float64, device=first.device)
+        for rows, part in first.chunks():
+            product += part.T @ second.part(rows)
+    else:
+        # Of few items X'Y has the singular values of an n x n matrix: with X = U S V', those of S_x U_x' U_y S_y.
+        (left, sizes), (right, others) = (_rows_spectrum(side.whole()) for side in (first, second))
+        product = (left * sizes).T @ (right * others)
     return max(float(2 - 2 * torch.linalg.svdvals(product).sum()), 0.0)
 
 
@@ -109,6 +166,12 @@ def relative_distance(x: Features, y: Features) -> float:
     for rows, part in first.chunks():
         total += float((part * first.spread - second.part(rows) * (second.spread or 1.0)).square().sum())
     return float(total**0.5 / first.spread)
+
+
+def _rows_spectrum(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Left singular vectors (n, n) and singular values (n,) of features."""
+    squares, vectors = torch.linalg.eigh(values @ values.T)
+    return vectors, squares.clamp(min=0).sqrt()
 
 
 def _same_items(first: Centred, second: Centred) -> None:

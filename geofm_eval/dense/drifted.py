@@ -1,0 +1,131 @@
+"""From the trainings of a case to what they changed: the networks, the items, the floors, and what reverting costs."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofm_eval.backbones.base import Backbone
+from geofm_eval.data.inputs import ModelInput
+from geofm_eval.data.pixels import RawImage
+from geofm_eval.data.seeds import generator
+from geofm_eval.dense.choice import Trained
+from geofm_eval.dense.floors import at_rate_zero, on_shuffled_labels
+from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.revert import Causes, causes
+from geofm_eval.dense.study import DenseStudy
+from geofm_eval.dense.windows import Window, cut
+from geofm_eval.errors import ContractError
+from geofm_eval.pipeline import device_turn
+from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
+from geofm_eval.similarity.features import FEWEST
+
+DRIFT_VERSION = 1
+"""Raised whenever the same trainings would give other values."""
+
+MOST_ITEMS = 384
+"""Test items that features are compared and reverted networks scored on: uncertainty falls no further than the seeds'
+with more of them, and every one is encoded some thirty times."""
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class DriftStudy:
+    """What the tuning of one case changed.
+
+    Args:
+        study: of the tuned case.
+
+    Raises:
+        ContractError: the trainings ran in another number type than float32, in which small changes drown.
+    """
+
+    study: DenseStudy
+
+    def __post_init__(self) -> None:
+        if self.study.dtype != "float32":
+            raise ContractError(
+                f"drift is measured in float32, found --dtype {self.study.dtype}: rounding would pass for change; "
+                "leave --dtype out"
+            )
+
+    @functools.cached_property
+    def trained(self) -> list[Trained]:
+        """The tuned networks, one per seed."""
+        return self.study.run()
+
+    @functools.cached_property
+    def items(self) -> NDArray[np.int64]:
+        """Positions of the test items, evenly spread over the split, at most ``MOST_ITEMS``.
+
+        Raises:
+            ContractError: too few for the debiased estimator.
+        """
+        count = len(self.study.splits["test"])
+        if count < FEWEST:
+            raise ContractError(f"{self.study.task.slug}: {count} test items; drift needs at least {FEWEST}")
+        return np.unique(np.linspace(0, count - 1, min(count, MOST_ITEMS)).round().astype(np.int64))
+
+    @functools.cached_property
+    def batches(self) -> list[ModelInput]:
+        """The items as the backbone takes them: whole, or one window of every chip."""
+        images = [self._image(int(item)) for item in self.items]
+        adapter, device = self.study.jobs[0].adapter, self.study.workspace.settings.device
+        return [adapter(images[start : start + BATCH]).to(device) for start in range(0, len(images), BATCH)]
+
+    def _image(self, item: int) -> RawImage:
+        image = self.study.splits["test"].read(item)
+        if not self.study.task.dense:
+            return image
+        size, rng = self.study.jobs[0].size, generator("drift window", self.study.splits["test"].ids[item])
+        top, left = (int(rng.integers(0, max(length - size, 0) + 1)) for length in image.valid.shape[-2:])
+        window = cut(image, Window(top, left, size))
+        # A window without any valid pixel has no features; the whole chip has some.
+        return window if window.valid.any() else cut(image, _around_valid(image, size))
+
+    def run(self) -> tuple[DriftValues, Causes]:
+        """Measure drift, and what reverting parts of it costs.
+
+        Raises:
+            Unavailable: weights or a package are absent.
+            GeofmError: a data, weights, contract or store error of the step that failed.
+        """
+        jobs, trained, groups = self.study.jobs, self.trained, self.study.splits["test"].groups
+        with device_turn(self.study.workspace.settings.device):
+            values = measure_drift(
+                self._networks(jobs, trained),
+                lambda: self.batches,
+                jobs[0].adapter.native,
+                tokens=self.study.task.dense,
+                groups=None if groups is None else groups[self.items],
+            )
+            return values, causes(jobs, trained, self.items.tolist())
+
+    def _networks(self, jobs: Sequence[DenseJob], trained: Sequence[Trained]) -> Networks:
+        shuffled = [on_shuffled_labels(job, one) for job, one in zip(jobs, trained, strict=True)]
+        random = self.study.model.random_seed is not None
+        first = jobs[0].loaded.backbone
+        return Networks(
+            frozen=tuple(job.loaded.backbone if random else first for job in jobs),
+            tuned=tuple(_backbone(job, one) for job, one in zip(jobs, trained, strict=True)),
+            shuffled=tuple(_backbone(job, one) for job, one in shuffled),
+            still=_backbone(jobs[0], at_rate_zero(jobs[0], trained[0])),
+            again=jobs[0].load().backbone,
+        )
+
+
+def _backbone(job: DenseJob, trained: Trained) -> Backbone:
+    return job.merged(trained).backbone
+
+
+def _around_valid(image: RawImage, size: int) -> Window:
+    valid = image.valid if image.valid.ndim == 2 else image.valid.any(axis=0)
+    row, column = np.argwhere(valid)[valid.sum() // 2]
+    height, width = valid.shape
+    top, left = (
+        int(np.clip(place - size // 2, 0, max(length - size, 0))) for place, length in ((row, height), (column, width))
+    )
+    return Window(top, left, size)

@@ -1,0 +1,96 @@
+"""Which change matters: the score of a tuned network when a part of its backbone goes back to its frozen weights."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
+from geofm_eval.crossed import count_score, scores_without
+from geofm_eval.dense.choice import Trained
+from geofm_eval.dense.job import DenseJob
+
+PARTS = ("norm1", "qkv", "attn_proj", "norm2", "fc1", "fc2")
+"""Parts that are reverted in all blocks at once."""
+
+WHOLE = "all"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Score that reverting costs.
+
+    Args:
+        per_seed: score of the tuned network minus that of the reverted one; of errors the other way round, so that a
+            loss is positive.
+        error: jackknife standard error over the items or groups, of the mean over seeds.
+    """
+
+    per_seed: tuple[float, ...]
+    error: float
+
+
+@dataclass(frozen=True)
+class Causes:
+    """What reverting costs, and between which scores that lies.
+
+    Args:
+        lost: by part, by block, and for ``all``.
+        score: of the tuned networks, mean over seeds, in the metric.
+        frozen_score: with the whole backbone reverted under the tuned head.
+        items: number of items that were scored.
+    """
+
+    lost: Mapping[str, Lost]
+    score: float
+    frozen_score: float
+    items: int
+
+
+def causes(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence[int]) -> Causes:
+    """Score every seed's network on some test items, whole and with each part, block and all reverted.
+
+    Args:
+        jobs: one per seed.
+        trained: their finished trainings.
+        items: positions in the test split.
+    """
+    per_seed = [_counts(job, one, items) for job, one in zip(jobs, trained, strict=True)]
+    task, groups = jobs[0].task, jobs[0].splits["test"].groups
+    own = None if groups is None else groups[np.asarray(items)]
+    sign = -1.0 if task.metric == "rmse" else 1.0
+    base = np.stack([counts[""] for counts in per_seed])
+    whole, without = count_score(base, task.metric), scores_without(base, task.metric, own)
+    lost, frozen = {}, 0.0
+    for name in per_seed[0]:
+        if not name:
+            continue
+        counts = np.stack([one[name] for one in per_seed])
+        scores = count_score(counts, task.metric)
+        frozen = float(scores.mean()) if name == WHOLE else frozen
+        spread = sign * (without - scores_without(counts, task.metric, own)).mean(0)
+        lost[name] = Lost(tuple(float(value) for value in sign * (whole - scores)), jackknife_error_of(spread))
+    return Causes(lost, float(whole.mean()), frozen, len(items))
+
+
+def jackknife_error_of(values: NDArray[Any]) -> float:
+    """Standard error from values without each unit: sqrt((g - 1) / g * sum((v - mean)^2)); NaN values are left out.
+
+    Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
+    """
+    known = values[np.isfinite(values)]
+    if len(known) < 2:
+        return float("nan")
+    return float(np.sqrt((len(known) - 1) / len(known) * np.square(known - known.mean()).sum()))
+
+
+def _counts(job: DenseJob, trained: Trained, items: Sequence[int]) -> dict[str, NDArray[Any]]:
+    """Counts of some test items: under the empty name those of the tuned network."""
+    model, frozen = job.merged(trained), job.loaded.backbone
+    found = {"": job.counts(model, "test", items)}
+    for name in (*PARTS, *block_paths(frozen), WHOLE):
+        with exchanged(model.backbone, frozen, part_rows(frozen, name)) as differs:
+            found[name] = job.counts(model, "test", items) if differs else found[""]
+    return found

@@ -1,0 +1,1 @@
+"""What tuning changed inside backbones: tables, figures and text from drift records."""

@@ -1,0 +1,184 @@
+"""Figures of drift: by depth with its floors, by block and part, frozen against tuned layers, over score lost."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.estimates import estimate
+from geofm_eval.report.drift.cells import NAMES, VERDICTS_ON, DriftCell, DriftStudy
+from geofm_eval.report.figures import COLOURS, GREY, MARKERS
+from geofm_eval.report.wording import heading, unit_named
+
+ARMS = (("tuned", COLOURS[0], "-"), ("shuffled", COLOURS[1], "--"), ("seeds", GREY, ":"))
+"""Colour and line of what is drawn over depth."""
+
+QKV = ("q", "k", "v")
+
+
+def depth_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
+    """Draw drift over blocks for the measures with a verdict: one row per tuned backbone."""
+    figure, axes = _grid(study, len(VERDICTS_ON), (3.2, 1.7), heading_of(study, catalog, "drift by depth"))
+    for row, cell in zip(axes, study.cells, strict=True):
+        for axis, measure in zip(row, VERDICTS_ON, strict=True):
+            for arm, colour, style in ARMS:
+                _lines(axis, cell, measure, arm, colour, style)
+            axis.set_xticks(range(len(cell.blocks)), [block.removeprefix("block") for block in cell.blocks], fontsize=6)
+            axis.set_ylim(bottom=0)
+            axis.tick_params(axis="y", labelsize=6)
+            axis.spines[["top", "right"]].set_visible(False)
+        row[0].set_ylabel(f"{cell.model}\n{cell.name}", fontsize=7)
+    for axis, measure in zip(axes[0], VERDICTS_ON, strict=True):
+        axis.set_title(NAMES[measure], fontsize=7)
+    _caption(
+        figure, "Blue: tuned against frozen. Dashed: trained on shuffled labels. Dotted: two seeds. Thin: each seed."
+    )
+    figure.savefig(path, dpi=110)
+
+
+def parts_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
+    """Draw drift of every part of every block as a heatmap, for the measures with a verdict."""
+    figure, axes = _grid(study, len(VERDICTS_ON), (3.4, 2.3), heading_of(study, catalog, "drift by block and part"))
+    for column, measure in enumerate(VERDICTS_ON):
+        grids = [_by_part(cell, measure) for cell in study.cells]
+        top = max((float(np.nanmax(grid)) for grid in grids if np.isfinite(grid).any()), default=1.0) or 1.0
+        for row, (cell, grid) in enumerate(zip(study.cells, grids, strict=True)):
+            axis = axes[row][column]
+            shown = axis.imshow(grid, vmin=0, vmax=top, cmap="viridis", aspect="auto")
+            axis.set_yticks(range(len(cell.parts)), cell.parts, fontsize=6)
+            axis.set_xticks(range(len(cell.blocks)), [block.removeprefix("block") for block in cell.blocks], fontsize=6)
+            if column == 0:
+                axis.set_ylabel(f"{cell.model}\n{cell.name}", fontsize=7)
+            if row == 0:
+                axis.set_title(NAMES[measure], fontsize=7)
+        figure.colorbar(shown, ax=[line[column] for line in axes], shrink=0.6, pad=0.01).ax.tick_params(labelsize=6)
+    _caption(figure, "Mean over seeds. One scale per measure. White: the measure does not apply.")
+    figure.savefig(path, dpi=110)
+
+
+def layers_figure(study: DriftStudy, catalog: Catalog, path: Path) -> bool:
+    """Draw CKA of every frozen tap with every tap of the first seed's tuned network; False where there is none."""
+    cells = [cell for cell in study.cells if cell.drift.layers is not None]
+    if not cells:
+        return False
+    columns = min(4, len(cells))
+    rows = -(-len(cells) // columns)
+    figure = _figure(
+        (3.0 * columns + 0.8, 3.1 * rows + 0.8), heading_of(study, catalog, "frozen against tuned layers, CKA")
+    )
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis, cell in zip(axes.flat, cells, strict=False):
+        matrix = cell.drift.layers
+        assert matrix is not None
+        values = np.array(matrix.debiased, dtype=np.float64)
+        shown = axis.imshow(values, vmin=0, vmax=1, cmap="magma", origin="lower")
+        names = [name.removeprefix("block") for name in matrix.rows]
+        axis.set_xticks(range(len(names)), names, fontsize=5, rotation=90)
+        axis.set_yticks(range(len(names)), names, fontsize=5)
+        axis.set_title(f"{cell.model}\n{cell.name}", fontsize=7)
+    for axis in axes.flat[len(cells) :]:
+        axis.set_visible(False)
+    figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.01).ax.tick_params(labelsize=6)
+    _caption(figure, "Vertical: frozen taps. Horizontal: tuned taps, first seed. Debiased linear CKA, pooled features.")
+    figure.savefig(path, dpi=110)
+    return True
+
+
+def lost_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
+    """Draw what reverting a part costs over how much the part drifted, one panel per measure."""
+    unit = unit_named(_metric(study, catalog), study.cells[0].record.provenance.target_unit)
+    title = heading_of(study, catalog, f"{unit.label} lost on reverting, over drift")
+    figure = _figure((4.3 * len(VERDICTS_ON), 4.4), title)
+    axes = figure.subplots(1, len(VERDICTS_ON), squeeze=False)[0]
+    parts = [name for name in study.cells[0].drift.reverted if name != "all" and not name.startswith("block")]
+    for axis, measure in zip(axes, VERDICTS_ON, strict=True):
+        for cell in study.cells:
+            drifts = {**_part_drift(cell, measure), **{b: cell.mean(measure, "tuned")[b] for b in cell.blocks}}
+            for name, lost in cell.drift.reverted.items():
+                if not np.isfinite(drifts.get(name, np.nan)) or not any(lost.per_seed):
+                    continue
+                number = parts.index(name) if name in parts else None
+                colour = GREY if number is None else COLOURS[number % len(COLOURS)]
+                found = estimate(lost)
+                place, value = drifts[name], found.value * unit.factor
+                if found.low is not None and found.high is not None:
+                    ends = [found.low * unit.factor, found.high * unit.factor]
+                    axis.plot([place, place], ends, color=colour, linewidth=0.5, alpha=0.3)
+                marker = "." if number is None else MARKERS[number % len(MARKERS)]
+                axis.plot([place], [value], linestyle="", marker=marker, color=colour, markersize=4, alpha=0.8)
+        axis.axhline(0, color="#000000", linewidth=0.6)
+        axis.set_xlabel(NAMES[measure], fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.tick_params(labelsize=7)
+    axes[0].set_ylabel(f"{unit.label} lost")
+    _part_legend(axes[-1], parts)
+    _caption(figure, "One point per tuned backbone and part or block that changed. Bars: 95 %, over seeds and items.")
+    figure.savefig(path, dpi=110)
+
+
+def heading_of(study: DriftStudy, catalog: Catalog, what: str) -> str:
+    """Title of a table or figure of drift."""
+    return heading(study.comparison, catalog, what, "tuned backbones")
+
+
+def _part_drift(cell: DriftCell, measure: str) -> dict[str, float]:
+    """Mean over blocks of every part that is reverted at once; of q, k and v together their mean."""
+    means = cell.mean(measure, "tuned")
+    found = {part: float(np.mean([means[f"{block}.{part}"] for block in cell.blocks])) for part in cell.parts}
+    return {**found, "qkv": float(np.mean([found[part] for part in QKV]))}
+
+
+def _by_part(cell: DriftCell, measure: str) -> NDArray[np.float64]:
+    means = cell.mean(measure, "tuned")
+    return np.array([[means[f"{block}.{part}"] for block in cell.blocks] for part in cell.parts])
+
+
+def _lines(axis: Any, cell: DriftCell, measure: str, arm: str, colour: str, style: str) -> None:
+    columns = [cell.drift.taps.index(block) for block in cell.blocks]
+    rows = cell.rows(measure, arm)[:, columns]
+    if not len(rows) or not np.isfinite(rows).all():
+        return
+    for row in rows:
+        axis.plot(row, color=colour, linestyle=style, linewidth=0.5, alpha=0.4)
+    axis.plot(rows.mean(0), color=colour, linestyle=style, linewidth=1.4)
+
+
+def _metric(study: DriftStudy, catalog: Catalog) -> str:
+    task = catalog.tasks.get(study.cells[0].record.case.task)
+    return "" if task is None else task.metric
+
+
+def _part_legend(axis: Any, parts: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], label=part)
+        for i, part in enumerate(parts)
+    ]
+    handles.append(Line2D([], [], linestyle="", marker=".", color=GREY, label="one block"))
+    axis.legend(handles=handles, fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def _grid(study: DriftStudy, columns: int, size: tuple[float, float], title: str) -> tuple[Any, Any]:
+    rows = len(study.cells)
+    figure = _figure((size[0] * columns + 1.2, size[1] * rows + 1.0), title)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _figure(size: tuple[float, float], title: str) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(textwrap.fill(title, int(size[0] * 11)), fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def _caption(figure: Any, text: str) -> None:
+    width = int(figure.get_size_inches()[0] * 14)
+    figure.supxlabel(textwrap.fill(text, width), fontsize=8, color="#444444", x=0.01, ha="left")

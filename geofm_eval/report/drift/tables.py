@@ -1,0 +1,228 @@
+"""Tables of drift: how much, where in a block, what it is worth; to be read, and as rows of numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.estimates import Estimate, estimate, leader
+from geofm_eval.records import Contrast, Reverted
+from geofm_eval.report.drift.cells import NAMES, VERDICTS_ON, DriftCell, DriftStudy
+from geofm_eval.report.formats import Table
+from geofm_eval.report.raw import Row
+from geofm_eval.report.wording import UNKNOWN, heading, named, shared_notes, unit_named
+
+DIGITS = 3
+
+
+def small(value: float | None) -> str:
+    """A drift in three significant digits."""
+    if value is None or not np.isfinite(value):
+        return UNKNOWN
+    return f"{value:.{DIGITS}f}" if abs(value) >= 0.01 or value == 0 else f"{value:.1e}"
+
+
+def signed(found: Estimate, factor: float = 1.0, decimals: int | None = None) -> str:
+    """Such as ``+0.012 [+0.001, +0.023]``; without ``decimals`` small values are written ``+1.2e-05``."""
+    values = [found.value, *([found.low, found.high] if found.low is not None and found.high is not None else [])]
+    shape = f"+.{DIGITS if decimals is None else decimals}f"
+    if decimals is None and 0 < max(map(abs, values)) < 0.01:
+        shape = "+.1e"
+    texts = [
+        format(round(value * factor, 12 if shape == "+.1e" else int(shape[2:-1])) + 0.0, shape) for value in values
+    ]
+    return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+
+
+def summary_table(study: DriftStudy, catalog: Catalog) -> Table:
+    """How much every backbone changed, against its floors, and whether it is more than noise."""
+    unit = unit_named(_metric(study, catalog), study.cells[0].record.provenance.target_unit)
+    header = ["model", "adaptation", "score", "backbone reverted"]
+    for measure in VERDICTS_ON:
+        header += [f"{measure}: tuned / shuffled / seeds", f"{measure}: tuned - shuffled [interval]"]
+    header += ["total grows with depth: last - first third [interval]", "rate 0, same weights"]
+    rows = []
+    for cell in study.cells:
+        drift = cell.drift
+        row = [cell.model + (" (control)" if cell.record.case.is_control else ""), cell.name]
+        row += [unit.value(drift.score), unit.value(drift.frozen_score)]
+        for measure in VERDICTS_ON:
+            row.append(" / ".join(small(cell.over_blocks(measure, arm)) for arm in ("tuned", "shuffled", "seeds")))
+            row.append(_signed(drift.whole, measure))
+        row += [_signed(drift.raw_depth, "total"), small(_zero(cell))]
+        rows.append(tuple(row))
+    return Table(
+        slug=f"{study.slug}",
+        title=heading(study.comparison, catalog, "drift of tuned backbones and its floors", "tuned"),
+        header=tuple(header),
+        rows=tuple(rows),
+        notes=(*_notes(study), *shared_notes(study.comparison, catalog)),
+    )
+
+
+def parts_table(study: DriftStudy, catalog: Catalog) -> Table:
+    """Drift of every part of a block, mean over blocks, and whether fc1 changes most."""
+    rows = []
+    for cell in study.cells:
+        for measure in (m for m in NAMES if m in cell.drift.raw_parts):
+            tuned, shuffled = (_by_part(cell, measure, arm) for arm in ("tuned", "shuffled"))
+            texts = [_with_floor(part, tuned, shuffled) for part in study.cells[0].parts]
+            rows.append((cell.model, cell.name, measure, *texts, *_verdict(cell, measure)))
+    return Table(
+        slug=f"{study.slug}-parts",
+        title=heading(study.comparison, catalog, "drift by part of a block, mean over blocks", "tuned"),
+        header=(
+            "model", "adaptation", "measure", *study.cells[0].parts, "most: tuned", "fc1 above shuffled: verdict",
+            "fc1 minus its closest rival [interval]", "the same without floor",
+        ),
+        rows=tuple(rows),
+        notes=(
+            "In brackets: the same training on exchanged labels. Verdict on: what tuned exceeds shuffled labels by is "
+            "larger at fc1 than at each other part. Supported: clearly above all; refuted: another is clearly above "
+            "(Holm); of tunings that change some parts alone there is none.",
+            *_notes(study),
+            *shared_notes(study.comparison, catalog),
+        ),
+    )  # fmt: skip
+
+
+def reverted_table(study: DriftStudy, catalog: Catalog) -> Table:
+    """Score that is lost when a part, a block or all of a backbone goes back to its frozen weights."""
+    names = list(dict.fromkeys(name for cell in study.cells for name in cell.drift.reverted))
+    unit = unit_named(_metric(study, catalog), study.cells[0].record.provenance.target_unit)
+    rows = [
+        (
+            cell.model,
+            cell.name,
+            unit.value(cell.drift.score),
+            *(
+                signed(estimate(cell.drift.reverted[name]), unit.factor, unit.decimals)
+                if name in cell.drift.reverted
+                else UNKNOWN
+                for name in names
+            ),
+        )
+        for cell in study.cells
+    ]
+    return Table(
+        slug=f"{study.slug}-reverted",
+        title=heading(study.comparison, catalog, f"{unit.label} lost on reverting a part", "tuned"),
+        header=("model", "adaptation", "score", *names),
+        rows=tuple(rows),
+        notes=(
+            f"Scored on {study.cells[0].drift.scored} test items with the tuned head as it is; a loss is positive. "
+            "qkv, fc1 and so on: in all blocks at once.",
+            "Intervals: t over seeds, with the jackknife variance over the items.",
+            *shared_notes(study.comparison, catalog),
+        ),
+    )
+
+
+def value_rows(study: DriftStudy) -> list[Row]:
+    """One row of numbers per tap, measure, arm and repetition."""
+    return [
+        {
+            "evidence": cell.record.evidence, "task": cell.record.case.task, "model": cell.model,
+            "adaptation": cell.record.case.adaptation, "layer": cell.record.case.layer, "n": cell.drift.n,
+            "measure": measure, "arm": arm, "repetition": number, "tap": tap, "value": value,
+        }
+        for cell in study.cells
+        for measure, arms in cell.drift.values.items()
+        for arm, repetitions in arms.items()
+        for number, row in enumerate(repetitions)
+        for tap, value in zip(cell.drift.taps, row, strict=True)
+    ]  # fmt: skip
+
+
+def contrast_rows(study: DriftStudy) -> list[Row]:
+    """One row of numbers per contrast, with its interval."""
+    rows: list[Row] = []
+    for cell in study.cells:
+        case = cell.record.case
+        for kind, measure, part, one in _contrasts(cell):
+            found = estimate(one)
+            rows.append(
+                {
+                    "evidence": cell.record.evidence, "task": case.task, "model": cell.model,
+                    "adaptation": case.adaptation, "layer": case.layer, "contrast": kind, "measure": measure,
+                    "part": part, "value": found.value, "low": found.low, "high": found.high,
+                    "seeds": len(one.per_seed), "item_error": one.error,
+                }
+            )  # fmt: skip
+    return rows
+
+
+def part_verdict(cell: DriftCell, measure: str) -> str | None:
+    """Whether fc1 changes most; None where not all parts were tuned, or the measure is unknown."""
+    leads = cell.drift.leads.get(measure)
+    if cell.adaptation.tuning != "full" or not leads:
+        return None
+    return leader(leads).verdict
+
+
+def _contrasts(cell: DriftCell) -> Iterator[tuple[str, str, str, Contrast | Reverted]]:
+    drift = cell.drift
+    for kind in ("whole", "raw_whole", "depth", "raw_depth", "above_seeds"):
+        for measure, one in getattr(drift, kind).items():
+            yield kind, measure, "", one
+    for kind in ("parts", "raw_parts", "leads", "raw_leads"):
+        for measure, parts in getattr(drift, kind).items():
+            for part, one in parts.items():
+                yield kind, measure, part, one
+    for part, one in drift.reverted.items():
+        yield "reverted", "score", part, one
+
+
+def _verdict(cell: DriftCell, measure: str) -> tuple[str, str, str, str]:
+    raw = {part: float(np.mean(one.per_seed)) for part, one in cell.drift.raw_parts[measure].items()}
+    most = max(raw, key=lambda part: raw[part])
+    verdict = part_verdict(cell, measure)
+    if verdict is None:
+        return most, UNKNOWN, UNKNOWN, UNKNOWN
+    found, without = (leader(getattr(cell.drift, name)[measure]) for name in ("leads", "raw_leads"))
+    return (
+        most,
+        verdict,
+        f"{signed(found.lead)} ({found.rival})",
+        f"{without.verdict}: {signed(without.lead)} ({without.rival})",
+    )
+
+
+def _with_floor(part: str, tuned: Mapping[str, float], shuffled: Mapping[str, float]) -> str:
+    return f"{small(tuned[part])} ({small(shuffled.get(part))})" if part in tuned else UNKNOWN
+
+
+def _by_part(cell: DriftCell, measure: str, arm: str) -> dict[str, float]:
+    means = cell.mean(measure, arm)
+    found = {part: [means[f"{block}.{part}"] for block in cell.blocks] for part in cell.parts}
+    return {part: float(np.mean(values)) for part, values in found.items() if np.isfinite(values).all()}
+
+
+def _zero(cell: DriftCell) -> float:
+    """Largest total drift where nothing was learnt."""
+    rows = np.concatenate([cell.rows("total", arm) for arm in ("still", "again")])
+    return float(np.nanmax(np.abs(rows)))
+
+
+def _signed(contrasts: Mapping[str, Contrast], measure: str) -> str:
+    return signed(estimate(contrasts[measure])) if measure in contrasts else UNKNOWN
+
+
+def _metric(study: DriftStudy, catalog: Catalog) -> str:
+    task = catalog.tasks.get(study.cells[0].record.case.task)
+    return "" if task is None else task.metric
+
+
+def _notes(study: DriftStudy) -> Sequence[str]:
+    first = study.cells[0].drift
+    seeds = len(study.cells[0].rows("total", "tuned"))
+    notes = [
+        f"{first.n} test items, {seeds} seeds. Mean over blocks. Shuffled: trained as long, at the same rate, on "
+        "labels exchanged among the training items; seeds: tuned networks of two seeds against each other. Total: both "
+        "networks run whole; local: the tuned part is fed what the frozen one is; weight: norm gains and shifts are "
+        "folded into the layer behind them.",
+        "Intervals: t over seeds, with the jackknife variance over the items (features alone).",
+    ]
+    if study.left_out:
+        notes.append(f"Without a measurement: {named(dict(list(study.left_out.items())[:8]))}.")
+    return notes

@@ -1,0 +1,359 @@
+"""What tuning changed inside a backbone: measures per tap, the floors of each, and what parts and depths differ by.
+
+Measures, all 0 where nothing changed. Features X of the frozen network and Y of the tuned one, over the same items:
+
+- ``total``: 1 - debiased CKA of X and Y, both networks run whole;
+- ``local``: the same, the tuned part being fed what the frozen part is fed: change that is not inherited from upstream;
+- ``token``: total drift of one random token per item, the mean of its place taken off (tasks with a label per pixel);
+- ``procrustes``: squared Procrustes distance, in [0, 2], more sensitive to directions of low variance;
+- ``distance``: ||X - Y|| / ||X||, which sees rotations too;
+- ``weight``, ``weight_spectral``, ``stable_rank``: see :mod:`geofm_eval.similarity.weights`.
+
+Arms: ``tuned`` against frozen; and floors: ``shuffled`` (the same training on exchanged labels against frozen),
+``seeds`` (tuned networks of two seeds against each other), ``still`` (learning rate 0), ``again`` (the same weights).
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from geofm_eval.backbones.base import SUBMODULES, Backbone
+from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
+from geofm_eval.errors import ContractError
+from geofm_eval.similarity.cka import CkaMatrix, cka, cka_matrix
+from geofm_eval.similarity.companions import procrustes_distance, relative_distance
+from geofm_eval.similarity.inside import OWN, Batches, Floats, Inside, features_inside
+from geofm_eval.similarity.uncertainty import jackknife_values
+from geofm_eval.similarity.weights import affine_maps, weight_changes
+
+OF_FEATURES = ("total", "local", "token", "procrustes", "distance")
+OF_WEIGHTS = ("weight", "weight_spectral", "stable_rank")
+MEASURES = (*OF_FEATURES, *OF_WEIGHTS)
+
+ARMS = ("tuned", "shuffled", "seeds", "still", "again")
+
+SURE = ("total", "local", "token")
+"""Measures whose uncertainty over the items is known."""
+
+LEADER = "fc1"
+"""The part that the literature expects to change most."""
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Backbones of one architecture that are compared.
+
+    Args:
+        frozen: before tuning, one per seed; the same object for all seeds unless every seed draws its own.
+        tuned: after tuning, one per seed, low-rank updates merged.
+        shuffled: after tuning on exchanged labels, one per seed.
+        still: after an epoch at a learning rate of 0, from the first seed's frozen backbone.
+        again: the first seed's frozen weights, loaded anew.
+    """
+
+    frozen: tuple[Backbone, ...]
+    tuned: tuple[Backbone, ...]
+    shuffled: tuple[Backbone, ...]
+    still: Backbone
+    again: Backbone
+
+    @property
+    def own_starts(self) -> bool:
+        """True where every seed began with other weights: two tuned networks then differ from the start."""
+        return len({id(one) for one in self.frozen}) > 1
+
+
+@dataclass(frozen=True)
+class DriftValues:
+    """Drift by measure and arm.
+
+    Args:
+        taps: blocks in the order of depth (``embed`` first, ``final`` last), then the parts of each block.
+        n: items.
+        values: (repetitions, taps); NaN where a measure does not apply.
+        without: (repetitions, groups, taps), each group of items left out, for measures in ``SURE`` and the arms
+            ``tuned`` and ``shuffled``.
+        layers: CKA of every tap of the frozen network (rows) with every tap of the first seed's tuned one (columns).
+    """
+
+    taps: tuple[str, ...]
+    n: int
+    values: Mapping[str, Mapping[str, Values]]
+    without: Mapping[str, Mapping[str, Values]]
+    layers: CkaMatrix
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the blocks in the order of depth."""
+        return tuple(tap for tap in self.taps if tap.startswith("block") and "." not in tap)
+
+    def columns(self, names: Sequence[str]) -> list[int]:
+        """Where some taps stand."""
+        return [self.taps.index(name) for name in names]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of drifts.
+
+    Args:
+        per_seed: one value per seed.
+        error: jackknife standard error over the items of the mean over seeds; None where it is unknown.
+    """
+
+    per_seed: tuple[float, ...]
+    error: float | None
+
+
+def measure_drift(
+    networks: Networks, batches: Batches, native: bool, *, tokens: bool = False, groups: ArrayLike | None = None
+) -> DriftValues:
+    """Compare networks with each other on the same items.
+
+    Args:
+        networks: frozen and tuned ones.
+        batches: the items; gives the same batches on every call.
+        native: True for backbones that shall take all dates of a series at once.
+        tokens: measure single tokens too.
+        groups: (n,) scene of every item.
+
+    Raises:
+        ContractError: fewer than four items.
+    """
+    frozen = {id(one): one for one in networks.frozen}
+    starts = [id(one) for one in networks.frozen]
+    fed: dict[int, dict[str, Backbone]] = {key: {} for key in frozen}
+    for arm in ("tuned", "shuffled"):
+        for seed, one in enumerate(getattr(networks, arm)):
+            fed[starts[seed]][f"{arm}{seed}"] = one
+    fed[starts[0]] |= {"still0": networks.still, "again0": networks.again}
+    read = {key: features_inside(one, batches, native, others=fed[key], tokens=tokens) for key, one in frozen.items()}
+    before = {key: found[OWN] for key, found in read.items()}
+    local = {label: found[label] for found in read.values() for label in found if label != OWN}
+    after = {
+        label: features_inside(one, batches, native, tokens=tokens)[OWN]
+        for known in fed.values()
+        for label, one in known.items()
+    }
+    for key, known in fed.items():
+        for label, one in known.items():
+            local[label] = _with_blocks(local[label], frozen[key], one, batches, native, tokens)
+    taps = _taps(before[starts[0]])
+    pairs: dict[str, list[_Pair]] = {
+        arm: [
+            _Pair(before[starts[seed]], after[f"{arm}{seed}"], local[f"{arm}{seed}"])
+            for seed in range(len(getattr(networks, arm)))
+        ]
+        for arm in ("tuned", "shuffled")
+    }
+    if not networks.own_starts:
+        pairs["seeds"] = [
+            _Pair(after[f"tuned{a}"], after[f"tuned{b}"], None)
+            for a, b in itertools.combinations(range(len(networks.tuned)), 2)
+        ]
+    pairs |= {arm: [_Pair(before[starts[0]], after[f"{arm}0"], local[f"{arm}0"])] for arm in ("still", "again")}
+    values: dict[str, dict[str, Values]] = {
+        name: {arm: np.array([pair.measured(name, taps) for pair in own]) for arm, own in pairs.items() if own}
+        for name in OF_FEATURES
+        if name != "token" or tokens
+    }
+    sure = [name for name in SURE if name in values]
+    without = {
+        name: {
+            arm: np.array([pair.without(name, taps, groups) for pair in pairs[arm]]) for arm in ("tuned", "shuffled")
+        }
+        for name in sure
+    }
+    own, other = (
+        {tap: one.pooled[tap] for tap in taps if "." not in tap} for one in (before[starts[0]], after["tuned0"])
+    )
+    layers = cka_matrix(own, other)
+    return DriftValues(taps, layers.n, values | _weights(networks, taps), without, layers)
+
+
+def _with_blocks(
+    local: Inside, frozen: Backbone, other: Backbone, batches: Batches, native: bool, tokens: bool
+) -> Inside:
+    """Add what a network's blocks make of the frozen inputs, where the architecture calls no block as one module.
+
+    The frozen network is then run with the numbers of one block exchanged, block by block.
+    """
+    wanted = [block for block in block_paths(frozen) if block not in local.pooled]
+    pooled, single = dict(local.pooled), dict(local.tokens)
+    for block in wanted:
+        with exchanged(frozen, other, part_rows(frozen, block)):
+            found = features_inside(frozen, batches, native, tokens=tokens)[OWN]
+        pooled[block] = found.pooled[block]
+        single |= {block: found.tokens[block]} if tokens else {}
+    return Inside(pooled, single)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Features of two networks, and what the second makes of the first one's inputs."""
+
+    first: Inside
+    second: Inside
+    local: Inside | None
+
+    def _sides(self, measure: str, tap: str) -> Iterator[tuple[Floats, Floats]]:
+        """Features to compare; of single tokens once per draw."""
+        if measure == "token":
+            yield from zip(self.first.tokens[tap], self.second.tokens[tap], strict=True)
+        elif measure != "local":
+            yield self.first.pooled[tap], self.second.pooled[tap]
+        elif self.local is not None and tap in self.local.pooled:
+            yield self.first.pooled[tap], self.local.pooled[tap]
+        elif self.local is not None and tap == "embed":
+            # Nothing lies upstream of the embedding.
+            yield self.first.pooled[tap], self.second.pooled[tap]
+
+    def measured(self, measure: str, taps: Sequence[str]) -> list[float]:
+        """One value per tap."""
+        found = []
+        for tap in taps:
+            each = [_compared(measure, x, y) for x, y in self._sides(measure, tap)]
+            found.append(float(np.mean(each)) if each else float("nan"))
+        return found
+
+    def without(self, measure: str, taps: Sequence[str], groups: ArrayLike | None) -> Values:
+        """(groups, taps) drift with each group of items left out."""
+        columns = []
+        for tap in taps:
+            each = [1 - jackknife_values(x, y, groups) for x, y in self._sides(measure, tap)]
+            columns.append(np.mean(each, axis=0) if each else None)
+        size = next((len(one) for one in columns if one is not None), 0)
+        return np.stack([np.full(size, np.nan) if one is None else one for one in columns], axis=1)
+
+
+def _compared(measure: str, x: Floats, y: Floats) -> float:
+    if measure == "procrustes":
+        return procrustes_distance(x, y)
+    if measure == "distance":
+        return relative_distance(x, y)
+    return 1 - cka(x, y).debiased
+
+
+def _taps(inside: Inside) -> tuple[str, ...]:
+    """Taps in the order of depth, then parts by block and in the order of the computation."""
+    whole = [name for name in inside.pooled if "." not in name]
+    ordered = sorted(whole, key=lambda name: (name == "final", name.startswith("block"), name))
+    parts = [f"{block}.{part}" for block in ordered for part in SUBMODULES if f"{block}.{part}" in inside.pooled]
+    return (*ordered, *parts)
+
+
+def _weights(networks: Networks, taps: Sequence[str]) -> dict[str, dict[str, Values]]:
+    maps = {id(one): affine_maps(one) for one in (*networks.frozen, *networks.tuned, *networks.shuffled)}
+    maps |= {id(one): affine_maps(one) for one in (networks.still, networks.again)}
+    start = networks.frozen[0]
+    pairs = {
+        arm: list(zip(networks.frozen, getattr(networks, arm), networks.frozen, strict=False))
+        for arm in ("tuned", "shuffled")
+    }
+    if not networks.own_starts:
+        pairs["seeds"] = [(a, b, start) for a, b in itertools.combinations(networks.tuned, 2)]
+    pairs |= {"still": [(start, networks.still, start)], "again": [(start, networks.again, start)]}
+    names = {"weight": "frobenius", "weight_spectral": "spectral", "stable_rank": "stable_rank"}
+    found: dict[str, dict[str, Values]] = {name: {} for name in names}
+    for arm, own in pairs.items():
+        changes = [weight_changes(*(maps[id(one)] for one in trio)) for trio in own]
+        for name, attribute in names.items():
+            rows = [
+                [float(getattr(one[tap], attribute)) if tap in one else float("nan") for tap in taps] for one in changes
+            ]
+            if rows:
+                found[name][arm] = np.array(rows)
+    return found
+
+
+def whole(drift: DriftValues, measure: str, floor: bool = True) -> Contrast | None:
+    """Mean drift of all blocks; with ``floor`` that of shuffled labels is taken off."""
+    weights = np.zeros(len(drift.taps))
+    weights[drift.columns(drift.blocks)] = 1 / len(drift.blocks)
+    return _contrast(drift, measure, weights, floor)
+
+
+def part_means(drift: DriftValues, measure: str, floor: bool = True) -> dict[str, Contrast]:
+    """Mean over blocks of the drift of every part; with ``floor`` that of shuffled labels is taken off."""
+    found = {part: _contrast(drift, measure, _mean_of(drift, part), floor) for part in SUBMODULES}
+    return {part: one for part, one in found.items() if one is not None}
+
+
+def leads(drift: DriftValues, measure: str, floor: bool = True) -> dict[str, Contrast]:
+    """Mean drift of ``fc1`` minus that of each other part."""
+    leader = _mean_of(drift, LEADER)
+    found = {
+        part: _contrast(drift, measure, leader - _mean_of(drift, part), floor) for part in SUBMODULES if part != LEADER
+    }
+    return {part: one for part, one in found.items() if one is not None}
+
+
+def deepening(drift: DriftValues, measure: str, floor: bool = True) -> Contrast | None:
+    """Mean drift of the last third of the blocks minus that of the first third."""
+    third = max(len(drift.blocks) // 3, 1)
+    weights = np.zeros(len(drift.taps))
+    weights[drift.columns(drift.blocks[-third:])] += 1 / third
+    weights[drift.columns(drift.blocks[:third])] -= 1 / third
+    return _contrast(drift, measure, weights, floor)
+
+
+def above_seeds(drift: DriftValues, measure: str) -> Contrast | None:
+    """Mean drift of the blocks minus what two seeds differ by: above 0 where seeds change the same things.
+
+    The value of a seed is compared with the mean over the pairs that it is in.
+    """
+    known = drift.values[measure].get("seeds")
+    if known is None or not len(known):
+        return None
+    own = drift.values[measure]["tuned"]
+    columns = drift.columns(drift.blocks)
+    between = list(itertools.combinations(range(len(own)), 2))
+    per_seed = [
+        float(
+            own[seed][columns].mean()
+            - np.mean([row[columns].mean() for row, pair in zip(known, between, strict=True) if seed in pair])
+        )
+        for seed in range(len(own))
+    ]
+    return Contrast(tuple(per_seed), None) if np.isfinite(per_seed).all() else None
+
+
+def errors(drift: DriftValues, measure: str) -> Values:
+    """(taps,) jackknife standard error over the items of the mean tuned drift over seeds."""
+    values = drift.without[measure]["tuned"].mean(0)
+    count = len(values)
+    found: Values = np.sqrt((count - 1) / count * np.square(values - values.mean(0)).sum(0))
+    return found
+
+
+def _mean_of(drift: DriftValues, part: str) -> Values:
+    """Weights over taps that give the mean of a part over the blocks."""
+    names = [f"{block}.{part}" for block in drift.blocks]
+    if not set(names) <= set(drift.taps):
+        raise ContractError(f"drift was not measured at {part} of every block")
+    weights = np.zeros(len(drift.taps))
+    weights[drift.columns(names)] = 1 / len(names)
+    return weights
+
+
+def _contrast(drift: DriftValues, measure: str, weights: Values, floor: bool) -> Contrast | None:
+    used = weights != 0
+    arms = drift.values[measure]
+    own = arms["tuned"][:, used]
+    if floor:
+        own = own - arms["shuffled"][:, used]
+    per_seed = own @ weights[used]
+    if not np.isfinite(per_seed).all():
+        return None
+    error = None
+    if measure in drift.without:
+        known = drift.without[measure]
+        without = known["tuned"][:, :, used] - (known["shuffled"][:, :, used] if floor else 0.0)
+        each = (without @ weights[used]).mean(0)
+        error = float(np.sqrt((len(each) - 1) / len(each) * np.square(each - each.mean()).sum()))
+    return Contrast(tuple(float(value) for value in per_seed), error)

@@ -1,0 +1,144 @@
+"""Features from inside of a backbone: every tap and every part of every block, pooled, and as single tokens."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geofm_eval.backbones.base import Backbone
+from geofm_eval.backbones.parts import outputs_read
+from geofm_eval.backbones.series import Encoded, frame
+from geofm_eval.data.inputs import ModelInput
+from geofm_eval.data.seeds import generator
+from geofm_eval.extraction import exact_float32
+
+TOKEN_DRAWS = 4
+"""So many times one token is drawn from every item."""
+
+Floats = NDArray[np.float32]
+
+Batches = Callable[[], Iterable[ModelInput]]
+"""Gives the same batches on every call."""
+
+OWN = ""
+"""Label of the backbone's own features among those of others."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Features of n items.
+
+    Args:
+        pooled: (n, D) per tap or part, mean over valid patch tokens.
+        tokens: (draws, n, D) one random valid token of every item, less the mean of all tokens at its place; empty
+            unless asked for.
+    """
+
+    pooled: dict[str, Floats]
+    tokens: dict[str, Floats]
+
+
+def features_inside(
+    backbone: Backbone,
+    batches: Batches,
+    native: bool,
+    *,
+    others: Mapping[str, Backbone] | None = None,
+    tokens: bool = False,
+) -> dict[str, Inside]:
+    """Run a backbone and read what is inside.
+
+    Args:
+        backbone: in eval mode.
+        batches: the items.
+        native: True for a backbone that shall take all dates of a series at once.
+        others: networks of the same architecture by label; their parts and blocks are fed this backbone's inputs.
+        tokens: read single tokens too.
+
+    Returns:
+        The backbone's own features under ``OWN``; under each label what that network makes of the same inputs.
+    """
+    labels = (OWN, *(others or {}))
+    kept = {label: _Kept(tokens) for label in labels}
+    start = 0
+    with torch.inference_mode(), exact_float32():
+        for batch in batches():
+            given, empty = frame(backbone, batch, native)
+            places = _places(empty, start) if tokens else None
+            reader = _Reader(backbone, given, empty, places, kept)
+            with outputs_read(backbone, reader.read_raw, others):
+                found = backbone(given)
+            for tap, values in found.items():
+                reader.read(OWN, tap, values)
+            start += len(batch.pixels)
+    return {label: one.finished() for label, one in kept.items()}
+
+
+class _Kept:
+    """What is kept of one network."""
+
+    def __init__(self, tokens: bool) -> None:
+        self._with_tokens = tokens
+        self._pooled: defaultdict[str, list[Floats]] = defaultdict(list)
+        self._tokens: defaultdict[str, list[Tensor]] = defaultdict(list)
+        self._places: list[Tensor] = []
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, Tensor] = {}
+
+    def add(self, name: str, encoded: Encoded, places: Tensor | None) -> None:
+        """Pool the tokens of a batch, and take those at some places."""
+        self._pooled[name].append(encoded.pooled(name, "mean").float().cpu().numpy())
+        if places is None:
+            return
+        count = len(places)
+        flat = encoded.tokens[name].reshape(count, -1, encoded.tokens[name].shape[-1]).float()
+        valid = encoded.mask.reshape(count, -1)
+        total = (flat * valid[..., None]).sum(0)
+        self._sums[name] = self._sums[name] + total if name in self._sums else total
+        self._counts[name] = self._counts.get(name, torch.zeros_like(valid[0], dtype=torch.float32)) + valid.sum(0)
+        taken = flat[torch.arange(count)[:, None], places]
+        self._tokens[name].append(torch.cat([taken, places[..., None].to(taken)], dim=-1))
+
+    def finished(self) -> Inside:
+        """Batches joined, and the mean of every place taken off its tokens."""
+        tokens = {}
+        for name, parts in self._tokens.items():
+            joined = torch.cat(parts)
+            means = self._sums[name] / self._counts[name].clamp(min=1)[:, None]
+            values = joined[..., :-1] - means[joined[..., -1].long()]
+            tokens[name] = values.transpose(0, 1).cpu().numpy()
+        return Inside({name: np.concatenate(parts) for name, parts in self._pooled.items()}, tokens)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Takes what a batch gives while the backbone runs."""
+
+    backbone: Backbone
+    given: ModelInput
+    empty: Encoded
+    places: Tensor | None
+    kept: Mapping[str, _Kept]
+
+    def read_raw(self, name: str, values: Tensor) -> None:
+        """Of a part, or of another network's part or block: ``<label>/block00.fc1``."""
+        label, _, place = name.rpartition("/")
+        self.read(label, place, self.backbone.placed(values, self.given))
+
+    def read(self, label: str, name: str, values: Tensor) -> None:
+        """Tokens (B * T, N, D) in the layout."""
+        self.kept[label].add(name, replace(self.empty, tokens={name: values}), self.places)
+
+
+def _places(empty: Encoded, start: int) -> Tensor:
+    """(B, draws) places of random valid tokens among all dates' tokens; a function of the item's number alone."""
+    mask = empty.mask.reshape(-1, empty.passes * empty.mask.shape[1]).cpu().numpy()
+    rows = []
+    for number, own in enumerate(mask):
+        rng = generator("token", start + number)
+        rows.append(rng.choice(np.flatnonzero(own), TOKEN_DRAWS))
+    return torch.from_numpy(np.stack(rows)).to(empty.mask.device)
