@@ -298,7 +298,7 @@ def _corrected_t(estimate: float, scores: Floats, test_share: float, level: floa
         return None
     variance = (1 / count + test_share) * float(scores.var(ddof=1))
     half = t_quantile((1 + level) / 2, count - 1) * math.sqrt(variance)
-    return Interval(estimate - half, estimate + half, level, "nadeau_bengio", "shuffle splits")
+    return Interval(estimate - half, estimate + half, level, "nadeau_bengio", "shuffle splits", count - 1)
 
 
 def _same_shape(first: ArrayLike, second: ArrayLike) -> tuple[Floats, Floats]:

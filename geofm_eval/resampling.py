@@ -6,6 +6,7 @@ a sum of squared errors divided by the spread of the target. Both are ratios of 
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -34,6 +35,7 @@ class Interval:
         method: how it was computed.
         covers: what it would vary over: ``items``, ``groups``, ``draws x items``, ``draws x groups`` or
             ``shuffle splits``.
+        freedom: degrees of freedom of the t distribution that its error is taken to follow: what is known of its tails.
     """
 
     low: float
@@ -41,6 +43,7 @@ class Interval:
     level: float
     method: str
     covers: str
+    freedom: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -158,13 +161,26 @@ def ratio_interval(sample: Sample, level: float, resamples: int, seed: int) -> I
     if not len(ratios):
         return None
     method = f"percentile bootstrap over {sample.covers}, {resamples} resamples"
+    freedom: float = sample.count - 1
     if sample.draws > 1:
+        between = float(sample.ratios()[0].var(ddof=1)) / sample.draws
+        freedom = joint_freedom([(between, sample.draws - 1), (float(ratios.mean(1).var()), sample.count - 1)])
         means = with_draws(ratios, level, seed)
         method += f", draws widened to t with {sample.draws - 1} df"
     else:
         means = ratios[:, 0]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), level, method, sample.covers)
+    return Interval(float(low), float(high), level, method, sample.covers, freedom)
+
+
+def joint_freedom(parts: Sequence[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of independent variances (Satterthwaite 1946).
+
+    Args:
+        parts: every variance with its own degrees of freedom; without any variance the first one's are given.
+    """
+    uncertain = sum(variance**2 / freedom for variance, freedom in parts)
+    return float(sum(variance for variance, _ in parts) ** 2 / uncertain if uncertain > 0 else parts[0][1])
 
 
 @functools.lru_cache(maxsize=4)
@@ -213,7 +229,7 @@ def _t_interval(sample: Sample, level: float) -> Interval | None:
         freedom = min(freedom, sample.draws - 1)
     half = t_quantile((1 + level) / 2, freedom) * math.sqrt(variance)
     method = f"t interval over {count} groups, {freedom} df (too few groups for a bootstrap)"
-    return Interval(estimate - half, estimate + half, level, method, sample.covers)
+    return Interval(estimate - half, estimate + half, level, method, sample.covers, freedom)
 
 
 def t_quantile(probability: float, freedom: float) -> float:

@@ -1,5 +1,6 @@
 """The tap that validation chooses, and differences of test scores with their paired intervals."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,24 @@ class ChosenTap:
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference of two test scores; ``low`` and ``high`` are None where no paired interval can be given."""
+    """Difference of two test scores.
+
+    Args:
+        value: in the metric's own unit.
+        low: lower end of its paired interval; None where none can be given.
+        high: upper end.
+        freedom: degrees of freedom of the t distribution that its error is taken to follow.
+    """
 
     value: float
     low: float | None = None
     high: float | None = None
+    freedom: float = math.inf
+
+    @classmethod
+    def within(cls, value: float, interval: Interval | None) -> "Difference":
+        """A difference with the interval that was found for it, or without one."""
+        return cls(value) if interval is None else cls(value, interval.low, interval.high, interval.freedom)
 
 
 def sign(score: Score) -> float:
@@ -103,7 +117,7 @@ class Pairs:
             self._problems[f"{a.case.id} and {b.case.id} list different items or draws: no paired interval"] = None
             return Difference(value)
         interval = _paired(left, right, fraction, a.scores[fraction].metric, task_seed(a))
-        return Difference(value) if interval is None else Difference(value, interval.low, interval.high)
+        return Difference.within(value, interval)
 
     def counts(self, record: Record, fraction: str) -> NDArray[Any] | None:
         """Counts of a dense record's test images; None where they cannot be read."""

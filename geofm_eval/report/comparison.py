@@ -87,6 +87,11 @@ def tap_order(tap: str) -> tuple[int, str]:
     return ({FIRST: 0, LAST: 2}.get(tap, 1), tap)
 
 
+def last_block(subject: Subject) -> str | None:
+    """The deepest tap before the norm; None for a model without blocks."""
+    return max((tap for tap in subject.taps if tap.startswith("block")), default=None)
+
+
 def comparisons(content: RunContent) -> tuple[list[Comparison], list[str]]:
     """Group the records of a run into tables; what may not be compared is split, and named.
 
@@ -100,9 +105,9 @@ def comparisons(content: RunContent) -> tuple[list[Comparison], list[str]]:
     found: list[Comparison] = []
     problems: list[str] = []
     for (task, adaptation), records in sorted(groups.items()):
-        parts = _split(records)
+        parts = split_records(records)
         if len(parts) > 1:
-            problems.append(_split_sentence(f"{task}-{adaptation}", parts))
+            problems.append(split_sentence(f"{task}-{adaptation}", parts))
         for number, part in enumerate(parts, start=1):
             slug = f"{task}-{adaptation}" + (f"-{number}" if len(parts) > 1 else "")
             comparison, refused = _comparison(slug, part, gaps.get((task, adaptation), {}))
@@ -125,7 +130,7 @@ def identity(record: Record) -> dict[str, str]:
     }
 
 
-def _split(records: list[Record]) -> list[list[Record]]:
+def split_records(records: list[Record]) -> list[list[Record]]:
     """Records of equal identity together, the largest group first."""
     parts: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
@@ -133,7 +138,8 @@ def _split(records: list[Record]) -> list[list[Record]]:
     return [parts[key] for key in sorted(parts, key=lambda key: (-len(parts[key]), key))]
 
 
-def _split_sentence(slug: str, parts: list[list[Record]]) -> str:
+def split_sentence(slug: str, parts: list[list[Record]]) -> str:
+    """Say which records of one table were split, and why."""
     identities = [identity(part[0]) for part in parts]
     differing = [name for name in identities[0] if len({identity[name] for identity in identities}) > 1]
     members = "; ".join(

@@ -8,7 +8,7 @@ from geofm_eval.catalog import DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.dense import NARROW
 from geofm_eval.records import Record, Score
 from geofm_eval.report.comparison import Comparison, Subject, identity
-from geofm_eval.report.run import SEGMENT, RunContent
+from geofm_eval.report.run import SEGMENT, TUNE, RunContent
 
 Address = tuple[str, str, str]
 """Model, adaptation slug and layer."""
@@ -118,6 +118,11 @@ class CaseStudy:
         return [c for c in self.cells if c.adaptation.head.startswith("single") and not c.adaptation.variant]
 
     @property
+    def pooled(self) -> bool:
+        """True for a task with one label per item, whose head reads pooled features."""
+        return any(cell.adaptation.pooled for cell in self.cells)
+
+    @property
     def comparison(self) -> Comparison:
         """The same records as a comparison, for what its tables share with those of probes."""
         models = {cell.model: {c.name: c.record for c in self.cells if c.model == cell.model} for cell in self.cells}
@@ -130,20 +135,25 @@ def case_studies(content: RunContent) -> tuple[list[CaseStudy], list[str]]:
     Returns:
         Case studies in the order of tasks, and one sentence per split.
     """
+    both = [_studies_of(content, kind) for kind in (SEGMENT, TUNE)]
+    return [study for studies, _ in both for study in studies], [problem for _, found in both for problem in found]
+
+
+def _studies_of(content: RunContent, kind: str) -> tuple[list[CaseStudy], list[str]]:
     groups: defaultdict[str, defaultdict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
-    for record in content.scored_of(SEGMENT):
+    for record in content.scored_of(kind):
         adaptation = dense_adaptation(record.case.adaptation)
         if adaptation is not None and record.training is not None:
             schedule = {**identity(record), "schedule": str(record.training.recipe.get("slug"))}
             groups[record.case.task][json.dumps(schedule, sort_keys=True)].append(Cell(record, adaptation))
-    gaps = content.gaps(SEGMENT)
+    gaps = content.gaps(kind)
     studies, problems = [], []
     for task, parts in sorted(groups.items()):
         widths = [cells for part in parts.values() for cells in _by_width(part)]
         widths.sort(key=len, reverse=True)
         left_out = {case_id: why for case_id, why in gaps.items() if case_id.split("-")[1] == task}
         for number, cells in enumerate(widths, start=1):
-            slug = f"{task}-segment" + (f"-{number}" if len(widths) > 1 else "")
+            slug = f"{task}-{kind}" + (f"-{number}" if len(widths) > 1 else "")
             studies.append(CaseStudy(slug, tuple(sorted(cells, key=lambda c: (-c.quality, c.address))), left_out))
         if len(widths) > 1:
             problems.append(f"{task}: trained cases differ in data, recipe or width of decoders: {len(widths)} studies")

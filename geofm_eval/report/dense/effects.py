@@ -64,27 +64,38 @@ def pooled(found: Sequence[Effect]) -> list[Effect]:
     return [*over_all, *(effect for effect in found if effect.model is not None and effect.contrast not in known)]
 
 
-def mean_difference(matched: Sequence[tuple[Cell, Cell]], pairs: Pairs) -> Difference:
-    """Mean difference of the test scores of pairs of cells, with its paired interval over seeds and images."""
-    value = sum(cell.score.value - base.score.value for cell, base in matched) / len(matched)
+def mean_difference(
+    matched: Sequence[tuple[Cell, Cell]], pairs: Pairs, factors: Sequence[float] | None = None
+) -> Difference:
+    """Mean difference of the test scores of pairs of cells, with its paired interval over seeds and images.
+
+    Args:
+        matched: a cell and its base, all of one study.
+        pairs: for counts of every test image.
+        factors: what every difference is multiplied by before the mean is taken, such as 100 for percents; by default
+            1.
+    """
+    by = [1.0] * len(matched) if factors is None else list(factors)
+    value = sum(f * (cell.score.value - base.score.value) for f, (cell, base) in zip(by, matched, strict=True))
+    value /= len(matched)
     # A training that stands in several pairs, such as a twin that models share, is one term: its seeds are drawn once.
     weights: defaultdict[str, float] = defaultdict(float)
     known: dict[str, NDArray[Any]] = {}
-    for cell, base in matched:
+    for factor, (cell, base) in zip(by, matched, strict=True):
         counts, others = (pairs.counts(one.record, one.fraction) for one in (cell, base))
         if counts is None or others is None:
             return Difference(value)
         # The same training under two names differs by nothing, whatever the seeds.
         if not np.array_equal(counts, others):
             for one, found, sign in ((cell, counts, 1), (base, others, -1)):
-                weights[one.record.case.id] += sign / len(matched)
+                weights[one.record.case.id] += sign * factor / len(matched)
                 known[one.record.case.id] = found
     first = matched[0][0].record
     terms = [Term(weight, known[case], first.scores[matched[0][0].fraction].metric) for case, weight in weights.items()]
     if not terms:
         return Difference(0.0, 0.0, 0.0)
     interval = contrast_interval(terms, pairs.groups(first), LEVEL, seed=task_seed(first))
-    return Difference(value) if interval is None else Difference(value, interval.low, interval.high)
+    return Difference.within(value, interval)
 
 
 def _contrasts(study: CaseStudy, catalog: Catalog) -> Iterator[tuple[str, str, Partner]]:
@@ -123,7 +134,7 @@ def _changed(applies: Callable[[DenseAdaptation], bool], **base: object) -> Part
     return partner
 
 
-def _last(catalog: Catalog, cell: Cell) -> str:
+def last_block(catalog: Catalog, cell: Cell) -> str:
     """The last block of a cell's model; of one that the catalog lacks, the deepest of twelve."""
     spec = catalog.models.get(cell.model)
     return f"block{(spec.depth if spec is not None else DEPTH) - 1:02d}"
@@ -131,7 +142,7 @@ def _last(catalog: Catalog, cell: Cell) -> str:
 
 def _to_upernet(catalog: Catalog, heads: Sequence[str], upernet: str) -> Partner:
     def partner(cell: Cell) -> Address | None:
-        if cell.adaptation.head not in heads or cell.layer != _last(catalog, cell):
+        if cell.adaptation.head not in heads or cell.layer != last_block(catalog, cell):
             return None
         return cell.model, replace(cell.adaptation, head=upernet).slug, MULTI
 
@@ -149,7 +160,7 @@ def _to_multi(blocks: str) -> Partner:
 
 def _to_last(catalog: Catalog, layer: str) -> Partner:
     def partner(cell: Cell) -> Address | None:
-        last = _last(catalog, cell)
+        last = last_block(catalog, cell)
         fits = cell.adaptation.head.startswith("single") and cell.layer == layer != last
         return (cell.model, cell.adaptation.slug, last) if fits else None
 

@@ -99,7 +99,8 @@ def _notes(study: CaseStudy) -> list[str]:
         f"{training.recipe.get('batch')}; best epoch and learning rate by validation (tuned: "
         f"{', '.join(f'{rate:g}' for rate in _rates(study)) or 'the one of the schedule'}, chosen by the first seed), "
         "test read once.",
-        f"{chips.get('test')} test chips; mean over seeds. " + interval_sentence([cell.score for cell in study.cells]),
+        f"{chips.get('test')} test {'items' if study.pooled else 'chips'}; mean over seeds. "
+        + interval_sentence([cell.score for cell in study.cells]),
         "Tuned twin: the random twin of the same architecture, fully tuned on as many labels. Seconds: encoding, all "
         "seeds, all learning rates.",
         "Grid ceiling: score of an oracle that says each token's most frequent class (or mean); decoders that "

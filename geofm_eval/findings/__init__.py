@@ -1,0 +1,33 @@
+"""Findings: what a study claimed, confirmed or refuted on any set of records (manual: ``docs/findings.md``)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.findings.drift import drift_rules
+from geofm_eval.findings.finding import Cell, Finding, Verdict
+from geofm_eval.findings.heads import heads_and_depth
+from geofm_eval.findings.layers import layer_gain
+from geofm_eval.findings.profiles import distinct_profiles
+from geofm_eval.report.choice import Pairs
+from geofm_eval.report.run import RunContent
+
+__all__ = ["EVIDENCE", "FINDINGS", "Cell", "Finding", "Rule", "Verdict", "findings"]
+
+Rule = Callable[[RunContent, Pairs, Catalog], Finding | None]
+"""From records of one evidence class to what they say about a claim; None where none of them is about it."""
+
+FINDINGS: tuple[Rule, ...] = (layer_gain, distinct_profiles, heads_and_depth, *drift_rules())
+"""One function per claim, in the order of their numbers. A claim with several measures is several functions."""
+
+EVIDENCE = ("published", "sample", "simulated")
+"""Evidence classes, the strongest first: verdicts never mix them."""
+
+
+def findings(content: RunContent, pairs: Pairs, catalog: Catalog) -> tuple[Finding, ...]:
+    """Every verdict that a run has records for, one per claim and evidence class."""
+    found = []
+    for evidence in EVIDENCE:
+        own = replace(content, records=tuple(record for record in content.records if record.evidence == evidence))
+        found += [made for rule in FINDINGS if (made := rule(own, pairs, catalog)) is not None]
+    return tuple(found)

@@ -1,0 +1,106 @@
+"""Interaction of models and blocks: how far depth profiles are from parallel, and whether draws alone explain it."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from geofm_eval.findings.finding import MARGIN
+from geofm_eval.findings.holm import ALPHA, t_tails
+from geofm_eval.resampling import Floats, t_quantile
+
+PERMUTATIONS = 2000
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """How far the depth profiles of some models are from parallel.
+
+    Args:
+        size: root of the interaction's variance over models and blocks, what draws add to it taken off.
+        low: lower end of its 95 % interval over draws; None with fewer than three.
+        high: upper end.
+        ratio: F, its mean square over that of draws; 1 on average where profiles are parallel.
+        p: of so large a ratio by chance; None where it was not asked for, or no ratio could reach .05.
+        p_margin: two-sided p of a size of ``MARGIN``; None without an interval.
+    """
+
+    size: float
+    low: float | None
+    high: float | None
+    ratio: float
+    p: float | None
+    p_margin: float | None
+
+
+def interaction(scores: Floats, overlap: float = 0.0, *, tested: bool = True, seed: int = 0) -> Interaction:
+    """Interaction of models and blocks, against draws that all models share.
+
+    The means over models and over blocks of every draw are taken off (model, block, draw). What is left is the
+    interaction of models and blocks, plus what a draw adds to it; F is the ratio of their mean squares. Blocks
+    of one draw are correlated, so that F does not follow an F distribution. Its distribution is that under exchanges of
+    the models, in every draw anew: they leave parallel profiles parallel, and what blocks have in common as it is.
+    The interval is a jackknife over draws of the interaction's variance, with Student's t.
+
+    Args:
+        scores: (models, blocks, draws) in points.
+        overlap: test items over training items of shuffle splits. They share items, so that the mean square of J of
+            them is 1 + J ``overlap`` times as large as the draws alone make it (Nadeau and Bengio 2003).
+        tested: False leaves out the exchanges.
+        seed: of the exchanges.
+    """
+    models, _, draws = scores.shape
+    left = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean((0, 1))
+    inflated = 1 + draws * overlap
+    ratio = float(_ratio(left, np.array([_between(left)]))[0]) / inflated
+    p = None
+    # Exchanging the models of all draws alike changes nothing.
+    if tested and math.factorial(models) ** (draws - 1) * ALPHA >= 1:
+        chance = _ratio(left, _exchanged(left, seed))
+        p = (1 + int((chance >= ratio * (1 - 1e-9)).sum())) / (1 + PERMUTATIONS)
+    variance = _variance(left, inflated)
+    size = math.sqrt(max(variance, 0.0))
+    if draws < 3:
+        return Interaction(size, None, None, ratio, p, None)
+    without = np.array([_variance(np.delete(left, draw, 2), inflated) for draw in range(draws)])
+    error = math.sqrt(inflated * (draws - 1) / draws * float(np.square(without - without.mean()).sum()))
+    half = t_quantile(1 - ALPHA / 2, draws - 1) * error
+    low, high = (math.sqrt(max(end, 0.0)) for end in (variance - half, variance + half))
+    distance = abs(variance - MARGIN**2)
+    p_margin = t_tails(distance / error, draws - 1) if error > 0 else float(distance == 0)
+    return Interaction(size, low, high, ratio, p, p_margin)
+
+
+def _between(left: Floats) -> float:
+    """Sum of squares between the cells of model and block."""
+    draws: int = left.shape[2]
+    return float(np.square(left.mean(2)).sum()) * draws
+
+
+def _ratio(left: Floats, between: Floats) -> Floats:
+    """F of sums of squares between cells, all of the same total."""
+    total = float(np.square(left).sum())
+    # Scores that are the same in all draws leave rounding errors to divide by.
+    within = np.maximum(total - between, 1e-12 * total + 1e-300)
+    return np.asarray(between * (left.shape[2] - 1) / within, dtype=np.float64)
+
+
+def _variance(left: Floats, inflated: float) -> float:
+    """Variance of the interaction: its mean square over models and blocks, less what draws add to that."""
+    models, blocks, draws = left.shape
+    freedom: int = (models - 1) * (blocks - 1)
+    of_means = float(np.square(left.mean(2)).sum()) / freedom
+    of_draws = float(np.square(left - left.mean(2, keepdims=True)).sum()) / freedom / (draws - 1)
+    return float(of_means - inflated * of_draws / draws)
+
+
+def _exchanged(left: Floats, seed: int) -> Floats:
+    """(PERMUTATIONS,) sums of squares between cells with the models of every draw exchanged at random."""
+    models, _, draws = left.shape
+    rng = np.random.default_rng([seed, models, draws])
+    by_draw = np.moveaxis(left, 2, 0)
+    sums = np.empty(PERMUTATIONS)
+    for number in range(PERMUTATIONS):
+        order = rng.permuted(np.tile(np.arange(models), (draws, 1)), axis=1)
+        sums[number] = np.square(np.take_along_axis(by_draw, order[..., None], axis=1).mean(0)).sum() * draws
+    return sums

@@ -1,0 +1,155 @@
+"""Finding 2, second part: depth profiles differ by backbone, by more than draws of the labels make them differ."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.data.shuffles import TEST_SHARE
+from geofm_eval.findings.finding import (
+    Cell,
+    Finding,
+    adjusted,
+    decide,
+    decided,
+    mean_of,
+    points_per_unit,
+    spread,
+    tally,
+    undecidable,
+)
+from geofm_eval.findings.interaction import interaction
+from geofm_eval.findings.scope import Probed, probed
+from geofm_eval.report.choice import Pairs, task_seed
+from geofm_eval.report.run import RunContent
+
+TITLE = "depth profiles differ by backbone"
+TWINS, WITH_TWIN, AGAIN = "random twins", "a backbone and its random twin", "a model and its variants"
+BESIDE = (TWINS, WITH_TWIN, AGAIN)
+"""What the differences of backbones are seen against; none of it counts."""
+
+FEWEST_TASKS = 2
+
+
+def distinct_profiles(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
+    """Whether models and blocks interact on most tasks by more than draws of the labels explain.
+
+    Args:
+        content: records of one evidence class.
+        pairs: not used: the scores of all draws are in the records.
+        catalog: for what counts.
+
+    Returns:
+        None without a probe of several taps.
+    """
+    found = [one for one in probed(content, catalog) if set(one.aside) <= {"controls", "variants of models"}]
+    if not found:
+        return None
+    cells: list[Cell] = []
+    for slug in dict.fromkeys(one.comparison.slug for one in found):
+        own = [one for one in found if one.comparison.slug == slug]
+        cells += [cell for group in _groups(own, catalog) if (cell := _cell(slug, *group)) is not None]
+    families = [[c for c in cells if c.counts], *([c for c in cells if c.group == name] for name in BESIDE)]
+    cells = [cell for family in families for cell in adjusted(family)]
+    tested = [cell for cell in cells if cell.counts and cell.p is not None]
+    if len(tested) < FEWEST_TASKS:
+        why = (
+            f"{len(tested)} tasks have two backbones or more with the same blocks, and enough draws of the labels to "
+            f"tell them apart: needed are {FEWEST_TASKS}."
+        )
+        return undecidable(2, TITLE, cells, content, why)
+    mean = mean_of(tested)
+    why = (
+        f"On {sum(cell.above for cell in tested)} of {len(tested)} tasks models and blocks interact by more than draws "
+        "of the labels explain, after Holm; more than half are needed. Size: standard deviation of scores around "
+        "parallel profiles."
+    )
+    return decided(2, TITLE, decide(tested, mean), mean, cells, content, (why, *_beside(cells)))
+
+
+def _beside(cells: Sequence[Cell]) -> list[str]:
+    groups = {name: [cell for cell in cells if cell.group == name] for name in BESIDE}
+    parts = [
+        f"{name} {spread(mean_of(own))}" + (f", {tally(own)}" if name == TWINS else "")
+        for name, own in groups.items()
+        if own
+    ]
+    return [f"Beside it: {'; '.join(parts)}."] if parts else []
+
+
+def _groups(own: Sequence[Probed], catalog: Catalog) -> Iterator[tuple[str, str, list[Probed]]]:
+    """Group, what tells its cells apart, and models.
+
+    Beside the backbones that count stand random twins among each other, every backbone with its twin, and every model
+    with its variants: another seed of the same pretraining gives another profile too.
+    """
+    yield own[0].kind, "", [one for one in own if not one.aside]
+    yield TWINS, "", [one for one in own if "controls" in one.aside]
+    families: defaultdict[str, list[Probed]] = defaultdict(list)
+    for one in own:
+        model = one.subject.model
+        spec = catalog.models.get(model)
+        twin = spec.twin if spec is not None and spec.twin else f"{model}_random"
+        if not one.aside:
+            yield WITH_TWIN, model, [one, *(other for other in own if other.subject.model == twin)]
+        if "controls" not in one.aside:
+            families[spec.variant_of or model if spec is not None else model].append(one)
+    for family, some in families.items():
+        yield AGAIN, family, some
+
+
+def _cell(slug: str, group: str, which: str, some: Sequence[Probed]) -> Cell | None:
+    """The cell of some models on one task; None with one model, or one draw of the labels."""
+    some = _alike(some)
+    fraction = _fraction(some) if len(some) > 1 else None
+    if fraction is None:
+        return None
+    record = some[0].subject.record
+    score = record.scores[fraction]
+    values = np.asarray([[_draws(one, tap, fraction) for tap in _blocks(one)] for one in some], dtype=np.float64)
+    typical = score.model_copy(update={"value": float(values.mean())})
+    shuffled = record.provenance.protocol == "shuffle_splits"
+    found = interaction(
+        values * points_per_unit(score, typical),
+        TEST_SHARE / (1 - TEST_SHARE) if shuffled else 0.0,
+        tested=group not in (WITH_TWIN, AGAIN),
+        seed=task_seed(record),
+    )
+    return Cell(
+        id=f"{which}-{slug}".removeprefix("-"),
+        group=group,
+        contrast=f"{len(some)} models x {values.shape[1]} blocks x {values.shape[2]} draws at {fraction}",
+        estimate=found.size,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        p_margin=found.p_margin,
+        counts=group not in BESIDE,
+        data=some[0].data,
+    )
+
+
+def _blocks(one: Probed) -> tuple[str, ...]:
+    return tuple(tap for tap in one.subject.taps if tap.startswith("block"))
+
+
+def _draws(one: Probed, tap: str, fraction: str) -> tuple[float, ...]:
+    score = one.subject.score(tap, fraction)
+    return () if score is None else score.per_draw
+
+
+def _alike(some: Sequence[Probed]) -> list[Probed]:
+    """Those with the blocks that most have: profiles of other depths have no blocks in common."""
+    counts = Counter(_blocks(one) for one in some)
+    most = max(counts, key=lambda taps: (counts[taps], len(taps)), default=())
+    return [one for one in some if len(most) > 1 and _blocks(one) == most]
+
+
+def _fraction(some: Sequence[Probed]) -> str | None:
+    """The largest label fraction of which all have the same number of draws, two at least."""
+    for fraction in reversed(some[0].comparison.fractions):
+        counts = {len(_draws(one, tap, fraction)) for one in some for tap in _blocks(one)}
+        if len(counts) == 1 and min(counts) > 1:
+            return fraction
+    return None

@@ -1,0 +1,93 @@
+"""Which records a verdict counts: one probe per task, pretrained backbones, no control and nothing twice."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.records import Record
+from geofm_eval.report.comparison import Comparison, Subject, comparisons, identity
+from geofm_eval.report.run import RunContent
+
+CONTROL_TARGETS = ("random_reg", "nodata")
+"""Targets of NeuCo-Bench that nobody, or anybody, should predict."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """One model on one task under one probe, all of its taps measured.
+
+    Args:
+        comparison: models that it may be compared with.
+        subject: the model and its records.
+        kind: ``linear``, ``ridge``, ``knn``, or ``dense`` of a task with a value per pixel.
+        aside: why the verdict does not count it; empty for what counts.
+    """
+
+    comparison: Comparison
+    subject: Subject
+    kind: str
+    aside: tuple[str, ...]
+
+    @property
+    def group(self) -> str:
+        """What it is reported with."""
+        return ", ".join(self.aside) or self.kind
+
+    @property
+    def name(self) -> str:
+        """Such as ``mae_vits16-eurosat-linear``."""
+        case = self.subject.record.case
+        return f"{case.model}-{case.task}-{case.adaptation}"
+
+    @property
+    def data(self) -> str:
+        """Equal for subjects that were tested on the same items."""
+        return identity(self.subject.record)["items_sha256"]
+
+
+def probed(content: RunContent, catalog: Catalog) -> Iterator[Probed]:
+    """Every subject of a run that has more taps than one and all of those that were planned."""
+    scored = content.scored
+    models, tasks = {r.case.model for r in scored}, {r.case.task for r in scored}
+    for comparison in comparisons(content)[0]:
+        case = comparison.record.case
+        adaptation = catalog.adaptations.get(case.adaptation)
+        probe = adaptation.probe if adaptation is not None else case.adaptation.split("_")[0]
+        kind = "dense" if comparison.record.provenance.pooling == "tokens" else probe
+        beside = [*_task_aside(case.task, tasks, catalog), *_probe_aside(kind, comparison.record)]
+        for subject in comparison.subjects:
+            if len(subject.taps) > 1 and not subject.missing:
+                yield Probed(comparison, subject, kind, (*beside, *model_aside(subject.record, models, catalog)))
+
+
+def model_aside(record: Record, models: set[str], catalog: Catalog) -> list[str]:
+    """Why a verdict does not count a model: it is a control, a variant, or knows simulated scenes alone.
+
+    Args:
+        record: of the model.
+        models: all models of the run: a variant counts where what it varies is not there.
+        catalog: says what is a variant, and what saw simulated scenes alone.
+    """
+    spec = catalog.models.get(record.case.model)
+    if record.case.is_control:
+        return ["controls"]
+    if spec is None:
+        return []
+    if spec.variant_of in models:
+        return ["variants of models"]
+    real = record.evidence != "simulated"
+    return ["pretrained on simulated scenes"] if spec.simulated_pretraining and real else []
+
+
+def _task_aside(task: str, tasks: set[str], catalog: Catalog) -> list[str]:
+    spec = catalog.tasks.get(task)
+    if spec is None:
+        return []
+    if spec.options.get("target") in CONTROL_TARGETS:
+        return ["control targets"]
+    return ["variants of tasks"] if spec.variant_of in tasks else []
+
+
+def _probe_aside(kind: str, record: Record) -> list[str]:
+    pooled = [] if record.provenance.pooling in ("mean", "tokens", None) else [f"{record.provenance.pooling} pooling"]
+    return [*(["kNN"] if kind == "knn" else []), *pooled]
