@@ -57,6 +57,14 @@ class Extraction:
         meta = {**self._meta(time.perf_counter() - started), **statistics.as_dict()}
         return {"taps": spec.taps, "poolings": spec.poolings, "meta": meta}
 
+    def pooled(self) -> dict[str, np.ndarray]:
+        """Features of few items by tap, (n, D) float32, averaged over patches; nothing is stored."""
+        _check_frozen(self.loaded)
+        with torch.inference_mode(), exact_float32():
+            whole = np.concatenate(list(self._batches(InputStatistics(self.adapter.bands))), axis=1)
+        spec = self.loaded.spec
+        return dict(zip(spec.taps, whole[:: len(spec.poolings)], strict=True))
+
     def _batches(self, statistics: "InputStatistics") -> Iterator[np.ndarray]:
         """Pooled features (taps x poolings, B, D) of one batch after another, in the order of the split."""
         ids = self.split.ids

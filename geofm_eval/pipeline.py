@@ -149,17 +149,18 @@ class Workspace:
             Unavailable: data, weights or a package are absent.
             GeofmError: a data, weights, contract or store error of the step that failed.
         """
-        return self._pieces.get(("blocks", model, task), lambda: self._extract(model, task))
+        return {split: self.block(model, task, split) for split in self.splits(task)}
 
-    def _extract(self, model: str, task: str) -> dict[str, FeatureBlock]:
-        splits = self.splits(task)
+    def block(self, model: str, task: str, split: str) -> FeatureBlock:
+        """Feature block of one split of a task; see :meth:`blocks`."""
+        return self._pieces.get(("block", model, task, split), lambda: self._extract(model, task, split))
+
+    def _extract(self, model: str, task: str, split: str) -> FeatureBlock:
+        items = self.splits(task)[split]
         loaded = self.backbone(model, task)
         adapter = self.adapter(model, task)
         with device_turn(self.settings.device):
-            return {
-                name: extract(loaded, adapter, split, device=self.settings.device, progress=self.progress)
-                for name, split in splits.items()
-            }
+            return extract(loaded, adapter, items, device=self.settings.device, progress=self.progress)
 
     def sweep(self, model: str, task: str, adaptation: str) -> Sweep:
         """The solved probe of every tap, label fraction and draw, solved where the cache lacks it.

@@ -1,5 +1,6 @@
 """The catalog: what models, tasks, recipes and cases exist. Loads without torch."""
 
+from geofm_eval.catalog.alike import similarity_cases, twin_of
 from geofm_eval.catalog.cases import MAX_CASES, SUITES, Case, compatible, missing_bands, probe_cases
 from geofm_eval.catalog.dense import DenseAdaptation, dense_adaptation, dense_cases
 from geofm_eval.catalog.load import Catalog, check_slugs, load_catalog
@@ -13,6 +14,7 @@ from geofm_eval.catalog.specs import (
     TaskSpec,
     WeightsSpec,
 )
+from geofm_eval.catalog.tuned import drift_cases, trained_case, tune_cases
 
 __all__ = [
     "MAX_CASES",
@@ -32,7 +34,12 @@ __all__ = [
     "compatible",
     "dense_adaptation",
     "dense_cases",
+    "drift_cases",
     "load_catalog",
     "missing_bands",
     "probe_cases",
+    "similarity_cases",
+    "trained_case",
+    "tune_cases",
+    "twin_of",
 ]

@@ -1,0 +1,47 @@
+"""Cases that compare the layers of backbones: one per model and data set."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from geofm_eval.catalog.cases import Case
+from geofm_eval.catalog.dense import MULTI
+from geofm_eval.catalog.specs import ModelSpec, TaskSpec
+
+if TYPE_CHECKING:
+    from geofm_eval.catalog.load import Catalog
+
+SIMILARITY = "similarity"
+"""Kind of the cases that say how alike the layers of backbones are."""
+
+
+def similarity_cases(catalog: "Catalog", probes: Sequence[Case]) -> list[Case]:
+    """One case for every model and data set that are probed.
+
+    Features belong to no label: of several tasks on the same items, such as the targets of NeuCo-Bench, the first has
+    the case. Tasks with a label per pixel keep no pooled features and have none.
+
+    Args:
+        catalog: tasks.
+        probes: selected cases of the kind ``probe``.
+    """
+    first: dict[tuple[str, str], Case] = {}
+    for case in probes:
+        task = catalog.task(case.task)
+        if not task.dense:
+            alike = Case(SIMILARITY, case.model, case.task, "frozen", MULTI)
+            first.setdefault((case.model, _items(task)), alike)
+    return list(first.values())
+
+
+def twin_of(catalog: "Catalog", model: ModelSpec) -> str | None:
+    """Slug of the random twin of a model: the same architecture with random weights; None where there is none."""
+    slug = model.twin or f"{model.slug}_random"
+    return slug if slug in catalog.models else None
+
+
+def _items(task: TaskSpec) -> str:
+    """What decides the pixels and the cut of a task's items: neither which label is read nor how folds are drawn."""
+    options = {name: value for name, value in task.options.items() if name not in ("target", "blocks")}
+    pixels = (task.reader, task.root, task.standin, task.protocol, task.bands, task.sizes, options)
+    return json.dumps(pixels, sort_keys=True)
