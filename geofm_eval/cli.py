@@ -1,4 +1,4 @@
-"""The command line: geofm-eval models | tasks | doctor | preflight | fetch | cache | collate."""
+"""The command line: geofm-eval models | tasks | doctor | preflight | fetch | cache | collate | advise."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ from rich.table import Table
 from geofm_eval import __version__
 from geofm_eval.availability import availability, runnable_pairs
 from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
-from geofm_eval.errors import GeofmError, Unavailable
+from geofm_eval.errors import ContractError, GeofmError, Unavailable
 from geofm_eval.paths import geofm_cache, geofm_home
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -214,9 +214,46 @@ def collate(run: Path, catalog: CatalogOption = None) -> None:
     """Collate the records of RUN (a folder, or a name below reports/runs) into tables and figures."""
     from geofm_eval.report import collate as collate_run
 
-    folder = run if run.is_dir() else Path("reports/runs") / run
-    collation = collate_run(folder, load_catalog(catalog or ()))
-    say(collation.text)
+    say(collate_run(_folder(run), load_catalog(catalog or ())).text)
+
+
+@app.command()
+def advise(
+    run: Path,
+    task: Annotated[str, typer.Option(help="Task that the backbone is for.")],
+    model: Annotated[str | None, typer.Option(help="Backbone; by default all that are no controls.")] = None,
+    catalog: CatalogOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Build MODEL cut, time it, solve the probe.")] = False,
+    weights: Annotated[Path | None, typer.Option(help="With --confirm: the file that MODEL was measured with.")] = None,
+    device: Annotated[str, typer.Option(help="With --confirm: torch device.")] = "cpu",
+) -> None:
+    """Say which block to read, where to cut and what to tune, with the evidence for it in RUN (as for collate).
+
+    With --confirm the status is 1 where the cut backbone gives other features or another score than the record's.
+    """
+    from geofm_eval.report.advice import advised
+
+    if confirm and model is None:
+        raise ContractError("--confirm builds one backbone: name it with --model")
+    known = load_catalog(catalog or ())
+    found = advised(_folder(run), known, task, model)
+    confirmation = None
+    if confirm:
+        from geofm_eval.advice.confirm import confirm_first  # here, because it loads torch
+
+        confirmation = confirm_first(found.advices[0], found.content, known, weights=weights, device=device)
+    if as_json:
+        typer.echo(found.json(confirmation))
+    else:
+        say(found.text(confirmation))
+    if confirmation is not None and not confirmation.holds:
+        raise typer.Exit(1)
+
+
+def _folder(run: Path) -> Path:
+    """Folder of a run that is given as such, or by its name below reports/runs."""
+    return run if run.is_dir() else Path("reports/runs") / run
 
 
 def _count(model: ModelSpec) -> str:

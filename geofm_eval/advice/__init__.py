@@ -1,0 +1,22 @@
+"""From diagnosis to use: what the records of a run advise for a backbone on a task, and the evidence for it."""
+
+from geofm_eval.advice.advise import Advice, advise, controls_of
+from geofm_eval.advice.cut import Cut, Saving
+from geofm_eval.advice.reading import Reading
+from geofm_eval.advice.tuning import PartLoss, Parts, Tuned, TuningChoice
+from geofm_eval.advice.validation import StandardError, standard_error
+
+__all__ = [
+    "Advice",
+    "Cut",
+    "PartLoss",
+    "Parts",
+    "Reading",
+    "Saving",
+    "StandardError",
+    "Tuned",
+    "TuningChoice",
+    "advise",
+    "controls_of",
+    "standard_error",
+]

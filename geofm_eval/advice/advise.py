@@ -1,0 +1,169 @@
+"""All advice for the backbones of a run on one task; nothing is advised without a record that shows it."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from geofm_eval.advice.cut import Cut, cuts
+from geofm_eval.advice.reading import Reading, advised_fractions, decoder_readings, probe_readings
+from geofm_eval.advice.tuning import Parts, TuningChoice, reverted_parts, trained_cells, tuning_choices
+from geofm_eval.errors import ContractError
+from geofm_eval.records import Record
+from geofm_eval.report.choice import Pairs
+from geofm_eval.report.comparison import Comparison, Subject, comparisons, identity, summarise
+from geofm_eval.report.run import THROUGHPUT, RunContent
+
+PROBES = ("linear", "ridge")
+"""Adaptations that a block is chosen by: solved to their optimum, on the mean of the patch tokens."""
+
+BLOCK, CUT, TUNING, PARTS = "block", "cut", "tuning", "parts"
+"""What advice is about, as keys of what is missing."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the records say about one backbone on one task.
+
+    Args:
+        model: slug.
+        task: slug.
+        evidence: ``published``, ``sample`` or ``simulated``.
+        target_unit: unit of a regression target.
+        readings: which block to read from, by the probe and by decoders of one level.
+        cuts: where to cut it.
+        tunings: what to tune, with all labels first.
+        parts: which tuned parts matter.
+        missing: what nothing is advised about, with the reason; a label fraction without a cut has a key of its own.
+    """
+
+    model: str
+    task: str
+    evidence: str | None
+    target_unit: str | None
+    readings: tuple[Reading, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    tunings: tuple[TuningChoice, ...] = ()
+    parts: Parts | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def advise(content: RunContent, task: str, model: str | None, pairs: Pairs) -> list[Advice]:
+    """Advise for a task.
+
+    Args:
+        content: the run.
+        task: slug.
+        model: slug; None takes every backbone with records on the task that is no control.
+        pairs: per-item outcomes of the run.
+
+    Raises:
+        ContractError: the run has no such task, or no such model on it.
+    """
+    records = records_of(content, task)
+    models = sorted({record.case.model for record in records})
+    if model is not None and model not in models:
+        raise ContractError(f"run {content.name} has no records of model '{model}' on {task}; {_near(model, models)}")
+    chosen = [model] if model is not None else _backbones(records)
+    if not chosen:
+        raise ContractError(
+            f"run {content.name} has controls alone on {task} ({', '.join(models)}): name one with --model"
+        )
+    found, problems = comparisons(content)
+    probed = [one for one in found if one.record.case.task == task and one.record.case.adaptation in PROBES]
+    refused = [problem for problem in problems if problem.startswith(tuple(f"{task}-{probe}" for probe in PROBES))]
+    return [_advice(content, task, slug, (probed, refused), pairs, records) for slug in chosen]
+
+
+def records_of(content: RunContent, task: str) -> list[Record]:
+    """Records of a task that measured something.
+
+    Raises:
+        ContractError: there are none.
+    """
+    own = [record for record in content.records if record.case.kind != THROUGHPUT]
+    known = sorted({record.case.task for record in own})
+    if task not in known:
+        raise ContractError(f"run {content.name} has no records of task '{task}'; {_near(task, known)}")
+    measured = [
+        record
+        for record in own
+        if record.case.task == task and record.outcome.status != "error" and (record.scores or record.drift)
+    ]
+    if not measured:
+        reasons = sorted({str(record.outcome.reason) for record in own if record.case.task == task})
+        raise ContractError(f"no case of {task} in run {content.name} has a result: {'; '.join(reasons[:3])}")
+    return measured
+
+
+def controls_of(content: RunContent, task: str) -> list[str]:
+    """Controls with records on the task, which are advised on only where they are named."""
+    return sorted({record.case.model for record in records_of(content, task) if record.case.is_control})
+
+
+def _backbones(records: Iterable[Record]) -> list[str]:
+    return sorted({record.case.model for record in records if not record.case.is_control})
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3)
+    return f"did you mean {', '.join(near)}?" if near else f"it has: {', '.join(known) or 'none'}"
+
+
+def _advice(
+    content: RunContent,
+    task: str,
+    model: str,
+    probed: tuple[list[Comparison], list[str]],
+    pairs: Pairs,
+    records: list[Record],
+) -> Advice:
+    missing: dict[str, str] = {}
+    subject, why = _subject(*probed, model)
+    cells, untrained = trained_cells(content, task, model)
+    readings = decoder_readings(cells, pairs)
+    found: list[Cut] = []
+    if subject is None:
+        missing |= {CUT: why} | ({} if readings else {BLOCK: why})
+    else:
+        by, fractions = _probe(subject), list(advised_fractions(subject))
+        readings = [*probe_readings(subject, by, fractions, pairs), *readings]
+        found, without = cuts(subject, by, fractions, pairs, content)
+        missing |= {f"{CUT} at {fraction}": reason for fraction, reason in without.items()}
+        if not readings:
+            missing[BLOCK] = "no tap has both a validation score and a test score beside that of final"
+    choices = tuning_choices(cells, pairs)
+    if not choices:
+        missing[TUNING] = untrained or "no head was trained both on the frozen backbone and on a tuned one"
+    parts, unknown = reverted_parts(content, task, model, choices)
+    if parts is None:
+        missing[PARTS] = unknown
+    any_record = next(record for record in records if record.case.model == model)
+    return Advice(
+        model, task, any_record.evidence, any_record.provenance.target_unit, tuple(readings), tuple(found),
+        tuple(choices), parts, missing,
+    )  # fmt: skip
+
+
+def _probe(subject: Subject) -> str:
+    case = subject.record.case
+    return f"{'dense ' if 'dense' in case.markers else ''}{case.adaptation} probe"
+
+
+def _subject(probed: list[Comparison], refused: list[str], model: str) -> tuple[Subject | None, str]:
+    """The taps of a model that may be compared with each other, all of them, or the reason why there are none."""
+    left_out = next((one.left_out[model] for one in probed if model in one.left_out), "")
+    mark = f" {model} is left out: "
+    left_out = next((problem.partition(mark)[2] for problem in refused if mark in problem), left_out)
+    found = [(one, subject) for one in probed for subject in one.subjects if subject.model == model]
+    if not found:
+        return None, left_out or f"no record of the {' or '.join(PROBES)} probe of {model}"
+    if len(found) > 1:
+        identities = [identity(subject.record) for _, subject in found]
+        differ = [name for name in identities[0] if len({one[name] for one in identities}) > 1]
+        return None, f"its taps differ in {', '.join(differ)} and are not comparable: run it under a new --run name"
+    subject = found[0][1]
+    if subject.missing:
+        return None, f"{len(subject.missing)} taps without a score ({summarise(subject.missing)})"
+    if len(subject.taps) < 2:
+        return None, f"one tap was measured, {next(iter(subject.taps))}: there is nothing to choose among"
+    return subject, ""

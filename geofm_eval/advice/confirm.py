@@ -1,0 +1,347 @@
+"""The advised cut, carried out: a truncated backbone, timed against the whole, that must give the recorded score."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from geofm_eval.advice.advise import PROBES, Advice
+from geofm_eval.advice.cut import Cut
+from geofm_eval.backbones.base import LoadedBackbone
+from geofm_eval.backbones.truncated import truncate
+from geofm_eval.catalog import Catalog
+from geofm_eval.crossed import count_score
+from geofm_eval.data.inputs import ModelInput
+from geofm_eval.data.split import ALL, Split
+from geofm_eval.dense.probe import DenseProbe
+from geofm_eval.dense.sample import TokenEncoder
+from geofm_eval.dense.windows import Window, covering
+from geofm_eval.dense.windows import cut as cut_window
+from geofm_eval.errors import ContractError
+from geofm_eval.extraction import exact_float32
+from geofm_eval.features import FeatureBlock, extract
+from geofm_eval.metrics import pooled_r2
+from geofm_eval.pipeline import Settings, Workspace, device_turn
+from geofm_eval.probes.problem import ProbeProblem
+from geofm_eval.probes.sweep import Sweep, solve_together
+from geofm_eval.progress import LogProgress, StartProgress
+from geofm_eval.records import Choice, Record
+from geofm_eval.report.run import PROBE, RunContent
+
+FEATURE_NOISE = 1e-5
+"""Largest difference of features, as a share of the largest: the same products, added in another order."""
+
+SCORE_NOISE = 0.002
+"""Another CPU or BLAS rounds features and solves otherwise; of few test items one more may change sides."""
+
+ROUNDS = 15
+IMAGES = {"cpu": 8, "cuda": 64}
+"""Images of the timed batch per kind of device."""
+
+CHIPS = 8
+"""Chips of a dense task whose tokens are compared."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Interleaved rounds of the cut and the whole backbone on one batch.
+
+    Args:
+        images: in the batch.
+        seconds: median of the cut backbone.
+        whole_seconds: median of the whole one.
+        ratio: median over rounds of the cut's time as a share of the whole's.
+        quartiles: of the same.
+        rounds: of each.
+    """
+
+    images: int
+    seconds: float
+    whole_seconds: float
+    ratio: float
+    quartiles: tuple[float, float]
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What became of an advised cut.
+
+    Args:
+        model: slug.
+        task: slug.
+        tap: what the probe reads.
+        kept: blocks that are left.
+        fraction: label fraction.
+        parameters: numbers that are left.
+        whole_parameters: numbers of the whole backbone.
+        timed: both on one batch.
+        difference: largest difference of the cut's features to the whole's, over all items that the probe reads.
+        largest: largest feature of the whole.
+        metric: of the score.
+        score: of the probe on the cut's features.
+        recorded: test score of the record.
+        penalties: label draws whose chosen penalty is the recorded one, of how many.
+        problems: in what it differs, one sentence each.
+    """
+
+    model: str
+    task: str
+    tap: str
+    kept: int
+    fraction: float
+    parameters: int
+    whole_parameters: int
+    timed: Timed
+    difference: float
+    largest: float
+    metric: str
+    score: float
+    recorded: float
+    penalties: tuple[int, int]
+    problems: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Features and score are those of the whole backbone, up to rounding."""
+        return not self.problems
+
+
+def confirm_first(
+    advice: Advice, content: RunContent, catalog: Catalog, *, weights: Path | None = None, device: str = "cpu"
+) -> Confirmation:
+    """Carry out the first cut that is advised for a backbone: that of all labels where there is one.
+
+    Raises:
+        ContractError: no cut is advised, or as in :func:`confirm_cut`.
+        GeofmError: as in :func:`confirm_cut`.
+    """
+    cut = next((one for one in advice.cuts if not one.at_end), None)
+    if cut is None:
+        reasons = dict.fromkeys(reason for topic, reason in advice.missing.items() if topic.startswith("cut"))
+        why = "; ".join(reasons) or "nothing shallower than the last block is within one standard error of the best"
+        raise ContractError(f"there is no cut of {advice.model} on {advice.task} to confirm: {why}")
+    record = next(
+        record
+        for record in content.scored_of(PROBE)
+        if (record.case.model, record.case.task, record.case.layer) == (advice.model, advice.task, cut.tap)
+        and record.case.adaptation in PROBES
+    )
+    return confirm_cut(cut, record, catalog, weights=weights, device=device)
+
+
+def confirm_cut(
+    cut: Cut,
+    record: Record,
+    catalog: Catalog,
+    *,
+    weights: Path | None = None,
+    device: str = "cpu",
+    progress: StartProgress = LogProgress,
+) -> Confirmation:
+    """Carry out a cut and measure it.
+
+    Args:
+        cut: the advice.
+        record: of the probe at the tap of the cut.
+        catalog: that knows the model, the task and the recipe of the record.
+        weights: file that replaces the catalog's.
+        device: torch device.
+        progress: of what takes long.
+
+    Raises:
+        Unavailable: data, weights or a package are absent.
+        ContractError: the model cannot be cut there, or weights, items, labels or recipe here are not the record's.
+        GeofmError: a data, weights, contract or store error of the step that failed.
+    """
+    case = record.case
+    recipe = str((record.provenance.recipe or {}).get("slug"))
+    settings = Settings(device, torch.get_num_threads(), recipe, {} if weights is None else {case.model: weights})
+    workspace = Workspace(catalog, settings, progress)
+    task, splits = catalog.task(case.task), workspace.splits(case.task)
+    whole = workspace.backbone(case.model, case.task)
+    _check_same(record, workspace, whole, splits)
+    batch = _batch(workspace, record)
+    short = truncate(whole, cut.tap, batch)
+    found = (_dense if task.dense else _pooled)(workspace, record, cut, short)
+    return Confirmation(
+        model=case.model,
+        task=case.task,
+        tap=cut.tap,
+        kept=short.spec.depth,
+        fraction=cut.fraction,
+        parameters=short.parameters,
+        whole_parameters=whole.parameters,
+        timed=_timed(whole, short, batch),
+        difference=found.difference,
+        largest=found.largest,
+        metric=cut.test.metric,
+        score=found.score,
+        recorded=cut.test.value,
+        penalties=found.penalties,
+        problems=tuple(_problems(found, cut)),
+    )
+
+
+@dataclass(frozen=True)
+class _Found:
+    difference: float
+    largest: float
+    score: float
+    penalties: tuple[int, int]
+
+
+def _problems(found: _Found, cut: Cut) -> list[str]:
+    problems = []
+    if not found.difference <= FEATURE_NOISE * found.largest:
+        problems.append(f"features differ by {found.difference:.3g}, the largest is {found.largest:.3g}")
+    noise = max(SCORE_NOISE, 1.001 / cut.test.n if cut.test.metric == "accuracy" else 0.0)
+    if not abs(found.score - cut.test.value) <= noise:
+        problems.append(f"the score is {found.score:.4f}, the record says {cut.test.value:.4f}")
+    return problems
+
+
+def _check_same(record: Record, workspace: Workspace, whole: LoadedBackbone, splits: Mapping[str, Split]) -> None:
+    """Refuse to compare with a record of other weights, data or recipe."""
+    source = record.provenance
+    here = {
+        "weights": whole.weights_sha256,
+        "items": {name: split.items_sha256 for name, split in splits.items()},
+        "labels": {name: split.labels_sha256 for name, split in splits.items()},
+        "recipe": workspace.recipe.model_dump(mode="json"),
+        "task version": workspace.catalog.task(record.case.task).version,
+    }
+    there = {
+        "weights": source.weights_sha256,
+        "items": source.items_sha256,
+        "labels": source.labels_sha256,
+        "recipe": source.recipe,
+        "task version": record.case.task_version,
+    }
+    differ = [name for name in here if here[name] != there[name]]
+    if differ:
+        raise ContractError(
+            f"{record.case.id} was measured with other {' and '.join(differ)} than are here: give the weights with "
+            "--weights and the catalog with --catalog, or measure it anew"
+        )
+
+
+def _batch(workspace: Workspace, record: Record) -> ModelInput:
+    """Some items of the task as the backbone takes them; windows of chips, and of series about as many dates."""
+    case, device = record.case, workspace.settings.device
+    adapter = workspace.adapter(case.model, case.task)
+    split = next(iter(workspace.splits(case.task).values()))
+    dates = max(len(split.read(0).dates), 1)
+    images = [split.read(index % len(split)) for index in range(max(IMAGES[_kind(device)] // dates, 1))]
+    if split.task.dense:
+        window = Window(0, 0, workspace.dense_probe(case.model, case.task).encoder.size)
+        images = [cut_window(image, window) for image in images]
+    batch = adapter([image for image in images if image.pixels.shape == images[0].pixels.shape]).to(device)
+    return batch.one_by_one() if batch.series and not adapter.native else batch
+
+
+def _kind(device: str) -> str:
+    return torch.device(device).type
+
+
+def _timed(whole: LoadedBackbone, short: LoadedBackbone, batch: ModelInput) -> Timed:
+    """Time both in turn, so that whatever else the machine does slows both."""
+    depth = len(whole.backbone.taps) - 2
+    passes = ((short.backbone, short.spec.depth), (whole.backbone, depth))
+    seconds = np.empty((ROUNDS + 2, 2))
+    with torch.inference_mode(), exact_float32():
+        for number in range(len(seconds)):
+            for column, (backbone, blocks) in enumerate(passes):
+                began = time.perf_counter()
+                tokens = backbone.forward_to(batch, blocks)
+                if tokens.is_cuda:
+                    torch.cuda.synchronize(tokens.device)
+                seconds[number, column] = time.perf_counter() - began
+    kept = seconds[2:]  # the first rounds of a process are slower
+    ratios = kept[:, 0] / kept[:, 1]
+    low, high = np.quantile(ratios, [0.25, 0.75])
+    cut, all_of_it = np.median(kept, axis=0)
+    return Timed(
+        len(batch.pixels), float(cut), float(all_of_it), float(np.median(ratios)), (float(low), float(high)), ROUNDS
+    )
+
+
+def _pooled(workspace: Workspace, record: Record, cut: Cut, short: LoadedBackbone) -> _Found:
+    """One pass of the cut backbone over every split, and the probe solved on what it gives."""
+    case, device = record.case, workspace.settings.device
+    splits, adapter = workspace.splits(case.task), workspace.adapter(case.model, case.task)
+    stored = workspace.blocks(case.model, case.task)
+    with device_turn(device):
+        made = {
+            name: extract(short, adapter, split, device=device, progress=workspace.progress)
+            for name, split in splits.items()
+        }
+    adaptation, budget = workspace.catalog.adaptation(case.adaptation), workspace.budget(case.task)
+    errors = [_difference(made[name], stored[name], cut.tap, adaptation.pooling) for name in splits]
+    problem = ProbeProblem(
+        features=lambda tap, split: made[split].features(tap, adaptation.pooling),
+        labels={name: split.labels for name, split in splits.items()},
+        taps=(cut.tap,),
+        subsets=[subset for subset in budget.subsets if subset.fraction == cut.fraction],
+        plans=budget.plans,
+        n_classes=len(workspace.catalog.task(case.task).classes),
+        device=torch.device(device),
+        task=case.task,
+    )
+    with exact_float32(), device_turn(device):
+        (sweep,) = solve_together(adaptation.probe, [problem], adaptation.pooling)
+    difference, largest = (max(values) for values in zip(*errors, strict=True))
+    same = _same_penalties(record, cut.fraction, {row.draw: row.chosen for row in sweep.rows})
+    return _Found(difference, largest, _score(sweep, splits), same)
+
+
+def _difference(made: FeatureBlock, stored: FeatureBlock, tap: str, pooling: str) -> tuple[float, float]:
+    """Largest absolute difference of two blocks' features of a tap, and the largest feature."""
+    one, other = made.features(tap, pooling), stored.features(tap, pooling)
+    return float(np.abs(one - other).max()), float(np.abs(other).max())
+
+
+def _score(sweep: Sweep, splits: Mapping[str, Split]) -> float:
+    """Test score as records hold it: the mean over draws, with shuffle splits the pooled R2."""
+    if ALL in splits:
+        return pooled_r2(np.stack([row.outcomes for row in sweep.rows]), splits[ALL].labels)
+    return float(np.mean([row.test_score for row in sweep.rows]))
+
+
+def _same_penalties(record: Record, fraction: float, chosen: Mapping[int, float | None]) -> tuple[int, int]:
+    choices: Sequence[Choice] = record.selection.choices if record.selection else ()
+    own = {choice.draw: choice.chosen for choice in choices if choice.fraction == fraction}
+    return sum(own.get(draw) == penalty for draw, penalty in chosen.items()), len(chosen)
+
+
+def _dense(workspace: Workspace, record: Record, cut: Cut, short: LoadedBackbone) -> _Found:
+    """The dense probe on the cut backbone; of the whole one some chips are encoded anew, as no tokens are stored."""
+    case = record.case
+    whole = workspace.dense_probe(case.model, case.task)
+    encoder = TokenEncoder(short, whole.encoder.adapter, whole.encoder.size, whole.encoder.device)
+    test = whole.splits["test"]
+    with torch.inference_mode(), exact_float32():
+        errors = [_chip_difference(encoder, whole.encoder, test, i, cut.tap) for i in range(min(CHIPS, len(test)))]
+    budgets = {subset: budget for subset, budget in whole.budgets.items() if subset[0] == cut.fraction}
+    probe = DenseProbe(encoder, whole.splits, budgets, whole.seed, workspace.progress)
+    with device_turn(workspace.settings.device):
+        sweep = probe.stored()
+    rows = sweep.rows_for(cut.tap, cut.fraction)
+    counts = np.stack([counted for _, counted in rows])
+    difference, largest = (max(values) for values in zip(*errors, strict=True))
+    same = _same_penalties(record, cut.fraction, {row.draw: row.chosen for row, _ in rows})
+    return _Found(difference, largest, float(count_score(counts, cut.test.metric).mean()), same)
+
+
+def _chip_difference(one: TokenEncoder, other: TokenEncoder, split: Split, item: int, tap: str) -> tuple[float, float]:
+    image = split.read(item)
+    height, width = image.valid.shape[-2:]
+    windows = covering(int(height), int(width), one.size)
+    difference = largest = 0.0
+    for (_, made), (_, stored) in zip(one.maps(image, windows), other.maps(image, windows), strict=True):
+        difference = max(difference, float((made[tap] - stored[tap]).abs().max()))
+        largest = max(largest, float(stored[tap].abs().max()))
+    return difference, largest

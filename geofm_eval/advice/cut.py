@@ -1,0 +1,205 @@
+"""At which depth a backbone can be cut, what that costs on the test split, and what it saves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from geofm_eval.advice.reading import Verdict, verdict
+from geofm_eval.advice.validation import StandardError, standard_error
+from geofm_eval.records import CaseInfo, Record, Score
+from geofm_eval.report.choice import Difference, Pairs, choose_tap, sign, val_score
+from geofm_eval.report.comparison import LAST, Subject, last_block, tap_order
+from geofm_eval.report.run import THROUGHPUT, RunContent
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What is saved by running up to a block instead of the whole backbone, from timings of both.
+
+    Args:
+        layer: where the timed pass stopped.
+        exact: it is the block of the cut; otherwise a deeper one, and what the cut saves is at least this.
+        task: whose inputs were timed.
+        seconds: of a batch until that layer, median.
+        whole_seconds: until the deepest timed layer.
+        images_per_second: until that layer.
+        whole_images_per_second: until the deepest timed layer.
+        parameters: numbers that are left; None where the architecture cannot be cut.
+        whole_parameters: numbers of the whole backbone.
+        device: that was timed.
+    """
+
+    layer: str
+    exact: bool
+    task: str
+    seconds: float
+    whole_seconds: float
+    images_per_second: float | None
+    whole_images_per_second: float | None
+    parameters: int | None
+    whole_parameters: int | None
+    device: str
+
+    @property
+    def time(self) -> float:
+        """Share of the time that is saved."""
+        return 1 - self.seconds / self.whole_seconds
+
+    @property
+    def numbers(self) -> float | None:
+        """Share of the parameters that is saved."""
+        known = self.parameters is not None and self.whole_parameters
+        return 1 - self.parameters / self.whole_parameters if known else None  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The shallowest tap whose validation score is within one standard error of the best.
+
+    Args:
+        by: the probe.
+        fraction: label fraction.
+        tap: what remains is the backbone up to here.
+        validated: its validation score.
+        test: its test score.
+        best: the tap with the best validation score.
+        best_validated: that score.
+        best_test: its test score.
+        error: standard error of the best validation score.
+        loss: test score of ``tap`` minus that of ``best``, paired.
+        shows: what that difference shows.
+        at_end: nothing but a last norm comes after ``tap``, so that there is nothing to cut.
+        saving: None where there is nothing to cut, or nothing was timed.
+        why_no_saving: that nothing was timed, and what to do.
+    """
+
+    by: str
+    fraction: float
+    tap: str
+    validated: float
+    test: Score
+    best: str
+    best_validated: float
+    best_test: Score
+    error: StandardError
+    loss: Difference
+    shows: Verdict
+    at_end: bool
+    saving: Saving | None
+    why_no_saving: str = ""
+
+
+def cuts(
+    subject: Subject, by: str, fractions: Sequence[str], pairs: Pairs, content: RunContent
+) -> tuple[list[Cut], dict[str, str]]:
+    """One cut per label fraction, fewer labels only where they allow another one.
+
+    The best tap is one of many that are about as good, and which of them is best is chance; the shallowest that is not
+    clearly worse costs least (the one-standard-error rule of Breiman et al. 1984, section 3.4.3). Validation alone
+    decides; what the cut costs is then read on the test split once.
+
+    Args:
+        subject: a model's records by tap.
+        by: name of the probe.
+        fractions: keys of label fractions.
+        pairs: per-item outcomes.
+        content: the run, for its timings.
+
+    Returns:
+        The cuts, and by fraction why there is none.
+    """
+    found: list[Cut] = []
+    missing: dict[str, str] = {}
+    for fraction in fractions:
+        cut = _cut(subject, by, fraction, pairs, content)
+        if isinstance(cut, str):
+            missing[fraction] = cut
+        elif all(cut.tap != other.tap for other in found):
+            found.append(cut)
+    return found, missing
+
+
+def _cut(subject: Subject, by: str, fraction: str, pairs: Pairs, content: RunContent) -> Cut | str:
+    best = choose_tap(subject, fraction)
+    if best is None:
+        return "no tap has a validation score"
+    error = standard_error(subject.taps[best.tap], fraction)
+    if error.value is None:
+        return error.method
+    turned = sign(best.score)
+    least = turned * best.val_score - error.value
+    # Taps run from shallow to deep; the best one is among them.
+    tap = next(
+        tap
+        for tap, record in subject.taps.items()
+        if fraction in record.scores
+        and (value := val_score(record, fraction)) is not None
+        and turned * value >= least - 1e-12
+    )
+    record = subject.taps[tap]
+    loss = pairs.difference(record, subject.taps[best.tap], fraction)
+    at_end = tap in (LAST, last_block(subject))
+    saved, why = (None, "") if at_end else saving(content, subject, tap)
+    validated = val_score(record, fraction)
+    assert validated is not None
+    return Cut(
+        by, float(fraction), tap, validated, record.scores[fraction], best.tap, best.val_score, best.score, error, loss,
+        "same" if tap == best.tap else verdict(loss, turned), at_end, saved, why,
+    )  # fmt: skip
+
+
+def saving(content: RunContent, subject: Subject, tap: str) -> tuple[Saving | None, str]:
+    """What a cut saves, from the run's timings; those of the same task where there are any.
+
+    Passes are timed at quarters of the depth: for a block between them the next deeper one counts, so that the cut
+    saves at least as much.
+
+    Args:
+        content: the run.
+        subject: the model's records by tap.
+        tap: of the cut.
+
+    Returns:
+        The saving, or None and the reason.
+    """
+    case = subject.record.case
+    order = f"pytest benchmarks/test_throughput.py --run {content.name} --resume --models {case.model}"
+    layers = _timings(content, case)
+    if not layers:
+        return None, f"no timing in this run: {order} --tasks {case.task}"
+    ordered, last = sorted(layers, key=tap_order), last_block(subject) or LAST
+    task = layers[ordered[0]].case.task
+    if last not in layers:
+        return None, f"timings of this run stop at {ordered[-1]}, the last block is {last}: {order} --tasks {task}"
+    devices = sorted({_device(one) for one in layers.values()})
+    if len(devices) > 1:
+        return None, f"timings of this run are from several devices ({', '.join(devices)}): {order} --tasks {task}"
+    deeper = next(layer for layer in ordered if tap_order(layer) >= tap_order(tap))
+    part, whole = layers[deeper].cost, layers[last].cost
+    return Saving(
+        layer=deeper,
+        exact=deeper == tap,
+        task=task,
+        seconds=part.seconds["forward"],
+        whole_seconds=whole.seconds["forward"],
+        images_per_second=part.images_per_second,
+        whole_images_per_second=whole.images_per_second,
+        parameters=part.parameters,
+        whole_parameters=subject.record.cost.parameters,
+        device=devices[0],
+    ), ""
+
+
+def _timings(content: RunContent, case: CaseInfo) -> dict[str, Record]:
+    """Timings of a model by the layer that they stop at, all of one task: the case's own where there are any."""
+    timed = [
+        one
+        for one in content.records
+        if one.case.kind == THROUGHPUT and one.case.model == case.model and one.cost.seconds.get("forward")
+    ]
+    tasks = sorted({one.case.task for one in timed}, key=lambda task: (task != case.task, task))
+    return {one.case.layer: one for one in timed if one.case.task == tasks[0]}
+
+
+def _device(record: Record) -> str:
+    device = record.provenance.device
+    return str(device.get("model") or device.get("name"))

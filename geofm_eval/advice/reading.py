@@ -1,0 +1,108 @@
+"""Which block to read from: the tap that validation chooses, and what it is worth over the end of the backbone."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from geofm_eval.catalog.dense import CHOSEN
+from geofm_eval.records import Score
+from geofm_eval.report.choice import Difference, Pairs, choose_tap, sign
+from geofm_eval.report.comparison import LAST, Subject
+from geofm_eval.report.dense.cells import Cell
+from geofm_eval.report.dense.effects import mean_difference
+
+TENTH = "0.1"
+"""Label fraction that is advised on beside the largest."""
+
+Verdict = Literal["better", "worse", "not_shown", "unknown", "same"]
+"""Of a difference: its interval lies above zero, below it, or holds it; there is none; or there is no difference."""
+
+
+def verdict(difference: Difference, sign: float = 1.0) -> Verdict:
+    """What a difference shows; ``sign`` is -1 where lower is better."""
+    if difference.low is None or difference.high is None:
+        return "unknown"
+    low, high = sorted((sign * difference.low, sign * difference.high))
+    return "better" if low > 0 else "worse" if high < 0 else "not_shown"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A tap that validation chose.
+
+    Args:
+        by: what read it: ``linear probe``, or a decoder with its tuning.
+        fraction: label fraction.
+        tap: the choice.
+        candidates: taps that it was chosen among.
+        validated: its validation score.
+        test: its test score.
+        end: what it is compared with: ``final``, or of decoders the deepest block.
+        end_test: test score there.
+        gain: test score over that of ``end``, paired.
+        shows: what the gain shows.
+    """
+
+    by: str
+    fraction: float
+    tap: str
+    candidates: int
+    validated: float
+    test: Score
+    end: str
+    end_test: float
+    gain: Difference
+    shows: Verdict
+
+
+def probe_readings(subject: Subject, by: str, fractions: Sequence[str], pairs: Pairs) -> list[Reading]:
+    """What a probe chooses with all labels, and with a tenth of them where that is another tap."""
+    found: list[Reading] = []
+    for fraction in fractions:
+        chosen = choose_tap(subject, fraction)
+        end = subject.score(LAST, fraction)
+        if chosen is None or end is None or any(chosen.tap == other.tap for other in found):
+            continue
+        gain = pairs.difference(subject.taps[chosen.tap], subject.taps[LAST], fraction)
+        shows = "same" if chosen.tap == LAST else verdict(gain, sign(chosen.score))
+        found.append(
+            Reading(
+                by, float(fraction), chosen.tap, chosen.candidates, chosen.val_score, chosen.score, LAST, end.value,
+                gain, shows,
+            )
+        )  # fmt: skip
+    return found
+
+
+def decoder_readings(cells: Sequence[Cell], pairs: Pairs) -> list[Reading]:
+    """What decoders of one level choose, for every tuning and label fraction that was trained on several blocks."""
+    groups: defaultdict[tuple[str, float, str], dict[str, Cell]] = defaultdict(dict)
+    for cell in cells:
+        adaptation = cell.adaptation
+        if adaptation.head.startswith("single") and not adaptation.variant and cell.layer != CHOSEN:
+            groups[adaptation.head, -adaptation.fraction, adaptation.tuning][cell.layer] = cell
+    return [
+        _of_decoders(f"{head}, {tuning}", own, pairs)
+        for (head, _, tuning), own in sorted(groups.items(), key=lambda group: (group[0][1], group[0]))
+        if len(own) > 1
+    ]
+
+
+def _of_decoders(by: str, cells: dict[str, Cell], pairs: Pairs) -> Reading:
+    # Shallow to deep, and max keeps the first of equals.
+    best = max((cells[layer] for layer in sorted(cells)), key=lambda cell: cell.sign * cell.validated)
+    end = cells[max(cells)]
+    gain = mean_difference([(best, end)], pairs)
+    return Reading(
+        f"decoder {by}", best.adaptation.fraction, best.layer, len(cells), best.validated, best.score, end.layer,
+        end.score.value, gain, "same" if best is end else verdict(gain, best.sign),
+    )  # fmt: skip
+
+
+def advised_fractions(subject: Subject) -> Iterator[str]:
+    """The largest label fraction, then a tenth where it was measured."""
+    fractions = sorted({key for record in subject.taps.values() for key in record.scores}, key=float)
+    yield fractions[-1]
+    if TENTH in fractions[:-1]:
+        yield TENTH

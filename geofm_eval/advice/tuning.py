@@ -1,0 +1,230 @@
+"""What of a backbone to tune: the tuning that validation chooses, and which tuned parts its score hangs on."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from geofm_eval.advice.reading import Verdict, verdict
+from geofm_eval.catalog import dense_adaptation
+from geofm_eval.estimates import estimate
+from geofm_eval.records import Record, Reverted, Score
+from geofm_eval.report.choice import Difference, Pairs
+from geofm_eval.report.comparison import identity
+from geofm_eval.report.dense.cells import Cell
+from geofm_eval.report.dense.effects import mean_difference
+from geofm_eval.report.run import DRIFT, SEGMENT, TUNE, RunContent
+
+FROZEN = "frozen"
+WHOLE = "all"
+"""Name under which a record of drift keeps what reverting the whole backbone costs."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One tuning.
+
+    Args:
+        tuning: such as ``lora``.
+        validated: mean validation score over seeds.
+        test: test score, mean over seeds.
+        over_frozen: test score minus that of the frozen backbone, paired over seeds and items; None for itself.
+        shows: what that difference shows.
+        trained_parameters: numbers that were trained, the head's among them.
+        seconds: of encoding, all seeds and all learning rates.
+    """
+
+    tuning: str
+    validated: float
+    test: Score
+    over_frozen: Difference | None
+    shows: Verdict
+    trained_parameters: int | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TuningChoice:
+    """Tunings of a backbone under one head and label fraction.
+
+    Args:
+        head: decoder and what it reads.
+        fraction: label fraction.
+        seeds: trainings of each.
+        tunings: best by validation first.
+    """
+
+    head: str
+    fraction: float
+    seeds: int
+    tunings: tuple[Tuned, ...]
+
+    @property
+    def chosen(self) -> Tuned:
+        """The one that validation chooses; of equals the one that trains least."""
+        return self.tunings[0]
+
+
+@dataclass(frozen=True)
+class PartLoss:
+    """Score that is lost when a part of all blocks, or a block, goes back to its frozen weights.
+
+    Args:
+        name: such as ``fc1`` or ``block07``.
+        loss: mean over seeds, with its t interval over seeds and items.
+        matters: the interval lies above zero.
+    """
+
+    name: str
+    loss: Difference
+    matters: bool
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which tuned parts a score hangs on.
+
+    Args:
+        case: id of the record of drift.
+        tuning: what was tuned.
+        metric: that is lost; empty where the run lacks the training.
+        seeds: trainings.
+        items: test items that reverted networks were scored on.
+        whole: what reverting everything costs; None where it was not tried.
+        parts: the costliest first.
+    """
+
+    case: str
+    tuning: str
+    metric: str
+    seeds: int
+    items: int
+    whole: PartLoss | None
+    parts: tuple[PartLoss, ...]
+
+
+def trained_cells(content: RunContent, task: str, model: str) -> tuple[list[Cell], str]:
+    """The trainings of a model on a task, of whole items or dense.
+
+    Returns:
+        The cells, and why there are none: no training, or trainings that may not be compared.
+    """
+    cells: defaultdict[str, list[Cell]] = defaultdict(list)
+    known: dict[str, dict[str, str]] = {}
+    for kind in (SEGMENT, TUNE):
+        for record in content.scored_of(kind):
+            adaptation = dense_adaptation(record.case.adaptation)
+            if (record.case.task, record.case.model) != (task, model) or adaptation is None or record.training is None:
+                continue
+            what = {**identity(record), "schedule": str(record.training.recipe.get("slug"))}
+            # One schedule may exist under two recipes of the inputs, and the other way round.
+            key = "/".join(what.values())
+            known[key] = what
+            cells[key].append(Cell(record, adaptation))
+    if not cells:
+        return [], f"no trained case of {model} on {task} in this run"
+    if len(cells) > 1:
+        differ = [name for name in next(iter(known.values())) if len({what[name] for what in known.values()}) > 1]
+        return [], f"trained cases of {model} differ in {', '.join(differ)} and are not comparable"
+    return next(iter(cells.values())), ""
+
+
+def tuning_choices(cells: Sequence[Cell], pairs: Pairs) -> list[TuningChoice]:
+    """The tunings under one head per label fraction: the head with most of them, of several the best on validation."""
+    groups: defaultdict[tuple[float, str, str], dict[str, Cell]] = defaultdict(dict)
+    for cell in cells:
+        adaptation = cell.adaptation
+        if not adaptation.variant and not adaptation.blocks:
+            groups[adaptation.fraction, adaptation.head, cell.layer][adaptation.tuning] = cell
+    chosen: dict[float, dict[str, Cell]] = {}
+    for (fraction, _, _), own in sorted(groups.items()):
+        if FROZEN not in own or len(own) < 2:
+            continue
+        if fraction not in chosen or _rank(own) > _rank(chosen[fraction]):
+            chosen[fraction] = own
+    return [_choice(own, pairs) for _, own in sorted(chosen.items(), reverse=True)]
+
+
+def _rank(cells: dict[str, Cell]) -> tuple[int, float]:
+    return len(cells), max(cell.sign * cell.validated for cell in cells.values())
+
+
+def _choice(cells: dict[str, Cell], pairs: Pairs) -> TuningChoice:
+    frozen = cells[FROZEN]
+    ordered = sorted(cells.values(), key=lambda cell: (-cell.sign * cell.validated, _size(cell), cell.name))
+    head = frozen.adaptation.head + ("" if frozen.adaptation.pooled else f" ({frozen.layer})")
+    tunings = tuple(_tuned(cell, frozen, pairs) for cell in ordered)
+    return TuningChoice(head, frozen.adaptation.fraction, len(frozen.score.per_draw), tunings)
+
+
+def _size(cell: Cell) -> float:
+    return math.inf if cell.record.cost.trained_parameters is None else cell.record.cost.trained_parameters
+
+
+def _tuned(cell: Cell, frozen: Cell, pairs: Pairs) -> Tuned:
+    gain = None if cell is frozen else mean_difference([(cell, frozen)], pairs)
+    shows: Verdict = "same" if gain is None else verdict(gain, cell.sign)
+    size = cell.record.cost.trained_parameters
+    return Tuned(cell.adaptation.tuning, cell.validated, cell.score, gain, shows, size, cell.seconds)
+
+
+def reverted_parts(
+    content: RunContent, task: str, model: str, choices: Sequence[TuningChoice]
+) -> tuple[Parts | None, str]:
+    """Which parts matter, from the record of drift of the chosen tuning; else of full tuning, else of any other.
+
+    Returns:
+        The parts, or None and the reason.
+    """
+    found = {
+        record.case.adaptation: record
+        for record in content.records
+        if record.case.kind == DRIFT and (record.case.task, record.case.model) == (task, model) and record.drift
+    }
+    usable = {slug: record for slug, record in found.items() if record.drift and record.drift.reverted}
+    if not usable:
+        return None, f"no record of drift of {model} on {task} says what reverting a part costs"
+    wanted = [(choice.fraction, choice.chosen.tuning) for choice in choices]
+
+    def place(slug: str) -> tuple[bool, float, bool, str]:
+        adaptation = dense_adaptation(slug)
+        assert adaptation is not None
+        own = (adaptation.fraction, adaptation.tuning)
+        return own not in wanted, -adaptation.fraction, adaptation.tuning != "full", slug
+
+    slug = min((slug for slug in usable if dense_adaptation(slug) is not None), key=place)
+    return _parts(usable[slug], content), ""
+
+
+def _parts(record: Record, content: RunContent) -> Parts:
+    adaptation, drift = dense_adaptation(record.case.adaptation), record.drift
+    assert adaptation is not None
+    assert drift is not None
+    trained = next(
+        (
+            other
+            for kind in (SEGMENT, TUNE)
+            for other in content.scored_of(kind)
+            if other.case.id.split("-")[:3] == record.case.id.split("-")[:3]
+        ),
+        None,
+    )
+    losses = [_loss(name, reverted) for name, reverted in drift.reverted.items()]
+    parts = sorted((one for one in losses if one.name != WHOLE), key=lambda one: -one.loss.value)
+    return Parts(
+        case=record.case.id,
+        tuning=adaptation.tuning,
+        metric="" if trained is None else next(iter(trained.scores.values())).metric,
+        seeds=max(len(reverted.per_seed) for reverted in drift.reverted.values()),
+        items=drift.scored,
+        whole=next((one for one in losses if one.name == WHOLE), None),
+        parts=tuple(parts),
+    )
+
+
+def _loss(name: str, reverted: Reverted) -> PartLoss:
+    """Mean loss with its interval; a single seed, or no error over items, leaves a part unknown: no interval then."""
+    found = estimate(reverted)
+    if found.low is None or found.high is None or reverted.error is None:
+        return PartLoss(name, Difference(found.value), False)
+    return PartLoss(name, Difference(found.value, found.low, found.high), found.low > 0)

@@ -1,0 +1,310 @@
+"""Advice in words and as JSON: every sentence with the figures that it rests on."""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from geofm_eval.advice import (
+    Advice,
+    Cut,
+    PartLoss,
+    Parts,
+    Reading,
+    Saving,
+    Tuned,
+    TuningChoice,
+    advise,
+    controls_of,
+)
+from geofm_eval.catalog import Catalog
+from geofm_eval.records import Record
+from geofm_eval.report.choice import Difference, Pairs
+from geofm_eval.report.comparison import LAST, Comparison, Subject, comparisons
+from geofm_eval.report.run import PROBE, SEGMENT, TUNE, RunContent, read_content
+from geofm_eval.report.terminal import aligned
+from geofm_eval.report.wording import SIMULATED, UNKNOWN, Unit, percent, shared_notes, unit_named
+
+if TYPE_CHECKING:
+    from geofm_eval.advice.confirm import Confirmation
+
+TITLES = {
+    "block": "block to read from",
+    "cut": "depth to cut at",
+    "tuning": "what to tune",
+    "parts": "which tuned parts matter",
+}
+"""Topics by the keys of ``Advice.missing``."""
+
+SHOWN = 6
+"""Problems that are listed one by one; JSON has them all."""
+
+
+@dataclass(frozen=True)
+class Advised:
+    """Advice for a task, ready to be printed.
+
+    Args:
+        content: the run.
+        advices: one per model.
+        opening: what holds for all of them.
+        problems: what could not be read or paired.
+    """
+
+    content: RunContent
+    advices: tuple[Advice, ...]
+    opening: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    def text(self, confirmation: "Confirmation | None" = None) -> str:
+        """For a terminal."""
+        parts = ["\n".join(self.opening), *map(text_of_advice, self.advices)]
+        if confirmation is not None:
+            parts.append("\n".join(_confirmed(confirmation, self.advices[0].target_unit)))
+        shown = [f"problem: {problem}" for problem in self.problems[:SHOWN]]
+        if len(self.problems) > SHOWN:
+            shown.append(f"and {len(self.problems) - SHOWN} more problems (see --json)")
+        return "\n\n".join([*parts, "\n".join(shown)] if shown else parts)
+
+    def json(self, confirmation: "Confirmation | None" = None) -> str:
+        """For a program; unknown is null, and so are degrees of freedom without end."""
+        content: dict[str, Any] = {
+            "run": self.content.name,
+            "about": self.opening,
+            "models": [asdict(advice) for advice in self.advices],
+            "problems": self.problems,
+        }
+        if confirmation is not None:
+            content["confirmation"] = {**asdict(confirmation), "holds": confirmation.holds}
+        return json.dumps(_jsonable(content), indent=1, allow_nan=False)
+
+
+def advised(run_dir: Path, catalog: Catalog, task: str, model: str | None = None) -> Advised:
+    """Read a run and advise.
+
+    Args:
+        run_dir: folder of the run.
+        catalog: for titles.
+        task: slug.
+        model: slug; None takes every backbone that is no control.
+
+    Raises:
+        DataError: the folder does not exist or holds no run.
+        ContractError: the run has no such task or model.
+    """
+    content, pairs = read_content(run_dir), Pairs(run_dir)
+    found = advise(content, task, model, pairs)
+    split = [problem for problem in comparisons(content)[1] if problem.startswith(f"{task}-")]
+    left_out = [] if model is not None else controls_of(content, task)
+    opening = _opening(content, task, _shown(found, content), catalog)
+    if left_out:
+        opening.append(f"Controls are advised on where --model names them: {', '.join(left_out)}.")
+    return Advised(content, tuple(found), tuple(opening), (*content.problems, *split, *pairs.problems))
+
+
+def text_of_advice(advice: Advice) -> str:
+    """All advice for one backbone, topic by topic."""
+    topics = {
+        "block": [line for one in advice.readings for line in _reading(one, _unit(advice, one.test.metric))],
+        "cut": [line for one in advice.cuts for line in _cut(one, _unit(advice, one.test.metric))],
+        "tuning": [line for one in advice.tunings for line in _choice(one, _unit(advice, one.chosen.test.metric))],
+        "parts": [] if advice.parts is None else _parts(advice.parts, _unit(advice, advice.parts.metric)),
+    }
+    lines = [f"{advice.model} on {advice.task}"]
+    for key, found in topics.items():
+        lines += [f"  {TITLES[key]}", *(f"    {line}" for line in (*found, *_missing(key, advice)))]
+    return "\n".join(lines)
+
+
+def _opening(content: RunContent, task: str, shown: Comparison | None, catalog: Catalog) -> list[str]:
+    """Title, evidence and recipe; ``shown`` holds the records of the advised models."""
+    spec = catalog.tasks.get(task)
+    title = f"advice for {f'{spec.title} ({task})' if spec else task} from run {content.name}"
+    if shown is None:
+        return [title]
+    return [f"{SIMULATED}: {title}" if shown.simulated else title, *shared_notes(shown, catalog)]
+
+
+def _shown(advices: Sequence[Advice], content: RunContent) -> Comparison | None:
+    """Records of the advised models as one comparison, for what is said about all of them."""
+    wanted, task = {advice.model for advice in advices}, advices[0].task
+    for kind in (PROBE, SEGMENT, TUNE):
+        found: dict[str, dict[str, Record]] = {}
+        for record in content.scored_of(kind):
+            if record.case.task == task and record.case.model in wanted:
+                found.setdefault(record.case.model, {})[record.case.id] = record
+        if found:
+            return Comparison(task, tuple(Subject(model, own, {}) for model, own in sorted(found.items())), {})
+    return None
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {name: _jsonable(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _unit(advice: Advice, metric: str) -> Unit:
+    return unit_named(metric, advice.target_unit)
+
+
+def _missing(key: str, advice: Advice) -> Iterator[str]:
+    """Why nothing is advised; where only some label fractions have no advice, at which."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in advice.missing.items():
+        topic, _, fraction = name.partition(" at ")
+        if topic == key:
+            reasons.setdefault(reason, []).append(fraction)
+    for reason, fractions in reasons.items():
+        where = f" with {' and '.join(_labels(float(f)) for f in fractions)}" if fractions[0] else ""
+        yield f"nothing is advised{where}: {reason}"
+
+
+def _labels(fraction: float) -> str:
+    return "all labels" if fraction == 1 else f"{percent(fraction)} of the labels"
+
+
+def _paired(difference: Difference, unit: Unit) -> str:
+    text = unit.difference(difference)
+    return text if difference.low is not None else f"{text} without an interval"
+
+
+def _reading(reading: Reading, unit: Unit) -> Iterator[str]:
+    yield f"{reading.by}, {_labels(reading.fraction)}: {_read_where(reading)}"
+    tested = f"  validation {unit.value(reading.validated)}, test {unit.label} {unit.score(reading.test)}"
+    if reading.shows == "same":
+        yield tested
+    else:
+        yield f"{tested}; {reading.end} {unit.value(reading.end_test)}, difference {_paired(reading.gain, unit)}"
+
+
+def _read_where(reading: Reading) -> str:
+    chosen = f"validation chooses {reading.tap} among {reading.candidates}"
+    return {
+        "same": f"read {reading.tap}: validation chooses it among {reading.candidates}",
+        "better": f"read {reading.tap}: {chosen}, and it is better than {reading.end}",
+        "worse": f"read {reading.end}: {chosen}, and on the test split that is worse",
+        "not_shown": f"{chosen}; reading elsewhere than {reading.end} is not shown to help",
+        "unknown": f"{chosen}; without an interval reading elsewhere than {reading.end} is not shown to help",
+    }[reading.shows]
+
+
+def _cut(cut: Cut, unit: Unit) -> Iterator[str]:
+    where, error = f"{cut.by}, {_labels(cut.fraction)}", f"one standard error ({unit.value(cut.error.value)})"
+    best = f"{cut.best} ({unit.value(cut.best_validated)})"
+    if cut.at_end:
+        end = "" if cut.tap == LAST else f" than {cut.tap}, the last block,"
+        yield f"{where}: do not cut: on validation nothing shallower{end} is within {error} of {best}"
+    elif cut.tap == cut.best:
+        yield f"{where}: can be cut after {cut.tap}: best on validation, and nothing shallower is within {error} of it"
+    else:
+        loss = ", at a loss" if cut.shows == "worse" else ""
+        yield f"{where}: can be cut after {cut.tap}{loss}: its validation score is within {error} of the best, {best}"
+    tested = f"  validation {unit.value(cut.validated)}, test {unit.label} {unit.score(cut.test)}"
+    if cut.tap != cut.best:
+        shown = {"worse": "a loss", "better": "a gain", "not_shown": "a loss is not shown"}
+        lost = shown.get(cut.shows, "whether that is a loss is not known")
+        tested += f"; {cut.best} {unit.value(cut.best_test.value)}, difference {_paired(cut.loss, unit)}: {lost}"
+    yield tested
+    if cut.saving is not None:
+        yield f"  {_saving(cut.saving)}"
+    elif not cut.at_end:
+        yield f"  what it saves is not known: {cut.why_no_saving}"
+    yield f"  standard error: {cut.error.method}"
+
+
+def _saving(saving: Saving) -> str:
+    least = "" if saving.exact else "at least "
+    numbers = "" if saving.numbers is None else f" and {least}{_whole_percent(saving.numbers)} of the parameters"
+    until = f"until {saving.layer}{'' if saving.exact else ', the next deeper that was timed'}"
+    evidence = [f"{1000 * saving.seconds:.1f} of {1000 * saving.whole_seconds:.1f} ms a batch {until}"]
+    if saving.images_per_second and saving.whole_images_per_second:
+        evidence.append(f"{saving.images_per_second:,.0f} instead of {saving.whole_images_per_second:,.0f} images/s")
+    if saving.parameters is not None and saving.whole_parameters:
+        evidence.append(f"{_millions(saving.parameters)} of {_millions(saving.whole_parameters)} parameters are left")
+    evidence.append(f"inputs of {saving.task} on {saving.device}")
+    return f"saves {least}{_whole_percent(saving.time)} of the time{numbers} ({'; '.join(evidence)})"
+
+
+def _whole_percent(share: float) -> str:
+    """Such as ``49 %``."""
+    return f"{100 * share:.0f} %"
+
+
+def _millions(count: int | None) -> str:
+    return UNKNOWN if count is None else f"{count / 1e6:.3f} M"
+
+
+def _choice(choice: TuningChoice, unit: Unit) -> Iterator[str]:
+    yield f"{choice.head}, {_labels(choice.fraction)}, {choice.seeds} seeds: {_tune_what(choice)}"
+    header = ["tuning", "validation", f"test {unit.label}", "minus frozen", "trained", "seconds"]
+    yield from aligned([header, *(_tuned(one, unit) for one in choice.tunings)], "lrllrr")
+
+
+def _tune_what(choice: TuningChoice) -> str:
+    chosen = choice.chosen
+    # Validation decides; that the test split disagrees is said, not acted on.
+    better = [one.tuning for one in choice.tunings if one.shows == "better"]
+    but = f"; on the test split {' and '.join(better)} did better" if better else ""
+    return {
+        "same": f"leave it frozen: validation chooses that{but}",
+        "better": f"tune {chosen.tuning}: validation chooses it, and it is better than frozen",
+        "worse": f"leave it frozen: validation chooses {chosen.tuning}, and on the test split that is worse",
+        "not_shown": f"validation chooses {chosen.tuning}; it is not shown to be better than frozen",
+        "unknown": f"validation chooses {chosen.tuning}; without an interval it is not shown to be better than frozen",
+    }[chosen.shows]
+
+
+def _tuned(one: Tuned, unit: Unit) -> list[str]:
+    gain = UNKNOWN if one.over_frozen is None else unit.difference(one.over_frozen)
+    trained = _millions(one.trained_parameters)
+    return [one.tuning, unit.value(one.validated), unit.score(one.test), gain, trained, f"{one.seconds:.0f}"]
+
+
+def _parts(parts: Parts, unit: Unit) -> list[str]:
+    """Which parts matter, and among how many: of twenty intervals one in two such lists leaves zero by chance."""
+    matter, tried = [one for one in parts.parts if one.matters], len(parts.parts)
+    adaptation, scored = parts.case.split("-")[2], f"{parts.seeds} seeds, {parts.items} test items"
+    lines = [f"{adaptation}, loss of {unit.label} when a part goes back to its frozen weights ({scored}):"]
+    if any(one.loss.low is None for one in parts.parts):
+        lines.append("a single seed, or no error over items, leaves no interval: no part is shown to matter")
+    elif not matter:
+        largest = f"; the largest loss of {tried} is that of {_loss(parts.parts[0], unit)}" if parts.parts else ""
+        lines.append(f"no part alone matters measurably{largest}")
+    else:
+        lines.append(f"these matter: {', '.join(_loss(one, unit) for one in matter)}")
+        lines.append(f"of {tried} that were tried; about {tried * 0.025:.1f} would seem to matter by chance")
+    return lines if parts.whole is None else [*lines, f"all of the backbone: {unit.difference(parts.whole.loss)}"]
+
+
+def _loss(one: PartLoss, unit: Unit) -> str:
+    name = one.name if one.name.startswith("block") else f"{one.name} of all blocks"
+    return f"{name} {unit.difference(one.loss)}"
+
+
+def _confirmed(found: "Confirmation", target_unit: str | None) -> list[str]:
+    """What was built, timed and solved again, and whether it is what the record says."""
+    unit, timed = unit_named(found.metric, target_unit), found.timed
+    blocks = f"{found.kept} block{'s' if found.kept > 1 else ''}"
+    low, high = timed.quartiles
+    same, draws = found.penalties
+    return [
+        f"confirmation: {found.model} cut after {found.tap} ({blocks} left)",
+        f"  parameters: {_millions(found.parameters)} of {_millions(found.whole_parameters)}, "
+        f"{_whole_percent(1 - found.parameters / found.whole_parameters)} saved",
+        f"  time: {1000 * timed.seconds:.2f} of {1000 * timed.whole_seconds:.2f} ms for {timed.images} images, ratio "
+        f"{timed.ratio:.2f} (quartiles {low:.2f} to {high:.2f} of {timed.rounds} interleaved rounds)",
+        f"  features of {found.tap}: largest difference to the whole backbone {found.difference:.3g} (largest feature "
+        f"{found.largest:.3g})",
+        f"  {unit.name} of the probe, {_labels(found.fraction)}: {unit.value(found.score)}, the record says "
+        f"{unit.value(found.recorded)}; penalty as recorded in {same} of {draws} draws",
+        "  equal to the record" if found.holds else f"  NOT equal to the record: {'; '.join(found.problems)}",
+    ]
