@@ -13,22 +13,26 @@ from pathlib import Path
 from geofm_eval.records import pack, read_run
 from geofm_eval.report.choice import choose_tap
 from geofm_eval.report.collation import collate
-from geofm_eval.report.comparison import LAST
+from geofm_eval.report.comparison import LAST, last_block
 from geofm_eval.report.ranking import Ranking
-from geofm_eval.report.run import SEGMENT
+from geofm_eval.report.run import SEGMENT, TUNE
 
 REFERENCE = Path(__file__).parents[1] / "reports" / "reference"
 
-COPIED = {"figures": ("*-depth.png", "*-segment*.png"), "tables": ("*.md",)}
+COPIED = {
+    "figures": ("*-depth.png", "*-segment*.png", "*-tune*.png", "*-similarity*.png", "*-drift*.png"),
+    "tables": ("*.md",),
+}
 """What of a run's folders is read on the web."""
 
 
 def cases_with_outcomes(rankings: tuple[Ranking, ...]) -> Iterator[str]:
-    """Cases that paired intervals need: of every model the tap that validation chose, and ``final``."""
+    """Cases that paired intervals need: of every model the tap that validation chose, ``final``, and the last block."""
     for ranking in rankings:
         for subject in ranking.comparison.subjects:
             chosen = choose_tap(subject, ranking.comparison.full)
-            for tap in {LAST, *([chosen.tap] if chosen else [])}:
+            last = last_block(subject)
+            for tap in {LAST, *([chosen.tap] if chosen else []), *([last] if last else [])}:
                 if tap in subject.taps:
                     yield subject.taps[tap].case.id
 
@@ -53,7 +57,7 @@ def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
     collation = collate(run_dir)
     name = run_dir.resolve().name
     # Counts of trained cases are small, and every one of them stands in some contrast.
-    trained = {record.case.id for record in read_run(run_dir)[0] if record.case.kind == SEGMENT}
+    trained = {record.case.id for record in read_run(run_dir)[0] if record.case.kind in (SEGMENT, TUNE)}
     count = pack(run_dir, folder / f"{name}.tar.xz", {*cases_with_outcomes(collation.rankings), *trained})
     for kind, patterns in COPIED.items():
         target = folder / kind

@@ -19,7 +19,7 @@ CATALOG = load_catalog()
 
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of the time of a collation, and most tests look at words."""
-    for name in ("depth_figure", "label_figure"):
+    for name in ("depth_figure", "label_figure", "pareto_figure", "block_figure"):
         monkeypatch.setattr(collation, name, lambda *_: None)
 
 

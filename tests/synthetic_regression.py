@@ -62,7 +62,7 @@ def _score(predicted: np.ndarray, target: np.ndarray, n_train: int, shuffled: bo
         metric="r2",
         value=pooled_r2(predicted, target) if shuffled else float(values.mean()),
         per_draw=tuple(values.tolist()),
-        interval=IntervalInfo(**vars(interval)),
+        interval=IntervalInfo(**{name: getattr(interval, name) for name in IntervalInfo.model_fields}),
         n=int(tested.any(axis=0).sum()),
         n_train=n_train,
         extra=extra,

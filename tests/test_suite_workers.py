@@ -14,10 +14,17 @@ TASKS = ("colours", "colours_few")
 SELECTION = ("--models", "oak,elm,broken,absent", "--tasks", ",".join(TASKS), "--run", "run", "-v")
 QUICK_TIMING = ("--benchmark-max-time", "0.02", "--benchmark-min-rounds", "1")
 PER_MODEL = len(TASKS) * len(ADAPTATIONS) * len(LAYERS)
+RECORDED = PER_MODEL + 1
+"""With the one case of similarity, for both tasks are on the same items."""
+
+REPEATED = 2 * 30
+"""That case runs the test items anew, in batches of two sizes."""
+
 CASES = {
     model: [f"{model}-{task}-{adaptation}-{layer}" for task in TASKS for adaptation in ADAPTATIONS for layer in LAYERS]
     for model in ("oak", "elm", "broken", "absent")
 }
+ALIKE = "{}-colours-frozen-multi"
 ABSENT = "weights/absent.safetensors (GEOFM_HOME is not set). Train it."
 DIED, GIVEN_UP = "the worker died in this case", "not tried: 3 workers died one after the other"
 
@@ -68,10 +75,19 @@ def test_numbers_do_not_depend_on_the_number_of_workers(alone, two, four) -> Non
     assert numbers(four[0]) == expected
 
 
+def test_similarity_does_not_depend_on_the_number_of_workers(alone, two, four) -> None:  # type: ignore[no-untyped-def]
+    found = []
+    for suite, _ in (alone, two, four):
+        path = run_folder(suite) / "similarity" / f"{ALIKE.format('elm')}.json"
+        found.append(json.loads(path.read_text(encoding="utf-8"))["similarity"])
+    assert list(found[0]["between"]) == ["oak"]
+    assert found[1] == found[2] == found[0]
+
+
 def test_every_block_is_extracted_once(alone, two, four) -> None:  # type: ignore[no-untyped-def]
     for suite, _ in (alone, two, four):
         seen = suite.items_passed()
-        assert {model: seen[model] for model in ("oak", "elm")} == {"oak": ITEMS, "elm": ITEMS}
+        assert {model: seen[model] for model in ("oak", "elm")} == dict.fromkeys(("oak", "elm"), ITEMS + REPEATED)
 
 
 def test_every_process_computes_with_one_thread(alone, four) -> None:  # type: ignore[no-untyped-def]
@@ -102,20 +118,20 @@ def test_skips_are_counted_by_reason(alone, four) -> None:  # type: ignore[no-un
     for suite, done in (alone, four):
         absent = [line for line in done.text.splitlines() if line.startswith("skipped:") and "absent" in line]
         timings = 2 if suite is alone[0] else 0
-        assert absent == [f"skipped: {PER_MODEL + timings} x weights unavailable: {ABSENT}"]
+        assert absent == [f"skipped: {RECORDED + timings} x weights unavailable: {ABSENT}"]
         skips = [json.loads(line) for path in run_folder(suite).glob("skipped-*.jsonl") for line in path.open()]
-        assert Counter(skip["case_id"] for skip in skips) == Counter(CASES["absent"])
+        assert Counter(skip["case_id"] for skip in skips) == Counter([*CASES["absent"], ALIKE.format("absent")])
         assert not set(suite.records("run")) & set(CASES["absent"])
     assert "skipped: 8 x timings are taken by one process alone" in four[1].text
 
 
 def test_the_terminal_says_what_was_measured_and_where_it_is(alone) -> None:  # type: ignore[no-untyped-def]
     suite, done = alone
-    assert f"runnable here: {3 * PER_MODEL} of {4 * PER_MODEL} cases" in done.text
+    assert f"runnable here: {3 * RECORDED} of {4 * RECORDED} cases" in done.text
     assert "home: GEOFM_HOME is not set" in done.text
     assert f"oak on colours/train: {ITEMS * 20 // 45} items in" in done.text
     assert re.search(r"images/s until oak block00 \d+, block01 \d+", done.text)
-    assert "verdicts: 48 no_range" in done.text
+    assert f"verdicts: {3 * RECORDED} no_range" in done.text
     assert str(run_folder(suite) / "tables" / "README.md") in done.text
     assert (run_folder(suite) / "tables" / "README.md").exists()
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.report.choice import Pairs
@@ -16,15 +17,30 @@ from geofm_eval.report.dense.figures import block_figure, pareto_figure
 from geofm_eval.report.dense.levels import factors
 from geofm_eval.report.dense.pareto import pareto_table
 from geofm_eval.report.dense.terminal import text_of_study
+from geofm_eval.report.drift import figures as drift_figures
+from geofm_eval.report.drift import tables as drift_tables
+from geofm_eval.report.drift.cells import DriftStudy, drift_studies
+from geofm_eval.report.drift.terminal import text_of_drift
 from geofm_eval.report.figures import depth_figure, label_figure
 from geofm_eval.report.formats import Table, to_csv, to_latex, to_markdown
+from geofm_eval.report.heatmaps import FIGURES
 from geofm_eval.report.index import index_page, summary_lines
 from geofm_eval.report.ranking import Ranking, rank
 from geofm_eval.report.raw import Row, depth_rows, label_rows, ranking_rows
 from geofm_eval.report.run import RunContent, read_content
+from geofm_eval.report.similarity import (
+    Likeness,
+    likenesses,
+    similarity_rows,
+    similarity_table,
+    text_of_similarity,
+)
 from geofm_eval.report.tables import depth_table, label_table, ranking_table
 from geofm_eval.report.terminal import text_of
 from geofm_eval.store import storing
+
+if TYPE_CHECKING:
+    from geofm_eval.findings import Finding
 
 SUFFIXES = (".md", ".csv", ".tex", ".png")
 """What a collation writes, and removes before it writes anew."""
@@ -39,12 +55,14 @@ class Collation:
         rankings: one per task and adaptation (more where records may not be compared).
         problems: what could not be read, paired or compared, one sentence each.
         text: all of it in short, for a terminal.
+        findings: verdicts on what the study claimed, per evidence class.
     """
 
     index: Path
     rankings: tuple[Ranking, ...]
     problems: tuple[str, ...]
     text: str
+    findings: "tuple[Finding, ...]"
 
 
 def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
@@ -58,6 +76,10 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
         DataError: the folder does not exist or holds no run.
         StoreError: the disk is full or the folder cannot be written.
     """
+    # Imported here, because findings are made of what this package reads: at the top the two would wait for each other.
+    from geofm_eval.findings import findings
+    from geofm_eval.findings import tables as verdicts
+
     known = load_catalog() if catalog is None else catalog
     content = read_content(run_dir)
     tables, figures = run_dir / "tables", run_dir / "figures"
@@ -65,14 +87,25 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
     pairs = Pairs(run_dir)
     rankings = tuple(rank(comparison, pairs) for comparison in found)
     studies, mixed = case_studies(content)
+    drifts, unlike = drift_studies(content)
+    alike, apart = likenesses(content)
+    decided = findings(content, pairs, known)
     index = tables / "README.md"
     with storing(index):
         _clear(tables, figures)
         texts = [_write(ranking, known, tables, figures) for ranking in rankings]
         texts += [_write_study(study, known, pairs, tables, figures) for study in studies]
-        problems = (*content.problems, *split, *mixed, *pairs.problems)
-        index.write_text(index_page(content, rankings, studies, problems, known), encoding="utf-8")
-    return Collation(index, rankings, problems, _text(content, texts, problems, index))
+        texts += [_write_drift(study, known, tables, figures) for study in drifts]
+        texts += [_write_likeness(likeness, known, tables, figures) for likeness in alike]
+        if decided:
+            (tables / f"{verdicts.SLUG}.md").write_text(verdicts.page_of_findings(decided), encoding="utf-8")
+            _write_csv(tables / f"{verdicts.SLUG}.csv", verdicts.finding_rows(decided))
+            texts.append(verdicts.text_of_findings(decided))
+        problems = (*content.problems, *split, *mixed, *unlike, *apart, *pairs.problems)
+        lines = verdicts.lines_of_findings(decided)
+        page = index_page(content, rankings, studies, problems, known, lines, drifts, alike)
+        index.write_text(page, encoding="utf-8")
+    return Collation(index, rankings, problems, _text(content, texts, problems, index), decided)
 
 
 def _clear(*folders: Path) -> None:
@@ -118,6 +151,28 @@ def _write_study(study: CaseStudy, catalog: Catalog, pairs: Pairs, tables: Path,
     pareto_figure(study, catalog, figures / f"{study.slug}-pareto.png")
     block_figure(study, catalog, figures / f"{study.slug}-blocks.png")
     return text_of_study(study, found, decided, catalog, pairs)
+
+
+def _write_drift(study: DriftStudy, catalog: Catalog, tables: Path, figures: Path) -> str:
+    """Write all files about what tuning changed on one task; its text for the terminal is returned."""
+    for make in (drift_tables.summary_table, drift_tables.parts_table, drift_tables.reverted_table):
+        _write_table(make(study, catalog), tables)
+    _write_csv(tables / f"{study.slug}-values.csv", drift_tables.value_rows(study))
+    _write_csv(tables / f"{study.slug}-contrasts.csv", drift_tables.contrast_rows(study))
+    drift_figures.depth_figure(study, catalog, figures / f"{study.slug}-depth.png")
+    drift_figures.parts_figure(study, catalog, figures / f"{study.slug}-parts.png")
+    drift_figures.layers_figure(study, catalog, figures / f"{study.slug}-layers.png")
+    drift_figures.lost_figure(study, catalog, figures / f"{study.slug}-lost.png")
+    return text_of_drift(study, catalog)
+
+
+def _write_likeness(likeness: Likeness, catalog: Catalog, tables: Path, figures: Path) -> str:
+    """Write all files about the layers of backbones on one task; its text for the terminal is returned."""
+    _write_table(similarity_table(likeness, catalog), tables)
+    _write_csv(tables / f"{likeness.slug}.csv", similarity_rows(likeness))
+    for name in likeness.figures:
+        FIGURES[name](likeness, catalog, figures / f"{likeness.slug}-{name}.png")
+    return text_of_similarity(likeness, catalog)
 
 
 def _write_table(table: Table, folder: Path) -> None:

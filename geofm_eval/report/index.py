@@ -7,8 +7,10 @@ from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec
 from geofm_eval.report.comparison import Comparison, tap_order
 from geofm_eval.report.dense.cells import CaseStudy
 from geofm_eval.report.dense.levels import has_factors
+from geofm_eval.report.drift.cells import DriftStudy
 from geofm_eval.report.ranking import Ranking
 from geofm_eval.report.run import RunContent
+from geofm_eval.report.similarity import Likeness
 from geofm_eval.report.wording import SIMULATED, named
 
 SHOWN = 20
@@ -21,12 +23,18 @@ def index_page(
     studies: Sequence[CaseStudy],
     problems: Sequence[str],
     catalog: Catalog,
+    findings: Sequence[str] = (),
+    drifts: Sequence[DriftStudy] = (),
+    alike: Sequence[Likeness] = (),
 ) -> str:
-    """Markdown of ``tables/README.md``."""
+    """Markdown of ``tables/README.md``; ``findings`` are lines about them."""
     sections = [
         [f"# Run {content.name}", "", *summary_lines(content)],
+        _section("Findings", findings),
         _links(rankings),
         _study_links(studies, catalog),
+        _drift_links(drifts),
+        _section("Similarity of layers and backbones", map(_likeness_line, alike)),
         _section("Not ranked", _dropped(rankings)),
         _section("Skipped", _skip_lines(content)),
         _section("Without a score", _gap_lines(content)),
@@ -83,6 +91,28 @@ def _study_links(studies: Sequence[CaseStudy], catalog: Catalog) -> list[str]:
         more = "".join(f", [{name}]({study.slug}-{name}.md)" for name in extra)
         lines.append(f"{study.slug}{kind}: {tables}{more}, {figure}, {csv}, [contact sheets](../sheets)")
     return _section("Case studies: trained decoders", lines)
+
+
+def _drift_links(drifts: Sequence[DriftStudy]) -> list[str]:
+    """One line per task: what tuning changed."""
+    lines = []
+    for study in drifts:
+        kind = f" ({SIMULATED})" if study.comparison.simulated else ""
+        tables = f"[drift]({study.slug}.md), [parts]({study.slug}-parts.md), [reverted]({study.slug}-reverted.md)"
+        figures = ", ".join(
+            f"[by {name}](../figures/{study.slug}-{name}.png)" for name in ("depth", "parts", "layers", "lost")
+        )
+        csv = f"[CSV of values]({study.slug}-values.csv), [CSV of contrasts]({study.slug}-contrasts.csv)"
+        lines.append(f"{study.slug}{kind}: {tables}, {figures}, {csv}")
+    return _section("Drift: what tuning changed inside", lines)
+
+
+def _likeness_line(likeness: Likeness) -> str:
+    """Such as ``eurosat_sim-similarity (SIMULATED DATA): table, LaTeX, CSV, heatmaps``."""
+    slug = likeness.slug
+    kind = f" ({SIMULATED})" if likeness.comparison.simulated else ""
+    figures = "".join(f", [heatmaps {name}](../figures/{slug}-{name}.png)" for name in likeness.figures)
+    return f"{slug}{kind}: [table]({slug}.md), [LaTeX]({slug}.tex), [CSV]({slug}.csv){figures}"
 
 
 def _picture(comparison: Comparison) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 from geofm_eval.errors import DataError
 from geofm_eval.records import Record, Skip, read_manifest, read_run, read_skips
 
-PROBE, SEGMENT = "probe", "segment"
-"""Kinds of the records that are collated: probes into rankings, depth profiles and label-efficiency curves, trainings
-into case studies."""
+KINDS = ("probe", "segment", "tune", "drift", "similarity", "throughput")
+PROBE, SEGMENT, TUNE, DRIFT, SIMILARITY, THROUGHPUT = KINDS
+"""Kinds of the records that are read: probes are collated into rankings, depth profiles and label-efficiency curves,
+trainings into case studies; timings serve advice."""
 
-_PLANNED = re.compile(rf"test_({PROBE}|{SEGMENT})\[(.+)\]")
+_PLANNED = re.compile(rf"test_({'|'.join(KINDS)})\[(.+)\]")
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class RunContent:
     @property
     def scored(self) -> list[Record]:
         """Records that hold a measurement: a case that failed an assertion keeps its scores."""
-        return [record for record in self.records if record.scores and record.outcome.status != "error"]
+        measured = [record for record in self.records if record.scores or record.drift or record.similarity]
+        return [record for record in measured if record.outcome.status != "error"]
 
     def scored_of(self, kind: str) -> list[Record]:
         """Those of one kind."""
@@ -84,7 +86,7 @@ def read_content(run_dir: Path) -> RunContent:
     except DataError as error:
         manifest = None
         problems.append(str(error))
-    known = tuple(record for record in records if record.case.kind in (PROBE, SEGMENT))
+    known = tuple(record for record in records if record.case.kind in KINDS)
     if not (known or skips or problems):
         raise DataError(f"{run_dir}: holds no records of cases: is it the folder of a run?")
     recorded = {record.case.id for record in known}

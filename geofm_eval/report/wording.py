@@ -146,12 +146,18 @@ def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
     shuffled = record.provenance.protocol == "shuffle_splits"
     if record.provenance.split_definition == "custom" and not shuffled:
         notes.append("The split is the data folder's own (custom): not comparable with numbers of the official split.")
-    if shuffled:
+    task = catalog.tasks.get(record.case.task)
+    if record.training is not None and task is not None and task.protocol == "shuffle_splits":
+        notes.append(
+            "The data have no official split: what the first four of the forty published shuffles test is tested here, "
+            "what the next four test validates, the rest trains. Not comparable with probes over all shuffles."
+        )
+    if shuffled and record.scores:
         notes.append(
             f"Shuffle splits: {len(comparison.any_score.per_draw)} random test sets, penalty and tap chosen by inner "
             "cross-validation on what each leaves; R2 of all out-of-fold predictions pooled."
         )
-    if comparison.any_score.metric == "r2":
+    if record.scores and comparison.any_score.metric == "r2":
         notes.append("R2: share of the test target's variance that is explained; negative is worse than its mean.")
     if sizes := _token_sentence(comparison):
         notes.append(sizes)
@@ -164,7 +170,7 @@ def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
 def _token_sentence(comparison: Comparison) -> str:
     """Token, context and grid ceiling of every model in a dense probe: they confound comparisons; empty elsewhere."""
     shown: dict[str, list[str]] = {}
-    metric = comparison.any_score.metric
+    metric = comparison.any_score.metric if comparison.record.scores else ""
     for subject in comparison.subjects:
         inputs = subject.record.provenance.inputs
         extra = {} if inputs is None else inputs.model_extra or {}
