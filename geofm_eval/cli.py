@@ -212,7 +212,7 @@ def cache(
 @app.command()
 def collate(run: Path, catalog: CatalogOption = None) -> None:
     """Collate the records of RUN (a folder, or a name below reports/runs) into tables and figures."""
-    from geofm_eval.report import collate as collate_run
+    from geofm_eval.report.collation import collate as collate_run
 
     say(collate_run(_folder(run), load_catalog(catalog or ())).text)
 

@@ -16,6 +16,9 @@ from geofm_eval.resampling import joint_freedom, t_quantile
 
 LEVEL = 0.95
 
+LEADER = "fc1"
+"""The part that the literature expects to change most."""
+
 Verdict = Literal["supported", "refuted", "undecided"]
 
 
@@ -61,58 +64,81 @@ class Leader:
     """Whether one part changes more than every other.
 
     Args:
-        verdict: ``supported`` where it is clearly above each other part; ``refuted`` where some part is clearly above
-            it, after Holm over the other parts; else ``undecided``.
-        rival: the part that comes closest, or lies furthest above.
+        verdict: ``supported`` where it is clearly above each other part, and above its floor; ``refuted`` where a part
+            that is above its own floor is clearly above it, after Holm over the other parts; else ``undecided``.
+        rival: the part that decides: of those that lie above, the one with the smallest p; else the one that comes
+            closest.
         lead: the part's drift minus that of the rival.
+        p: of the verdict's test: the largest of all where the part leads, else that of the rival times their number.
     """
 
     verdict: Verdict
     rival: str
     lead: Estimate
+    p: float
 
 
-def estimate(contrast: PerSeed, level: float = LEVEL) -> Estimate:
-    """Mean over k seeds with a t interval of standard error sqrt(s^2 / k + e^2), e the error over the items."""
-    return estimate_of(contrast.per_seed, contrast.error or 0.0, level)
+def estimate(contrast: PerSeed, units: int | None = None, level: float = LEVEL) -> Estimate:
+    """Mean over k seeds with a t interval of standard error sqrt(s^2 / k + e^2), e the error over the items.
+
+    Args:
+        contrast: one value per seed.
+        units: items or groups that the error rests on; None for many.
+        level: nominal coverage.
+    """
+    return estimate_of(contrast.per_seed, contrast.error or 0.0, units, level)
 
 
-def estimate_of(values: Sequence[float], error: float = 0.0, level: float = LEVEL) -> Estimate:
+def estimate_of(
+    values: Sequence[float], error: float = 0.0, units: int | None = None, level: float = LEVEL
+) -> Estimate:
     """The same from bare values, such as one per backbone."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return Estimate(mean)
-    error_of_mean, freedom = _spread(values, error)
+    error_of_mean, freedom = _spread(values, error, units)
     half = t_quantile((1 + level) / 2, freedom) * error_of_mean
     return Estimate(mean, mean - half, mean + half)
 
 
-def _spread(values: Sequence[float], error: float) -> tuple[float, float]:
+def _spread(values: Sequence[float], error: float, units: int | None) -> tuple[float, float]:
     """Standard error of a mean over seeds, that over the items included, and its degrees of freedom."""
     count = len(values)
     seeds, items = float(np.var(values, ddof=1)) / count, error**2
-    return math.sqrt(seeds + items), joint_freedom([(items, math.inf), (seeds, count - 1)])
+    many = math.inf if units is None else max(units - 1, 1)
+    return math.sqrt(seeds + items), joint_freedom([(items, many), (seeds, count - 1)])
 
 
-def leader(leads: Mapping[str, PerSeed]) -> Leader:
+def leader(
+    leads: Mapping[str, PerSeed], excess: Mapping[str, PerSeed] | None = None, units: int | None = None
+) -> Leader:
     """Verdict on a part from its lead over every other part.
 
-    To be above all is one hypothesis (each at the full level); to be below any of m is tested at level / m for the one
-    that lies furthest above, the first step of Holm (1979).
+    To be above all is one hypothesis, each tested at the full level; to be below any of m is tested for the smallest p
+    times m, the first step of Holm (1979). What lies below its floor neither leads nor refutes: where no part changes
+    more than noise makes it change, to be the least below is no lead.
 
     Args:
         leads: drift of the part minus that of each other part.
+        excess: drift of every part, the leading one's under ``LEADER``, above its floor; None asks for no floor.
+        units: see :func:`estimate`.
     """
-    estimates = {part: estimate(one) for part, one in leads.items()}
-    rival = min(estimates, key=lambda part: estimates[part].value)
-    strict = [estimate(one, 1 - (1 - LEVEL) / len(leads)) for one in leads.values()]
-    if all(one.above for one in estimates.values()):
-        verdict: Verdict = "supported"
-    elif any(one.below for one in strict):
-        verdict = "refuted"
-    else:
-        verdict = "undecided"
-    return Leader(verdict, rival, estimates[rival])
+    found = {part: estimate(one, units) for part, one in leads.items()}
+    p = {part: p_of(one, units) for part, one in leads.items()}
+    ahead = [part for part in found if found[part].value < 0]
+    real = {part for part in (*found, LEADER) if excess is None or _above(excess.get(part), units)}
+    if not ahead:
+        rival, tested = min(found, key=lambda part: found[part].value), max(p.values())
+        clear = LEADER in real and all(one.above for one in found.values())
+        return Leader("supported" if clear else "undecided", rival, found[rival], tested)
+    # Of the parts ahead, those above their own floor come first: they alone can refute.
+    rival = min(ahead, key=lambda part: (part not in real, p[part]))
+    tested = min(1.0, len(leads) * p[rival])
+    return Leader("refuted" if rival in real and tested <= 1 - LEVEL else "undecided", rival, found[rival], tested)
+
+
+def _above(contrast: PerSeed | None, units: int | None) -> bool:
+    return contrast is not None and estimate(contrast, units).above
 
 
 def sign_verdict(found: Estimate) -> Verdict:
@@ -120,11 +146,13 @@ def sign_verdict(found: Estimate) -> Verdict:
     return "supported" if found.above else "refuted" if found.below else "undecided"
 
 
-def p_of(contrast: PerSeed) -> float:
-    """Two-sided p of a contrast being 0, from the same t as :func:`estimate`."""
+def p_of(contrast: PerSeed, units: int | None = None) -> float:
+    """Two-sided p of a contrast being 0, from the same t as :func:`estimate`; 1 with a single seed."""
     from scipy.special import ndtr, stdtr  # loaded here, as in resampling
 
-    error, freedom = _spread(contrast.per_seed, contrast.error or 0.0)
+    if len(contrast.per_seed) < 2:
+        return 1.0
+    error, freedom = _spread(contrast.per_seed, contrast.error or 0.0, units)
     value = abs(float(np.mean(contrast.per_seed)))
     if error == 0:
         return 1.0 if value == 0 else 0.0

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from geofm_eval.metrics import paired_interval
 from geofm_eval.records import Record, read_outcomes
-from geofm_eval.report import choice, collate
+from geofm_eval.report import choice
 from geofm_eval.report.choice import choose_tap
+from geofm_eval.report.collation import collate
 from tests.collating import (
     MODEL,
     SMALL,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from geofm_eval.records import Record
-from geofm_eval.report import collate
+from geofm_eval.report.collation import collate
 from tests.collating import (
     MODEL,
     SMALL,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geofm_eval.records import append_skip, read_record, record_path, write_record
-from geofm_eval.report import collate
+from geofm_eval.report.collation import collate
 from tests.collating import (
     MODEL,
     change,

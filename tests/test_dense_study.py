@@ -27,7 +27,7 @@ from geofm_eval.dense.training import ran_out_of_memory
 from geofm_eval.errors import ContractError
 from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import Outcome, read_outcomes, read_record, write_record
-from geofm_eval.report import collate
+from geofm_eval.report.collation import collate
 from tests.small_chips import chips
 from tests.small_suite import OPTIONS
 

@@ -1,7 +1,7 @@
 """Drift: what is planted is found where it was planted; contrasts, intervals and verdicts from few seeds."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from geofm_eval.backbones.base import SUBMODULES
+from geofm_eval.catalog import load_catalog
 from geofm_eval.data.relabelled import with_shuffled_labels
 from geofm_eval.dense.revert import jackknife_error_of
-from geofm_eval.errors import ContractError
+from geofm_eval.errors import ContractError, DataError
 from geofm_eval.estimates import estimate, estimate_of, leader, p_of, sign_verdict
 from geofm_eval.similarity import cka, drift
 from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
 from tests.reduced_models import batch, subject
+from tests.small_chips import chips
 from tests.small_items import WOOD, items
 from tests.small_vit import batch as small_batch
 from tests.small_vit import load, small_vit
@@ -230,6 +232,80 @@ def test_verdicts_follow_from_the_leads():
     assert estimate(spread).below
     assert leader({**dict.fromkeys(parts, even), "k": spread}).verdict == "undecided"
     assert [sign_verdict(estimate(one)) for one in (ahead, behind, even)] == ["supported", "refuted", "undecided"]
+
+
+def test_what_lies_below_its_floor_neither_leads_nor_refutes():
+    ahead, behind = One((0.3, 0.31, 0.29)), One((-0.3, -0.31, -0.29))
+    parts = [part for part in SUBMODULES if part != "fc1"]
+    above, below = (dict.fromkeys(SUBMODULES, one) for one in (ahead, behind))
+    assert leader(dict.fromkeys(parts, ahead), above).verdict == "supported"
+    assert leader(dict.fromkeys(parts, ahead), below).verdict == "undecided"
+    assert leader(dict.fromkeys(parts, behind), above).verdict == "refuted"
+    assert leader(dict.fromkeys(parts, behind), below).verdict == "undecided"
+    # Of two parts ahead the one above its floor decides.
+    leads = {**dict.fromkeys(parts, ahead), "q": behind, "v": One((-0.1, -0.1, -0.1001))}
+    assert leader(leads, {**below, "q": ahead}).rival == "q"
+    assert leader(leads, {**below, "q": ahead}).verdict == "refuted"
+
+
+def test_the_part_that_refutes_is_the_one_that_is_named():
+    parts = [part for part in SUBMODULES if part != "fc1"]
+    even = One((-0.01, 0.3, 0.1))
+    leads = {**dict.fromkeys(parts, even), "q": One((-0.10, -0.11, -0.105)), "v": One((-0.9, 0.2, -0.3))}
+    found = leader(leads)
+    assert (found.verdict, found.rival) == ("refuted", "q")
+    assert found.lead.high < 0
+    assert found.p == pytest.approx(7 * p_of(leads["q"]))
+
+
+def test_few_units_widen_and_one_seed_tests_nothing():
+    one = One((0.1, 0.1, 0.1), 0.05)
+    assert estimate(one, 10).high == pytest.approx(0.1 + stats.t.ppf(0.975, 9) * 0.05, rel=1e-3)
+    assert estimate(one, 10).high > estimate(one).high
+    assert p_of(One((0.1,), 0.05)) == 1.0
+
+
+def test_false_alarms_are_few():
+    """Without any difference between parts, at most one in twenty verdicts says that another part is ahead."""
+    rng, alarms, draws = np.random.default_rng(1), 0, 1000
+    parts = [part for part in SUBMODULES if part != "fc1"]
+    for _ in range(draws):
+        values = rng.normal(1, 0.1, (8, 3))
+        leads = {part: One(tuple(values[0] - values[1 + number])) for number, part in enumerate(parts)}
+        alarms += leader(leads, dict.fromkeys(SUBMODULES, One((1.0, 1.01, 0.99)))).verdict != "undecided"
+    assert alarms / draws <= 0.06
+
+
+def test_too_few_groups_leave_items_out():
+    frozen, batches = small()
+    tuned = [noised(frozen, seed) for seed in range(2)]
+    many = measure_drift(networks(frozen, tuned), batches, False, groups=np.repeat(np.arange(8), 5))
+    assert (many.units, many.errors_over) == (8, "groups")
+    few = measure_drift(networks(frozen, tuned), batches, False, groups=np.repeat(["a", "b"], 20))
+    assert (few.units, few.errors_over) == (40, "items")
+
+
+def test_nobody_keeps_its_label_and_one_item_is_refused():
+    for seed in range(20):
+        split = items(WOOD, count=5, labels=[10.0, 20.0, 30.0, 40.0, 50.0])
+        other = with_shuffled_labels(split, list(range(5)), seed)
+        assert not (other.labels == split.labels).any()
+    with pytest.raises(DataError, match="labels of 1 item cannot be exchanged"):
+        with_shuffled_labels(split, [2], 0)
+
+
+def test_label_maps_of_other_sizes_are_cut_or_filled_up():
+    land = load_catalog().task("sen1floods11_sim")
+    split = replace(chips(land, "train", count=2), load_target=lambda item: np.ones(SIZES[item.id], dtype=np.int64))
+    SIZES.update({split.items[0].id: (4, 6), split.items[1].id: (6, 4)})
+    other = with_shuffled_labels(split, [0, 1], 0)
+    got = other.load_target(other.items[0])
+    assert got.shape == (4, 6)
+    assert (got[:, :4] == 1).all()
+    assert (got[:, 4:] == land.ignore).all()
+
+
+SIZES = {}
 
 
 def test_labels_are_exchanged_among_the_training_items_alone():

@@ -13,7 +13,7 @@ from fixtures.suite import Suite
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.data.relabelled import with_shuffled_labels
-from geofm_eval.dense.drifted import DriftStudy
+from geofm_eval.dense.drifted import DriftMeasurement
 from geofm_eval.dense.floors import at_rate_zero, on_shuffled_labels
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
@@ -22,7 +22,7 @@ from geofm_eval.dense.study import DenseStudy
 from geofm_eval.errors import ContractError
 from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import read_record, write_record
-from geofm_eval.report import collate
+from geofm_eval.report.collation import collate
 from tests.small_chips import chips
 from tests.small_items import items
 from tests.small_suite import OPTIONS
@@ -161,15 +161,15 @@ def test_label_maps_go_to_other_chips_whole(catalog):
 
 
 def test_the_items_are_the_same_on_every_call_and_lie_in_the_test_split(catalog):
-    found = DriftStudy(study(catalog, "sen1floods11_sim"))
-    first, second = found.batches, DriftStudy(study(catalog, "sen1floods11_sim")).batches
+    found = DriftMeasurement(study(catalog, "sen1floods11_sim"))
+    first, second = found.batches, DriftMeasurement(study(catalog, "sen1floods11_sim")).batches
     assert torch.equal(first[0].pixels, second[0].pixels)
     assert found.items.tolist() == list(range(6))
 
 
 def test_other_number_types_are_refused(catalog):
     with pytest.raises(ContractError, match="drift is measured in float32, found --dtype bf16"):
-        DriftStudy(study(catalog, "eurosat_sim", dtype="bf16"))
+        DriftMeasurement(study(catalog, "eurosat_sim", dtype="bf16"))
 
 
 def test_collated_drift_is_in_tables_figures_and_text(catalog, tmp_path):
@@ -184,8 +184,9 @@ def test_collated_drift_is_in_tables_figures_and_text(catalog, tmp_path):
             text = (tables / f"{task}-{name}.md").read_text()
             assert "SIMULATED" in text
             assert "pocket_mae" in text
+        tuning = {"eurosat_sim": "full", "sen1floods11_sim": "lora_fc1"}[task]
         for name in ("depth", "parts", "layers", "lost"):
-            assert (figures / f"{task}-drift-{name}.png").stat().st_size > 5000
+            assert (figures / f"{task}-drift-{name}-{tuning}.png").stat().st_size > 5000
     rows = list(csv.DictReader((tables / "eurosat_sim-drift-values.csv").open()))
     drift = read_record(owner.run.folder / "drift" / f"{drift_case('eurosat_sim').id}.json").drift
     expected = drift.values["local"]["tuned"][1][drift.taps.index("block01.fc1")]
@@ -194,6 +195,10 @@ def test_collated_drift_is_in_tables_figures_and_text(catalog, tmp_path):
         if (r["measure"], r["arm"], r["repetition"], r["tap"]) == ("local", "tuned", "1", "block01.fc1")
     ]  # fmt: skip
     assert float(row["value"]) == expected
+    lost = list(csv.DictReader((figures / "sen1floods11_sim-drift-lost.csv").open()))
+    assert [r["part"] for r in lost] == ["fc1", "block00", "block01", "block02"]
+    layers = list(csv.DictReader((figures / "eurosat_sim-drift-layers.csv").open()))
+    assert len(layers) == 5 * 5
     contrasts = list(csv.DictReader((tables / "eurosat_sim-drift-contrasts.csv").open()))
     assert {r["contrast"] for r in contrasts} >= {"whole", "leads", "raw_leads", "depth", "above_seeds", "reverted"}
     assert "eurosat_sim-drift" in (tables / "README.md").read_text()

@@ -13,8 +13,8 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import Finding, findings, interaction
 from geofm_eval.findings.heads import FIXED, PROBED, SAME
 from geofm_eval.findings.layers import BEFORE_NORM
-from geofm_eval.report import collate
 from geofm_eval.report.choice import Pairs
+from geofm_eval.report.collation import collate
 from geofm_eval.report.run import read_content
 from tests.planted import everywhere, probe, probes, singles, trained
 

@@ -25,8 +25,8 @@ from geofm_eval.records import (
     write_manifest,
     write_record,
 )
-from geofm_eval.report import collate
 from geofm_eval.report.choice import Pairs
+from geofm_eval.report.collation import collate
 from geofm_eval.report.dense.cells import case_studies
 from geofm_eval.report.dense.effects import effects, pooled
 from geofm_eval.report.dense.levels import _complete, best_cases, factors

@@ -73,11 +73,19 @@ def test_collecting_leaves_no_run_behind(tmp_path: Path) -> None:
         ({"adaptations": ("liner",)}, "--adaptations: 'liner' is unknown; did you mean linear"),
         (
             {"adaptations": ("upernet_frozen_p000",)},
-            "ridge_cls, <decoder>_<tuning>_p<percent>, such as lightms_frozen_p010",
+            "ridge_cls, <decoder>_<tuning>_p<three digits of percent>, such as lightms_frozen_p010",
         ),
         (
             {"models": ("band_stats",), "tasks": ("sen1floods11_sim",), "adaptations": ("lightms_full_p100",)},
             "or the blocks that a decoder reads",
+        ),
+        (
+            {"tasks": ("sen1floods11_sim",), "adaptations": ("pooled_full_p010",)},
+            "needs one label per item; sen1floods11_sim has a label per pixel: take lightms_full_p100",
+        ),
+        (
+            {"tasks": ("eurosat_sim",), "adaptations": ("lightms_full_p100",)},
+            "needs a label per pixel; eurosat_sim has one label per item: take pooled_full_p100",
         ),
         ({"layers": ("block7",)}, "--layers: 'block7' is unknown; did you mean block07"),
         ({"weights": {"pocket_randm": Path()}}, "--weights: 'pocket_randm' is unknown; did you mean pocket_random"),

@@ -200,21 +200,12 @@ def _parts(record: Record, content: RunContent) -> Parts:
     adaptation, drift = dense_adaptation(record.case.adaptation), record.drift
     assert adaptation is not None
     assert drift is not None
-    trained = next(
-        (
-            other
-            for kind in (SEGMENT, TUNE)
-            for other in content.scored_of(kind)
-            if other.case.id.split("-")[:3] == record.case.id.split("-")[:3]
-        ),
-        None,
-    )
-    losses = [_loss(name, reverted) for name, reverted in drift.reverted.items()]
+    losses = [_loss(name, reverted, drift.units) for name, reverted in drift.reverted.items()]
     parts = sorted((one for one in losses if one.name != WHOLE), key=lambda one: -one.loss.value)
     return Parts(
         case=record.case.id,
         tuning=adaptation.tuning,
-        metric="" if trained is None else next(iter(trained.scores.values())).metric,
+        metric=drift.metric or _metric_of(record, content),
         seeds=max(len(reverted.per_seed) for reverted in drift.reverted.values()),
         items=drift.scored,
         whole=next((one for one in losses if one.name == WHOLE), None),
@@ -222,9 +213,17 @@ def _parts(record: Record, content: RunContent) -> Parts:
     )
 
 
-def _loss(name: str, reverted: Reverted) -> PartLoss:
+def _metric_of(record: Record, content: RunContent) -> str:
+    """Metric of the trained case that a record of drift is about; empty where the run does not hold it."""
+    own = record.case.id.split("-")[:3]
+    trained = (other for kind in (SEGMENT, TUNE) for other in content.scored_of(kind))
+    scores = (score for other in trained if other.case.id.split("-")[:3] == own for score in other.scores.values())
+    return next((score.metric for score in scores), "")
+
+
+def _loss(name: str, reverted: Reverted, units: int | None) -> PartLoss:
     """Mean loss with its interval; a single seed, or no error over items, leaves a part unknown: no interval then."""
-    found = estimate(reverted)
+    found = estimate(reverted, units)
     if found.low is None or found.high is None or reverted.error is None:
         return PartLoss(name, Difference(found.value), False)
     return PartLoss(name, Difference(found.value, found.low, found.high), found.low > 0)

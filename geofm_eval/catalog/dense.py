@@ -27,7 +27,7 @@ NARROW = {"single": "single_w064", "upernet": "upernet_w064"}
 MULTI, CHOSEN, FINAL = "multi", "chosen", "final"
 """Layers of cases that read several blocks, the block that the dense probe chose on validation, or the last tap."""
 
-PATTERN = "<decoder>_<tuning>_p<percent>, such as lightms_frozen_p010"
+PATTERN = "<decoder>_<tuning>_p<three digits of percent>, such as lightms_frozen_p010 or pooled_full_p100"
 """How a dense adaptation is spelled, for messages."""
 
 DEPTH = 12

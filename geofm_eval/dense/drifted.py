@@ -22,7 +22,7 @@ from geofm_eval.pipeline import device_turn
 from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
 from geofm_eval.similarity.features import FEWEST
 
-DRIFT_VERSION = 1
+DRIFT_VERSION = 2
 """Raised whenever the same trainings would give other values."""
 
 MOST_ITEMS = 384
@@ -33,7 +33,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class DriftStudy:
+class DriftMeasurement:
     """What the tuning of one case changed.
 
     Args:

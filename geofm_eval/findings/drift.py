@@ -11,7 +11,7 @@ from geofm_eval.estimates import Estimate, estimate, estimate_of, leader, p_of
 from geofm_eval.findings.finding import Cell, Finding, Verdict
 from geofm_eval.findings.scope import model_aside
 from geofm_eval.records import Contrast
-from geofm_eval.report.choice import Pairs
+from geofm_eval.report.choice import Difference, Pairs
 from geofm_eval.report.comparison import identity
 from geofm_eval.report.drift.cells import VERDICTS_ON, DriftCell, drift_studies
 from geofm_eval.report.run import RunContent
@@ -21,6 +21,9 @@ UNIT = "hundredths"
 
 FULL = "full"
 FEWEST_CELLS, FEWEST_MODELS = 4, 2
+NOT_CLEAR = 0.051
+"""The least p that is shown of a lead that is undecided because nothing exceeds its floor."""
+
 OVER_FLOOR, RAW, DEPTH = "above shuffled labels", "floor not taken off", "last third of blocks - first third"
 
 
@@ -41,7 +44,7 @@ def first_linear(measure: str, content: RunContent, catalog: Catalog) -> Finding
     """Whether fc1 drifts more than each other part of a block, beyond what training on shuffled labels makes it drift.
 
     Supported: in more than half of the cells (backbone, task, labels) fc1 is clearly above every other part; refuted:
-    in at least half some other part is clearly above it. The same without taking the floor off stands beside.
+    in more than half some other part is clearly above it. The same without taking the floor off stands beside.
 
     Args:
         measure: ``total``, ``local`` or ``weight``.
@@ -53,15 +56,14 @@ def first_linear(measure: str, content: RunContent, catalog: Catalog) -> Finding
     """
     title = f"full tuning changes fc1 most inside a block ({measure} drift)"
     cells = list(_cells(content, catalog))
-    counted = [_lead(cell, cell.drift.leads.get(measure, {}), OVER_FLOOR, counts=True) for cell in cells]
-    beside = [_lead(cell, cell.drift.raw_leads.get(measure, {}), RAW, counts=False) for cell in cells]
+    counted, beside = ([_lead(cell, measure, floor) for cell in cells] for floor in (True, False))
     return _decided(title, cells, [one for one in counted if one], [one for one in beside if one], content, _parts_why)
 
 
 def deepening(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
     """Whether the last third of the blocks drifts more than the first, both networks run whole.
 
-    Supported: in more than half of the cells clearly so; refuted: in at least half clearly the other way round.
+    Supported: in more than half of the cells clearly so; refuted: in more than half clearly the other way round.
     """
     cells = list(_cells(content, catalog))
     counted = [_depth(cell, cell.drift.raw_depth, RAW, counts=True) for cell in cells]
@@ -78,20 +80,24 @@ def _cells(content: RunContent, catalog: Catalog) -> Iterator[DriftCell]:
                 yield cell
 
 
-def _lead(cell: DriftCell, leads: dict[str, Contrast], group: str, counts: bool) -> Cell | None:
-    if not leads or min(len(one.per_seed) for one in leads.values()) < 2:
+def _lead(cell: DriftCell, measure: str, floor: bool) -> Cell | None:
+    drift = cell.drift
+    leads, excess = (drift.leads, drift.parts.get(measure)) if floor else (drift.raw_leads, None)
+    own = leads.get(measure, {})
+    if not own or min(len(one.per_seed) for one in own.values()) < 2:
         return None
-    found = leader(leads)
-    # To be above all, fc1 must be above each; to be below any of several costs as many tests.
-    tested = [p_of(one) for one in leads.values()]
-    ahead = found.lead.value > 0
-    p = max(tested) if ahead else min(1.0, len(leads) * p_of(leads[found.rival]))
-    return _cell(cell, group, f"fc1 - {found.rival}", found.lead, p, counts)
+    found = leader(own, excess, drift.units)
+    # What lies below its floor decides nothing, however far it is ahead.
+    p = found.p if found.verdict != "undecided" else max(found.p, NOT_CLEAR)
+    return _cell(cell, OVER_FLOOR if floor else RAW, f"fc1 - {found.rival}", found.lead, p, counts=floor)
 
 
 def _depth(cell: DriftCell, contrasts: dict[str, Contrast], group: str, counts: bool) -> Cell | None:
     one = contrasts.get("total")
-    return None if one is None or len(one.per_seed) < 2 else _cell(cell, group, DEPTH, estimate(one), p_of(one), counts)
+    if one is None or len(one.per_seed) < 2:
+        return None
+    units = cell.drift.units
+    return _cell(cell, group, DEPTH, estimate(one, units), p_of(one, units), counts)
 
 
 def _cell(cell: DriftCell, group: str, contrast: str, found: Estimate, p: float, counts: bool) -> Cell:
@@ -117,36 +123,41 @@ def _decided(
     backbones = len({cell.model for cell in tuned})
     if len(counted) < FEWEST_CELLS or backbones < FEWEST_MODELS:
         why = (
-            f"{len(counted)} fully tuned cells of {backbones} backbones, needed are {FEWEST_CELLS} of {FEWEST_MODELS}."
+            f"Found: {len(counted)} fully tuned cells of {backbones} backbones; needed: at least {FEWEST_CELLS} cells "
+            f"and {FEWEST_MODELS} backbones."
         )
         return Finding(5, title, "not enough records", None, None, None, UNIT, cells, evidence, (why,))
     half = len(counted) / 2
     verdict: Verdict = "undecided"
     if sum(cell.above for cell in counted) > half:
         verdict = "supported"
-    elif sum(cell.below for cell in counted) >= half:
+    elif sum(cell.below for cell in counted) > half:
         verdict = "refuted"
-    whole = _over_backbones(counted)
-    return Finding(5, title, verdict, whole.value, whole.low, whole.high, UNIT, cells, evidence, say(counted, beside))
+    means = {group[0].group: _over_backbones(group) for group in (counted, beside) if group}
+    whole = means[counted[0].group]
+    ends = whole.value, whole.low, whole.high
+    return Finding(5, title, verdict, *ends, UNIT, cells, evidence, say(counted, beside), means)
 
 
-def _over_backbones(cells: Sequence[Cell]) -> Estimate:
+def _over_backbones(cells: Sequence[Cell]) -> Difference:
     """Mean with a t interval over backbones, each the mean of its cells: seeds say nothing of other ones."""
     models: dict[str, list[float]] = {}
     for cell in cells:
         models.setdefault(cell.id.split("-")[0], []).append(cell.estimate)
-    return estimate_of([mean(values) for values in models.values()])
+    found = estimate_of([mean(values) for values in models.values()])
+    return Difference(found.value, found.low, found.high)
 
 
 def _parts_why(counted: Sequence[Cell], beside: Sequence[Cell]) -> tuple[str, ...]:
-    rivals = sorted({cell.contrast.removeprefix("fc1 - ") for cell in counted if cell.estimate < 0})
-    ahead = f" Ahead of it: {', '.join(rivals)}." if rivals else ""
+    rivals = sorted({cell.contrast.removeprefix("fc1 - ") for cell in counted if cell.below})
+    clearly = f" (by {', '.join(rivals)})" if rivals else ""
     return (
-        f"fc1 is clearly above every other part in {sum(c.above for c in counted)} of {len(counted)} cells, clearly "
-        f"below some part in {sum(c.below for c in counted)}, beyond the floor of shuffled labels.{ahead}",
+        f"Beyond the floor of shuffled labels fc1 is clearly above every other part in {sum(c.above for c in counted)} "
+        f"of {len(counted)} cells, clearly below some part in {sum(c.below for c in counted)}{clearly}.",
         f"Without taking that floor off: above in {sum(c.above for c in beside)}, below in "
         f"{sum(c.below for c in beside)} of {len(beside)}.",
-        "Effect: fc1 minus the part that comes closest or lies furthest above, mean over backbones.",
+        "Effect: fc1 minus the part that decides (of those ahead the clearest, else the closest), mean over backbones, "
+        "t over backbones. As the strongest of seven it is biased against fc1.",
     )
 
 

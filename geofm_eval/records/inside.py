@@ -169,6 +169,8 @@ class Drift(Section):
     Args:
         n: items that features were compared on; the same for all values.
         scored: items that reverted networks were scored on.
+        units: items, parts of them, or groups that were left out in turn for errors; None where it was not noted.
+        errors_over: what they are.
         taps: blocks in the order of depth, then the parts of each block.
         rate: learning rate of all seeds.
         values: by measure (``similarity.drift.MEASURES``) and arm (``tuned``; the floors ``shuffled``, ``seeds``,
@@ -185,12 +187,15 @@ class Drift(Section):
         raw_depth: the same without taking the floor away.
         above_seeds: by measure, mean drift of all blocks minus that between two seeds.
         reverted: by what was reverted: parts of all blocks, or single blocks.
+        metric: of the scores; empty where it was not noted.
         score: of the tuned networks on the ``scored`` items, mean over seeds.
         frozen_score: of the tuned networks with all of the backbone reverted.
     """
 
     n: int = Field(ge=4)
     scored: int = Field(ge=1)
+    units: int | None = None
+    errors_over: Literal["groups", "items"] = "items"
     taps: tuple[str, ...]
     rate: float
     values: dict[str, dict[str, tuple[Row, ...]]]
@@ -206,5 +211,6 @@ class Drift(Section):
     raw_depth: dict[str, Contrast] = {}
     above_seeds: dict[str, Contrast] = {}
     reverted: dict[str, Reverted] = {}
+    metric: str = ""
     score: float
     frozen_score: float

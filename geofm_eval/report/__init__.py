@@ -1,5 +1,1 @@
-"""Reports: rankings, depth profiles and label-efficiency curves from the records of a run."""
-
-from geofm_eval.report.collation import Collation, collate
-
-__all__ = ["Collation", "collate"]
+"""Reports: rankings, profiles, case studies, drift and similarity from the records of a run; see ``collation``."""

@@ -25,7 +25,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record
 from geofm_eval.report.choice import Difference, Pairs
 from geofm_eval.report.comparison import LAST, Comparison, Subject, comparisons
-from geofm_eval.report.run import PROBE, SEGMENT, TUNE, RunContent, read_content
+from geofm_eval.report.run import DRIFT, PROBE, SEGMENT, TUNE, RunContent, read_content
 from geofm_eval.report.terminal import aligned
 from geofm_eval.report.wording import SIMULATED, UNKNOWN, Unit, percent, shared_notes, unit_named
 
@@ -132,7 +132,7 @@ def _opening(content: RunContent, task: str, shown: Comparison | None, catalog: 
 def _shown(advices: Sequence[Advice], content: RunContent) -> Comparison | None:
     """Records of the advised models as one comparison, for what is said about all of them."""
     wanted, task = {advice.model for advice in advices}, advices[0].task
-    for kind in (PROBE, SEGMENT, TUNE):
+    for kind in (PROBE, SEGMENT, TUNE, DRIFT):
         found: dict[str, dict[str, Record]] = {}
         for record in content.scored_of(kind):
             if record.case.task == task and record.case.model in wanted:

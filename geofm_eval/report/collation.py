@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from geofm_eval.catalog import Catalog, load_catalog
+from geofm_eval.findings import Finding, findings
+from geofm_eval.findings import tables as verdicts
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.comparison import comparisons
 from geofm_eval.report.curves import depth_profiles, label_curves
@@ -39,9 +40,6 @@ from geofm_eval.report.tables import depth_table, label_table, ranking_table
 from geofm_eval.report.terminal import text_of
 from geofm_eval.store import storing
 
-if TYPE_CHECKING:
-    from geofm_eval.findings import Finding
-
 SUFFIXES = (".md", ".csv", ".tex", ".png")
 """What a collation writes, and removes before it writes anew."""
 
@@ -62,7 +60,7 @@ class Collation:
     rankings: tuple[Ranking, ...]
     problems: tuple[str, ...]
     text: str
-    findings: "tuple[Finding, ...]"
+    findings: tuple[Finding, ...]
 
 
 def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
@@ -76,10 +74,6 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
         DataError: the folder does not exist or holds no run.
         StoreError: the disk is full or the folder cannot be written.
     """
-    # Imported here, because findings are made of what this package reads: at the top the two would wait for each other.
-    from geofm_eval.findings import findings
-    from geofm_eval.findings import tables as verdicts
-
     known = load_catalog() if catalog is None else catalog
     content = read_content(run_dir)
     tables, figures = run_dir / "tables", run_dir / "figures"
@@ -159,10 +153,12 @@ def _write_drift(study: DriftStudy, catalog: Catalog, tables: Path, figures: Pat
         _write_table(make(study, catalog), tables)
     _write_csv(tables / f"{study.slug}-values.csv", drift_tables.value_rows(study))
     _write_csv(tables / f"{study.slug}-contrasts.csv", drift_tables.contrast_rows(study))
-    drift_figures.depth_figure(study, catalog, figures / f"{study.slug}-depth.png")
-    drift_figures.parts_figure(study, catalog, figures / f"{study.slug}-parts.png")
-    drift_figures.layers_figure(study, catalog, figures / f"{study.slug}-layers.png")
-    drift_figures.lost_figure(study, catalog, figures / f"{study.slug}-lost.png")
+    _write_csv(figures / f"{study.slug}-layers.csv", drift_tables.layer_rows(study))
+    _write_csv(figures / f"{study.slug}-lost.csv", drift_tables.lost_rows(study))
+    # Backbones that were tuned alike stand in one figure: of all together little could be read.
+    for tuning, own in study.by_tuning.items():
+        for name, draw in drift_figures.FIGURES.items():
+            draw(own, catalog, figures / f"{study.slug}-{name}-{tuning}.png")
     return text_of_drift(study, catalog)
 
 

@@ -17,6 +17,16 @@ SHOWN = 20
 """Unfinished cases are listed by name up to this many models."""
 
 
+DRAWN = (
+    ("depth", "drift by depth"),
+    ("parts", "by block and part"),
+    ("layers", "frozen against tuned layers"),
+    ("lost", "score lost on reverting"),
+)
+CSVS = ("layers", "lost")
+"""What is drawn of drift, and what of it has numbers of its own."""
+
+
 def index_page(
     content: RunContent,
     rankings: Sequence[Ranking],
@@ -89,8 +99,9 @@ def _study_links(studies: Sequence[CaseStudy], catalog: Catalog) -> list[str]:
         some = (("choices", has_factors(study, catalog)), ("factorial", study.factorial), ("blocks", study.singles))
         extra = [name for name, wanted in some if wanted]
         more = "".join(f", [{name}]({study.slug}-{name}.md)" for name in extra)
-        lines.append(f"{study.slug}{kind}: {tables}{more}, {figure}, {csv}, [contact sheets](../sheets)")
-    return _section("Case studies: trained decoders", lines)
+        sheets = "" if study.pooled else ", [contact sheets](../sheets)"
+        lines.append(f"{study.slug}{kind}: {tables}{more}, {figure}, {csv}{sheets}")
+    return _section("Case studies: trained decoders and tuned backbones", lines)
 
 
 def _drift_links(drifts: Sequence[DriftStudy]) -> list[str]:
@@ -99,11 +110,13 @@ def _drift_links(drifts: Sequence[DriftStudy]) -> list[str]:
     for study in drifts:
         kind = f" ({SIMULATED})" if study.comparison.simulated else ""
         tables = f"[drift]({study.slug}.md), [parts]({study.slug}-parts.md), [reverted]({study.slug}-reverted.md)"
-        figures = ", ".join(
-            f"[by {name}](../figures/{study.slug}-{name}.png)" for name in ("depth", "parts", "layers", "lost")
+        figures = "; ".join(
+            f"{tuning}: " + ", ".join(f"[{text}](../figures/{study.slug}-{name}-{tuning}.png)" for name, text in DRAWN)
+            for tuning in study.by_tuning
         )
-        csv = f"[CSV of values]({study.slug}-values.csv), [CSV of contrasts]({study.slug}-contrasts.csv)"
-        lines.append(f"{study.slug}{kind}: {tables}, {figures}, {csv}")
+        files = (f"{study.slug}-values", f"{study.slug}-contrasts", *(f"../figures/{study.slug}-{n}" for n in CSVS))
+        csv = ", ".join(f"[CSV of {name.rpartition('-')[2]}]({name}.csv)" for name in files)
+        lines.append(f"{study.slug}{kind}: {tables}; figures: {figures}; {csv}")
     return _section("Drift: what tuning changed inside", lines)
 
 

@@ -16,6 +16,7 @@ Arms: ``tuned`` against frozen; and floors: ``shuffled`` (the same training on e
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,11 +24,13 @@ from numpy.typing import ArrayLike, NDArray
 from geofm_eval.backbones.base import SUBMODULES, Backbone
 from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
 from geofm_eval.errors import ContractError
+from geofm_eval.estimates import LEADER
 from geofm_eval.similarity.cka import CkaMatrix, cka, cka_matrix
 from geofm_eval.similarity.companions import procrustes_distance, relative_distance
+from geofm_eval.similarity.features import FEWEST
 from geofm_eval.similarity.inside import OWN, Batches, Floats, Inside, features_inside
 from geofm_eval.similarity.uncertainty import jackknife_values
-from geofm_eval.similarity.weights import affine_maps, weight_changes
+from geofm_eval.similarity.weights import WeightChange, affine_maps, weight_changes
 
 OF_FEATURES = ("total", "local", "token", "procrustes", "distance")
 OF_WEIGHTS = ("weight", "weight_spectral", "stable_rank")
@@ -38,10 +41,12 @@ ARMS = ("tuned", "shuffled", "seeds", "still", "again")
 SURE = ("total", "local", "token")
 """Measures whose uncertainty over the items is known."""
 
-LEADER = "fc1"
-"""The part that the literature expects to change most."""
+FEWEST_GROUPS = 4
+"""Fewer groups leave a jackknife to chance: items are then left out instead."""
 
 Values = NDArray[np.float64]
+Measured = dict[str, dict[str, Values]]
+"""(repetitions, taps) by measure and arm."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ class DriftValues:
         values: (repetitions, taps); NaN where a measure does not apply.
         without: (repetitions, groups, taps), each group of items left out, for measures in ``SURE`` and the arms
             ``tuned`` and ``shuffled``.
+        units: number of these groups.
+        errors_over: ``groups`` that were given, or ``items`` (or parts of them).
         layers: CKA of every tap of the frozen network (rows) with every tap of the first seed's tuned one (columns).
     """
 
@@ -85,7 +92,9 @@ class DriftValues:
     n: int
     values: Mapping[str, Mapping[str, Values]]
     without: Mapping[str, Mapping[str, Values]]
-    layers: CkaMatrix
+    layers: CkaMatrix | None
+    units: int | None = None
+    errors_over: Literal["groups", "items"] = "items"
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -120,18 +129,20 @@ def measure_drift(
         batches: the items; gives the same batches on every call.
         native: True for backbones that shall take all dates of a series at once.
         tokens: measure single tokens too.
-        groups: (n,) scene of every item.
+        groups: (n,) scene of every item; of too few groups for a jackknife items are left out instead.
 
     Raises:
         ContractError: fewer than four items.
     """
     frozen = {id(one): one for one in networks.frozen}
+    groups = _usable(groups)
     starts = [id(one) for one in networks.frozen]
     fed: dict[int, dict[str, Backbone]] = {key: {} for key in frozen}
     for arm in ("tuned", "shuffled"):
         for seed, one in enumerate(getattr(networks, arm)):
             fed[starts[seed]][f"{arm}{seed}"] = one
     fed[starts[0]] |= {"still0": networks.still, "again0": networks.again}
+    changes = _weights(networks)  # before any feature is held
     read = {key: features_inside(one, batches, native, others=fed[key], tokens=tokens) for key, one in frozen.items()}
     before = {key: found[OWN] for key, found in read.items()}
     local = {label: found[label] for found in read.values() for label in found if label != OWN}
@@ -157,7 +168,7 @@ def measure_drift(
             for a, b in itertools.combinations(range(len(networks.tuned)), 2)
         ]
     pairs |= {arm: [_Pair(before[starts[0]], after[f"{arm}0"], local[f"{arm}0"])] for arm in ("still", "again")}
-    values: dict[str, dict[str, Values]] = {
+    values: Measured = {
         name: {arm: np.array([pair.measured(name, taps) for pair in own]) for arm, own in pairs.items() if own}
         for name in OF_FEATURES
         if name != "token" or tokens
@@ -173,7 +184,18 @@ def measure_drift(
         {tap: one.pooled[tap] for tap in taps if "." not in tap} for one in (before[starts[0]], after["tuned0"])
     )
     layers = cka_matrix(own, other)
-    return DriftValues(taps, layers.n, values | _weights(networks, taps), without, layers)
+    units = without["total"]["tuned"].shape[1]
+    kind: Literal["groups", "items"] = "items" if groups is None else "groups"
+    return DriftValues(taps, layers.n, values | _by_tap(changes, taps), without, layers, units, kind)
+
+
+def _usable(groups: ArrayLike | None) -> NDArray[np.int64] | None:
+    """Groups as numbers; None where too few or too unequal ones leave a jackknife without enough items."""
+    if groups is None:
+        return None
+    member = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
+    sizes = np.bincount(member)
+    return member if len(sizes) >= FEWEST_GROUPS and len(member) - sizes.max() >= FEWEST else None
 
 
 def _with_blocks(
@@ -247,28 +269,29 @@ def _taps(inside: Inside) -> tuple[str, ...]:
     return (*ordered, *parts)
 
 
-def _weights(networks: Networks, taps: Sequence[str]) -> dict[str, dict[str, Values]]:
-    maps = {id(one): affine_maps(one) for one in (*networks.frozen, *networks.tuned, *networks.shuffled)}
-    maps |= {id(one): affine_maps(one) for one in (networks.still, networks.again)}
+def _weights(networks: Networks) -> dict[str, list[dict[str, WeightChange]]]:
+    """Changes by arm. Maps are as large as a network: those of one pair are held at a time."""
     start = networks.frozen[0]
-    pairs = {
-        arm: list(zip(networks.frozen, getattr(networks, arm), networks.frozen, strict=False))
+    pairs: dict[str, list[tuple[Backbone, Backbone, Backbone]]] = {
+        arm: [(one, other, one) for one, other in zip(networks.frozen, getattr(networks, arm), strict=False)]
         for arm in ("tuned", "shuffled")
     }
     if not networks.own_starts:
         pairs["seeds"] = [(a, b, start) for a, b in itertools.combinations(networks.tuned, 2)]
     pairs |= {"still": [(start, networks.still, start)], "again": [(start, networks.again, start)]}
+    return {arm: [weight_changes(*map(affine_maps, trio)) for trio in own] for arm, own in pairs.items() if own}
+
+
+def _by_tap(changes: Mapping[str, Sequence[Mapping[str, WeightChange]]], taps: Sequence[str]) -> Measured:
+    """(repetitions, taps) of every weight measure and arm."""
     names = {"weight": "frobenius", "weight_spectral": "spectral", "stable_rank": "stable_rank"}
-    found: dict[str, dict[str, Values]] = {name: {} for name in names}
-    for arm, own in pairs.items():
-        changes = [weight_changes(*(maps[id(one)] for one in trio)) for trio in own]
-        for name, attribute in names.items():
-            rows = [
-                [float(getattr(one[tap], attribute)) if tap in one else float("nan") for tap in taps] for one in changes
-            ]
-            if rows:
-                found[name][arm] = np.array(rows)
-    return found
+    return {
+        name: {
+            arm: np.array([[float(getattr(one.get(tap), attribute, np.nan)) for tap in taps] for one in own])
+            for arm, own in changes.items()
+        }
+        for name, attribute in names.items()
+    }
 
 
 def whole(drift: DriftValues, measure: str, floor: bool = True) -> Contrast | None:
@@ -305,7 +328,8 @@ def deepening(drift: DriftValues, measure: str, floor: bool = True) -> Contrast 
 def above_seeds(drift: DriftValues, measure: str) -> Contrast | None:
     """Mean drift of the blocks minus what two seeds differ by: above 0 where seeds change the same things.
 
-    The value of a seed is compared with the mean over the pairs that it is in.
+    The value of a seed is compared with the mean over the pairs that it is in. Pairs share seeds, so that the values
+    depend on each other: their spread makes no interval.
     """
     known = drift.values[measure].get("seeds")
     if known is None or not len(known):

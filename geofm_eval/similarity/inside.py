@@ -63,7 +63,8 @@ def features_inside(
         The backbone's own features under ``OWN``; under each label what that network makes of the same inputs.
     """
     labels = (OWN, *(others or {}))
-    kept = {label: _Kept(tokens) for label in labels}
+    # Local drift is of pooled features alone: tokens are kept of the backbone itself.
+    kept = {label: _Kept(tokens and label == OWN) for label in labels}
     start = 0
     with torch.inference_mode(), exact_float32():
         for batch in batches():
@@ -92,7 +93,7 @@ class _Kept:
     def add(self, name: str, encoded: Encoded, places: Tensor | None) -> None:
         """Pool the tokens of a batch, and take those at some places."""
         self._pooled[name].append(encoded.pooled(name, "mean").float().cpu().numpy())
-        if places is None:
+        if places is None or not self._with_tokens:
             return
         count = len(places)
         flat = encoded.tokens[name].reshape(count, -1, encoded.tokens[name].shape[-1]).float()
@@ -101,14 +102,14 @@ class _Kept:
         self._sums[name] = self._sums[name] + total if name in self._sums else total
         self._counts[name] = self._counts.get(name, torch.zeros_like(valid[0], dtype=torch.float32)) + valid.sum(0)
         taken = flat[torch.arange(count)[:, None], places]
-        self._tokens[name].append(torch.cat([taken, places[..., None].to(taken)], dim=-1))
+        self._tokens[name].append(torch.cat([taken, places[..., None].to(taken)], dim=-1).cpu())
 
     def finished(self) -> Inside:
         """Batches joined, and the mean of every place taken off its tokens."""
         tokens = {}
         for name, parts in self._tokens.items():
             joined = torch.cat(parts)
-            means = self._sums[name] / self._counts[name].clamp(min=1)[:, None]
+            means = self._sums[name].cpu() / self._counts[name].cpu().clamp(min=1)[:, None]
             values = joined[..., :-1] - means[joined[..., -1].long()]
             tokens[name] = values.transpose(0, 1).cpu().numpy()
         return Inside({name: np.concatenate(parts) for name, parts in self._pooled.items()}, tokens)

@@ -18,8 +18,8 @@ from geofm_eval.backbones.parts import block_paths
 BEFORE = {"q": "norm1", "k": "norm1", "v": "norm1", "fc1": "norm2"}
 """The norm before a linear layer."""
 
-BEHIND = {"attn_proj": "ls1.gamma", "fc2": "ls2.gamma"}
-"""Scale behind a linear layer, where a block has one."""
+BEHIND = {"attn_proj": ("ls1.gamma", "gamma_1"), "fc2": ("ls2.gamma", "gamma_2")}
+"""Names that architectures give the scale behind a linear layer, where a block has one."""
 
 LINEAR = ("q", "k", "v", "attn_proj", "fc1", "fc2")
 
@@ -48,7 +48,7 @@ def affine_maps(backbone: Backbone) -> dict[str, Tensor]:
         block, _, kind = name.partition(".")
         if kind in LINEAR:
             norm = parts[f"{block}.{BEFORE[kind]}"].module if kind in BEFORE else None
-            scale = state.get(f"{paths[block]}.{BEHIND[kind]}") if kind in BEHIND else None
+            scale = next((state[at] for own in BEHIND.get(kind, ()) if (at := f"{paths[block]}.{own}") in state), None)
             found[name] = _folded(part, norm, scale)
     return found
 

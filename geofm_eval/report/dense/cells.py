@@ -123,6 +123,11 @@ class CaseStudy:
         return any(cell.adaptation.pooled for cell in self.cells)
 
     @property
+    def how(self) -> str:
+        """What was trained, for titles."""
+        return "tuned with a linear head" if self.pooled else "trained decoders"
+
+    @property
     def comparison(self) -> Comparison:
         """The same records as a comparison, for what its tables share with those of probes."""
         models = {cell.model: {c.name: c.record for c in self.cells if c.model == cell.model} for cell in self.cells}

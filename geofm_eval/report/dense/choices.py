@@ -37,7 +37,7 @@ def choices_table(study: CaseStudy, found: Sequence[Factor], catalog: Catalog) -
     left_out = [f"{factor.name}: {', '.join(factor.left_out)}" for factor in found if factor.left_out]
     return Table(
         slug=f"{study.slug}-choices",
-        title=heading(study.comparison, catalog, f"what to take, test {unit.label}", "trained decoders"),
+        title=heading(study.comparison, catalog, f"what to take, test {unit.label}", study.how),
         header=("factor", "level", "chosen", "validation", "test", "test minus the chosen one [interval]", "cells"),
         rows=tuple(rows),
         notes=(

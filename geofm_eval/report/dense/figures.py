@@ -17,7 +17,7 @@ from geofm_eval.report.wording import Unit, heading
 def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
     """Draw every trained case over its seconds, and the front of those that nothing cheaper beats."""
     unit = unit_of_study(study)
-    figure, axis = _figure(heading(study.comparison, catalog, f"test {unit.label} by cost", "trained decoders"))
+    figure, axis = _figure(heading(study.comparison, catalog, f"test {unit.label} by cost", study.how))
     heads = sorted({cell.adaptation.head for cell in study.cells})
     for cell in study.cells:
         index = heads.index(cell.adaptation.head)
@@ -65,7 +65,7 @@ def block_figure(study: CaseStudy, catalog: Catalog, path: Path) -> bool:
     layers = sorted({cell.layer for cell in singles})
     if len(layers) < 2:
         return False
-    title = heading(study.comparison, catalog, f"single-level decoder by block, test {unit.label}", "trained decoders")
+    title = heading(study.comparison, catalog, f"single-level decoder by block, test {unit.label}", study.how)
     figure, axis = _figure(title)
     for number, model in enumerate(sorted({cell.model for cell in singles})):
         for tuning, style in (("frozen", "-"), ("full", "--")):

@@ -17,8 +17,8 @@ def reads(training: Training) -> str:
 
 
 def grid_notes(study: CaseStudy) -> list[str]:
-    """Token, context and grid ceiling of every model, which confound comparisons of models; and the chips."""
-    unit = unit_of_study(study)
+    """Of maps token, context and grid ceiling of every model, which confound comparisons of models; and the labels."""
+    unit, noun = unit_of_study(study), "items" if study.pooled else "chips"
     models: dict[str, list[str]] = {}
     chips: dict[str, str] = {}
     for cell in study.cells:
@@ -29,10 +29,10 @@ def grid_notes(study: CaseStudy) -> list[str]:
             models.setdefault(shown, []).append(cell.model)
         selection = cell.record.selection
         folds = selection is not None and any(choice.val_kind == "inner_cv" for choice in selection.choices)
-        by = "folds of these" if folds else f"{training.chips.get('val')} validation chips"
-        chips.setdefault(percent(cell.adaptation.fraction), f"{training.chips.get('train')} chips, chosen by {by}")
+        by = "folds of these" if folds else f"{training.chips.get('val')} validation {noun}"
+        chips.setdefault(percent(cell.adaptation.fraction), f"{training.chips.get('train')} {noun}, chosen by {by}")
+    labels = f"Labels: {'; '.join(f'{share}: {text}' for share, text in sorted(chips.items()))}."
+    if study.pooled:
+        return [labels]
     sizes = "; ".join(f"{shown} ({', '.join(sorted(set(names)))})" for shown, names in models.items())
-    return [
-        f"Token, context, grid ceiling: {sizes}.",
-        f"Labels: {'; '.join(f'{share}: {text}' for share, text in sorted(chips.items()))}.",
-    ]
+    return [f"Token, context, grid ceiling: {sizes}.", labels]

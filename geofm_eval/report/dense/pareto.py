@@ -42,7 +42,7 @@ def pareto_table(study: CaseStudy, catalog: Catalog) -> Table:
     ]
     return Table(
         slug=f"{study.slug}-pareto",
-        title=heading(study.comparison, catalog, f"test {unit.label} against training time", "trained decoders"),
+        title=heading(study.comparison, catalog, f"test {unit.label} against training time", study.how),
         header=("labels", "model", "adaptation and layer", f"{unit.label} [interval]", "seconds", "dominated by"),
         rows=tuple(rows),
         notes=(

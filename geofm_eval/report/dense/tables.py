@@ -32,7 +32,7 @@ def ranking_table(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Table:
     ]
     return Table(
         slug=f"{study.slug}-ranking",
-        title=heading(study.comparison, catalog, f"ranking by test {unit.label}", "trained decoders"),
+        title=heading(study.comparison, catalog, f"ranking by test {unit.label}", study.how),
         header=header,
         rows=tuple(rows),
         footnotes=footnotes.texts,
@@ -134,7 +134,7 @@ def factorial_table(study: CaseStudy, catalog: Catalog) -> Table | None:
     ]
     return Table(
         slug=f"{study.slug}-factorial",
-        title=heading(study.comparison, catalog, f"tuning x labels x decoder, test {unit.label}", "trained decoders"),
+        title=heading(study.comparison, catalog, f"tuning x labels x decoder, test {unit.label}", study.how),
         header=("model", "decoder", "reads", "frozen, 10 %", "frozen, 100 %", "tuned, 10 %", "tuned, 100 %"),
         rows=tuple(rows),
         notes=(*_notes(study), *shared_notes(study.comparison, catalog)),
@@ -151,13 +151,13 @@ def effects_table(study: CaseStudy, found: Sequence[Effect], catalog: Catalog) -
     ]
     return Table(
         slug=f"{study.slug}-effects",
-        title=heading(study.comparison, catalog, f"marginal effects on test {unit.label}", "trained decoders"),
+        title=heading(study.comparison, catalog, f"marginal effects on test {unit.label}", study.how),
         header=("factor", "contrast", "model", "difference [interval]", "pairs of cells", "clear"),
         rows=tuple(rows),
         notes=(
             f"{unit.name}: {better} is better. Mean over the pairs of cells that differ in this alone, paired interval "
             "over seeds and images (or groups of images); controls take no part. Clear: the interval leaves 0 out.",
-            *([FLIPS] if any(flips(cell) for cell in study.cells) else []),
+            *([FLIPS] if not study.pooled and any(flips(cell) for cell in study.cells) else []),
             *grid_notes(study),
             *shared_notes(study.comparison, catalog),
         ),
@@ -193,9 +193,7 @@ def block_table(study: CaseStudy, catalog: Catalog) -> Table | None:
         rows.append((model, slug, *(_at(own.get(layer), unit) for layer in layers)))
     return Table(
         slug=f"{study.slug}-blocks",
-        title=heading(
-            study.comparison, catalog, f"single-level decoder by block, test {unit.label}", "trained decoders"
-        ),
+        title=heading(study.comparison, catalog, f"single-level decoder by block, test {unit.label}", study.how),
         header=("model", "adaptation", *layers),
         rows=tuple(rows),
         notes=(

@@ -37,7 +37,7 @@ def text_of_study(
                 f"{cell.seconds:.0f}",
             ]
         )
-    lines = [heading(study.comparison, catalog, what, "trained decoders"), *aligned(rows, "rllllrr")]
+    lines = [heading(study.comparison, catalog, what, study.how), *aligned(rows, "rllllrr")]
     if len(study.cells) > SHOWN:
         lines.append(f"  and {len(study.cells) - SHOWN} more in the tables")
     lines.append(f"  {CONTROL} control; over tuned twin: the random twin, fully tuned on as many labels")

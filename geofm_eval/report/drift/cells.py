@@ -61,6 +61,12 @@ class DriftCell:
         return [tap for tap in self.drift.taps if tap.startswith("block") and "." not in tap]
 
     @property
+    def tuned_parts(self) -> tuple[str, ...]:
+        """Parts whose numbers the tuning could change, under the names that they are reverted by."""
+        lora = {"lora": ("qkv", "attn_proj"), "lora_fc1": ("fc1",)}
+        return lora.get(self.adaptation.tuning, ("norm1", "qkv", "attn_proj", "norm2", "fc1", "fc2"))
+
+    @property
     def parts(self) -> list[str]:
         """Parts of a block in the order of the computation."""
         return [tap.partition(".")[2] for tap in self.drift.taps if tap.startswith(f"{self.blocks[0]}.")]
@@ -97,6 +103,12 @@ class DriftStudy:
     slug: str
     cells: tuple[DriftCell, ...]
     left_out: dict[str, str]
+
+    @property
+    def by_tuning(self) -> dict[str, "DriftStudy"]:
+        """One study per tuning, in the order of ``TUNINGS``, for figures."""
+        found = {tuning: tuple(c for c in self.cells if c.adaptation.tuning == tuning) for tuning in TUNINGS}
+        return {tuning: DriftStudy(self.slug, own, self.left_out) for tuning, own in found.items() if own}
 
     @property
     def comparison(self) -> Comparison:

@@ -1,7 +1,7 @@
 """Figures of drift: by depth with its floors, by block and part, frozen against tuned layers, over score lost."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from geofm_eval.catalog import Catalog
 from geofm_eval.estimates import estimate
 from geofm_eval.report.drift.cells import NAMES, VERDICTS_ON, DriftCell, DriftStudy
+from geofm_eval.report.drift.tables import TUNED, part_drift
 from geofm_eval.report.figures import COLOURS, GREY, MARKERS
 from geofm_eval.report.wording import heading, unit_named
 
 ARMS = (("tuned", COLOURS[0], "-"), ("shuffled", COLOURS[1], "--"), ("seeds", GREY, ":"))
 """Colour and line of what is drawn over depth."""
-
-QKV = ("q", "k", "v")
 
 
 def depth_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
@@ -34,9 +33,12 @@ def depth_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
         row[0].set_ylabel(f"{cell.model}\n{cell.name}", fontsize=7)
     for axis, measure in zip(axes[0], VERDICTS_ON, strict=True):
         axis.set_title(NAMES[measure], fontsize=7)
-    _caption(
-        figure, "Blue: tuned against frozen. Dashed: trained on shuffled labels. Dotted: two seeds. Thin: each seed."
+    for axis in axes[-1]:
+        axis.set_xlabel("block", fontsize=7)
+    text = (
+        "Blue: tuned against frozen. Orange, dashed: trained on shuffled labels. Grey, dotted: two seeds. Thin: each."
     )
+    _caption(figure, text)
     figure.savefig(path, dpi=110)
 
 
@@ -56,15 +58,15 @@ def parts_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
             if row == 0:
                 axis.set_title(NAMES[measure], fontsize=7)
         figure.colorbar(shown, ax=[line[column] for line in axes], shrink=0.6, pad=0.01).ax.tick_params(labelsize=6)
-    _caption(figure, "Mean over seeds. One scale per measure. White: the measure does not apply.")
+    _caption(figure, "Mean over seeds. Columns: blocks. One scale per measure. White: the measure does not apply.")
     figure.savefig(path, dpi=110)
 
 
-def layers_figure(study: DriftStudy, catalog: Catalog, path: Path) -> bool:
-    """Draw CKA of every frozen tap with every tap of the first seed's tuned network; False where there is none."""
+def layers_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
+    """Draw CKA of every frozen tap with every tap of the first seed's tuned network."""
     cells = [cell for cell in study.cells if cell.drift.layers is not None]
     if not cells:
-        return False
+        return
     columns = min(4, len(cells))
     rows = -(-len(cells) // columns)
     figure = _figure(
@@ -85,7 +87,6 @@ def layers_figure(study: DriftStudy, catalog: Catalog, path: Path) -> bool:
     figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.01).ax.tick_params(labelsize=6)
     _caption(figure, "Vertical: frozen taps. Horizontal: tuned taps, first seed. Debiased linear CKA, pooled features.")
     figure.savefig(path, dpi=110)
-    return True
 
 
 def lost_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
@@ -97,13 +98,13 @@ def lost_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
     parts = [name for name in study.cells[0].drift.reverted if name != "all" and not name.startswith("block")]
     for axis, measure in zip(axes, VERDICTS_ON, strict=True):
         for cell in study.cells:
-            drifts = {**_part_drift(cell, measure), **{b: cell.mean(measure, "tuned")[b] for b in cell.blocks}}
+            drifts = part_drift(cell, measure)
             for name, lost in cell.drift.reverted.items():
-                if not np.isfinite(drifts.get(name, np.nan)) or not any(lost.per_seed):
+                if name not in drifts or not (name in cell.tuned_parts or name in cell.blocks):
                     continue
                 number = parts.index(name) if name in parts else None
                 colour = GREY if number is None else COLOURS[number % len(COLOURS)]
-                found = estimate(lost)
+                found = estimate(lost, cell.drift.units)
                 place, value = drifts[name], found.value * unit.factor
                 if found.low is not None and found.high is not None:
                     ends = [found.low * unit.factor, found.high * unit.factor]
@@ -116,20 +117,14 @@ def lost_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
         axis.tick_params(labelsize=7)
     axes[0].set_ylabel(f"{unit.label} lost")
     _part_legend(axes[-1], parts)
-    _caption(figure, "One point per tuned backbone and part or block that changed. Bars: 95 %, over seeds and items.")
+    text = "One point per tuned backbone and part (mean over blocks; qkv: of the three) or block that could change. "
+    _caption(figure, f"{text}Bars: 95 %, over seeds and items.")
     figure.savefig(path, dpi=110)
 
 
 def heading_of(study: DriftStudy, catalog: Catalog, what: str) -> str:
     """Title of a table or figure of drift."""
-    return heading(study.comparison, catalog, what, "tuned backbones")
-
-
-def _part_drift(cell: DriftCell, measure: str) -> dict[str, float]:
-    """Mean over blocks of every part that is reverted at once; of q, k and v together their mean."""
-    means = cell.mean(measure, "tuned")
-    found = {part: float(np.mean([means[f"{block}.{part}"] for block in cell.blocks])) for part in cell.parts}
-    return {**found, "qkv": float(np.mean([found[part] for part in QKV]))}
+    return heading(study.comparison, catalog, what, TUNED)
 
 
 def _by_part(cell: DriftCell, measure: str) -> NDArray[np.float64]:
@@ -182,3 +177,12 @@ def _figure(size: tuple[float, float], title: str) -> Any:
 def _caption(figure: Any, text: str) -> None:
     width = int(figure.get_size_inches()[0] * 14)
     figure.supxlabel(textwrap.fill(text, width), fontsize=8, color="#444444", x=0.01, ha="left")
+
+
+FIGURES: Mapping[str, Callable[[DriftStudy, Catalog, Path], None]] = {
+    "depth": depth_figure,
+    "parts": parts_figure,
+    "layers": layers_figure,
+    "lost": lost_figure,
+}
+"""What is drawn of each tuning."""

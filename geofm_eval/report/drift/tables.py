@@ -13,6 +13,8 @@ from geofm_eval.report.raw import Row
 from geofm_eval.report.wording import UNKNOWN, heading, named, shared_notes, unit_named
 
 DIGITS = 3
+QKV = ("q", "k", "v")
+TUNED = "tuned backbones"
 
 
 def small(value: float | None) -> str:
@@ -37,23 +39,25 @@ def signed(found: Estimate, factor: float = 1.0, decimals: int | None = None) ->
 def summary_table(study: DriftStudy, catalog: Catalog) -> Table:
     """How much every backbone changed, against its floors, and whether it is more than noise."""
     unit = unit_named(_metric(study, catalog), study.cells[0].record.provenance.target_unit)
-    header = ["model", "adaptation", "score", "backbone reverted"]
+    header = ["model", "adaptation", "labels", "rate", f"{unit.label}, {study.cells[0].drift.scored} items",
+              "the same, backbone reverted"]  # fmt: skip
     for measure in VERDICTS_ON:
         header += [f"{measure}: tuned / shuffled / seeds", f"{measure}: tuned - shuffled [interval]"]
-    header += ["total grows with depth: last - first third [interval]", "rate 0, same weights"]
+    header += ["total, tuned: last - first third of blocks [interval]", "largest where nothing was learnt"]
     rows = []
     for cell in study.cells:
         drift = cell.drift
         row = [cell.model + (" (control)" if cell.record.case.is_control else ""), cell.name]
+        row += [_labels(cell), f"{drift.rate:g}"]
         row += [unit.value(drift.score), unit.value(drift.frozen_score)]
         for measure in VERDICTS_ON:
             row.append(" / ".join(small(cell.over_blocks(measure, arm)) for arm in ("tuned", "shuffled", "seeds")))
-            row.append(_signed(drift.whole, measure))
-        row += [_signed(drift.raw_depth, "total"), small(_zero(cell))]
+            row.append(_signed(cell, drift.whole, measure))
+        row += [_signed(cell, drift.raw_depth, "total"), small(_zero(cell))]
         rows.append(tuple(row))
     return Table(
         slug=f"{study.slug}",
-        title=heading(study.comparison, catalog, "drift of tuned backbones and its floors", "tuned"),
+        title=heading(study.comparison, catalog, "drift and its floors, mean over blocks", TUNED),
         header=tuple(header),
         rows=tuple(rows),
         notes=(*_notes(study), *shared_notes(study.comparison, catalog)),
@@ -70,16 +74,17 @@ def parts_table(study: DriftStudy, catalog: Catalog) -> Table:
             rows.append((cell.model, cell.name, measure, *texts, *_verdict(cell, measure)))
     return Table(
         slug=f"{study.slug}-parts",
-        title=heading(study.comparison, catalog, "drift by part of a block, mean over blocks", "tuned"),
+        title=heading(study.comparison, catalog, "drift by part of a block, mean over blocks", TUNED),
         header=(
             "model", "adaptation", "measure", *study.cells[0].parts, "most: tuned", "fc1 above shuffled: verdict",
-            "fc1 minus its closest rival [interval]", "the same without floor",
+            "fc1 minus the part that decides [interval]", "the same without floor",
         ),
         rows=tuple(rows),
         notes=(
-            "In brackets: the same training on exchanged labels. Verdict on: what tuned exceeds shuffled labels by is "
-            "larger at fc1 than at each other part. Supported: clearly above all; refuted: another is clearly above "
-            "(Holm); of tunings that change some parts alone there is none.",
+            "In brackets: the same training on shuffled labels. Verdict on: what tuned exceeds shuffled labels by is "
+            "larger at fc1 than at each other part. Supported: fc1 is clearly above its floor and all others; refuted: "
+            "another that is above its floor is clearly above fc1 (Holm); of tunings that change some parts alone "
+            "there is none. The part that decides: of those ahead of fc1 the clearest, else the closest.",
             *_notes(study),
             *shared_notes(study.comparison, catalog),
         ),
@@ -96,7 +101,7 @@ def reverted_table(study: DriftStudy, catalog: Catalog) -> Table:
             cell.name,
             unit.value(cell.drift.score),
             *(
-                signed(estimate(cell.drift.reverted[name]), unit.factor, unit.decimals)
+                signed(estimate(cell.drift.reverted[name], cell.drift.units), unit.factor, unit.decimals)
                 if name in cell.drift.reverted
                 else UNKNOWN
                 for name in names
@@ -106,7 +111,7 @@ def reverted_table(study: DriftStudy, catalog: Catalog) -> Table:
     ]
     return Table(
         slug=f"{study.slug}-reverted",
-        title=heading(study.comparison, catalog, f"{unit.label} lost on reverting a part", "tuned"),
+        title=heading(study.comparison, catalog, f"{unit.label} lost on reverting a part", TUNED),
         header=("model", "adaptation", "score", *names),
         rows=tuple(rows),
         notes=(
@@ -116,6 +121,46 @@ def reverted_table(study: DriftStudy, catalog: Catalog) -> Table:
             *shared_notes(study.comparison, catalog),
         ),
     )
+
+
+def layer_rows(study: DriftStudy) -> list[Row]:
+    """One row of numbers per pair of a frozen and a tuned tap: CKA, first seed."""
+    return [
+        {
+            "evidence": cell.record.evidence, "task": cell.record.case.task, "model": cell.model,
+            "adaptation": cell.record.case.adaptation, "layer": cell.record.case.layer, "n": cell.drift.n,
+            "frozen_tap": row, "tuned_tap": column, "debiased": debiased, "biased": biased,
+        }
+        for cell in study.cells
+        if (matrix := cell.drift.layers) is not None
+        for row, own, plain in zip(matrix.rows, matrix.debiased, matrix.biased, strict=True)
+        for column, debiased, biased in zip(matrix.columns, own, plain, strict=True)
+    ]  # fmt: skip
+
+
+def lost_rows(study: DriftStudy) -> list[Row]:
+    """One row of numbers per part or block that could change: what reverting it costs, over how much it drifted."""
+    return [
+        {
+            "evidence": cell.record.evidence, "task": cell.record.case.task, "model": cell.model,
+            "adaptation": cell.record.case.adaptation, "layer": cell.record.case.layer, "part": name,
+            **{measure: drifts[measure].get(name) for measure in VERDICTS_ON},
+            "lost": found.value, "low": found.low, "high": found.high,
+        }
+        for cell in study.cells
+        for drifts in [{measure: part_drift(cell, measure) for measure in VERDICTS_ON}]
+        for name, lost in cell.drift.reverted.items()
+        if name in cell.tuned_parts or name in cell.blocks
+        for found in [estimate(lost, cell.drift.units)]
+    ]  # fmt: skip
+
+
+def part_drift(cell: DriftCell, measure: str) -> dict[str, float]:
+    """Drift of every block, and of every part that is reverted at once, mean over blocks; of q, k and v their mean."""
+    means = cell.mean(measure, "tuned")
+    parts = {part: float(np.mean([means[f"{block}.{part}"] for block in cell.blocks])) for part in cell.parts}
+    found = {**parts, "qkv": float(np.mean([parts[part] for part in QKV])), **{b: means[b] for b in cell.blocks}}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def value_rows(study: DriftStudy) -> list[Row]:
@@ -140,7 +185,8 @@ def contrast_rows(study: DriftStudy) -> list[Row]:
     for cell in study.cells:
         case = cell.record.case
         for kind, measure, part, one in _contrasts(cell):
-            found = estimate(one)
+            # Values of a seed against pairs of seeds depend on each other: their spread makes no interval.
+            found = estimate(one, cell.drift.units) if kind != "above_seeds" else Estimate(float(np.mean(one.per_seed)))
             rows.append(
                 {
                     "evidence": cell.record.evidence, "task": case.task, "model": cell.model,
@@ -157,7 +203,7 @@ def part_verdict(cell: DriftCell, measure: str) -> str | None:
     leads = cell.drift.leads.get(measure)
     if cell.adaptation.tuning != "full" or not leads:
         return None
-    return leader(leads).verdict
+    return leader(leads, cell.drift.parts.get(measure), cell.drift.units).verdict
 
 
 def _contrasts(cell: DriftCell) -> Iterator[tuple[str, str, str, Contrast | Reverted]]:
@@ -175,11 +221,13 @@ def _contrasts(cell: DriftCell) -> Iterator[tuple[str, str, str, Contrast | Reve
 
 def _verdict(cell: DriftCell, measure: str) -> tuple[str, str, str, str]:
     raw = {part: float(np.mean(one.per_seed)) for part, one in cell.drift.raw_parts[measure].items()}
-    most = max(raw, key=lambda part: raw[part])
+    most = max(raw, key=lambda part: raw[part], default=UNKNOWN)
     verdict = part_verdict(cell, measure)
     if verdict is None:
         return most, UNKNOWN, UNKNOWN, UNKNOWN
-    found, without = (leader(getattr(cell.drift, name)[measure]) for name in ("leads", "raw_leads"))
+    drift = cell.drift
+    found = leader(drift.leads[measure], drift.parts.get(measure), drift.units)
+    without = leader(drift.raw_leads[measure], None, drift.units)
     return (
         most,
         verdict,
@@ -204,8 +252,13 @@ def _zero(cell: DriftCell) -> float:
     return float(np.nanmax(np.abs(rows)))
 
 
-def _signed(contrasts: Mapping[str, Contrast], measure: str) -> str:
-    return signed(estimate(contrasts[measure])) if measure in contrasts else UNKNOWN
+def _signed(cell: DriftCell, contrasts: Mapping[str, Contrast], measure: str) -> str:
+    return signed(estimate(contrasts[measure], cell.drift.units)) if measure in contrasts else UNKNOWN
+
+
+def _labels(cell: DriftCell) -> str:
+    training = cell.record.training
+    return UNKNOWN if training is None else str(training.chips.get("train"))
 
 
 def _metric(study: DriftStudy, catalog: Catalog) -> str:
@@ -216,12 +269,21 @@ def _metric(study: DriftStudy, catalog: Catalog) -> str:
 def _notes(study: DriftStudy) -> Sequence[str]:
     first = study.cells[0].drift
     seeds = len(study.cells[0].rows("total", "tuned"))
+    third = max(len(study.cells[0].blocks) // 3, 1)
+    over = f"{first.errors_over}{'' if first.units is None else f' ({first.units})'}"
     notes = [
         f"{first.n} test items, {seeds} seeds. Mean over blocks. Shuffled: trained as long, at the same rate, on "
-        "labels exchanged among the training items; seeds: tuned networks of two seeds against each other. Total: both "
-        "networks run whole; local: the tuned part is fed what the frozen one is; weight: norm gains and shifts are "
-        "folded into the layer behind them.",
-        "Intervals: t over seeds, with the jackknife variance over the items (features alone).",
+        "labels that the training items exchanged; seeds: tuned networks of two seeds against each other, - where there "
+        "is none. Total: both networks run whole; local: the tuned part is fed what the frozen one is; weight: norm gains "
+        "and shifts are folded into the layer behind them.",
+        "Shuffled labels may move a network further than true ones, because it cannot settle: drift below this floor "
+        "is no proof that nothing was learnt; the score says that.",
+        f"A third of the blocks: {third}. Where nothing was learnt: largest total drift after an epoch at a learning "
+        "rate of 0, and of the same weights loaded anew; it must be 0 but for rounding.",
+        f"Scores are of {first.scored} test items with the tuned head; those of all test items are in the tables of "
+        "trainings.",
+        f"Intervals: t over seeds, with the jackknife variance over {over} of total, local and token drift and of "
+        "scores; of other measures over seeds alone.",
     ]
     if study.left_out:
         notes.append(f"Without a measurement: {named(dict(list(study.left_out.items())[:8]))}.")

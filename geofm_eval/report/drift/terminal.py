@@ -26,7 +26,9 @@ def text_of_drift(study: DriftStudy, catalog: Catalog) -> str:
                     f"{small(cell.over_blocks(m, 'tuned'))} ({small(cell.over_blocks(m, 'shuffled'))})"
                     for m in VERDICTS_ON
                 ),
-                signed(estimate(cell.drift.whole["total"])) if "total" in cell.drift.whole else UNKNOWN,
+                signed(estimate(cell.drift.whole["total"], cell.drift.units))
+                if "total" in cell.drift.whole
+                else UNKNOWN,
                 ", ".join(verdicts) if known else UNKNOWN,
             ]
         )
