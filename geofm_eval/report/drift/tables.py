@@ -273,9 +273,9 @@ def _notes(study: DriftStudy) -> Sequence[str]:
     over = f"{first.errors_over}{'' if first.units is None else f' ({first.units})'}"
     notes = [
         f"{first.n} test items, {seeds} seeds. Mean over blocks. Shuffled: trained as long, at the same rate, on "
-        "labels that the training items exchanged; seeds: tuned networks of two seeds against each other, - where there "
-        "is none. Total: both networks run whole; local: the tuned part is fed what the frozen one is; weight: norm gains "
-        "and shifts are folded into the layer behind them.",
+        "labels that the training items exchanged; seeds: tuned networks of two seeds against each other (- where "
+        "there is none). Total: both networks run whole; local: the tuned part is fed what the frozen one is; weight: "
+        "norm gains and shifts are folded into the layer behind them.",
         "Shuffled labels may move a network further than true ones, because it cannot settle: drift below this floor "
         "is no proof that nothing was learnt; the score says that.",
         f"A third of the blocks: {third}. Where nothing was learnt: largest total drift after an epoch at a learning "
