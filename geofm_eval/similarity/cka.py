@@ -180,12 +180,14 @@ def u_centred(grams: Tensor) -> Tensor:
     Args:
         grams: (..., n, n) symmetric.
     """
-    n = grams.shape[-1]
-    hollow = grams - torch.diag_embed(torch.diagonal(grams, dim1=-2, dim2=-1))
-    means = hollow.sum(-1) / (n - 2)
+    n, found = grams.shape[-1], grams.clone()
+    # In place: every pass over n x n numbers that is saved counts as much as half of a layer's product.
+    torch.diagonal(found, dim1=-2, dim2=-1).zero_()
+    means = found.sum(-1) / (n - 2)
     means = means - means.sum(-1, keepdim=True) / (2 * (n - 1))
-    found = hollow - means[..., :, None] - means[..., None, :]
-    return found - torch.diag_embed(torch.diagonal(found, dim1=-2, dim2=-1))
+    found.sub_(means[..., :, None]).sub_(means[..., None, :])
+    torch.diagonal(found, dim1=-2, dim2=-1).zero_()
+    return found
 
 
 def _feature_products(first: Sequence[Centred], second: Sequence[Centred]) -> Products:
