@@ -20,7 +20,7 @@ from geofm_eval.report.run import SEGMENT, TUNE
 REFERENCE = Path(__file__).parents[1] / "reports" / "reference"
 
 COPIED = {
-    "figures": ("*-depth.png", "*-segment*.png", "*-tune*.png", "*-similarity*.png", "*-drift*.png"),
+    "figures": ("*-depth.png", "*-segment*.png", "*-tune*.png", "*-similarity*.png", "*-drift-*-full.png"),
     "tables": ("*.md",),
 }
 """What of a run's folders is read on the web."""
