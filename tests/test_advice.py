@@ -314,6 +314,15 @@ def test_parts_matter_whose_loss_is_above_zero_over_seeds_and_items(tmp_path):
     assert "all of the backbone: +10.0 [+8.0, +12.0]" in text
 
 
+def test_the_parts_are_those_of_the_head_that_is_advised(tmp_path):
+    run = tmp_path / "r"
+    trained(run, "upernet_w064_frozen_p100", "multi", 0.7, 0.70)
+    trained(run, "upernet_w064_full_p100", "multi", 0.8, 0.80)
+    for head in ("lightms", "upernet_w064"):
+        drift(run, f"{head}_full_p100", {"fc1": ([0.050, 0.052, 0.048], 0.004)})
+    assert "upernet_w064_full_p100, loss of accuracy (%)" in said(run)
+
+
 def test_where_no_part_matters_alone_that_is_said(tmp_path):
     drift(tmp_path / "r", "lightms_full_p100", {"fc1": ([0.01, -0.01, 0.02], 0.01), "norm1": ([0, 0, 0], 0.0)})
     text = said(tmp_path / "r")

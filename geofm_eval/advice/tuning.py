@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from geofm_eval.advice.reading import Verdict, verdict
-from geofm_eval.catalog import dense_adaptation
+from geofm_eval.catalog import DenseAdaptation, dense_adaptation
 from geofm_eval.estimates import estimate
 from geofm_eval.records import Record, Reverted, Score
 from geofm_eval.report.choice import Difference, Pairs
@@ -152,7 +152,7 @@ def _rank(cells: dict[str, Cell]) -> tuple[int, float]:
 def _choice(cells: dict[str, Cell], pairs: Pairs) -> TuningChoice:
     frozen = cells[FROZEN]
     ordered = sorted(cells.values(), key=lambda cell: (-cell.sign * cell.validated, _size(cell), cell.name))
-    head = frozen.adaptation.head + ("" if frozen.adaptation.pooled else f" ({frozen.layer})")
+    head = _head(frozen.adaptation, frozen.layer)
     tunings = tuple(_tuned(cell, frozen, pairs) for cell in ordered)
     return TuningChoice(head, frozen.adaptation.fraction, len(frozen.score.per_draw), tunings)
 
@@ -171,29 +171,37 @@ def _tuned(cell: Cell, frozen: Cell, pairs: Pairs) -> Tuned:
 def reverted_parts(
     content: RunContent, task: str, model: str, choices: Sequence[TuningChoice]
 ) -> tuple[Parts | None, str]:
-    """Which parts matter, from the record of drift of the chosen tuning; else of full tuning, else of any other.
+    """Which parts matter, from the record of drift of the chosen training; else of full tuning, else of any other.
 
     Returns:
         The parts, or None and the reason.
     """
-    found = {
-        record.case.adaptation: record
+    usable = [
+        record
         for record in content.records
-        if record.case.kind == DRIFT and (record.case.task, record.case.model) == (task, model) and record.drift
-    }
-    usable = {slug: record for slug, record in found.items() if record.drift and record.drift.reverted}
+        if record.case.kind == DRIFT
+        and (record.case.task, record.case.model) == (task, model)
+        and record.drift is not None
+        and record.drift.reverted
+        and dense_adaptation(record.case.adaptation) is not None
+    ]
     if not usable:
         return None, f"no record of drift of {model} on {task} says what reverting a part costs"
-    wanted = [(choice.fraction, choice.chosen.tuning) for choice in choices]
+    wanted = [(choice.head, choice.fraction, choice.chosen.tuning) for choice in choices]
 
-    def place(slug: str) -> tuple[bool, float, bool, str]:
-        adaptation = dense_adaptation(slug)
+    def place(record: Record) -> tuple[bool, bool, float, bool, str]:
+        adaptation = dense_adaptation(record.case.adaptation)
         assert adaptation is not None
-        own = (adaptation.fraction, adaptation.tuning)
-        return own not in wanted, -adaptation.fraction, adaptation.tuning != "full", slug
+        own = (_head(adaptation, record.case.layer), adaptation.fraction, adaptation.tuning)
+        alike = own[1:] in [one[1:] for one in wanted]
+        return own not in wanted, not alike, -adaptation.fraction, adaptation.tuning != "full", record.case.id
 
-    slug = min((slug for slug in usable if dense_adaptation(slug) is not None), key=place)
-    return _parts(usable[slug], content), ""
+    return _parts(min(usable, key=place), content), ""
+
+
+def _head(adaptation: DenseAdaptation, layer: str) -> str:
+    """A head with what it reads, such as ``lightms (multi)``."""
+    return adaptation.head + ("" if adaptation.pooled else f" ({layer})")
 
 
 def _parts(record: Record, content: RunContent) -> Parts:
