@@ -111,6 +111,8 @@ def test_a_record_holds_drift_its_floors_and_its_causes(task, catalog, tmp_path)
         assert weights["block01.q"] == weights["block01.fc2"] == 0
         assert drift.reverted["qkv"].per_seed == (0.0, 0.0)
         assert drift.reverted["all"].per_seed == drift.reverted["fc1"].per_seed
+    assert record.cost.seconds["floors"] > 0
+    assert drift.metric in ("accuracy", "miou")
     assert drift.score - drift.frozen_score == pytest.approx(np.mean(drift.reverted["all"].per_seed))
     write_record(record, None, owner.run.folder)
     assert read_record(owner.run.folder / "drift" / f"{record.case.id}.json") == record

@@ -58,6 +58,11 @@ class DriftMeasurement:
         return self.study.run()
 
     @functools.cached_property
+    def shuffled(self) -> list[tuple[DenseJob, Trained]]:
+        """The same trainings on labels that the training items exchanged."""
+        return [on_shuffled_labels(job, one) for job, one in zip(self.study.jobs, self.trained, strict=True)]
+
+    @functools.cached_property
     def items(self) -> NDArray[np.int64]:
         """Positions of the test items, evenly spread over the split, at most ``MOST_ITEMS``.
 
@@ -105,13 +110,12 @@ class DriftMeasurement:
             return values, causes(jobs, trained, self.items.tolist())
 
     def _networks(self, jobs: Sequence[DenseJob], trained: Sequence[Trained]) -> Networks:
-        shuffled = [on_shuffled_labels(job, one) for job, one in zip(jobs, trained, strict=True)]
         random = self.study.model.random_seed is not None
         first = jobs[0].loaded.backbone
         return Networks(
             frozen=tuple(job.loaded.backbone if random else first for job in jobs),
             tuned=tuple(_backbone(job, one) for job, one in zip(jobs, trained, strict=True)),
-            shuffled=tuple(_backbone(job, one) for job, one in shuffled),
+            shuffled=tuple(_backbone(job, one) for job, one in self.shuffled),
             still=_backbone(jobs[0], at_rate_zero(jobs[0], trained[0])),
             again=jobs[0].load().backbone,
         )

@@ -28,7 +28,7 @@ from geofm_eval.estimates import LEADER
 from geofm_eval.similarity.cka import CkaMatrix, cka, cka_matrix
 from geofm_eval.similarity.companions import procrustes_distance, relative_distance
 from geofm_eval.similarity.features import FEWEST
-from geofm_eval.similarity.inside import OWN, Batches, Floats, Inside, features_inside
+from geofm_eval.similarity.inside import OWN, Batches, Floats, Inside, features_inside, tap_inside
 from geofm_eval.similarity.uncertainty import jackknife_values
 from geofm_eval.similarity.weights import WeightChange, affine_maps, weight_changes
 
@@ -153,7 +153,7 @@ def measure_drift(
     }
     for key, known in fed.items():
         for label, one in known.items():
-            local[label] = _with_blocks(local[label], frozen[key], one, batches, native, tokens)
+            local[label] = _with_blocks(local[label], frozen[key], one, batches, native)
     taps = _taps(before[starts[0]])
     pairs: dict[str, list[_Pair]] = {
         arm: [
@@ -198,21 +198,17 @@ def _usable(groups: ArrayLike | None) -> NDArray[np.int64] | None:
     return member if len(sizes) >= FEWEST_GROUPS and len(member) - sizes.max() >= FEWEST else None
 
 
-def _with_blocks(
-    local: Inside, frozen: Backbone, other: Backbone, batches: Batches, native: bool, tokens: bool
-) -> Inside:
+def _with_blocks(local: Inside, frozen: Backbone, other: Backbone, batches: Batches, native: bool) -> Inside:
     """Add what a network's blocks make of the frozen inputs, where the architecture calls no block as one module.
 
     The frozen network is then run with the numbers of one block exchanged, block by block.
     """
-    wanted = [block for block in block_paths(frozen) if block not in local.pooled]
-    pooled, single = dict(local.pooled), dict(local.tokens)
-    for block in wanted:
-        with exchanged(frozen, other, part_rows(frozen, block)):
-            found = features_inside(frozen, batches, native, tokens=tokens)[OWN]
-        pooled[block] = found.pooled[block]
-        single |= {block: found.tokens[block]} if tokens else {}
-    return Inside(pooled, single)
+    pooled = dict(local.pooled)
+    for block in block_paths(frozen):
+        if block not in pooled:
+            with exchanged(frozen, other, part_rows(frozen, block)):
+                pooled[block] = tap_inside(frozen, batches, native, block)
+    return Inside(pooled, {})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from geofm_eval.backbones.base import Backbone
 from geofm_eval.backbones.parts import outputs_read
-from geofm_eval.backbones.series import Encoded, frame
+from geofm_eval.backbones.series import Encoded, encode, frame
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.data.seeds import generator
 from geofm_eval.extraction import exact_float32
@@ -77,6 +77,13 @@ def features_inside(
                 reader.read(OWN, tap, values)
             start += len(batch.pixels)
     return {label: one.finished() for label, one in kept.items()}
+
+
+def tap_inside(backbone: Backbone, batches: Batches, native: bool, tap: str) -> Floats:
+    """(n, D) pooled features of one tap: what :func:`features_inside` gives of it, without reading the rest."""
+    with torch.inference_mode(), exact_float32():
+        found = [encode(backbone, batch, native).pooled(tap, "mean").float().cpu().numpy() for batch in batches()]
+    return np.concatenate(found)
 
 
 class _Kept:
