@@ -110,13 +110,14 @@ def _drift_links(drifts: Sequence[DriftStudy]) -> list[str]:
     for study in drifts:
         kind = f" ({SIMULATED})" if study.comparison.simulated else ""
         tables = f"[drift]({study.slug}.md), [parts]({study.slug}-parts.md), [reverted]({study.slug}-reverted.md)"
-        figures = "; ".join(
-            f"{tuning}: " + ", ".join(f"[{text}](../figures/{study.slug}-{name}-{tuning}.png)" for name, text in DRAWN)
+        figures = "".join(
+            f", [{text}, {tuning}](../figures/{study.slug}-{name}-{tuning}.png)"
             for tuning in study.by_tuning
+            for name, text in DRAWN
         )
         files = (f"{study.slug}-values", f"{study.slug}-contrasts", *(f"../figures/{study.slug}-{n}" for n in CSVS))
         csv = ", ".join(f"[CSV of {name.rpartition('-')[2]}]({name}.csv)" for name in files)
-        lines.append(f"{study.slug}{kind}: {tables}; figures: {figures}; {csv}")
+        lines.append(f"{study.slug}{kind}: {tables}{figures}, {csv}")
     return _section("Drift: what tuning changed inside", lines)
 
 
