@@ -1,12 +1,13 @@
 """Cases that tune a backbone for whole items, and cases of what tuning changed: which exist, and what they record."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from fixtures.runs import Run
 from fixtures.segment import segment
-from fixtures.suite import Suite
+from fixtures.suite import Suite, _check_files
 from geofm_eval.catalog import Case, dense_adaptation, dense_cases, drift_cases, trained_case, tune_cases
 from geofm_eval.catalog.tuned import TUNINGS
 from geofm_eval.dense.pooled import PooledJob
@@ -14,7 +15,8 @@ from geofm_eval.dense.recipes import RECIPES, for_items, training_recipe
 from geofm_eval.dense.study import DenseStudy
 from geofm_eval.errors import ContractError
 from geofm_eval.pipeline import Settings, Workspace
-from geofm_eval.records import read_outcomes, read_record, write_record
+from geofm_eval.records import Skip, read_outcomes, read_record, write_record
+from geofm_eval.report.run import RunContent
 from tests.small_items import CATALOG, WOOD, items
 from tests.small_suite import OPTIONS
 
@@ -117,3 +119,27 @@ def test_shuffle_splits_are_cut_for_tuning_alone(monkeypatch):
     assert set(made.splits) == {"train", "val", "test"}
     assert len(made.budget.train) == len(made.splits["train"]) < 60
     assert [type(one) for one in made.jobs] == [PooledJob]
+
+
+def test_a_skip_counts_for_the_tuned_case_and_for_that_of_its_drift(tmp_path):
+    """Both have one id, and a skip does not say its kind."""
+    name = "pocket_mae-sen1floods11_sim-lightms_full_p100-multi"
+    skip = Skip(case_id=name, kind="data", what="chips", how="Fetch them.")
+    content = RunContent(tmp_path, (), (skip,), (("segment", name), ("drift", name), ("probe", "other")), ())
+    for kind in ("segment", "drift"):
+        assert content.gaps(kind) == {name: "skipped, data unavailable: chips"}
+    assert content.gaps("probe") == {"other": "no record: the run did not get so far"}
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        ("benchmarks/test_drift.py", "suite bench has none, nor have frozen backbones"),
+        ("benchmarks/test_tune.py::test_tune", "tasks with one label per item take adaptations such as pooled_full"),
+    ],
+)
+def test_a_file_that_was_named_and_has_no_case_is_refused(file, why):
+    cases = {"probe": ("a case",), "tune": (), "drift": ()}
+    with pytest.raises(pytest.UsageError, match=why):
+        _check_files(SimpleNamespace(args=[file]), cases)
+    _check_files(SimpleNamespace(args=["benchmarks", "benchmarks/test_probe.py"]), cases)
