@@ -173,6 +173,21 @@ def ratio_interval(sample: Sample, level: float, resamples: int, seed: int) -> I
     return Interval(float(low), float(high), level, method, sample.covers, freedom)
 
 
+def jackknife_error_of(values: Floats) -> Floats:
+    """Standard error from values without each unit: sqrt((g - 1) / g * sum((v - mean)^2)).
+
+    Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
+
+    Args:
+        values: (g, ...) one row per unit that is left out.
+
+    Returns:
+        (...).
+    """
+    count = len(values)
+    return np.asarray(np.sqrt((count - 1) / count * np.square(values - values.mean(0)).sum(0)), dtype=np.float64)
+
+
 def joint_freedom(parts: Sequence[tuple[float, float]]) -> float:
     """Degrees of freedom of a sum of independent variances (Satterthwaite 1946).
 

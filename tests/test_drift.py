@@ -13,9 +13,9 @@ from scipy import stats
 from geofm_eval.backbones.base import SUBMODULES
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.relabelled import with_shuffled_labels
-from geofm_eval.dense.revert import jackknife_error_of
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.estimates import estimate, estimate_of, leader, p_of, sign_verdict
+from geofm_eval.resampling import jackknife_error_of
 from geofm_eval.similarity import cka, drift
 from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
 from tests.reduced_models import batch, subject

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
 from torch import nn
 
-from geofm_eval.catalog.tuned import TUNINGS
+from geofm_eval.catalog.dense import TUNINGS
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.choice import DenseChoice

@@ -9,7 +9,7 @@ from fixtures.runs import Run
 from fixtures.segment import segment
 from fixtures.suite import Suite, _check_files
 from geofm_eval.catalog import Case, dense_adaptation, dense_cases, drift_cases, trained_case, tune_cases
-from geofm_eval.catalog.tuned import TUNINGS
+from geofm_eval.catalog.dense import TUNINGS
 from geofm_eval.dense.pooled import PooledJob
 from geofm_eval.dense.recipes import RECIPES, for_items, training_recipe
 from geofm_eval.dense.study import DenseStudy

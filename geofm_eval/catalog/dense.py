@@ -1,7 +1,7 @@
 """Dense cases: which (model, task, adaptation, layer) are trained, from the catalog alone."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,10 @@ POOLED = "pooled"
 """The linear head on pooled features: the only one for tasks with one label per item, and for no other task."""
 
 HEADS = (POOLED, "tokenlinear", "single", "single_w064", "lightms", "upernet", "upernet_w064")
-TUNINGS = ("frozen", "full", "lora_fc1", "lora", "lnbias")
+TUNINGS = ("frozen", "full", "lora", "lora_fc1", "lnbias")
+LORA_PARTS: Mapping[str, tuple[str, ...]] = {"lora": ("q", "k", "v", "attn_proj"), "lora_fc1": ("fc1",)}
+"""Parts of every block that a low-rank update is learnt for."""
+
 VARIANTS = ("long", "aug", "up2", "dateweights")
 NARROW = {"single": "single_w064", "upernet": "upernet_w064"}
 """Heads of 64 channels that take the place of the wide ones on a CPU; they never stand in one table."""
@@ -37,7 +40,8 @@ SINGLE_BLOCKS = (5, 7, 11)
 
 _SLUG = re.compile(
     rf"(?P<head>{'|'.join(sorted(HEADS, key=len, reverse=True))})(?:_(?P<blocks>same|probe))?"
-    rf"_(?P<tuning>{'|'.join(TUNINGS)})_p(?P<percent>\d{{3}})(?:_(?P<variant>{'|'.join(VARIANTS)}))?"
+    rf"_(?P<tuning>{'|'.join(sorted(TUNINGS, key=len, reverse=True))})"
+    rf"_p(?P<percent>\d{{3}})(?:_(?P<variant>{'|'.join(VARIANTS)}))?"
 )
 
 

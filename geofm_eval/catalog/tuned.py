@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from geofm_eval.catalog.cases import Case, dense_subject, suite_tasks
-from geofm_eval.catalog.dense import FINAL, MULTI, POOLED, DenseAdaptation, dense_adaptation
+from geofm_eval.catalog.dense import FINAL, KIND, MULTI, POOLED, TUNINGS, DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.specs import ModelSpec, TaskSpec
 
 if TYPE_CHECKING:
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 TUNE, DRIFT = "tune", "drift"
 """Kinds of the cases that train a backbone with a linear head, and that say what a tuning changed."""
-
-TUNINGS = ("frozen", "full", "lora", "lora_fc1", "lnbias")
 
 
 def tune_cases(
@@ -69,7 +67,7 @@ def drift_cases(catalog: "Catalog", trained: Sequence[Case]) -> list[Case]:
 
 def trained_case(case: Case, task: TaskSpec) -> Case:
     """The case whose tuned backbone a drift case is about."""
-    kind, layer = ("segment", case.layer) if task.dense else (TUNE, FINAL)
+    kind, layer = (KIND, case.layer) if task.dense else (TUNE, FINAL)
     return Case(kind, case.model, case.task, case.adaptation, layer)
 
 

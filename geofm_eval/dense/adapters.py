@@ -1,7 +1,7 @@
 """Which numbers of a backbone are tuned: none, all, low-rank updates of some linear layers, or norms and biases."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import groupby
 
 import torch
@@ -9,14 +9,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from geofm_eval.backbones.base import Backbone, Submodule
+from geofm_eval.catalog.dense import LORA_PARTS
 from geofm_eval.errors import ContractError
 
 RANK = 8
 ALPHA = 16
 """Updates are scaled by alpha / rank, as in LoRA (Hu et al. 2021, arXiv 2106.09685)."""
-
-LORA_PARTS: Mapping[str, tuple[str, ...]] = {"lora": ("q", "k", "v", "attn_proj"), "lora_fc1": ("fc1",)}
-"""Parts of every block that a low-rank update is learnt for."""
 
 ADAPTATIONS = ("frozen", "full", *LORA_PARTS, "lnbias")
 

@@ -11,6 +11,7 @@ from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
 from geofm_eval.crossed import count_score, scores_without
 from geofm_eval.dense.choice import Trained
 from geofm_eval.dense.job import DenseJob
+from geofm_eval.resampling import jackknife_error_of
 
 PARTS = ("norm1", "qkv", "attn_proj", "norm2", "fc1", "fc2")
 """Parts that are reverted in all blocks at once."""
@@ -71,19 +72,11 @@ def causes(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence
         scores = count_score(counts, task.metric)
         frozen = float(scores.mean()) if name == WHOLE else frozen
         spread = sign * (without - scores_without(counts, task.metric, own)).mean(0)
-        lost[name] = Lost(tuple(float(value) for value in sign * (whole - scores)), jackknife_error_of(spread))
+        # Without some item a class, or all spread of a target, may be gone: such a score does not exist.
+        known = spread[np.isfinite(spread)]
+        error = float(jackknife_error_of(known)) if len(known) > 1 else float("nan")
+        lost[name] = Lost(tuple(float(value) for value in sign * (whole - scores)), error)
     return Causes(lost, float(whole.mean()), frozen, len(items))
-
-
-def jackknife_error_of(values: NDArray[Any]) -> float:
-    """Standard error from values without each unit: sqrt((g - 1) / g * sum((v - mean)^2)); NaN values are left out.
-
-    Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
-    """
-    known = values[np.isfinite(values)]
-    if len(known) < 2:
-        return float("nan")
-    return float(np.sqrt((len(known) - 1) / len(known) * np.square(known - known.mean()).sum()))
 
 
 def _counts(job: DenseJob, trained: Trained, items: Sequence[int]) -> dict[str, NDArray[Any]]:

@@ -25,6 +25,7 @@ from geofm_eval.backbones.base import SUBMODULES, Backbone
 from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
 from geofm_eval.errors import ContractError
 from geofm_eval.estimates import LEADER
+from geofm_eval.resampling import jackknife_error_of
 from geofm_eval.similarity.cka import CkaMatrix, cka, cka_matrix
 from geofm_eval.similarity.companions import procrustes_distance, relative_distance
 from geofm_eval.similarity.features import FEWEST
@@ -134,40 +135,11 @@ def measure_drift(
     Raises:
         ContractError: fewer than four items.
     """
-    frozen = {id(one): one for one in networks.frozen}
     groups = _usable(groups)
-    starts = [id(one) for one in networks.frozen]
-    fed: dict[int, dict[str, Backbone]] = {key: {} for key in frozen}
-    for arm in ("tuned", "shuffled"):
-        for seed, one in enumerate(getattr(networks, arm)):
-            fed[starts[seed]][f"{arm}{seed}"] = one
-    fed[starts[0]] |= {"still0": networks.still, "again0": networks.again}
     changes = _weights(networks)  # before any feature is held
-    read = {key: features_inside(one, batches, native, others=fed[key], tokens=tokens) for key, one in frozen.items()}
-    before = {key: found[OWN] for key, found in read.items()}
-    local = {label: found[label] for found in read.values() for label in found if label != OWN}
-    after = {
-        label: features_inside(one, batches, native, tokens=tokens)[OWN]
-        for known in fed.values()
-        for label, one in known.items()
-    }
-    for key, known in fed.items():
-        for label, one in known.items():
-            local[label] = _with_blocks(local[label], frozen[key], one, batches, native)
-    taps = _taps(before[starts[0]])
-    pairs: dict[str, list[_Pair]] = {
-        arm: [
-            _Pair(before[starts[seed]], after[f"{arm}{seed}"], local[f"{arm}{seed}"])
-            for seed in range(len(getattr(networks, arm)))
-        ]
-        for arm in ("tuned", "shuffled")
-    }
-    if not networks.own_starts:
-        pairs["seeds"] = [
-            _Pair(after[f"tuned{a}"], after[f"tuned{b}"], None)
-            for a, b in itertools.combinations(range(len(networks.tuned)), 2)
-        ]
-    pairs |= {arm: [_Pair(before[starts[0]], after[f"{arm}0"], local[f"{arm}0"])] for arm in ("still", "again")}
+    pairs = _pairs(networks, batches, native, tokens)
+    first = pairs["tuned"][0]
+    taps = _taps(first.first)
     values: Measured = {
         name: {arm: np.array([pair.measured(name, taps) for pair in own]) for arm, own in pairs.items() if own}
         for name in OF_FEATURES
@@ -180,13 +152,46 @@ def measure_drift(
         }
         for name in sure
     }
-    own, other = (
-        {tap: one.pooled[tap] for tap in taps if "." not in tap} for one in (before[starts[0]], after["tuned0"])
-    )
+    own, other = ({tap: one.pooled[tap] for tap in taps if "." not in tap} for one in (first.first, first.second))
     layers = cka_matrix(own, other)
     units = without["total"]["tuned"].shape[1]
     kind: Literal["groups", "items"] = "items" if groups is None else "groups"
     return DriftValues(taps, layers.n, values | _by_tap(changes, taps), without, layers, units, kind)
+
+
+def _pairs(networks: Networks, batches: Batches, native: bool, tokens: bool) -> "dict[str, list[_Pair]]":
+    """Features of the networks that are compared, by arm; all on the same items."""
+    frozen = {id(one): one for one in networks.frozen}
+    starts = [id(one) for one in networks.frozen]
+    fed: dict[int, dict[str, Backbone]] = {key: {} for key in frozen}
+    for arm in ("tuned", "shuffled"):
+        for seed, one in enumerate(getattr(networks, arm)):
+            fed[starts[seed]][f"{arm}{seed}"] = one
+    fed[starts[0]] |= {"still0": networks.still, "again0": networks.again}
+    read = {key: features_inside(one, batches, native, others=fed[key], tokens=tokens) for key, one in frozen.items()}
+    before = {key: found[OWN] for key, found in read.items()}
+    local = {label: found[label] for found in read.values() for label in found if label != OWN}
+    after = {
+        label: features_inside(one, batches, native, tokens=tokens)[OWN]
+        for known in fed.values()
+        for label, one in known.items()
+    }
+    for key, known in fed.items():
+        for label, one in known.items():
+            local[label] = _with_blocks(local[label], frozen[key], one, batches, native)
+    pairs: dict[str, list[_Pair]] = {
+        arm: [
+            _Pair(before[starts[seed]], after[f"{arm}{seed}"], local[f"{arm}{seed}"])
+            for seed in range(len(getattr(networks, arm)))
+        ]
+        for arm in ("tuned", "shuffled")
+    }
+    if not networks.own_starts:
+        pairs["seeds"] = [
+            _Pair(after[f"tuned{a}"], after[f"tuned{b}"], None)
+            for a, b in itertools.combinations(range(len(networks.tuned)), 2)
+        ]
+    return pairs | {arm: [_Pair(before[starts[0]], after[f"{arm}0"], local[f"{arm}0"])] for arm in ("still", "again")}
 
 
 def _usable(groups: ArrayLike | None) -> NDArray[np.int64] | None:
@@ -345,10 +350,7 @@ def above_seeds(drift: DriftValues, measure: str) -> Contrast | None:
 
 def errors(drift: DriftValues, measure: str) -> Values:
     """(taps,) jackknife standard error over the items of the mean tuned drift over seeds."""
-    values = drift.without[measure]["tuned"].mean(0)
-    count = len(values)
-    found: Values = np.sqrt((count - 1) / count * np.square(values - values.mean(0)).sum(0))
-    return found
+    return jackknife_error_of(drift.without[measure]["tuned"].mean(0))
 
 
 def _mean_of(drift: DriftValues, part: str) -> Values:
@@ -375,5 +377,5 @@ def _contrast(drift: DriftValues, measure: str, weights: Values, floor: bool) ->
         known = drift.without[measure]
         without = known["tuned"][:, :, used] - (known["shuffled"][:, :, used] if floor else 0.0)
         each = (without @ weights[used]).mean(0)
-        error = float(np.sqrt((len(each) - 1) / len(each) * np.square(each - each.mean()).sum()))
+        error = float(jackknife_error_of(each))
     return Contrast(tuple(float(value) for value in per_seed), error)

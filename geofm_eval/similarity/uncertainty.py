@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from geofm_eval.errors import ContractError
+from geofm_eval.resampling import jackknife_error_of
 from geofm_eval.similarity.cka import cka, u_centred
 from geofm_eval.similarity.features import FEWEST, Features, centred
 
@@ -61,8 +62,7 @@ def jackknife_error(x: Features, y: Features, groups: ArrayLike | None = None, s
     Raises:
         ContractError: see :func:`jackknife_values`.
     """
-    values = jackknife_values(x, y, groups, seed)
-    return float(np.sqrt((len(values) - 1) / len(values) * np.square(values - values.mean()).sum()))
+    return float(jackknife_error_of(jackknife_values(x, y, groups, seed)))
 
 
 def jackknife_values(x: Features, y: Features, groups: ArrayLike | None = None, seed: int = 0) -> NDArray[np.float64]:

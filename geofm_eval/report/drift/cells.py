@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.catalog import DenseAdaptation, dense_adaptation
+from geofm_eval.catalog.dense import LORA_PARTS, TUNINGS
 from geofm_eval.records import Drift, Record
 from geofm_eval.report.comparison import Comparison, Subject, identity
 from geofm_eval.report.run import DRIFT, RunContent
@@ -28,8 +29,6 @@ NAMES: Mapping[str, str] = {
     "stable_rank": "stable rank of the weight change",
 }
 """Measures in words."""
-
-TUNINGS = ("full", "lora", "lora_fc1", "lnbias")
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ class DriftCell:
     @property
     def tuned_parts(self) -> tuple[str, ...]:
         """Parts whose numbers the tuning could change, under the names that they are reverted by."""
-        lora = {"lora": ("qkv", "attn_proj"), "lora_fc1": ("fc1",)}
-        return lora.get(self.adaptation.tuning, ("norm1", "qkv", "attn_proj", "norm2", "fc1", "fc2"))
+        tuned = LORA_PARTS.get(self.adaptation.tuning, self.parts)
+        return tuple(dict.fromkeys("qkv" if part in ("q", "k", "v") else part for part in tuned))
 
     @property
     def parts(self) -> list[str]:

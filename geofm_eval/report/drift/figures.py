@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from geofm_eval.catalog import Catalog
 from geofm_eval.estimates import estimate
 from geofm_eval.report.drift.cells import NAMES, VERDICTS_ON, DriftCell, DriftStudy
-from geofm_eval.report.drift.tables import TUNED, part_drift
+from geofm_eval.report.drift.tables import TUNED, part_drift, unit_of_drift
 from geofm_eval.report.figures import COLOURS, GREY, MARKERS
-from geofm_eval.report.wording import heading, unit_named
+from geofm_eval.report.wording import heading
 
 ARMS = (("tuned", COLOURS[0], "-"), ("shuffled", COLOURS[1], "--"), ("seeds", GREY, ":"))
 """Colour and line of what is drawn over depth."""
@@ -91,7 +91,7 @@ def layers_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
 
 def lost_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
     """Draw what reverting a part costs over how much the part drifted, one panel per measure."""
-    unit = unit_named(_metric(study, catalog), study.cells[0].record.provenance.target_unit)
+    unit = unit_of_drift(study, catalog)
     title = heading_of(study, catalog, f"{unit.label} lost on reverting, over drift")
     figure = _figure((4.3 * len(VERDICTS_ON), 4.4), title)
     axes = figure.subplots(1, len(VERDICTS_ON), squeeze=False)[0]
@@ -140,11 +140,6 @@ def _lines(axis: Any, cell: DriftCell, measure: str, arm: str, colour: str, styl
     for row in rows:
         axis.plot(row, color=colour, linestyle=style, linewidth=0.5, alpha=0.4)
     axis.plot(rows.mean(0), color=colour, linestyle=style, linewidth=1.4)
-
-
-def _metric(study: DriftStudy, catalog: Catalog) -> str:
-    task = catalog.tasks.get(study.cells[0].record.case.task)
-    return "" if task is None else task.metric
 
 
 def _part_legend(axis: Any, parts: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from geofm_eval.records import Contrast, Reverted
 from geofm_eval.report.drift.cells import NAMES, VERDICTS_ON, DriftCell, DriftStudy
 from geofm_eval.report.formats import Table
 from geofm_eval.report.raw import Row
-from geofm_eval.report.wording import UNKNOWN, heading, named, shared_notes, unit_named
+from geofm_eval.report.wording import UNKNOWN, Unit, heading, named, shared_notes, unit_named
 
 DIGITS = 3
 QKV = ("q", "k", "v")
@@ -38,7 +38,7 @@ def signed(found: Estimate, factor: float = 1.0, decimals: int | None = None) ->
 
 def summary_table(study: DriftStudy, catalog: Catalog) -> Table:
     """How much every backbone changed, against its floors, and whether it is more than noise."""
-    unit = unit_named(_metric(study, catalog), study.cells[0].record.provenance.target_unit)
+    unit = unit_of_drift(study, catalog)
     header = ["model", "adaptation", "labels", "rate", f"{unit.label}, {study.cells[0].drift.scored} items",
               "the same, backbone reverted"]  # fmt: skip
     for measure in VERDICTS_ON:
@@ -94,7 +94,7 @@ def parts_table(study: DriftStudy, catalog: Catalog) -> Table:
 def reverted_table(study: DriftStudy, catalog: Catalog) -> Table:
     """Score that is lost when a part, a block or all of a backbone goes back to its frozen weights."""
     names = list(dict.fromkeys(name for cell in study.cells for name in cell.drift.reverted))
-    unit = unit_named(_metric(study, catalog), study.cells[0].record.provenance.target_unit)
+    unit = unit_of_drift(study, catalog)
     rows = [
         (
             cell.model,
@@ -261,9 +261,10 @@ def _labels(cell: DriftCell) -> str:
     return UNKNOWN if training is None else str(training.chips.get("train"))
 
 
-def _metric(study: DriftStudy, catalog: Catalog) -> str:
+def unit_of_drift(study: DriftStudy, catalog: Catalog) -> Unit:
+    """How the scores of a study are shown."""
     task = catalog.tasks.get(study.cells[0].record.case.task)
-    return "" if task is None else task.metric
+    return unit_named("" if task is None else task.metric, study.cells[0].record.provenance.target_unit)
 
 
 def _notes(study: DriftStudy) -> Sequence[str]:
