@@ -1,8 +1,8 @@
 """Intervals of scores of summed counts (mIoU, RMSE, R2 of pixels): training seeds crossed with whole images or groups.
 
 Such a score is no ratio of two sums over images, but a function of sums: confusion counts, or sums of errors. What is
-resampled are therefore the images' counts (Efron and Tibshirani 1993, chapter 6), for all terms of a contrast the same
-images, so that a difference of two networks on one test split is paired.
+left out in turn are therefore the images' counts, for all terms of a contrast the same images, so that a difference of
+two networks on one test split is paired.
 """
 
 import math
@@ -14,18 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from geofm_eval.confusion import iou_per_class
 from geofm_eval.errors import ContractError
-from geofm_eval.resampling import (
-    FEW_GROUPS,
-    RESAMPLES,
-    Floats,
-    Interval,
-    checked_level,
-    joint_freedom,
-    make_sample,
-    resample_counts,
-    t_quantile,
-    with_draws,
-)
+from geofm_eval.intervals import LOG, LOGIT, Part, spread_of, student
+from geofm_eval.resampling import Floats, Interval, checked_level, make_sample
 
 SUMS = ("n", "error", "squared_error", "target", "squared_target")
 """What is kept of the labelled pixels of an image of a regression: their number, and sums over them."""
@@ -35,6 +25,9 @@ OF_CONFUSIONS = ("accuracy", "miou", "iou")
 
 BOUNDS = {name: (0.0, 1.0) for name in OF_CONFUSIONS} | {"rmse": (0.0, math.inf), "r2": (-math.inf, 1.0)}
 """Lowest and highest possible score."""
+
+SCALES = dict.fromkeys(OF_CONFUSIONS, LOGIT) | {"rmse": LOG}
+"""Scales that the error of a single score is nearly symmetric on; R2 has none that heavy tails would not break."""
 
 Metric = Callable[[Floats], Floats]
 """From totals (..., K, K) or (..., 5) to scores (...)."""
@@ -79,64 +72,60 @@ def scores_without(counts: ArrayLike, metric: str, groups: ArrayLike | None = No
     """
     checked = _checked(Term(1.0, np.asarray(counts), metric))
     sample = make_sample(np.zeros(checked.shape[1]), groups)
-    units = _by_unit(checked, sample.member, sample.count)
-    total = units.sum(1)
-    return _metric(metric, total)(total[:, None] - units)
+    return _left_out(_by_unit(checked, sample.member, sample.count), metric)[1]
 
 
 def count_interval(
-    counts: ArrayLike,
-    metric: str,
-    groups: ArrayLike | None = None,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    counts: ArrayLike, metric: str, groups: ArrayLike | None = None, level: float = 0.95
 ) -> Interval | None:
     """Interval of the mean score over seeds; see :func:`contrast_interval`."""
-    return contrast_interval([Term(1.0, np.asarray(counts), metric)], groups, level, resamples, seed)
+    return contrast_interval([Term(1.0, np.asarray(counts), metric)], groups, level)
 
 
-def contrast_interval(
-    terms: Sequence[Term],
-    groups: ArrayLike | None = None,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval | None:
+def contrast_interval(terms: Sequence[Term], groups: ArrayLike | None = None, level: float = 0.95) -> Interval | None:
     """Interval of a weighted sum of mean scores, such as +1 and -1 for the difference of two networks.
 
-    Percentile bootstrap over images or groups, seeds resampled within every term and widened as label draws are. Below
-    ``FEW_GROUPS`` groups: leave-one-group-out jackknife with a t interval, the variance between seeds added, degrees of
-    freedom after Satterthwaite (1946).
+    Jackknife over images or groups, seeds of every term apart, Student's t. The interval of a single score is symmetric
+    on the logit scale, that of a single RMSE on the log scale.
 
     Args:
         terms: networks tested on the same images.
-        groups: (n,) group (scene, event) of each image; groups are then resampled whole.
+        groups: (n,) group (scene, event) of each image, whose images are dependent.
         level: nominal coverage.
-        resamples: bootstrap resamples.
-        seed: the same for all models of a task.
 
     Returns:
-        None with fewer than two images or groups.
+        None with fewer than two images or groups, or where a score does not exist, or would not without one of them.
 
     Raises:
         ContractError: no term, shapes that do not fit, an unknown metric, or a level outside (0, 1).
     """
     checked_level(level)
-    parts = [_checked(term) for term in terms]
-    if not parts or len({part.shape[1] for part in parts}) > 1:
+    counts = [_checked(term) for term in terms]
+    if not counts or len({one.shape[1] for one in counts}) > 1:
         raise ContractError("a contrast needs terms over the same images")
-    sample = make_sample(np.zeros(parts[0].shape[1]), groups)
+    sample = make_sample(np.zeros(counts[0].shape[1]), groups)
     if sample.count < 2:
         return None
-    # (seeds, units, ...): the counts of a unit's images added.
-    units = [_by_unit(part, sample.member, sample.count) for part in parts]
-    covers = f"seeds x {sample.noun}" if any(len(part) > 1 for part in parts) else sample.noun
-    if sample.noun == "groups" and sample.count < FEW_GROUPS:
-        found = _jackknife(terms, units, level, covers)
-    else:
-        found = _bootstrap(terms, units, level, resamples, seed, covers)
-    return None if found is None else _within(found, terms)
+    parts = []
+    for term, one in zip(terms, counts, strict=True):
+        scores, without = _left_out(_by_unit(one, sample.member, sample.count), term.metric)
+        parts.append(Part(term.weight, scores, without))
+    spread = spread_of(parts)
+    if spread is None:
+        return None
+    covers = f"seeds x {sample.noun}" if any(len(one) > 1 for one in counts) else sample.noun
+    value = sum(part.weight * float(part.scores.mean()) for part in parts)
+    alone = terms[0].metric if len(terms) == 1 and terms[0].weight == 1 else ""
+    scale = SCALES.get(alone)
+    method = f"t interval, jackknife over {covers}" + (f", {scale.name} scale" if scale else "")
+    return _within(student(value, spread, level, method, covers, scale), terms)
+
+
+def _left_out(units: Floats, metric: str) -> tuple[Floats, Floats]:
+    """Scores (seeds,), and those without each unit (seeds, units), from counts of units (seeds, units, ...)."""
+    total = units.sum(1)
+    score = _metric(metric, total)
+    return score(total), score(total[:, None] - units)
 
 
 def _within(interval: Interval, terms: Sequence[Term]) -> Interval:
@@ -207,53 +196,3 @@ def _r2(sums: Floats) -> Floats:
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
     return np.asarray(np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0), dtype=np.float64)
-
-
-def _bootstrap(
-    terms: Sequence[Term], units: Sequence[Floats], level: float, resamples: int, seed: int, covers: str
-) -> Interval | None:
-    count = units[0].shape[1]
-    drawn = resample_counts(count, resamples, seed)
-    total, of_images = np.zeros(resamples), np.zeros(resamples)
-    between: list[tuple[float, float]] = []
-    for number, (term, unit) in enumerate(zip(terms, units, strict=True)):
-        score = _metric(term.metric, unit.sum(1))
-        scores = np.concatenate([score(np.einsum("ru,su...->rs...", part.astype(np.float64), unit)) for part in drawn])
-        # Seeds of two networks have nothing to do with each other: each term resamples its own.
-        total += term.weight * (with_draws(scores, level, seed + number) if len(unit) > 1 else scores[:, 0])
-        of_images += term.weight * scores.mean(1)
-        if len(unit) > 1:
-            between.append(_between_seeds(term, score(unit.sum(1))))
-    total, of_images = total[np.isfinite(total)], of_images[np.isfinite(of_images)]
-    if not len(total):
-        return None
-    low, high = np.quantile(total, [(1 - level) / 2, (1 + level) / 2])
-    method = f"percentile bootstrap over {covers}, {resamples} resamples"
-    return Interval(
-        float(low), float(high), level, method, covers, joint_freedom([(float(of_images.var()), count - 1), *between])
-    )
-
-
-def _between_seeds(term: Term, per_seed: Floats) -> tuple[float, float]:
-    """Variance of a term's mean over its seeds, with its degrees of freedom."""
-    return term.weight**2 * float(per_seed.var(ddof=1)) / len(per_seed), len(per_seed) - 1
-
-
-def _jackknife(terms: Sequence[Term], units: Sequence[Floats], level: float, covers: str) -> Interval | None:
-    count = units[0].shape[1]
-    estimate, without, parts = 0.0, np.zeros(count), []
-    for term, unit in zip(terms, units, strict=True):
-        total = unit.sum(1)
-        score = _metric(term.metric, total)
-        per_seed = score(total)
-        estimate += term.weight * float(per_seed.mean())
-        without += term.weight * score(total[:, None] - unit).mean(0)
-        if len(unit) > 1:
-            parts.append(_between_seeds(term, per_seed))
-    if not (np.isfinite(without).all() and math.isfinite(estimate)):
-        return None
-    parts.insert(0, ((count - 1) / count * float(np.square(without - without.mean()).sum()), count - 1))
-    freedom = joint_freedom(parts)
-    half = t_quantile((1 + level) / 2, freedom) * math.sqrt(sum(part for part, _ in parts))
-    method = f"jackknife over {count} groups, t with {freedom:.1f} df (too few groups for a bootstrap)"
-    return Interval(estimate - half, estimate + half, level, method, covers, freedom)

@@ -2,7 +2,7 @@
 
 Few seeds make a t interval wide, as they should: with three of them its half width is 2.5 standard deviations. The
 variance over the items, which all seeds share, is added to that of the mean over seeds; degrees of freedom are joined
-after Satterthwaite (1946), the items being many.
+as in :mod:`geofm_eval.intervals`.
 """
 
 import math
@@ -12,7 +12,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from geofm_eval.resampling import joint_freedom, t_quantile
+from geofm_eval.intervals import Spread, joined
+from geofm_eval.resampling import t_quantile
 
 LEVEL = 0.95
 
@@ -96,17 +97,15 @@ def estimate_of(
     mean = float(np.mean(values))
     if len(values) < 2:
         return Estimate(mean)
-    error_of_mean, freedom = _spread(values, error, units)
-    half = t_quantile((1 + level) / 2, freedom) * error_of_mean
+    half = _spread(values, error, units).half_width(level)
     return Estimate(mean, mean - half, mean + half)
 
 
-def _spread(values: Sequence[float], error: float, units: int | None) -> tuple[float, float]:
-    """Standard error of a mean over seeds, that over the items included, and its degrees of freedom."""
+def _spread(values: Sequence[float], error: float, units: int | None) -> Spread:
+    """Of a mean over seeds, that over the items included."""
     count = len(values)
-    seeds, items = float(np.var(values, ddof=1)) / count, error**2
     many = math.inf if units is None else max(units - 1, 1)
-    return math.sqrt(seeds + items), joint_freedom([(items, many), (seeds, count - 1)])
+    return joined((error**2, many), [(float(np.var(values, ddof=1)) / count, count - 1)])
 
 
 def leader(
@@ -152,8 +151,10 @@ def p_of(contrast: PerSeed, units: int | None = None) -> float:
 
     if len(contrast.per_seed) < 2:
         return 1.0
-    error, freedom = _spread(contrast.per_seed, contrast.error or 0.0, units)
-    value = abs(float(np.mean(contrast.per_seed)))
+    found = _spread(contrast.per_seed, contrast.error or 0.0, units)
+    value, tails = abs(float(np.mean(contrast.per_seed))), found.tails
+    # At the level of the intervals p is that of the interval; beyond it the tails are heavier.
+    error = found.half_width(LEVEL) / t_quantile((1 + LEVEL) / 2, tails)
     if error == 0:
         return 1.0 if value == 0 else 0.0
-    return float(2 * (ndtr(-value / error) if math.isinf(freedom) else stdtr(freedom, -value / error)))
+    return float(2 * (ndtr(-value / error) if math.isinf(tails) else stdtr(tails, -value / error)))

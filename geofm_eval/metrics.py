@@ -1,7 +1,7 @@
 """Metrics and their intervals: accuracy, R2 on a test split, and R2 out of fold over shuffle splits.
 
-Which units an interval resamples is what it speaks about, so every `Interval` names them in ``covers``. All intervals
-of a task share one seed, hence the same resamples, so that differences between models are paired.
+Which units an interval varies over is what it speaks about, so every `Interval` names them in ``covers``. How often
+each kind of interval holds the truth was measured: see ``docs/intervals.md``.
 """
 
 import math
@@ -11,23 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geofm_eval.errors import ContractError
-from geofm_eval.resampling import (
-    FEW_GROUPS,
-    RESAMPLES,
-    Floats,
-    Interval,
-    Sample,
-    as_outcomes,
-    checked_level,
-    make_sample,
-    ratio_interval,
-    t_quantile,
-)
+from geofm_eval.intervals import Part, Spread, spread_of, student
+from geofm_eval.out_of_fold import paired_shuffle_interval, shuffle_interval, tested_share
+from geofm_eval.proportions import difference_interval, share_interval
+from geofm_eval.resampling import Floats, Interval, Sample, as_outcomes, checked_level, make_sample
 
 __all__ = [
-    "FEW_GROUPS",
     "Interval",
-    "bootstrap_interval",
+    "mean_interval",
     "neuco_q",
     "paired_interval",
     "paired_r2_interval",
@@ -38,6 +29,7 @@ __all__ = [
     "r2_per_draw",
     "rmse",
     "shuffle_interval",
+    "tested_share",
 ]
 
 
@@ -81,79 +73,72 @@ def _pair(target: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
     return y, p
 
 
-def bootstrap_interval(
-    correct: ArrayLike,
-    groups: ArrayLike | None = None,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval | None:
-    """Interval of the mean outcome.
+def mean_interval(correct: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95) -> Interval | None:
+    """Interval of the mean outcome; see :func:`geofm_eval.proportions.share_interval`.
 
     Args:
         correct: (draws, n) or (n,) outcomes in [0, 1] of the same items under each label draw.
-        groups: (n,) group (scene, event) of each item; groups are then resampled whole.
+        groups: (n,) group (scene, event) of each item, whose items are dependent.
         level: nominal coverage.
-        resamples: bootstrap resamples.
-        seed: the same for all models of a task.
 
     Returns:
-        None where an interval is unknown: fewer than two items or groups. Outcomes that are all alike leave a
-        bootstrap nothing to resample; the exact binomial bound takes its place (Clopper & Pearson 1934).
+        None where an interval is unknown: fewer than two items or groups. Of outcomes that are all alike the exact
+        binomial bound (Clopper & Pearson 1934).
 
     Raises:
         ContractError: shapes that do not fit, outcomes outside [0, 1] or not finite, a level outside (0, 1).
     """
-    return _mean_interval(make_sample(correct, groups), (0.0, 1.0), level, resamples, seed)
+    checked_level(level)
+    sample = _bounded(make_sample(correct, groups), (0.0, 1.0))
+    if sample is None:
+        return None
+    if _all_one(sample, (0.0, 1.0)):
+        return _all_alike((0.0, 1.0), sample, level)
+    return share_interval(sample.values, _spread(sample), level, sample.covers)
 
 
 def paired_interval(
-    first: ArrayLike,
-    second: ArrayLike,
-    groups: ArrayLike | None = None,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    first: ArrayLike, second: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
 ) -> Interval | None:
     """Interval of the mean difference ``first - second`` of two subjects on the same items and label draws.
+
+    See :func:`geofm_eval.proportions.difference_interval`.
 
     Args:
         first: (draws, n) or (n,) outcomes in [0, 1].
         second: the other subject's, in the same order.
         groups: (n,) group of each item.
         level: nominal coverage.
-        resamples: bootstrap resamples.
-        seed: the same for all models of a task.
 
     Returns:
-        None with fewer than two items or groups. Where no item tells the two apart a bootstrap would give [0, 0],
-        although n items without a difference only bound its share: 1 - (alpha/2)^(1/n) to either side, which is 3.7/n
-        at 95 % (the rule of three, two-sided; Hanley & Lippman-Hand 1983).
+        None with fewer than two items or groups. Items none of which tells the two apart only bound the share of others
+        that do: 1 - (alpha/2)^(1/n) to either side, which is 3.7/n at 95 % (the rule of three, two-sided; Hanley &
+        Lippman-Hand 1983).
 
     Raises:
         ContractError: the two are not of the same shape, or an argument is out of range.
     """
     a, b = _same_shape(first, second)
-    return _mean_interval(make_sample(a - b, groups), (-1.0, 1.0), level, resamples, seed)
+    checked_level(level)
+    sample = _bounded(make_sample(a - b, groups), (-1.0, 1.0))
+    if sample is None:
+        return None
+    if _all_one(sample, (-1.0, 0.0, 1.0)):
+        return _all_alike((-1.0, 1.0), sample, level)
+    found = difference_interval(sample.values, _spread(sample), level, sample.covers)
+    return replace(found, low=max(-1.0, found.low), high=min(1.0, found.high))
 
 
 def r2_interval(
-    predicted: ArrayLike,
-    target: ArrayLike,
-    groups: ArrayLike | None = None,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    predicted: ArrayLike, target: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
 ) -> Interval | None:
-    """Interval of R2, the mean over label draws; every resample has its own mean of the target.
+    """Interval of R2, the mean over label draws: jackknife and Student's t.
 
     Args:
         predicted: (draws, n) or (n,) predictions.
         target: (n,) target of the same items.
-        groups: (n,) group of each item; groups are then resampled whole.
+        groups: (n,) group of each item, whose items are dependent.
         level: nominal coverage.
-        resamples: bootstrap resamples; those whose target is constant are left out.
-        seed: the same for all models of a task.
 
     Returns:
         None with fewer than two items or groups, or a constant target.
@@ -161,12 +146,8 @@ def r2_interval(
     Raises:
         ContractError: shapes that do not fit, values that are not finite, a level outside (0, 1).
     """
-    unexplained = ratio_interval(
-        _error_sample(np.square(as_outcomes(predicted) - _target_of(predicted, target)), target, groups),
-        checked_level(level),
-        resamples,
-        seed,
-    )
+    errors = np.square(as_outcomes(predicted) - _target_of(predicted, target))
+    unexplained = ratio_interval(_error_sample(errors, target, groups), level)
     if unexplained is None:
         return None
     return replace(unexplained, low=1 - unexplained.high, high=min(1.0, 1 - unexplained.low))
@@ -178,13 +159,10 @@ def paired_r2_interval(
     target: ArrayLike,
     groups: ArrayLike | None = None,
     level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> Interval | None:
     """Interval of the difference in R2 of ``first`` and ``second`` on the same items and label draws.
 
-    Both are recomputed on every resample, so that the difference is (errors of second - errors of first) over the
-    resample's spread of the target.
+    The difference is (errors of second - errors of first) over the spread of the target, which both have in common.
 
     Args:
         first: (draws, n) or (n,) predictions.
@@ -192,8 +170,6 @@ def paired_r2_interval(
         target: (n,) target of the same items.
         groups: (n,) group of each item.
         level: nominal coverage.
-        resamples: bootstrap resamples.
-        seed: the same for all models of a task.
 
     Returns:
         None with fewer than two items or groups, a constant target, or predictions that are all equal: they say
@@ -206,9 +182,21 @@ def paired_r2_interval(
     truth = _target_of(first, target)
     sample = _error_sample(np.square(b - truth) - np.square(a - truth), target, groups)
     checked_level(level)
-    if np.array_equal(a, b):
+    return None if np.array_equal(a, b) else ratio_interval(sample, level)
+
+
+def ratio_interval(sample: Sample, level: float = 0.95) -> Interval | None:
+    """Interval of the mean over draws of a sample's ratio: jackknife over its units, Student's t.
+
+    Returns:
+        None with fewer than two units, or where the target has no spread, or would have none without a unit.
+    """
+    checked_level(level)
+    spread = spread_of([Part(1.0, sample.ratios(), sample.without())]) if sample.count > 1 else None
+    if spread is None:
         return None
-    return ratio_interval(sample, level, resamples, seed)
+    method = f"t interval, jackknife over {sample.covers}"
+    return student(float(sample.ratios().mean()), spread, level, method, sample.covers)
 
 
 def r2_per_draw(predicted: ArrayLike, target: ArrayLike) -> Floats:
@@ -235,70 +223,10 @@ def pooled_r2(predicted: ArrayLike, target: ArrayLike) -> float:
     return r2(np.broadcast_to(np.asarray(target, dtype=np.float64), rows.shape)[tested], rows[tested])
 
 
-def shuffle_interval(predicted: ArrayLike, target: ArrayLike, level: float = 0.95) -> Interval | None:
-    """Interval of the pooled out-of-fold R2 over shuffle splits, from the spread of the R2 of the shuffles.
-
-    Scores of shuffles are dependent, as they share most of their training items. The corrected resampled t interval
-    (Nadeau & Bengio 2003, Machine Learning 52, section 4) therefore takes the variance of their mean to be
-    (1/J + n_test / n_train) s^2, with J shuffles, s^2 the variance of their scores, and J - 1 degrees of freedom.
-    Label subsets do not enter n_train: it stands for the overlap of the test sets, and is what a shuffle does not test.
-
-    Args:
-        predicted: (shuffles, n) predictions, NaN where an item was not tested.
-        target: (n,) target.
-        level: nominal coverage.
-
-    Returns:
-        None with a single shuffle.
-
-    Raises:
-        ContractError: a shuffle whose target is constant, or a level outside (0, 1).
-    """
-    scores, share = r2_per_draw(predicted, target), _test_share(predicted)
-    interval = _corrected_t(pooled_r2(predicted, target), scores, share, level)
-    return None if interval is None else replace(interval, high=min(1.0, interval.high))
-
-
-def paired_shuffle_interval(
-    first: ArrayLike, second: ArrayLike, target: ArrayLike, level: float = 0.95
-) -> Interval | None:
-    """Interval of the difference in pooled R2 of two subjects tested on the same shuffles; see `shuffle_interval`.
-
-    Raises:
-        ContractError: the two were not tested on the same items, or as in `shuffle_interval`.
-    """
-    a, b = np.atleast_2d(np.asarray(first, np.float64)), np.atleast_2d(np.asarray(second, np.float64))
-    if a.shape != b.shape or not np.array_equal(np.isnan(a), np.isnan(b)):
-        raise ContractError("paired predictions must come from the same shuffles of the same items")
-    if np.array_equal(a, b, equal_nan=True):
-        return None
-    difference = pooled_r2(a, target) - pooled_r2(b, target)
-    return _corrected_t(difference, r2_per_draw(a, target) - r2_per_draw(b, target), _test_share(a), level)
-
-
 def neuco_q(scores: ArrayLike) -> float:
     """Quality score of NeuCo-Bench: 2 mean / (0.02 + sd) of the scores of all shuffles, sd as of a population."""
     values = np.asarray(scores, dtype=np.float64)
     return float(2 * values.mean() / (0.02 + values.std()))
-
-
-def _test_share(predicted: ArrayLike) -> float:
-    """Items that a shuffle tests over those that it does not."""
-    tested = ~np.isnan(np.atleast_2d(np.asarray(predicted, dtype=np.float64)))
-    share = float(tested.mean())
-    if share == 1:
-        raise ContractError("every item was tested in every shuffle: these are predictions of a test split")
-    return share / (1 - share)
-
-
-def _corrected_t(estimate: float, scores: Floats, test_share: float, level: float) -> Interval | None:
-    checked_level(level)
-    count = len(scores)
-    if count < 2:
-        return None
-    variance = (1 / count + test_share) * float(scores.var(ddof=1))
-    half = t_quantile((1 + level) / 2, count - 1) * math.sqrt(variance)
-    return Interval(estimate - half, estimate + half, level, "nadeau_bengio", "shuffle splits", count - 1)
 
 
 def _same_shape(first: ArrayLike, second: ArrayLike) -> tuple[Floats, Floats]:
@@ -322,27 +250,35 @@ def _error_sample(errors: Floats, target: ArrayLike, groups: ArrayLike | None) -
     return make_sample(errors, groups, np.asarray(target, dtype=np.float64))
 
 
-def _mean_interval(
-    sample: Sample, bounds: tuple[float, float], level: float, resamples: int, seed: int
-) -> Interval | None:
-    """Interval of a mean of outcomes within ``bounds``; of outcomes that are all alike, the exact bound."""
-    checked_level(level)
+def _bounded(sample: Sample, bounds: tuple[float, float]) -> Sample | None:
+    """The sample itself; None with fewer than two units.
+
+    Raises:
+        ContractError: an outcome beyond ``bounds``.
+    """
     if not sample.values.size:
         return None
     lowest, highest = float(sample.values.min()), float(sample.values.max())
     if lowest < bounds[0] or highest > bounds[1]:
         wanted = f"[{bounds[0]:g}, {bounds[1]:g}]"
         raise ContractError(f"outcomes must lie in {wanted}, found {lowest:g} to {highest:g}")
-    if sample.count >= 2 and lowest == highest and lowest in (*bounds, 0.0):
-        return _all_alike(lowest, bounds, sample, level)
-    interval = ratio_interval(sample, level, resamples, seed)
-    if interval is None:
-        return None
-    return replace(interval, low=max(bounds[0], interval.low), high=min(bounds[1], interval.high))
+    return sample if sample.count > 1 else None
 
 
-def _all_alike(value: float, bounds: tuple[float, float], sample: Sample, level: float) -> Interval:
+def _all_one(sample: Sample, values: tuple[float, ...]) -> bool:
+    """Whether all outcomes are one and the same of some values."""
+    return bool(sample.values.min() == sample.values.max()) and float(sample.values.min()) in values
+
+
+def _all_alike(bounds: tuple[float, float], sample: Sample, level: float) -> Interval:
     """What ``sample.count`` units of one outcome leave possible: at most this share of others has another outcome."""
-    share = 1 - ((1 - level) / 2) ** (1 / sample.count)
+    value, share = float(sample.values.min()), 1 - ((1 - level) / 2) ** (1 / sample.count)
     low, high = value - share * (value - bounds[0]), value + share * (bounds[1] - value)
     return Interval(low, high, level, f"exact binomial, all {sample.noun} alike", sample.noun)
+
+
+def _spread(sample: Sample) -> Spread:
+    """Of a mean of outcomes. Single items matter alike, groups as much as they hold."""
+    found = spread_of([Part(1.0, sample.ratios(), sample.without())], even=sample.noun == "items")
+    assert found is not None  # means of finite outcomes are finite
+    return found

@@ -1,25 +1,17 @@
-"""Intervals of ratios under resampling: bootstrap over items, draws and items, or groups where items are dependent.
+"""What is measured on which units: items, or groups of them where items are dependent, each left out in turn.
 
 An accuracy is a sum over items divided by their number; the share of variance that a regression leaves unexplained is
 a sum of squared errors divided by the spread of the target. Both are ratios of sums, hence one machinery.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geofm_eval.errors import ContractError
-
-FEW_GROUPS = 12
-"""Below this many groups the percentile bootstrap covers far less than it promises (79 to 89 % with 4 to 10)."""
-
-RESAMPLES = 2000
-RESAMPLES_AT_ONCE = 250
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +40,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Sample:
-    """What is measured on each item, and the units, items or groups, that are resampled.
+    """What is measured on each item, and the units, items or groups, that may have been others.
 
     Attributes:
         values: (draws, n) what is summed in the numerator.
@@ -74,23 +66,33 @@ class Sample:
         """Such as ``draws x items``."""
         return self.noun if self.draws == 1 else f"draws x {self.noun}"
 
-    def ratios(self, weights: Floats | None = None) -> Floats:
-        """Ratios (resamples, draws) when unit u counts ``weights[r, u]`` times; NaN where the target has no spread."""
-        counted = np.ones((1, self.count)) if weights is None else weights
-        n = len(self.member)
-        parts = [*self.values, np.ones(n)]
-        if self.target is not None:
-            centred = self.target - self.target.mean()
-            parts += [centred, np.square(centred)]
-        totals = counted @ np.column_stack([self.sums(part) for part in parts])
-        numerators, sizes = totals[:, : self.draws], totals[:, self.draws]
+    def ratios(self) -> Floats:
+        """(draws,) ratios of all items; NaN where the target has no spread."""
+        numerators, sizes, *moments = self._totals()
+        return self._divided(numerators.sum(1), sizes.sum(), *(one.sum() for one in moments))
+
+    def without(self) -> Floats:
+        """(draws, units) ratios without each unit in turn; NaN where the target of the others has no spread."""
+        numerators, *rest = self._totals()
+        others = numerators.sum(1, keepdims=True) - numerators
+        return self._divided(others, *(one.sum() - one for one in rest))
+
+    def _totals(self) -> tuple[Floats, ...]:
+        """Sums over every unit: numerators (draws, units), sizes (units,); target and its square about the mean."""
+        numerators = np.array([self.sums(row) for row in self.values])
+        sizes = self.sums(np.ones(len(self.member)))
         if self.target is None:
-            return numerators / sizes[:, None]
-        first, second = totals[:, -2], totals[:, -1]
+            return numerators, sizes
+        centred = self.target - self.target.mean()
+        return numerators, sizes, self.sums(centred), self.sums(np.square(centred))
+
+    def _divided(self, numerators: Floats, sizes: Floats, *moments: Floats) -> Floats:
+        if self.target is None:
+            return np.asarray(numerators / sizes)
+        first, second = moments
         spread = second - np.square(first) / sizes
-        # Rounding leaves a resample of one repeated item a spread of this order instead of none.
-        spread[spread <= 1e-12 * second] = np.nan
-        return numerators / spread[:, None]
+        # Rounding leaves items of one value a spread of this order instead of none.
+        return np.asarray(numerators / np.where(spread > 1e-12 * second, spread, np.nan))
 
     def sums(self, values: Floats) -> Floats:
         """(count,) sums of ``values`` (n,) over the units."""
@@ -100,11 +102,11 @@ class Sample:
 
 
 def make_sample(values: ArrayLike, groups: ArrayLike | None, target: Floats | None = None) -> Sample:
-    """Check what is resampled.
+    """Check what is measured on which units.
 
     Args:
         values: (draws, n) or (n,).
-        groups: (n,) group of each item; None resamples items.
+        groups: (n,) group of each item; None makes every item a unit.
         target: (n,) regression target.
 
     Raises:
@@ -146,33 +148,6 @@ def checked_level(level: float) -> float:
     return level
 
 
-def ratio_interval(sample: Sample, level: float, resamples: int, seed: int) -> Interval | None:
-    """Interval of the mean over draws of a sample's ratio; None with fewer than two units.
-
-    Few groups get a t interval, everything else a percentile bootstrap whose resamples all subjects of a task share.
-    """
-    if sample.count < 2:
-        return None
-    if sample.noun == "groups" and sample.count < FEW_GROUPS:
-        return _t_interval(sample, level)
-    counts = resample_counts(sample.count, resamples, seed)
-    ratios = np.concatenate([sample.ratios(part.astype(np.float64)) for part in counts])
-    ratios = ratios[np.isfinite(ratios).all(axis=1)]  # without those of a target without spread
-    if not len(ratios):
-        return None
-    method = f"percentile bootstrap over {sample.covers}, {resamples} resamples"
-    freedom: float = sample.count - 1
-    if sample.draws > 1:
-        between = float(sample.ratios()[0].var(ddof=1)) / sample.draws
-        freedom = joint_freedom([(between, sample.draws - 1), (float(ratios.mean(1).var()), sample.count - 1)])
-        means = with_draws(ratios, level, seed)
-        method += f", draws widened to t with {sample.draws - 1} df"
-    else:
-        means = ratios[:, 0]
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), level, method, sample.covers, freedom)
-
-
 def jackknife_error_of(values: Floats) -> Floats:
     """Standard error from values without each unit: sqrt((g - 1) / g * sum((v - mean)^2)).
 
@@ -196,55 +171,6 @@ def joint_freedom(parts: Sequence[tuple[float, float]]) -> float:
     """
     uncertain = sum(variance**2 / freedom for variance, freedom in parts)
     return float(sum(variance for variance, _ in parts) ** 2 / uncertain if uncertain > 0 else parts[0][1])
-
-
-@functools.lru_cache(maxsize=4)
-def resample_counts(units: int, resamples: int, seed: int) -> tuple[NDArray[np.uint16], ...]:
-    """How often each unit is drawn: (at most 250, units) per part. All subjects of a task share them."""
-    rng = np.random.default_rng([seed, units])
-    parts = []
-    for start in range(0, resamples, RESAMPLES_AT_ONCE):
-        rows = min(RESAMPLES_AT_ONCE, resamples - start)
-        drawn = rng.integers(0, units, (rows, units)) + units * np.arange(rows)[:, None]
-        parts.append(np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(np.uint16))
-    return tuple(parts)
-
-
-def with_draws(means: Floats, level: float, seed: int) -> Floats:
-    """Resample the label draws as well, crossed with the items: (resamples, draws) -> (resamples,).
-
-    Resampling D draws understates their variance by (D-1)/D and gives it normal tails, which matters at D = 5: the
-    deviation that the draws add is stretched by sqrt(D/(D-1)) and by the ratio of the t to the normal quantile.
-    """
-    resamples, draws = means.shape
-    picked = np.random.default_rng([seed, draws, resamples]).integers(0, draws, (resamples, draws))
-    centre = means.mean(1)
-    deviation = np.take_along_axis(means, picked, axis=1).mean(1) - centre
-    tail = t_quantile((1 + level) / 2, draws - 1) / t_quantile((1 + level) / 2, math.inf)
-    return cast(Floats, centre + deviation * math.sqrt(draws / (draws - 1)) * tail)
-
-
-def _t_interval(sample: Sample, level: float) -> Interval | None:
-    """Ratio estimator over few groups, linearised (Cochran 1977, section 6.3), t with groups - 1 degrees of freedom.
-
-    With several draws, the variance between draws is added and the smaller degrees of freedom are used.
-    """
-    per_draw = sample.ratios()[0]
-    if not np.isfinite(per_draw).all():
-        return None
-    estimate = float(per_draw.mean())
-    one = np.ones(len(sample.member))
-    # To first order an item adds its squared distance from the mean to the spread of a target.
-    shares = sample.sums(one if sample.target is None else np.square(sample.target - sample.target.mean()))
-    residuals = sample.sums(sample.values.mean(0)) - estimate * shares
-    count, freedom = sample.count, sample.count - 1
-    variance = count / freedom * float(np.square(residuals).sum()) / float(shares.sum()) ** 2
-    if sample.draws > 1:
-        variance += float(per_draw.var(ddof=1)) / sample.draws
-        freedom = min(freedom, sample.draws - 1)
-    half = t_quantile((1 + level) / 2, freedom) * math.sqrt(variance)
-    method = f"t interval over {count} groups, {freedom} df (too few groups for a bootstrap)"
-    return Interval(estimate - half, estimate + half, level, method, sample.covers, freedom)
 
 
 def t_quantile(probability: float, freedom: float) -> float:

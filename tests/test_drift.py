@@ -197,7 +197,8 @@ def test_without_item_error_the_interval_is_that_of_student(values, level):
         assert (found.low, found.high) == pytest.approx((low, high))
         t, p = stats.ttest_1samp(values, 0.0)
         assert p_of(One(tuple(values))) == pytest.approx(p)
-        assert found.above == (p_of(One(tuple(values))) < 1 - level and t > 0)
+        if abs(p - (1 - level)) > 1e-9:  # at the very edge rounding decides
+            assert found.above == (p < 1 - level and t > 0)
     assert found.value == pytest.approx(np.mean(values))
 
 

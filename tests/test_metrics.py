@@ -1,106 +1,153 @@
-"""Intervals against brute force and against the coverage that they promise."""
+"""Intervals of shares and of their differences, against scipy, likelihoods maximised by brute force, and loops."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import optimize, stats
 
 from geofm_eval.errors import ContractError
-from geofm_eval.metrics import bootstrap_interval, paired_interval
+from geofm_eval.metrics import mean_interval, paired_interval
 
 
 def outcomes(draws, n, p=0.8, seed=0):
     return (np.random.default_rng(seed).random((draws, n)) < p).astype(np.uint8)
 
 
+def differing(n, ours, theirs):
+    """Two subjects' outcomes on n items, of which the first alone is right on ``ours``, the second on ``theirs``."""
+    first, second = np.ones(n), np.ones(n)
+    second[:ours], first[ours : ours + theirs] = 0, 0
+    return first, second
+
+
 def ends(interval):
     return interval.low, interval.high
 
 
-def test_items_agree_with_resampling_one_by_one():
+def wilson(share, variance, freedom):
+    """Ends of the score interval, its inequality solved by search: variance of independent items scaled to this one."""
+    excess = variance / (share * (1 - share))
+    quantile = stats.t.ppf(0.975, freedom)
+
+    def beyond(true):
+        return (share - true) ** 2 - quantile**2 * excess * true * (1 - true)
+
+    return optimize.brentq(beyond, 0, share), optimize.brentq(beyond, share, 1)
+
+
+def test_independent_items_get_the_score_interval():
     correct = outcomes(1, 200)[0]
-    rng = np.random.default_rng(1)
-    means = [correct[rng.integers(0, 200, 200)].mean() for _ in range(4000)]
-    interval = bootstrap_interval(correct, resamples=4000)
-    np.testing.assert_allclose(ends(interval), np.quantile(means, [0.025, 0.975]), atol=0.011)
-    assert (interval.covers, interval.level) == ("items", 0.95)
-    assert "2000 resamples" in bootstrap_interval(correct).method
+    interval = mean_interval(correct)
+    share = correct.mean()
+    assert ends(interval) == pytest.approx(wilson(share, share * (1 - share) / 199, 199))
+    assert ends(interval) == pytest.approx(
+        stats.binomtest(int(correct.sum()), 200).proportion_ci(method="wilson"), abs=1e-3
+    )
+    assert (interval.covers, interval.level, interval.freedom) == ("items", 0.95, 199)
+    assert interval.method == "Wilson score interval over items"
 
 
-def test_groups_agree_with_resampling_groups_one_by_one():
+def test_draws_and_items_are_crossed():
+    """The variance is that of a two-way analysis of variance: (MS_items + MS_draws - MS_rest) / (draws x items)."""
+    rng = np.random.default_rng(3)
+    draws, n = 5, 400
+    ability = 0.7 + 0.3 * rng.standard_normal((draws, 1)) + rng.standard_normal(n)
+    correct = (rng.random((draws, n)) < stats.norm.cdf(ability)).astype(float)
+    mean = correct.mean()
+    of_items = draws * sum((correct[:, i].mean() - mean) ** 2 for i in range(n)) / (n - 1)
+    of_draws = n * sum((row.mean() - mean) ** 2 for row in correct) / (draws - 1)
+    rest = correct - correct.mean(0) - correct.mean(1, keepdims=True) + mean
+    of_rest = (rest**2).sum() / (draws - 1) / (n - 1)
+    between = (of_draws - of_rest) / draws / n
+    items = of_items / draws / n
+    assert between > 0
+    freedom = (items + 6 * between) ** 2 / (items**2 / (n - 1) + (6 * between) ** 2 / (draws - 1))
+    interval = mean_interval(correct)
+    assert ends(interval) == pytest.approx(wilson(mean, items + between, freedom))
+    assert 4 < interval.freedom < min(freedom, 5), "the tails are those of the draws"
+    assert interval.covers == "draws x items"
+
+
+def test_draws_that_agree_add_nothing():
+    correct = np.repeat(outcomes(1, 300), 4, axis=0)
+    assert ends(mean_interval(correct)) == pytest.approx(ends(mean_interval(correct[0])), abs=1e-12)
+
+
+def test_groups_are_left_out_whole():
     rng = np.random.default_rng(2)
-    groups = np.repeat(np.arange(30), rng.integers(1, 12, 30))
+    sizes = rng.integers(1, 12, 30)
+    groups = np.repeat(np.arange(30), sizes)
     correct = (rng.random(len(groups)) < rng.beta(2, 1, 30)[groups]).astype(float)
-    members = [np.flatnonzero(groups == g) for g in range(30)]
-    means = []
-    for _ in range(3000):
-        picked = np.concatenate([members[g] for g in rng.integers(0, 30, 30)])
-        means.append(correct[picked].mean())
-    interval = bootstrap_interval(correct, groups=[f"scene_{g}" for g in groups], resamples=3000)
-    np.testing.assert_allclose(ends(interval), np.quantile(means, [0.025, 0.975]), atol=0.02)
+    without = np.array([correct[groups != g].mean() for g in range(30)])
+    variance = 29 / 30 * ((without - without.mean()) ** 2).sum()
+    kurtosis = stats.kurtosis(without, fisher=False)
+    freedom = min(29, 60 / (kurtosis - 1))
+    interval = mean_interval(correct, groups=[f"scene_{g}" for g in groups])
+    assert interval.freedom == pytest.approx(freedom)
+    assert ends(interval) == pytest.approx(wilson(correct.mean(), variance, freedom))
     assert interval.covers == "groups"
-    items = bootstrap_interval(correct)
+    items = mean_interval(correct)
     assert interval.high - interval.low > items.high - items.low
 
 
-def test_few_groups_use_a_t_interval_and_say_so():
-    groups = np.repeat(np.arange(5), 20)
-    means = np.array([0.5, 0.6, 0.7, 0.8, 0.9])
-    correct = np.concatenate([np.arange(20) < round(20 * m) for m in means]).astype(float)
-    interval = bootstrap_interval(correct, groups=groups)
-    half = stats.t.ppf(0.975, 4) * means.std(ddof=1) / np.sqrt(5)
-    np.testing.assert_allclose(ends(interval), (0.7 - half, 0.7 + half), rtol=1e-9)
-    assert interval.method.startswith("t interval over 5 groups")
-
-
-def test_draws_widen_an_interval_and_are_named():
-    rng = np.random.default_rng(3)
-    level = np.clip(0.7 + 0.08 * rng.standard_normal(5), 0, 1)
-    correct = (rng.random((5, 400)) < level[:, None]).astype(float)
-    both = bootstrap_interval(correct)
-    assert both.covers == "draws x items"
-    items = bootstrap_interval(correct.mean(0))
-    assert both.high - both.low > 1.5 * (items.high - items.low)
-
-
-@pytest.mark.parametrize(("draw_sd", "item_sd"), [(0.05, 0.0), (0.05, 1.0), (0.0, 2.0)])
-def test_coverage_over_draws_and_items(draw_sd, item_sd):
-    """Simulated worlds with known truth: item difficulty and draw quality both vary, as with label subsets."""
-    rng = np.random.default_rng(4)
-    hits, worlds, n, draws = 0, 150, 150, 5
-    truth = stats.norm.cdf(0.7 / np.sqrt(1 + item_sd**2 + (4 * draw_sd) ** 2))
-    for _ in range(worlds):
-        ability = 0.7 + item_sd * rng.standard_normal(n) + 4 * draw_sd * rng.standard_normal((draws, 1))
-        correct = (rng.random((draws, n)) < stats.norm.cdf(ability)).astype(float)
-        interval = bootstrap_interval(correct, resamples=500)
-        hits += interval.low <= truth <= interval.high
-    assert hits / worlds >= 0.89
-
-
-def test_coverage_over_few_groups():
-    rng = np.random.default_rng(5)
-    hits, worlds = 0, 300
-    for _ in range(worlds):
-        level = rng.beta(8, 4, 6)
-        correct = (rng.random((6, 40)) < level[:, None]).astype(float).ravel()
-        interval = bootstrap_interval(correct, groups=np.repeat(np.arange(6), 40))
-        hits += interval.low <= 8 / 12 <= interval.high
-    assert hits / worlds >= 0.91
+def test_groups_that_are_all_alike_are_worth_their_items():
+    correct = np.tile([1.0, 0.0], 20)
+    interval = mean_interval(correct, np.repeat(np.arange(10), 4))
+    assert ends(interval) == pytest.approx(wilson(0.5, 0.25 / 40, 9))
 
 
 def test_outcomes_all_alike_get_the_exact_bound():
-    right = bootstrap_interval(np.ones((3, 100)))
+    right = mean_interval(np.ones((3, 100)))
     assert ends(right) == (pytest.approx(0.025 ** (1 / 100)), 1.0)
-    wrong = bootstrap_interval(np.zeros(100))
+    wrong = mean_interval(np.zeros(100))
     assert ends(wrong) == (0.0, pytest.approx(1 - 0.025 ** (1 / 100)))
     assert "binomial" in wrong.method
 
 
 @pytest.mark.parametrize(("correct", "groups"), [([], None), ([1], None), ([1, 0, 1], ["a", "a", "a"])])
 def test_what_cannot_be_known_is_none(correct, groups):
-    assert bootstrap_interval(correct, groups) is None
+    assert mean_interval(correct, groups) is None
     assert paired_interval(correct, correct, groups) is None
+
+
+# Differences
+
+
+def test_differences_of_many_items_are_those_of_student():
+    first, second = outcomes(1, 500, 0.8, 1)[0], outcomes(1, 500, 0.7, 2)[0]
+    expected = stats.ttest_1samp(first.astype(float) - second, 0).confidence_interval()
+    found = paired_interval(first, second)
+    assert ends(found) == pytest.approx((expected.low, expected.high))
+    assert found.method == "t interval, jackknife over items"
+    assert ends(paired_interval(second, first)) == pytest.approx((-found.high, -found.low))
+
+
+def test_thirty_lost_and_ten_gained_of_a_thousand():
+    found = paired_interval(*differing(1000, 10, 30))
+    assert (round(100 * found.low, 1), round(100 * found.high, 1)) == (-3.2, -0.8)
+
+
+@pytest.mark.parametrize(("n", "ours", "theirs"), [(1000, 3, 0), (100, 1, 4), (60, 12, 2), (1000, 0, 30)])
+def test_few_differing_items_get_the_score_interval_of_tango(n, ours, theirs):
+    """At either end the score statistic, from the likelihood maximised by search, is the quantile of t."""
+    found = paired_interval(*differing(n, ours, theirs))
+    assert found.method == "Tango score interval over items"
+    value = (ours - theirs) / n
+    for end in ends(found):
+
+        def unlikely(differ, end=end):
+            parts = (differ + end) / 2, (differ - end) / 2, 1 - differ
+            return -sum(
+                count * np.log(max(part, 1e-300))
+                for count, part in zip((ours, theirs, n - ours - theirs), parts, strict=True)
+            )
+
+        share = optimize.minimize_scalar(
+            unlikely, bounds=(abs(end), 1 - 1e-12), method="bounded", options={"xatol": 1e-13}
+        )
+        statistic = (value - end) ** 2 / (share.x - end**2) * (n - 1)
+        assert statistic == pytest.approx(stats.t.ppf(0.975, n - 1) ** 2, rel=1e-3)
 
 
 def test_paired_differences_use_the_pairing():
@@ -109,7 +156,7 @@ def test_paired_differences_use_the_pairing():
     better = shared | (rng.random(500) < 0.1)
     paired = paired_interval(better, shared)
     assert paired.low > 0
-    alone = bootstrap_interval(shared)
+    alone = mean_interval(shared)
     assert paired.high - paired.low < 0.8 * (alone.high - alone.low)
     assert ends(paired_interval(shared, better)) == pytest.approx((-paired.high, -paired.low))
 
@@ -125,40 +172,51 @@ def test_outcomes_that_do_not_differ_bound_the_difference():
     assert ends(paired_interval(np.ones(500), np.zeros(500))) == pytest.approx((1 - 2 * share, 1.0))
 
 
-def test_all_subjects_share_their_resamples():
-    """The interval of a difference of linear scores is consistent only if both are resampled alike."""
-    a, b = outcomes(1, 300, seed=7)[0], outcomes(1, 300, seed=8)[0]
-    assert bootstrap_interval(a, seed=5) == bootstrap_interval(a, seed=5)
-    assert bootstrap_interval(a, seed=5) != bootstrap_interval(a, seed=6)
-    same = paired_interval(a, b, seed=5)
-    assert ends(same) == pytest.approx(ends(paired_interval(1 - b, 1 - a, seed=5)))
+# Laws
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 4), st.integers(2, 60), st.integers(0, 1000), st.booleans())
-def test_intervals_hold_the_estimate_and_stay_in_range(draws, n, seed, grouped):
-    correct = outcomes(draws, n, 0.6, seed)
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4), st.integers(2, 60), st.integers(0, 1000), st.booleans(), st.floats(0.02, 0.98))
+def test_intervals_hold_the_estimate_and_stay_in_range(draws, n, seed, grouped, share):
+    correct = outcomes(draws, n, share, seed)
     groups = np.random.default_rng(seed).integers(0, 20, n) if grouped else None
-    interval = bootstrap_interval(correct, groups, resamples=400, seed=seed)
+    interval = mean_interval(correct, groups)
     if interval is None:
         assert grouped
         return
     assert 0 <= interval.low <= correct.mean() + 1e-9
     assert correct.mean() - 1e-9 <= interval.high <= 1
-    inner = bootstrap_interval(correct, groups, level=0.5, resamples=400, seed=seed)
+    inner = mean_interval(correct, groups, level=0.5)
     assert inner.high - inner.low <= interval.high - interval.low + 1e-12
+    mirrored = mean_interval(1 - correct, groups)
+    assert ends(mirrored) == pytest.approx((1 - interval.high, 1 - interval.low), abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4), st.integers(2, 60), st.integers(0, 1000), st.booleans(), st.floats(0.02, 0.98))
+def test_intervals_of_differences_hold_the_estimate(draws, n, seed, grouped, share):
+    first, second = outcomes(draws, n, share, seed), outcomes(draws, n, 0.9, seed + 1)
+    groups = np.random.default_rng(seed).integers(0, 20, n) if grouped else None
+    interval = paired_interval(first, second, groups)
+    if interval is None:
+        assert grouped
+        return
+    value = first.mean() - second.mean()
+    assert -1 <= interval.low <= value + 1e-9
+    assert value - 1e-9 <= interval.high <= 1
+    assert ends(paired_interval(second, first, groups)) == pytest.approx((-interval.high, -interval.low), abs=1e-9)
 
 
 def test_wrong_arguments_are_refused():
     with pytest.raises(ContractError, match=r"same draws and items, found .* \(1, 3\) and \(1, 4\)"):
         paired_interval([1, 0, 1], [1, 0, 1, 1])
     with pytest.raises(ContractError, match=r"outcomes must lie in \[0, 1\], found 0 to 7"):
-        bootstrap_interval([0, 7])
+        mean_interval([0, 7])
     with pytest.raises(ContractError, match="must be finite"):
-        bootstrap_interval([0, np.nan])
+        mean_interval([0, np.nan])
     with pytest.raises(ContractError, match="level must lie between 0 and 1, found 95"):
-        bootstrap_interval([0, 1], level=95)
+        mean_interval([0, 1], level=95)
     with pytest.raises(ContractError, match="group of each of the 3 items"):
-        bootstrap_interval([0, 1, 1], groups=["a", "b"])
+        mean_interval([0, 1, 1], groups=["a", "b"])
     with pytest.raises(ContractError, match="shape"):
-        bootstrap_interval(np.zeros((2, 2, 2)))
+        mean_interval(np.zeros((2, 2, 2)))

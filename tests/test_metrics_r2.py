@@ -1,4 +1,4 @@
-"""R2 and its intervals against brute force, and against the coverage that they promise."""
+"""R2 and its intervals, on test splits and out of fold, against scikit-learn and loops."""
 
 import numpy as np
 import pytest
@@ -25,10 +25,6 @@ def regression(n, draws=1, noise=0.5, seed=0):
     return target + 10 * noise * rng.standard_normal((draws, n)), target
 
 
-def by_hand(target, predicted):
-    return 1 - np.square(target - predicted).sum() / np.square(target - target.mean()).sum()
-
-
 def ends(interval):
     return interval.low, interval.high
 
@@ -42,90 +38,57 @@ def test_r2_and_rmse_by_hand_and_by_scikit_learn():
     assert r2(target, predicted[0]) == pytest.approx(r2_score(target, predicted[0]))
 
 
-@pytest.mark.parametrize("draws", [1, 4])
-def test_items_agree_with_resampling_one_by_one(draws):
-    predicted, target = regression(150, draws)
-    rng = np.random.default_rng(1)
-    values = []
-    for _ in range(3000):
-        picked = rng.integers(0, 150, 150)
-        values.append(np.mean([by_hand(target[picked], row[picked]) for row in predicted]))
-    interval = r2_interval(predicted, target, resamples=3000)
-    if draws == 1:
-        np.testing.assert_allclose(ends(interval), np.quantile(values, [0.025, 0.975]), atol=0.012)
-        assert interval.covers == "items"
-    else:
-        assert interval.covers == "draws x items"
-        assert interval.high - interval.low > np.ptp(np.quantile(values, [0.025, 0.975]))
+def left_out(target, predicted, groups):
+    """R2 without each group in turn."""
+    return np.array([r2_score(target[groups != g], predicted[groups != g]) for g in np.unique(groups)])
 
 
-def test_groups_agree_with_resampling_groups_one_by_one():
-    rng = np.random.default_rng(2)
-    groups = np.repeat(np.arange(30), rng.integers(2, 9, 30))
-    target = 5 * rng.standard_normal(30)[groups] + rng.standard_normal(len(groups))
-    predicted = target + 2 * rng.standard_normal(30)[groups]
-    members = [np.flatnonzero(groups == g) for g in range(30)]
-    picks = [np.concatenate([members[g] for g in rng.integers(0, 30, 30)]) for _ in range(3000)]
-    values = [by_hand(target[picked], predicted[picked]) for picked in picks]
-    interval = r2_interval(predicted, target, groups, resamples=3000)
-    np.testing.assert_allclose(ends(interval), np.quantile(values, [0.025, 0.975]), atol=0.025)
-    assert interval.covers == "groups"
+def by_jackknife(values, middle):
+    """Ends of a t interval with the degrees of freedom that the kurtosis of the left-out values allows."""
+    count = len(values)
+    error = np.sqrt((count - 1) / count * np.square(values - values.mean()).sum())
+    freedom = min(count - 1, 2 * count / (stats.kurtosis(values, fisher=False) - 1))
+    return stats.t.interval(0.95, freedom, middle, error)
 
 
-def test_few_groups_use_a_t_interval_near_the_jackknife():
-    rng = np.random.default_rng(3)
-    groups = np.repeat(np.arange(8), 30)
-    target = rng.standard_normal(240)
-    predicted = target + 0.6 * rng.standard_normal(240) + 0.2 * rng.standard_normal(8)[groups]
-    interval = r2_interval(predicted, target, groups)
-    left_out = [r2_score(target[groups != g], predicted[groups != g]) for g in range(8)]
-    half = stats.t.ppf(0.975, 7) * np.sqrt(7 / 8 * np.square(left_out - np.mean(left_out)).sum())
-    middle = r2_score(target, predicted)
-    np.testing.assert_allclose(ends(interval), (middle - half, middle + half), atol=0.02)
-    assert interval.method.startswith("t interval over 8 groups")
+@pytest.mark.parametrize("groups", [np.arange(60), np.repeat(np.arange(8), [3, 4, 5, 6, 7, 8, 12, 15])])
+def test_intervals_are_those_of_a_jackknife(groups):
+    predicted, target = regression(60, seed=3)
+    found = r2_interval(predicted, target, None if len(np.unique(groups)) == 60 else groups)
+    expected = by_jackknife(left_out(target, predicted[0], groups), r2_score(target, predicted[0]))
+    assert ends(found) == pytest.approx((expected[0], min(1, expected[1])))
+    assert found.method == f"t interval, jackknife over {found.covers}"
 
 
-@pytest.mark.parametrize(("noise", "n"), [(0.5, 120), (1.5, 120), (0.5, 40)])
-def test_coverage_over_items(noise, n):
-    """The true R2 of predictions with this noise is 1 - noise^2."""
-    worlds, hits = 300, 0
-    for world in range(worlds):
-        predicted, target = regression(n, noise=noise, seed=100 + world)
-        interval = r2_interval(predicted, target, resamples=400)
-        hits += interval.low <= 1 - noise**2 <= interval.high
-    assert hits / worlds >= 0.89
+def test_draws_that_differ_widen_an_interval():
+    predicted, target = regression(150, 4)
+    worse = predicted.copy()
+    worse[0] += 5 * np.random.default_rng(1).standard_normal(150)
+    alike, apart = r2_interval(predicted, target), r2_interval(worse, target)
+    assert alike.covers == "draws x items"
+    assert apart.high - apart.low > 1.5 * (alike.high - alike.low)
+    assert apart.freedom < alike.freedom
 
 
-def test_coverage_of_paired_differences():
-    worlds, hits = 300, 0
-    for world in range(worlds):
-        rng = np.random.default_rng(world)
-        target, shared = rng.standard_normal((2, 120))
-        first, second = (target + 0.5 * shared + noise * rng.standard_normal(120) for noise in (0.3, 0.6))
-        interval = paired_r2_interval(first, second, target, resamples=400)
-        hits += interval.low <= 0.6**2 - 0.3**2 <= interval.high
-    assert hits / worlds >= 0.9
-
-
-def test_paired_differences_agree_with_recomputing_both():
-    predicted, target = regression(150, 2, seed=5)
-    first, second = predicted[:1], 0.7 * predicted[:1] + 0.3 * predicted[1:]
-    rng = np.random.default_rng(6)
-    values = []
-    for _ in range(3000):
-        picked = rng.integers(0, 150, 150)
-        values.append(by_hand(target[picked], first[0, picked]) - by_hand(target[picked], second[0, picked]))
-    paired = paired_r2_interval(first, second, target, resamples=3000)
-    np.testing.assert_allclose(ends(paired), np.quantile(values, [0.025, 0.975]), atol=0.01)
-    assert ends(paired_r2_interval(second, first, target, resamples=3000)) == pytest.approx((-paired.high, -paired.low))
+@pytest.mark.parametrize("grouped", [False, True])
+def test_paired_differences_are_those_of_a_jackknife_of_both(grouped):
+    predicted, target = regression(90, 2, seed=5)
+    first, second = predicted[0], 0.7 * predicted[0] + 0.3 * predicted[1]
+    groups = np.arange(90) // 6 if grouped else np.arange(90)
+    values = left_out(target, first, groups) - left_out(target, second, groups)
+    expected = by_jackknife(values, r2_score(target, first) - r2_score(target, second))
+    paired = paired_r2_interval(first, second, target, groups if grouped else None)
+    assert ends(paired) == pytest.approx(expected)
+    back = paired_r2_interval(second, first, target, groups if grouped else None)
+    assert ends(back) == pytest.approx((-paired.high, -paired.low))
     alone = r2_interval(first, target)
     assert paired.high - paired.low < alone.high - alone.low
 
 
 def test_the_unit_of_the_target_changes_nothing():
     predicted, target = regression(60, 3)
-    scaled = r2_interval(1e4 * predicted + 7, 1e4 * target + 7, seed=4)
-    assert ends(scaled) == pytest.approx(ends(r2_interval(predicted, target, seed=4)))
+    scaled = r2_interval(1e4 * predicted + 7, 1e4 * target + 7)
+    assert ends(scaled) == pytest.approx(ends(r2_interval(predicted, target)))
 
 
 def test_what_cannot_be_known_is_none():
@@ -148,50 +111,77 @@ def folds(n=200, shuffles=40, noise=0.5, seed=0):
     return predicted, target
 
 
-def test_the_corrected_resampled_t_by_hand():
+def crossed(errors, target, n_train):
+    """Middle, standard error and degrees of freedom of a share of errors, cell by cell."""
+    cells = [(j, i) for j, i in zip(*np.nonzero(~np.isnan(errors)), strict=True)]
+    mean = np.mean([target[i] for _, i in cells])
+    spread = sum((target[i] - mean) ** 2 for _, i in cells)
+    ratio = sum(errors[j, i] for j, i in cells) / spread
+    patterns = {i: tuple(~np.isnan(errors[:, i])) for _, i in cells}
+    items, shuffles = {}, {}
+    for j, i in cells:
+        added = (errors[j, i] - ratio * (target[i] - mean) ** 2) / spread
+        items[patterns[i]] = items.get(patterns[i], 0.0) + added
+        shuffles[j] = shuffles.get(j, 0.0) + added
+    of_items, of_shuffles = (np.array(list(parts.values())) for parts in (items, shuffles))
+    units = len(of_items) / (len(of_items) - 1) * (of_items**2).sum() * (1 + 0.25 * n_train / errors.shape[1])
+    draws = 6 * len(of_shuffles) / (len(of_shuffles) - 1) * (of_shuffles**2).sum()
+    known = min(len(of_items) - 1, 2 * len(of_items) / (stats.kurtosis(of_items, fisher=False) - 1))
+    freedom = (units + draws) ** 2 / (units**2 / known + draws**2 / (len(of_shuffles) - 1))
+    return ratio, np.sqrt(units + draws / 6), freedom
+
+
+def test_shuffles_and_items_are_crossed():
     predicted, target = folds()
     tested = ~np.isnan(predicted)
     scores = [r2_score(target[kept], row[kept]) for row, kept in zip(predicted, tested, strict=True)]
     np.testing.assert_allclose(r2_per_draw(predicted, target), scores)
     pooled = r2_score(np.tile(target, (40, 1))[tested], predicted[tested])
     assert pooled_r2(predicted, target) == pytest.approx(pooled)
-    half = stats.t.ppf(0.975, 39) * np.std(scores, ddof=1) * np.sqrt(1 / 40 + 20 / 180)
-    interval = shuffle_interval(predicted, target)
-    np.testing.assert_allclose(ends(interval), (pooled - half, pooled + half))
-    assert (interval.method, interval.covers) == ("nadeau_bengio", "shuffle splits")
+    ratio, error, freedom = crossed(np.square(predicted - target), target, 180)
+    assert 1 - ratio == pytest.approx(pooled)
+    interval = shuffle_interval(predicted, target, 180)
+    assert ends(interval) == pytest.approx(stats.t.interval(0.95, freedom, pooled, error))
+    assert interval.method == "crossed over shuffles and items, shared training items counted"
+    assert interval.covers == "shuffle splits"
+    few = shuffle_interval(predicted, target, 18)
+    assert few.high - few.low < interval.high - interval.low, "small training sets have fewer items in common"
     assert neuco_q(scores) == pytest.approx(2 * np.mean(scores) / (0.02 + np.std(scores)))
 
 
-def test_paired_shuffles_by_hand():
+def test_blocks_that_are_tested_whole_count_as_one():
+    rng = np.random.default_rng(2)
+    block = np.repeat(np.arange(25), 8)
+    target = rng.standard_normal(25)[block] + 0.3 * rng.standard_normal(200)
+    fixed = target + 0.5 * rng.standard_normal(25)[block]
+    whole, single = np.full((2, 40, 200), np.nan)
+    for blocks, items in zip(whole, single, strict=True):
+        for row, kept in (
+            (blocks, np.isin(block, rng.choice(25, 3, replace=False))),
+            (items, rng.choice(200, 24, replace=False)),
+        ):
+            row[kept] = fixed[kept]
+    apart, together = shuffle_interval(single, target, 170), shuffle_interval(whole, target, 170)
+    assert together.high - together.low > 1.5 * (apart.high - apart.low)
+
+
+def test_paired_shuffles_are_crossed():
     predicted, target = folds()
     other = predicted + 0.3 * np.random.default_rng(9).standard_normal(predicted.shape)
-    difference = r2_per_draw(predicted, target) - r2_per_draw(other, target)
-    half = stats.t.ppf(0.975, 39) * difference.std(ddof=1) * np.sqrt(1 / 40 + 20 / 180)
+    ratio, error, freedom = crossed(np.square(other - target) - np.square(predicted - target), target, 180)
     middle = pooled_r2(predicted, target) - pooled_r2(other, target)
-    interval = paired_shuffle_interval(predicted, other, target)
-    np.testing.assert_allclose(ends(interval), (middle - half, middle + half))
-    assert ends(paired_shuffle_interval(other, predicted, target)) == pytest.approx((-interval.high, -interval.low))
-    assert paired_shuffle_interval(predicted, predicted, target) is None
+    assert ratio == pytest.approx(middle)
+    interval = paired_shuffle_interval(predicted, other, target, 180)
+    assert ends(interval) == pytest.approx(stats.t.interval(0.95, freedom, middle, error))
+    back = paired_shuffle_interval(other, predicted, target, 180)
+    assert ends(back) == pytest.approx((-interval.high, -interval.low))
+    assert paired_shuffle_interval(predicted, predicted, target, 180) is None
 
 
-def test_coverage_of_the_corrected_t():
-    """Ridge-free worlds: predictions of fixed quality, refitted shuffles of one sample; it covers, and is no wider than
-    three times the interval over items."""
-    worlds, hits, widths = 200, 0, []
-    for world in range(worlds):
-        rng = np.random.default_rng(world)
-        target, error = rng.standard_normal((2, 200))
-        fixed = target + 0.5 * error
-        predicted = np.full((40, 200), np.nan)
-        for row in predicted:
-            tested = rng.choice(200, 20, replace=False)
-            row[tested] = fixed[tested]
-        interval = shuffle_interval(predicted, target)
-        hits += interval.low <= 0.75 <= interval.high
-        items = r2_interval(fixed, target, resamples=200)
-        widths.append((interval.high - interval.low) / (items.high - items.low))
-    assert hits / worlds >= 0.93
-    assert np.median(widths) < 3
+def test_what_shuffles_cannot_tell_is_none():
+    predicted, target = folds()
+    assert shuffle_interval(predicted[:1], target, 180) is None
+    assert shuffle_interval(predicted, np.ones(200), 180) is None
 
 
 def test_wrong_arguments_are_refused():
@@ -211,8 +201,12 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(ContractError, match="same draws and items"):
         paired_r2_interval(predicted, predicted[:, 1:], target)
     with pytest.raises(ContractError, match="predictions of a test split"):
-        shuffle_interval(predicted, target)
+        shuffle_interval(predicted, target, 15)
     with pytest.raises(ContractError, match="same shuffles of the same items"):
-        paired_shuffle_interval(*(folds(seed=seed)[0] for seed in (0, 1)), folds()[1])
+        paired_shuffle_interval(*(folds(seed=seed)[0] for seed in (0, 1)), folds()[1], 180)
+    with pytest.raises(
+        ContractError, match=r"predictions must be \(shuffles, n\) of \(3,\) targets, found \(40, 200\)"
+    ):
+        shuffle_interval(folds()[0], np.ones(3), 180)
     with pytest.raises(ContractError, match=r"outcomes must be finite"):
         r2_interval(np.where(np.arange(20) == 3, np.nan, predicted), target)

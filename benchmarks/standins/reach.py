@@ -13,8 +13,7 @@ from benchmarks.standins.pooled import tested
 from benchmarks.standins.score import Measured, from_counts, score_maps
 from geofm_eval.confusion import confusion
 from geofm_eval.data.split import ALL, Split
-from geofm_eval.metrics import bootstrap_interval, r2, r2_interval
-from geofm_eval.pipeline import task_seed
+from geofm_eval.metrics import mean_interval, r2, r2_interval
 
 REACHES = {1: (), 15: (1, 2, 4), 63: (1, 2, 4, 8, 16)}
 """Pixels that a pixel sees, and the dilations that give it: a pixel, less than a patch of 16 pixels, a whole chip."""
@@ -110,10 +109,10 @@ def measure_reach(sets: Sets, reach: int, seed: int = 0) -> Measured:
     truth, rows = sets.split.labels[sets.rows], sets.rows
     groups = None if sets.split.groups is None else sets.split.groups[rows]
     if task.kind == "regression":
-        value, interval = r2(truth, predicted), r2_interval(predicted, truth, groups, seed=task_seed(task))
+        value, interval = r2(truth, predicted), r2_interval(predicted, truth, groups)
     else:
         correct = predicted == truth
-        value, interval = float(correct.mean()), bootstrap_interval(correct, groups, seed=task_seed(task))
+        value, interval = float(correct.mean()), mean_interval(correct, groups)
     return Measured(value, *((None, None) if interval is None else (interval.low, interval.high)))
 
 

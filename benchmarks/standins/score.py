@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from geofm_eval.confusion import confusion, iou_per_class, mean_iou
 from geofm_eval.crossed import count_interval
 from geofm_eval.data.split import Split
-from geofm_eval.pipeline import task_seed
-from geofm_eval.resampling import make_sample, ratio_interval
+from geofm_eval.metrics import ratio_interval
+from geofm_eval.resampling import make_sample
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,13 @@ def score_maps(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> M
         split: of a task with a label per pixel.
         predict: position of an item -> (height, width) classes or numbers.
     """
-    seed = task_seed(split.task)
     if split.task.kind == "dense_regression":
-        return _rmse(split, predict, seed)
+        return _rmse(split, predict)
     classes = len(split.task.classes)
     counts = np.stack(
         [confusion(split.read_target(i), predict(i), classes, split.task.ignore) for i in range(len(split))]
     )
-    interval = count_interval(counts[None], split.task.metric, split.groups, seed=seed)
+    interval = count_interval(counts[None], split.task.metric, split.groups)
     return Measured(from_counts(counts.sum(0), split.task.metric), *_ends(interval))
 
 
@@ -46,14 +45,14 @@ def from_counts(counts: NDArray[np.int64], metric: str) -> float:
     return float(iou_per_class(counts)[1]) if metric == "iou" else float(mean_iou(counts))
 
 
-def _rmse(split: Split, predict: Callable[[int], NDArray[np.generic]], seed: int) -> Measured:
+def _rmse(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> Measured:
     errors = []
     for index in range(len(split)):
         target = split.read_target(index)
         known = np.isfinite(target)
         errors.append(float(np.square(predict(index)[known] - target[known]).mean()))
     # Chips are of one size, so that the mean over chips is that over pixels.
-    interval = ratio_interval(make_sample(errors, split.groups), 0.95, 2000, seed)
+    interval = ratio_interval(make_sample(errors, split.groups))
     low, high = _ends(interval)
     roots = [None if end is None else math.sqrt(max(end, 0.0)) for end in (low, high)]
     return Measured(math.sqrt(float(np.mean(errors))), *roots)

@@ -1,0 +1,1 @@
+"""What the statistics of this project promise, measured: coverage, power, false alarms."""
