@@ -1,5 +1,6 @@
 """The ranking of one comparison: every model at its validation-chosen tap, beside ``final`` and the best control."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from geofm_eval.records import Score
@@ -61,6 +62,15 @@ def rank(comparison: Comparison, pairs: Pairs) -> Ranking:
     Rows are ordered by test score; the tap and the control that they stand for were chosen on validation.
     """
     fraction = comparison.full
+    chosen, dropped = choose_taps(comparison, fraction)
+    ranked = [subject for subject in comparison.subjects if subject.model in chosen]
+    control = best_control(ranked, chosen)
+    rows = [_row(subject, ranked, chosen, control, pairs, fraction) for subject in ranked]
+    return Ranking(comparison, tuple(sorted(rows, key=lambda row: (row.rank, row.subject.model))), dropped)
+
+
+def choose_taps(comparison: Comparison, fraction: str) -> tuple[dict[str, ChosenTap], dict[str, str]]:
+    """The tap that validation chooses for every model whose taps are all measured, and why others have none."""
     dropped = dict(comparison.left_out)
     chosen: dict[str, ChosenTap] = {}
     for subject in comparison.subjects:
@@ -71,13 +81,11 @@ def rank(comparison: Comparison, pairs: Pairs) -> Ranking:
             dropped[subject.model] = "no validation score to choose a tap by"
         else:
             chosen[subject.model] = best
-    ranked = [subject for subject in comparison.subjects if subject.model in chosen]
-    control = _best_control(ranked, chosen)
-    rows = [_row(subject, ranked, chosen, control, pairs, fraction) for subject in ranked]
-    return Ranking(comparison, tuple(sorted(rows, key=lambda row: (row.rank, row.subject.model))), dropped)
+    return chosen, dropped
 
 
-def _best_control(ranked: list[Subject], chosen: dict[str, ChosenTap]) -> Subject | None:
+def best_control(ranked: Sequence[Subject], chosen: Mapping[str, ChosenTap]) -> Subject | None:
+    """The control with the best validation score at its chosen tap; None without a control."""
     controls = [subject for subject in ranked if subject.is_control]
     return max(controls, key=lambda s: sign(chosen[s.model].score) * chosen[s.model].val_score, default=None)
 

@@ -1,0 +1,194 @@
+"""Finding 1: rankings change with task and adaptation: which of two backbones is better depends on the setting."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.findings.finding import (
+    MARGIN,
+    Cell,
+    Finding,
+    Verdict,
+    adjusted,
+    cell_of,
+    decided,
+    in_points,
+    spread,
+    undecidable,
+)
+from geofm_eval.findings.scope import model_aside, pooling_aside, task_aside
+from geofm_eval.ranking.agreement import agreement
+from geofm_eval.ranking.qualitative import Met, Rivalry, rivalries
+from geofm_eval.ranking.settings import Setting, alike, settings
+from geofm_eval.report.choice import LEVEL, Difference, Pairs, sign
+from geofm_eval.report.run import RunContent
+from geofm_eval.resampling import t_quantile
+
+TITLE = "rankings change with task and adaptation"
+
+FEWEST = 2
+"""Backbones, and settings in which they have paired intervals, without which nothing can be said."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """Backbones and settings that are compared with each other: one evidence class, one recipe.
+
+    Args:
+        settings: those that count.
+        models: slugs of the backbones that count and stand in one of them, in the order of the alphabet.
+        aside: settings and models that do not count, with the reason.
+    """
+
+    settings: tuple[Setting, ...]
+    models: tuple[str, ...]
+    aside: dict[str, str]
+
+
+def fields(content: RunContent, catalog: Catalog) -> tuple[Field, ...]:
+    """What counts in comparisons over settings, the largest field first.
+
+    Set aside are controls, control targets, variants of tasks, models and adaptations, poolings that the recipe does
+    not name, and on real data backbones that were pretrained on simulated scenes. Probes of every kind count, kNN too:
+    it is another adaptation.
+
+    Args:
+        content: records of any evidence class.
+        catalog: says what is a variant.
+    """
+    made = [_field(group, content, catalog) for group in alike(settings(content))]
+    return tuple(sorted((one for one in made if one.settings), key=lambda one: -len(one.settings)))
+
+
+def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
+    """Whether each of two backbones is clearly better than the other somewhere.
+
+    Supported: of one pair at least, by Gail and Simon's test after Holm over all pairs, with an interval of either sign
+    that leaves zero out. Refuted: of every pair one has no 95 % interval that reaches a margin's lead of the other.
+
+    Args:
+        content: records of one evidence class.
+        pairs: for paired intervals.
+        catalog: for what counts.
+
+    Returns:
+        None without two backbones in two settings.
+    """
+    fields_found = fields(content, catalog)
+    field = fields_found[0] if fields_found else None
+    if field is None or len(field.models) < FEWEST or len(field.settings) < FEWEST:
+        return None
+    rivals = rivalries(field.settings, field.models, pairs)
+    with_interval = sum(len(rivalry.meetings) for rivalry in rivals)
+    in_all = sum(one in setting.by_model and other in setting.by_model for setting in field.settings
+                 for one, other in combinations(field.models, 2))  # fmt: skip
+    if not rivals or 2 * with_interval < in_all:
+        why = (
+            f"{len(field.models)} backbones in {len(field.settings)} settings; {with_interval} of {in_all} differences "
+            "have a paired interval: needed are half of them, and two backbones with intervals in two settings."
+        )
+        return undecidable(1, TITLE, (), content, why)
+    crossing = [rivalry for rivalry in rivals if rivalry.crosses]
+    one_sided = len(rivals) == comb(len(field.models), 2) and all(map(_one_sided, rivals))
+    verdict: Verdict = "supported" if crossing else "refuted" if one_sided else "undecided"
+    # A page lists what counts: of every pair the settings where either leads most.
+    cells = adjusted(
+        [
+            _cell(rivalry, met, (met is rivalry.ahead or met is rivalry.behind) and (not crossing or rivalry.crosses))
+            for rivalry in rivals
+            for met in rivalry.meetings
+        ]
+    )
+    reasons = (_count(rivals, crossing, field), _agreement(field), _clearest(rivals[0]), *_beside(fields_found[1:]))
+    return decided(1, TITLE, verdict, _effect(rivals), cells, content, reasons)
+
+
+def points(met: Met) -> Difference:
+    """The difference of two models in a setting in points, turned so that more is better for the first."""
+    score = met.setting.score
+    return in_points(met.difference.times(sign(score)), score, score)
+
+
+def _field(group: Sequence[Setting], content: RunContent, catalog: Catalog) -> Field:
+    scored = content.scored
+    models, tasks = {r.case.model for r in scored}, {r.case.task for r in scored}
+    aside: dict[str, str] = {}
+    counted: list[Setting] = []
+    weights: defaultdict[str, set[str | None]] = defaultdict(set)
+    for setting in group:
+        reasons = [*task_aside(setting.task, tasks, catalog), *pooling_aside(setting.record)]
+        reasons += ["variants of adaptations"] if setting.is_variant else []
+        if reasons:
+            aside[setting.name] = ", ".join(reasons)
+            continue
+        counted.append(setting)
+        for entry in setting.entries:
+            weights[entry.model].add(entry.record.provenance.weights_sha256)
+            if beside := model_aside(entry.record, models, catalog):
+                aside[entry.model] = ", ".join(beside)
+    for model, found in weights.items():
+        if len(found) > 1:
+            aside[model] = "other weights in other settings"
+    return Field(tuple(counted), tuple(sorted(set(weights) - set(aside))), aside)
+
+
+def _cell(rivalry: Rivalry, met: Met, counts: bool) -> Cell:
+    group = f"{rivalry.first} - {rivalry.second}"
+    return cell_of(met.setting.name, group, group, points(met), counts, met.data)
+
+
+def _one_sided(rivalry: Rivalry) -> bool:
+    """Whether one of the two is nowhere ahead by a margin, as far as 95 % intervals reach."""
+    found = [points(met) for met in rivalry.meetings]
+    return all(one.low is not None and one.low > -MARGIN for one in found) or all(
+        one.high is not None and one.high < MARGIN for one in found
+    )
+
+
+def _effect(rivals: Sequence[Rivalry]) -> Difference:
+    """The smaller of two leads: of the first one where it leads most clearly, and of the second likewise.
+
+    They are the clearest of many: the interval holds for all pairs and settings together (Bonferroni).
+    """
+    ahead, behind = points(rivals[0].ahead), points(rivals[0].behind).times(-1)
+    found = min(ahead, behind, key=lambda one: one.value)
+    tail, many = (1 - LEVEL) / 2, sum(len(rivalry.meetings) for rivalry in rivals)
+    wider = t_quantile(1 - tail / many, found.freedom) / t_quantile(1 - tail, found.freedom)
+    assert found.low is not None
+    assert found.high is not None
+    low, high = found.value - wider * (found.value - found.low), found.value + wider * (found.high - found.value)
+    return Difference(found.value, low, high, found.freedom)
+
+
+def _count(rivals: Sequence[Rivalry], crossing: Sequence[Rivalry], field: Field) -> str:
+    meetings = sorted({len(rivalry.meetings) for rivalry in rivals})
+    span = f"{meetings[0]}" if len(meetings) == 1 else f"{meetings[0]} to {meetings[-1]}"
+    data = len({met.data for rivalry in rivals for met in rivalry.meetings})
+    opposite = sum(rivalry.opposite for rivalry in rivals)
+    return (
+        f"Of {len(rivals)} pairs of {len(field.models)} backbones, each in {span} settings on {data} data sets, "
+        f"{opposite} were measured in both orders, {len(crossing)} change it clearly (Gail and Simon, Holm over pairs)."
+    )
+
+
+def _clearest(rivalry: Rivalry) -> str:
+    ahead, behind = points(rivalry.ahead), points(rivalry.behind).times(-1)
+    return (
+        f"Clearest: {rivalry.first} leads {rivalry.second} by {spread(ahead)} points in {rivalry.ahead.setting.name}, "
+        f"and {rivalry.second} leads by {spread(behind)} in {rivalry.behind.setting.name}; p = {rivalry.p:.3f}."
+    )
+
+
+def _agreement(field: Field) -> str:
+    taus = list(agreement(field.settings, field.models).values())
+    if not taus:
+        return "Kendall's tau needs three backbones that two settings share."
+    return f"Kendall's tau-b of two settings is {sum(taus) / len(taus):+.2f} on average; it decides nothing."
+
+
+def _beside(others: Sequence[Field]) -> list[str]:
+    number = sum(len(field.settings) for field in others)
+    return [f"Not compared with these: {number} settings of other recipes."] if number else []

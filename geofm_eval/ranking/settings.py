@@ -1,0 +1,167 @@
+"""What models are compared in: a task, an adaptation and a label fraction, with the models that were measured there."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from geofm_eval.catalog import dense_adaptation
+from geofm_eval.records import Record, Score
+from geofm_eval.report.choice import sign
+from geofm_eval.report.comparison import Comparison, comparisons
+from geofm_eval.report.dense.cells import CaseStudy, Cell, case_studies
+from geofm_eval.report.ranking import best_control, choose_taps
+from geofm_eval.report.run import RunContent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model in a setting.
+
+    Args:
+        model: slug.
+        record: of a probe the one at the tap that validation chose.
+        fraction: key of its label fraction.
+    """
+
+    model: str
+    record: Record
+    fraction: str
+
+    @property
+    def score(self) -> Score:
+        """Its test score."""
+        return self.record.scores[self.fraction]
+
+    @property
+    def quality(self) -> float:
+        """The score, turned so that more is better."""
+        return sign(self.score) * self.score.value
+
+    @property
+    def is_control(self) -> bool:
+        """True for random twins, band statistics and other controls."""
+        return self.record.case.is_control
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Models that were measured in one setting and may be compared.
+
+    Args:
+        name: such as ``eurosat_sim-linear-p100`` or ``pastis_sim-lightms_full_p100-multi``.
+        table: slug of the comparison or case study whose records these are.
+        entries: models by score, best first; equal scores in the order of their names.
+        control: model of the best control by validation; None where there is none.
+        dropped: models without a score here, with the reason.
+    """
+
+    name: str
+    table: str
+    entries: tuple[Entry, ...]
+    control: str | None
+    dropped: dict[str, str]
+
+    @property
+    def record(self) -> Record:
+        """One of the records, for what all share."""
+        return self.entries[0].record
+
+    @property
+    def task(self) -> str:
+        """Slug of the task."""
+        return self.record.case.task
+
+    @property
+    def adaptation(self) -> str:
+        """Slug of the adaptation."""
+        return self.record.case.adaptation
+
+    @property
+    def score(self) -> Score:
+        """One of the scores, for what all share: metric, direction."""
+        return self.entries[0].score
+
+    @property
+    def by_model(self) -> dict[str, Entry]:
+        """Entries by model."""
+        return {entry.model: entry for entry in self.entries}
+
+    def rank(self, entry: Entry) -> int:
+        """1 for the best test score; equal scores share a rank."""
+        return 1 + sum(other.quality > entry.quality for other in self.entries)
+
+    @property
+    def is_variant(self) -> bool:
+        """True for trained adaptations that vary another one, such as its schedule."""
+        adaptation = dense_adaptation(self.adaptation)
+        return adaptation is not None and bool(adaptation.variant)
+
+    @property
+    def like(self) -> str:
+        """Equal for settings that may be shown together: one evidence class, one recipe."""
+        return json.dumps([self.record.evidence, self.record.provenance.recipe], sort_keys=True)
+
+
+def settings(content: RunContent) -> tuple[Setting, ...]:
+    """Every setting of a run: probes at each label fraction, then trained cases; those without any score are left out.
+
+    Records that may not be compared are never in one setting. What was split is named by :func:`comparisons` and
+    :func:`case_studies`.
+    """
+    found = [one for comparison in comparisons(content)[0] for one in _of_probes(comparison)]
+    found += [one for study in case_studies(content)[0] for one in _of_trainings(study)]
+    return tuple(found)
+
+
+def data_sets(found: Sequence[Setting]) -> dict[str, str]:
+    """Name of the data that each setting was tested on: settings of one task, or with a split in common, share it.
+
+    Returns:
+        By name of the setting the first task with the same data: their scores may err together.
+    """
+    names: dict[str, str] = {}
+    for one in found:
+        keys = {one.task, *one.record.provenance.items_sha256.values()}
+        known = {names[key] for key in keys if key in names}
+        first = min(known | {one.task})
+        names |= dict.fromkeys(keys, first)
+        names = {key: first if name in known else name for key, name in names.items()}
+    return {one.name: names[one.task] for one in found}
+
+
+def alike(found: Sequence[Setting]) -> list[list[Setting]]:
+    """Settings that may be shown together, the largest group first."""
+    groups: defaultdict[str, list[Setting]] = defaultdict(list)
+    for one in found:
+        groups[one.like].append(one)
+    return sorted(groups.values(), key=lambda group: (-len(group), group[0].name))
+
+
+def _of_probes(comparison: Comparison) -> Iterator[Setting]:
+    for fraction in comparison.fractions:
+        chosen, dropped = choose_taps(comparison, fraction)
+        ranked = [subject for subject in comparison.subjects if subject.model in chosen]
+        if ranked:
+            control = best_control(ranked, chosen)
+            entries = [Entry(s.model, s.taps[chosen[s.model].tap], fraction) for s in ranked]
+            name = f"{comparison.slug}-p{round(float(fraction) * 1000) / 10:03g}".replace(".", "_")
+            yield Setting(name, comparison.slug, _sorted(entries), None if control is None else control.model, dropped)
+
+
+def _of_trainings(study: CaseStudy) -> Iterator[Setting]:
+    groups: defaultdict[str, list[Cell]] = defaultdict(list)
+    for cell in study.cells:
+        groups[cell.name].append(cell)
+    kind = study.cells[0].record.case.kind
+    for name, cells in sorted(groups.items()):
+        controls = [cell for cell in cells if cell.record.case.is_control]
+        best = max(controls, key=lambda cell: cell.sign * cell.validated, default=None)
+        entries = [Entry(cell.model, cell.record, cell.fraction) for cell in cells]
+        own = {case_id.split("-")[0]: why for case_id, why in study.left_out.items() if case_id.endswith(f"-{name}")}
+        slug = study.slug.replace(f"-{kind}", "", 1)
+        yield Setting(f"{slug}-{name}", study.slug, _sorted(entries), None if best is None else best.model, own)
+
+
+def _sorted(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    return tuple(sorted(entries, key=lambda entry: (-entry.quality, entry.model)))

@@ -1,0 +1,1 @@
+"""What is shown of rankings: tables, rows of numbers, and a few lines for a terminal."""

@@ -1,0 +1,95 @@
+"""Everything that is shown of rankings, computed once: setting by setting, and over settings."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.findings import EVIDENCE
+from geofm_eval.findings.rankings import Field, fields
+from geofm_eval.ranking import Aggregate, Ordering, Rivalry, aggregate, agreement, order, rivalries, settings
+from geofm_eval.report.choice import Pairs
+from geofm_eval.report.comparison import Comparison, comparisons
+from geofm_eval.report.dense.cells import case_studies
+from geofm_eval.report.run import RunContent
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the settings of one table come from.
+
+    Args:
+        comparison: of probes, or the records of a case study as one.
+        how: what was trained, for titles; None for probes.
+    """
+
+    comparison: Comparison
+    how: str | None
+
+
+@dataclass(frozen=True)
+class Over:
+    """Backbones over settings of one evidence class and recipe.
+
+    Args:
+        evidence: class.
+        recipe: slug.
+        field: settings and backbones that count.
+        rivals: every two of these, the clearest change of order first.
+        taus: Kendall's tau-b by names of two settings.
+        summary: interquartile means over a complete block.
+    """
+
+    evidence: str
+    recipe: str
+    field: Field
+    rivals: tuple[Rivalry, ...]
+    taus: Mapping[tuple[str, str], float]
+    summary: Aggregate
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The rankings of a run.
+
+    Args:
+        sources: by slug of the comparison or case study.
+        orders: one per setting.
+        over: one per evidence class and recipe with two settings or more, the strongest evidence first.
+    """
+
+    sources: dict[str, Source]
+    orders: tuple[Ordering, ...]
+    over: tuple[Over, ...]
+
+    @property
+    def by_table(self) -> dict[str, list[Ordering]]:
+        """Settings by the comparison or case study that they come from."""
+        found: defaultdict[str, list[Ordering]] = defaultdict(list)
+        for one in self.orders:
+            found[one.setting.table].append(one)
+        return dict(found)
+
+
+def overview(content: RunContent, pairs: Pairs, catalog: Catalog) -> Overview:
+    """Rank every setting of a run, and compare rankings over settings."""
+    sources = {one.slug: Source(one, None) for one in comparisons(content)[0]}
+    sources |= {study.slug: Source(study.comparison, study.how) for study in case_studies(content)[0]}
+    over: list[Over] = []
+    for evidence in EVIDENCE:
+        own = replace(content, records=tuple(record for record in content.records if record.evidence == evidence))
+        over += [_over(evidence, field, pairs, catalog) for field in fields(own, catalog) if len(field.settings) > 1]
+    return Overview(sources, tuple(order(setting, pairs) for setting in settings(content)), tuple(over))
+
+
+def _over(evidence: str, field: Field, pairs: Pairs, catalog: Catalog) -> Over:
+    found: Sequence[str] = field.models
+    recipe = field.settings[0].record.provenance.recipe or {}
+    return Over(
+        evidence=evidence,
+        recipe=str(recipe.get("slug", "not recorded")),
+        field=field,
+        rivals=rivalries(field.settings, found, pairs),
+        taus=agreement(field.settings, found),
+        summary=aggregate(field.settings, found, pairs, catalog),
+    )

@@ -1,0 +1,210 @@
+"""Rankings to be read: ranks within settings; summaries, changes of order and agreement over settings."""
+
+from collections.abc import Sequence
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.findings.rankings import points
+from geofm_eval.findings.tables import ONLY_SIMULATED
+from geofm_eval.ranking import Entry, Met, Ordering, Rivalry
+from geofm_eval.report.formats import Table, to_markdown
+from geofm_eval.report.ranks.overview import Over, Overview, Source
+from geofm_eval.report.ranks.words import MANUAL, SLUG, by_reason, data_words, setting_label, unranked
+from geofm_eval.report.wording import (
+    UNKNOWN,
+    Unit,
+    heading,
+    shared_notes,
+    unit_named,
+    unit_of,
+)
+
+POINTS = Unit("", "", 1.0, 1)
+
+
+def ranks_tables(found: Overview, catalog: Catalog) -> list[Table]:
+    """One table per comparison or case study, all of its settings in it."""
+    return [_ranks_table(found.sources[slug], orders, catalog) for slug, orders in found.by_table.items()]
+
+
+def over_tables(found: Overview) -> list[Table]:
+    """Per evidence class and recipe: interquartile means, changes of order, agreement; those without rows left out."""
+    made = []
+    for number, over in enumerate(found.over, start=1):
+        suffix = "" if len(found.over) == 1 else f"-{number}"
+        made += [_summary_table(over, suffix), _changes_table(over, suffix)]
+        made += [table for make in (_shares_table, _agreement_table) if (table := make(over, suffix)).rows]
+    return made
+
+
+def page_of_rankings(found: Overview) -> str:
+    """Markdown of what is known over settings."""
+    return "\n".join(map(to_markdown, over_tables(found)))
+
+
+def _ranks_table(source: Source, orders: Sequence[Ordering], catalog: Catalog) -> Table:
+    comparison = source.comparison
+    unit = unit_of(comparison)
+    rows = [cells for one in orders for cells in _setting_rows(one, unit)]
+    remarks = [f"{setting_label(one.setting)}: {why}." for one in orders if (why := unranked(one))]
+    remarks += [f"{setting_label(one.setting)}, {by_reason(one.without)}." for one in orders if one.without]
+    return Table(
+        slug=f"{comparison.slug}-ranks",
+        title=heading(comparison, catalog, f"ranks by test {unit.label}", source.how),
+        header=("setting", "model", f"{unit.label} [interval]", "rank", "median rank [90 %]", "ranks left open",
+                "group", "P(best)"),
+        rows=tuple(rows),
+        notes=(
+            "Median rank, its 90 % interval and P(best): over resamples in which models share items and label draws. "
+            "Ranks left open, group: by paired differences after Holm over all pairs of a setting; models that share a "
+            "letter cannot be told apart. Models without per-item outcomes keep their rank by score, all else is about "
+            f"the others. {MANUAL} says how.",
+            *remarks,
+            *shared_notes(comparison, catalog),
+        ),
+    )  # fmt: skip
+
+
+def _setting_rows(one: Ordering, unit: Unit) -> list[tuple[str, ...]]:
+    return [
+        (setting_label(one.setting) if number == 0 else "", *_cells(entry, one, unit))
+        for number, entry in enumerate(one.setting.entries)
+    ]
+
+
+def _cells(entry: Entry, one: Ordering, unit: Unit) -> tuple[str, ...]:
+    name = f"{entry.model} (control)" if entry.is_control else entry.model
+    standing = one.standings.get(entry.model)
+    rank = str(one.setting.rank(entry))
+    if standing is None:
+        return (name, unit.score(entry.score), rank, *[UNKNOWN] * 4)
+    return (
+        name,
+        unit.score(entry.score),
+        rank,
+        f"{standing.median:g} [{standing.low}, {standing.high}]",
+        span(*standing.clear),
+        standing.group,
+        f"{standing.best:.2f}",
+    )
+
+
+def span(low: int, high: int) -> str:
+    """Such as ``2 to 4``, or ``2``."""
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _summary_table(over: Over, suffix: str) -> Table:
+    """Interquartile means over a complete block of backbones and settings."""
+    summary = over.summary
+    rows = [
+        (
+            one.model,
+            f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]",
+            f"{one.median:g} [{one.first}, {one.last}]",
+            f"{one.best:.2f}",
+        )
+        for one in summary.models
+    ]
+    notes = [
+        "Interquartile mean of (score - control) / (reference - control) over the settings of the next table, without "
+        "the lowest and the highest quarter. 0: as good as the best control, 1: as good as the reference.",
+        "Tasks and settings are fixed: intervals say how sure these numbers are, not what other tasks would give.",
+    ]
+    if summary.dropped:
+        notes.append(f"Dropped so that every model has every setting: {by_reason(summary.dropped)}.")
+    return Table(
+        slug=f"{SLUG}-summary{suffix}",
+        title=f"{data_words(over)}: backbones over {len(summary.scales)} settings",
+        header=("model", "interquartile mean [95 %]", "median rank [90 %]", "P(best)"),
+        rows=tuple(rows),
+        notes=(*notes, *_simulated(over)),
+    )
+
+
+def _shares_table(over: Over, suffix: str) -> Table:
+    """What the interquartile means are means of."""
+    models = over.summary.models
+    return Table(
+        slug=f"{SLUG}-shares{suffix}",
+        title=f"{data_words(over)}: (score - control) / (reference - control)",
+        header=("setting", "control", "reference", *(one.model for one in models)),
+        rows=tuple(
+            (
+                scale.setting.name,
+                scale.control,
+                scale.reference,
+                *(f"{one.by_setting[scale.setting.name]:.2f}" for one in models),
+            )
+            for scale in over.summary.scales
+            if models
+        ),
+        notes=_simulated(over),
+    )
+
+
+def _changes_table(over: Over, suffix: str) -> Table:
+    """Every two backbones, and where each leads most clearly."""
+    rows = [
+        (
+            rivalry.first,
+            rivalry.second,
+            str(len(rivalry.meetings)),
+            _lead(rivalry.ahead, 1),
+            _lead(rivalry.behind, -1),
+            f"{rivalry.p:.3f}",
+            _verdict(rivalry),
+        )
+        for rivalry in over.rivals
+    ]
+    notes = [
+        "Points [95 %], of the first one over the second where it leads most clearly, and of the second likewise; a "
+        "negative lead is none. p: of the better one being the same in all settings (Gail and Simon), after Holm over "
+        "all pairs; of settings with the same items the clearest counts, for as many as there are."
+    ]
+    if not rows:
+        notes = ["No two backbones have paired intervals in two settings: changes of order cannot be told."]
+    if over.field.aside:
+        notes.append(f"Set aside: {by_reason(over.field.aside)}.")
+    return Table(
+        slug=f"{SLUG}-changes{suffix}",
+        title=f"{data_words(over)}: whether the order of two backbones depends on the setting",
+        header=("first", "second", "settings", "first leads most", "second leads most", "p", "order changes"),
+        rows=tuple(rows),
+        notes=(*notes, *_simulated(over)),
+    )
+
+
+def _lead(met: Met, turn: int) -> str:
+    return f"{POINTS.difference(points(met).times(turn))} in {met.setting.name}"
+
+
+def _verdict(rivalry: Rivalry) -> str:
+    return "yes" if rivalry.crosses else "not clearly" if rivalry.opposite else "no"
+
+
+def _agreement_table(over: Over, suffix: str) -> Table:
+    """How alike the ranking of each setting is to those of the others."""
+    rows = []
+    for setting in over.field.settings:
+        own = {other: tau for (name, other), tau in over.taus.items() if name == setting.name}
+        if own:
+            least = min(own, key=lambda other: (own[other], other))
+            best = next(entry for entry in setting.entries if entry.model in over.field.models)
+            shown = f"{best.model}, {unit_named(setting.score.metric).value(best.score.value)}"
+            mean = f"{sum(own.values()) / len(own):+.2f}"
+            rows.append((setting.name, shown, mean, str(len(own)), f"{least}, {own[least]:+.2f}"))
+    return Table(
+        slug=f"{SLUG}-agreement{suffix}",
+        title=f"{data_words(over)}: agreement of rankings",
+        header=("setting", "best backbone", "mean tau", "other settings", "least alike, tau"),
+        rows=tuple(rows),
+        notes=(
+            "Kendall's tau-b with the rankings of the other settings, over the backbones that both have: 1 the same "
+            "order, -1 the opposite one. With few backbones it moves by chance and decides nothing.",
+            *_simulated(over),
+        ),
+    )
+
+
+def _simulated(over: Over) -> tuple[str, ...]:
+    return (ONLY_SIMULATED,) if over.evidence == "simulated" else ()

@@ -1,0 +1,90 @@
+"""Rankings in a few lines, for the end of a run."""
+
+import textwrap
+from collections.abc import Sequence
+
+from geofm_eval.findings import EVIDENCE
+from geofm_eval.findings.rankings import points
+from geofm_eval.findings.tables import ON, WIDTH
+from geofm_eval.ranking import Ordering, Rivalry
+from geofm_eval.report.ranks.overview import Over, Overview
+from geofm_eval.report.ranks.tables import POINTS
+from geofm_eval.report.ranks.words import MANUAL, unranked
+from geofm_eval.report.terminal import aligned
+from geofm_eval.report.wording import UNKNOWN
+
+SHOWN = 25
+"""Settings that are listed; the tables have all of them."""
+
+NAMED = 2
+"""Models of a group that are named."""
+
+
+def text_of_rankings(found: Overview) -> str:
+    """Per setting who leads and how sure, then what is known over settings; empty without records to rank."""
+    if not found.orders:
+        return ""
+    lines = [f"Rankings (what the numbers mean: {MANUAL})"]
+    for evidence in EVIDENCE:
+        orders = [one for one in found.orders if one.setting.record.evidence == evidence]
+        over = [one for one in found.over if one.evidence == evidence]
+        aside = {name for one in over for name in one.field.aside}
+        if orders:
+            lines += [f"  {ON[evidence]}", *_settings([one for one in orders if one.setting.name not in aside])]
+        lines += [part for one in over for text in _over(one) for part in _wrapped(text)]
+    return "\n".join(lines)
+
+
+def _settings(orders: Sequence[Ordering]) -> list[str]:
+    """Settings with all labels, in which most is known."""
+    whole = [one for one in orders if float(one.setting.entries[0].fraction) == 1] or list(orders)
+    rows = [["setting", "models", "groups", "cannot be told from the best", "most likely best"]]
+    for one in whole[:SHOWN]:
+        if one.standings:
+            best = max(one.standings, key=lambda model: one.standings[model].best)
+            likely = f"{best} {one.standings[best].best:.2f}"
+            rows.append(
+                [one.setting.name, str(len(one.standings)), str(len(one.groups)), _group(one.groups[0], one), likely]
+            )
+        else:
+            rows.append([one.setting.name, str(len(one.setting.entries)), UNKNOWN, unranked(one).split(":")[0], ""])
+    more = len(orders) - len(whole[:SHOWN])
+    return [*aligned(rows, "lrrll"), *([f"  and {more} settings more in the tables"] if more else [])]
+
+
+def _group(models: Sequence[str], one: Ordering) -> str:
+    if len(models) == len(one.standings):
+        return "all of them"
+    shown = ", ".join(models[:NAMED])
+    return shown if len(models) <= NAMED else f"{shown} and {len(models) - NAMED} more"
+
+
+def _over(over: Over) -> list[str]:
+    """Interquartile means, and whether the order of two backbones changes."""
+    models = over.summary.models
+    lines = []
+    if models:
+        values = ", ".join(f"{one.model} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in models)
+        lines.append(
+            f"over {len(over.summary.scales)} settings (recipe {over.recipe}), interquartile mean of (score - control) "
+            f"/ (reference - control): {values}"
+        )
+    if over.rivals:
+        opposite, clear = sum(one.opposite for one in over.rivals), sum(one.crosses for one in over.rivals)
+        lines.append(
+            f"{opposite} of {len(over.rivals)} pairs of backbones were measured in both orders, {clear} change it "
+            f"clearly; the clearest: {_clearest(over.rivals[0])}"
+        )
+    return lines
+
+
+def _clearest(rivalry: Rivalry) -> str:
+    ahead, behind = points(rivalry.ahead), points(rivalry.behind).times(-1)
+    return (
+        f"{rivalry.first} leads {rivalry.second} by {POINTS.difference(ahead)} points in {rivalry.ahead.setting.name}, "
+        f"is led by {POINTS.difference(behind)} in {rivalry.behind.setting.name} (p = {rivalry.p:.3f})"
+    )
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
