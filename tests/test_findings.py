@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fixtures.planted_findings import everywhere, probe, probes, singles, trained
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import Finding, findings, interaction
 from geofm_eval.findings.heads import FIXED, PROBED, SAME
@@ -16,7 +17,6 @@ from geofm_eval.findings.layers import BEFORE_NORM
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.collation import collate
 from geofm_eval.report.run import read_content
-from tests.planted import everywhere, probe, probes, singles, trained
 
 CATALOG = load_catalog()
 LAYERS, PROFILES, HEADS = "the tap", "depth profiles", "a single-level"

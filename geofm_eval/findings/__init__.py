@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.findings.adaptation import adaptation_matters
 from geofm_eval.findings.drift import drift_rules
 from geofm_eval.findings.finding import Cell, Finding, Verdict
 from geofm_eval.findings.heads import heads_and_depth
+from geofm_eval.findings.imagenet import imagenet_competes
 from geofm_eval.findings.layers import layer_gain
 from geofm_eval.findings.profiles import distinct_profiles
+from geofm_eval.findings.rankings import rankings_change
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.run import RunContent
 
@@ -17,7 +20,15 @@ __all__ = ["EVIDENCE", "FINDINGS", "Cell", "Finding", "Rule", "Verdict", "findin
 Rule = Callable[[RunContent, Pairs, Catalog], Finding | None]
 """From records of one evidence class to what they say about a claim; None where none of them is about it."""
 
-FINDINGS: tuple[Rule, ...] = (layer_gain, distinct_profiles, heads_and_depth, *drift_rules())
+FINDINGS: tuple[Rule, ...] = (
+    rankings_change,
+    layer_gain,
+    distinct_profiles,
+    adaptation_matters,
+    heads_and_depth,
+    *drift_rules(),
+    imagenet_competes,
+)
 """One function per claim, in the order of their numbers. A claim with several measures is several functions."""
 
 EVIDENCE = ("published", "sample", "simulated")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from geofm_eval.findings.holm import ALPHA, holm, p_value
+from geofm_eval.holm import ALPHA, holm, p_value
 from geofm_eval.records import Score
 from geofm_eval.report.choice import Difference
 from geofm_eval.report.run import RunContent
@@ -119,11 +119,7 @@ def in_points(difference: Difference, score: Score, base: Score) -> Difference:
         score: for metric and direction.
         base: what it is a difference to: errors are given in percents of it.
     """
-    factor = points_per_unit(score, base)
-    if difference.low is None or difference.high is None:
-        return Difference(difference.value * factor)
-    low, high = sorted((difference.low * factor, difference.high * factor))
-    return Difference(difference.value * factor, low, high, difference.freedom)
+    return difference.times(points_per_unit(score, base))
 
 
 def cell_of(name: str, group: str, contrast: str, difference: Difference, counts: bool, data: str = "") -> Cell:

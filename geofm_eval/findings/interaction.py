@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geofm_eval.findings.finding import MARGIN
-from geofm_eval.findings.holm import ALPHA, t_tails
+from geofm_eval.holm import ALPHA, t_tails
 from geofm_eval.resampling import Floats, t_quantile
 
 PERMUTATIONS = 2000

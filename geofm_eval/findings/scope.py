@@ -54,7 +54,8 @@ def probed(content: RunContent, catalog: Catalog) -> Iterator[Probed]:
         adaptation = catalog.adaptations.get(case.adaptation)
         probe = adaptation.probe if adaptation is not None else case.adaptation.split("_")[0]
         kind = "dense" if comparison.record.provenance.pooling == "tokens" else probe
-        beside = [*_task_aside(case.task, tasks, catalog), *_probe_aside(kind, comparison.record)]
+        beside = [*task_aside(case.task, tasks, catalog), *(["kNN"] if kind == "knn" else [])]
+        beside += pooling_aside(comparison.record)
         for subject in comparison.subjects:
             if len(subject.taps) > 1 and not subject.missing:
                 yield Probed(comparison, subject, kind, (*beside, *model_aside(subject.record, models, catalog)))
@@ -79,7 +80,8 @@ def model_aside(record: Record, models: set[str], catalog: Catalog) -> list[str]
     return ["pretrained on simulated scenes"] if spec.simulated_pretraining and real else []
 
 
-def _task_aside(task: str, tasks: set[str], catalog: Catalog) -> list[str]:
+def task_aside(task: str, tasks: set[str], catalog: Catalog) -> list[str]:
+    """Why a verdict does not count a task: nobody should predict it, or it varies another one of the run."""
     spec = catalog.tasks.get(task)
     if spec is None:
         return []
@@ -88,6 +90,6 @@ def _task_aside(task: str, tasks: set[str], catalog: Catalog) -> list[str]:
     return ["variants of tasks"] if spec.variant_of in tasks else []
 
 
-def _probe_aside(kind: str, record: Record) -> list[str]:
-    pooled = [] if record.provenance.pooling in ("mean", "tokens", None) else [f"{record.provenance.pooling} pooling"]
-    return [*(["kNN"] if kind == "knn" else []), *pooled]
+def pooling_aside(record: Record) -> list[str]:
+    """Why a verdict does not count a pooling: it is not the one that recipes name."""
+    return [] if record.provenance.pooling in ("mean", "tokens", None) else [f"{record.provenance.pooling} pooling"]

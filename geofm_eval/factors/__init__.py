@@ -1,0 +1,1 @@
+"""What explains scores: factors of a balanced factorial, their shares of the variance, what wrong choices cost."""

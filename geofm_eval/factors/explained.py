@@ -1,0 +1,63 @@
+"""From a factorial of records to shares of variance: on which scale, with which noise, with which interval."""
+
+import numpy as np
+
+from geofm_eval.crossed import scores_without
+from geofm_eval.factors.factorial import Factorial, replicates
+from geofm_eval.factors.noise import ErrorOfMeans, error_of_means, logit
+from geofm_eval.factors.shares import Share, shares
+from geofm_eval.records import Score
+from geofm_eval.report.choice import Pairs
+from geofm_eval.report.dense.cells import Cell
+from geofm_eval.resampling import Floats
+
+BOUNDED = ("accuracy", "miou", "iou")
+"""Metrics whose shares are those of their logits: near 1 a point is harder to gain than in the middle."""
+
+
+def trained_shares(factorial: Factorial[Cell], pairs: Pairs) -> tuple[Share, ...]:
+    """Shares of a factorial of trained cases; seeds give the error, test items and seeds the intervals."""
+    scores = [cell.score for cell in factorial.cells]
+    values = on_scale(replicates(scores), scores[0])
+    error = error_of(factorial, pairs, scaled=True)
+    return shares(factorial.names, values.reshape(*factorial.shape, -1), error=error)
+
+
+def probed_shares(factorial: Factorial[Score], dependence: float) -> tuple[Share, ...]:
+    """Shares of a factorial of probes; draws of the labels are blocks, and give the error.
+
+    Args:
+        factorial: of one comparison.
+        dependence: of shuffle splits, 0 for draws on one test split.
+    """
+    values = on_scale(replicates(factorial.cells), factorial.cells[0])
+    return shares(factorial.names, values.reshape(*factorial.shape, -1), crossed=True, dependence=dependence)
+
+
+def on_scale(values: Floats, score: Score) -> Floats:
+    """Scores on the scale of the shares: logits of bounded metrics, others as they are."""
+    return logit(values, score.n) if score.metric in BOUNDED else values
+
+
+def error_of(factorial: Factorial[Cell], pairs: Pairs, scaled: bool = False) -> ErrorOfMeans | None:
+    """Joint error of the cells' mean scores over seeds and test items (or groups of items).
+
+    Args:
+        factorial: of trained cases.
+        pairs: for what every cell got right on every item.
+        scaled: on the scale of the shares; without, in the metric's own unit.
+
+    Returns:
+        None where a cell's outcomes are absent, or there are fewer than two items or groups.
+    """
+    first = factorial.cells[0]
+    counts = [pairs.counts(cell.record, cell.fraction) for cell in factorial.cells]
+    groups = pairs.groups(first.record)
+    without = [None if one is None else scores_without(one, first.score.metric, groups) for one in counts]
+    known = [one for one in without if one is not None]
+    if len(known) < len(counts) or known[0].shape[1] < 2 or not all(np.isfinite(one).all() for one in known):
+        return None
+    scores, left = replicates([cell.score for cell in factorial.cells]), np.stack(known)
+    if scaled:
+        scores, left = on_scale(scores, first.score), on_scale(left, first.score)
+    return error_of_means(scores, left)

@@ -1,0 +1,137 @@
+"""What a wrong choice costs: the wrong backbone against the wrong decoder, tuning, or both together.
+
+Everything is chosen on validation scores; what it costs is read off test scores once. Labels are no choice: regret is
+told for every label fraction by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from geofm_eval.factors.factorial import BACKBONE, LABELS, Factorial
+from geofm_eval.factors.noise import ErrorOfMeans
+from geofm_eval.report.choice import Difference
+from geofm_eval.report.dense.cells import Cell
+
+ADAPTATION = "adaptation"
+"""All that is chosen beside the backbone: decoder and tuning together."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Test score of the best combination minus that of wrong ones, turned so that a loss is positive.
+
+    Args:
+        mean: over the wrong levels, in the metric's own unit, with its paired interval over seeds and items.
+        last: of the level that validation puts last.
+        name: of that level.
+    """
+
+    mean: Difference
+    last: Difference
+    name: str
+
+
+@dataclass(frozen=True)
+class Regret:
+    """What the wrong level of one factor costs.
+
+    Args:
+        labels: label fraction, such as ``100 %``; empty where labels do not vary.
+        factor: ``backbone``, ``decoder``, ``tuning``, or ``adaptation``.
+        best: the combination that validation chooses.
+        wrong: number of wrong levels.
+        kept: everything else stays as in the best combination.
+        anew: everything else is chosen anew for the wrong level.
+    """
+
+    labels: str
+    factor: str
+    best: str
+    wrong: int
+    kept: Loss
+    anew: Loss
+
+
+def regrets(factorial: Factorial[Cell], error: ErrorOfMeans | None) -> list[Regret]:
+    """Regret of every factor, at every label fraction; ``adaptation`` where more is chosen than backbone and one other.
+
+    Args:
+        factorial: of trained cases.
+        error: of the cells' mean scores in the metric's unit; without it there are no intervals.
+    """
+    choices = [dict(zip(factorial.names, levels, strict=True)) for levels in factorial.combinations()]
+    cells = [
+        _Candidate(choice, cell, at) for at, (choice, cell) in enumerate(zip(choices, factorial.cells, strict=True))
+    ]
+    fractions = next((one.levels for one in factorial.factors if one.name == LABELS), ("",))
+    chosen = [name for name in factorial.names if name != LABELS]
+    beside = [name for name in chosen if name != BACKBONE]
+    varied = {name: [name] for name in chosen if len(chosen) > 1}
+    if BACKBONE in chosen and len(beside) > 1:
+        varied[ADAPTATION] = beside
+    return [
+        _regret(
+            fraction, name, factors, chosen, [one for one in cells if one.choice.get(LABELS, "") == fraction], error
+        )
+        for fraction in fractions
+        for name, factors in varied.items()
+    ]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A cell, its levels by factor, and its position in the factorial."""
+
+    choice: Mapping[str, str]
+    cell: Cell
+    at: int
+
+    def level(self, names: Sequence[str]) -> str:
+        return ", ".join(self.choice[name] for name in names)
+
+    @property
+    def validated(self) -> float:
+        """Mean validation score, turned so that more is better."""
+        return self.cell.sign * self.cell.validated
+
+
+def _regret(
+    labels: str,
+    name: str,
+    varied: Sequence[str],
+    chosen: Sequence[str],
+    cells: Sequence[_Candidate],
+    error: ErrorOfMeans | None,
+) -> Regret:
+    """Regret of one choice, of one factor or of several together."""
+    best = _best(cells)
+    rest = [one for one in chosen if one not in varied]
+    wrong = [level for level in dict.fromkeys(one.level(varied) for one in cells) if level != best.level(varied)]
+    own = {level: [one for one in cells if one.level(varied) == level] for level in wrong}
+    kept = {level: next(one for one in some if one.level(rest) == best.level(rest)) for level, some in own.items()}
+    anew = {level: _best(some) for level, some in own.items()}
+    return Regret(labels, name, best.level(chosen), len(wrong), _loss(best, kept, error), _loss(best, anew, error))
+
+
+def _best(cells: Sequence[_Candidate]) -> _Candidate:
+    """The candidate with the best mean validation score; of equals the first by name."""
+    return max(cells, key=lambda one: one.validated)
+
+
+def _loss(best: _Candidate, others: Mapping[str, _Candidate], error: ErrorOfMeans | None) -> Loss:
+    last = min(others, key=lambda level: others[level].validated)
+    return Loss(_behind(best, list(others.values()), error), _behind(best, [others[last]], error), last)
+
+
+def _behind(best: _Candidate, others: Sequence[_Candidate], error: ErrorOfMeans | None) -> Difference:
+    """By how much others fall short of the best on test, on average."""
+    value = sum(best.cell.quality - one.cell.quality for one in others) / len(others)
+    if error is None:
+        return Difference(value)
+    weights = np.zeros(len(error.seeds))
+    weights[best.at] = 1.0
+    for one in others:
+        weights[one.at] -= 1 / len(others)
+    return error.within(value, best.cell.sign * weights)

@@ -1,0 +1,209 @@
+"""Finding 3: the adaptation, decoder or tuning, matters as much as the backbone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.factors.distances import distance_of, further
+from geofm_eval.factors.explained import error_of
+from geofm_eval.factors.factorial import (
+    BACKBONE,
+    BLOCK,
+    DECODER,
+    TUNING,
+    Factorial,
+    replicates,
+    trained_factorial,
+)
+from geofm_eval.factors.noise import ErrorOfMeans
+from geofm_eval.factors.regret import ADAPTATION, regrets
+from geofm_eval.findings.costs import cost_cells
+from geofm_eval.findings.finding import (
+    MARGIN,
+    Cell,
+    Finding,
+    Verdict,
+    adjusted,
+    decided,
+    mean_of,
+    points_per_unit,
+    spread,
+    undecidable,
+)
+from geofm_eval.findings.inferior import cell_within, decide_as_good, tally_as_good
+from geofm_eval.findings.scope import model_aside, task_aside
+from geofm_eval.report.choice import Difference, Pairs
+from geofm_eval.report.comparison import identity
+from geofm_eval.report.dense.cells import CaseStudy, case_studies
+from geofm_eval.report.dense.cells import Cell as Trained
+from geofm_eval.report.run import RunContent
+
+TITLE = "the adaptation matters as much as the backbone"
+COUNTED = (DECODER, TUNING)
+"""Groups that count: how far apart these lie against how far apart backbones lie, on the same cells."""
+
+NEITHER = "neither matters by a point"
+"""Group of the tasks on which all differences are too small for a verdict."""
+
+TUNINGS = ("frozen", "full")
+ORDER: tuple[Verdict, ...] = ("supported", "undecided", "refuted")
+
+RATES = 3
+"""A tuned backbone has to be tried at so many learning rates: one that was tuned badly would make tuning matter."""
+
+SHOWN = 4
+"""Cases that are set aside are named up to this many."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A balanced factorial of one case study.
+
+    Args:
+        study: where its cells come from.
+        cells: of backbones that count, frozen or fully tuned.
+        factorial: of those that were searched well enough; None where fewer than two factors vary.
+        error: None where outcomes are absent.
+    """
+
+    study: CaseStudy
+    cells: tuple[Trained, ...]
+    factorial: Factorial[Trained] | None
+    error: ErrorOfMeans | None
+
+    @property
+    def points(self) -> float:
+        """What the metric is multiplied by to be in points, of an error those of a typical one."""
+        score = self.cells[0].score
+        mean = sum(cell.score.value for cell in self.cells) / len(self.cells)
+        return abs(points_per_unit(score, score.model_copy(update={"value": mean})))
+
+    @property
+    def data(self) -> str:
+        """Equal for studies on the same test items."""
+        return identity(self.cells[0].record)["items_sha256"]
+
+
+def adaptation_matters(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
+    """Whether scores differ as much between decoders, or between frozen and tuned, as between backbones.
+
+    Args:
+        content: records of one evidence class.
+        pairs: for what every trained case got right on every item.
+        catalog: for the depth of models, and for what counts.
+
+    Returns:
+        None where no task has two decoders, or backbones both frozen and tuned.
+    """
+    tables = list(_tables(content, pairs, catalog))
+    if all(len({(cell.adaptation.head, cell.adaptation.tuning) for cell in table.cells}) < 2 for table in tables):
+        return None
+    found = [cell for table in tables for cell in _contrasts(table)]
+    ours = adjusted([cell for cell in found if cell.counts])
+    groups = dict.fromkeys(cell.group for cell in found if not cell.counts)
+    beside = [one for name in groups for one in adjusted([cell for cell in found if cell.group == name])]
+    cells = [*ours, *beside, *(cell for table in tables for cell in cost_cells(table.study, table.cells, catalog))]
+    tested = [cell for cell in ours if cell.p is not None]
+    if not tested:
+        return undecidable(3, TITLE, cells, content, " ".join((_missing(tables, ours), *_set_aside(tables, beside))))
+    by_kind = {name: [cell for cell in tested if cell.group == name] for name in COUNTED}
+    # The kind of adaptation that fares best decides.
+    verdicts = {name: decide_as_good(own) for name, own in by_kind.items() if own}
+    best = min(verdicts, key=lambda name: ORDER.index(verdicts[name]))
+    reasons = (_count(by_kind, best), *_regrets(tables), *_set_aside(tables, beside))
+    return decided(3, TITLE, verdicts[best], mean_of(by_kind[best]), cells, content, reasons)
+
+
+def _tables(content: RunContent, pairs: Pairs, catalog: Catalog) -> Iterator[Table]:
+    """Every case study with cells of backbones that count, frozen or fully tuned, on a task that counts."""
+    scored = content.scored
+    models, tasks = {record.case.model for record in scored}, {record.case.task for record in scored}
+    for study in case_studies(content)[0]:
+        if task_aside(study.cells[0].record.case.task, tasks, catalog):
+            continue
+        own = [
+            cell
+            for cell in study.cells
+            if cell.adaptation.tuning in TUNINGS and not model_aside(cell.record, models, catalog)
+        ]
+        if own:
+            yield _table(study, own, pairs, catalog)
+
+
+def _table(study: CaseStudy, cells: Sequence[Trained], pairs: Pairs, catalog: Catalog) -> Table:
+    factorial = trained_factorial([cell for cell in cells if searched(cell)], catalog)
+    error = None if factorial is None else error_of(factorial, pairs)
+    return Table(study, tuple(cells), factorial, error)
+
+
+def searched(cell: Trained) -> bool:
+    """True for frozen backbones, and for tuned ones whose learning rate was chosen among enough of them."""
+    training = cell.record.training
+    return cell.adaptation.tuning == "frozen" or (training is not None and len(training.rates) >= RATES)
+
+
+def _contrasts(table: Table) -> Iterator[Cell]:
+    """One cell per kind of adaptation that varies together with the backbone."""
+    factorial = table.factorial
+    backbone = None if factorial is None else factorial.axis(BACKBONE)
+    if factorial is None or backbone is None:
+        return
+    means = replicates([cell.score for cell in factorial.cells]).mean(1).reshape(factorial.shape)
+    for name in (*COUNTED, BLOCK):
+        axis = factorial.axis(name)
+        if axis is not None:
+            found, base = (distance_of(means, one, table.error) for one in (axis, backbone))
+            difference = Difference(found.value - base.value)
+            if table.error is not None:
+                difference = further(found, base, table.error)
+            sizes = [table.points * one.value for one in (found, base)]
+            group = name if max(sizes) >= MARGIN else NEITHER
+            contrast = f"{name} {sizes[0]:.1f} - {BACKBONE} {sizes[1]:.1f}"
+            scaled = difference.times(table.points)
+            yield cell_within(table.study.slug, group, contrast, scaled, group in COUNTED, table.data)
+
+
+def _missing(tables: Sequence[Table], ours: Sequence[Cell]) -> str:
+    backbones = {cell.model for table in tables for cell in table.cells}
+    return (
+        f"{len(backbones)} backbones; backbone and decoder, or tuning, vary together in {len(ours)} tables, 0 with an "
+        "interval: needed is one task with two backbones, two adaptations, two seeds, and outcomes per item."
+    )
+
+
+def _count(by_kind: Mapping[str, Sequence[Cell]], best: str) -> str:
+    parts = [f"{name} {spread(mean_of(own))}, {tally_as_good(own)}" for name, own in by_kind.items() if own]
+    return (
+        "How far apart two levels lie (root mean square, noise taken off), less the same of two backbones, by task: "
+        f"{'; '.join(parts)}; of one kind more than half are needed, after Holm over both. Effect: {best}."
+    )
+
+
+def _regrets(tables: Sequence[Table]) -> list[str]:
+    """What the wrong backbone costs, and the wrong adaptation, at the largest label fraction of every table."""
+    parts = []
+    for table in tables:
+        found = [] if table.factorial is None else regrets(table.factorial, table.error)
+        last = [one for one in found if one.labels == found[-1].labels]
+        by = {one.factor: one for one in last}
+        wrong = by.get(ADAPTATION) or by.get(TUNING) or by.get(DECODER)
+        if wrong is not None and BACKBONE in by:
+            cost, against = (spread(one.mean.times(table.points)) for one in (wrong.kept, by[BACKBONE].anew))
+            parts.append(
+                f"{table.study.slug}: the best backbone with a wrong {wrong.factor} {cost}, a wrong backbone with its "
+                f"best {against}"
+            )
+    return [f"Mean loss in points: {'; '.join(parts)}."] if parts else []
+
+
+def _set_aside(tables: Sequence[Table], beside: Sequence[Cell]) -> list[str]:
+    untried = [cell for table in tables for cell in table.cells if not searched(cell)]
+    small = [cell.id for cell in beside if cell.group == NEITHER]
+    texts = []
+    if untried:
+        names = ", ".join(sorted(cell.record.case.id for cell in untried)[:SHOWN])
+        more = f" and {len(untried) - SHOWN} more" if len(untried) > SHOWN else ""
+        texts.append(f"Set aside, tuned at fewer than {RATES} learning rates: {names}{more}.")
+    if small:
+        texts.append(f"Set aside, for no two levels differ by a point: {', '.join(dict.fromkeys(small))}.")
+    return texts

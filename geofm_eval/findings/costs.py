@@ -1,0 +1,69 @@
+"""What frozen backbones and small decoders save, as cells that stand beside finding 3."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.catalog.dense import NARROW
+from geofm_eval.findings.finding import Cell, cell_of
+from geofm_eval.report.choice import Difference
+from geofm_eval.report.dense.cells import Address, CaseStudy
+from geofm_eval.report.dense.cells import Cell as Trained
+from geofm_eval.report.dense.effects import to_upernet
+
+FROZEN_SAVES = "seconds that a frozen backbone saves (%)"
+SINGLE_SAVES = "seconds that a single-level decoder saves (%)"
+SINGLE_SMALLER = "parameters that a single-level decoder saves (%)"
+"""Groups; a saving has no interval."""
+
+Amount = Callable[[Trained], float | None]
+
+
+def cost_cells(study: CaseStudy, cells: Sequence[Trained], catalog: Catalog) -> Iterator[Cell]:
+    """Savings over all pairs of cells that differ in one thing alone, one cell per group that has such pairs.
+
+    Args:
+        study: names the cells.
+        cells: those that count.
+        catalog: for the depth of models.
+    """
+    found = {cell.address: cell for cell in cells}
+    tuned = [(cell, found.get(_frozen(cell))) for cell in cells if cell.adaptation.tuning == "full"]
+    heads = ("single", NARROW["single"])
+    partners = [to_upernet(catalog, heads, upernet) for upernet in ("upernet", NARROW["upernet"])]
+    singles = [(found.get(address), cell) for cell in cells for to in partners if (address := to(cell)) is not None]
+    decoders = [(large, small) for large, small in singles if small.adaptation.tuning == "frozen"]
+    for group, contrast, pairs, amount in (
+        (FROZEN_SAVES, "frozen against full", tuned, _seconds),
+        (SINGLE_SAVES, "single at the last block against upernet", singles, _seconds),
+        (SINGLE_SMALLER, "single at the last block against upernet", decoders, _trained_parameters),
+    ):
+        saved = _saved(pairs, amount)
+        if saved is not None:
+            yield cell_of(study.slug, group, contrast, Difference(100 * saved), counts=False)
+
+
+def _frozen(cell: Trained) -> Address:
+    return cell.model, replace(cell.adaptation, tuning="frozen").slug, cell.layer
+
+
+def _saved(pairs: Sequence[tuple[Trained | None, Trained | None]], amount: Amount) -> float | None:
+    """Share that the second of every pair saves of all that the first ones take; None without a pair that is known."""
+    known = [
+        (large, small)
+        for one, other in pairs
+        if one is not None and other is not None
+        if (large := amount(one)) and (small := amount(other))
+    ]
+    return 1 - sum(small for _, small in known) / sum(large for large, _ in known) if known else None
+
+
+def _seconds(cell: Trained) -> float | None:
+    """Seconds of encoding and of training all seeds; what the search for a learning rate took is left out."""
+    seconds = cell.record.cost.seconds
+    return seconds.get("encode", 0.0) + seconds["train"] if "train" in seconds else None
+
+
+def _trained_parameters(cell: Trained) -> float | None:
+    """Of a frozen backbone these are the decoder's."""
+    return cell.record.cost.trained_parameters

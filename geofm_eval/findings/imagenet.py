@@ -1,0 +1,147 @@
+"""Finding 6: a fine-tuned ImageNet ViT-B/16 is competitive with fine-tuned geospatial foundation models."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.findings.adaptation import RATES, searched
+from geofm_eval.findings.finding import (
+    Cell,
+    Finding,
+    adjusted,
+    decided,
+    in_points,
+    mean_of,
+    spread,
+    undecidable,
+)
+from geofm_eval.findings.inferior import cell_within, decide_as_good, tally_as_good
+from geofm_eval.findings.scope import model_aside, task_aside
+from geofm_eval.report.choice import Pairs
+from geofm_eval.report.comparison import identity
+from geofm_eval.report.dense.cells import CaseStudy, case_studies
+from geofm_eval.report.dense.cells import Cell as Trained
+from geofm_eval.report.dense.effects import mean_difference
+from geofm_eval.report.run import RunContent
+
+TITLE = "a fine-tuned ImageNet ViT-B/16 is as good as the best fine-tuned backbone"
+MODEL = "imagenet_vitb16"
+BEST = "minus the best by validation"
+"""Group of the cells that count."""
+
+MEDIAN, RGB = "minus the median by validation", "minus the best of red, green and blue alone"
+"""Groups beside: the backbone in the middle, and what others make of the bands that ImageNet's model sees."""
+
+FEWEST_RIVALS, FEWEST_CELLS = 2, 2
+
+
+@dataclass(frozen=True)
+class Place:
+    """One way to use a backbone on one task: all that were used so.
+
+    Args:
+        own: the ImageNet model's case; None where it is absent, or was tuned at too few learning rates.
+        rivals: cases of the backbones that count, best by validation first.
+        rgb: of their variants that see red, green and blue alone.
+    """
+
+    study: CaseStudy
+    own: Trained | None
+    rivals: tuple[Trained, ...]
+    rgb: tuple[Trained, ...]
+
+    def against(self, other: Trained, group: str, pairs: Pairs) -> Cell:
+        """The ImageNet model's test score minus another's, in points, paired over seeds and images."""
+        assert self.own is not None
+        case = self.own.record.case
+        difference = in_points(mean_difference([(self.own, other)], pairs), self.own.score, other.score)
+        data = identity(self.own.record)["items_sha256"]
+        name = f"{case.task}-{case.adaptation}-{case.layer}"
+        return cell_within(name, group, f"{MODEL} - {other.model}", difference, group == BEST, data)
+
+
+def imagenet_competes(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
+    """Whether the fully tuned ImageNet ViT is less than a point worse than the best backbone, in most cells.
+
+    A cell is a dense task, a decoder and a share of the labels; which backbone is best is chosen on validation.
+
+    Args:
+        content: records of one evidence class.
+        pairs: for paired intervals.
+        catalog: for what counts.
+
+    Returns:
+        None without a backbone that was fully tuned on a task with a label per pixel.
+    """
+    places = list(_places(content, catalog))
+    tuned = [place for place in places if _tuned(place)]
+    if not any(place.own or place.rivals for place in tuned):
+        return None
+    fair = [place for place in tuned if place.own is not None and len(place.rivals) >= FEWEST_RIVALS]
+    ours = adjusted([place.against(place.rivals[0], BEST, pairs) for place in fair])
+    middle = adjusted([place.against(place.rivals[len(place.rivals) // 2], MEDIAN, pairs) for place in fair])
+    bands = [place.against(place.rgb[0], RGB, pairs) for place in places if place.own is not None and place.rgb]
+    cells = [*ours, *middle, *adjusted(bands)]
+    tested = [cell for cell in ours if cell.p is not None]
+    if len(tested) < FEWEST_CELLS:
+        return undecidable(6, TITLE, cells, content, _missing(tuned, tested))
+    return decided(
+        6, TITLE, decide_as_good(tested), mean_of(tested), cells, content, (_count(tested, fair), *_beside(cells))
+    )
+
+
+def _places(content: RunContent, catalog: Catalog) -> Iterator[Place]:
+    scored = content.scored
+    models, tasks = {record.case.model for record in scored}, {record.case.task for record in scored}
+    for study in case_studies(content)[0]:
+        if study.pooled or task_aside(study.cells[0].record.case.task, tasks, catalog):
+            continue
+        same: defaultdict[tuple[str, str], list[Trained]] = defaultdict(list)
+        for cell in study.cells:
+            if searched(cell):
+                same[cell.record.case.adaptation, cell.layer].append(cell)
+        for _, cells in sorted(same.items()):
+            counted = [one for one in cells if one.model != MODEL and not model_aside(one.record, models, catalog)]
+            rgb = [one for one in cells if _sees_rgb(one, catalog)]
+            own = next((one for one in cells if one.model == MODEL), None)
+            yield Place(study, own, tuple(_by_validation(counted)), tuple(_by_validation(rgb)))
+
+
+def _tuned(place: Place) -> bool:
+    return any(cell.adaptation.tuning == "full" for cell in (place.own, *place.rivals) if cell is not None)
+
+
+def _sees_rgb(cell: Trained, catalog: Catalog) -> bool:
+    spec = catalog.models.get(cell.model)
+    return spec is not None and spec.rgb_only
+
+
+def _by_validation(cells: Sequence[Trained]) -> list[Trained]:
+    """The best mean validation score first, of equals by name: the test scores have no say."""
+    return sorted(cells, key=lambda cell: (-cell.sign * cell.validated, cell.model))
+
+
+def _missing(tuned: Sequence[Place], tested: Sequence[Cell]) -> str:
+    known = sum(place.own is not None for place in tuned)
+    rivals = max(len(place.rivals) for place in tuned)
+    return (
+        f"{MODEL} was fully tuned, at {RATES} learning rates, in {known} of {len(tuned)} ways to use a backbone; "
+        f"beside it at most {rivals} backbones; {len(tested)} cells have a paired interval. Needed are "
+        f"{FEWEST_CELLS} cells with {FEWEST_RIVALS} backbones beside it: pytest benchmarks --models {MODEL},..."
+    )
+
+
+def _count(tested: Sequence[Cell], fair: Sequence[Place]) -> str:
+    rivals = sorted({place.rivals[0].model for place in fair})
+    tasks = sorted({place.study.cells[0].record.case.task for place in fair})
+    return (
+        f"Fully tuned on {', '.join(tasks)}, against the best by validation ({', '.join(rivals)}): "
+        f"{tally_as_good(tested)}; more than half are needed, after Holm."
+    )
+
+
+def _beside(cells: Sequence[Cell]) -> list[str]:
+    groups: Mapping[str, list[Cell]] = {name: [c for c in cells if c.group == name] for name in (MEDIAN, RGB)}
+    parts = [f"{name} {spread(mean_of(own))}, {tally_as_good(own)}" for name, own in groups.items() if own]
+    return [f"Beside it: {'; '.join(parts)}."] if parts else []

@@ -1,0 +1,256 @@
+"""What explains the scores of a task: shares of their variance, and what wrong choices cost, in tables and in lines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.factors.explained import BOUNDED, error_of, probed_shares, trained_shares
+from geofm_eval.factors.factorial import (
+    Factor,
+    dependence_of_shuffles,
+    probed_factorial,
+    trained_factorial,
+)
+from geofm_eval.factors.regret import Loss, Regret, regrets
+from geofm_eval.factors.shares import Share, Without
+from geofm_eval.findings.scope import model_aside
+from geofm_eval.records import Record
+from geofm_eval.report.choice import Pairs
+from geofm_eval.report.comparison import Comparison
+from geofm_eval.report.dense.cells import CaseStudy
+from geofm_eval.report.formats import Table
+from geofm_eval.report.raw import Row
+from geofm_eval.report.run import RunContent
+from geofm_eval.report.wording import SIMULATED, UNKNOWN, Unit, heading, shared_notes, unit_named
+
+SHOWN = 4
+"""So many effects are named in a line for a terminal."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What explains the scores of one comparison or case study.
+
+    Args:
+        comparison: for what its records share.
+        how: what was trained, for titles; None takes the adaptation.
+        factors: what varies.
+        fixed: the level of every factor that has one only, in words.
+        left_out: what is in the records and not in the factorial.
+        shares: of every effect.
+        noise: what replicates of a cell are: ``seeds``, ``label draws`` or ``shuffles``.
+        regrets: what wrong choices cost; none for probes.
+    """
+
+    comparison: Comparison
+    how: str | None
+    factors: tuple[Factor, ...]
+    fixed: tuple[str, ...]
+    left_out: tuple[str, ...]
+    shares: tuple[Share, ...]
+    noise: str
+    regrets: tuple[Regret, ...] = ()
+
+    @property
+    def slug(self) -> str:
+        """Name of its files, without what they hold."""
+        return self.comparison.slug
+
+    @property
+    def unit(self) -> Unit:
+        """How the metric is shown."""
+        return unit_named(self.comparison.any_score.metric, self.comparison.record.provenance.target_unit)
+
+    @property
+    def scale(self) -> str:
+        """Scale of the shares, such as ``logit of mIoU``."""
+        bounded = self.comparison.any_score.metric in BOUNDED
+        return f"logit of {self.unit.name}" if bounded else self.unit.name
+
+    @property
+    def rest(self) -> float:
+        """Share that no effect has: the noise of a single replicate. Effects below 0 have none."""
+        return max(0.0, 1 - sum(max(one.value, 0.0) for one in self.shares))
+
+    def without(self, one: Without | None) -> str:
+        """Such as ``24.8 (labels 10 %)``."""
+        if one is None:
+            return UNKNOWN
+        levels = next(factor.levels for factor in self.factors if factor.name == one.factor)
+        return f"{_percent(one.value)} ({one.factor} {levels[one.level]})"
+
+
+def explained(
+    content: RunContent, found: Sequence[Comparison], studies: Sequence[CaseStudy], pairs: Pairs, catalog: Catalog
+) -> list[Explained]:
+    """Everything in a run that has a balanced factorial; controls and variants of models take no part."""
+    models = {record.case.model for record in content.scored}
+    made = [_probed(comparison, models, catalog) for comparison in found]
+    made += [_trained(study, models, pairs, catalog) for study in studies]
+    return [one for one in made if one is not None]
+
+
+def _probed(comparison: Comparison, models: set[str], catalog: Catalog) -> Explained | None:
+    subjects = [one for one in comparison.subjects if not _aside(one.record, models, catalog) and len(one.taps) > 1]
+    factorial = probed_factorial(subjects)
+    if factorial is None:
+        return None
+    shuffled = comparison.record.provenance.protocol == "shuffle_splits"
+    found = probed_shares(factorial, dependence_of_shuffles() if shuffled else 0.0)
+    fixed = tuple(f"{name} {level}" for name, level in factorial.fixed.items())
+    noun = "shuffles" if shuffled else "label draws"
+    return Explained(comparison, None, factorial.factors, fixed, factorial.left_out, found, noun)
+
+
+def _trained(study: CaseStudy, models: set[str], pairs: Pairs, catalog: Catalog) -> Explained | None:
+    factorial = trained_factorial([c for c in study.cells if not _aside(c.record, models, catalog)], catalog)
+    if factorial is None:
+        return None
+    costs = tuple(regrets(factorial, error_of(factorial, pairs)))
+    fixed = tuple(f"{name} {level}" for name, level in factorial.fixed.items())
+    found = trained_shares(factorial, pairs)
+    return Explained(study.comparison, study.how, factorial.factors, fixed, factorial.left_out, found, "seeds", costs)
+
+
+def _aside(record: Record, models: set[str], catalog: Catalog) -> bool:
+    """True for controls and variants; what knows simulated scenes alone is a backbone like others here."""
+    return bool({"controls", "variants of models"} & set(model_aside(record, models, catalog)))
+
+
+def shares_table(one: Explained, catalog: Catalog) -> Table:
+    """Shares of all effects, main effects first, the noise last."""
+    rows = [
+        (
+            " x ".join(share.effect),
+            _percent(share.value),
+            UNKNOWN if share.low is None else f"[{_percent(share.low)}, {_percent(share.high)}]",
+            one.without(share.lowest),
+            one.without(share.highest),
+        )
+        for share in one.shares
+    ]
+    return Table(
+        slug=f"{one.slug}-shares",
+        title=heading(one.comparison, catalog, f"what explains test scores, shares of variance ({one.scale})", one.how),
+        header=("effect", "share (%)", "interval", "lowest without one level (which)", "highest without one level"),
+        rows=(*rows, (f"noise: {one.noise}", _percent(one.rest), UNKNOWN, UNKNOWN, UNKNOWN)),
+        notes=(*_notes(one), *shared_notes(one.comparison, catalog)),
+    )
+
+
+def _notes(one: Explained) -> list[str]:
+    levels = "; ".join(f"{factor.name}: {', '.join(factor.levels)}" for factor in one.factors)
+    trained = one.noise == "seeds"
+    notes = [
+        f"Balanced factorial, controls and variants of models left out. {levels}."
+        + (f" Fixed: {', '.join(one.fixed)}." if one.fixed else ""),
+        "Omega squared: (SS - df MS) / (SS total + MS), MS the mean square of the noise. Below 0: less than noise "
+        "alone would make of it. Shares hold for these levels; hence what they are when any one level is left out.",
+        "Intervals: 95 %, over test items (or groups of them) and seeds; levels are fixed."
+        if trained
+        else f"Noise: what {one.noise} change differently in different cells. No intervals: {one.noise} are few or "
+        "dependent, and outcomes of most taps need not be kept.",
+    ]
+    left = f"In the records, but not in the largest balanced factorial: {'; '.join(one.left_out)}."
+    return [*notes, *([left] if one.left_out else [])]
+
+
+def share_rows(one: Explained) -> list[Row]:
+    """One row of numbers per effect."""
+    case = one.comparison.record.case
+    return [
+        {
+            "evidence": one.comparison.record.evidence, "task": case.task, "scale": one.scale,
+            "effect": " x ".join(share.effect), "share": share.value, "low": share.low, "high": share.high,
+            "lowest_without_a_level": None if share.lowest is None else share.lowest.value,
+            "highest_without_a_level": None if share.highest is None else share.highest.value,
+            "noise": one.noise, "factorial": " x ".join(str(len(factor.levels)) for factor in one.factors),
+        }
+        for share in one.shares
+    ]  # fmt: skip
+
+
+def regret_table(one: Explained, catalog: Catalog) -> Table | None:
+    """What the wrong level of every factor costs; None for probes."""
+    if not one.regrets:
+        return None
+    rows = [
+        (
+            cost.labels or UNKNOWN,
+            cost.factor,
+            cost.best,
+            str(cost.wrong),
+            *(text for loss in (cost.kept, cost.anew) for text in _loss(loss, one.unit)),
+        )
+        for cost in one.regrets
+    ]
+    return Table(
+        slug=f"{one.slug}-regret",
+        title=heading(one.comparison, catalog, f"what a wrong choice costs, test {one.unit.label}", one.how),
+        header=("labels", "wrong", "chosen by validation", "wrong levels", "all else kept: mean loss [interval]",
+                "the level that validation puts last", "all else chosen anew: mean loss [interval]",
+                "the level that validation puts last"),
+        rows=tuple(rows),
+        notes=(
+            "Loss: test score of the combination that validation chooses, minus that of combinations with a wrong "
+            "level; above 0 it costs. Kept: all else as in that combination. Anew: the best by validation with the "
+            "wrong level. Adaptation: decoder and tuning together.",
+            "Intervals: 95 %, t, over test items (or groups of them), which all share, and seeds.",
+            *shared_notes(one.comparison, catalog),
+        ),
+    )  # fmt: skip
+
+
+def _loss(loss: Loss, unit: Unit) -> tuple[str, str]:
+    return unit.difference(loss.mean), f"{unit.difference(loss.last)} ({loss.name})"
+
+
+def regret_rows(one: Explained) -> list[Row]:
+    """One row of numbers per label fraction, factor and way to choose the rest."""
+    case = one.comparison.record.case
+    return [
+        {
+            "evidence": one.comparison.record.evidence, "task": case.task, "metric": one.comparison.any_score.metric,
+            "labels": cost.labels, "wrong": cost.factor, "rest": rest, "best": cost.best, "levels": cost.wrong,
+            "loss": loss.mean.value, "low": loss.mean.low, "high": loss.mean.high, "last_level": loss.name,
+            "last_loss": loss.last.value, "last_low": loss.last.low, "last_high": loss.last.high,
+        }
+        for cost in one.regrets
+        for rest, loss in (("kept", cost.kept), ("anew", cost.anew))
+    ]  # fmt: skip
+
+
+def text_of_shares(found: Sequence[Explained]) -> str:
+    """A line per table with what explains most, and per label fraction what wrong choices cost; empty without any."""
+    if not found:
+        return ""
+    simulated = any(one.comparison.simulated for one in found)
+    lines = [
+        "What explains test scores, % of their variance (omega squared)"
+        + (f" ({SIMULATED} included)" if simulated else "")
+    ]
+    for one in found:
+        ranked = sorted((share for share in one.shares if share.value > 0), key=lambda share: -share.value)[:SHOWN]
+        parts = [f"{' x '.join(share.effect)} {_percent(share.value)}" for share in ranked]
+        lines.append(f"  {one.slug}: {', '.join(parts)}; noise of {one.noise} {_percent(one.rest)}")
+        for labels in dict.fromkeys(cost.labels for cost in one.regrets):
+            costs = [cost for cost in one.regrets if cost.labels == labels]
+            parts = [f"{cost.factor} {one.unit.difference(cost.kept.mean)}" for cost in costs]
+            at = f" at {labels} of the labels" if labels else ""
+            lines.append(f"    a wrong choice costs{at}, {one.unit.label}: {'; '.join(parts)}")
+    return "\n".join(lines)
+
+
+def lines_of_shares(found: Sequence[Explained]) -> list[str]:
+    """For the index page: links, one line per task and adaptation."""
+    lines = []
+    for one in found:
+        kind = f" ({SIMULATED})" if one.comparison.simulated else ""
+        names = ["shares", *(["regret"] if one.regrets else [])]
+        links = ", ".join(f"[{n}]({one.slug}-{n}.md), [CSV]({one.slug}-{n}.csv)" for n in names)
+        lines.append(f"{one.slug}{kind}: {links}")
+    return lines
+
+
+def _percent(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{round(100 * share, 1) + 0.0:.1f}"
