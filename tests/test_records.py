@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,12 +52,29 @@ def test_groups_travel_with_the_outcomes(tmp_path: Path):
     assert read.groups.tolist() == groups.tolist()
 
 
+def migrated(content: dict[str, Any]) -> dict[str, Any]:
+    """What schema 2 makes of a record of schema 1."""
+    content.pop("expected_range")
+    return {**content, "schema_version": 2, "expected_ranges": {}, "first_attempt": None}
+
+
+@pytest.mark.parametrize("kind", ["probe", "segment"])
+def test_real_records_of_schema_1_are_migrated(tmp_path: Path, kind: str):
+    golden = GOLDEN.with_name(f"record_v1_{kind}.json")
+    content = json.loads(golden.read_text(encoding="utf-8"))
+    record = records.read_record(golden)
+    assert record.case.kind == kind
+    assert record.model_dump(mode="json") == migrated(content)
+    path = records.write_record(record.model_copy(update={"outcomes_sha256": None}), None, tmp_path)
+    assert json.loads(path.read_text(encoding="utf-8"))["schema_version"] == 2
+
+
 def test_the_golden_record_still_loads_and_is_written_the_same(tmp_path: Path):
     """A record that users hold: if this fails, bump the schema version and migrate.
 
     Optional fields that came later are absent from it, and read as their defaults.
     """
-    content = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    content = migrated(json.loads(GOLDEN.read_text(encoding="utf-8")))
     record = records.read_record(GOLDEN)
     content["provenance"] |= {"protocol": "holdout", "dropped": {}, "target_unit": None}
     content["provenance"]["inputs"] |= {"temporal": None, "dates": None}
@@ -70,7 +88,7 @@ def test_the_golden_record_still_loads_and_is_written_the_same(tmp_path: Path):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), np.float64("nan")], ids=["nan", "inf", "numpy"])
 @pytest.mark.parametrize("where", ["value", "extra", "normalisation", "recipe", "seeds"])
 def test_nan_and_infinity_are_refused_wherever_they_stand(bad: float, where: str):
-    content = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    content = migrated(json.loads(GOLDEN.read_text(encoding="utf-8")))
     target = {
         "value": (content["scores"]["1.0"], "value"),
         "extra": (content["scores"]["1.0"]["extra"], "accuracy_k5"),
@@ -96,13 +114,13 @@ def test_nan_and_infinity_are_refused_wherever_they_stand(bad: float, where: str
     ],
 )
 def test_what_does_not_fit_the_schema_is_refused(change: dict[str, object], message: str):
-    content = {**json.loads(GOLDEN.read_text(encoding="utf-8")), **change}
+    content = {**migrated(json.loads(GOLDEN.read_text(encoding="utf-8"))), **change}
     with pytest.raises(ValidationError, match=message):
         Record.model_validate(content)
 
 
 def test_a_case_id_must_be_made_of_its_parts():
-    content = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    content = migrated(json.loads(GOLDEN.read_text(encoding="utf-8")))
     content["case"]["layer"] = "final"
     with pytest.raises(ValidationError, match="case id is"):
         Record.model_validate(content)
@@ -132,7 +150,7 @@ def test_a_truncated_record_is_named_and_the_rest_is_read(tmp_path: Path):
     [
         ("[]", "expected a JSON object"),
         ('{"schema_version": 1}', "field 'run': Field required"),
-        ('{"schema_version": 99}', "newer than 1.*upgrade"),
+        ('{"schema_version": 99}', "newer than 2.*upgrade"),
         ('{"schema_version": 0}', "schema 0 is unknown"),
         ("\x00\x01", "not a readable record"),
     ],

@@ -12,6 +12,7 @@ from geofm_eval.records.files import (
     read_record,
     read_run,
     record_path,
+    rewrite_record,
     write_record,
 )
 from geofm_eval.records.inside import (
@@ -33,6 +34,7 @@ from geofm_eval.records.schema import (
     Choice,
     Cost,
     ExpectedRange,
+    FirstAttempt,
     Inputs,
     IntervalInfo,
     Outcome,
@@ -62,6 +64,7 @@ __all__ = [
     "Cost",
     "Drift",
     "ExpectedRange",
+    "FirstAttempt",
     "Inputs",
     "IntervalInfo",
     "Matrix",
@@ -90,6 +93,7 @@ __all__ = [
     "read_run",
     "read_skips",
     "record_path",
+    "rewrite_record",
     "unpack",
     "write_manifest",
     "write_record",

@@ -18,7 +18,14 @@ from geofm_eval.errors import ContractError, DataError
 from geofm_eval.records.schema import SCHEMA_VERSION, Record, Score
 from geofm_eval.store import write_bytes, write_json
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+
+def _ranges_per_fraction(older: dict[str, Any]) -> dict[str, Any]:
+    """Schema 1 to 2: one range per label fraction in place of one per case, which no record ever had."""
+    kept = {name: value for name, value in older.items() if name != "expected_range"}
+    return {**kept, "schema_version": 2, "expected_ranges": {}}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _ranges_per_fraction}
 """From schema version v to v + 1; a reader applies them in turn, a writer writes the newest only."""
 
 OUTPUTS = ("tables", "figures")
@@ -89,6 +96,15 @@ def write_record(record: Record, outcomes: Mapping[str, npt.NDArray[Any]] | None
         path.with_suffix(".npz").unlink(missing_ok=True)
     write_json(path, record.model_copy(update={"outcomes_sha256": digest}).model_dump(mode="json"))
     return path
+
+
+def rewrite_record(record: Record, run_dir: Path) -> None:
+    """Write a record that was read from the run, changed in its verdict; its per-item outcomes stay as they are.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written.
+    """
+    write_json(record_path(run_dir, record.case.kind, record.case.id), record.model_dump(mode="json"))
 
 
 def read_record(path: Path) -> Record:

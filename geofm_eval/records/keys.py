@@ -4,8 +4,11 @@ import re
 from collections.abc import Mapping
 
 from geofm_eval.errors import ContractError
-from geofm_eval.records.schema import SCHEMA_VERSION
 from geofm_eval.store import content_hash
+
+CONTENT_SCHEMA = 1
+"""Raised with the record schema when measurements are kept otherwise. Ranges and verdicts are no part of a measurement:
+records of schema 1 are re-used, and judged anew."""
 
 
 def content_key(nodename: str, task_version: int, solved_key: str, method_versions: Mapping[str, int]) -> str:
@@ -31,6 +34,6 @@ def content_key(nodename: str, task_version: int, solved_key: str, method_versio
             "task_version": task_version,
             "solved_key": solved_key,
             "methods": dict(method_versions),
-            "schema": SCHEMA_VERSION,
+            "schema": CONTENT_SCHEMA,
         }
     )

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_valida
 from geofm_eval.records.inside import Drift, Similarity
 from geofm_eval.records.section import Section
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version that is written; older ones are migrated when read."""
 
 Status = Literal["passed", "failed", "error"]
@@ -143,12 +143,43 @@ class Selection(Section):
 
 
 class ExpectedRange(Section):
-    """The range that the case was judged by, as it stood then."""
+    """The range that a score was judged by, as it stood then.
+
+    Args:
+        low: lowest expected value, in the metric's own unit.
+        high: highest expected value.
+        rule: ``numeric``, ``seeds`` or ``published``.
+        why: why the range is what it is.
+        mean: what was expected.
+        n: what it rests on: solves, or seeds; 1 for a published number.
+        seeds: of trainings, the number whose mean the range is for; None for other rules.
+        runs: names of the runs that it was set from.
+    """
 
     low: float
     high: float
     rule: str
     why: str
+    mean: float
+    n: int = Field(ge=1)
+    seeds: int | None = None
+    runs: tuple[str, ...] = ()
+
+
+class FirstAttempt(Section):
+    """How a trained case lay to its range before it was confirmed: trained once more, with as many fresh seeds.
+
+    Args:
+        verdict: ``below`` or ``above``.
+        value: mean over the first seeds.
+        seeds: their number.
+        expected: the range for a mean over so many.
+    """
+
+    verdict: Literal["below", "above"]
+    value: float
+    seeds: int = Field(ge=1)
+    expected: ExpectedRange
 
 
 class Cost(Section):
@@ -300,7 +331,7 @@ class Provenance(Section):
 class Record(Section):
     """One case of one run, whether it passed, failed or stopped with an error."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     run: RunInfo
     case: CaseInfo
     outcome: Outcome
@@ -309,7 +340,8 @@ class Record(Section):
     training: Training | None = None
     similarity: Similarity | None = None
     drift: Drift | None = None
-    expected_range: ExpectedRange | None = None
+    expected_ranges: dict[str, ExpectedRange] = {}
+    first_attempt: FirstAttempt | None = None
     cost: Cost = Cost()
     evidence: Evidence | None = None
     provenance: Provenance = Provenance()

@@ -1,0 +1,137 @@
+"""Range files, ``benchmarks/expected/<task>.toml``: one line per range, what ranges share in tables of their own."""
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from geofm_eval.errors import DataError
+from geofm_eval.expected.checks import read_range, table_of
+from geofm_eval.expected.ranges import KINDS, Basis, Data, Key, Origin, Range, Ranges, short_name
+from geofm_eval.expected.toml import toml_key, toml_value
+from geofm_eval.store import write_bytes
+
+FOLDER = Path("benchmarks/expected")
+"""Where a checkout keeps them."""
+
+SHARED = ("data", "weights", "settings", "origins")
+"""Tables of what ranges share, by name; a line of a range names its entry in each."""
+
+NUMBERS = ("lo", "hi", "mean", "sd", "n", "spread", "freedom", "floor")
+
+_HEAD = """\
+# Expected ranges of {task}, written by: geofm-eval expect RUN
+# What they mean and how they change: docs/ranges.md
+"""
+
+
+def range_path(folder: Path, task: str) -> Path:
+    """Where the ranges of a task lie."""
+    return folder / f"{task}.toml"
+
+
+def read_folder(folder: Path, tasks: Iterable[str]) -> dict[str, Ranges]:
+    """Ranges of some tasks; those without a file are left out.
+
+    Raises:
+        DataError: a file that is not what this module writes.
+    """
+    paths = {task: range_path(folder, task) for task in tasks}
+    return {task: read_ranges(path) for task, path in paths.items() if path.exists()}
+
+
+def read_ranges(path: Path) -> Ranges:
+    """Read the ranges of a task, as they were written or edited by hand.
+
+    Raises:
+        DataError: the file is no TOML (a key twice, too), or an entry is not what it should be; the message names both.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not readable ({error}): restore it with 'git checkout -- {path}'") from None
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{path}: {error}{_line_of(text, str(error))}: correct that line") from None
+    if content.get("task") != path.stem:
+        raise DataError(f"{path}: task is {content.get('task')!r}, expected '{path.stem}', as the file is called")
+    unknown = sorted(set(content) - {"task", *SHARED, *KINDS})
+    if unknown:
+        raise DataError(f"{path}: '{unknown[0]}' is unknown; expected task, {', '.join((*SHARED, *KINDS))}")
+    shared = {name: table_of(path, name, content.get(name, {})) for name in SHARED}
+    lines = _lines(path, {kind: content[kind] for kind in KINDS if kind in content})
+    return Ranges(path.stem, {key: read_range(path, key, line, shared) for key, line in lines})
+
+
+def _line_of(text: str, message: str) -> str:
+    """The line that a message of tomllib speaks of: it tells its number only."""
+    found = re.search(r"at line (\d+)", message)
+    lines = text.splitlines()
+    number = int(found[1]) - 1 if found else len(lines)
+    return f" in '{lines[number].partition(' = ')[0][:80]}'" if number < len(lines) else ""
+
+
+def _lines(path: Path, kinds: Mapping[str, Any]) -> Iterator[tuple[Key, Any]]:
+    """Every range with its key: [kind.device.dtype], then case.fraction."""
+    for kind, devices in kinds.items():
+        for device, dtypes in table_of(path, kind, devices).items():
+            for dtype, cases in table_of(path, f"{kind}.{device}", dtypes).items():
+                for case, fractions in table_of(path, f"{kind}.{device}.{dtype}", cases).items():
+                    for fraction, line in table_of(path, f"{kind}.{device}.{dtype}.{case}", fractions).items():
+                        yield Key(kind, case, fraction, device, dtype), line
+
+
+def write_ranges(ranges: Ranges, path: Path) -> None:
+    """Write the ranges of a task, sorted, so that equal ranges give equal files; the old file or the new one, no part.
+
+    Raises:
+        StoreError: the disk is full or the folder cannot be written.
+        ContractError: a number that is not finite.
+    """
+    write_bytes(path, as_text(ranges).encode())
+
+
+def as_text(ranges: Ranges) -> str:
+    """What is written; see :func:`write_ranges`."""
+    shared: dict[str, dict[str, Any]] = {name: {} for name in SHARED}
+    sections: dict[str, list[str]] = {}
+    for key in sorted(ranges.ranges):
+        fields = _line(ranges.ranges[key], shared)
+        line = f"{toml_key(key.case)}.{toml_key(key.fraction)} = {toml_value(fields)}"
+        sections.setdefault(".".join(map(toml_key, (key.kind, key.device, key.dtype))), []).append(line)
+    parts = [_HEAD.format(task=ranges.task) + f"task = {toml_value(ranges.task)}"]
+    for name in SHARED:
+        entries = [f"{toml_key(own)} = {toml_value(value)}" for own, value in sorted(shared[name].items())]
+        parts += ["\n".join([f"[{name}]", *entries])] if entries else []
+    parts += ["\n".join([f"[{name}]", *lines]) for name, lines in sections.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(found: Range, shared: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Fields of a range; what it shares with others goes into their tables."""
+    basis = found.basis
+    parts = {
+        "data": asdict(basis.data),
+        "weights": basis.weights,
+        "settings": _plain(basis.setting),
+        "origins": {**asdict(found.origin), "runs": list(found.origin.runs)},
+    }
+    numbers = {name: value for name in NUMBERS if (value := getattr(found, name)) is not None}
+    names = {}
+    for table, content in parts.items():
+        if content is not None:
+            names[table] = content[:8] if isinstance(content, str) else short_name(content)
+            shared[table][names[table]] = content
+    return {**numbers, "rule": found.rule, **names}
+
+
+def _plain(value: Any) -> Any:
+    """Tables with sorted keys, tuples as lists."""
+    if isinstance(value, Mapping):
+        return {name: _plain(value[name]) for name in sorted(value)}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+__all__ = ["FOLDER", "Basis", "Data", "Origin", "as_text", "range_path", "read_folder", "read_ranges", "write_ranges"]

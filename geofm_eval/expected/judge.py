@@ -1,0 +1,196 @@
+"""Is a score as expected? One verdict per label fraction, the worst of them for the case."""
+
+from dataclasses import dataclass, replace
+
+from geofm_eval.errors import ContractError
+from geofm_eval.expected import rules
+from geofm_eval.expected.ranges import ANY, Key, Range, Ranges
+from geofm_eval.expected.subject import basis_of, differences, has_scores, key_of
+from geofm_eval.records import ExpectedRange, Outcome, Record, Score
+from geofm_eval.records.schema import Verdict
+from geofm_eval.report.wording import percent, unit_named
+
+WORST_FIRST: tuple[Verdict, ...] = ("below", "above", "stale_range", "no_range", "in_range")
+
+
+OUTSIDE, REQUIRED = "its expected range", "--require-all:"
+"""Words in the reason of a case that failed by its range alone, for a score outside and for a range that is missing."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How one score lies to its range.
+
+    Args:
+        verdict: one of ``WORST_FIRST``.
+        fraction: label fraction as records spell it.
+        value: the score; of trainings their mean.
+        expected: the range for as many seeds; None where none was applied.
+        reason: one sentence, for every verdict but ``in_range``.
+        changed: what a stale range was set with others of, such as ``weights``.
+    """
+
+    verdict: Verdict
+    fraction: str
+    value: float
+    expected: ExpectedRange | None
+    reason: str = ""
+    changed: str = ""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How a case lies to its ranges.
+
+    Args:
+        judged: one per label fraction, in ascending order; empty for a case without scores.
+    """
+
+    judged: tuple[Judged, ...]
+
+    @property
+    def worst(self) -> Judged | None:
+        """What decides the verdict of the case."""
+        return min(self.judged, key=lambda one: WORST_FIRST.index(one.verdict), default=None)
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of the worst label fraction."""
+        return "no_range" if self.worst is None else self.worst.verdict
+
+    @property
+    def outside(self) -> bool:
+        """True where a score lies below or above its range, at any label fraction."""
+        return self.verdict in ("below", "above")
+
+    @property
+    def stale(self) -> bool:
+        """True where the worst is a range that was set for something else."""
+        return self.verdict == "stale_range"
+
+    @property
+    def reason(self) -> str:
+        """Sentences of all label fractions that share the case's verdict; one where they all say the same."""
+        return " ".join(dict.fromkeys(one.reason for one in self.judged if one.verdict == self.verdict and one.reason))
+
+    @property
+    def ranges(self) -> dict[str, ExpectedRange]:
+        """The ranges that were applied, by label fraction."""
+        return {one.fraction: one.expected for one in self.judged if one.expected is not None}
+
+
+def failed_by_range(outcome: Outcome) -> bool:
+    """True for a case whose scores are sound, and that failed because they lie outside their range, or have none."""
+    return outcome.status == "failed" and any(words in (outcome.reason or "") for words in (OUTSIDE, REQUIRED))
+
+
+def judge(record: Record, ranges: Ranges | None) -> Judgement:
+    """Judge every score of a record by the ranges of its task.
+
+    Args:
+        record: of any kind; those without scores have no range.
+        ranges: of the record's task; None where there are none.
+
+    Returns:
+        ``in_range``; ``below`` or ``above``, as the number lies, whichever direction is better; ``no_range`` where
+        there is none for the device and number type, where it was set from this very run, or where it is a published
+        number of another recipe; ``stale_range`` where it was set for other weights, data, recipe or training.
+    """
+    if not has_scores(record):
+        return Judgement(())
+    fractions = sorted(record.scores, key=float)
+    return Judgement(tuple(_judged(record, fraction, ranges) for fraction in fractions))
+
+
+def _judged(record: Record, fraction: str, ranges: Ranges | None) -> Judged:
+    score, key = record.scores[fraction], key_of(record, fraction)
+    found = None if ranges is None else ranges.find(key)
+    if found is None:
+        return Judged("no_range", fraction, score.value, None, _without(key, ranges))
+    if record.run.name in found.origin.runs:
+        reason = f"The range of {key.name} was set from this very run, '{record.run.name}'."
+        return Judged("no_range", fraction, score.value, None, reason)
+    if changed := ", ".join(differences(basis_of(record, fraction), found.basis)):
+        if found.rule == "published":
+            reason = f"The published number of {key.name} has another protocol: {changed}."
+            return Judged("no_range", fraction, score.value, None, reason)
+        reason = f"The range of {key.name} is stale: it was set with other {changed}."
+        return Judged("stale_range", fraction, score.value, None, reason, changed)
+    return _compared(key, score, found)
+
+
+def _without(key: Key, ranges: Ranges | None) -> str:
+    """Why there is no range: never set, or only for another device or number type."""
+    same = (key.kind, key.case, key.fraction)
+    known = [one for one in (ranges.ranges if ranges else ()) if (one.kind, one.case, one.fraction) == same]
+    others = ", ".join(f"{one.device} with {one.dtype}" for one in known if one.device != ANY)
+    hint = f"there is one for {others}" if others else "set one with geofm-eval expect RUN"
+    return f"There is no range for {key.name}: {hint}."
+
+
+def expected_for(found: Range, score: Score) -> ExpectedRange:
+    """The range as a record holds it; of trainings that for the mean over as many seeds as the score has."""
+    seeds = len(score.per_draw) if found.rule == "seeds" else None
+    low, high = found.lo, found.hi
+    if seeds not in (None, rules.SEEDS):
+        low, high = rescaled(found, score.metric, score.n, int(seeds or 0))
+    return ExpectedRange(
+        low=low,
+        high=high,
+        rule=found.rule,
+        why=found.origin.why,
+        mean=found.mean,
+        n=found.n,
+        seeds=seeds,
+        runs=found.origin.runs,
+    )
+
+
+def rescaled(found: Range, metric: str, items: int, seeds: int) -> tuple[float, float]:
+    """Ends of a range of trainings for a mean over another number of seeds.
+
+    Raises:
+        ContractError: a range of another rule.
+    """
+    if found.spread is None or found.freedom is None or found.floor is None:
+        raise ContractError(
+            f"rule {found.rule} does not know of seeds: expected a range with spread, freedom and floor"
+        )
+    pooled = rules.Pooled(found.spread, found.freedom)
+    return rules.seed_range(found.mean, metric, items, pooled, found.n, found.floor, seeds)
+
+
+def _compared(key: Key, score: Score, found: Range) -> Judged:
+    expected = expected_for(found, score)
+    if expected.low <= score.value <= expected.high:
+        return Judged("in_range", key.fraction, score.value, expected)
+    side: Verdict = "below" if score.value < expected.low else "above"
+    return Judged(side, key.fraction, score.value, expected, _sentence(key, score, expected, side))
+
+
+_RESTS_ON = {
+    "numeric": "solved {n} times with a little noise",
+    "seeds": "{n} seeds, for a mean over {seeds}",
+    "published": "published, with a wide tolerance",
+}
+
+
+def _sentence(key: Key, score: Score, expected: ExpectedRange, side: str) -> str:
+    """What a stranger needs who meets a score outside its range: numbers, rule, why, and what to do."""
+    unit = unit_named(score.metric)
+    shown = replace(unit, decimals=unit.decimals + 1)
+    value, low, high = (f"{shown.value(one)}" for one in (score.value, expected.low, expected.high))
+    symbol = f" {unit.symbol}" if unit.symbol == "%" else ""
+    better = (side == "above") == (score.direction == "higher")
+    advice = (
+        "Better than expected fails as well: look for test items among the training items, or a changed split, before "
+        "believing it. "
+        if better
+        else ""
+    )
+    rests = _RESTS_ON[expected.rule].format(n=expected.n, seeds=expected.seeds)
+    return (
+        f"{unit.name} {value}{symbol} at {percent(float(key.fraction))} of the labels lies {side} {OUTSIDE} "
+        f"[{low}, {high}], which is {'better' if better else 'worse'} (rule {expected.rule}: {rests}; "
+        f"why: {expected.why}). {advice}If the change is meant, accept it with geofm-eval expect RUN --why TEXT."
+    )

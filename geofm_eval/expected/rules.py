@@ -1,0 +1,246 @@
+"""How wide a range is: a tolerance of rounding for what is solved, a tolerance interval for what is trained.
+
+Trained cases: the normal tolerance interval of Howe (1969, JASA 64) for the mean over m seeds, with a variance that
+sibling cases share (Smyth 2004, Statistical Applications in Genetics 3). scipy is loaded where it is needed.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from geofm_eval.errors import ContractError
+
+SEEDS = 3
+"""Seeds of a usual run; lo and hi in a file are those of their mean."""
+
+FAMILY_ALARM = 0.05
+"""How often a run may raise any false alarm."""
+
+FAMILY_CASES = 100
+"""Trained cases that a run has at most for that: suite ``bench`` has 55."""
+
+CONFIDENCE = 0.95
+"""How sure it is that a tolerance interval holds the content that it promises."""
+
+FEWEST_SEEDS = 8
+"""Seeds of a case alone; fewer only where siblings lend as many degrees of freedom."""
+
+PUBLISHED = 0.05
+"""Half width around a published score between 0 and 1: a user who repeated such numbers met differences of 2 to 5
+points (https://github.com/VMarsocci/pangaea-bench/issues/126)."""
+
+FINEST = 15
+"""Decimals at most: what is beyond is rounding, in whatever unit."""
+
+Scale = Literal["logit", "unexplained", "log"]
+SCALES: dict[str, Scale] = {"accuracy": "logit", "miou": "logit", "iou": "logit", "r2": "unexplained", "rmse": "log"}
+"""The scale that scores of a metric are worked with on: near a bound, deviations in the metric's unit are skewed."""
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The standard deviation of one seed after siblings lent theirs, on the working scale.
+
+    Args:
+        spread: s~ = sqrt((d0 s0^2 + nu s^2) / (d0 + nu)).
+        freedom: d0 + nu, and never more than all siblings have together.
+    """
+
+    spread: float
+    freedom: float
+
+
+def to_scale(value: float, metric: str, items: int) -> float:
+    """A score on the working scale: logit p, -log(1 - R2), or log of an error; increasing in the score.
+
+    A share of 0 or 1 of n items stands for 1/(2n) and 1 - 1/(2n): the logit of a bound is infinite.
+
+    Raises:
+        ContractError: an unknown metric.
+    """
+    kind, least = _scale(metric), 1 / (2 * items)
+    if kind == "logit":
+        share = min(max(value, least), 1 - least)
+        return math.log(share / (1 - share))
+    if kind == "unexplained":
+        return -math.log(max(1 - value, least))
+    return math.log(max(value, 1e-12))
+
+
+def from_scale(value: float, metric: str) -> float:
+    """The inverse of :func:`to_scale`."""
+    kind = _scale(metric)
+    if kind == "logit":
+        return 1 / (1 + math.exp(-value)) if value >= 0 else math.exp(value) / (1 + math.exp(value))
+    return 1 - math.exp(-value) if kind == "unexplained" else math.exp(value)
+
+
+def _scale(metric: str) -> Scale:
+    if metric not in SCALES:
+        raise ContractError(f"metric '{metric}' has no scale for ranges; known: {', '.join(SCALES)}")
+    return SCALES[metric]
+
+
+def howe_factor(n: int, freedom: float, content: float, seeds: int, confidence: float = CONFIDENCE) -> float:
+    """Howe's factor k for the mean over ``seeds`` new seeds: mean +- k s.
+
+    k = z_{(1+P)/2} sqrt(nu (1/m + 1/n) / chi2_{1-gamma, nu}); m = 1 is Howe's own formula.
+
+    Args:
+        n: seeds that the mean rests on.
+        freedom: nu, degrees of freedom of s.
+        content: P, the share of new means that the interval holds.
+        seeds: m.
+        confidence: gamma, how sure that is.
+
+    Raises:
+        ContractError: a number out of its range.
+    """
+    from scipy.special import chdtri, ndtri
+
+    if n < 1 or seeds < 1 or freedom <= 0 or not 0 < content < 1 or not 0 < confidence < 1:
+        raise ContractError(
+            f"a tolerance interval needs n and seeds of at least 1, freedom above 0, content and confidence within "
+            f"(0, 1); found n = {n}, seeds = {seeds}, freedom = {freedom}, content = {content}, {confidence}"
+        )
+    # chdtri takes the upper tail: the quantile with gamma above it is chi2_{1-gamma}.
+    ratio = 1.0 if math.isinf(freedom) else freedom / float(chdtri(freedom, confidence))
+    return float(ndtri((1 + content) / 2)) * math.sqrt(ratio * (1 / seeds + 1 / n))
+
+
+@functools.cache
+def content_of(cases: int = FAMILY_CASES, alarm: float = FAMILY_ALARM) -> float:
+    """P of one case, so that ``cases`` of them raise any false alarm in a share ``alarm`` of runs.
+
+    An alarm needs two: the mean over m seeds lies outside, and so does that over these and m fresh ones. The two means,
+    in units of their own errors, correlate by sqrt(1/2). P = 2 Phi(c) - 1 with c from
+    P(|Z1| > c, |Z2| > c) = alarm / cases.
+
+    Raises:
+        ContractError: fewer than one case, or an alarm out of (0, 1).
+    """
+    from scipy.optimize import brentq
+    from scipy.special import ndtr
+
+    if cases < 1 or not 0 < alarm < 1:
+        raise ContractError(f"expected at least one case and an alarm within (0, 1), found {cases} and {alarm}")
+    limit = brentq(lambda c: both_outside(c) - alarm / cases, 0.0, 10.0, xtol=1e-10)
+    return float(2 * ndtr(limit) - 1)
+
+
+def both_outside(limit: float) -> float:
+    """P(|Z1| > c and |Z2| > c) of two standard normals that correlate by sqrt(1/2), by integration over the first."""
+    from scipy.integrate import quad
+    from scipy.special import ndtr
+
+    def density(z: float) -> float:
+        mean, deviation = z * math.sqrt(0.5), math.sqrt(0.5)
+        outside = ndtr((mean - limit) / deviation) + ndtr((-limit - mean) / deviation)
+        return float(outside * math.exp(-z * z / 2) / math.sqrt(2 * math.pi))
+
+    return 2 * float(quad(density, limit, limit + 12, epsabs=1e-12)[0])
+
+
+def pooled(variance: float, freedom: int, siblings: Sequence[tuple[float, int]]) -> Pooled:
+    """Variance of a case, drawn towards that of its siblings by empirical Bayes.
+
+    Prior degrees of freedom d0 and variance s0^2 are matched to the moments of log s^2 over the siblings, the case
+    among them (Smyth 2004, section 6.2). Variances that scatter no more than chance makes them share one, s0^2. A case
+    without siblings keeps its own. The freedom is never more than that of all siblings together, as in limma.
+
+    Args:
+        variance: s^2 of the case.
+        freedom: nu, its seeds minus one.
+        siblings: (variance, freedom) of every sibling and of the case itself.
+
+    Raises:
+        ContractError: a case with a single seed.
+    """
+    if freedom < 1 or any(own < 1 for _, own in siblings):
+        raise ContractError("a variance needs at least two seeds: run more --seeds, or with another --first-seed")
+    if len(siblings) < 2:
+        return Pooled(math.sqrt(variance), float(freedom))
+    prior, centre = prior_of(siblings)
+    spread = centre if math.isinf(prior) else (prior * centre + freedom * variance) / (prior + freedom)
+    return Pooled(math.sqrt(spread), min(prior + freedom, float(sum(own for _, own in siblings))))
+
+
+def prior_of(siblings: Sequence[tuple[float, int]]) -> tuple[float, float]:
+    """d0 and s0^2 of sibling variances; d0 is infinite where they scatter no more than chance makes them."""
+    import numpy as np
+    from scipy.optimize import brentq
+    from scipy.special import polygamma, psi
+
+    variances = np.array([one for one, _ in siblings])
+    half = np.array([own for _, own in siblings]) / 2
+    middle = float(np.median(variances))
+    if middle == 0:
+        return math.inf, float(np.average(variances, weights=half))
+    # One case whose seeds agree to the last digit must not decide: the logarithm of 0 is as far away as can be.
+    logs = np.log(np.maximum(variances, 1e-5 * middle)) - psi(half) + np.log(half)
+    excess = float(logs.var(ddof=1) - polygamma(1, half).mean())
+    if excess <= polygamma(1, 1e6):
+        return math.inf, float(math.exp(logs.mean()))
+    prior = 2 * brentq(lambda x: polygamma(1, x) - excess, 1e-6, 1e6)
+    return prior, float(math.exp(logs.mean() + psi(prior / 2) - math.log(prior / 2)))
+
+
+def seed_range(
+    mean: float, metric: str, items: int, found: Pooled, n: int, floor: float, seeds: int = SEEDS
+) -> tuple[float, float]:
+    """Range of the mean score over ``seeds`` seeds, in the metric's own unit.
+
+    Args:
+        mean: over the n seeds that the range is set from.
+        metric: of the score.
+        items: test items.
+        found: pooled standard deviation of one seed, on the working scale.
+        n: seeds.
+        floor: least half width, in the metric's own unit.
+        seeds: of the mean that is to be judged.
+    """
+    half = howe_factor(n, found.freedom, content_of(), seeds) * found.spread
+    middle = to_scale(mean, metric, items)
+    low, high = (from_scale(middle + sign * half, metric) for sign in (-1, 1))
+    return outward(min(low, mean - floor), max(high, mean + floor))
+
+
+def outward(low: float, high: float, digits: int = 7) -> tuple[float, float]:
+    """Both ends in so many significant digits, rounded away from each other: an item more or less stays inside."""
+    return _rounded(low, digits, math.floor), _rounded(high, digits, math.ceil)
+
+
+def _rounded(value: float, digits: int, towards: Callable[[float], int]) -> float:
+    if value == 0:
+        return 0.0
+    places = min(digits - 1 - math.floor(math.log10(abs(value))), FINEST)
+    return float(f"{towards(value * 10.0**places)}e{-places}")
+
+
+def least_width(metric: str, value: float, decisions: int) -> float:
+    """Half width that no range falls below: what a single decision that falls the other way may move a score by.
+
+    Args:
+        metric: of the score.
+        value: the score.
+        decisions: test items; of dense tasks test tokens, as a token is what a decoder decides on.
+
+    Returns:
+        1/n of accuracy and overlaps, and of R2, of whose squared errors an average item holds 1/n; of an RMSE e the
+        same share of the mean squared error, e / (2n).
+    """
+    return value / (2 * decisions) if metric == "rmse" else 1 / decisions
+
+
+def numeric_range(scores: Sequence[float], spread: float, floor: float) -> tuple[float, float]:
+    """Range of what is solved to its optimum: the scores of all runs, and around them the larger of spread and floor.
+
+    Args:
+        scores: of the runs.
+        spread: largest deviation over solves with a little noise on the features.
+        floor: see :func:`least_width`.
+    """
+    tolerance = max(spread, floor)
+    return outward(min(scores) - tolerance, max(scores) + tolerance)

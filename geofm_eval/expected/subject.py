@@ -1,0 +1,103 @@
+"""From a record to what its ranges are found by and hold for."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from geofm_eval.expected.ranges import ANY, KINDS, Basis, Data, Key
+from geofm_eval.records import Record, Score
+
+WORDS = {"task_version": "task version", "split": "split", "protocol": "protocol", "items": "items", "labels": "labels"}
+"""What of the data may differ, in words."""
+
+
+def has_scores(record: Record) -> bool:
+    """True for a record that ranges are about."""
+    return record.case.kind in KINDS and bool(record.scores)
+
+
+def key_of(record: Record, fraction: str) -> Key:
+    """What the range of a score is found by."""
+    case, provenance = record.case, record.provenance
+    device = str(provenance.device.get("name", ANY)).partition(":")[0]
+    name = f"{case.model}-{case.adaptation}-{case.layer}"
+    return Key(case.kind, name, fraction, device, provenance.dtype or ANY)
+
+
+def basis_of(record: Record, fraction: str) -> Basis:
+    """What the range of a score holds for: weights, data, and how it was measured."""
+    provenance = record.provenance
+    data = Data(
+        record.case.task_version,
+        str(provenance.split_definition),
+        provenance.protocol,
+        dict(provenance.items_sha256),
+        dict(provenance.labels_sha256),
+    )
+    return Basis(provenance.weights_sha256, data, _setting(record, record.scores[fraction]))
+
+
+def _setting(record: Record, score: Score) -> dict[str, Any]:
+    provenance, training = record.provenance, record.training
+    recipe = {name: value for name, value in (provenance.recipe or {}).items() if name != "title"}
+    found: dict[str, Any] = {"metric": score.metric, "pooling": provenance.pooling, "recipe": recipe}
+    if training is not None:
+        found["training"] = {
+            "recipe": training.recipe,
+            "lengthened": training.lengthened,
+            "rates": list(training.rates),
+            "window": training.window,
+        }
+    plain: dict[str, Any] = _known(found)
+    return plain
+
+
+def _known(value: Any) -> Any:
+    """The same without what is None, which TOML has no word for."""
+    if isinstance(value, Mapping):
+        return {name: _known(part) for name, part in value.items() if part is not None}
+    return [_known(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def differences(found: Basis, expected: Basis) -> list[str]:
+    """What differs between what was measured and what a range holds for, in words; unknown weights and hashes do not.
+
+    Settings are compared by what the range names: one that is set from a published number names less than a record.
+    """
+    words = []
+    if expected.weights is not None and found.weights != expected.weights:
+        words.append("weights")
+    for field in fields(Data):
+        ours, theirs = getattr(found.data, field.name), getattr(expected.data, field.name)
+        if theirs != {} and ours != theirs:
+            words.append(WORDS[field.name])
+    return words + list(_differing(found.setting, expected.setting, ()))
+
+
+def _differing(found: Mapping[str, Any], expected: Mapping[str, Any], path: tuple[str, ...]) -> Iterable[str]:
+    for name, value in expected.items():
+        own = found.get(name)
+        if isinstance(value, Mapping) and isinstance(own, Mapping):
+            yield from _differing(own, value, (*path, name))
+        elif own != value:
+            yield " ".join((*path, name))
+
+
+def seeds_of(record: Record) -> dict[str, dict[int, float]]:
+    """Score of every trained seed by label fraction; empty for what was solved."""
+    if record.training is None:
+        return {}
+    seeds = [one.seed for one in record.training.seeds]
+    return {fraction: dict(zip(seeds, score.per_draw, strict=True)) for fraction, score in record.scores.items()}
+
+
+def decisions_of(record: Record, score: Score) -> int:
+    """How many decisions a score counts: test items, or of a dense task the tokens of as many windows."""
+    inputs = record.provenance.inputs
+    grid: Mapping[str, Any] = {} if inputs is None else inputs.model_extra or {}
+    if record.case.kind == "segment" and record.training is not None:
+        grid = {"context_m": record.training.context_m, "token_gsd_m": record.training.token_gsd_m}
+    if "token_gsd_m" not in grid:
+        return score.n
+    tokens: int = round(grid["context_m"] / grid["token_gsd_m"]) ** 2
+    return score.n * tokens

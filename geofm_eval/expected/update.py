@@ -1,0 +1,310 @@
+"""From finished runs to new ranges: which cases are taken, what their ranges are, and what changes by them."""
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from geofm_eval.errors import DataError
+from geofm_eval.expected import rules
+from geofm_eval.expected.judge import failed_by_range
+from geofm_eval.expected.ranges import Key, Origin, Range, Ranges
+from geofm_eval.expected.subject import basis_of, decisions_of, differences, has_scores, key_of, seeds_of
+from geofm_eval.records import Record, Score
+
+FIRST = "set from finished runs"
+"""Why a new range is what it is, unless somebody says more."""
+
+Scored = tuple[str, Key]
+"""Task and key of a range."""
+
+Solve = Callable[[Sequence[Record]], Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]]
+"""From probe records on the same features to their scores under noise; see ``noise.noisy_scores``."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Records that ranges are set from.
+
+    Args:
+        groups: by task and key, the records of all runs.
+        refused: cases that are left out, by name, with the reason.
+    """
+
+    groups: Mapping[Scored, tuple[Record, ...]]
+    refused: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of one range.
+
+    Args:
+        task: of the range.
+        key: of the range.
+        old: as it was; None for a new one.
+        new: as it is to be.
+    """
+
+    task: str
+    key: Key
+    old: Range | None
+    new: Range
+
+    @property
+    def changed(self) -> bool:
+        """False where all but its origin is as it was: the old one is then kept."""
+        return self.old is None or replace(self.old, origin=self.new.origin) != self.new
+
+    @property
+    def looser(self) -> bool:
+        """True where the new range admits a score that the old one did not."""
+        return self.old is not None and (self.new.lo < self.old.lo or self.new.hi > self.old.hi)
+
+    @property
+    def effect(self) -> float | None:
+        """Difference of the means in old standard deviations; None where there is none."""
+        if self.old is None or not self.old.sd:
+            return None
+        return (self.new.mean - self.old.mean) / self.old.sd
+
+
+def take(runs: Sequence[Sequence[Record]], tasks: Sequence[str] = ()) -> Taken:
+    """Choose what ranges can be set from: cases with scores that passed, or failed by their old range alone.
+
+    Args:
+        runs: records of every run.
+        tasks: task slugs; empty takes all.
+
+    Raises:
+        DataError: records of one case that rest on different weights, data, recipes or trainings, or nothing to take.
+    """
+    groups: dict[Scored, list[Record]] = {}
+    refused: dict[str, str] = {}
+    for record in itertools.chain.from_iterable(runs):
+        if tasks and record.case.task not in tasks:
+            continue
+        outcome = record.outcome
+        if outcome.status != "passed" and not failed_by_range(outcome):
+            refused[f"{record.case.kind} {record.case.id} of run '{record.run.name}'"] = (
+                f"{outcome.status}: {outcome.reason}"
+            )
+        elif has_scores(record):
+            for fraction in record.scores:
+                groups.setdefault((record.case.task, key_of(record, fraction)), []).append(record)
+    for (task, key), own in groups.items():
+        _check_alike(task, key, own)
+    if not groups:
+        left = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or "no case with scores"
+        raise DataError(f"nothing to set ranges from: {left}. Give runs with finished cases")
+    return Taken({name: tuple(own) for name, own in groups.items()}, refused)
+
+
+def _check_alike(task: str, key: Key, own: Sequence[Record]) -> None:
+    first = basis_of(own[0], key.fraction)
+    for record in own[1:]:
+        other = differences(basis_of(record, key.fraction), first)
+        if other:
+            raise DataError(
+                f"{key.name} of {task}: runs '{own[0].run.name}' and '{record.run.name}' have different "
+                f"{', '.join(other)}: set ranges from runs that measured the same"
+            )
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What runs make of the ranges.
+
+    Args:
+        changes: one per range that the runs give, changed or not.
+        refused: cases that gave none, by name, with the reason.
+    """
+
+    changes: tuple[Change, ...]
+    refused: Mapping[str, str]
+
+    @property
+    def looser(self) -> list[Change]:
+        """Changes that admit a score that was not admitted before."""
+        return [change for change in self.changes if change.looser]
+
+
+def propose(taken: Taken, solve: Solve, old: Mapping[str, Ranges], why: str) -> Proposal:
+    """The ranges that runs give, beside those that were.
+
+    Args:
+        taken: records of the runs.
+        solve: scores of probes under noise.
+        old: ranges by task.
+        why: why ranges change; blank takes ``FIRST``.
+
+    Raises:
+        DataError: a probe that cannot be solved again.
+    """
+    probes = {name: own for name, own in taken.groups.items() if name[1].kind == "probe"}
+    trained = {name: own for name, own in taken.groups.items() if name not in probes}
+    seeds, refused = _trained(trained, why)
+    found = {**_numeric(probes, solve, why), **seeds}
+    changes = (
+        Change(task, key, old[task].ranges.get(key) if task in old else None, found[task, key])
+        for task, key in sorted(found)
+    )
+    return Proposal(tuple(changes), {**taken.refused, **refused})
+
+
+def _origin(own: Sequence[Record], why: str) -> Origin:
+    code = own[-1].provenance.code
+    commit = code.get("commit")
+    version = f"{code.get('version', 'unknown')}{f', commit {str(commit)[:12]}' if commit else ''}"
+    names = tuple(sorted({record.run.name for record in own}))
+    return Origin(names, why.strip() or FIRST, version, f"{datetime.now(UTC):%Y-%m-%d}")
+
+
+def _numeric(probes: Mapping[Scored, tuple[Record, ...]], solve: Solve, why: str) -> dict[Scored, Range]:
+    """Ranges of probes, every set of features solved once for all taps and targets."""
+    solved: dict[Scored, list[float]] = {name: [] for name in probes}
+    for group in _same_features(probes.values()):
+        for task, solves in solve(group).items():
+            for record in (one for one in group if one.case.task == task):
+                for fraction in record.scores:
+                    name = (task, key_of(record, fraction))
+                    solved[name] += [scores[record.case.layer][fraction] for scores in solves]
+    return {name: _numeric_range(name[1], own, solved[name], why) for name, own in probes.items()}
+
+
+def _same_features(groups: Iterable[Sequence[Record]]) -> list[list[Record]]:
+    """Probe records by what is solved together: features and adaptation."""
+    found: dict[tuple[object, ...], dict[int, Record]] = {}
+    for record in itertools.chain.from_iterable(groups):
+        features = tuple(sorted(record.provenance.feature_keys.items()))
+        device = key_of(record, next(iter(record.scores))).device
+        name = (features, record.case.model, record.case.adaptation, str(record.provenance.recipe), device)
+        found.setdefault(name, {})[id(record)] = record
+    return [list(own.values()) for own in found.values()]
+
+
+def _numeric_range(key: Key, own: Sequence[Record], solved: Sequence[float], why: str) -> Range:
+    scores = [record.scores[key.fraction] for record in own]
+    values = [score.value for score in scores]
+    mean = float(np.mean(values))
+    spread = max(abs(one - value) for value in values for one in solved)
+    floor = rules.least_width(scores[0].metric, mean, decisions_of(own[0], scores[0]))
+    low, high = rules.numeric_range(values, spread, floor)
+    deviation = _rounded(float(np.std(solved, ddof=1)), 4)
+    basis = basis_of(own[0], key.fraction)
+    return Range(low, high, _rounded(mean), len(solved) // _blocks(own), "numeric", basis, _origin(own, why), deviation)
+
+
+def _blocks(own: Sequence[Record]) -> int:
+    """How many sets of features the records rest on: each was solved as often."""
+    return len({tuple(sorted(record.provenance.feature_keys.items())) for record in own})
+
+
+def _rounded(value: float, digits: int = 10) -> float:
+    """In so many significant digits: what is beyond is rounding, and unreadable."""
+    return float(f"{value:.{digits}g}")
+
+
+@dataclass(frozen=True)
+class _Seeds:
+    """Scores of the seeds of one case."""
+
+    own: tuple[Record, ...]
+    score: Score
+    values: tuple[float, ...]
+
+    @property
+    def variance(self) -> float:
+        """On the working scale."""
+        scaled = [rules.to_scale(value, self.score.metric, self.score.n) for value in self.values]
+        return float(np.var(scaled, ddof=1))
+
+
+def _trained(trained: Mapping[Scored, tuple[Record, ...]], why: str) -> tuple[dict[Scored, Range], dict[str, str]]:
+    """Ranges of trained cases, and the cases with too few seeds.
+
+    The variance is pooled over all models and layers of a task and adaptation.
+    """
+    seeds = {name: _seeds(name[1], own) for name, own in trained.items()}
+    families: dict[tuple[str, ...], list[Scored]] = {}
+    for (task, key), own in seeds.items():
+        if len(own.values) > 1:
+            adaptation = key.case.split("-")[1]
+            families.setdefault((task, key.kind, adaptation, key.device, key.dtype), []).append((task, key))
+    single = "a single seed has no spread: run with more --seeds, or another --first-seed"
+    refused = {f"{key.name} of {task}": single for (task, key), own in seeds.items() if len(own.values) < 2}
+    found: dict[Scored, Range] = {}
+    for names in families.values():
+        siblings = [(seeds[name].variance, len(seeds[name].values) - 1) for name in names]
+        for (task, key), (variance, freedom) in zip(names, siblings, strict=True):
+            spread = rules.pooled(variance, freedom, siblings)
+            if spread.freedom < rules.FEWEST_SEEDS - 1:
+                refused[f"{key.name} of {task}"] = _too_few(freedom + 1, spread.freedom)
+            else:
+                found[task, key] = _seed_range(key, seeds[task, key], spread, why)
+    return found, refused
+
+
+def _too_few(seeds: int, freedom: float) -> str:
+    return (
+        f"{seeds} seeds, and siblings lend too little ({freedom:.1f} degrees of freedom): expected "
+        f"{rules.FEWEST_SEEDS} seeds, or as much from other models with this adaptation; run more with "
+        "--first-seed"
+    )
+
+
+def _seeds(key: Key, own: tuple[Record, ...]) -> _Seeds:
+    """Scores by seed over all runs; one that several runs trained counts once, as the last of them has it."""
+    values: dict[int, float] = {}
+    for record in own:
+        values |= seeds_of(record)[key.fraction]
+    return _Seeds(own, own[0].scores[key.fraction], tuple(values[seed] for seed in sorted(values)))
+
+
+def _seed_range(key: Key, seeds: _Seeds, found: rules.Pooled, why: str) -> Range:
+    count, score = len(seeds.values), seeds.score
+    mean = _rounded(float(np.mean(seeds.values)))
+    floor = _rounded(rules.least_width(score.metric, mean, decisions_of(seeds.own[0], score)))
+    found = rules.Pooled(_rounded(found.spread), _rounded(found.freedom))
+    low, high = rules.seed_range(mean, score.metric, score.n, found, count, floor)
+    return Range(
+        lo=low,
+        hi=high,
+        mean=mean,
+        n=count,
+        rule="seeds",
+        basis=basis_of(seeds.own[0], key.fraction),
+        origin=_origin(seeds.own, why),
+        sd=_rounded(float(np.std(seeds.values, ddof=1)), 4),
+        spread=found.spread,
+        freedom=found.freedom,
+        floor=floor,
+    )
+
+
+def merged(old: Mapping[str, Ranges], changes: Iterable[Change]) -> dict[str, Ranges]:
+    """Ranges of every task that a change touches; those of other cases stay, unchanged ones keep their origin."""
+    found: dict[str, dict[Key, Range]] = {}
+    for change in changes:
+        kept = dict(old[change.task].ranges) if change.task in old else {}
+        own = found.setdefault(change.task, kept)
+        if change.changed:
+            own[change.key] = change.new
+    return {task: Ranges(task, own) for task, own in found.items()}
+
+
+def read_records(run_dir: Path) -> list[Record]:
+    """Records of a run that ranges are set from.
+
+    Raises:
+        DataError: no such run, or a record that cannot be read: a range is not set from part of a run unnoticed.
+    """
+    from geofm_eval.records import read_run
+
+    records, problems = read_run(run_dir)
+    if problems:
+        raise DataError(f"{run_dir}: {'; '.join(problems)}")
+    return records

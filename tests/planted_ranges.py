@@ -1,0 +1,89 @@
+"""Records and ranges whose numbers are planted, for the tests of expected ranges."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from geofm_eval.expected import Basis, Data, Key, Origin, Range, Ranges
+from geofm_eval.expected.subject import basis_of, key_of
+from geofm_eval.records import Outcome, Record, RunInfo, Score, SeedTraining, Training
+from tests.synthetic_run import MODELS, make_record
+
+MODEL = next(model for model in MODELS if model.slug == "galileo_nano")
+ORIGIN = Origin(("earlier",), "measured on a quiet afternoon", "0.8.0, commit 0123456789ab", "2026-05-31")
+DATA = Data(1, "official", "holdout", {"test": "a" * 64}, {"test": "b" * 64})
+BASIS = Basis("c" * 64, DATA, {"metric": "accuracy", "recipe": {"slug": "probing"}})
+KEY = Key("probe", "oak-knn-final", "1.0", "cpu", "float32")
+RANGE = Range(0.6, 0.62, 0.61, 20, "numeric", BASIS, ORIGIN, sd=0.001)
+
+
+def on_cpu(record: Record, **update: Any) -> Record:
+    """The record as one that ran on a CPU, with other fields of its provenance where asked."""
+    provenance = record.provenance.model_copy(update={"device": {"name": "cpu", "model": None}, **update})
+    return record.model_copy(update={"provenance": provenance})
+
+
+def probe(value: float, run: str = "new", tap: str = "final", model: Any = MODEL, **update: Any) -> Record:
+    """A probe of 400 test items with one label fraction."""
+    record, _ = make_record(model, "eurosat_sim", "linear", tap, run)
+    score = record.scores["1.0"].model_copy(update={"value": value, "per_draw": (value,)})
+    return on_cpu(record.model_copy(update={"scores": {"1.0": score}}), **update)
+
+
+def trained(
+    values: Sequence[float],
+    run: str = "new",
+    model: str = "pocket_mae",
+    first_seed: int = 0,
+    metric: str = "accuracy",
+    items: int = 1000,
+) -> Record:
+    """A tuned case of ``pooled_full_p010`` with these scores of its seeds."""
+    base = probe(0.5, run)
+    case = base.case.model_copy(
+        update={
+            "kind": "tune",
+            "model": model,
+            "adaptation": "pooled_full_p010",
+            "layer": "final",
+            "id": f"{model}-eurosat_sim-pooled_full_p010-final",
+            "markers": ("sim", "trained"),
+        }
+    )
+    seeds = [SeedTraining(seed=first_seed + k, rate=1e-3, epoch=3, val_score=0.5) for k in range(len(values))]
+    training = Training(
+        decoder="pooled",
+        tuning="full",
+        taps=("final",),
+        recipe={"slug": "quick_items", "epochs": 20},
+        rates=(1e-3,),
+        window=64,
+        chips={"train": 200, "val": 50, "test": items},
+        token_gsd_m=80.0,
+        context_m=640.0,
+        seeds=tuple(seeds),
+    )
+    score = Score(metric=metric, value=float(np.mean(values)), per_draw=tuple(values), n=items, n_train=200)
+    weights = {"weights_sha256": f"{len(model):064x}"}
+    provenance = base.provenance.model_copy(update=weights)
+    return base.model_copy(
+        update={"case": case, "training": training, "scores": {"0.1": score}, "provenance": provenance}
+    )
+
+
+def ranges_for(record: Record, fraction: str = "1.0", **numbers: Any) -> Ranges:
+    """One range for a record, with numbers of its own."""
+    own = replace(RANGE, basis=basis_of(record, fraction), **numbers)
+    return Ranges(record.case.task, {key_of(record, fraction): own})
+
+
+def failed(record: Record, verdict: Any, reason: str = "AssertionError: it failed") -> Record:
+    """The record of a case that did not pass."""
+    return record.model_copy(update={"outcome": Outcome(status="failed", verdict=verdict, reason=reason)})
+
+
+def of_run(record: Record, run: str) -> Record:
+    """The same of another run."""
+    return record.model_copy(update={"run": RunInfo(name=run)})

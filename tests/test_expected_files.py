@@ -1,0 +1,153 @@
+"""Range files: what is written reads back, and what people edit wrongly is refused by name."""
+
+import os
+import tomllib
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from geofm_eval.errors import ContractError, DataError
+from geofm_eval.expected import Basis, Data, Key, Origin, Range, Ranges, read_folder, read_ranges, write_ranges
+from geofm_eval.expected.files import as_text
+from geofm_eval.expected.toml import toml_key, toml_value
+from geofm_eval.store import StoreError
+from tests.planted_ranges import KEY, RANGE
+
+NUMBER = st.floats(-1e9, 1e9)
+POSITIVE = st.floats(1e-9, 1e6)
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
+WHY = TEXT.filter(str.strip)
+SHA = st.text("0123456789abcdef", min_size=64, max_size=64)
+SLUG = st.text("abcxyz_019", min_size=1, max_size=12)
+HASHES = st.dictionaries(SLUG, SHA, max_size=3)
+PLAIN = st.recursive(
+    st.one_of(TEXT, st.integers(-(2**60), 2**60), NUMBER, st.booleans()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+@st.composite
+def any_range(draw):
+    lo, mean, hi = sorted(draw(st.tuples(NUMBER, NUMBER, NUMBER)))
+    rule = draw(st.sampled_from(["numeric", "seeds", "published"]))
+    data = Data(draw(st.integers(1, 9)), draw(TEXT), draw(TEXT), draw(HASHES), draw(HASHES))
+    basis = Basis(draw(st.none() | SHA), data, draw(st.dictionaries(TEXT, PLAIN, max_size=4)))
+    origin = Origin(tuple(draw(st.lists(TEXT, max_size=3))), draw(WHY), draw(TEXT), draw(TEXT))
+    names = ("sd", "spread", "freedom", "floor")
+    maybe = POSITIVE if rule == "seeds" else st.none() | POSITIVE
+    return Range(lo, hi, mean, draw(st.integers(1, 99)), rule, basis, origin, **{name: draw(maybe) for name in names})
+
+
+ANY_KEY = st.builds(
+    Key,
+    st.sampled_from(["probe", "segment", "tune"]),
+    st.builds("-".join, st.tuples(SLUG, SLUG, SLUG)),
+    st.sampled_from(["0.01", "0.1", "1.0", "0.25"]),
+    st.sampled_from(["cpu", "cuda", "any"]),
+    st.sampled_from(["float32", "bf16"]),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=20)
+@given(st.dictionaries(ANY_KEY, any_range(), max_size=6))
+def test_what_is_written_reads_back(tmp_path, found):
+    ranges = Ranges("forest_sim", found)
+    path = tmp_path / "forest_sim.toml"
+    write_ranges(ranges, path)
+    assert read_ranges(path) == ranges
+    shuffled = Ranges("forest_sim", dict(reversed(found.items())))
+    assert as_text(shuffled) == path.read_text(encoding="utf-8"), "equal ranges give equal files"
+
+
+@given(st.dictionaries(TEXT, PLAIN, max_size=5))
+def test_any_plain_value_survives_toml(content):
+    text = "\n".join(f"{toml_key(name)} = {toml_value(value)}" for name, value in content.items())
+    assert tomllib.loads(text) == content
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), {"a": {1, 2}}])
+def test_what_toml_has_no_word_for_is_refused(value):
+    with pytest.raises(ContractError, match="cannot be written to TOML"):
+        toml_value(value)
+
+
+def test_a_range_is_one_line_and_shares_what_others_have_too():
+    other = replace(KEY, case="oak-linear-final")
+    text = as_text(Ranges("colours", {KEY: RANGE, other: replace(RANGE, lo=0.5)}))
+    lines = [line for line in text.splitlines() if " = { lo" in line]
+    assert len(lines) == 2
+    assert lines[0].startswith('oak-knn-final."1.0" = { lo = 0.6, hi = 0.62, mean = 0.61, sd = 0.001, n = 20, rule')
+    assert text.count("a" * 64) == 1
+    assert text.count("[probe.cpu.float32]") == 1
+    assert text.endswith("\n")
+
+
+def test_a_missing_file_is_no_ranges(tmp_path):
+    assert read_folder(tmp_path, ["colours"]) == {}
+    write_ranges(Ranges("colours", {KEY: RANGE}), tmp_path / "colours.toml")
+    assert list(read_folder(tmp_path, ["colours", "other"])) == ["colours"]
+
+
+EDITS = {
+    "ends exchanged": ("lo = 0.6, hi = 0.62", "lo = 0.62, hi = 0.6", r"lo = 0\.62, .* expected lo <= mean <= hi"),
+    "nan": ("lo = 0.6,", "lo = nan,", "lo is nan, expected a number"),
+    "text for a number": ("hi = 0.62", 'hi = "0.62"', "hi is '0.62', expected a number"),
+    "true for a number": ("n = 20", "n = true", "n is True, expected a whole number"),
+    "half a solve": ("n = 20", "n = 2.5", "n is 2.5, expected a whole number"),
+    "none at all": ("n = 20", "n = 0", "n must be at least 1"),
+    "unknown field": ("sd = 0.001", "deviation = 0.001", "field 'deviation' is unknown; expected lo, hi"),
+    "absent field": ("mean = 0.61, ", "", "field 'mean' is absent"),
+    "no such rule": (
+        'rule = "numeric"',
+        'rule = "guess"',
+        "rule is 'guess', expected one of numeric, seeds, published",
+    ),
+    "a rule without its numbers": ('rule = "numeric"', 'rule = "seeds"', "rule seeds needs sd, spread, freedom, floor"),
+    "blank why": ('why = "measured on a quiet afternoon"', 'why = " "', "why is blank: say in a sentence why"),
+    "no such table": ('data = "', 'data = "x', r"data is 'x.*', which the table \[data\] lacks"),
+    "short sha": ("c" * 64, "c" * 10, "expected a sha256 of 64 hex digits"),
+    "other task": ('task = "colours"', 'task = "shapes"', "task is 'shapes', expected 'colours'"),
+    "unknown table": ("[weights]", "[weight]", "'weight' is unknown; expected task, data, weights"),
+    "no case": ("oak-knn-final.", "oak-knn.", "expected model-adaptation-layer"),
+    "no fraction": ('final."1.0"', 'final."1"', 'expected model-adaptation-layer."fraction"'),
+    "kind as a number": ('task = "colours"', 'task = "colours"\ntune = 3', "'tune' is 3, expected a table"),
+    "no toml": ("lo = 0.6,", "lo = ,", r"in 'oak-knn-final\.\"1\.0\"': correct that line"),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "message"), EDITS.values(), ids=EDITS)
+def test_what_was_edited_wrongly_is_named(tmp_path, before, after, message):
+    path = tmp_path / "colours.toml"
+    text = as_text(Ranges("colours", {KEY: RANGE}))
+    assert before in text
+    path.write_text(text.replace(before, after), encoding="utf-8")
+    with pytest.raises(DataError, match=message) as caught:
+        read_ranges(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_range_twice_is_named(tmp_path):
+    path = tmp_path / "colours.toml"
+    text = as_text(Ranges("colours", {KEY: RANGE}))
+    line = next(line for line in text.splitlines() if " = { lo" in line)
+    path.write_text(f"{text}{line}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"colours\.toml: .* in 'oak-knn-final\.\"1\.0\"': correct that line"):
+        read_ranges(path)
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "colours.toml"
+    write_ranges(Ranges("colours", {KEY: RANGE}), path)
+    before = path.read_bytes()
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(StoreError, match="full"):
+        write_ranges(Ranges("colours", {KEY: replace(RANGE, lo=0.1)}), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
