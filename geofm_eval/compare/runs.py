@@ -1,0 +1,41 @@
+"""Where a run that is compared lies: a folder, a name below the folder of all runs, or an archive."""
+
+from pathlib import Path
+
+from geofm_eval.errors import DataError
+from geofm_eval.records import unpack
+from geofm_eval.records.archive import SUFFIX
+
+RUNS = Path("reports/runs")
+"""Folder of all runs, below the working directory."""
+
+
+def find_run(run: Path, runs: Path = RUNS) -> Path:
+    """Folder of a run.
+
+    Args:
+        run: its folder, its name below ``runs``, or an archive such as ``reports/reference/study.tar.xz``, which is
+            unpacked into the cache.
+        runs: folder of all runs.
+
+    Raises:
+        DataError: there is no such run, it is a file that is no archive, or it holds no record.
+        StoreError: an archive cannot be unpacked, because the disk is full or the cache cannot be written.
+    """
+    folder = _folder(run, runs)
+    if not any(folder.glob("*/*.json")):
+        raise DataError(f"{folder}: holds no records of cases: expected <kind>/<case>.json: is it the folder of a run?")
+    return folder
+
+
+def _folder(run: Path, runs: Path) -> Path:
+    if run.is_file() and run.name.endswith(SUFFIX):
+        return unpack(run)
+    for folder in (run, runs / run):
+        if folder.is_dir():
+            return folder
+        if folder.exists():
+            raise DataError(f"{folder}: is a file: expected the folder of a run, or an archive (*{SUFFIX})")
+    names = sorted(folder.name for folder in runs.glob("*") if folder.is_dir())
+    known = f"; runs there: {', '.join(names[-8:])}" if names else ""
+    raise DataError(f"{run}: no such run: give its folder, its name below {runs}, or an archive (*{SUFFIX}){known}")

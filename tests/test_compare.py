@@ -1,0 +1,300 @@
+"""Two runs compared from their files: what is matched, what is refused by name, and what of it fails the gate."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from geofm_eval.catalog import load_catalog
+from geofm_eval.compare import compare, find_run
+from geofm_eval.errors import DataError
+from geofm_eval.records import (
+    Outcome,
+    RunManifest,
+    append_skip,
+    pack,
+    read_record,
+    record_path,
+    unpack,
+    write_manifest,
+)
+from geofm_eval.report.run import read_content
+from geofm_eval.store import write_json
+from tests.planted_compare import easy, moved, probe, trained
+
+RIGHT = easy()
+WORSE = moved(RIGHT, 30, 10)
+NEW = {"weights": "b" * 64}
+
+
+@pytest.fixture
+def old(tmp_path):
+    return tmp_path / "runs" / "old"
+
+
+@pytest.fixture
+def new(tmp_path):
+    return tmp_path / "runs" / "new"
+
+
+def only_case(old, new):
+    (case,) = compare(old, new).cases
+    return case
+
+
+def test_a_rerun_is_identical_and_counts_as_equivalent(old, new):
+    few = RIGHT[:12]  # so few that items alike would leave a drop of 26 points possible
+    for folder in (old, new):
+        probe(folder, {"1.0": few})
+    found = compare(old, new)
+    assert (found.cases[0].identical, found.cases[0].verdict) == (True, "equivalent")
+    assert (found.tasks[0].identical, found.tasks[0].verdict, found.tasks[0].p) == (True, "equivalent", None)
+    assert not found.failures("undecided")
+
+
+def test_equal_scores_of_other_items_are_not_identical(old, new):
+    probe(old, {"1.0": RIGHT})
+    probe(new, {"1.0": moved(RIGHT, 20, 20)}, **NEW)
+    case = only_case(old, new)
+    assert case.full.difference.value == 0
+    assert (case.identical, case.verdict) == (False, "undecided")
+
+
+def test_rounding_is_equivalent(old, new):
+    probe(old, {"1.0": RIGHT})
+    probe(new, {"1.0": moved(RIGHT, 2, 1)}, **NEW)
+    found = compare(old, new)
+    assert (found.cases[0].verdict, found.tasks[0].verdict) == ("equivalent", "equivalent")
+
+
+def test_a_regression_at_few_labels_is_one_of_the_case(old, new):
+    draws = np.stack([easy(seed=seed) for seed in range(5)])
+    after = np.stack([moved(row, 60, 10, seed) for seed, row in enumerate(draws)])
+    probe(old, {"0.01": draws, "1.0": RIGHT})
+    probe(new, {"0.01": after, "1.0": moved(RIGHT, 5, 5)}, **NEW)
+    found = compare(old, new)
+    (case,) = found.cases
+    assert (case.full.verdict, case.verdict, case.telling.fraction) == ("equivalent", "regression", "0.01")
+    assert found.tasks[0].verdict == "equivalent", "tasks are pooled at the largest label fraction"
+    assert found.failures() == {"m_one-eurosat_sim-linear-final": "regression"}
+
+
+def test_cases_are_tested_together_with_those_of_their_task(old, new):
+    for number in range(30):
+        layer = f"block{number:02d}"
+        probe(old, {"1.0": RIGHT}, layer)
+        probe(new, {"1.0": moved(RIGHT, 23 if number else 28, 10, seed=number)}, layer, **NEW)
+    found = compare(old, new)
+    assert found.cases[1].full.difference.high < 0
+    assert not found.regressions, "of thirty cases one such difference is what chance brings"
+    assert found.tasks[0].verdict == "regression", "all of them together are no chance"
+
+
+def test_a_wider_margin_of_the_catalog_is_taken(old, new):
+    probe(old, {"1.0": RIGHT})
+    probe(new, {"1.0": WORSE}, **NEW)
+    catalog = load_catalog()
+    tasks = {**catalog.tasks, "eurosat_sim": catalog.task("eurosat_sim").model_copy(update={"delta": 0.05})}
+    found = compare(old, new, replace(catalog, tasks=tasks))
+    assert (found.cases[0].delta, found.cases[0].verdict) == (0.05, "equivalent")
+
+
+OTHER = {
+    "task_version": {"version": 2},
+    "recipe": {"source": {"recipe": {"slug": "pangaea", "fill": "band_mean"}}},
+    "items_sha256": {"source": {"items_sha256": {"test": "f" * 64}}},
+    "labels_sha256": {"source": {"labels_sha256": {"test": "f" * 64}}},
+    "split_definition": {"source": {"split_definition": "custom"}},
+    "dtype": {"source": {"dtype": "bf16"}},
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_other_conditions_are_refused_by_name_and_the_rest_is_compared(old, new, name):
+    probe(old, {"1.0": RIGHT})
+    probe(new, {"1.0": WORSE}, **NEW, **OTHER[name])
+    with pytest.raises(DataError, match=rf"no case that may be compared: 1 have other conditions.*{name}"):
+        compare(old, new)
+    probe(old, {"1.0": RIGHT}, "block00")
+    probe(new, {"1.0": WORSE}, "block00", **NEW)
+    found = compare(old, new)
+    (refusal,) = found.matches.refused
+    assert refusal.case == ("probe", "m_one-eurosat_sim-linear-final")
+    assert name in refusal.differing
+    before, after = refusal.differing[name]
+    assert before != after
+    assert [case.new.case.layer for case in found.cases] == ["block00"]
+    assert "final" not in str(found.failures())
+    assert "not comparable" in found.failures("undecided")["m_one-eurosat_sim-linear-final"]
+
+
+def test_other_draws_seeds_and_schedules_are_refused(old, new):
+    counts = np.full((3, 20, 2, 2), 25)
+    counts[..., 0, 0] += np.arange(20)
+    probe(old, {"0.1": np.stack([RIGHT] * 5)})
+    probe(new, {"0.1": np.stack([RIGHT] * 4)}, **NEW)
+    trained(old, counts, layer="block00")
+    trained(new, counts + 1, layer="block00", seeds=(4, 5, 6), **NEW)
+    trained(old, counts, layer="block01")
+    trained(new, counts + 1, layer="block01", recipe={"slug": "pangaea", "epochs": 80}, **NEW)
+    trained(old, counts)
+    trained(new, counts + 1, **NEW)
+    found = compare(old, new)
+    differing = {refusal.case[1].rpartition("-")[2]: list(refusal.differing) for refusal in found.matches.refused}
+    assert differing == {"final": ["label fractions and draws"], "block00": ["seeds"], "block01": ["schedule"]}
+    assert [case.new.case.layer for case in found.cases] == ["multi"]
+
+
+def test_a_case_that_was_confirmed_with_further_seeds_is_compared(old, new):
+    rng = np.random.default_rng(0)
+    hits = rng.integers(60, 100, (6, 40))
+    counts = np.stack([hits, 100 - hits, 100 - hits, hits], -1).reshape(6, 40, 2, 2)
+    trained(old, counts[:3])
+    trained(new, np.maximum(counts - [[10, -10], [-10, 10]], 0), seeds=range(6), **NEW)
+    found = compare(old, new)
+    assert found.cases[0].full.difference.value == pytest.approx(found.cases[0].full.new - found.cases[0].full.old)
+    assert found.cases[0].verdict == "regression"
+
+
+@pytest.mark.parametrize("status", ["error", "failed"])
+def test_a_case_that_has_no_score_any_more_fails_the_gate(old, new, status):
+    for folder in (old, new):
+        probe(folder, {"1.0": RIGHT})
+    probe(old, {"1.0": RIGHT}, "block00")
+    record = read_record(record_path(old, "probe", "m_one-eurosat_sim-linear-block00"))
+    outcome = Outcome(status=status, verdict="no_range", reason="ContractError: features are not finite")
+    lost = record.model_copy(update={"outcome": outcome, "scores": {}, "outcomes_sha256": None})
+    write_json(record_path(new, "probe", record.case.id), lost.model_dump(mode="json"))
+    failures = compare(old, new).failures()
+    assert failures == {record.case.id: f"had a score and has none: {status}: ContractError: features are not finite"}
+
+
+def test_what_one_run_alone_has_is_listed_and_what_it_did_not_get_to_is_said(old, new):
+    for layer in ("final", "block00", "block01", "block02"):
+        probe(old, {"1.0": RIGHT}, layer)
+    for layer in ("final", "block03"):
+        probe(new, {"1.0": RIGHT}, layer)
+    cases = [f"m_one-eurosat_sim-linear-{layer}" for layer in ("final", "block01", "block02", "block03")]
+    write_manifest(new, RunManifest(name="new", cases=tuple(f"test_probe[{case}]" for case in cases)))
+    append_skip(new, "main", cases[1], "weights", "w.safetensors", "Train it.")
+    found = compare(old, new)
+    assert found.matches.only_old == (("probe", "m_one-eurosat_sim-linear-block00"),)
+    assert found.matches.only_new == (("probe", cases[3]),)
+    assert found.untested == {
+        ("probe", cases[1]): "skipped, weights unavailable: w.safetensors",
+        ("probe", cases[2]): "no record: the run did not get so far",
+    }
+    assert not found.failures()
+    assert set(found.failures("undecided")) == set(cases[1:3])
+
+
+def test_a_case_without_outcomes_is_undecided_and_left_out_of_the_mean(old, new):
+    probe(old, {"1.0": RIGHT}, outcomes=False)
+    probe(new, {"1.0": WORSE}, **NEW)
+    found = compare(old, new)
+    (case,), (task,) = found.cases, found.tasks
+    assert case.full.difference.value == pytest.approx(-0.02)
+    assert (case.full.difference.low, case.verdict, task.verdict) == (None, "undecided", "undecided")
+    assert case.why == "no per-item outcomes in the baseline: run it again there"
+    probe(old, {"1.0": RIGHT}, "block00")
+    probe(new, {"1.0": WORSE}, "block00", **NEW)
+    (task,) = compare(old, new).tasks
+    assert (task.verdict, len(task.pooled), task.left_out) == ("regression", 1, 1)
+
+
+def test_damaged_outcomes_and_a_truncated_record_are_named_and_the_rest_is_compared(old, new):
+    for layer in ("block00", "block01", "final"):
+        probe(old, {"1.0": RIGHT}, layer)
+        probe(new, {"1.0": WORSE}, layer, **NEW)
+    path = record_path(new, "probe", "m_one-eurosat_sim-linear-block00")
+    path.write_text(path.read_text()[:300])
+    record_path(old, "probe", "m_one-eurosat_sim-linear-block01").with_suffix(".npz").write_bytes(b"PK")
+    found = compare(old, new)
+    assert {case.new.case.layer: case.verdict for case in found.cases} == {
+        "block01": "undecided",
+        "final": "regression",
+    }
+    assert [problem for problem in found.problems if "not a readable record" in problem]
+    assert [problem for problem in found.problems if "outcomes are not readable" in problem]
+    assert found.tasks[0].verdict == "regression"
+
+
+def test_an_unknown_task_and_an_rmse_without_a_margin_are_not_judged(old, new):
+    sums = np.abs(np.random.default_rng(0).normal(1, 0.1, (3, 20, 5)))
+    for folder, factor in ((old, 1.0), (new, 1.2)):
+        probe(folder, {"1.0": RIGHT}, task="nowhere")
+        trained(folder, sums * [1, 1, factor, 1, 2], "rmse", task="biomassters_sim")
+    found = compare(old, new)
+    catalog = load_catalog()
+    assert "task nowhere is not in the catalog" in found.unknown["probe", "m_one-nowhere-linear-final"]
+    silent = catalog.task("biomassters_sim").model_copy(update={"delta": None})
+    with pytest.raises(DataError, match="nothing can be compared"):
+        compare(old, new, replace(catalog, tasks={"biomassters_sim": silent}))
+
+
+def test_a_run_is_not_its_own_baseline(old):
+    probe(old, {"1.0": RIGHT})
+    with pytest.raises(DataError, match="cannot be its own baseline"):
+        compare(old, old.parent / ".." / "runs" / "old")
+
+
+def test_runs_without_a_common_case_say_what_to_run(old, new):
+    probe(old, {"1.0": RIGHT}, model="m_one")
+    probe(new, {"1.0": RIGHT}, model="m_two")
+    with pytest.raises(DataError, match="1 cases are in the baseline alone and 1 in the new run alone: run the same"):
+        compare(old, new)
+
+
+def test_a_run_is_found_by_folder_name_and_archive(old, tmp_path):
+    probe(old, {"1.0": RIGHT})
+    assert find_run(old) == old
+    assert find_run(Path("old"), tmp_path / "runs") == old
+    archive = tmp_path / "old.tar.xz"
+    pack(old, archive, {"m_one-eurosat_sim-linear-final"})
+    assert read_content(find_run(archive)).records == read_content(old).records
+
+
+def test_what_is_no_run_is_refused(old, tmp_path):
+    probe(old, {"1.0": RIGHT})
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").write_text("no run")
+    (tmp_path / "broken.tar.xz").write_bytes(b"no archive")
+    with pytest.raises(DataError, match=r"no such run.*runs there: old"):
+        find_run(tmp_path / "absent", tmp_path / "runs")
+    with pytest.raises(DataError, match="holds no records"):
+        find_run(tmp_path / "empty")
+    with pytest.raises(DataError, match="is a file"):
+        find_run(tmp_path / "file.txt")
+    with pytest.raises(DataError, match="not a whole archive"):
+        find_run(tmp_path / "broken.tar.xz")
+
+
+def test_a_baseline_of_an_older_schema_is_migrated(old, new, repository):
+    name = "record_v1_probe"
+    content = json.loads((repository / "tests" / "golden" / f"{name}.json").read_text())
+    assert content["schema_version"] == 1
+    path = record_path(old, "probe", content["case"]["id"])
+    path.parent.mkdir(parents=True)
+    shutil.copy(repository / "tests" / "golden" / f"{name}.json", path)
+    write_json(record_path(new, "probe", content["case"]["id"]), read_record(path).model_dump(mode="json"))
+    (case,) = compare(old, new).cases
+    assert case.identical
+
+
+def test_the_checkpoint_at_a_third_of_its_steps_is_a_regression_on_the_reference(tmp_path, repository):
+    run = unpack(repository / "reports" / "reference" / "study.tar.xz")
+    for model, folder in (("pocket_mae", tmp_path / "whole"), ("pocket_mae_third", tmp_path / "third")):
+        for path in (run / "probe").glob(f"{model}-eurosat_sim-*.npz"):
+            record = read_record(path.with_suffix(".json"))
+            case = record.case.model_copy(
+                update={"model": "pocket_mae", "id": record.case.id.replace(model, "pocket_mae")}
+            )
+            renamed = record_path(folder, "probe", case.id)
+            write_json(renamed, record.model_copy(update={"case": case}).model_dump(mode="json"))
+            shutil.copy(path, renamed.with_suffix(".npz"))
+    (task,) = compare(tmp_path / "whole", tmp_path / "third").tasks
+    assert (task.verdict, len(task.pooled)) == ("regression", 4)
+    assert task.difference.value == pytest.approx(-0.025, abs=0.002)
