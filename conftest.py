@@ -9,7 +9,7 @@ import pytest
 from fixtures import cases, options, outcomes, suite
 from fixtures.controller import Controller
 
-pytest_plugins = ["fixtures.session"]
+pytest_plugins = ["fixtures.session", "fixtures.claims"]
 
 _dist_given = pytest.StashKey[bool]()
 
@@ -32,6 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.benchmark_disable = True  # or pytest-benchmark warns that it does not time under -n
     elif opened is not None:
         config.pluginmanager.register(Controller(config, opened), "geofm_eval_controller")
+        if opened.options.baseline is not None:
+            from fixtures.gate import Gate  # here, because it loads what a session without a baseline does not need
+
+            config.pluginmanager.register(Gate(config, opened), "geofm_eval_gate")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -46,10 +50,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out a file of ``benchmarks/`` whose kind has no case here: pytest would report one empty case for it."""
+    """Leave out a file of ``benchmarks/`` that has nothing to say about the selected cases; one that is named stays."""
     opened = suite.suite_owning(config, collection_path)
-    kind = collection_path.stem.removeprefix("test_")
-    return True if opened is not None and opened.cases.get(kind) == () else None
+    return True if opened is not None and opened.leaves_out(collection_path) else None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

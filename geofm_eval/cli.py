@@ -1,9 +1,9 @@
-"""The command line: geofm-eval models | tasks | doctor | preflight | fetch | cache | collate | advise."""
+"""The command line: models, tasks, doctor, preflight, fetch, cache, collate, compare, expect, advise."""
 
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.table import Table
 from geofm_eval import __version__
 from geofm_eval.availability import availability, runnable_pairs
 from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
+from geofm_eval.catalog.specs import POINT
 from geofm_eval.errors import ContractError, GeofmError, Unavailable
 from geofm_eval.paths import geofm_cache, geofm_home
 
@@ -24,6 +25,10 @@ def say(text: str) -> None:
     """Print a line as it is: brackets are no markup, and paths and addresses stay whole."""
     console.print(text, markup=False, soft_wrap=True)
 
+
+# As in geofm_eval.compare, which is not loaded at the start.
+FailOn = Literal["regression", "undecided"]
+Style = Literal["text", "markdown", "json"]
 
 CatalogOption = Annotated[
     list[Path] | None, typer.Option("--catalog", help="Your own TOML file with models and tasks (repeatable).")
@@ -69,10 +74,11 @@ def models(catalog: CatalogOption = None) -> None:
 
 @app.command()
 def tasks(catalog: CatalogOption = None) -> None:
-    """List the tasks with metric, bands, licence and whether they can run here."""
+    """List the tasks with metric, margin (the loss that matters to the gate), licence and whether they can run here."""
     known = load_catalog(catalog or ())
     gaps = availability(known).tasks
-    table = Table("task", "version", "metric", "classes", "bands", "data", "licence", "suites", "runnable here")
+    header = ("task", "version", "metric", "margin", "classes", "bands", "data", "licence", "suites", "runnable here")
+    table = Table(*header)
     for slug, task in known.tasks.items():
         bands = f"{len(task.bands)} {task.product}"
         data = _simulated(task) if task.simulated else task.root
@@ -80,6 +86,7 @@ def tasks(catalog: CatalogOption = None) -> None:
             slug,
             str(task.version),
             task.metric,
+            _delta(task),
             str(len(task.classes)),
             bands,
             data,
@@ -88,6 +95,16 @@ def tasks(catalog: CatalogOption = None) -> None:
             _here(gaps[slug]),
         )
     console.print(table)
+
+
+def _delta(task: TaskSpec) -> str:
+    """Difference that matters to the gate, such as ``1 point`` or ``0.4 t/ha``."""
+    delta = task.delta_of(task.metric)
+    if delta is None:
+        return "-"
+    if task.metric == "rmse":
+        return f"{delta:g} {task.target_unit}"
+    return f"{delta * 100:g} point{'' if delta == POINT else 's'}"
 
 
 def _simulated(task: TaskSpec) -> str:
@@ -218,6 +235,37 @@ def collate(run: Path, catalog: CatalogOption = None) -> None:
 
 
 @app.command()
+def compare(
+    baseline: Annotated[Path, typer.Argument(help="Folder, name below reports/runs, or archive of a run.")],
+    run: Annotated[Path, typer.Argument(help="The run that is judged, given alike.")],
+    fail_on: Annotated[
+        FailOn, typer.Option(help="What makes the status 1; undecided: regressions too.")
+    ] = "regression",
+    style: Annotated[Style, typer.Option("--format", help="Markdown is fit for a comment on a pull request.")] = "text",
+    output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    catalog: CatalogOption = None,
+) -> None:
+    """Say per task and case whether RUN is better, equivalent or worse than BASELINE; status 1 where it is worse."""
+    from geofm_eval import compare as comparing
+    from geofm_eval.report.comparing import json_of, lines_of, markdown_of
+    from geofm_eval.store import write_bytes
+
+    found = comparing.compare(comparing.find_run(baseline), comparing.find_run(run), load_catalog(catalog or ()))
+    lines = lines_of(found, fail_on)
+    plain = "\n".join(line.text for line in lines) + "\n"
+    text = {"text": plain, "markdown": markdown_of(found, fail_on), "json": json_of(found, fail_on)}[style]
+    if output is not None:
+        write_bytes(output, text.encode())
+    elif style == "text":
+        for line in lines:
+            console.print(line.text, style="red" if line.alarm else None, markup=False, emoji=False, soft_wrap=True)
+    else:
+        typer.echo(text, nl=False)
+    if found.failures(fail_on):
+        raise typer.Exit(1)
+
+
+@app.command()
 def advise(
     run: Path,
     task: Annotated[str, typer.Option(help="Task that the backbone is for.")],
@@ -248,6 +296,27 @@ def advise(
     else:
         say(found.text(confirmation))
     if confirmation is not None and not confirmation.holds:
+        raise typer.Exit(1)
+
+
+@app.command()
+def expect(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs: folders, or names.")],
+    why: Annotated[str, typer.Option(help="Why ranges change; needed where one gets looser.")] = "",
+    tasks: Annotated[str, typer.Option(metavar="A,B", help="Only these tasks.")] = "",
+    into: Annotated[Path, typer.Option(help="Folder of the range files.")] = Path("benchmarks/expected"),
+    catalog: CatalogOption = None,
+) -> None:
+    """Set expected ranges from finished runs, old -> new; probes are solved again with a little noise.
+
+    The status is 1, and nothing is written, where a range would get looser without --why.
+    """
+    from geofm_eval.expected.command import expect as set_ranges
+
+    chosen = [name.strip() for name in tasks.split(",") if name.strip()]
+    found = set_ranges([_folder(run) for run in runs], load_catalog(catalog or ()), into, chosen, why)
+    say(found.text)
+    if not found.written:
         raise typer.Exit(1)
 
 

@@ -13,13 +13,13 @@ from geofm_eval.catalog import Recipe, TaskSpec
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split
 from geofm_eval.data.standins import generator_version
-from geofm_eval.errors import ContractError
+from geofm_eval.errors import ContractError, DataError
 from geofm_eval.extraction import DTYPE, Extraction
 from geofm_eval.paths import geofm_cache
 from geofm_eval.progress import LogProgress, StartProgress
-from geofm_eval.store import content_hash, publish_directory, read_manifest
+from geofm_eval.store import content_hash, problem_with, publish_directory, read_manifest
 
-__all__ = ["BATCH_SIZE", "DTYPE", "FEATURE_VERSION", "FeatureBlock", "block_key", "extract"]
+__all__ = ["BATCH_SIZE", "DTYPE", "FEATURE_VERSION", "FeatureBlock", "block_key", "extract", "stored_block"]
 
 FEATURE_VERSION = 1
 """Raised whenever the same weights and pixels would give other features."""
@@ -140,6 +140,19 @@ def extract(
     size = batch_size or BATCH_SIZE[torch.device(device).type]
     extraction = Extraction(loaded, adapter, split, torch.device(device), size, progress)
     publish_directory(path, extraction.write, MANIFEST)
+    return _open(path)
+
+
+def stored_block(key: str) -> FeatureBlock:
+    """The feature block of a key, which the cache must hold.
+
+    Raises:
+        DataError: it does not, or the block is damaged.
+    """
+    path = geofm_cache() / "features" / "v1" / key
+    problem = problem_with(path, MANIFEST)
+    if problem is not None:
+        raise DataError(f"{path}: {problem}: run the case again here, with the same GEOFM_CACHE, which extracts it")
     return _open(path)
 
 

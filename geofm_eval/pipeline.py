@@ -216,7 +216,7 @@ class Workspace:
             raise ContractError(
                 f"{adaptation} pools by '{chosen.pooling}', which {model} lacks: it has {', '.join(spec.poolings)}"
             )
-        job = _Solve(
+        job = ProbeJob(
             self.catalog.task(task),
             chosen,
             self.blocks(model, task),
@@ -229,7 +229,7 @@ class Workspace:
             publish_directory(job.path, lambda folder: self._write(model, job, folder), SWEEP_MANIFEST)
         return load_sweep(job.path)
 
-    def _write(self, model: str, job: "_Solve", folder: Path) -> dict[str, Any]:
+    def _write(self, model: str, job: "ProbeJob", folder: Path) -> dict[str, Any]:
         """Solve a target and its siblings; publish theirs and write its own into ``folder``."""
         jobs = [job, *self._siblings(model, job)]
         name = f"{job.adaptation.slug} of {model} on {', '.join(one.task.slug for one in jobs)}"
@@ -241,7 +241,7 @@ class Workspace:
             publish_directory(sibling.path, functools.partial(_save, sweep), SWEEP_MANIFEST)
         return _save(own, folder)
 
-    def _siblings(self, model: str, job: "_Solve") -> list["_Solve"]:
+    def _siblings(self, model: str, job: "ProbeJob") -> list["ProbeJob"]:
         """What remains to be solved of the other targets on the same features; those that cannot be are left out."""
         if job.adaptation.probe != "ridge":
             return []
@@ -257,14 +257,14 @@ class Workspace:
                 log.info("%s is not solved together with %s: %s", task.slug, job.task.slug, error)
         return found
 
-    def _features_of(self, model: str, job: "_Solve") -> dict[str, str]:
+    def _features_of(self, model: str, job: "ProbeJob") -> dict[str, str]:
         slug = job.task.slug
         loaded, adapter = self.backbone(model, slug), self.adapter(model, slug)
         return {name: block_key(loaded, adapter, split) for name, split in job.splits.items()}
 
 
 @dataclass(frozen=True)
-class _Solve:
+class ProbeJob:
     """One probe of one target over all taps, label fractions and draws of a model's blocks."""
 
     task: TaskSpec
@@ -350,7 +350,7 @@ class _Solve:
         return replace(sweep, key=self.key, meta={**sweep.meta, **meta})
 
 
-def _run(jobs: Sequence[_Solve]) -> list[Sweep]:
+def _run(jobs: Sequence[ProbeJob]) -> list[Sweep]:
     """Solve several targets of the same features."""
     problems, chosen = [job.problem for job in jobs], jobs[0].adaptation
     with exact_float32(), device_turn(jobs[0].device):

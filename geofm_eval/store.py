@@ -29,6 +29,7 @@ MANIFEST_FORMAT = 1
 KINDS = (
     "features",
     "sweeps",
+    "noise",
     "maps",
     "trainings",
     "tuned",
@@ -38,13 +39,14 @@ KINDS = (
     "damaged",
     "unfinished",
 )
-"""What a cache holds: finished directories (of pretraining the scenes, not the checkpoints), damaged ones set aside,
+"""What a cache holds: finished directories (``noise``: scores of probes under a little noise on their features; of
+pretraining the scenes, not the checkpoints), damaged ones set aside,
 and what killed processes left."""
 
 _TEMPORARY = ".tmp-"
 _DAMAGED = ".damaged-"
 _LAYOUTS = {
-    **dict.fromkeys(("features", "sweeps", "maps", "pretraining"), "v*/*"),
+    **dict.fromkeys(("features", "sweeps", "noise", "maps", "pretraining"), "v*/*"),
     **dict.fromkeys(("standins", "references", "trainings"), "*/*"),
     "tuned": "*",
 }
@@ -291,7 +293,7 @@ def _entry(place: str, path: Path) -> CacheEntry | None:
     kind = "unfinished" if _TEMPORARY in path.name else "damaged" if _DAMAGED in path.name else place
     key = (
         path.name
-        if place in ("features", "sweeps", "maps", "trainings", "tuned")
+        if place in ("features", "sweeps", "noise", "maps", "trainings", "tuned")
         else f"{path.parent.name}/{path.name}"
     )
     try:

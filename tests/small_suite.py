@@ -34,6 +34,7 @@ OPTIONS = Options(
     recipe=None,
     training=None,
     seeds=3,
+    first_seed=0,
     batch=None,
     dtype="float32",
     catalogs=(),
@@ -43,6 +44,8 @@ OPTIONS = Options(
     device="cpu",
     threads=1,
     weights={},
+    baseline=None,
+    fail_on="regression",
 )
 """What a user gets who asks for the suite ``bench`` and nothing else."""
 
@@ -157,12 +160,14 @@ class SmallSuite:
 
     Args:
         folder: where everything lies; sessions start there.
+        paths: what they collect from.
     """
 
     folder: Path
+    paths: tuple[str, ...] = ("benchmarks",)
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "pytest", *PLUGINS, "benchmarks", "--catalog", "small.toml", *arguments]
+        return [sys.executable, "-m", "pytest", *PLUGINS, *self.paths, "--catalog", "small.toml", *arguments]
 
     def environment(self, **extra: str) -> dict[str, str]:
         dropped = ("PYTEST_", "GEOFM_", "OMP_", "MKL_", "OPENBLAS_")

@@ -53,7 +53,7 @@ def make_regression(
 def _score(predicted: np.ndarray, target: np.ndarray, n_train: int, shuffled: bool) -> Score:
     values = r2_per_draw(predicted, target)
     tested = ~np.isnan(predicted)
-    interval = shuffle_interval(predicted, target) if shuffled else r2_interval(predicted, target)
+    interval = shuffle_interval(predicted, target, n_train) if shuffled else r2_interval(predicted, target)
     assert interval is not None
     extra = {"rmse": rmse(np.broadcast_to(target, predicted.shape)[tested], predicted[tested])}
     if shuffled:

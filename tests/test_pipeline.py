@@ -107,7 +107,7 @@ def test_the_key_of_a_sweep_follows_what_determines_it(calls: Counter[str], monk
         patch.setattr(pipeline, "task_seed", lambda task: 1)
         keys.append(key())
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline._Solve, "device_kind", "cuda")
+        patch.setattr(pipeline.ProbeJob, "device_kind", "cuda")
         keys.append(key())
     assert len(set(keys)) == len(keys)
     assert key() == keys[0]

@@ -57,7 +57,7 @@ def counts_of(model, adaptation, seeds=3):
 
 def record_of(model, adaptation, layer, counts, metric="miou", seconds=10.0, task=TASK):
     values = count_score(counts, metric)
-    interval = count_interval(counts, metric, seed=3, resamples=200)
+    interval = count_interval(counts, metric)
     fraction = 0.1 if "_p010" in adaptation else 1.0
     info = CaseInfo(
         kind="segment", model=model, task=task, adaptation=adaptation, layer=layer,
@@ -203,9 +203,9 @@ def test_a_twin_that_models_share_is_one_training(study, run):
                 slug = f"{head}_{tuning}_{percent}"
                 terms += [Term(1 / 24, counts_of(model, slug), "miou") for model in MODELS[:2]]
                 terms.append(Term(-2 / 24, counts_of("pocket_random", slug), "miou"))
-    expected = contrast_interval(terms, seed=3)
-    assert shared.low == pytest.approx(expected.low, abs=1e-3)
-    assert shared.high == pytest.approx(expected.high, abs=1e-3)
+    expected = contrast_interval(terms)
+    assert shared.low == pytest.approx(expected.low, abs=1e-9)
+    assert shared.high == pytest.approx(expected.high, abs=1e-9)
 
 
 def test_levels_are_compared_on_the_cells_that_all_have(tmp_path):
@@ -237,9 +237,9 @@ def test_an_effect_is_the_interval_of_its_contrast(study, run):
                 Term(sign / 4, counts_of("pocket_mae", f"{head}_{tuning}_{percent}"), "miou")
                 for sign, head in ((1, "lightms"), (-1, "upernet_w064"))
             ]
-    expected = contrast_interval(terms, seed=3)
-    assert own.difference.low == pytest.approx(expected.low, abs=2e-3)
-    assert own.difference.high == pytest.approx(expected.high, abs=2e-3)
+    expected = contrast_interval(terms)
+    assert own.difference.low == pytest.approx(expected.low, abs=1e-9)
+    assert own.difference.high == pytest.approx(expected.high, abs=1e-9)
 
 
 def test_a_model_without_a_cell_drops_out_of_that_pair_and_is_named(tmp_path):

@@ -44,7 +44,8 @@ def item(measurement: object = None) -> Any:
 def measurement(reused: bool = False) -> SimpleNamespace:
     model = next(model for model in MODELS if model.slug == "galileo_nano")
     record, arrays = make_record(model, CASE.task, CASE.adaptation, CASE.layer)
-    return SimpleNamespace(record=record, outcomes=None if reused else arrays, reused=reused)
+    outcomes = None if reused else arrays
+    return SimpleNamespace(record=record, outcomes=outcomes, reused=reused, judgement=None, rewritten=False)
 
 
 def ended(suite: Suite, made: Any, raised: BaseException | None, when: Any = "call") -> pytest.TestReport:

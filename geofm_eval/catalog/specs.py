@@ -9,6 +9,9 @@ from geofm_eval.data.bands import canonical
 Product = Literal["L1C", "L2A", "HLS", "ACOLITE", "GRD", "RTC", "any"]
 """Processing level: of the optical pixels where there are any, else of the radar; ``any`` (controls) accepts all."""
 
+POINT = 0.01
+"""One point of accuracy, IoU or R2."""
+
 SLUG = r"^[a-z0-9]+(_[a-z0-9]+)*$"
 
 
@@ -240,6 +243,8 @@ class TaskSpec(Spec):
         classes: class names; empty for regression.
         ignore: label value of pixels that do not count (dense tasks).
         target_unit: unit of a regression target, such as ``t/ha``.
+        delta: difference that matters, in the metric's own unit: the gate calls a smaller loss no regression. None
+            takes one point (0.01) of accuracy, IoU and R2; an RMSE has no such unit and must state it, to be compared.
         target_range: (low, high) that every label of a regression task must lie in.
         protocol: ``holdout`` (train, val and test), or ``shuffle_splits`` where the data have no official split: forty
             random splits, see :mod:`geofm_eval.data.shuffles`.
@@ -282,6 +287,7 @@ class TaskSpec(Spec):
     classes: tuple[str, ...] = ()
     ignore: int = -1
     target_unit: str = ""
+    delta: float | None = Field(default=None, gt=0)
     target_range: tuple[float, float] | None = None
     protocol: Literal["holdout", "shuffle_splits"] = "holdout"
     label_fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
@@ -341,6 +347,12 @@ class TaskSpec(Spec):
     def dense(self) -> bool:
         """True when every pixel has a label."""
         return self.kind in ("segmentation", "dense_regression")
+
+    def delta_of(self, metric: str) -> float | None:
+        """Difference that matters in a metric; the dense probe of a task has another metric than its trainings."""
+        if metric == self.metric and self.delta is not None:
+            return self.delta
+        return None if metric == "rmse" else POINT
 
     @property
     def numeric(self) -> bool:

@@ -81,20 +81,30 @@ class DenseJob:
         return torch.device(self.device).type == "cuda"
 
     def run(self) -> Trained:
-        """Train at every learning rate that is tried, and return what validation chooses; ties go to the lower rate.
-
-        Where the training chips are cross-validated, only the learning rate and epoch that were chosen are trained on
-        all of them.
+        """Train as :meth:`searched` chooses.
 
         Raises:
             Unavailable: weights or a package are absent.
             GeofmError: a data, weights, contract or store error of the step that failed.
         """
+        return self.at_rate(*self.searched())
+
+    def searched(self) -> tuple[float, CrossValidated | None]:
+        """The learning rate that validation chooses among all that are tried; ties go to the lower rate.
+
+        Where the training chips are cross-validated, what the folds say of it is returned too: its epoch is taken.
+
+        Raises:
+            Unavailable: weights or a package are absent.
+            GeofmError: a data, weights, contract or store error of the step that failed.
+        """
+        rates = self.choice.rates
         if self.budget.folds:
-            tried = [(rate, self.cross_validated(rate)) for rate in self.choice.rates]
-            rate, found = max(tried, key=lambda pair: (pair[1].chosen.score, -pair[0]))
-            return self.at_rate(rate, found)
-        return max((self.at_rate(rate) for rate in self.choice.rates), key=lambda one: (one.val_score, -one.rate))
+            tried = [(rate, self.cross_validated(rate)) for rate in rates]
+            return max(tried, key=lambda pair: (pair[1].chosen.score, -pair[0]))
+        if len(rates) == 1:
+            return rates[0], None
+        return max((self.at_rate(rate) for rate in rates), key=lambda one: (one.val_score, -one.rate)).rate, None
 
     def cross_validated(self, rate: float) -> CrossValidated:
         """Train without each fold of the training chips in turn, or find it done in the cache."""

@@ -209,6 +209,13 @@ class DenseProbe:
         grid = (int(content["grid"][0]), int(content["grid"][1]))
         return DenseSweep(self.key, rows, counts, self._penalties, content["seconds"], grid, self.encoder.size)
 
+    def tested(self) -> dict[Key, NDArray[Any]]:
+        """Counts of every test chip by tap and label subset, solved now and kept nowhere; see :meth:`stored`."""
+        with torch.inference_mode(), exact_float32():
+            samples = {name: sample_tokens(self.encoder, self.splits[name], self.seed) for name in ("train", "val")}
+            everything = np.arange(len(self.splits["test"]))
+            return self._counts("test", {key: (one.apply, everything) for key, one in self._solve(samples)})
+
     @property
     def _task(self) -> Any:
         return self.splits["train"].task

@@ -38,6 +38,7 @@ class DenseStudy:
         training: slug of the training recipe; None takes the default of the task.
         batch: chips per step; None takes the recipe's.
         dtype: of forward passes, ``float32`` or ``bf16``.
+        first_seed: seed of the first training; the others follow.
     """
 
     workspace: Workspace
@@ -46,6 +47,7 @@ class DenseStudy:
     training: str | None = None
     batch: int | None = None
     dtype: str = "float32"
+    first_seed: int = 0
 
     @functools.cached_property
     def adaptation(self) -> DenseAdaptation:
@@ -122,19 +124,27 @@ class DenseStudy:
             Unavailable: data, weights or a package are absent.
             GeofmError: the data are not what the task declares.
         """
+        return tuple(self._job(self.first_seed + number) for number in range(self.seeds))
+
+    @functools.cached_property
+    def searcher(self) -> DenseJob:
+        """The job of seed 0, which chooses the learning rate of all, and the epoch where folds do, whatever is trained.
+
+        What it depends on stands for the case: seeds alone tell the jobs of a case apart.
+        """
+        return self.jobs[0] if self.first_seed == 0 else self._job(0)
+
+    def _job(self, seed: int) -> DenseJob:
         kind = PooledJob if self.adaptation.pooled else DenseJob
-        return tuple(
-            kind(
-                functools.partial(self._load, seed),
-                self.workspace.adapter(self.case.model, self.case.task),
-                self.splits,
-                self.budget,
-                self.choice,
-                seed,
-                self.workspace.settings.device,
-                self.workspace.progress,
-            )
-            for seed in range(self.seeds)
+        return kind(
+            functools.partial(self._load, seed),
+            self.workspace.adapter(self.case.model, self.case.task),
+            self.splits,
+            self.budget,
+            self.choice,
+            seed,
+            self.workspace.settings.device,
+            self.workspace.progress,
         )
 
     def _load(self, seed: int) -> LoadedBackbone:
@@ -157,16 +167,18 @@ class DenseStudy:
         """All that decides the trainings and what they are tested on, known before anything is trained."""
         test = self.splits["test"]
         return {
-            "training": self.jobs[0].identity,
+            "training": self.searcher.identity,
             "seeds": self.seeds,
+            # Named where it says something, so that trainings from seed 0 on keep the key that they always had.
+            **({"first_seed": self.first_seed} if self.first_seed else {}),
             "rates": self.choice.rates,
             "test": [test.items_sha256, test.labels_sha256],
         }
 
     def run(self) -> list[Trained]:
-        """Train every seed; the first tries all learning rates, the others take the one that it chose on validation.
+        """Train every seed at the learning rate that seed 0 chooses on validation, whether or not it is one of them.
 
-        Where the training chips are cross-validated the others take its epoch too.
+        Where the training chips are cross-validated all but seed 0 take its epoch too.
 
         Raises:
             Unavailable: weights or a package are absent.
@@ -174,16 +186,18 @@ class DenseStudy:
         """
         jobs = self.jobs  # outside of the device's turn: the dense probe that chooses blocks takes one itself
         with device_turn(self.workspace.settings.device):
-            first = jobs[0].run()
-            validated = jobs[0].cross_validated(first.rate) if self.budget.folds else None
-            return [first, *(job.at_rate(first.rate, validated) for job in jobs[1:])]
+            rate, validated = self.searcher.searched()
+            return [job.at_rate(rate, validated) for job in jobs]
 
     def search_seconds(self, rate: float) -> float:
         """Seconds that choosing took beside the trainings at the chosen ``rate``: other rates, or all folds."""
-        first = self.jobs[0]
+        first, rates = self.searcher, self.choice.rates
         if self.budget.folds:
-            return sum(first.cross_validated(tried).seconds for tried in self.choice.rates)
-        return sum(first.at_rate(tried).seconds["train"] for tried in self.choice.rates if tried != rate)
+            return sum(first.cross_validated(tried).seconds for tried in rates)
+        if len(rates) == 1:
+            return 0.0
+        # Of seeds that begin later the search is no part: its training at the chosen rate was a search as well.
+        return sum(first.at_rate(tried).seconds["train"] for tried in rates if self.first_seed or tried != rate)
 
     def tested(self, trained: Sequence[Trained]) -> NDArray[Any]:
         """(seeds, n, ...) what is kept of every test chip; see ``inference.counts_of``."""

@@ -278,7 +278,9 @@ class _Loop:
 
     @property
     def _identity(self) -> str:
-        return content_hash([self.plan.identity(), len(self.samples), json.dumps(self.task.model_dump(mode="json"))])
+        # What difference matters to the gate makes no other training.
+        task = self.task.model_dump(mode="json", exclude={"delta"})
+        return content_hash([self.plan.identity(), len(self.samples), json.dumps(task)])
 
 
 def steps_per_epoch(count: int, batch: int) -> int:

@@ -1,6 +1,7 @@
 """The tap that validation chooses, and differences of test scores with their paired intervals."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from geofm_eval.crossed import Term, contrast_interval
 from geofm_eval.errors import DataError
 from geofm_eval.metrics import Interval, paired_interval, paired_r2_interval, paired_shuffle_interval
-from geofm_eval.records import Outcomes, Record, Score, read_outcomes
+from geofm_eval.records import Outcomes, Record, Score, read_outcomes, record_path
 from geofm_eval.report.comparison import Subject
 
 LEVEL = 0.95
@@ -55,6 +56,15 @@ class Difference:
         """A difference with the interval that was found for it, or without one."""
         return cls(value) if interval is None else cls(value, interval.low, interval.high, interval.freedom)
 
+    def times(self, factor: float) -> "Difference":
+        """The same in another unit; turned where the factor is negative."""
+        # Adding zero turns -0.0, which a difference of nothing may be after a change of direction, into 0.0.
+        value = factor * self.value + 0.0
+        if self.low is None or self.high is None:
+            return Difference(value)
+        low, high = sorted((factor * self.low, factor * self.high))
+        return Difference(value, low, high, self.freedom)
+
 
 def sign(score: Score) -> float:
     """1 where higher is better, -1 where lower is."""
@@ -86,16 +96,26 @@ def choose_tap(subject: Subject, fraction: str) -> ChosenTap | None:
     return ChosenTap(best.tap, len(candidates), best.val_score, best.score)
 
 
+Pair = tuple[Record, Record, str]
+"""Two records and the label fraction that they are compared at."""
+
+
 class Pairs:
-    """Paired differences between records of one run, item by item.
+    """Paired differences between records of one run, or of two, item by item.
 
     A record whose outcomes are absent is no error: the difference then has no interval, and ``problems`` says why.
+
+    Args:
+        run_dir: folder of the run.
+        other: folder that the second record of every pair lies in; None where both lie in ``run_dir``.
     """
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, other: Path | None = None) -> None:
         self._run_dir = run_dir
-        self._outcomes: dict[str, Outcomes | None] = {}
+        self._other = run_dir if other is None else other
+        self._outcomes: dict[Path, Outcomes | None] = {}
         self._problems: dict[str, None] = {}
+        self._differences: dict[tuple[str, ...], Difference] = {}
 
     @property
     def problems(self) -> list[str]:
@@ -107,45 +127,79 @@ class Pairs:
 
         A record against itself differs by nothing, in any sample of items.
         """
-        if a.case.id == b.case.id:
+        if a.case.id == b.case.id and self._run_dir == self._other:
             return Difference(0.0, 0.0, 0.0)
-        value = a.scores[fraction].value - b.scores[fraction].value
-        left, right = self._read(a), self._read(b)
-        if left is None or right is None:
+        key, back = ((*_named(one), *_named(other), fraction) for one, other in ((a, b), (b, a)))
+        if back in self._differences and self._run_dir == self._other:
+            return self._differences[back].times(-1)
+        if key not in self._differences:
+            self._differences[key] = self.mean_difference([(a, b, fraction)])
+        return self._differences[key]
+
+    def mean_difference(self, pairs: Sequence[Pair]) -> Difference:
+        """Mean of ``a - b`` over pairs that were tested on the same items, in the metric's own unit.
+
+        One interval varies the items, and the label draws or shuffles, for all pairs together: errors that pairs have
+        in common stay in it. Training seeds have nothing in common and vary pair by pair.
+        """
+        value = sum(a.scores[key].value - b.scores[key].value for a, b, key in pairs) / len(pairs)
+        found = [(self._read(a, self._run_dir), self._read(b, self._other), key) for a, b, key in pairs]
+        known = [(left, right, key) for left, right, key in found if left is not None and right is not None]
+        if len(known) < len(pairs):
             return Difference(value)
-        if not _same_items(left, right, fraction):
-            self._problems[f"{a.case.id} and {b.case.id} list different items or draws: no paired interval"] = None
-            return Difference(value)
-        interval = _paired(left, right, fraction, a.scores[fraction].metric, task_seed(a))
-        return Difference.within(value, interval)
+        first = known[0][0], known[0][2]
+        for (a, b, _), (left, right, key) in zip(pairs, known, strict=True):
+            if not (_same_items((left, key), (right, key)) and _same_items(first, (left, key))):
+                self._problems[f"{a.case.id} and {b.case.id} list different items or draws: no paired interval"] = None
+                return Difference(value)
+        # Shuffles share training items; what they have in common is largest at the largest label fraction.
+        n_train = max(a.scores[key].n_train for a, _, key in pairs)
+        return Difference.within(value, _paired(known, pairs[0][0].scores[pairs[0][2]].metric, n_train))
+
+    def alike(self, a: Record, b: Record, fraction: str) -> bool:
+        """Whether not a single item, in any draw, tells the two apart."""
+        left, right = self._read(a, self._run_dir), self._read(b, self._other)
+        if left is None or right is None or not _same_items((left, fraction), (right, fraction)):
+            return False
+        first, second = _per_item(left, fraction), _per_item(right, fraction)
+        return np.array_equal(first, second, equal_nan=left.target is not None)
+
+    def outcomes(self, record: Record) -> Outcomes | None:
+        """Per-item outcomes of a record; None where they cannot be read."""
+        return self._read(record, self._run_dir)
 
     def counts(self, record: Record, fraction: str) -> NDArray[Any] | None:
         """Counts of a dense record's test images; None where they cannot be read."""
-        outcomes = self._read(record)
+        outcomes = self.outcomes(record)
         return None if outcomes is None else outcomes.counts.get(fraction)
 
     def groups(self, record: Record) -> NDArray[Any] | None:
         """Group of every test item; None where there are none."""
-        outcomes = self._read(record)
+        outcomes = self.outcomes(record)
         return None if outcomes is None else outcomes.groups
 
-    def _read(self, record: Record) -> Outcomes | None:
+    def _read(self, record: Record, folder: Path) -> Outcomes | None:
         case_id = record.case.id
-        if case_id not in self._outcomes:
+        path = record_path(folder, record.case.kind, case_id)
+        if path not in self._outcomes:
             try:
-                self._outcomes[case_id] = read_outcomes(self._run_dir, record)
+                self._outcomes[path] = read_outcomes(folder, record)
             except DataError as error:
-                self._outcomes[case_id] = None
+                self._outcomes[path] = None
                 self._problems[f"{error} (until then its differences have no interval)"] = None
             else:
-                if self._outcomes[case_id] is None:
+                if self._outcomes[path] is None:
                     self._problems[f"{case_id} has no per-item outcomes: its differences have no interval"] = None
-        return self._outcomes[case_id]
+        return self._outcomes[path]
 
 
 def task_seed(record: Record) -> int:
-    """Seed of a task's resamples, as its records hold it."""
+    """Seed of what is drawn at random for a task, as its records hold it."""
     return int(str(record.provenance.seeds.get("task", 0)))
+
+
+def _named(record: Record) -> tuple[str, str]:
+    return record.case.kind, record.case.id
 
 
 def _per_item(outcomes: Outcomes, fraction: str) -> NDArray[Any]:
@@ -155,22 +209,46 @@ def _per_item(outcomes: Outcomes, fraction: str) -> NDArray[Any]:
     return outcomes.correct[fraction] if outcomes.target is None else outcomes.prediction[fraction]
 
 
-def _same_items(left: Outcomes, right: Outcomes, fraction: str) -> bool:
-    first, second = _per_item(left, fraction), _per_item(right, fraction)
-    if left.ids.tolist() != right.ids.tolist() or first.shape != second.shape:
+def _same_items(one: tuple[Outcomes, str], other: tuple[Outcomes, str]) -> bool:
+    (left, key), (right, other_key) = one, other
+    first, second = _per_item(left, key), _per_item(right, other_key)
+    if left.ids.tolist() != right.ids.tolist() or first.shape[1:] != second.shape[1:]:
+        return False
+    if left.counts and right.counts:
+        return True  # the seeds of two networks vary each for itself, so that their numbers may differ
+    if first.shape != second.shape or (left.target is None) != (right.target is None):
         return False
     if left.target is None or right.target is None:
-        return left.target is right.target
+        return True
     return np.array_equal(left.target, right.target) and np.array_equal(np.isnan(first), np.isnan(second))
 
 
-def _paired(left: Outcomes, right: Outcomes, fraction: str, metric: str, seed: int) -> Interval | None:
-    """Interval of the difference: of shares of right items, of R2 on a test split or over shuffle splits, of counts."""
-    first, second = _per_item(left, fraction), _per_item(right, fraction)
+def _paired(pairs: Sequence[tuple[Outcomes, Outcomes, str]], metric: str, n_train: int) -> Interval | None:
+    """Interval of the mean difference: of shares of right items, of R2 on a test split or over shuffles, of counts.
+
+    Of several pairs it takes what their mean score is a function of, item by item: mean outcomes, or squared errors.
+    """
+    left = pairs[0][0]
     if left.counts:
-        return contrast_interval([Term(1, first, metric), Term(-1, second, metric)], left.groups, LEVEL, seed=seed)
+        sides = [(side, own, key) for one, other, key in pairs for side, own in ((1, one), (-1, other))]
+        terms = [Term(side / len(pairs), _per_item(own, key), metric) for side, own, key in sides]
+        return contrast_interval(terms, left.groups, LEVEL)
+    first = _mean_per_item([(one, key) for one, _, key in pairs])
+    second = _mean_per_item([(other, key) for _, other, key in pairs])
     if left.target is None:
-        return paired_interval(first, second, left.groups, level=LEVEL, seed=seed)
+        return paired_interval(first, second, left.groups, LEVEL)
     if np.isnan(first).any():
-        return paired_shuffle_interval(first, second, left.target, level=LEVEL)
-    return paired_r2_interval(first, second, left.target, left.groups, level=LEVEL, seed=seed)
+        return paired_shuffle_interval(first, second, left.target, n_train, LEVEL)
+    return paired_r2_interval(first, second, left.target, left.groups, LEVEL)
+
+
+def _mean_per_item(outcomes: Sequence[tuple[Outcomes, str]]) -> NDArray[Any]:
+    """(draws, n) outcomes whose score is the mean score of several; those of a single one unchanged."""
+    target = outcomes[0][0].target
+    if len(outcomes) == 1:
+        return _per_item(*outcomes[0])
+    if target is None:
+        return np.asarray(np.mean([_per_item(*one) for one in outcomes], axis=0, dtype=np.float64))
+    # R2 is linear in squared errors: predictions that miss by their root mean square have the mean R2.
+    squares = [np.square(_per_item(*one) - target) for one in outcomes]
+    return np.asarray(target + np.sqrt(np.mean(squares, axis=0)))

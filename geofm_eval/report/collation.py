@@ -27,8 +27,24 @@ from geofm_eval.report.formats import Table, to_csv, to_latex, to_markdown
 from geofm_eval.report.heatmaps import FIGURES
 from geofm_eval.report.index import index_page, summary_lines
 from geofm_eval.report.ranking import Ranking, rank
+from geofm_eval.report.ranks import rows as rank_rows
+from geofm_eval.report.ranks.overview import Overview, overview
+from geofm_eval.report.ranks.tables import over_tables, page_of_rankings, ranks_tables
+from geofm_eval.report.ranks.terminal import text_of_rankings
+from geofm_eval.report.ranks.words import SLUG as RANKINGS
+from geofm_eval.report.ranks.words import lines_of_rankings
 from geofm_eval.report.raw import Row, depth_rows, label_rows, ranking_rows
 from geofm_eval.report.run import RunContent, read_content
+from geofm_eval.report.shares import (
+    Explained,
+    explained,
+    lines_of_shares,
+    regret_rows,
+    regret_table,
+    share_rows,
+    shares_table,
+    text_of_shares,
+)
 from geofm_eval.report.similarity import (
     Likeness,
     likenesses,
@@ -83,7 +99,9 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
     studies, mixed = case_studies(content)
     drifts, unlike = drift_studies(content)
     alike, apart = likenesses(content)
+    made_out = explained(content, found, studies, pairs, known)
     decided = findings(content, pairs, known)
+    ranked = overview(content, pairs, known)
     index = tables / "README.md"
     with storing(index):
         _clear(tables, figures)
@@ -91,13 +109,17 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
         texts += [_write_study(study, known, pairs, tables, figures) for study in studies]
         texts += [_write_drift(study, known, tables, figures) for study in drifts]
         texts += [_write_likeness(likeness, known, tables, figures) for likeness in alike]
+        texts += _write_shares(made_out, known, tables)
+        if ranked.orders:
+            texts.append(_write_rankings(ranked, known, tables))
         if decided:
             (tables / f"{verdicts.SLUG}.md").write_text(verdicts.page_of_findings(decided), encoding="utf-8")
             _write_csv(tables / f"{verdicts.SLUG}.csv", verdicts.finding_rows(decided))
             texts.append(verdicts.text_of_findings(decided))
         problems = (*content.problems, *split, *mixed, *unlike, *apart, *pairs.problems)
         lines = verdicts.lines_of_findings(decided)
-        page = index_page(content, rankings, studies, problems, known, lines, drifts, alike)
+        shared, orders = lines_of_shares(made_out), lines_of_rankings(ranked)
+        page = index_page(content, rankings, studies, problems, known, lines, drifts, alike, shared, orders)
         index.write_text(page, encoding="utf-8")
     return Collation(index, rankings, problems, _text(content, texts, problems, index), decided)
 
@@ -169,6 +191,33 @@ def _write_likeness(likeness: Likeness, catalog: Catalog, tables: Path, figures:
     for name in likeness.figures:
         FIGURES[name](likeness, catalog, figures / f"{likeness.slug}-{name}.png")
     return text_of_similarity(likeness, catalog)
+
+
+def _write_shares(found: Sequence[Explained], catalog: Catalog, tables: Path) -> list[str]:
+    """Write what explains scores, and what wrong choices cost; the text for the terminal is returned."""
+    for one in found:
+        _write_table(shares_table(one, catalog), tables)
+        _write_csv(tables / f"{one.slug}-shares.csv", share_rows(one))
+        regret = regret_table(one, catalog)
+        if regret is not None:
+            _write_table(regret, tables)
+            _write_csv(tables / f"{one.slug}-regret.csv", regret_rows(one))
+    return [text_of_shares(found)] if found else []
+
+
+def _write_rankings(ranked: Overview, catalog: Catalog, tables: Path) -> str:
+    """Write ranks within settings and what is known over them; the text for the terminal is returned."""
+    for table in (*ranks_tables(ranked, catalog), *over_tables(ranked)):
+        _write_table(table, tables)
+    for slug, orders in ranked.by_table.items():
+        _write_csv(tables / f"{slug}-ranks.csv", rank_rows.rank_rows(orders))
+        _write_csv(tables / f"{slug}-pairs.csv", rank_rows.pair_rows(orders))
+    if ranked.over:
+        (tables / f"{RANKINGS}.md").write_text(page_of_rankings(ranked), encoding="utf-8")
+        _write_csv(tables / f"{RANKINGS}.csv", rank_rows.summary_rows(ranked))
+        _write_csv(tables / f"{RANKINGS}-changes.csv", rank_rows.change_rows(ranked))
+        _write_csv(tables / f"{RANKINGS}-agreement.csv", rank_rows.agreement_rows(ranked))
+    return text_of_rankings(ranked)
 
 
 def _write_table(table: Table, folder: Path) -> None:

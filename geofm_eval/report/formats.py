@@ -63,13 +63,17 @@ class Footnotes:
 
 def to_markdown(table: Table) -> str:
     """Markdown with a heading, the grid, the footnotes and the notes."""
-    lines = [f"# {table.title}", "", _markdown_row(table.header), _markdown_row(["---"] * len(table.header))]
-    lines += [_markdown_row(row) for row in table.rows]
+    lines = [f"# {table.title}", "", *markdown_grid(table.header, table.rows)]
     if table.footnotes:
         lines += ["", *(f"{number}. {text}" for number, text in enumerate(table.footnotes, start=1))]
     if table.notes:
         lines += ["", *(f"- {note}" for note in table.notes)]
     return "\n".join(lines) + "\n"
+
+
+def markdown_grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a bare grid."""
+    return [_markdown_row(header), _markdown_row(["---"] * len(header)), *(_markdown_row(row) for row in rows)]
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -36,15 +36,19 @@ def index_page(
     findings: Sequence[str] = (),
     drifts: Sequence[DriftStudy] = (),
     alike: Sequence[Likeness] = (),
+    shares: Sequence[str] = (),
+    ranked: Sequence[str] = (),
 ) -> str:
-    """Markdown of ``tables/README.md``; ``findings`` are lines about them."""
+    """Markdown of ``tables/README.md``; ``findings``, ``shares`` and ``ranked`` are lines about them."""
     sections = [
         [f"# Run {content.name}", "", *summary_lines(content)],
         _section("Findings", findings),
+        _section("Rankings", ranked),
         _links(rankings),
         _study_links(studies, catalog),
         _drift_links(drifts),
         _section("Similarity of layers and backbones", map(_likeness_line, alike)),
+        _section("What explains scores: shares of their variance, and what wrong choices cost", shares),
         _section("Not ranked", _dropped(rankings)),
         _section("Skipped", _skip_lines(content)),
         _section("Without a score", _gap_lines(content)),
@@ -93,9 +97,9 @@ def _study_links(studies: Sequence[CaseStudy], catalog: Catalog) -> list[str]:
     lines = []
     for study in studies:
         kind = f" ({SIMULATED})" if study.comparison.simulated else ""
-        tables = ", ".join(f"[{name}]({study.slug}-{name}.md)" for name in ("ranking", "effects", "pareto"))
+        tables = ", ".join(f"[{name}]({study.slug}-{name}.md)" for name in ("ranking", "ranks", "effects", "pareto"))
         figure = f"[figure](../figures/{study.slug}-pareto.png)"
-        csv = f"[CSV of cells]({study.slug}-cells.csv), [CSV of effects]({study.slug}-effects.csv)"
+        csv = ", ".join(f"[CSV of {name}]({study.slug}-{name}.csv)" for name in ("cells", "effects", "ranks", "pairs"))
         some = (("choices", has_factors(study, catalog)), ("factorial", study.factorial), ("blocks", study.singles))
         extra = [name for name, wanted in some if wanted]
         more = "".join(f", [{name}]({study.slug}-{name}.md)" for name in extra)
@@ -142,7 +146,8 @@ def _link_row(comparison: Comparison) -> str:
     def figure(name: str) -> str:
         return f"[figure](../figures/{slug}-{name}.png), {table(name)}, [CSV](../figures/{slug}-{name}.csv)"
 
-    ranking = f"{table('ranking')}, [CSV]({slug}-ranking.csv)"
+    ranks = f"[ranks]({slug}-ranks.md), [CSV]({slug}-ranks.csv), [CSV of pairs]({slug}-pairs.csv)"
+    ranking = f"{table('ranking')}, [CSV]({slug}-ranking.csv), {ranks}"
     return f"| {case.task} | {case.adaptation} | {ranking} | {figure('depth')} | {figure('labels')} |"
 
 

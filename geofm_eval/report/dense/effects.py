@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from geofm_eval.catalog import Catalog, DenseAdaptation
 from geofm_eval.catalog.dense import CHOSEN, DEPTH, MULTI, NARROW
 from geofm_eval.crossed import Term, contrast_interval
-from geofm_eval.report.choice import LEVEL, Difference, Pairs, task_seed
+from geofm_eval.report.choice import LEVEL, Difference, Pairs
 from geofm_eval.report.dense.cells import Address, CaseStudy, Cell
 
 Partner = Callable[[Cell], Address | None]
@@ -94,7 +94,7 @@ def mean_difference(
     terms = [Term(weight, known[case], first.scores[matched[0][0].fraction].metric) for case, weight in weights.items()]
     if not terms:
         return Difference(0.0, 0.0, 0.0)
-    interval = contrast_interval(terms, pairs.groups(first), LEVEL, seed=task_seed(first))
+    interval = contrast_interval(terms, pairs.groups(first), LEVEL)
     return Difference.within(value, interval)
 
 
@@ -109,11 +109,11 @@ def _contrasts(study: CaseStudy, catalog: Catalog) -> Iterator[tuple[str, str, P
     upernets = {cell.adaptation.head for cell in study.cells if cell.adaptation.head.startswith("upernet")}
     for upernet in sorted(upernets):
         yield "decoder", f"lightms - {upernet}", _changed(lambda a: a.head == "lightms", head=upernet)
-        yield "decoder", f"tokenlinear - {upernet}", _to_upernet(catalog, ("tokenlinear",), upernet)
+        yield "decoder", f"tokenlinear - {upernet}", to_upernet(catalog, ("tokenlinear",), upernet)
         yield (
             "decoder",
             f"single at the last block - {upernet}",
-            _to_upernet(catalog, ("single", NARROW["single"]), upernet),
+            to_upernet(catalog, ("single", NARROW["single"]), upernet),
         )
         yield "capacity", f"one block four times - {upernet}", _to_multi("same")
         yield "depth", f"blocks chosen by the dense probe - {upernet}", _to_multi("probe")
@@ -140,7 +140,9 @@ def last_block(catalog: Catalog, cell: Cell) -> str:
     return f"block{(spec.depth if spec is not None else DEPTH) - 1:02d}"
 
 
-def _to_upernet(catalog: Catalog, heads: Sequence[str], upernet: str) -> Partner:
+def to_upernet(catalog: Catalog, heads: Sequence[str], upernet: str) -> Partner:
+    """From a decoder that reads the last block alone to the one that reads four."""
+
     def partner(cell: Cell) -> Address | None:
         if cell.adaptation.head not in heads or cell.layer != last_block(catalog, cell):
             return None

@@ -78,14 +78,14 @@ def best_cases(study: CaseStudy) -> list[Cell]:
 
 
 def _keys(catalog: Catalog) -> Iterator[tuple[str, Key]]:
-    yield "backbone", lambda cell: (cell.model, (cell.record.case.adaptation, _place(cell, catalog)))
+    yield "backbone", lambda cell: (cell.model, (cell.record.case.adaptation, place(cell, catalog)))
     yield "decoder", lambda cell: _decoder(cell, catalog)
     yield "block", lambda cell: _block(cell, catalog)
     yield "tuning", _tuning
     yield "tuning of lightms, 100 %", _tuning_of_lightms
 
 
-def _place(cell: Cell, catalog: Catalog) -> str:
+def place(cell: Cell, catalog: Catalog) -> str:
     """What a cell reads, named as for twelve blocks: models of any depth share these names."""
     spec = catalog.models.get(cell.model)
     depth = DEPTH if spec is None else spec.depth
@@ -93,35 +93,36 @@ def _place(cell: Cell, catalog: Catalog) -> str:
     return places.get(cell.layer, cell.layer)
 
 
-def _plain(cell: Cell) -> bool:
+def plain(cell: Cell) -> bool:
     """True for cells of the factorial and their like: no variant, the usual blocks."""
     return not cell.adaptation.variant and not cell.adaptation.blocks and cell.layer != CHOSEN
 
 
 def _decoder(cell: Cell, catalog: Catalog) -> tuple[str, Hashable] | None:
-    adaptation = cell.adaptation
-    if not _plain(cell):
-        return None
-    single = adaptation.head.startswith("single")
-    name = f"{adaptation.head} on {_place(cell, catalog)}" if single else adaptation.head
-    return name, (cell.model, adaptation.tuning, cell.fraction)
+    return (decoder(cell, catalog), (cell.model, cell.adaptation.tuning, cell.fraction)) if plain(cell) else None
+
+
+def decoder(cell: Cell, catalog: Catalog) -> str:
+    """Name of a decoder as a level: such as ``lightms``, or ``single on block05 of 12``."""
+    head = cell.adaptation.head
+    return f"{head} on {place(cell, catalog)}" if head.startswith("single") else head
 
 
 def _block(cell: Cell, catalog: Catalog) -> tuple[str, Hashable] | None:
     single = cell.adaptation.head.startswith("single")
-    return (_place(cell, catalog), (cell.model, cell.adaptation.slug)) if _plain(cell) and single else None
+    return (place(cell, catalog), (cell.model, cell.adaptation.slug)) if plain(cell) and single else None
 
 
 def _tuning(cell: Cell) -> tuple[str, Hashable] | None:
     adaptation = cell.adaptation
-    if not _plain(cell) or adaptation.tuning not in ("frozen", "full"):
+    if not plain(cell) or adaptation.tuning not in ("frozen", "full"):
         return None
     return adaptation.tuning, (cell.model, adaptation.head, cell.fraction, cell.layer)
 
 
 def _tuning_of_lightms(cell: Cell) -> tuple[str, Hashable] | None:
     adaptation = cell.adaptation
-    fits = _plain(cell) and adaptation.head == "lightms" and adaptation.fraction == 1
+    fits = plain(cell) and adaptation.head == "lightms" and adaptation.fraction == 1
     return (adaptation.tuning, cell.model) if fits else None
 
 
