@@ -1,16 +1,18 @@
 """Make a finished run the committed reference: ``python -m benchmarks.reference reports/runs/study``.
 
 Writes the records as one archive; tables, depth profiles and figures of case studies, as they are read on the web,
-beside it, to reports/reference/.
+beside it, to reports/reference/. Without a run, tables and figures are made anew from the archive that is there.
 """
 
 import argparse
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from geofm_eval.records import pack, read_run
+from geofm_eval.errors import DataError
+from geofm_eval.records import pack, read_run, unpack
 from geofm_eval.report.choice import choose_tap
 from geofm_eval.report.collation import collate
 from geofm_eval.report.comparison import LAST, last_block
@@ -59,6 +61,12 @@ def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
     # Counts of trained cases are small, and every one of them stands in some contrast.
     trained = {record.case.id for record in read_run(run_dir)[0] if record.case.kind in (SEGMENT, TUNE)}
     count = pack(run_dir, folder / f"{name}.tar.xz", {*cases_with_outcomes(collation.rankings), *trained})
+    copy_pages(run_dir, folder)
+    return count
+
+
+def copy_pages(run_dir: Path, folder: Path = REFERENCE) -> None:
+    """Copy what is read on the web from a collated run; what stood there before goes."""
     for kind, patterns in COPIED.items():
         target = folder / kind
         shutil.rmtree(target, ignore_errors=True)
@@ -67,15 +75,33 @@ def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
             shutil.copyfile(path, target / path.name)
     index = folder / "tables" / "README.md"
     index.write_text(without_dead_links(index.read_text(encoding="utf-8"), index.parent), encoding="utf-8")
-    return count
+
+
+def renew_pages(folder: Path = REFERENCE) -> None:
+    """Collate the archive of the reference with the present code.
+
+    Raises:
+        DataError: there is not one archive.
+    """
+    archives = sorted(folder.glob("*.tar.xz"))
+    if len(archives) != 1:
+        raise DataError(f"{folder}: expected one archive of records, found {len(archives)}")
+    with tempfile.TemporaryDirectory() as scratch:
+        run = shutil.copytree(unpack(archives[0]), Path(scratch) / archives[0].name.partition(".")[0])
+        collate(run)
+        copy_pages(run, folder)
 
 
 def main() -> None:
-    """Make the run that is named the reference."""
-    parser = argparse.ArgumentParser(description="Make a finished run the committed reference.")
-    parser.add_argument("run", type=Path, help="folder of the run")
+    """Make the run that is named the reference, or renew its pages."""
+    parser = argparse.ArgumentParser(description="Make a finished run the committed reference, or renew its pages.")
+    parser.add_argument("run", type=Path, nargs="?", help="folder of the run; without it the pages are made anew")
     chosen = parser.parse_args()
-    print(f"{make_reference(chosen.run)} records are now the reference in {REFERENCE}")
+    if chosen.run is None:
+        renew_pages()
+        print(f"tables and figures of the reference are made anew in {REFERENCE}")
+    else:
+        print(f"{make_reference(chosen.run)} records are now the reference in {REFERENCE}")
 
 
 if __name__ == "__main__":

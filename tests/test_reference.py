@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reference import make_reference, without_dead_links
+from benchmarks.reference import make_reference, renew_pages, without_dead_links
 from geofm_eval.catalog import dense_cases, load_catalog
 from geofm_eval.errors import DataError
 from geofm_eval.records import pack, read_run, unpack
@@ -51,6 +51,21 @@ def test_a_reference_says_the_same_as_its_run(run, tmp_path, monkeypatch):
         assert (again.index.parent / table).read_text() == (run / "tables" / table).read_text()
         assert (folder / "tables" / table).read_text() == (run / "tables" / table).read_text()
     assert (folder / "small.tar.xz").stat().st_size < sum(p.stat().st_size for p in (run / "probe").iterdir()) / 5
+
+
+def test_pages_are_renewed_from_the_archive_alone(run, tmp_path, monkeypatch):
+    no_figures(monkeypatch)
+    folder = tmp_path / "reference"
+    make_reference(run, folder)
+    before = {path.name: path.read_bytes() for path in (folder / "tables").iterdir()}
+    (folder / "tables" / "eurosat_sim-linear-ranking.md").write_text("old")
+    (folder / "tables" / "gone.md").write_text("a table of former times")
+    renew_pages(folder)
+    assert {path.name: path.read_bytes() for path in (folder / "tables").iterdir()} == {
+        name: page.replace(b"# Run runs", b"# Run small") for name, page in before.items()
+    }
+    with pytest.raises(DataError, match="expected one archive of records, found 0"):
+        renew_pages(tmp_path / "empty")
 
 
 @pytest.mark.parametrize("kept", [0, 100, 3000])
