@@ -222,6 +222,32 @@ def test_damaged_outcomes_and_a_truncated_record_are_named_and_the_rest_is_compa
     assert found.tasks[0].verdict == "regression"
 
 
+@pytest.mark.parametrize("harm", ["truncated", "moved"])
+def test_a_record_that_cannot_be_read_any_more_fails_the_gate_by_name(old, new, harm):
+    for layer in ("block00", "final"):
+        probe(old, {"1.0": RIGHT}, layer)
+        probe(new, {"1.0": RIGHT}, layer, **NEW)
+    path = record_path(new, "probe", "m_one-eurosat_sim-linear-block00")
+    path.write_text(
+        path.read_text()[:300] if harm == "truncated" else path.with_stem("m_one-eurosat_sim-linear-final").read_text()
+    )
+    found = compare(old, new)
+    assert found.failures() == {path.stem: "had a score and has none: its record cannot be read: see the problems"}
+    assert found.matches.only_old == ()
+    back = compare(new, old)
+    assert (back.failures(), back.matches.only_new) == ({}, (("probe", path.stem),))
+
+
+def test_damaged_outcomes_of_a_case_that_nothing_changed_do_not_blind_its_task(old, new):
+    for folder, right in ((old, RIGHT), (new, WORSE)):
+        how = {} if folder == old else NEW
+        probe(folder, {"1.0": RIGHT}, "block00", **how)
+        probe(folder, {"1.0": right}, "final", **how)
+    record_path(new, "probe", "m_one-eurosat_sim-linear-block00").with_suffix(".npz").write_bytes(b"PK")
+    (task,) = compare(old, new).tasks
+    assert (task.verdict, len(task.pooled), task.left_out) == ("regression", 1, 1)
+
+
 def test_an_unknown_task_and_an_rmse_without_a_margin_are_not_judged(old, new):
     sums = np.abs(np.random.default_rng(0).normal(1, 0.1, (3, 20, 5)))
     for folder, factor in ((old, 1.0), (new, 1.2)):
@@ -298,3 +324,11 @@ def test_the_checkpoint_at_a_third_of_its_steps_is_a_regression_on_the_reference
     (task,) = compare(tmp_path / "whole", tmp_path / "third").tasks
     assert (task.verdict, len(task.pooled)) == ("regression", 4)
     assert task.difference.value == pytest.approx(-0.025, abs=0.002)
+
+
+def test_label_fractions_may_be_in_any_order(old, new):
+    probe(old, {"0.1": RIGHT, "1.0": RIGHT})
+    probe(new, {"1.0": WORSE, "0.1": WORSE}, **NEW)
+    (case,) = compare(old, new).cases
+    assert [cell.fraction for cell in case.cells] == ["0.1", "1.0"]
+    assert case.verdict == "regression"

@@ -82,6 +82,7 @@ def test_moved_is_one_minus_debiased_cka_tap_by_tap(runs):
         ("gone", "its old features are not in the cache .*: run the old weights on eurosat_sim again"),
         ("short", "its features cannot be compared: "),
         ("other", "of different items"),
+        ("torn", "its features cannot be compared: "),
     ],
 )
 def test_features_that_cannot_be_compared_are_explained(runs, damage, said):
@@ -91,7 +92,7 @@ def test_features_that_cannot_be_compared_are_explained(runs, damage, said):
     elif damage == "short":
         (folder / "embed.mean.npy").write_bytes(b"\x93NUMPY")
     else:
-        (folder / "ids.json").write_text("[]")
+        (folder / "ids.json").write_text("[]" if damage == "other" else '["it')
     found = compare(*runs)
     (line,) = [text for text in texts(found) if text.startswith("features moved")]
     assert re.search(said, line)

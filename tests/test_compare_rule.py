@@ -98,12 +98,20 @@ def test_the_smallest_drop_is_found_with_the_power_it_is_given_for(error, freedo
     assert chance_of_finding(drop, error, freedom, delta, tests) == pytest.approx(0.8)
     assert drop > delta
     quantile = stats.norm.ppf if math.isinf(freedom) else lambda p: stats.t.ppf(p, freedom)
-    assert drop == pytest.approx(max(quantile(1 - 0.025 / tests) * error, delta) + quantile(0.8) * error)
+    wider = stats.norm.ppf(0.975) * quantile(1 - 0.025 / tests) / quantile(0.975)
+    assert drop == pytest.approx(max(wider * error, delta) + stats.norm.ppf(0.8) * error)
+    # What just reaches the first part passes the rule itself, and what falls short of it does not.
+    half = stats.norm.ppf(0.975) * error
+    for factor, passed in ((1 + 1e-6, True), (1 - 1e-6, False)):
+        value = -factor * wider * error
+        p = p_value(Difference(value, value - half, value + half, freedom))
+        assert (tests * p <= 0.05) == passed
 
 
 def test_the_standard_error_is_that_of_the_interval():
     assert standard_error(Difference(-0.02, -0.02 - 1.96 * 0.01, -0.02 + 1.5 * 0.01)) == pytest.approx(0.01, rel=1e-3)
-    assert standard_error(Difference(0.1, -0.1, 0.3, 4.0)) == pytest.approx(0.2 / stats.t.ppf(0.975, 4))
+    few = standard_error(Difference(0.1, -0.1, 0.3, 4.0))
+    assert few == pytest.approx(0.2 / stats.norm.ppf(0.975)), "4 are those of the tails, not of the width"
     assert standard_error(Difference(-0.02)) is None
 
 
@@ -124,3 +132,15 @@ def test_nine_of_ten_drops_of_two_points_are_found_where_four_percent_of_a_thous
     old = easy()
     own = [verdict_on(old, moved(old, lost[i], gained[i], seed=i)) == "regression" for i in range(300)]
     assert np.mean(own) == pytest.approx(promised, abs=0.06)
+
+
+def test_three_draws_do_not_make_the_standard_error_look_small():
+    rng = np.random.default_rng(0)
+    estimates, errors = [], []
+    for _ in range(150):
+        ease = rng.normal(size=400)
+        old, new = (ease + rng.normal(0, 0.4, (3, 400)) > least for least in (0, 0.1))
+        difference = Difference.within(float(new.mean() - old.mean()), paired_interval(new * 1.0, old * 1.0))
+        estimates.append(difference.value)
+        errors.append(standard_error(difference))
+    assert np.median(errors) == pytest.approx(np.std(estimates), rel=0.25)

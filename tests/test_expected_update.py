@@ -71,6 +71,7 @@ def test_all_taps_of_the_same_features_are_solved_once():
     assert sorted(solve.calls[0]) == ["block00", "block00", "final", "final"]
     assert len(solve.calls) == 1
     assert len(proposal.changes) == 2
+    assert {change.new.n for change in proposal.changes} == {2}, "the same solves, whatever runs share them"
     assert only(replace(proposal, changes=proposal.changes[:1])).origin.runs == ("new", "second")
 
 
@@ -262,6 +263,12 @@ def test_the_same_run_again_changes_nothing_and_keeps_the_origin(tmp_path, plant
     assert found.written
     assert found.text.splitlines() == ["eurosat_sim: 1 unchanged", f"0 of 1 ranges written to {tmp_path}"]
     assert (tmp_path / "eurosat_sim.toml").read_bytes() == before
+
+
+def test_a_task_that_no_run_holds_is_named(tmp_path):
+    run = written(tmp_path / "one", probe(0.6, "one", feature_keys=FEATURES))
+    with pytest.raises(DataError, match=r"no case of eurosat_simm in these runs, which hold: eurosat_sim$"):
+        expect([run], CATALOG, tmp_path, tasks=["eurosat_simm"])
 
 
 def test_what_is_left_out_and_what_nobody_claims_is_said(tmp_path, planted):

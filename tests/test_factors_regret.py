@@ -100,6 +100,14 @@ def test_the_error_of_a_cell_is_that_of_its_own_jackknife(planted):
     assert (error.units, error.trainings, len(error.items)) == (24, 3, 24)
 
 
+def test_a_label_fraction_that_does_not_vary_is_named_all_the_same(planted):
+    made = trained_factorial([cell for cell in cells_in(planted) if cell.adaptation.fraction == 1], CATALOG)
+    assert (made.names, made.fixed) == (("backbone", "decoder", "tuning"), {"labels": "100 %"})
+    found = regrets(made, None)
+    assert {one.labels for one in found} == {"100 %"}
+    assert [one.best for one in found] == ["m_three, lightms, frozen"] * 4
+
+
 def test_regret_is_what_a_search_by_hand_finds(planted):
     made = trained_factorial(cells_in(planted), CATALOG)
     found = {(one.labels, one.factor): one for one in regrets(made, error_of(made, Pairs(planted)))}

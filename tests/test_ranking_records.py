@@ -1,6 +1,7 @@
 """Rankings of records: settings, what lacks outcomes or company, aggregates, tables and text."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,19 @@ def test_a_model_without_outcomes_keeps_its_score_and_its_rank_alone(tmp_path: P
         "m_d": (4, 3),
     }
     assert {(pair.first, pair.second) for pair in found.pairs} == {("m_a", "m_c"), ("m_a", "m_d"), ("m_c", "m_d")}
+
+
+def test_a_table_says_among_how_many_a_rank_is_where_outcomes_are_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    no_figures(monkeypatch)
+    run = planted_run(tmp_path / "run", {"eurosat_sim": THREE})
+    edit(run, "m_a", "eurosat_sim")
+    text = collate(run, CATALOG).text
+    page = (run / "tables/eurosat_sim-linear-ranks.md").read_text(encoding="utf-8")
+    assert "| m_a | 90.0 | 1 | - | - | - | - |" in page
+    assert "| m_b | 80.0 | 2 | 1 [1, 1] of 2 | 1 of 2 | a | 1.00 of 2 |" in page
+    assert re.search(r"eurosat_sim-linear-p100 +2 of 3 +2 +m_b +m_b 1\.00", text)
 
 
 def test_equal_models_share_everything(tmp_path: Path):

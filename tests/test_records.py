@@ -203,6 +203,23 @@ def test_damaged_outcomes_are_refused(tmp_path: Path, harm: str):
         records.read_outcomes(tmp_path, records.read_record(path))
 
 
+def test_outcomes_with_any_bytes_damaged_are_refused_or_whole(tmp_path: Path):
+    path, _, outcomes = write_one(tmp_path)
+    arrays = path.with_suffix(".npz")
+    whole, rng, refused = arrays.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= int(rng.integers(1, 256))
+        arrays.write_bytes(damaged)
+        try:
+            found = records.read_outcomes(tmp_path, records.read_record(path))
+        except DataError:
+            refused += 1
+        else:
+            np.testing.assert_array_equal(found.correct["1.0"], outcomes["correct_1.0"])
+    assert refused > 150
+
+
 def test_outcomes_that_want_to_run_code_are_refused(tmp_path: Path):
     path, _, outcomes = write_one(tmp_path)
     np.savez(

@@ -134,7 +134,7 @@ def _compared(old: Record, new: Record, delta: float, pairs: Pairs) -> CaseVerdi
             difference = NOTHING if pairs.alike(new, old, fraction) else pairs.difference(new, old, fraction)
         cells.append(_cell(old.scores[fraction], new.scores[fraction], fraction, difference, delta))
     if not why and any(cell.difference.low is None for cell in cells):
-        why = "its per-item outcomes give no interval: see the problems"
+        why = "its per-item outcomes give no interval: see the problems; without one, they are too few or of one group"
     return CaseVerdict(old, new, delta, tuple(cells), identical, why)
 
 

@@ -2,10 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from geofm_eval.records import Record
+from geofm_eval.records import Record, record_path
 from geofm_eval.report.comparison import identity
 from geofm_eval.report.run import PROBE, SEGMENT, TUNE, RunContent
 
@@ -36,7 +36,8 @@ class Matches:
     Args:
         pairs: old and new record of every case that may be compared.
         refused: cases that both have under other conditions.
-        broken: cases that had scores and have none now, because they failed or stopped with an error, with the reason.
+        broken: cases that had scores and have none now, because they failed or stopped with an error, or their record
+            is damaged, with the reason.
         unscored: cases without scores in the old run, or that the new run planned and did not measure, with the reason.
         only_old: cases that the new run did not select.
         only_new: cases that the old run does not have.
@@ -63,8 +64,9 @@ def match(old: RunContent, new: RunContent) -> Matches:
             refused.append(Refusal(key, differing))
         else:
             pairs[key] = before[key], after[key]
-    ended = {(r.case.kind, r.case.id) for r in new.records if r.outcome.status in ("failed", "error")}
-    lost = {key: without_after[key] for key in sorted(before.keys() & without_after.keys())}
+    damaged = _damaged(before, new)
+    ended = {(r.case.kind, r.case.id) for r in new.records if r.outcome.status in ("failed", "error")} | damaged.keys()
+    lost = {key: without_after[key] for key in sorted(before.keys() & without_after.keys())} | damaged
     unscored = {key: reason for key, reason in lost.items() if key not in ended}
     unscored |= {key: f"in the baseline {without_before[key]}" for key in sorted(after.keys() & without_before.keys())}
     others = Counter(r.case.kind for content in (old, new) for r in content.records if r.case.kind not in SCORED)
@@ -77,6 +79,13 @@ def match(old: RunContent, new: RunContent) -> Matches:
         tuple(sorted(after.keys() - before.keys() - without_before.keys())),
         dict(sorted(others.items())),
     )
+
+
+def _damaged(before: Iterable[CaseKey], new: RunContent) -> dict[CaseKey, str]:
+    """Cases of the old run whose record is in the new one and cannot be read: a worse score may hide in it."""
+    known = {(record.case.kind, record.case.id) for record in new.records}
+    gone = [key for key in sorted(before) if key not in known and record_path(new.folder, *key).exists()]
+    return dict.fromkeys(gone, "its record cannot be read: see the problems")
 
 
 def differences(old: Record, new: Record) -> dict[str, tuple[str, str]]:
@@ -101,7 +110,7 @@ def conditions(record: Record) -> dict[str, str]:
         "seed of draws": str(source.seeds.get("task")),
     }
     if training is None:
-        return found | {"label fractions and draws": json.dumps(draws)}
+        return found | {"label fractions and draws": json.dumps(draws, sort_keys=True)}
     schedule = {
         "recipe": training.recipe,
         "lengthened": training.lengthened,

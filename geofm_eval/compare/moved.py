@@ -74,21 +74,22 @@ def _compared(model: str, tasks: list[str], before: str, after: str) -> Moved:
             cure = f"run the {word} weights on {tasks[0]} again with the same GEOFM_CACHE"
             return Moved(model, tuple(tasks), 0, {}, f"its {word} features are not in the cache {folder}: {cure}")
     old, new = folder / before, folder / after
-    if _ids(old) != _ids(new):
-        return Moved(model, tuple(tasks), 0, {}, "its old and new features are of different items")
     taps = sorted(_taps(old) & _taps(new), key=tap_order)
     try:
         from geofm_eval.similarity import cka  # here, because it loads torch
     except ImportError:
         return Moved(model, tuple(tasks), 0, {}, "torch is not installed, which their comparison needs")
     try:
+        ids = _ids(new)
+        if _ids(old) != ids:
+            return Moved(model, tuple(tasks), 0, {}, "its old and new features are of different items")
         values = {tap: cka(_features(old, tap), _features(new, tap)).debiased for tap in taps}
     except (OSError, ValueError, ContractError) as error:
         return Moved(model, tuple(tasks), 0, {}, f"its features cannot be compared: {error}")
     return Moved(
         model,
         tuple(tasks),
-        len(_ids(new)),
+        len(ids),
         {tap: None if np.isnan(value) else 1 - value for tap, value in values.items()},
     )
 

@@ -82,7 +82,7 @@ def _pooled(name: str, cases: list[CaseVerdict], pairs: Pairs) -> TaskVerdict:
     """A task whose p-value is not adjusted yet."""
     changed = {case.new.case.model for case in cases if not case.identical}
     of_changed = [case for case in cases if case.new.case.model in changed]
-    pooled = [case for case in of_changed if case.paired]
+    pooled = [case for case in of_changed if case.paired and _readable(case, pairs)]
     difference = NOTHING
     if pooled:
         raw = pairs.mean_difference([(case.new, case.old, case.full.fraction) for case in pooled])
@@ -106,6 +106,11 @@ def _pooled(name: str, cases: list[CaseVerdict], pairs: Pairs) -> TaskVerdict:
         smallest=None,
         target_unit=first.new.provenance.target_unit,
     )
+
+
+def _readable(case: CaseVerdict, pairs: Pairs) -> bool:
+    """False where the outcomes of an identical case are damaged: others are read before they count as paired."""
+    return not case.identical or pairs.alike(case.new, case.old, case.full.fraction)
 
 
 def _adjusted(tasks: Sequence[TaskVerdict]) -> list[TaskVerdict]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.errors import DataError
 from geofm_eval.expected.claims import unclaimed
 from geofm_eval.expected.files import range_path, read_folder, write_ranges
 from geofm_eval.expected.ranges import Range
@@ -42,7 +43,9 @@ def expect(runs: Sequence[Path], catalog: Catalog, folder: Path, tasks: Sequence
         DataError: runs or range files that cannot be read, records that rest on different data, or none to take.
         GeofmError: of the step that failed when probes were solved again.
     """
-    taken = take([read_records(run) for run in runs], tasks)
+    read = [read_records(run) for run in runs]
+    _check_tasks(tasks, sorted({record.case.task for records in read for record in records}))
+    taken = take(read, tasks)
     old = read_folder(folder, {task for task, _ in taken.groups})
     proposal = propose(taken, _solver(catalog), old, why)
     refusing = bool(proposal.looser) and not why.strip()
@@ -54,6 +57,13 @@ def expect(runs: Sequence[Path], catalog: Catalog, folder: Path, tasks: Sequence
     lines += [f"no case claims the range of {name}" for name in unclaimed(new.values(), catalog)]
     lines.append(_ending(proposal, refusing, folder))
     return Expected("\n".join(lines), not refusing)
+
+
+def _check_tasks(asked: Sequence[str], known: Sequence[str]) -> None:
+    """A name that is mistyped must not pass for a task without scores."""
+    missing = [task for task in asked if task not in known]
+    if missing:
+        raise DataError(f"no case of {', '.join(missing)} in these runs, which hold: {', '.join(known) or 'no case'}")
 
 
 def _solver(catalog: Catalog) -> Solve:

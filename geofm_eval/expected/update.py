@@ -195,12 +195,7 @@ def _numeric_range(key: Key, own: Sequence[Record], solved: Sequence[float], why
     low, high = rules.numeric_range(values, spread, floor)
     deviation = _rounded(float(np.std(solved, ddof=1)), 4)
     basis = basis_of(own[0], key.fraction)
-    return Range(low, high, _rounded(mean), len(solved) // _blocks(own), "numeric", basis, _origin(own, why), deviation)
-
-
-def _blocks(own: Sequence[Record]) -> int:
-    """How many sets of features the records rest on: each was solved as often."""
-    return len({tuple(sorted(record.provenance.feature_keys.items())) for record in own})
+    return Range(low, high, _rounded(mean), len(solved) // len(own), "numeric", basis, _origin(own, why), deviation)
 
 
 def _rounded(value: float, digits: int = 10) -> float:

@@ -38,7 +38,7 @@ class Regret:
     """What the wrong level of one factor costs.
 
     Args:
-        labels: label fraction, such as ``100 %``; empty where labels do not vary.
+        labels: label fraction, such as ``100 %``, also where it is the only one; empty where it is no factor.
         factor: ``backbone``, ``decoder``, ``tuning``, or ``adaptation``.
         best: the combination that validation chooses.
         wrong: number of wrong levels.
@@ -65,7 +65,8 @@ def regrets(factorial: Factorial[Cell], error: ErrorOfMeans | None) -> list[Regr
     cells = [
         _Candidate(choice, cell, at) for at, (choice, cell) in enumerate(zip(choices, factorial.cells, strict=True))
     ]
-    fractions = next((one.levels for one in factorial.factors if one.name == LABELS), ("",))
+    fixed = factorial.fixed.get(LABELS, "")
+    fractions = next((one.levels for one in factorial.factors if one.name == LABELS), (fixed,))
     chosen = [name for name in factorial.names if name != LABELS]
     beside = [name for name in chosen if name != BACKBONE]
     varied = {name: [name] for name in chosen if len(chosen) > 1}
@@ -73,7 +74,7 @@ def regrets(factorial: Factorial[Cell], error: ErrorOfMeans | None) -> list[Regr
         varied[ADAPTATION] = beside
     return [
         _regret(
-            fraction, name, factors, chosen, [one for one in cells if one.choice.get(LABELS, "") == fraction], error
+            fraction, name, factors, chosen, [one for one in cells if one.choice.get(LABELS, fixed) == fraction], error
         )
         for fraction in fractions
         for name, factors in varied.items()

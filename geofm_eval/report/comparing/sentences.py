@@ -148,7 +148,7 @@ def other_sentences(found: RunComparison) -> list[str]:
             sentences.append(f"only in {where}: {named([case_id for _, case_id in cases])}")
     if found.matches.not_compared:
         kinds = ", ".join(f"{count} of {kind}" for kind, count in found.matches.not_compared.items())
-        sentences.append(f"records without a score are not compared: {kinds}")
+        sentences.append(f"records without a score: {kinds}")
     return sentences
 
 

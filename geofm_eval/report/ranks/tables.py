@@ -32,7 +32,7 @@ def over_tables(found: Overview) -> list[Table]:
     for number, over in enumerate(found.over, start=1):
         suffix = "" if len(found.over) == 1 else f"-{number}"
         made += [_summary_table(over, suffix), _changes_table(over, suffix)]
-        made += [table for make in (_shares_table, _agreement_table) if (table := make(over, suffix)).rows]
+        made += [table for make in (_scaled_table, _agreement_table) if (table := make(over, suffix)).rows]
     return made
 
 
@@ -56,8 +56,8 @@ def _ranks_table(source: Source, orders: Sequence[Ordering], catalog: Catalog) -
         notes=(
             "Median rank, its 90 % interval and P(best): over resamples in which models share items and label draws. "
             "Ranks left open, group: by paired differences after Holm over all pairs of a setting; models that share a "
-            "letter cannot be told apart. Models without per-item outcomes keep their rank by score, all else is about "
-            f"the others. {MANUAL} says how.",
+            "letter cannot be told apart. Models without per-item outcomes keep their rank by score, all else is among "
+            f"the others: 'of 5' says how many these are. {MANUAL} says how.",
             *remarks,
             *shared_notes(comparison, catalog),
         ),
@@ -77,14 +77,17 @@ def _cells(entry: Entry, one: Ordering, unit: Unit) -> tuple[str, ...]:
     rank = str(one.setting.rank(entry))
     if standing is None:
         return (name, unit.score(entry.score), rank, *[UNKNOWN] * 4)
+    among = len(one.standings)
+    # Rank 1 of 2 beside rank 6 by score would mislead without saying among how many.
+    of = "" if among == len(one.setting.entries) else f" of {among}"
     return (
         name,
         unit.score(entry.score),
         rank,
-        f"{standing.median:g} [{standing.low}, {standing.high}]",
-        span(*standing.clear),
+        f"{standing.median:g} [{standing.low}, {standing.high}]{of}",
+        f"{span(*standing.clear)}{of}",
         standing.group,
-        f"{standing.best:.2f}",
+        f"{standing.best:.2f}{of}",
     )
 
 
@@ -121,11 +124,11 @@ def _summary_table(over: Over, suffix: str) -> Table:
     )
 
 
-def _shares_table(over: Over, suffix: str) -> Table:
+def _scaled_table(over: Over, suffix: str) -> Table:
     """What the interquartile means are means of."""
     models = over.summary.models
     return Table(
-        slug=f"{SLUG}-shares{suffix}",
+        slug=f"{SLUG}-scaled{suffix}",
         title=f"{data_words(over)}: (score - control) / (reference - control)",
         header=("setting", "control", "reference", *(one.model for one in models)),
         rows=tuple(
@@ -133,7 +136,8 @@ def _shares_table(over: Over, suffix: str) -> Table:
                 scale.setting.name,
                 scale.control,
                 scale.reference,
-                *(f"{one.by_setting[scale.setting.name]:.2f}" for one in models),
+                # Adding 0 after rounding turns a negative zero into a plain one.
+                *(f"{round(one.by_setting[scale.setting.name], 2) + 0.0:.2f}" for one in models),
             )
             for scale in over.summary.scales
             if models

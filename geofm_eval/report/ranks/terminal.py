@@ -38,14 +38,14 @@ def text_of_rankings(found: Overview) -> str:
 def _settings(orders: Sequence[Ordering]) -> list[str]:
     """Settings with all labels, in which most is known."""
     whole = [one for one in orders if float(one.setting.entries[0].fraction) == 1] or list(orders)
-    rows = [["setting", "models", "groups", "cannot be told from the best", "most likely best"]]
+    rows = [["setting", "models", "groups", "group of the best", "most likely best"]]
     for one in whole[:SHOWN]:
         if one.standings:
             best = max(one.standings, key=lambda model: one.standings[model].best)
             likely = f"{best} {one.standings[best].best:.2f}"
-            rows.append(
-                [one.setting.name, str(len(one.standings)), str(len(one.groups)), _group(one.groups[0], one), likely]
-            )
+            known, ranked = len(one.standings), len(one.setting.entries)
+            models = str(known) if known == ranked else f"{known} of {ranked}"
+            rows.append([one.setting.name, models, str(len(one.groups)), _group(one.groups[0], one), likely])
         else:
             rows.append([one.setting.name, str(len(one.setting.entries)), UNKNOWN, unranked(one).split(":")[0], ""])
     more = len(orders) - len(whole[:SHOWN])
