@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from geofm_eval.catalog import Catalog
 from geofm_eval.factors.explained import BOUNDED, error_of, probed_shares, trained_shares
 from geofm_eval.factors.factorial import (
+    LAYER,
     Factor,
     dependence_of_shuffles,
     probed_factorial,
@@ -16,7 +17,7 @@ from geofm_eval.factors.shares import Share, Without
 from geofm_eval.findings.scope import model_aside
 from geofm_eval.records import Record
 from geofm_eval.report.choice import Pairs
-from geofm_eval.report.comparison import Comparison
+from geofm_eval.report.comparison import Comparison, tap_order
 from geofm_eval.report.dense.cells import CaseStudy
 from geofm_eval.report.formats import Table
 from geofm_eval.report.raw import Row
@@ -139,7 +140,11 @@ def shares_table(one: Explained, catalog: Catalog) -> Table:
 
 
 def _notes(one: Explained) -> list[str]:
-    levels = "; ".join(f"{factor.name}: {', '.join(factor.levels)}" for factor in one.factors)
+    ordered = {
+        factor.name: sorted(factor.levels, key=tap_order) if factor.name == LAYER else factor.levels
+        for factor in one.factors
+    }
+    levels = "; ".join(f"{name}: {', '.join(own)}" for name, own in ordered.items())
     trained = one.noise == "seeds"
     notes = [
         f"Balanced factorial, controls and variants of models left out. {levels}."
@@ -189,7 +194,7 @@ def regret_table(one: Explained, catalog: Catalog) -> Table | None:
         title=heading(one.comparison, catalog, f"what a wrong choice costs, test {one.unit.label}", one.how),
         header=("labels", "wrong", "chosen by validation", "wrong levels", "all else kept: mean loss [interval]",
                 "the level that validation puts last", "all else chosen anew: mean loss [interval]",
-                "the level that validation puts last"),
+                "the level that validation then puts last"),
         rows=tuple(rows),
         notes=(
             "Loss: test score of the combination that validation chooses, minus that of combinations with a wrong "

@@ -8,7 +8,7 @@ from geofm_eval.findings.tables import ONLY_SIMULATED
 from geofm_eval.ranking import Entry, Met, Ordering, Rivalry
 from geofm_eval.report.formats import Table, to_markdown
 from geofm_eval.report.ranks.overview import Over, Overview, Source
-from geofm_eval.report.ranks.words import MANUAL, SLUG, by_reason, data_words, setting_label, unranked
+from geofm_eval.report.ranks.words import MANUAL, SLUG, by_reason, data_words, each_reason, setting_label, unranked
 from geofm_eval.report.wording import (
     UNKNOWN,
     Unit,
@@ -114,7 +114,7 @@ def _summary_table(over: Over, suffix: str) -> Table:
         "Tasks and settings are fixed: intervals say how sure these numbers are, not what other tasks would give.",
     ]
     if summary.dropped:
-        notes.append(f"Dropped so that every model has every setting: {by_reason(summary.dropped)}.")
+        notes += [f"Dropped so that every model has every setting: {own}." for own in each_reason(summary.dropped)]
     return Table(
         slug=f"{SLUG}-summary{suffix}",
         title=f"{data_words(over)}: backbones over {len(summary.scales)} settings",
@@ -163,7 +163,8 @@ def _changes_table(over: Over, suffix: str) -> Table:
     notes = [
         "Points [95 %], of the first one over the second where it leads most clearly, and of the second likewise; a "
         "negative lead is none. p: of the better one being the same in all settings (Gail and Simon), after Holm over "
-        "all pairs; of settings with the same items the clearest counts, for as many as there are."
+        "all pairs. With many settings some lead is clear by chance: of those with the same test items the clearest "
+        "counts, its p times their number, so that both leads must be far clearer than their own intervals say."
     ]
     if not rows:
         notes = ["No two backbones have paired intervals in two settings: changes of order cannot be told."]

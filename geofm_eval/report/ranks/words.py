@@ -39,10 +39,15 @@ def unranked(one: Ordering) -> str:
 
 def by_reason(reasons: Mapping[str, str]) -> str:
     """Names with a reason in common together, such as ``no control: a, b; too few: c``."""
+    return "; ".join(each_reason(reasons))
+
+
+def each_reason(reasons: Mapping[str, str]) -> list[str]:
+    """The same, one text per reason."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for name, reason in reasons.items():
         found[reason].append(name)
-    return "; ".join(f"{reason}: {', '.join(names)}" for reason, names in found.items())
+    return [f"{reason}: {', '.join(names)}" for reason, names in found.items()]
 
 
 def lines_of_rankings(found: Overview) -> list[str]:
