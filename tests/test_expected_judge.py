@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from geofm_eval.errors import ContractError
 from geofm_eval.expected import Ranges, judge, rules
+from geofm_eval.expected.files import range_path, read_ranges, write_ranges
 from geofm_eval.expected.judge import rescaled
 from geofm_eval.expected.ranges import ANY
 from geofm_eval.expected.subject import basis_of, decisions_of, key_of, seeds_of
@@ -224,3 +225,17 @@ def test_a_decision_is_an_item_or_a_token():
 def test_seeds_keep_their_scores():
     assert seeds_of(trained([0.5, 0.6], first_seed=4)) == {"0.1": {4: 0.5, 5: 0.6}}
     assert seeds_of(probe(0.5)) == {}
+
+
+def test_random_weights_are_known_by_their_seed_whatever_a_processor_draws(tmp_path):
+    source = {"weights_source": "random:seed=3"}
+    here, there = probe(0.61, **source), probe(0.61, **source, weights_sha256="d" * 64)
+    other = probe(0.61, weights_source="random:seed=4")
+    ranges = ranges_for(here)
+    assert judge(there, ranges).verdict == "in_range"
+    assert judge(other, ranges).verdict == "stale_range"
+    assert "weights" in judge(other, ranges).reason
+    path = range_path(tmp_path, ranges.task)
+    write_ranges(ranges, path)
+    assert 'random_seed3 = "random:seed=3"' in path.read_text()
+    assert read_ranges(path) == ranges

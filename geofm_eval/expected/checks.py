@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from geofm_eval.errors import DataError
-from geofm_eval.expected.ranges import RULES, Basis, Data, Key, Origin, Range
+from geofm_eval.expected.ranges import RANDOM, RULES, Basis, Data, Key, Origin, Range
 
 _FRACTION = re.compile(r"0\.\d+|1\.0")
 _CASE = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-[a-z0-9_]+")
@@ -111,10 +111,12 @@ def _shared(where: str, shared: Mapping[str, Mapping[str, Any]], table: str, nam
 
 
 def _weights(where: str, shared: Mapping[str, Mapping[str, Any]], name: str) -> str:
-    sha = _shared(where, shared, "weights", name)
-    if not isinstance(sha, str) or not _SHA.fullmatch(sha):
-        raise DataError(f"{where}: weights '{name}' are {sha!r}, expected a sha256 of 64 hex digits")
-    return sha
+    found = _shared(where, shared, "weights", name)
+    if not isinstance(found, str) or not (_SHA.fullmatch(found) or found.startswith(RANDOM)):
+        raise DataError(
+            f"{where}: weights '{name}' are {found!r}, expected a sha256 of 64 hex digits, or {RANDOM}seed=N"
+        )
+    return found
 
 
 def _data(where: str, found: Any) -> Data:

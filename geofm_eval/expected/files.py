@@ -9,7 +9,7 @@ from typing import Any
 
 from geofm_eval.errors import DataError
 from geofm_eval.expected.checks import read_range, table_of
-from geofm_eval.expected.ranges import KINDS, Basis, Data, Key, Origin, Range, Ranges, short_name
+from geofm_eval.expected.ranges import KINDS, RANDOM, Basis, Data, Key, Origin, Range, Ranges, short_name
 from geofm_eval.expected.toml import toml_key, toml_value
 from geofm_eval.store import write_bytes
 
@@ -122,9 +122,14 @@ def _line(found: Range, shared: dict[str, dict[str, Any]]) -> dict[str, Any]:
     names = {}
     for table, content in parts.items():
         if content is not None:
-            names[table] = content[:8] if isinstance(content, str) else short_name(content)
+            names[table] = _weights_name(content) if isinstance(content, str) else short_name(content)
             shared[table][names[table]] = content
     return {**numbers, "rule": found.rule, **names}
+
+
+def _weights_name(weights: str) -> str:
+    """First digits of a hash; ``random_seed0`` of random weights."""
+    return re.sub(r"\W+", "_", weights.replace("=", "")) if weights.startswith(RANDOM) else weights[:8]
 
 
 def _plain(value: Any) -> Any:

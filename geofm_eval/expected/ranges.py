@@ -16,6 +16,10 @@ ANY = "any"
 """Device and number type of a published number, which nobody can repeat on the same machine."""
 
 
+RANDOM = "random:"
+"""What the source of random weights begins with, such as ``random:seed=0``."""
+
+
 @dataclass(frozen=True, order=True)
 class Key:
     """What a range belongs to, within a task.
@@ -57,7 +61,7 @@ class Basis:
     """Everything that a range holds for; a score of anything else is not judged by it.
 
     Args:
-        weights: sha256 of the backbone's weights; None where unknown.
+        weights: sha256 of the backbone's weights; ``random:seed=N`` of random ones; None where unknown.
         data: of the task.
         setting: metric, recipe, pooling, and how a decoder is trained: plain values, none of them None.
     """

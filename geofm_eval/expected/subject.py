@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from geofm_eval.expected.ranges import ANY, KINDS, Basis, Data, Key
-from geofm_eval.records import Record, Score
+from geofm_eval.expected.ranges import ANY, KINDS, RANDOM, Basis, Data, Key
+from geofm_eval.records import Provenance, Record, Score
 
 WORDS = {"task_version": "task version", "split": "split", "protocol": "protocol", "items": "items", "labels": "labels"}
 """What of the data may differ, in words."""
@@ -34,7 +34,13 @@ def basis_of(record: Record, fraction: str) -> Basis:
         dict(provenance.items_sha256),
         dict(provenance.labels_sha256),
     )
-    return Basis(provenance.weights_sha256, data, _setting(record, record.scores[fraction]))
+    return Basis(_weights(provenance), data, _setting(record, record.scores[fraction]))
+
+
+def _weights(provenance: Provenance) -> str | None:
+    """Hash of the weights; of random ones their seed, as processors round what they draw in ways of their own."""
+    source = provenance.weights_source or ""
+    return source if source.startswith(RANDOM) else provenance.weights_sha256
 
 
 def _setting(record: Record, score: Score) -> dict[str, Any]:
