@@ -10,6 +10,7 @@ from scipy import stats
 
 from geofm_eval.compare import chance_of_finding, decide, smallest_found, standard_error
 from geofm_eval.holm import p_value
+from geofm_eval.intervals import joined
 from geofm_eval.metrics import paired_interval
 from geofm_eval.report.choice import Difference
 from tests.planted_compare import easy, moved
@@ -144,3 +145,18 @@ def test_three_draws_do_not_make_the_standard_error_look_small():
         estimates.append(difference.value)
         errors.append(standard_error(difference))
     assert np.median(errors) == pytest.approx(np.std(estimates), rel=0.25)
+
+
+@pytest.mark.parametrize("draws", [3, 5])
+def test_a_drop_of_the_size_that_is_printed_is_found_about_as_often_as_promised(draws):
+    rng, error, between = np.random.default_rng(0), 0.006, 0.01
+    found, sizes = [], []
+    for spread in between**2 * rng.chisquare(draws - 1, 2000) / (draws - 1):
+        sure = joined((error**2, 999.0), [(spread / draws, draws - 1.0)])
+        half = sure.half_width(0.95)
+        sizes.append(smallest_found(standard_error(Difference(0.0, -half, half, sure.tails)), sure.tails, 0.01))
+        found.append(half)
+    halves, typical = np.array(found), float(np.median(sizes))
+    estimates = -typical + rng.standard_normal(2000) * math.sqrt(error**2 + between**2 / draws)
+    share = float(((estimates + halves < 0) & (estimates <= -0.01)).mean())
+    assert 0.72 < share < 0.84  # the standard error is itself uncertain: 75 % with three draws, 80 % with five
