@@ -129,7 +129,7 @@ def _line(found: Range, shared: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _weights_name(weights: str) -> str:
     """First digits of a hash; ``random_seed0`` of random weights."""
-    return re.sub(r"\W+", "_", weights.replace("=", "")) if weights.startswith(RANDOM) else weights[:8]
+    return weights.replace(":", "_").replace("=", "") if weights.startswith(RANDOM) else weights[:8]
 
 
 def _plain(value: Any) -> Any:

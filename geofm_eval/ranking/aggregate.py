@@ -122,7 +122,7 @@ def interquartile_interval(
     weights = [turn / units[place] / len(kept) for place in kept for turn in (1, -1)]
     spread = weighted_spread(weights, [own[place] for place in kept for own in (scores, controls)])
     value, half = float(interquartile_mean(np.array(shares))), spread.half_width(LEVEL)
-    return Difference(value, value - half, value + half, spread.freedom)
+    return Difference(value, value - half, value + half, spread.tails)
 
 
 def complete_block(measured: Mapping[str, frozenset[str]]) -> tuple[frozenset[str], tuple[str, ...]]:
