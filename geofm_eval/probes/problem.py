@@ -20,6 +20,23 @@ ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
+class ValidationItems:
+    """What a probe does on every validation item, at its chosen penalty.
+
+    Attributes:
+        split: the split that ``items`` are positions in.
+        items: (m,) int64, each position at most once.
+        loss: (m,) float64, log loss in nats (kNN: of the smoothed vote), or squared error.
+        score: (m,) float64, 1 where the class is right and 0 elsewhere; of a regression the prediction.
+    """
+
+    split: str
+    items: NDArray[np.int64]
+    loss: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class SweepRow:
     """One probe, fitted on one label subset of one tap, its penalty chosen on validation items, and tested once.
 
@@ -44,6 +61,14 @@ class SweepRow:
         iterations: solver steps over all candidates.
         dropped_channels: channels left out as constant on the label subset.
         extra: further test scores that are not the score.
+        runner_up_gap: validation loss of the second-best candidate minus that of the chosen one; None for a probe
+            without candidates or without validation items.
+        chosen_loss: mean validation loss at the choice: log loss in nats (kNN: of the smoothed vote), or squared error;
+            None without validation items.
+        validation: the validation items one by one; kept in memory only.
+        explored: test results that are not read to choose anything, for expected ranges; empty unless the problem asks
+            for them. Linear: accuracy at each candidate. Ridge: summed squared test error at each candidate. kNN: the
+            lowest and the highest accuracy when near-equal votes count either way.
     """
 
     tap: str
@@ -65,6 +90,10 @@ class SweepRow:
     iterations: int
     dropped_channels: int
     extra: dict[str, float] = field(default_factory=dict)
+    runner_up_gap: float | None = None
+    chosen_loss: float | None = None
+    validation: ValidationItems | None = None
+    explored: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,6 +127,7 @@ class ProbeProblem:
         n_classes: classes of the task; 0 for a regression target.
         device: where to solve.
         task: name of the task, for messages.
+        explore: fill in ``SweepRow.explored`` too.
 
     Raises:
         ContractError: fewer than two classes, no tap, features that do not match the labels or are not finite, a label
@@ -113,6 +143,7 @@ class ProbeProblem:
     n_classes: int
     device: torch.device
     task: str = "the task"
+    explore: bool = False
 
     def __post_init__(self) -> None:
         if not self.regression and self.n_classes < 2:

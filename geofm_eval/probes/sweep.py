@@ -35,7 +35,7 @@ __all__ = [
 Probe = Literal["knn", "linear", "ridge"]
 OutcomeKind = Literal["correct", "prediction"]
 
-PROBE_VERSION: dict[Probe, int] = {"knn": 1, "linear": 2, "ridge": 2}
+PROBE_VERSION: dict[Probe, int] = {"knn": 2, "linear": 3, "ridge": 3}
 """Part of every sweep's key: a change that moves any score raises it."""
 
 SWEEP_FORMAT = "v2"
@@ -190,7 +190,8 @@ def save_sweep(sweep: Sweep, directory: Path) -> None:
     """Write ``sweep.json`` (everything but outcomes) and ``outcomes.npz`` (rows x items) into ``directory``."""
     content = asdict(sweep)
     for row in content["rows"]:
-        del row["outcomes"]
+        for name in ("outcomes", "validation", "explored"):
+            del row[name]
     text = json.dumps(content, indent=1, allow_nan=False)
     (directory / SWEEP_FILE).write_text(text + "\n", encoding="utf-8")
     np.savez_compressed(directory / OUTCOMES_FILE, outcomes=np.stack([row.outcomes for row in sweep.rows]))

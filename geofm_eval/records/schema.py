@@ -118,6 +118,9 @@ class Choice(Section):
         chosen: the penalty; None for a probe that has none.
         at_edge: the penalty is the first or last of its path, so that a wider path might do better.
         val_score: the metric on validation at that penalty, which layers are chosen by; None without validation.
+        val_loss: mean validation loss at that penalty (log loss in nats, or squared error), which breaks ties of
+            ``val_score``; None without validation and in records of older versions.
+        runner_up_gap: validation loss of the second-best penalty minus that of the chosen one.
         converged: the solver reached its optimum.
     """
 
@@ -128,6 +131,8 @@ class Choice(Section):
     chosen: float | None = None
     at_edge: bool | None = None
     val_score: float | None = None
+    val_loss: float | None = None
+    runner_up_gap: float | None = None
     converged: bool | None = None
     iterations: int | None = None
     dropped_channels: int | None = None
