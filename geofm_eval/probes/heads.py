@@ -1,7 +1,7 @@
 """Linear heads: features of label subsets in, fitted heads for the whole path of penalties out."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofm_eval.probes.logistic import PENALTIES, Design, solve_path
+from geofm_eval.probes.logistic import PENALTIES, Design, refine, solve_path
 from geofm_eval.probes.standardise import Rotation, Standardiser, fit_standardiser, rotate
 
 ALIGNMENT = 16
@@ -49,6 +49,7 @@ class Head:
         objective: (L,) float64.
         converged: True when every penalty was solved.
         iterations: steps over the whole path.
+        exact: float64 weights (K, D') and intercepts (K,) at the penalties that were refined, by position on the path.
     """
 
     standardiser: Standardiser
@@ -57,15 +58,32 @@ class Head:
     objective: NDArray[np.float64]
     converged: bool
     iterations: int
+    exact: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
-    def logits(self, features: NDArray[np.float32], penalty: int | None = None) -> Iterator[Tensor]:
-        """Logits (rows, L, K) float32 in chunks of rows; L = 1 when the index of a ``penalty`` is given."""
-        chosen = slice(None) if penalty is None else slice(penalty, penalty + 1)
-        weights, intercepts = self.weights[chosen], self.intercepts[chosen]
-        for start in range(0, len(features), ROWS_AT_ONCE):
-            rows = as_tensor(features[start : start + ROWS_AT_ONCE], self.weights.device)
-            products = self.standardiser(rows).float() @ weights.flatten(0, 1).T
-            yield products.view(len(rows), *intercepts.shape) + intercepts
+    def logits(self, features: NDArray[np.float32]) -> Iterator[Tensor]:
+        """Logits (rows, L, K) float32 at every penalty, in chunks of rows."""
+        for rows in self._chunks(features):
+            products = rows.float() @ self.weights.flatten(0, 1).T
+            yield products.view(len(rows), *self.intercepts.shape) + self.intercepts
+
+    def logits_at(self, features: NDArray[np.float32], penalty: int) -> Tensor:
+        """Logits (n, K) float64 at the penalty with this position, exact where it was refined."""
+        weights, intercepts = self.at(penalty)
+        return torch.cat([rows @ weights.T + intercepts for rows in self._chunks(features)])
+
+    def at(self, penalty: int) -> tuple[Tensor, Tensor]:
+        """Weights (K, D') and intercepts (K,), float64, at the penalty with this position."""
+        if penalty in self.exact:
+            return self.exact[penalty]
+        return self.weights[penalty].double(), self.intercepts[penalty].double()
+
+    def _chunks(self, features: NDArray[np.float32]) -> Iterator[Tensor]:
+        for start in range(0, max(len(features), 1), ROWS_AT_ONCE):
+            yield self.standardiser(as_tensor(features[start : start + ROWS_AT_ONCE], self.weights.device))
+
+
+Refined = Callable[[HeadJob, Head], Sequence[int]]
+"""Which penalties of a fitted head are solved exactly, by position on the path."""
 
 
 def as_tensor(features: NDArray[np.float32], device: torch.device) -> Tensor:
@@ -79,6 +97,7 @@ def fit_heads(
     n_classes: int,
     device: torch.device,
     penalties: tuple[float, ...] = PENALTIES,
+    refined: Refined | None = None,
 ) -> Iterator[tuple[HeadJob, Head]]:
     """Fit all jobs, in batches of problems of the same padded shape; memory does not grow with the number of jobs.
 
@@ -88,6 +107,7 @@ def fit_heads(
         n_classes: K.
         device: where to solve.
         penalties: strongest first.
+        refined: asked about every head once its path is known; the penalties that it names are solved exactly.
 
     Yields:
         Every job with its head, in the order of shapes, not of ``jobs``.
@@ -95,17 +115,79 @@ def fit_heads(
     for batch in _batches(jobs, train, n_classes, device, len(penalties)):
         problems = [_Problem.prepare(job, train[job.tap], n_classes, device) for job in batch]
         solution = solve_path(_stack(problems), penalties)
+        heads = []
         for i, problem in enumerate(problems):
             weights, intercepts = problem.in_channels(solution.weights[i])
             head = Head(
                 standardiser=problem.standardiser,
-                weights=weights,
-                intercepts=intercepts,
+                weights=weights.float(),
+                intercepts=intercepts.float(),
                 objective=solution.objective[i].cpu().numpy(),
                 converged=bool(solution.converged[i].all()),
                 iterations=int(solution.iterations[i].sum()),
             )
-            yield problem.job, head
+            heads.append(head)
+        if refined is not None:
+            asked = [refined(job, head) for job, head in zip(batch, heads, strict=True)]
+            heads = _refined(problems, heads, asked, penalties)
+        yield from zip(batch, heads, strict=True)
+
+
+def refine_heads(
+    fitted: Sequence[tuple[HeadJob, Head, Sequence[int]]],
+    train: dict[str, NDArray[np.float32]],
+    n_classes: int,
+    device: torch.device,
+    penalties: tuple[float, ...] = PENALTIES,
+) -> Iterator[tuple[HeadJob, Head]]:
+    """Solve some penalties of fitted heads exactly.
+
+    Args:
+        fitted: jobs with their heads from `fit_heads` and the positions of the penalties to solve.
+        train: (N, D) float32 features of the train split per tap.
+        n_classes: K.
+        device: where to solve.
+        penalties: those that the heads were fitted at.
+
+    Yields:
+        Every job with its head, in the order of shapes.
+    """
+    known = {job: (head, asked) for job, head, asked in fitted}
+    for batch in _batches(list(known), train, n_classes, device, len(penalties)):
+        problems = [_Problem.prepare(job, train[job.tap], n_classes, device) for job in batch]
+        heads, asked = zip(*(known[job] for job in batch), strict=True)
+        yield from zip(batch, _refined(problems, heads, asked, penalties), strict=True)
+
+
+def _refined(
+    problems: Sequence["_Problem"], heads: Sequence[Head], asked: Sequence[Sequence[int]], penalties: tuple[float, ...]
+) -> list[Head]:
+    """The heads with the penalties that are asked for solved exactly, a few at a time: float64 rows are large."""
+    pairs = [(i, index) for i, indices in enumerate(asked) for index in indices if index not in heads[i].exact]
+    exact = [dict(head.exact) for head in heads]
+    converged, iterations = [head.converged for head in heads], [head.iterations for head in heads]
+    for some in _in_chunks(pairs, problems):
+        design = _stack([problems[i] for i, _ in some])
+        start = torch.stack([problems[i].in_axes(*heads[i].at(index)) for i, index in some])
+        levels = torch.tensor([penalties[index] for _, index in some], dtype=torch.float64, device=start.device)
+        solution = refine(design, levels, start)
+        for place, (i, index) in enumerate(some):
+            exact[i][index] = problems[i].in_channels(solution.weights[place, 0])
+            converged[i] = converged[i] and bool(solution.converged[place, 0])
+            iterations[i] += int(solution.iterations[place, 0])
+    parts = zip(heads, exact, converged, iterations, strict=True)
+    return [replace(head, exact=own, converged=done, iterations=steps) for head, own, done, steps in parts]
+
+
+def _in_chunks(pairs: Sequence[tuple[int, int]], problems: Sequence["_Problem"]) -> Iterator[Sequence[tuple[int, int]]]:
+    """Pairs of problem and penalty, as many at once as a batch may hold of float64 rows."""
+    if not pairs:
+        return
+    rows = problems[0].design.rows
+    limit = BATCH_BYTES.get(rows.device.type, BATCH_BYTES["cpu"])
+    at_once = max(1, limit // (8 * rows[0].numel()))
+    for start in range(0, len(pairs), at_once):
+        yield pairs[start : start + at_once]
 
 
 @dataclass(frozen=True)
@@ -121,15 +203,23 @@ class _Problem:
     def prepare(cls, job: HeadJob, train: NDArray[np.float32], n_classes: int, device: torch.device) -> "_Problem":
         features = as_tensor(train[job.rows], device)
         standardiser = fit_standardiser(features)
-        rotation = rotate(standardiser(features))
+        rotation = rotate(standardiser(features), standardiser.rounding)
         design = _design(rotation, job, n_classes, _shape(job, train.shape[1]))
         return cls(job, standardiser, rotation.basis, design)
 
     def in_channels(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotate ``weights`` (L, K, p) back to channels: (L, K, D') and (L, K) float32."""
+        """Rotate ``weights`` (..., K, p) back to channels: (..., K, D') and (..., K) float64."""
         rank = self.basis.shape[1]
         intercepts = torch.where(self.design.present[0], weights[..., 0], -torch.inf)
-        return (weights[..., 1 : 1 + rank] @ self.basis.T).float(), intercepts.float()
+        return weights[..., 1 : 1 + rank] @ self.basis.T, intercepts
+
+    def in_axes(self, weights: Tensor, intercepts: Tensor) -> Tensor:
+        """The inverse of `in_channels` for one penalty: (K, p) float64."""
+        rank = self.basis.shape[1]
+        found = torch.zeros(len(weights), self.design.rows.shape[2], dtype=torch.float64, device=weights.device)
+        found[:, 0] = torch.where(self.design.present[0], intercepts, 0.0)
+        found[:, 1 : 1 + rank] = weights @ self.basis
+        return found
 
 
 def _design(rotation: Rotation, job: HeadJob, n_classes: int, shape: tuple[int, int]) -> Design:

@@ -1,6 +1,7 @@
 """Weighted k-nearest-neighbour classification by cosine similarity, without ties left to chance."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from geofm_eval.data.labels import LabelSubset
 from geofm_eval.probes.heads import as_tensor
-from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow
+from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow, ValidationItems
+from geofm_eval.probes.standardise import ROUNDING_STEPS, STEP, fit_standardiser
 
 TEMPERATURE = 0.07
 NEIGHBOURS = (20, 5)
@@ -19,10 +21,31 @@ NEIGHBOURS = (20, 5)
 GRID = 2.0**30
 """Similarities are compared after rounding to this many steps: equal ones (duplicates) then tie exactly."""
 
-NEGLIGIBLE = 1e-9
-"""A centred row shorter than this share of its uncentred length is rounding, and has no direction."""
+SPARE = 8
+"""Neighbours beyond those that vote that are looked at for near-ties."""
 
 BLOCK_BYTES = 16 * 2**20
+
+
+NEAR_VOTE = 1e-6
+"""Votes and similarities that differ by less than this share count either way when a range is set."""
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """How the nearest neighbours vote on every query.
+
+    Attributes:
+        predictions: (len(neighbours), m) int64.
+        shares: (m, K) float64, share of the votes of the first number of neighbours.
+        lowest: (m, K) float64, votes for each class when near-equal similarities leave its neighbours out.
+        highest: (m, K) float64, the same when they count them all.
+    """
+
+    predictions: NDArray[np.int64]
+    shares: NDArray[np.float64]
+    lowest: NDArray[np.float64]
+    highest: NDArray[np.float64]
 
 
 def knn_predictions(
@@ -32,45 +55,78 @@ def knn_predictions(
     n_classes: int,
     neighbours: Sequence[int] = NEIGHBOURS,
 ) -> NDArray[np.int64]:
-    """Predict by a vote of the nearest training rows, weighted by exp(similarity / 0.07).
-
-    Features are centred on the training mean, because the cosine of anisotropic features otherwise measures their
-    common offset. Of equally similar neighbours the earlier row counts as nearer; of equal votes the lowest class wins.
-
-    Args:
-        train: (n, D) training features.
-        labels: (n,) int64 training labels.
-        queries: (m, D) features to classify.
-        n_classes: K.
-        neighbours: numbers of neighbours k; min(k, n) are used.
+    """Predict by a vote of the nearest training rows, weighted by exp(similarity / 0.07); see `knn_ballot`.
 
     Returns:
         (len(neighbours), m) int64 predictions.
     """
+    return knn_ballot(train, labels, queries, n_classes, neighbours).predictions
+
+
+def knn_ballot(
+    train: Tensor,
+    labels: Tensor,
+    queries: Tensor,
+    n_classes: int,
+    neighbours: Sequence[int] = NEIGHBOURS,
+) -> Ballot:
+    """Vote of the nearest training rows, weighted by exp(similarity / 0.07).
+
+    Features are centred on the training mean, because the cosine of anisotropic features otherwise measures their
+    common offset. Channels that only hold rounding are left out. Of equally similar neighbours the earlier row counts
+    as nearer; of equal votes the lowest class wins.
+
+    Args:
+        train: (n, D) float32 training features.
+        labels: (n,) int64 training labels.
+        queries: (m, D) features to classify.
+        n_classes: K.
+        neighbours: numbers of neighbours k; min(k, n) are used.
+    """
+    kept = fit_standardiser(train).kept
+    train, queries = train[:, kept], queries[:, kept]
     centre = train.double().mean(0)
     bank = _directions(train, centre)
     votes = torch.nn.functional.one_hot(labels, n_classes).double()
     rows = max(1, BLOCK_BYTES // (8 * len(train)))
-    parts = []
-    for start in range(0, len(queries), rows):
+    parts: list[tuple[Tensor, ...]] = []
+    for start in range(0, max(len(queries), 1), rows):
         similarities = _directions(queries[start : start + rows], centre) @ bank.T
         parts.append(_vote(similarities, votes, neighbours))
-    return torch.cat(parts, dim=1).cpu().numpy()
+    predictions = torch.cat([part[0] for part in parts], dim=1)
+    shares, lowest, highest = (torch.cat([part[i] for part in parts]) for i in (1, 2, 3))
+    return Ballot(*(part.cpu().numpy() for part in (predictions, shares, lowest, highest)))
 
 
 def _directions(features: Tensor, centre: Tensor) -> Tensor:
     centred = features.double() - centre
     length = centred.norm(dim=1, keepdim=True)
-    floor = NEGLIGIBLE * torch.maximum(features.double().norm(dim=1, keepdim=True), centre.norm())
+    floor = ROUNDING_STEPS * STEP * torch.maximum(features.double().norm(dim=1, keepdim=True), centre.norm())
     return torch.where(length > floor, centred / length.clamp(min=torch.finfo(torch.float64).tiny), 0.0)
 
 
-def _vote(similarities: Tensor, votes: Tensor, neighbours: Sequence[int]) -> Tensor:
-    """Predictions (len(neighbours), m) from ``similarities`` (m, n) and one-hot ``votes`` (n, K)."""
-    nearest, nearness = _nearest(similarities, min(max(neighbours), similarities.shape[1]))
-    weights = (nearness / TEMPERATURE).exp()
-    ballots = weights[:, :, None] * votes[nearest]
-    return torch.stack([_winner(ballots[:, :k].sum(1)) for k in neighbours])
+def _vote(similarities: Tensor, votes: Tensor, neighbours: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The parts of a `Ballot` from ``similarities`` (m, n) and one-hot ``votes`` (n, K)."""
+    n = similarities.shape[1]
+    # Some more than are asked for, to see which of them are nearly as similar as the last one that counts.
+    nearest, nearness = _nearest(similarities, min(max(neighbours) + SPARE, n))
+    ballots = (nearness / TEMPERATURE).exp()[:, :, None] * votes[nearest]
+    totals = [ballots[:, :k].sum(1) for k in neighbours]
+    shares = totals[0] / totals[0].sum(1, keepdim=True)
+    return (torch.stack([_winner(total) for total in totals]), shares, *_bounds(ballots, nearness, neighbours[0]))
+
+
+def _bounds(ballots: Tensor, nearness: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Fewest and most votes (m, K) per class, where the k-th neighbour is nearly as similar as others."""
+    if nearness.shape[1] <= k:
+        total = ballots.sum(1)
+        return total, total
+    last = nearness[:, k - 1 : k]
+    near = (nearness - last).abs() <= NEAR_VOTE
+    near &= near[:, k:].any(1, keepdim=True)
+    inside = torch.arange(nearness.shape[1], device=nearness.device) < k
+    certain = (ballots * (inside & ~near)[:, :, None]).sum(1)
+    return certain, certain + (ballots * near[:, :, None]).sum(1)
 
 
 def _nearest(similarities: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -100,8 +156,11 @@ def solve_knn(problem: ProbeProblem) -> Iterator[SweepRow]:
 
 
 def _row(problem: ProbeProblem, tap: str, subset: LabelSubset) -> SweepRow:
-    correct = _correct(problem, tap, problem.tested(subset))
-    validated = [_correct(problem, tap, holdout)[0] for holdout in problem.holdouts(subset)]
+    tested = problem.tested(subset)
+    ballot = _ballot(problem, tap, tested)
+    truth = problem.labels[tested.split][tested.held_out]
+    correct = cast(NDArray[np.uint8], (ballot.predictions == truth).astype(np.uint8))
+    validation = _validated(problem, tap, subset)
     return SweepRow(
         tap=tap,
         fraction=subset.fraction,
@@ -115,23 +174,52 @@ def _row(problem: ProbeProblem, tap: str, subset: LabelSubset) -> SweepRow:
         chosen_index=None,
         at_edge=False,
         val_loss=(),
-        val_score=float(np.concatenate(validated).mean()) if validated else None,
+        val_score=None if validation is None else float(validation.score.mean()),
         test_score=float(correct[0].mean()),
         outcomes=correct[0],
         converged=True,
         iterations=0,
         dropped_channels=0,
         extra={f"accuracy_k{k}": float(correct[i].mean()) for i, k in enumerate(NEIGHBOURS) if i > 0},
+        chosen_loss=None if validation is None else float(validation.loss.mean()),
+        validation=validation,
+        explored=_either_way(ballot, truth) if problem.explore else (),
     )
 
 
-def _correct(problem: ProbeProblem, tap: str, holdout: Holdout) -> NDArray[np.uint8]:
-    """(len(NEIGHBOURS), m) 1 where a held-out item is classified rightly."""
+def _validated(problem: ProbeProblem, tap: str, subset: LabelSubset) -> ValidationItems | None:
+    """Votes on validation items; the log loss is that of Laplace's smoothed shares, (k s + 1) / (k + K)."""
+    holdouts = list(problem.holdouts(subset))
+    if not holdouts:
+        return None
+    losses, scores = [], []
+    for holdout in holdouts:
+        ballot = _ballot(problem, tap, holdout)
+        truth = problem.labels[holdout.split][holdout.held_out]
+        k = min(NEIGHBOURS[0], len(holdout.rows))
+        share = ballot.shares[np.arange(len(truth)), truth]
+        losses.append(-np.log((k * share + 1) / (k + problem.n_classes)))
+        scores.append((ballot.predictions[0] == truth).astype(np.float64))
+    items = np.concatenate([holdout.held_out for holdout in holdouts])
+    return ValidationItems(holdouts[0].split, items, np.concatenate(losses), np.concatenate(scores))
+
+
+def _either_way(ballot: Ballot, truth: NDArray[np.int64]) -> tuple[float, float]:
+    """Lowest and highest accuracy when votes that differ by rounding may fall either way."""
+    own = np.arange(len(truth))
+    others_high, others_low = ballot.highest.copy(), ballot.lowest.copy()
+    others_high[own, truth] = others_low[own, truth] = -np.inf
+    surely = ballot.lowest[own, truth] > others_high.max(1) * (1 + NEAR_VOTE)
+    maybe = ballot.highest[own, truth] >= others_low.max(1) * (1 - NEAR_VOTE)
+    return float(surely.mean()), float(maybe.mean())
+
+
+def _ballot(problem: ProbeProblem, tap: str, holdout: Holdout) -> Ballot:
+    """Votes on the items that are held out."""
     train, labels = problem.features(tap, "train"), problem.labels["train"]
-    predicted = knn_predictions(
+    return knn_ballot(
         as_tensor(train[holdout.rows], problem.device),
         torch.from_numpy(labels[holdout.rows]).to(problem.device),
         as_tensor(problem.features(tap, holdout.split)[holdout.held_out], problem.device),
         problem.n_classes,
     )
-    return cast(NDArray[np.uint8], (predicted == problem.labels[holdout.split][holdout.held_out]).astype(np.uint8))

@@ -1,64 +1,154 @@
-"""The linear probe: logistic regression at 40 penalties, the penalty chosen on validation log loss."""
+"""The linear probe: logistic regression at 40 penalties, the penalty chosen on validation log loss.
 
-from collections.abc import Iterable, Iterator
+The whole path is solved once; penalties whose validation loss is near the lowest are then solved exactly, so that the
+choice and the score are those of the float64 optimum, whatever processor the path was solved on.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.data.labels import LabelSubset
-from geofm_eval.probes.heads import Head, HeadJob, fit_heads
+from geofm_eval.probes.heads import Head, HeadJob, fit_heads, refine_heads
 from geofm_eval.probes.logistic import PENALTIES
-from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow
-from geofm_eval.probes.selection import Choice, PathScores, choose, correct_at, default_choice, score_path
+from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow, ValidationItems
+from geofm_eval.probes.selection import (
+    Choice,
+    PathScores,
+    accuracy_path,
+    choose,
+    correct_at,
+    default_choice,
+    near_best,
+    score_items,
+    score_path,
+    sharpened,
+)
 
 RowKey = tuple[str, float, int]
+"""Tap, label fraction and draw."""
+
+FOLD_BYTES = 2**28
+"""Memory for the paths of inner folds, which are kept until the loss over all folds is known."""
+
+
+@dataclass(frozen=True)
+class _Validated:
+    """What inner cross-validation chose for one row."""
+
+    choice: Choice
+    items: ValidationItems
 
 
 def solve_linear(problem: ProbeProblem) -> Iterator[SweepRow]:
     """Fit, choose and test every tap on every label subset; inner folds come first, as the choice needs them."""
-    folds = _fold_scores(problem)
+    folded = _cross_validated(problem)
     jobs = {_job(problem, tap, subset.indices): subset for tap in problem.taps for subset in problem.subsets}
-    for job, head in _fit(problem, jobs):
+    paths: dict[HeadJob, PathScores] = {}
+
+    def refined(job: HeadJob, head: Head) -> Sequence[int]:
         subset = jobs[job]
-        scores = folds.get((job.tap, subset.fraction, subset.draw))
         if problem.plan(subset).kind == "split":
-            scores = _score(problem, job.tap, head, next(problem.holdouts(subset)))
-        choice = default_choice(PENALTIES, len(job.rows)) if scores is None else choose(scores)
-        yield _row(problem, job, subset, head, choice)
+            paths[job] = score_path(head, *_held_out(problem, job.tap, next(problem.holdouts(subset))))
+            return near_best(paths[job])
+        known = folded.get(_key(job, subset))
+        return (default_choice(PENALTIES, len(job.rows)).index if known is None else known.choice.index,)
+
+    train = {tap: problem.features(tap, "train") for tap in problem.taps}
+    for job, head in fit_heads(list(jobs), train, problem.n_classes, problem.device, refined=refined):
+        subset = jobs[job]
+        known = folded.get(_key(job, subset))
+        if job in paths:
+            known = _validated(problem, job, head, paths.pop(job), next(problem.holdouts(subset)))
+        yield _row(problem, job, subset, head, known)
 
 
-def _fold_scores(problem: ProbeProblem) -> dict[RowKey, PathScores]:
-    """Validation scores of the subsets with inner cross-validation, summed over their folds."""
+def _validated(problem: ProbeProblem, job: HeadJob, head: Head, path: PathScores, holdout: Holdout) -> _Validated:
+    """Choose on a validation split."""
+    held_out = _held_out(problem, job.tap, holdout)
+    choice = choose(sharpened(path, head, *held_out))
+    losses, right = score_items(head, choice.index, *held_out)
+    return _Validated(choice, ValidationItems(holdout.split, holdout.held_out, losses, right.astype(np.float64)))
+
+
+def _cross_validated(problem: ProbeProblem) -> dict[RowKey, _Validated]:
+    """Choices of the subsets with inner cross-validation, a few taps at a time."""
+    subsets = [subset for subset in problem.subsets if problem.plan(subset).kind == "inner_cv"]
+    if not subsets:
+        return {}
+    width = problem.features(problem.taps[0], "train").shape[1]
+    folds = sum(len(problem.plan(subset).folds) for subset in subsets)
+    at_once = max(1, FOLD_BYTES // (4 * len(PENALTIES) * problem.n_classes * width * folds))
+    found: dict[RowKey, _Validated] = {}
+    for start in range(0, len(problem.taps), at_once):
+        found |= _folds_of(problem, subsets, problem.taps[start : start + at_once])
+    return found
+
+
+def _folds_of(problem: ProbeProblem, subsets: Sequence[LabelSubset], taps: Sequence[str]) -> dict[RowKey, _Validated]:
     jobs: dict[HeadJob, tuple[LabelSubset, Holdout]] = {}
-    for tap in problem.taps:
-        for subset in problem.subsets:
-            if problem.plan(subset).kind == "inner_cv":
-                jobs |= {_job(problem, tap, h.rows): (subset, h) for h in problem.holdouts(subset)}
-    result: dict[RowKey, PathScores] = {}
-    for job, head in _fit(problem, jobs):
-        subset, holdout = jobs[job]
-        key = (job.tap, subset.fraction, subset.draw)
-        scores = _score(problem, job.tap, head, holdout)
-        result[key] = result[key] + scores if key in result else scores
-    return result
+    for tap, subset in itertools.product(taps, subsets):
+        jobs |= {_job(problem, tap, holdout.rows): (subset, holdout) for holdout in problem.holdouts(subset)}
+    train = {tap: problem.features(tap, "train") for tap in taps}
+    heads = dict(fit_heads(list(jobs), train, problem.n_classes, problem.device))
+    paths = {job: score_path(head, *_held_out(problem, job.tap, jobs[job][1])) for job, head in heads.items()}
+    groups: dict[RowKey, list[HeadJob]] = {}
+    for job, (subset, _) in jobs.items():
+        groups.setdefault(_key(job, subset), []).append(job)
+    near = {key: near_best(_summed([paths[job] for job in own])) for key, own in groups.items()}
+    asked = [(job, head, near[_key(job, jobs[job][0])]) for job, head in heads.items()]
+    exact = dict(refine_heads(asked, train, problem.n_classes, problem.device))
+    return {
+        key: _folded(problem, [(job, exact[job], paths[job], jobs[job][1]) for job in own])
+        for key, own in groups.items()
+    }
+
+
+def _folded(problem: ProbeProblem, folds: Sequence[tuple[HeadJob, Head, PathScores, Holdout]]) -> _Validated:
+    """Choose on the loss over all folds."""
+    held_out = [_held_out(problem, job.tap, holdout) for job, _, _, holdout in folds]
+    pairs = list(zip(folds, held_out, strict=True))
+    choice = choose(_summed([sharpened(path, head, *items) for (_, head, path, _), items in pairs]))
+    scored = [score_items(head, choice.index, *items) for (_, head, _, _), items in pairs]
+    items = ValidationItems(
+        folds[0][3].split,
+        np.concatenate([holdout.held_out for *_, holdout in folds]),
+        np.concatenate([losses for losses, _ in scored]),
+        np.concatenate([right for _, right in scored]).astype(np.float64),
+    )
+    return _Validated(choice, items)
+
+
+def _summed(parts: Sequence[PathScores]) -> PathScores:
+    first, *others = parts
+    return sum(others, first)
+
+
+def _key(job: HeadJob, subset: LabelSubset) -> RowKey:
+    return job.tap, subset.fraction, subset.draw
 
 
 def _job(problem: ProbeProblem, tap: str, rows: NDArray[np.int64]) -> HeadJob:
     return HeadJob(tap, rows, problem.labels["train"][rows])
 
 
-def _fit(problem: ProbeProblem, jobs: Iterable[HeadJob]) -> Iterator[tuple[HeadJob, Head]]:
-    train = {tap: problem.features(tap, "train") for tap in problem.taps}
-    return fit_heads(list(jobs), train, problem.n_classes, problem.device)
+def _held_out(problem: ProbeProblem, tap: str, holdout: Holdout) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Features and labels of the items that are held out."""
+    return (
+        problem.features(tap, holdout.split)[holdout.held_out],
+        problem.labels[holdout.split][holdout.held_out],
+    )
 
 
-def _score(problem: ProbeProblem, tap: str, head: Head, holdout: Holdout) -> PathScores:
-    features, labels = problem.features(tap, holdout.split), problem.labels[holdout.split]
-    return score_path(head, features[holdout.held_out], labels[holdout.held_out])
-
-
-def _row(problem: ProbeProblem, job: HeadJob, subset: LabelSubset, head: Head, choice: Choice) -> SweepRow:
-    correct = correct_at(head, choice.index, problem.features(job.tap, "test"), problem.labels["test"])
+def _row(
+    problem: ProbeProblem, job: HeadJob, subset: LabelSubset, head: Head, validated: _Validated | None
+) -> SweepRow:
+    choice = default_choice(PENALTIES, len(job.rows)) if validated is None else validated.choice
+    tested = problem.features(job.tap, "test"), problem.labels["test"]
+    correct = correct_at(head, choice.index, *tested)
     return SweepRow(
         tap=job.tap,
         fraction=subset.fraction,
@@ -78,4 +168,8 @@ def _row(problem: ProbeProblem, job: HeadJob, subset: LabelSubset, head: Head, c
         converged=head.converged,
         iterations=head.iterations,
         dropped_channels=head.standardiser.dropped,
+        runner_up_gap=choice.gap,
+        chosen_loss=choice.loss,
+        validation=None if validated is None else validated.items,
+        explored=accuracy_path(head, *tested) if problem.explore else (),
     )

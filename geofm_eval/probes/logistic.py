@@ -16,9 +16,13 @@ scikit-learn then penalises the one difference of the two class weights. Four th
 
 Every problem walks its path at its own pace. Products with the rows are float32, everything else is float64; the rows
 are the only large tensor. All operations act on each problem by itself.
+
+The path is solved to `PATH_TOLERANCE`, which moves a validation loss by up to some 1e-4 nats. That is too coarse to
+choose between two penalties of nearly equal loss, and depends on the processor. `refine` therefore solves the penalties
+that matter for a choice again, from the path's solution, with float64 products and to `EXACT_TOLERANCE`.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -31,12 +35,25 @@ from geofm_eval.probes.quasi_newton import CurvatureMemory
 PENALTIES: tuple[float, ...] = tuple(float(v) for v in np.logspace(2, -5, 40))
 """Strongest first; with n = 1000 rows this is C from 1e-5 to 100."""
 
-OBJECTIVE_TOLERANCE = 1e-6
-"""A penalty is solved when its objective is proven to lie within this share of the optimum ..."""
 
-WEIGHT_TOLERANCE = 1e-4
-"""... and when its weights are estimated to lie within this relative distance of the optimal ones. The objective alone
-says little about predictions where the penalty is strong and the weights are short: 1e-6 there moved 1 % of them."""
+@dataclass(frozen=True)
+class Tolerance:
+    """When a penalty counts as solved.
+
+    Attributes:
+        objective: the objective is proven to be within this share of the optimum, and
+        weights: the weights are estimated to be within this relative distance of the optimal ones. The objective alone
+            says little about predictions where the penalty is strong and the weights are short: 1e-6 there moved 1 %.
+        rounding: error of the weights, as a share of the objective, that cannot be improved on in the rows' dtype.
+    """
+
+    objective: float
+    weights: float
+    rounding: float
+
+
+PATH_TOLERANCE = Tolerance(1e-6, 1e-4, 1e-13)
+EXACT_TOLERANCE = Tolerance(1e-12, 1e-8, 1e-22)
 
 ROUNDING = 1e-13
 MEMORY = 12
@@ -55,7 +72,8 @@ class Design:
     """A batch of B problems, padded to the same shape.
 
     Attributes:
-        rows: (B, n, p) float32; column 0 is the intercept's one, then coordinates in principal axes, then zeros.
+        rows: (B, n, p) float32, or float64 for exact products; column 0 is the intercept's one, then coordinates in
+            principal axes, then zeros.
         curvature: (B, p) float64, mean square of each column.
         targets: (B, K, n) float64, one-hot, or the share of every class in a row.
         shares: (B, 1, n) float64, weight of each row in the mean: 1/n where all count alike, and 0 for padding.
@@ -75,7 +93,7 @@ class Design:
 
 @dataclass(frozen=True)
 class PathSolution:
-    """Optimum of every problem at every penalty.
+    """Optimum of every problem at every penalty; L = 1 where each problem has a single penalty of its own.
 
     Attributes:
         weights: (B, L, K, p) float64 in the columns of the design; column 0 is the intercept.
@@ -98,7 +116,24 @@ def solve_path(design: Design, penalties: tuple[float, ...] = PENALTIES) -> Path
     gradient over its mean curvature. The distance of the weights is estimated in the metric of the diagonal that
     stands in for the Hessian.
     """
-    walk = _Walk(design, penalties)
+    shape = (len(design.rows), len(penalties))
+    path = torch.tensor(penalties, dtype=torch.float64, device=design.rows.device).expand(shape)
+    return _walked(_Walk(design, path, PATH_TOLERANCE))
+
+
+def refine(design: Design, penalties: Tensor, weights: Tensor) -> PathSolution:
+    """Minimise the objective of every problem at one penalty, to `EXACT_TOLERANCE` and with float64 products.
+
+    Args:
+        design: B problems.
+        penalties: (B,) float64, one per problem.
+        weights: (B, K, p) float64, near the optimum.
+    """
+    exact = replace(design, rows=design.rows.double())
+    return _walked(_Walk(exact, penalties[:, None], EXACT_TOLERANCE, weights))
+
+
+def _walked(walk: "_Walk") -> PathSolution:
     while walk.advance():
         walk.step()
     return walk.solution
@@ -122,28 +157,32 @@ def _fit(design: Design, logits: Tensor) -> _Fit:
 class _Walk:
     """The state of a batch on its way down the path; problems that have finished are dropped from it."""
 
-    def __init__(self, design: Design, penalties: tuple[float, ...]) -> None:
+    def __init__(self, design: Design, path: Tensor, tolerance: Tolerance, start: Tensor | None = None) -> None:
         batch, n, width = design.rows.shape
         classes = design.targets.shape[1]
+        device = design.rows.device
         self.design = design
-        self.path = torch.tensor(penalties, dtype=torch.float64, device=design.rows.device)
-        self.solution = _empty_solution(batch, len(penalties), classes, width, design.rows.device)
-        self.problems = torch.arange(batch, device=design.rows.device)
+        self.path = path
+        self.tolerance = tolerance
+        self.solution = _empty_solution(batch, path.shape[1], classes, width, device)
+        self.problems = torch.arange(batch, device=device)
         self.position = torch.zeros_like(self.problems)
         self.steps_here = torch.zeros_like(self.problems)
-        self.extrapolate = torch.zeros(batch, dtype=torch.bool, device=design.rows.device)
-        self.penalised = (torch.arange(width, device=design.rows.device) > 0).double()
-        self.weights = torch.zeros(batch, classes, width, dtype=torch.float64, device=design.rows.device)
-        self.logits = torch.where(design.present, 0.0, ABSENT_LOGIT)[:, :, None].double().expand(-1, -1, n)
+        self.extrapolate = torch.zeros(batch, dtype=torch.bool, device=device)
+        self.penalised = (torch.arange(width, device=device) > 0).double()
+        zeros = torch.zeros(batch, classes, width, dtype=torch.float64, device=device)
+        self.weights = zeros if start is None else start
+        floor = torch.where(design.present, 0.0, ABSENT_LOGIT)[:, :, None].double()
+        self.logits = floor.expand(-1, -1, n) if start is None else self._products(start) + floor
         self.fit = _fit(design, self.logits)
         self.slope = self._loss_gradient()
         self.scale = self._mean_curvature()
-        self.memory = CurvatureMemory(batch, classes * width, MEMORY, design.rows.device)
+        self.memory = CurvatureMemory(batch, classes * width, MEMORY, device)
 
     @property
     def penalty(self) -> Tensor:
-        """(B,) the penalty at which each problem stands."""
-        return self.path[self.position]
+        """(B,) the penalty that each problem is solved at now."""
+        return self.path[self.problems, self.position]
 
     def advance(self) -> bool:
         """Record the problems that are solved where they stand and move them on; False when all paths are done."""
@@ -162,8 +201,8 @@ class _Walk:
         metric = self._metric()[:, None, :]
         error = (gradient.square() / metric).sum((1, 2))
         size = (self.weights.square() * metric).sum((1, 2))
-        close = error <= WEIGHT_TOLERANCE**2 * size + ROUNDING * objective
-        return (excess <= OBJECTIVE_TOLERANCE * objective) & close
+        close = error <= self.tolerance.weights**2 * size + self.tolerance.rounding * objective
+        return (excess <= self.tolerance.objective * objective) & close
 
     def _metric(self) -> Tensor:
         """(B, p) the diagonal that stands in for the Hessian of every class."""
@@ -173,7 +212,7 @@ class _Walk:
         """One quasi-Newton step of every problem, with a line search."""
         gradient = self._gradient()
         direction = self._direction(gradient)
-        along = torch.bmm(direction.float(), self.design.rows.transpose(1, 2)).double()
+        along = self._products(direction)
         length, self.fit = self._line_search(gradient, direction, along)
         step = length[:, None, None] * direction
         self.weights = self.weights + step
@@ -182,9 +221,14 @@ class _Walk:
         self.memory.push(step.flatten(1), (self.slope - before).flatten(1))
         self.steps_here = self.steps_here + 1
 
+    def _products(self, weights: Tensor) -> Tensor:
+        """(B, K, n) logits of weights (B, K, p), multiplied in the dtype of the rows."""
+        rows = self.design.rows
+        return torch.bmm(weights.to(rows.dtype), rows.transpose(1, 2)).double()
+
     def _loss_gradient(self) -> Tensor:
         residual = (self.fit.probabilities - self.design.targets) * self.design.shares
-        return torch.bmm(residual.float(), self.design.rows).double()
+        return torch.bmm(residual.to(self.design.rows.dtype), self.design.rows).double()
 
     def _gradient(self) -> Tensor:
         return self.slope + self.penalty[:, None, None] * self.penalised * self.weights
@@ -243,7 +287,7 @@ class _Walk:
         self.steps_here = torch.where(leaving, 0, self.steps_here)
         self.scale = torch.where(leaving, self._mean_curvature(), self.scale)
         self.extrapolate = leaving & (self.position >= 2)
-        unfinished = self.position < len(self.path)
+        unfinished = self.position < self.path.shape[1]
         if not bool(unfinished.all()):
             self._select(unfinished.nonzero()[:, 0])
 

@@ -20,12 +20,15 @@ from torch import Tensor
 from geofm_eval.data.labels import LabelSubset
 from geofm_eval.metrics import r2, rmse
 from geofm_eval.probes.heads import as_tensor
-from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow
+from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow, ValidationItems
 from geofm_eval.probes.selection import Choice
-from geofm_eval.probes.standardise import Standardiser, fit_standardiser
+from geofm_eval.probes.standardise import Rotation, Standardiser, fit_standardiser, rotate
 
 RIDGE_PENALTIES = tuple(float(c) for c in np.logspace(4, -6, 40))
 """Penalties as multiples of tr(X'X)/p, strongest first."""
+
+FINEST_STEP = 1e-4
+"""Largest step, as a share of the targets' sd, with which predictions are stored as float32."""
 
 
 @dataclass(frozen=True)
@@ -89,41 +92,34 @@ class Decomposition:
     """Training rows decomposed once, for any number of targets.
 
     Attributes:
-        rows: (n, p) float64, standardised.
-        values: (min(n, p),) eigenvalues of X'X, or of XX' where n < p.
-        axes: their eigenvectors, one per column.
+        rotation: of the standardised rows into their principal axes.
     """
 
     standardiser: Standardiser
-    rows: Tensor
-    values: Tensor
-    axes: Tensor
+    rotation: Rotation
 
     def fit(self, targets: NDArray[np.float64]) -> RidgePath:
         """Fit the whole path to ``targets`` (n,); the intercept is not penalised."""
-        truth = torch.from_numpy(targets).to(self.rows.device)
+        truth = torch.from_numpy(targets).to(self.rotation.basis.device)
         centre = truth.mean()
         return RidgePath(self.standardiser, self._weights(truth - centre), float(centre))
 
     def _weights(self, truth: Tensor) -> Tensor:
         """Weights (p, L) for the centred ``truth`` (n,)."""
-        n, p = self.rows.shape
-        dual = n < p
+        values = self.rotation.curvature * len(truth)
         penalties = torch.tensor(RIDGE_PENALTIES, dtype=truth.dtype, device=truth.device)
-        scaled = penalties * self.values.sum() / max(p, 1)
-        along = self.axes.T @ (truth if dual else self.rows.T @ truth)
-        weights: Tensor = self.axes @ (along[:, None] / (self.values[:, None] + scaled))
-        return self.rows.T @ weights if dual else weights
+        scaled = penalties * values.sum() / max(len(self.rotation.basis), 1)
+        along = self.rotation.coordinates.T @ truth
+        shrunk = along[:, None] / (values[:, None] + scaled)
+        # Axes that were left out have neither a value nor a coordinate: 0 / 0 where every axis was.
+        return self.rotation.basis @ torch.where(values[:, None] > 0, shrunk, 0.0)
 
 
 def decompose(features: NDArray[np.float32], device: torch.device | None = None) -> Decomposition:
     """Standardise and decompose training ``features`` (n, D)."""
     raw = as_tensor(features, device or torch.device("cpu"))
     standardiser = fit_standardiser(raw)
-    rows = standardiser(raw)
-    n, p = rows.shape
-    values, axes = torch.linalg.eigh(rows @ rows.T if n < p else rows.T @ rows)
-    return Decomposition(standardiser, rows, values.clamp(min=0), axes)
+    return Decomposition(standardiser, rotate(standardiser(raw), standardiser.rounding))
 
 
 def fit_ridge(
@@ -224,10 +220,12 @@ def _row(cell: _Cell, predicted: Sequence[Predicted]) -> SweepRow:
     errors = [part.errors for part in validated]
     choice = choose_penalty(functools.reduce(operator.add, errors) if errors else None)
     held_out = cell.holdouts[0]
-    outcomes = np.full(len(problem.labels[held_out.split]), np.nan, dtype=np.float32)
-    outcomes[held_out.held_out] = tested.values[:, choice.index]
+    dtype = prediction_dtype(problem.labels[held_out.split])
     # Scored as they are stored, so that whoever reads the outcomes finds the same score.
-    pair = tested.truth, outcomes[held_out.held_out].astype(np.float64)
+    stored = tested.values.astype(dtype).astype(np.float64)
+    outcomes = np.full(len(problem.labels[held_out.split]), np.nan, dtype=dtype)
+    outcomes[held_out.held_out] = stored[:, choice.index]
+    pair = tested.truth, stored[:, choice.index]
     return SweepRow(
         tap=cell.tap,
         fraction=subset.fraction,
@@ -248,4 +246,27 @@ def _row(cell: _Cell, predicted: Sequence[Predicted]) -> SweepRow:
         iterations=0,
         dropped_channels=tested.dropped_channels,
         extra={"rmse": rmse(*pair)},
+        runner_up_gap=choice.gap,
+        chosen_loss=choice.loss,
+        validation=_validation(cell.holdouts[1:], validated, choice.index),
+        explored=tuple(np.square(stored - tested.truth[:, None]).sum(0).tolist()) if problem.explore else (),
     )
+
+
+def _validation(holdouts: Sequence[Holdout], validated: Sequence[Predicted], index: int) -> ValidationItems | None:
+    if not validated:
+        return None
+    values = np.concatenate([part.values[:, index] for part in validated])
+    truth = np.concatenate([part.truth for part in validated])
+    items = np.concatenate([holdout.held_out for holdout in holdouts])
+    return ValidationItems(holdouts[0].split, items, np.square(values - truth), values)
+
+
+def prediction_dtype(targets: NDArray[np.float64]) -> type[np.float32] | type[np.float64]:
+    """The dtype that predictions of ``targets`` are stored in: float32 unless its steps are coarse beside their spread.
+
+    Targets of 1e9 +- 1 differ by less than a float32 step.
+    """
+    spread = float(np.std(targets))
+    step = float(np.spacing(np.float32(np.abs(targets).max()))) if len(targets) else 0.0
+    return np.float32 if step <= FINEST_STEP * spread else np.float64

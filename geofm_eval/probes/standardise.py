@@ -5,11 +5,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CONSTANT_BELOW = 1e-6
-"""Channels whose sd is below this share of the largest sd carry rounding noise, not signal: they are dropped."""
+ROUNDING_STEPS = 64
+"""Float32 steps of a channel's largest value that count as rounding. Networks whose tokens carry no information were
+seen to write noise with an sd of up to 16 such steps; `benchmarks.trust.rounding` measures both sides."""
+
+STEP = torch.finfo(torch.float32).eps
+"""Features are stored as float32, whatever they are computed in afterwards."""
 
 RANK_TOLERANCE = 1e-12
-"""Axes with a variance below this share of the largest are outside the row space of the subset."""
+"""Axes with a variance below this share of the largest cannot be told from zero in float64."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,13 @@ class Standardiser:
         mean: (D',) float64, mean of each kept channel.
         scale: (D',) float64, population sd of each kept channel.
         kept: (D,) bool, False for channels dropped as constant.
+        rounding: (D',) float64, sd that float32 rounding may have in each standardised channel; below 1.
     """
 
     mean: Tensor
     scale: Tensor
     kept: Tensor
+    rounding: Tensor
 
     @property
     def dropped(self) -> int:
@@ -38,29 +44,28 @@ class Standardiser:
 
 
 def fit_standardiser(features: Tensor) -> Standardiser:
-    """Learn the standardisation of ``features`` (n, D); channels with sd < 1e-6 of the largest sd are dropped.
+    """Learn the standardisation of ``features`` (n, D) float32; channels that only hold rounding are dropped.
 
-    A largest sd that is itself only the rounding of a constant block counts as zero, so that a block of constants
-    keeps no channel instead of standardising its own rounding errors.
+    A channel is dropped when its sd is at most ``ROUNDING_STEPS`` float32 steps of its own largest value. No channel is
+    compared with another one: a channel of sd 1e7 says nothing about sixteen others of sd 3.
     """
     values = features.double()
     sd, mean = torch.std_mean(values, dim=0, correction=0)
-    largest = sd.max() if sd.numel() else sd.new_zeros(())
-    rounding = torch.finfo(torch.float64).eps * values.abs().amax(0) * len(values)
-    kept = (sd > rounding) & (sd >= CONSTANT_BELOW * largest)
-    return Standardiser(mean=mean[kept], scale=sd[kept], kept=kept)
+    rounding = ROUNDING_STEPS * STEP * values.abs().amax(0)
+    kept = sd > rounding
+    return Standardiser(mean=mean[kept], scale=sd[kept], kept=kept, rounding=(rounding / sd)[kept])
 
 
 @dataclass(frozen=True)
 class Rotation:
-    """The same rows in the principal axes of their subset: an exact change of basis, no approximation.
+    """The rows in the principal axes of their subset, without the axes that only hold rounding.
 
     With an L2 penalty the optimum lies in the row space of the training rows, so that n rows of D > n channels need
     only n coordinates.
 
     Attributes:
-        coordinates: (n, r) float64, r = min(n, D').
-        basis: (D', r) float64 with orthonormal columns (zero columns for axes outside the row space).
+        coordinates: (n, r) float64, r = min(n, D'); zero columns for axes that are left out.
+        basis: (D', r) float64 with orthonormal columns; zero columns for axes that are left out.
         curvature: (r,) float64, mean square of each coordinate.
     """
 
@@ -69,14 +74,28 @@ class Rotation:
     curvature: Tensor
 
 
-def rotate(standardised: Tensor) -> Rotation:
-    """Rotate ``standardised`` (n, D') into its principal axes, through the smaller of the two Gram matrices."""
+def rotate(standardised: Tensor, rounding: Tensor) -> Rotation:
+    """Rotate rows into their principal axes, through the smaller of the two Gram matrices.
+
+    The noise that rounding adds along an axis v has the variance ``sum_c v_c^2 rounding_c^2``, as channels are rounded
+    independently. Axes whose variance is not larger are left out: their noise would otherwise be probed as signal.
+
+    Args:
+        standardised: (n, D') float64, centred and scaled channels.
+        rounding: (D',) float64, sd of rounding in each of them; see `Standardiser`.
+    """
     n, width = standardised.shape
     if width < n:
         values, basis = torch.linalg.eigh(standardised.T @ standardised)
-        return Rotation(standardised @ basis, basis, values.clamp(min=0) / n)
-    values, axes = torch.linalg.eigh(standardised @ standardised.T)
-    inside = values > RANK_TOLERANCE * values.max()
-    length = torch.where(inside, values, 0.0).sqrt()
-    inverse = torch.where(inside, 1 / values.clamp(min=torch.finfo(torch.float64).tiny).sqrt(), 0.0)
-    return Rotation(axes * length, standardised.T @ (axes * inverse), length.square() / n)
+    else:
+        values, axes = torch.linalg.eigh(standardised @ standardised.T)
+        inverse = values.clamp(min=torch.finfo(torch.float64).tiny).rsqrt()
+        basis = standardised.T @ (axes * torch.where(_above_zero(values), inverse, 0.0))
+    variance = values.clamp(min=0) / n
+    inside = _above_zero(values) & (variance > basis.square().T @ rounding.square())
+    basis = torch.where(inside, basis, 0.0)
+    return Rotation(standardised @ basis, basis, torch.where(inside, variance, 0.0))
+
+
+def _above_zero(values: Tensor) -> Tensor:
+    return values > RANK_TOLERANCE * values.abs().max() if len(values) else values > 0
