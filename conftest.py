@@ -8,6 +8,7 @@ import pytest
 
 from fixtures import cases, options, outcomes, suite
 from fixtures.controller import Controller
+from fixtures.measured import Measured
 
 pytest_plugins = ["fixtures.session", "fixtures.claims"]
 
@@ -32,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.benchmark_disable = True  # or pytest-benchmark warns that it does not time under -n
     elif opened is not None:
         config.pluginmanager.register(Controller(config, opened), "geofm_eval_controller")
+        config.pluginmanager.register(Measured(config), "geofm_eval_measured")
         if opened.options.baseline is not None:
             from fixtures.gate import Gate  # here, because it loads what a session without a baseline does not need
 

@@ -28,6 +28,7 @@ def say(text: str) -> None:
 
 # As in geofm_eval.compare, which is not loaded at the start.
 FailOn = Literal["regression", "undecided"]
+Together = Literal["family", "run"]
 Style = Literal["text", "markdown", "json"]
 
 CatalogOption = Annotated[
@@ -239,21 +240,32 @@ def compare(
     baseline: Annotated[Path, typer.Argument(help="Folder, name below reports/runs, or archive of a run.")],
     run: Annotated[Path, typer.Argument(help="The run that is judged, given alike.")],
     fail_on: Annotated[
-        FailOn, typer.Option(help="What makes the status 1; undecided: regressions too.")
+        FailOn, typer.Option(help="What makes the status 1; undecided: regressions, and whatever could not be tested.")
     ] = "regression",
+    require_all: Annotated[
+        bool, typer.Option("--require-all", help="Status 1 also for any case, model or task that RUN does not have.")
+    ] = False,
+    family: Annotated[
+        Together,
+        typer.Option(help="run: hold the 5 % of false verdicts for all primary cases of the run together (for CI)."),
+    ] = "family",
     style: Annotated[Style, typer.Option("--format", help="Markdown is fit for a comment on a pull request.")] = "text",
     output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
     catalog: CatalogOption = None,
 ) -> None:
-    """Say per task and case whether RUN is better, equivalent or worse than BASELINE; status 1 where it is worse."""
+    """Say per primary case whether RUN is better, equivalent or worse than BASELINE; status 1 where it is worse."""
     from geofm_eval import compare as comparing
     from geofm_eval.report.comparing import json_of, lines_of, markdown_of
     from geofm_eval.store import write_bytes
 
-    found = comparing.compare(comparing.find_run(baseline), comparing.find_run(run), load_catalog(catalog or ()))
-    lines = lines_of(found, fail_on)
-    plain = "\n".join(line.text for line in lines) + "\n"
-    text = {"text": plain, "markdown": markdown_of(found, fail_on), "json": json_of(found, fail_on)}[style]
+    runs = comparing.find_run(baseline), comparing.find_run(run)
+    found = comparing.compare(*runs, load_catalog(catalog or ()), family)
+    asked = fail_on, require_all
+    if style == "text":
+        lines = lines_of(found, *asked)
+        text = "\n".join(line.text for line in lines) + "\n"
+    else:
+        text = (markdown_of if style == "markdown" else json_of)(found, *asked)
     if output is not None:
         write_bytes(output, text.encode())
     elif style == "text":
@@ -261,7 +273,7 @@ def compare(
             console.print(line.text, style="red" if line.alarm else None, markup=False, emoji=False, soft_wrap=True)
     else:
         typer.echo(text, nl=False)
-    if found.failures(fail_on):
+    if found.failures(*asked):
         raise typer.Exit(1)
 
 

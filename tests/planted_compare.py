@@ -11,12 +11,14 @@ from geofm_eval.crossed import count_score
 from geofm_eval.metrics import pooled_r2, r2_per_draw
 from geofm_eval.records import (
     CaseInfo,
+    Choice,
     Outcome,
     Provenance,
     Record,
     RunInfo,
     Score,
     SeedTraining,
+    Selection,
     Training,
     write_record,
 )
@@ -24,13 +26,19 @@ from geofm_eval.records import (
 N = 1000
 
 
-def probe(folder: Path, right: Mapping[str, NDArray[Any]], layer: str = "final", **how: Any) -> Record:
-    """A classification: ``right`` (draws, n) by label fraction."""
+def probe(
+    folder: Path, right: Mapping[str, NDArray[Any]], layer: str = "final", val: float | None = None, **how: Any
+) -> Record:
+    """A classification: ``right`` (draws, n) by label fraction; ``val`` is its validation score at all of them."""
     scores, arrays = {}, {"ids": _ids(next(iter(right.values())))}
     for fraction, outcomes in right.items():
         per_draw = np.atleast_2d(outcomes).mean(1)
         scores[fraction] = _score("accuracy", per_draw, arrays["ids"])
         arrays[f"correct_{fraction}"] = np.atleast_2d(outcomes).astype(np.uint8)
+    if val is not None:
+        choices = [Choice(fraction=float(one), draw=0, val_kind="split", val_score=val, val_loss=1 - val)
+                   for one in right]  # fmt: skip
+        how["selection"] = Selection(split="val", criterion="log loss", choices=tuple(choices))
     return _written(folder, scores, arrays, layer=layer, **how)
 
 

@@ -46,6 +46,7 @@ OPTIONS = Options(
     weights={},
     baseline=None,
     fail_on="regression",
+    family="family",
 )
 """What a user gets who asks for the suite ``bench`` and nothing else."""
 

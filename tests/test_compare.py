@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.compare import compare, find_run
+from geofm_eval.compare import chance_of_false, compare, expected_false, find_run
 from geofm_eval.errors import DataError
+from geofm_eval.holm import p_value
 from geofm_eval.records import (
+    ExpectedRange,
+    FirstAttempt,
     Outcome,
     RunManifest,
     append_skip,
@@ -21,6 +24,7 @@ from geofm_eval.records import (
     unpack,
     write_manifest,
 )
+from geofm_eval.report.comparing import lines_of
 from geofm_eval.report.run import read_content
 from geofm_eval.store import write_json
 from tests.planted_compare import easy, moved, probe, trained
@@ -51,7 +55,7 @@ def test_a_rerun_is_identical_and_counts_as_equivalent(old, new):
         probe(folder, {"1.0": few})
     found = compare(old, new)
     assert (found.cases[0].identical, found.cases[0].verdict) == (True, "equivalent")
-    assert (found.tasks[0].identical, found.tasks[0].verdict, found.tasks[0].p) == (True, "equivalent", None)
+    assert (found.pooled[0].identical, found.pooled[0].verdict, found.pooled[0].p) == (True, "equivalent", None)
     assert not found.failures("undecided")
 
 
@@ -67,30 +71,31 @@ def test_rounding_is_equivalent(old, new):
     probe(old, {"1.0": RIGHT})
     probe(new, {"1.0": moved(RIGHT, 2, 1)}, **NEW)
     found = compare(old, new)
-    assert (found.cases[0].verdict, found.tasks[0].verdict) == ("equivalent", "equivalent")
+    assert (found.cases[0].verdict, found.pooled[0].verdict) == ("equivalent", "equivalent")
 
 
-def test_a_regression_at_few_labels_is_one_of_the_case(old, new):
+def test_a_regression_at_few_labels_is_exploratory(old, new):
     draws = np.stack([easy(seed=seed) for seed in range(5)])
     after = np.stack([moved(row, 60, 10, seed) for seed, row in enumerate(draws)])
     probe(old, {"0.01": draws, "1.0": RIGHT})
     probe(new, {"0.01": after, "1.0": moved(RIGHT, 5, 5)}, **NEW)
     found = compare(old, new)
     (case,) = found.cases
-    assert (case.full.verdict, case.verdict, case.telling.fraction) == ("equivalent", "regression", "0.01")
-    assert found.tasks[0].verdict == "equivalent", "tasks are pooled at the largest label fraction"
-    assert found.failures() == {"m_one-eurosat_sim-linear-final": "regression"}
+    assert case.verdict == "equivalent"
+    assert [(one.key, cell.fraction) for one, cell in found.exploratory] == [(case.key, "0.01")]
+    assert not found.failures("undecided")
 
 
-def test_cases_are_tested_together_with_those_of_their_task(old, new):
+def test_other_taps_are_tested_apart_from_those_that_decide(old, new):
     for number in range(30):
         layer = f"block{number:02d}"
-        probe(old, {"1.0": RIGHT}, layer)
-        probe(new, {"1.0": moved(RIGHT, 23 if number else 28, 10, seed=number)}, layer, **NEW)
+        probe(old, {"1.0": RIGHT}, layer, val=0.5 + number / 100)
+        probe(new, {"1.0": moved(RIGHT, 23 if number else 28, 10, seed=number)}, layer, val=0.5, **NEW)
     found = compare(old, new)
     assert found.cases[1].full.difference.high < 0
-    assert not found.regressions, "of thirty cases one such difference is what chance brings"
-    assert found.tasks[0].verdict == "regression", "all of them together are no chance"
+    assert not found.exploratory, "of 29 exploratory taps one such difference is what chance brings"
+    assert [case.new.case.layer for case in found.regressions] == ["block29"], "which the baseline named beforehand"
+    assert found.pooled[0].verdict == "regression", "all of them together are no chance"
 
 
 def test_a_wider_margin_of_the_catalog_is_taken(old, new):
@@ -127,8 +132,12 @@ def test_other_conditions_are_refused_by_name_and_the_rest_is_compared(old, new,
     before, after = refusal.differing[name]
     assert before != after
     assert [case.new.case.layer for case in found.cases] == ["block00"]
-    assert "final" not in str(found.failures())
-    assert "not comparable" in found.failures("undecided")["m_one-eurosat_sim-linear-final"]
+    (reason,) = found.failures().values()
+    assert reason == f"accuracy went from 0.8 to 0.78 without an interval: not comparable: {name} differ"
+    probe(new, {"1.0": RIGHT}, **NEW, **OTHER[name])
+    found = compare(old, new)
+    assert not found.failures()
+    assert found.failures("undecided") == {refusal.case[1]: f"not tested: not comparable: {name} differ"}
 
 
 def test_other_draws_seeds_and_schedules_are_refused(old, new):
@@ -181,28 +190,136 @@ def test_what_one_run_alone_has_is_listed_and_what_it_did_not_get_to_is_said(old
     write_manifest(new, RunManifest(name="new", cases=tuple(f"test_probe[{case}]" for case in cases)))
     append_skip(new, "main", cases[1], "weights", "w.safetensors", "Train it.")
     found = compare(old, new)
-    assert found.matches.only_old == (("probe", "m_one-eurosat_sim-linear-block00"),)
+    left_out = "m_one-eurosat_sim-linear-block00"
+    assert found.matches.absent == (("probe", left_out),)
     assert found.matches.only_new == (("probe", cases[3]),)
     assert found.untested == {
         ("probe", cases[1]): "skipped, weights unavailable: w.safetensors",
         ("probe", cases[2]): "no record: the run did not get so far",
+        ("probe", left_out): "absent from the new run, which selected its model and task",
     }
     assert not found.failures()
-    assert set(found.failures("undecided")) == set(cases[1:3])
+    assert set(found.failures("undecided")) == set(found.failures(require_all=True)) == {*cases[1:3], left_out}
+    text = "\n".join(line.text for line in lines_of(found))
+    assert all(case in text for case in (*cases[1:3], left_out))
+
+
+def test_what_the_new_run_did_not_select_is_one_line_and_fails_only_where_everything_is_required(old, new):
+    for model, task in (("m_one", "eurosat_sim"), ("pocket_mae", "eurosat_sim"), ("gone", "eurosat_sim"),
+                        ("m_one", "eurosat")):  # fmt: skip
+        for layer in ("block00", "final"):
+            probe(old, {"1.0": RIGHT}, layer, model=model, task=task)
+    for layer in ("block00", "final"):
+        probe(new, {"1.0": RIGHT}, layer)
+    found = compare(old, new)
+    assert not found.untested
+    assert not found.failures("undecided")
+    assert set(found.failures(require_all=True)) == {"pocket_mae", "gone", "eurosat"}
+    assert len(found.primary) == 1
+    lines = [line.text for line in lines_of(found) if line.text.startswith("not compared")]
+    assert lines == [
+        "not compared: no longer in the catalog: gone (2 cases)",
+        "not compared: not selected by the new run: pocket_mae (2 cases), eurosat (2 cases)",
+    ]
+
+
+def test_the_tap_that_decides_is_chosen_by_the_baseline_and_at_the_largest_label_fraction(old, new):
+    for layer, before, after in (("block00", 0.6, 0.9), ("block01", 0.8, 0.1), ("final", 0.7, 0.7)):
+        probe(old, {"0.1": RIGHT, "1.0": RIGHT}, layer, val=before)
+        probe(new, {"0.1": WORSE, "1.0": moved(RIGHT, 2, 1)}, layer, val=after, **NEW)
+    found = compare(old, new)
+    assert [(case.new.case.layer, case.role) for case in found.primary] == [("block01", "chosen"), ("final", "final")]
+    assert not found.regressions
+    assert {(case.new.case.layer, cell.fraction) for case, cell in found.exploratory} == {
+        (layer, "0.1") for layer in ("block00", "block01", "final")
+    }
+
+
+@pytest.mark.parametrize(
+    ("taps", "roles"),
+    [
+        ({"block00": 0.6, "final": 0.7}, {"final": "chosen and final"}),
+        ({"block00": None, "final": None}, {"final": "final"}),
+        ({"block00": 0.6, "block01": 0.5}, {"block00": "chosen"}),
+        ({"embed": None, "block00": None, "block01": None}, {"block01": "deepest"}),
+    ],
+)
+def test_every_baseline_has_a_case_that_decides(old, new, taps, roles):
+    for layer, val in taps.items():
+        probe(old, {"1.0": RIGHT}, layer, val=val)
+        probe(new, {"1.0": RIGHT}, layer, val=val)
+    assert {case.new.case.layer: case.role for case in compare(old, new).primary} == roles
+
+
+def test_primary_cases_are_adjusted_within_their_family_or_over_the_run(old, new):
+    for adaptation in ("linear", "knn"):
+        for layer, val, lost in (("block00", 0.9, 24), ("final", 0.8, 20)):
+            how = {"val": val, "adaptation": adaptation}
+            probe(old, {"1.0": RIGHT}, layer, **how)
+            probe(new, {"1.0": moved(RIGHT, lost, 10)}, layer, **how, **NEW)
+    alone, together = (compare(old, new, together=how) for how in ("family", "run"))
+    raw = p_value(alone.primary[0].full.difference)
+    assert alone.primary[0].full.p == pytest.approx(2 * raw)
+    assert together.primary[0].full.p == pytest.approx(4 * raw)
+    assert (alone.tested, len(alone.regressions), len(together.regressions)) == (2, 2, 0)
+    assert together.primary[0].full.smallest > alone.primary[0].full.smallest
+    assert (expected_false(2, "family"), expected_false(2, "run")) == pytest.approx((0.05, 0.025))
+    assert chance_of_false(12, "family") == pytest.approx(0.26, abs=0.003)
+
+
+def test_trained_cases_are_a_family_each(old, new):
+    counts = np.full((3, 20, 2, 2), 25)
+    counts[..., 0, 0] += np.arange(20)
+    for layer in ("multi", "final"):
+        trained(old, counts, layer=layer)
+        trained(new, counts + 1, layer=layer, **NEW)
+    found = compare(old, new)
+    assert [case.role for case in found.primary] == ["trained", "trained"]
+    assert [case.full.p for case in found.primary] == [p_value(case.full.difference) for case in found.primary]
+
+
+@pytest.mark.parametrize(("seeds", "asked", "compared"), [(3, None, False), (3, 3, True), (2, 3, False)])
+def test_fewer_seeds_than_the_baseline_was_asked_for_are_not_compared(old, new, seeds, asked, compared):
+    """A baseline of six seeds: trained so, or three that were confirmed by three more."""
+    counts = np.full((6, 20, 2, 2), 25)
+    counts[..., 0, 0] += np.arange(20)
+    expected = ExpectedRange(low=0.6, high=0.7, rule="seeds", why="drawn", mean=0.65, n=8, seeds=3)
+    first = None if asked is None else FirstAttempt(verdict="below", value=0.5, seeds=asked, expected=expected)
+    trained(old, counts, first_attempt=first)
+    trained(new, counts[:seeds] + 1, **NEW)
+    probe(old, {"1.0": RIGHT})
+    probe(new, {"1.0": RIGHT})
+    found = compare(old, new)
+    assert [list(one.differing) for one in found.matches.refused] == ([] if compared else [["seeds"]])
+    assert len(found.cases) == 1 + compared
 
 
 def test_a_case_without_outcomes_is_undecided_and_left_out_of_the_mean(old, new):
     probe(old, {"1.0": RIGHT}, outcomes=False)
     probe(new, {"1.0": WORSE}, **NEW)
     found = compare(old, new)
-    (case,), (task,) = found.cases, found.tasks
+    (case,), (mean,) = found.cases, found.pooled
     assert case.full.difference.value == pytest.approx(-0.02)
-    assert (case.full.difference.low, case.verdict, task.verdict) == (None, "undecided", "undecided")
+    assert (case.full.difference.low, case.verdict, mean.verdict) == (None, "undecided", "undecided")
     assert case.why == "no per-item outcomes in the baseline: run it again there"
+    reason = f"accuracy went from 0.8 to 0.78 without an interval: {case.why}"
+    assert found.failures() == {case.new.case.id: reason}, "a primary case that fell fails whoever lacks the outcomes"
     probe(old, {"1.0": RIGHT}, "block00")
     probe(new, {"1.0": WORSE}, "block00", **NEW)
-    (task,) = compare(old, new).tasks
-    assert (task.verdict, len(task.pooled), task.left_out) == ("regression", 1, 1)
+    (mean,) = compare(old, new).pooled
+    assert (mean.verdict, len(mean.pooled), mean.left_out) == ("regression", 1, 1)
+
+
+@pytest.mark.parametrize("lacking", ["baseline", "new run"])
+def test_an_exploratory_tap_that_fell_fails_unless_the_baseline_alone_lacks_its_outcomes(old, new, lacking):
+    probe(old, {"1.0": RIGHT}, "block00", outcomes=lacking != "baseline")
+    probe(new, {"1.0": WORSE}, "block00", outcomes=lacking != "new run", **NEW)
+    probe(old, {"1.0": RIGHT})
+    probe(new, {"1.0": moved(RIGHT, 2, 1)}, **NEW)
+    found = compare(old, new)
+    name = "m_one-eurosat_sim-linear-block00"
+    assert list(found.failures()) == ([] if lacking == "baseline" else [name])
+    assert list(found.failures("undecided")) == [name]
 
 
 def test_damaged_outcomes_and_a_truncated_record_are_named_and_the_rest_is_compared(old, new):
@@ -219,7 +336,7 @@ def test_damaged_outcomes_and_a_truncated_record_are_named_and_the_rest_is_compa
     }
     assert [problem for problem in found.problems if "not a readable record" in problem]
     assert [problem for problem in found.problems if "outcomes are not readable" in problem]
-    assert found.tasks[0].verdict == "regression"
+    assert found.pooled[0].verdict == "regression"
 
 
 @pytest.mark.parametrize("harm", ["truncated", "moved"])
@@ -233,9 +350,11 @@ def test_a_record_that_cannot_be_read_any_more_fails_the_gate_by_name(old, new, 
     )
     found = compare(old, new)
     assert found.failures() == {path.stem: "had a score and has none: its record cannot be read: see the problems"}
-    assert found.matches.only_old == ()
+    assert found.matches.absent == ()
     back = compare(new, old)
-    assert (back.failures(), back.matches.only_new) == ({}, (("probe", path.stem),))
+    reason = "its record in the baseline cannot be read: see the problems"
+    assert (back.failures(), back.matches.only_new) == ({}, ())
+    assert back.failures("undecided") == {path.stem: f"not tested: {reason}"}
 
 
 def test_damaged_outcomes_of_a_case_that_nothing_changed_do_not_blind_its_task(old, new):
@@ -244,8 +363,8 @@ def test_damaged_outcomes_of_a_case_that_nothing_changed_do_not_blind_its_task(o
         probe(folder, {"1.0": RIGHT}, "block00", **how)
         probe(folder, {"1.0": right}, "final", **how)
     record_path(new, "probe", "m_one-eurosat_sim-linear-block00").with_suffix(".npz").write_bytes(b"PK")
-    (task,) = compare(old, new).tasks
-    assert (task.verdict, len(task.pooled), task.left_out) == ("regression", 1, 1)
+    (mean,) = compare(old, new).pooled
+    assert (mean.verdict, len(mean.pooled), mean.left_out) == ("regression", 1, 1)
 
 
 def test_an_unknown_task_and_an_rmse_without_a_margin_are_not_judged(old, new):
@@ -321,9 +440,11 @@ def test_the_checkpoint_at_a_third_of_its_steps_is_a_regression_on_the_reference
             renamed = record_path(folder, "probe", case.id)
             write_json(renamed, record.model_copy(update={"case": case}).model_dump(mode="json"))
             shutil.copy(path, renamed.with_suffix(".npz"))
-    (task,) = compare(tmp_path / "whole", tmp_path / "third").tasks
-    assert (task.verdict, len(task.pooled)) == ("regression", 4)
-    assert task.difference.value == pytest.approx(-0.025, abs=0.002)
+    found = compare(tmp_path / "whole", tmp_path / "third")
+    (mean,) = found.pooled
+    assert (mean.verdict, len(mean.pooled)) == ("regression", 4)
+    assert mean.difference.value == pytest.approx(-0.025, abs=0.002)
+    assert found.regressions, "and it is one at a tap that decides"
 
 
 def test_label_fractions_may_be_in_any_order(old, new):

@@ -1,10 +1,11 @@
-"""One interval for all cases of a task: against loops that resample what the cases share."""
+"""One interval for all cases of a model and task: against loops that resample what the cases share."""
 
 import numpy as np
 import pytest
 
 from geofm_eval.compare import compare
 from geofm_eval.crossed import count_score
+from geofm_eval.holm import p_value
 from geofm_eval.metrics import paired_shuffle_interval, pooled_r2, r2
 from tests.planted_compare import easy, moved, probe, regression, trained
 
@@ -17,7 +18,7 @@ def runs(tmp_path):
 
 
 def only_task(tmp_path):
-    (task,) = compare(*runs(tmp_path)).tasks
+    (task,) = compare(*runs(tmp_path)).pooled
     return task
 
 
@@ -138,39 +139,32 @@ def _confusions(hits: np.ndarray) -> np.ndarray:
     return counts
 
 
-def test_models_that_were_not_touched_do_not_dilute_the_mean(tmp_path):
+def test_models_are_never_pooled_with_each_other(tmp_path):
     old, new = runs(tmp_path)
     right = easy()
-    for folder in (old, new):
-        for model in ("m_two", "m_three", "band_stats"):
-            probe(folder, {"1.0": right}, model=model)
-    probe(old, {"1.0": right})
-    probe(new, {"1.0": moved(right, 30, 10)}, weights="b" * 64)
-    task = only_task(tmp_path)
-    assert task.difference.value == pytest.approx(-0.02)
-    assert (task.models, len(task.pooled), len(task.cases)) == (("m_one",), 1, 4)
-    assert task.verdict == "regression"
+    for model, lost, gained in (("m_one", 40, 10), ("m_two", 10, 40), ("band_stats", 0, 0)):
+        probe(old, {"1.0": right}, model=model)
+        probe(new, {"1.0": moved(right, lost, gained)}, model=model)
+    found = {mean.model: mean for mean in compare(old, new).pooled}
+    assert {model: mean.verdict for model, mean in found.items()} == {
+        "m_one": "regression", "m_two": "improvement", "band_stats": "equivalent",
+    }  # fmt: skip
+    assert found["band_stats"].identical
+    assert found["m_one"].difference.value == pytest.approx(-0.03)
 
 
-def test_tasks_are_tested_together(tmp_path):
+def test_means_are_tested_together(tmp_path):
     old, new = runs(tmp_path)
     right = easy()
     tasks = ("eurosat_sim", "eurosat", "eurosat_rgb", "eurosat_spatial")
     for task in tasks:
         probe(old, {"1.0": right}, task=task)
         probe(new, {"1.0": moved(right, 23 if task == "eurosat" else 12, 10)}, task=task, weights="b" * 64)
-    found = {task.task: task for task in compare(old, new).tasks}
-    assert found["eurosat"].p == pytest.approx(4 * _p_alone(tmp_path, right), rel=1e-6)
-    assert [found[task].verdict for task in tasks] == ["undecided"] * 4
-
-
-def _p_alone(tmp_path, right) -> float:
-    old, new = tmp_path / "alone", tmp_path / "alone_new"
-    probe(old, {"1.0": right}, task="eurosat")
-    probe(new, {"1.0": moved(right, 23, 10)}, task="eurosat", weights="b" * 64)
-    (task,) = compare(old, new).tasks
-    assert task.verdict == "regression", "tested alone it is one"
-    return task.p
+    found = compare(old, new)
+    means = {mean.task: mean for mean in found.pooled}
+    assert means["eurosat"].p == pytest.approx(4 * p_value(means["eurosat"].difference))
+    assert [means[task].verdict for task in tasks] == ["undecided"] * 4
+    assert [case.new.case.task for case in found.regressions] == ["eurosat"], "tested alone it is one"
 
 
 def test_errors_are_turned_so_that_more_is_better(tmp_path):
@@ -180,7 +174,7 @@ def test_errors_are_turned_so_that_more_is_better(tmp_path):
     trained(old, _sums(errors), "rmse", task="biomassters_sim")
     trained(new, _sums(errors * 1.1), "rmse", task="biomassters_sim", weights="b" * 64)
     found = compare(old, new)
-    (task,), (case,) = found.tasks, found.cases
+    (task,), (case,) = found.pooled, found.cases
     assert task.difference.value == pytest.approx(-(case.full.new - case.full.old)) == pytest.approx(-3, abs=0.3)
     assert case.full.points == pytest.approx(-10, abs=0.01), "percent of the old error"
     assert (task.verdict, task.delta) == ("regression", 0.5)

@@ -91,4 +91,4 @@ def test_the_summary_step_writes_markdown_of_the_two_runs(workflow, tmp_path, mo
     _, *words = arguments(command.partition(" >>")[0], workflow)
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 1
-    assert done.stdout.startswith("**GATE FAILS: gate against baseline: 1 of 1 tasks")
+    assert done.stdout.startswith("**GATE FAILS: gate against baseline: 1 of 1 primary case is worse")

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from fixtures.gate import Gate
-from fixtures.options import Options, _fail_on
+from fixtures.options import Options, _fail_on, _family
 from tests.planted_compare import easy, moved, probe
 from tests.small_suite import OPTIONS, Session, SmallSuite, install
 
@@ -45,14 +45,14 @@ def verdicts(suite: SmallSuite, file: str) -> dict[str, ElementTree.Element]:
 def test_worse_weights_fail_the_session_although_all_cases_pass(suite):
     done = session(suite, "blind", "worse", "-n", "2", "--baseline", "base", "--junitxml", "worse.xml")
     assert done.status == 1, done.text
-    assert "3 failed, 2 passed" in done.text
-    assert "GATE FAILS: worse against base: 1 of 1 tasks and 2 of 2 cases are worse" in done.text
+    assert "2 failed, 2 passed" in done.text
+    assert "GATE FAILS: worse against base: 2 of 2 primary cases are worse" in done.text
     found = verdicts(suite, "worse.xml")
-    assert list(found) == ["colours-probe", *CASES]
+    assert set(found) == set(CASES)
     messages = {name: case.find("failure").get("message") for name, case in found.items()}
-    assert messages["colours-probe"].startswith("colours, probe: regression, -")
-    assert "smallest drop found with 80 % probability here" in messages["colours-probe"]
-    assert messages[CASES[0]].startswith(f"regression: {CASES[0]}: -")
+    for case, role in zip(CASES, ("chosen by validation", "final"), strict=True):
+        assert messages[case].startswith(f"{case} ({role}): regression, -")
+        assert "smallest drop found with 80 % probability: " in messages[case]
     assert (suite.folder / "reports/runs/worse/tables/README.md").exists(), "tables are made all the same"
 
 
@@ -60,9 +60,28 @@ def test_the_same_weights_pass_and_the_verdict_is_in_the_file(suite):
     done = session(suite, "sound", "again", "--baseline", "base", "--junitxml", "again.xml", "--fail-on", "undecided")
     assert done.status == 0, done.text
     assert "gate holds (fails on undecided): again against base" in done.text
-    (case,) = verdicts(suite, "again.xml").values()
-    assert case.find("failure") is None
-    assert case.find("properties/property").get("value") == "colours, probe: identical, all 2 cases"
+    found = verdicts(suite, "again.xml")
+    assert set(found) == set(CASES)
+    assert all(case.find("failure") is None for case in found.values())
+    assert found[CASES[1]].find("properties/property").get("value") == f"{CASES[1]} (final): identical"
+
+
+def test_a_case_that_the_session_left_out_is_named_and_fails_what_must_be_decided(suite):
+    narrowed = ("-k", "final", "--baseline", "base", "--junitxml", "part.xml")
+    done = session(suite, "sound", "part", *narrowed)
+    assert done.status == 0, done.text
+    sentence = f"{CASES[0]} (primary): absent from the new run, which selected its model and task"
+    assert f"not tested: {sentence}" in done.text
+    done = session(suite, "sound", "strict", *narrowed, "--fail-on", "undecided", "--family", "run")
+    assert done.status == 1, done.text
+    message = verdicts(suite, "part.xml")[CASES[0]].find("failure").get("message")
+    assert message == f"{CASES[0]}: not tested: absent from the new run, which selected its model and task"
+
+
+def test_a_selection_without_any_case_does_not_pass_the_gate(suite):
+    done = session(suite, "sound", "none", "-k", "nothing_has_this_name", "--baseline", "base")
+    assert done.status == 1, done.text
+    assert "GATE FAILS: the runs could not be compared: no case was selected" in done.text
 
 
 class Reporter:
@@ -112,8 +131,10 @@ def finish(made: Gate, status: pytest.ExitCode) -> tuple[pytest.ExitCode, list[t
 def test_regressions_are_red(planted):
     status, lines = finish(planted[0], pytest.ExitCode.OK)
     assert status == pytest.ExitCode.TESTS_FAILED
-    assert [text.split(":")[0].strip() for text, red in lines if red] == ["GATE FAILS", "eurosat_sim, probe", "worse"]
-    assert [report.outcome for report in planted[1] if report.when == "call"] == ["failed", "failed"]
+    assert [text.split(":")[0].strip() for text, red in lines if red] == [
+        "GATE FAILS", "m_one-eurosat_sim-linear-final (final)", "exploratory, mean of m_one, eurosat_sim, probe",
+    ]  # fmt: skip
+    assert [report.outcome for report in planted[1] if report.when == "call"] == ["failed"]
 
 
 def test_an_interrupted_session_is_not_judged(planted):
@@ -152,3 +173,6 @@ def test_what_fails_without_a_baseline_is_refused():
     assert _fail_on("undecided", "base") == "undecided"
     with pytest.raises(pytest.UsageError, match="--fail-on undecided needs --baseline RUN"):
         _fail_on("undecided", None)
+    assert (_family(None, "base"), _family("run", "base")) == ("family", "run")
+    with pytest.raises(pytest.UsageError, match="--family run needs --baseline RUN"):
+        _family("run", None)

@@ -1,16 +1,14 @@
 """How large a drop the gate finds: ``python -m benchmarks.trust.power`` (a quarter of an hour on one core, resumable).
 
-First by simulation (``--simulated`` does no more, in seconds): verdicts on one case of 1,000 items whose true drop is
-known. Then with real features: noise is added to the weights of ``pocket_mae``, in steps of each tensor's standard
-deviation, and its checkpoint at a third of its steps takes its place. Every damaged backbone is measured by the suite
-itself and compared with the sound one: how often is it called a regression, by the pooled verdict of a task and by that
-of any case, and how often does the formula behind "smallest drop found" promise it? Two re-runs must not be flagged:
-one of the same numbers, one of numbers that differ by rounding.
+First by simulation (``--simulated`` does no more, in a minute): power per primary case, and false regressions per run,
+next to those of one Holm over all taps and label fractions. Then with real features: noise is added to the weights of
+``pocket_mae``, in steps of each tensor's standard deviation, and its checkpoint at a third of its steps takes its
+place. Every damaged backbone is measured by the suite itself and compared with the sound one: how often is each primary
+case called a regression, and how often does the formula behind "smallest drop found" promise it? Two re-runs must not
+be flagged: one of the same numbers, one of numbers that differ by rounding.
 """
 
 import argparse
-import functools
-import math
 import os
 import subprocess
 import sys
@@ -22,21 +20,11 @@ from statistics import mean
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from benchmarks.trust.simulated_gate import alarm_table, power_table
 from geofm_eval.catalog import Catalog, load_catalog
-from geofm_eval.catalog.specs import POINT
-from geofm_eval.compare import (
-    RunComparison,
-    TaskVerdict,
-    Verdict,
-    chance_of_finding,
-    compare,
-    decide,
-    standard_error,
-)
-from geofm_eval.holm import p_value
-from geofm_eval.metrics import paired_interval
+from geofm_eval.compare import CaseVerdict, RunComparison, chance_of_finding, compare, standard_error
+from geofm_eval.compare.families import family_of
 from geofm_eval.paths import in_package
-from geofm_eval.report.choice import Difference
 from geofm_eval.report.formats import markdown_grid
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +36,7 @@ SAME, ROUNDING = 0.0, 1e-6
 STEPS = (0.1, 0.5, 1.0, 2.0, 3.0, 4.0)
 """Standard deviation of the noise, in those of the tensor that it is added to."""
 
-# With all labels alone, which is what the verdicts of tasks are pooled at: a tenth of the time.
+# With all labels alone, which is where primary cases are judged: a tenth of the time.
 CATALOG = """
 [tasks.eurosat_sim_power]
 like = "eurosat_sim"
@@ -124,95 +112,62 @@ def measure(run: Path, weights: Path, catalog: Path) -> None:
 
 
 def row(step: str, number: int, found: Sequence[RunComparison]) -> list[str]:
-    """Cells of one step and task: the mean drop, how often it was found, and how often it should have been."""
-    tasks = [one.tasks[number] for one in found]
-    drop = -100 * mean(task.difference.value for task in tasks)
-    pooled = sum(task.verdict == "regression" for task in tasks)
-    cases = sum(any(case.new.case.task == tasks[0].task for case in one.regressions) for one in found)
-    smallest = [100 * task.smallest for task in tasks if task.smallest is not None]
+    """Cells of one step and primary case: its mean drop, how often it was found, and how often it should have been."""
+    cases = [one.primary[number] for one in found]
+    drop = -100 * mean(case.full.difference.value for case in cases)
+    smallest = [100 * case.full.smallest for case in cases if case.full.smallest is not None]
+    info, role = cases[0].new.case, cases[0].role
+    means = [pooled for one in found for pooled in one.pooled if pooled.task == info.task]
+    elsewhere = sum(any(case.new.case.task == info.task for case, _ in one.exploratory) for one in found)
     return [
-        tasks[0].task.removesuffix("_power"),
+        f"{info.task.removesuffix('_power')}, {info.layer} ({role})",
         step,
         f"{round(drop, 1) + 0.0:.1f}",
         f"{mean(smallest):.1f}" if smallest else "-",
-        f"{100 * mean(promised(one, drop / 100) for one in found_tasks(found, number)):.0f} %",
-        f"{pooled} of {len(tasks)}",
-        f"{cases} of {len(tasks)}",
+        f"{100 * mean(promised(case, one, drop / 100) for case, one in zip(cases, found, strict=True)):.0f} %",
+        f"{sum(case.verdict == 'regression' for case in cases)} of {len(cases)}",
+        f"{sum(pooled.verdict == 'regression' for pooled in means)} of {len(means)}",
+        f"{elsewhere} of {len(found)}",
     ]
 
 
-def found_tasks(found: Sequence[RunComparison], number: int) -> Iterator[tuple[TaskVerdict, int]]:
-    """Verdict on one task in every comparison, with the number of tasks that were tested together."""
-    return ((one.tasks[number], sum(task.p is not None for task in one.tasks)) for one in found)
-
-
-def promised(one: tuple[TaskVerdict, int], drop: float) -> float:
-    """Probability that the formula gives a drop of being found by this comparison; 0 where nothing differs."""
-    task, tests = one
-    error = standard_error(task.difference)
+def promised(case: CaseVerdict, found: RunComparison, drop: float) -> float:
+    """Probability that the formula gives a drop of being found at a primary case; 0 where nothing differs."""
+    error = standard_error(case.full.difference)
     if not error:
         return 0.0
-    return chance_of_finding(drop, error, task.difference.freedom, task.delta, tests)
+    family = [one for one in found.primary if family_of(one.new) == family_of(case.new)]
+    tests = sum(one.full.p is not None for one in family)
+    return chance_of_finding(drop, error, case.full.difference.freedom, case.delta, tests)
 
 
 HEADER = (
-    "task",
+    "task, primary case",
     "weights",
     "mean drop (points)",
     "smallest drop found with 80 %",
     "promised",
-    "task called a regression",
-    "any case called one",
+    "called a regression",
+    "mean over taps called one (exploratory)",
+    "another tap called one (exploratory)",
 )
 
 
 def table(found: dict[str, list[RunComparison]]) -> str:
     """Markdown."""
-    rows = [row(step, number, own) for number in range(len(TASKS)) for step, own in found.items()]
+    count = len(next(iter(found.values()))[0].primary)
+    rows = [row(step, number, own) for number in range(count) for step, own in found.items()]
     return "\n".join(markdown_grid(HEADER, rows))
 
 
-ITEMS, SIMULATIONS = 1000, 2000
-DROPS, CHANGED = (0.0, 0.01, 0.02, 0.03), (0.04, 0.1, 0.2)
-"""True drops, and shares of the items that the new weights turn from right to wrong or back."""
-
-
-def simulated_table() -> str:
-    """Markdown: how often a true drop is called a regression, and how often it should be."""
-    header = ("items that change", *(f"drop of {100 * drop:g} points: found (promised)" for drop in DROPS))
-    rows = [[f"{100 * share:g} %", *(simulated_cell(drop, share) for drop in DROPS)] for share in CHANGED]
-    return "\n".join(markdown_grid(header, rows))
-
-
-def simulated_cell(drop: float, changed: float) -> str:
-    """Share of simulated cases that are called a regression, and what the formula promises, in percent."""
-    rng = np.random.default_rng([round(1000 * drop), round(1000 * changed)])
-    lost, gained = (changed + drop) / 2, (changed - drop) / 2
-    counts = rng.multinomial(ITEMS, [lost, gained, 1 - changed], SIMULATIONS)
-    found = mean(verdict_on(worse, better) == "regression" for worse, better, _ in counts)
-    error = math.sqrt((changed - drop**2) / ITEMS)
-    promised = chance_of_finding(drop, error, math.inf, POINT)
-    return f"{100 * found:.1f} % ({100 * promised:.1f} %)"
-
-
-@functools.cache
-def verdict_on(lost: int, gained: int) -> Verdict:
-    """Verdict on one case of which so many items became wrong, and so many right."""
-    old = np.arange(ITEMS) < ITEMS // 2
-    new = np.concatenate(
-        [old[lost : ITEMS // 2], np.zeros(lost, bool), old[ITEMS // 2 + gained :], np.ones(gained, bool)]
-    )
-    difference = Difference.within((gained - lost) / ITEMS, paired_interval(new, old))
-    return decide(difference, p_value(difference), POINT)
-
-
 def main() -> None:
-    """Print the table of simulations; measure and compare all variants, and print theirs."""
+    """Print the tables of simulations; measure and compare all variants, and print theirs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="noises per step (default 3)")
     parser.add_argument("--simulated", action="store_true", help="simulate alone, measure nothing")
     arguments = parser.parse_args()
-    print(simulated_table())
+    print(f"power per primary case\n\n{power_table()}\n")
+    print(f"runs with a false regression (false regressions per run)\n\n{alarm_table()}")
     if arguments.simulated:
         return
     runs = ROOT / "reports" / "runs"
@@ -228,7 +183,7 @@ def main() -> None:
         run = runs / f"power-{variant.name}"
         measure(run, damaged(variant, own), file)
         found.setdefault(variant.step, []).append(compare(baseline, run, catalog))
-        print(f"{variant.name}: {', '.join(task.verdict for task in found[variant.step][-1].tasks)}", file=sys.stderr)
+        print(f"{variant.name}: {', '.join(one.verdict for one in found[variant.step][-1].primary)}", file=sys.stderr)
     print(f"\n{table(found)}")
 
 

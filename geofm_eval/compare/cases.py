@@ -1,15 +1,18 @@
-"""The difference of two runs in every case and label fraction, with verdicts after Holm over the cases of a task."""
+"""The difference of two runs in every case and label fraction: primary cells tested by family, the others apart."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.compare.families import Role, Together, family_of
 from geofm_eval.compare.matching import CaseKey
-from geofm_eval.compare.verdicts import Verdict, decide
+from geofm_eval.compare.verdicts import Verdict, beyond, decide, smallest_found, standard_error
+from geofm_eval.errors import DataError
 from geofm_eval.findings.finding import in_points
 from geofm_eval.holm import holm, p_value
-from geofm_eval.records import Record, Score
+from geofm_eval.records import Record, Score, read_outcomes
 from geofm_eval.report.choice import Difference, Pairs, sign
 
 NOTHING = Difference(0.0, 0.0, 0.0)
@@ -28,6 +31,7 @@ class Cell:
         points: the same in points; of an RMSE in percent of the old one.
         p: Holm-adjusted p of no difference; None without an interval, and where no item tells the runs apart.
         verdict: by the rule of :func:`geofm_eval.compare.verdicts.decide`.
+        smallest: smallest drop that is found with 80 % probability, of a primary cell with an interval.
     """
 
     fraction: str
@@ -37,6 +41,7 @@ class Cell:
     points: float
     p: float | None
     verdict: Verdict
+    smallest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ class CaseVerdict:
         delta: difference that matters, in the metric's own unit.
         cells: one per label fraction, ascending.
         identical: no score and no item's outcome differs.
+        role: why the case is primary; None for an exploratory one.
         why: why there is no interval; empty where there is one.
+        excused: there is none because the baseline alone lacks per-item outcomes, as archives do at most taps.
     """
 
     old: Record
@@ -57,7 +64,9 @@ class CaseVerdict:
     delta: float
     cells: tuple[Cell, ...]
     identical: bool
+    role: Role | None = None
     why: str = ""
+    excused: bool = False
 
     @property
     def key(self) -> CaseKey:
@@ -71,19 +80,29 @@ class CaseVerdict:
 
     @property
     def full(self) -> Cell:
-        """At the largest label fraction: what is pooled over the cases of a task."""
+        """At the largest label fraction: of a primary case the cell that decides, and what is pooled over taps."""
         return self.cells[-1]
 
     @property
-    def telling(self) -> Cell:
-        """The cell that decides: the worst regression where there is one, else the largest label fraction."""
-        worse = [cell for cell in self.cells if cell.verdict == "regression"]
-        return min(worse, key=lambda cell: cell.difference.value, default=self.full)
+    def verdict(self) -> Verdict:
+        """At the largest label fraction."""
+        return self.full.verdict
 
     @property
-    def verdict(self) -> Verdict:
-        """A regression at any label fraction is one of the case; all else is said at the largest."""
-        return self.telling.verdict
+    def exploratory(self) -> tuple[Cell, ...]:
+        """Cells that never decide: all of an exploratory case, and the smaller label fractions of a primary one."""
+        return self.cells if self.role is None else self.cells[:-1]
+
+    @property
+    def doubtful(self) -> bool:
+        """A primary case that is undecided, with an estimate beyond the margin."""
+        return self.role is not None and self.verdict == "undecided" and beyond(self.full.difference.value, self.delta)
+
+    @property
+    def fell(self) -> bool:
+        """Its score fell by the margin or more, and no interval says whether that is chance."""
+        blind = bool(self.why) and self.full.difference.low is None and not (self.excused and self.role is None)
+        return blind and beyond(self.full.difference.value, self.delta)
 
     @property
     def score(self) -> Score:
@@ -91,51 +110,87 @@ class CaseVerdict:
         return self.new.scores[self.full.fraction]
 
 
-def case_verdicts(
-    matched: Mapping[CaseKey, tuple[Record, Record]], pairs: Pairs, catalog: Catalog
-) -> tuple[list[CaseVerdict], dict[CaseKey, str]]:
-    """Compare every matched case.
+class Comparer:
+    """Compares cases of two runs.
 
     Args:
-        matched: old and new record by kind and id.
         pairs: reads outcomes, the new run's first.
+        folders: of the baseline and of the new run.
         catalog: says which difference matters.
-
-    Returns:
-        Verdicts in the order of ``matched``; and why cases have none, which the catalog does not say what matters for.
+        roles: of the primary cases.
     """
-    found, unknown = [], {}
-    for key, (old, new) in matched.items():
-        task, metric = catalog.tasks.get(new.case.task), next(iter(new.scores.values())).metric
-        delta = None if task is None else task.delta_of(metric)
-        if delta is None:
-            unknown[key] = (
-                f"the catalog does not say what difference in {metric} matters: "
-                f"give [tasks.{new.case.task}] a delta, in the target's unit"
-                if task is not None
-                else f"task {new.case.task} is not in the catalog: give its file with --catalog"
-            )
-        else:
-            found.append(_compared(old, new, delta, pairs))
-    return _adjusted(found), unknown
+
+    def __init__(
+        self, pairs: Pairs, folders: tuple[Path, Path], catalog: Catalog, roles: Mapping[CaseKey, Role]
+    ) -> None:
+        self._pairs = pairs
+        self._folders = folders
+        self._catalog = catalog
+        self._roles = roles
+
+    def verdicts(
+        self, matched: Mapping[CaseKey, tuple[Record, Record]], together: Together
+    ) -> tuple[list[CaseVerdict], dict[CaseKey, str]]:
+        """Compare every matched case.
+
+        Args:
+            matched: old and new record by kind and id.
+            together: over what Holm adjusts primary cells.
+
+        Returns:
+            Verdicts in the order of ``matched``; and why cases have none: the catalog does not say what matters.
+        """
+        found, unknown = [], {}
+        for key, (old, new) in matched.items():
+            delta = margin_of(new, self._catalog)
+            if isinstance(delta, str):
+                unknown[key] = delta
+            else:
+                found.append(self._compared(old, new, delta))
+        return _adjusted(found, together), unknown
+
+    def _compared(self, old: Record, new: Record, delta: float) -> CaseVerdict:
+        """A case whose p-values are not adjusted yet."""
+        identical = _identical(old, new)
+        why = "" if identical else _missing_outcomes(old, new)
+        cells = []
+        for fraction in sorted(new.scores, key=float):
+            if identical:
+                difference = NOTHING
+            elif why:
+                difference = Difference(new.scores[fraction].value - old.scores[fraction].value)
+            elif self._pairs.alike(new, old, fraction):
+                difference = NOTHING
+            else:
+                difference = self._pairs.difference(new, old, fraction)
+            cells.append(_cell(old.scores[fraction], new.scores[fraction], fraction, difference, delta))
+        if not why and any(cell.difference.low is None for cell in cells):
+            why = "its per-item outcomes give no interval: see the problems; without one, they are too few or one group"
+        role = self._roles.get((new.case.kind, new.case.id))
+        excused = bool(why) and not _readable(self._folders[0], old) and _readable(self._folders[1], new)
+        return CaseVerdict(old, new, delta, tuple(cells), identical, role, why, excused)
 
 
-def _compared(old: Record, new: Record, delta: float, pairs: Pairs) -> CaseVerdict:
-    """A case whose p-values are not adjusted yet."""
-    identical = _identical(old, new)
-    why = "" if identical else _missing_outcomes(old, new)
-    cells = []
-    for fraction in sorted(new.scores, key=float):
-        if identical:
-            difference = NOTHING
-        elif why:
-            difference = Difference(new.scores[fraction].value - old.scores[fraction].value)
-        else:
-            difference = NOTHING if pairs.alike(new, old, fraction) else pairs.difference(new, old, fraction)
-        cells.append(_cell(old.scores[fraction], new.scores[fraction], fraction, difference, delta))
-    if not why and any(cell.difference.low is None for cell in cells):
-        why = "its per-item outcomes give no interval: see the problems; without one, they are too few or of one group"
-    return CaseVerdict(old, new, delta, tuple(cells), identical, why)
+def margin_of(record: Record, catalog: Catalog) -> float | str:
+    """Difference that matters, in the metric's own unit; or why it is unknown."""
+    slug, metric = record.case.task, next(iter(record.scores.values())).metric
+    task = catalog.tasks.get(slug)
+    if task is None:
+        return f"task {slug} is not in the catalog: give its file with --catalog"
+    delta = task.delta_of(metric)
+    if delta is not None:
+        return delta
+    return (
+        f"the catalog does not say what difference in {metric} matters: "
+        f"give [tasks.{slug}] a delta, in the target's unit"
+    )
+
+
+def _readable(folder: Path, record: Record) -> bool:
+    try:
+        return read_outcomes(folder, record) is not None
+    except DataError:
+        return False
 
 
 def _cell(old: Score, new: Score, fraction: str, raw: Difference, delta: float) -> Cell:
@@ -170,19 +225,34 @@ def _missing_outcomes(old: Record, new: Record) -> str:
     return f"no per-item outcomes in {' and '.join(where)}: run it again there" if where else ""
 
 
-def _adjusted(cases: Sequence[CaseVerdict]) -> list[CaseVerdict]:
-    """Holm over all cells of a task that are tested: those that no item tells apart need no test."""
-    families: defaultdict[str, list[float]] = defaultdict(list)
-    for case in cases:
-        families[case.new.case.task] += [cell.p for cell in case.cells if cell.p is not None]
-    adjusted = {task: iter(holm(values)) for task, values in families.items()}
-    found = []
-    for case in cases:
-        own = adjusted[case.new.case.task]
-        cells = tuple(cell if cell.p is None else _with_p(cell, next(own), case.delta) for cell in case.cells)
-        found.append(replace(case, cells=cells))
-    return found
+def _adjusted(cases: Sequence[CaseVerdict], together: Together) -> list[CaseVerdict]:
+    """Holm over the tested cells of every group; a cell that no item tells apart needs no test.
+
+    Groups are the primary cells of a family, or of the run; and the exploratory cells of a model and task.
+    """
+    groups: defaultdict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
+    for place, case in enumerate(cases):
+        for index, cell in enumerate(case.cells):
+            if cell.p is not None:
+                groups[_group(case, index, together)].append((place, index))
+    cells = [list(case.cells) for case in cases]
+    for members in groups.values():
+        values = [p for place, index in members if (p := cells[place][index].p) is not None]
+        for (place, index), p in zip(members, holm(values), strict=True):
+            primary = cases[place].role is not None and index == len(cells[place]) - 1
+            cells[place][index] = _with_p(cells[place][index], p, cases[place].delta, len(members) if primary else 0)
+    return [replace(case, cells=tuple(own)) for case, own in zip(cases, cells, strict=True)]
 
 
-def _with_p(cell: Cell, p: float, delta: float) -> Cell:
-    return replace(cell, p=p, verdict=decide(cell.difference, p, delta))
+def _group(case: CaseVerdict, index: int, together: Together) -> tuple[str, ...]:
+    """What the cell is tested together with."""
+    if case.role is not None and index == len(case.cells) - 1:
+        return ("primary", family_of(case.new)) if together == "family" else ("primary",)
+    return "exploratory", case.new.case.model, case.new.case.task
+
+
+def _with_p(cell: Cell, p: float, delta: float, tests: int) -> Cell:
+    """The cell after Holm; with the smallest drop found where it is primary, one of so many tests."""
+    error = standard_error(cell.difference)
+    smallest = None if error is None or not tests else smallest_found(error, cell.difference.freedom, delta, tests)
+    return replace(cell, p=p, verdict=decide(cell.difference, p, delta), smallest=smallest)

@@ -1,14 +1,17 @@
-"""Two runs compared: verdicts per task and case, what could not be compared, and whether the gate holds."""
+"""Two runs compared: verdicts on primary cases, what could not be compared, and whether the gate holds."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from geofm_eval.catalog import Catalog, load_catalog
-from geofm_eval.compare.cases import CaseVerdict, case_verdicts
-from geofm_eval.compare.matching import CaseKey, Matches, match
+from geofm_eval.compare.cases import CaseVerdict, Cell, Comparer, margin_of
+from geofm_eval.compare.drops import RawDrop, raw_drop
+from geofm_eval.compare.families import Role, Together, family_of, primary_roles
+from geofm_eval.compare.matching import CaseKey, Matches, Selection, match, scored
 from geofm_eval.compare.moved import Moved, moved
-from geofm_eval.compare.tasks import TaskVerdict, task_verdicts
+from geofm_eval.compare.pooled import PooledVerdict, pooled_verdicts
 from geofm_eval.errors import DataError
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.run import RunContent, read_content
@@ -19,72 +22,128 @@ FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)
 
 
 @dataclass(frozen=True)
+class Unselected:
+    """A model or task of the baseline that the new run did not select.
+
+    Args:
+        name: slug.
+        cases: number of its cases in the baseline.
+        known: the catalog still has it.
+    """
+
+    name: str
+    cases: int
+    known: bool
+
+    @property
+    def why(self) -> str:
+        """Why it is not judged."""
+        return "not selected by the new run" if self.known else "no longer in the catalog"
+
+
+@dataclass(frozen=True)
 class RunComparison:
     """A run against its baseline.
 
     Args:
         old: the baseline.
         new: the run that is judged.
-        tasks: pooled verdicts.
         cases: verdict on every case that could be compared.
-        matches: which cases could, and which not.
+        pooled: mean differences per model, task and kind.
+        roles: of all primary cases of the baseline, compared or not.
+        matches: which cases could be compared, and which not.
         unknown: cases that the catalog does not say what matters for, with the reason.
+        fell: scores that fell by the margin or more, without an interval.
+        unselected: models and tasks of the baseline that the new run did not select.
+        together: over what Holm adjusts primary cases.
         moved: where in depth features moved.
         problems: files that could not be read or paired, one sentence each.
     """
 
     old: RunContent
     new: RunContent
-    tasks: tuple[TaskVerdict, ...]
     cases: tuple[CaseVerdict, ...]
+    pooled: tuple[PooledVerdict, ...]
+    roles: dict[CaseKey, Role]
     matches: Matches
     unknown: dict[CaseKey, str]
+    fell: tuple[RawDrop, ...]
+    unselected: tuple[Unselected, ...]
+    together: Together
     moved: tuple[Moved, ...]
     problems: tuple[str, ...]
 
     @property
+    def primary(self) -> list[CaseVerdict]:
+        """The cases that decide, in the order of families."""
+        found = {case.key: case for case in self.cases}
+        return [found[key] for key in self.roles if key in found]
+
+    @property
+    def tested(self) -> int:
+        """Primary families in which a difference was tested: the ones that chance can call a regression."""
+        return len({family_of(case.new) for case in self.primary if case.full.p is not None})
+
+    @property
     def regressions(self) -> list[CaseVerdict]:
-        """Cases that regressed, the worst first: by what is surely lost, in differences that matter."""
-        worse = [case for case in self.cases if case.verdict == "regression"]
-        return sorted(worse, key=_surely_lost)
+        """Primary cases that regressed, the worst first: by what is surely lost, in differences that matter."""
+        worse = [case for case in self.primary if case.verdict == "regression"]
+        return sorted(worse, key=lambda case: _surely_lost(case, case.full))
+
+    @property
+    def exploratory(self) -> list[tuple[CaseVerdict, Cell]]:
+        """Regressions at other taps and label fractions, the worst first. They never fail the gate."""
+        cells = [(case, cell) for case in self.cases for cell in case.exploratory if cell.verdict == "regression"]
+        return sorted(cells, key=lambda one: _surely_lost(*one))
 
     @property
     def untested(self) -> dict[CaseKey, str]:
-        """Cases of the new run, or meant to be, that cannot be shown to be no worse, with the reason."""
+        """Cases of the models and tasks of the new run that cannot be shown to be no worse, with the reason."""
         refused = {r.case: f"not comparable: {', '.join(r.differing)} differ" for r in self.matches.refused}
         blind = {case.key: case.why for case in self.cases if case.why}
-        return {**refused, **self.matches.unscored, **self.unknown, **blind}
+        absent = dict.fromkeys(self.matches.absent, "absent from the new run, which selected its model and task")
+        return {**refused, **self.matches.unscored, **absent, **self.unknown, **blind}
 
-    def failures(self, fail_on: FailOn = "regression") -> dict[str, str]:
-        """Why the gate fails: names of tasks and ids of cases with the reason; empty where it holds.
+    def failures(self, fail_on: FailOn = "regression", require_all: bool = False) -> dict[str, str]:
+        """Why the gate fails: ids of cases and names of models with the reason; empty where it holds.
 
-        A regression of a task or a case fails it, and a case that had scores and has none. With ``undecided`` also a
-        task without a clear verdict, and every case that could not be tested.
+        Args:
+            fail_on: ``regression`` fails on a primary case that regressed, a case that had a score and broke, and a
+                score that fell by the margin without an interval. ``undecided`` also fails on a primary case that is
+                undecided with an estimate beyond the margin, and on every case that could not be tested.
+            require_all: also fail where anything of the baseline has no counterpart: a case that was skipped or left
+                out, and a model or task that the new run did not select.
         """
-        found: dict[str, str] = {task.name: task.verdict for task in self.tasks if _fails(task, fail_on)}
+        found = {case.new.case.id: "regression" for case in self.regressions}
         found |= {case_id: f"had a score and has none: {why}" for (_, case_id), why in self.matches.broken.items()}
-        found |= {case.new.case.id: case.verdict for case in self.regressions}
+        found |= {drop.key[1]: drop.reason for drop in self.fell}
+        untested = {case_id: f"not tested: {why}" for (_, case_id), why in self.untested.items()}
         if fail_on == "undecided":
-            found |= {case_id: f"not tested: {why}" for (_, case_id), why in self.untested.items()}
+            reason = "undecided, with an estimate beyond the margin"
+            found |= {case.new.case.id: reason for case in self.primary if case.doubtful and not case.fell}
+            found = {**untested, **found}
+        if require_all:
+            gone = {case_id for _, case_id in (*self.matches.absent, *self.matches.unscored)}
+            found = {**{case_id: why for case_id, why in untested.items() if case_id in gone}, **found}
+            found |= {one.name: f"not judged: {one.why}" for one in self.unselected}
         return found
 
 
-def _surely_lost(case: CaseVerdict) -> tuple[float, CaseKey]:
-    high = case.telling.difference.high
+def _surely_lost(case: CaseVerdict, cell: Cell) -> tuple[float, CaseKey]:
+    high = cell.difference.high
     return (0.0 if high is None else high) / case.delta, case.key
 
 
-def _fails(task: TaskVerdict, fail_on: FailOn) -> bool:
-    return task.verdict == "regression" or (fail_on == "undecided" and task.verdict == "undecided")
-
-
-def compare(old: RunContent | Path, new: RunContent | Path, catalog: Catalog | None = None) -> RunComparison:
+def compare(
+    old: RunContent | Path, new: RunContent | Path, catalog: Catalog | None = None, together: Together = "family"
+) -> RunComparison:
     """Compare a run with its baseline, case by case and item by item.
 
     Args:
         old: the baseline, or its folder.
         new: the run that is judged, or its folder.
         catalog: says which difference matters; None takes the package's own.
+        together: over what Holm adjusts primary cases: each family on its own, or all of the run.
 
     Raises:
         DataError: a folder that is no run, a run compared with itself, or not a single case that may be compared.
@@ -95,14 +154,58 @@ def compare(old: RunContent | Path, new: RunContent | Path, catalog: Catalog | N
     matches = match(before, after)
     if not (matches.pairs or matches.broken):
         raise DataError(_nothing(before, after, matches))
+    known = load_catalog() if catalog is None else catalog
     pairs = Pairs(after.folder, before.folder)
-    cases, unknown = case_verdicts(matches.pairs, pairs, load_catalog() if catalog is None else catalog)
+    roles = _asked(primary_roles(scored(before).values()), matches)
+    comparer = Comparer(pairs, (before.folder, after.folder), known, roles)
+    cases, unknown = comparer.verdicts(matches.pairs, together)
     if not (cases or matches.broken):
         raise DataError(f"{after.folder}: nothing can be compared: {next(iter(unknown.values()))}")
-    tasks = task_verdicts(cases, pairs)
-    problems = (*before.problems, *after.problems, *pairs.problems)
-    depth = moved(matches.pairs.values())
-    return RunComparison(before, after, tuple(tasks), tuple(cases), matches, unknown, tuple(depth), problems)
+    return RunComparison(
+        old=before,
+        new=after,
+        cases=tuple(cases),
+        pooled=tuple(pooled_verdicts(cases, pairs)),
+        roles=roles,
+        matches=matches,
+        unknown=unknown,
+        fell=_fallen(cases, matches, known),
+        unselected=_unselected(matches, Selection.of(after), known),
+        together=together,
+        moved=tuple(moved(matches.pairs.values())),
+        problems=(*before.problems, *after.problems, *pairs.problems),
+    )
+
+
+def _asked(roles: dict[CaseKey, Role], matches: Matches) -> dict[CaseKey, Role]:
+    """Primary cases of the models and tasks that the new run selected."""
+    return {key: role for key, role in roles.items() if key not in matches.unselected}
+
+
+def _fallen(cases: list[CaseVerdict], matches: Matches, catalog: Catalog) -> tuple[RawDrop, ...]:
+    """Scores that fell without an interval: of cases without outcomes, and of those that are not comparable."""
+    found = [raw_drop(case.old, case.new, case.delta, case.why) for case in cases if case.fell]
+    for one in matches.refused:
+        delta = margin_of(one.new, catalog)
+        if not isinstance(delta, str):
+            found.append(raw_drop(one.old, one.new, delta, f"not comparable: {', '.join(one.differing)} differ"))
+    return tuple(sorted((drop for drop in found if drop is not None), key=lambda drop: drop.value / drop.delta))
+
+
+def _unselected(matches: Matches, inside: Selection, catalog: Catalog) -> tuple[Unselected, ...]:
+    """Models that the new run did not select, and tasks of the models that it did."""
+    models: Counter[str] = Counter()
+    tasks: Counter[str] = Counter()
+    for _, case_id in matches.unselected:
+        model, task, *_ = case_id.split("-")
+        if model in inside.models:
+            tasks[task] += 1
+        else:
+            models[model] += 1
+    return (
+        *(Unselected(name, count, name in catalog.models) for name, count in models.items()),
+        *(Unselected(name, count, name in catalog.tasks) for name, count in tasks.items()),
+    )
 
 
 def _nothing(old: RunContent, new: RunContent, matches: Matches) -> str:
@@ -116,6 +219,7 @@ def _nothing(old: RunContent, new: RunContent, matches: Matches) -> str:
         case, reason = next(iter(matches.unscored.items()))
         return f"{found}: {len(matches.unscored)} have no score, such as {case[1]} ({reason})"
     return (
-        f"{found}: {len(matches.only_old)} cases are in the baseline alone and {len(matches.only_new)} in the new run "
+        f"{found}: {len(matches.absent) + len(matches.unselected)} cases are in the baseline alone and "
+        f"{len(matches.only_new)} in the new run "
         "alone: run the same models, tasks and adaptations"
     )

@@ -2,10 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from geofm_eval.records import Record, record_path
+from geofm_eval.records import Record
 from geofm_eval.report.comparison import identity
 from geofm_eval.report.run import PROBE, SEGMENT, TUNE, RunContent
 
@@ -23,10 +23,14 @@ class Refusal:
     Args:
         case: kind and id.
         differing: what differs, with the old and the new value.
+        old: the record in the baseline.
+        new: the record now.
     """
 
     case: CaseKey
     differing: dict[str, tuple[str, str]]
+    old: Record
+    new: Record
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,11 @@ class Matches:
         refused: cases that both have under other conditions.
         broken: cases that had scores and have none now, because they failed or stopped with an error, or their record
             is damaged, with the reason.
-        unscored: cases without scores in the old run, or that the new run planned and did not measure, with the reason.
-        only_old: cases that the new run did not select.
+        unscored: cases of the old run that the new run planned and did not measure, and cases that the old run has no
+            readable score of, with the reason.
+        absent: cases of the old run that the new run left out, although it selected their model and task: by
+            ``--layers``, ``--adaptations`` or ``-k``, or because the case has another name now.
+        unselected: cases of the old run whose model or task the new run did not select.
         only_new: cases that the old run does not have.
         not_compared: number of records of other kinds, by kind.
     """
@@ -48,44 +55,83 @@ class Matches:
     refused: tuple[Refusal, ...]
     broken: dict[CaseKey, str]
     unscored: dict[CaseKey, str]
-    only_old: tuple[CaseKey, ...]
+    absent: tuple[CaseKey, ...]
+    unselected: tuple[CaseKey, ...]
     only_new: tuple[CaseKey, ...]
     not_compared: dict[str, int]
 
 
 def match(old: RunContent, new: RunContent) -> Matches:
     """Match the cases of two runs by kind and id."""
-    before, after = _scored(old), _scored(new)
-    without_before, without_after = _gaps(old), _gaps(new)
+    before, after = scored(old), scored(new)
     pairs, refused = {}, []
     for key in sorted(before.keys() & after.keys()):
         differing = differences(before[key], after[key])
         if differing:
-            refused.append(Refusal(key, differing))
+            refused.append(Refusal(key, differing, before[key], after[key]))
         else:
             pairs[key] = before[key], after[key]
-    damaged = _damaged(before, new)
-    ended = {(r.case.kind, r.case.id) for r in new.records if r.outcome.status in ("failed", "error")} | damaged.keys()
-    lost = {key: without_after[key] for key in sorted(before.keys() & without_after.keys())} | damaged
-    unscored = {key: reason for key, reason in lost.items() if key not in ended}
-    unscored |= {key: f"in the baseline {without_before[key]}" for key in sorted(after.keys() & without_before.keys())}
+    broken, unmeasured = _lost(before, new)
+    inside = Selection.of(new)
+    unreadable = "its record in the baseline cannot be read: see the problems"
+    blank = {key: f"in the baseline {why}" for key, why in _gaps(old).items() if key in after and key not in before}
+    blank |= {key: unreadable for key in _unreadable(old) if key in inside}
+    gone = sorted(before.keys() - after.keys() - broken.keys() - unmeasured.keys())
     others = Counter(r.case.kind for content in (old, new) for r in content.records if r.case.kind not in SCORED)
     return Matches(
         pairs,
         tuple(refused),
-        {key: reason for key, reason in lost.items() if key in ended},
-        unscored,
-        tuple(sorted(before.keys() - after.keys() - lost.keys())),
-        tuple(sorted(after.keys() - before.keys() - without_before.keys())),
+        broken,
+        {**unmeasured, **blank},
+        tuple(key for key in gone if key in inside),
+        tuple(key for key in gone if key not in inside),
+        tuple(sorted(after.keys() - before.keys() - blank.keys())),
         dict(sorted(others.items())),
     )
 
 
-def _damaged(before: Iterable[CaseKey], new: RunContent) -> dict[CaseKey, str]:
-    """Cases of the old run whose record is in the new one and cannot be read: a worse score may hide in it."""
-    known = {(record.case.kind, record.case.id) for record in new.records}
-    gone = [key for key in sorted(before) if key not in known and record_path(new.folder, *key).exists()]
-    return dict.fromkeys(gone, "its record cannot be read: see the problems")
+@dataclass(frozen=True)
+class Selection:
+    """The models and tasks that a run selected: those of its planned cases; without a plan, of records and skips."""
+
+    models: frozenset[str]
+    tasks: frozenset[str]
+
+    @classmethod
+    def of(cls, content: RunContent) -> "Selection":
+        """Read it from a run; similarity and timings do not count, because they have no score."""
+        planned = [case_id for kind, case_id in content.planned if kind in SCORED]
+        recorded = [record.case.id for record in content.records if record.case.kind in SCORED]
+        skipped = [] if content.planned else [skip.case_id for skip in content.skips]
+        parts = [name.split("-") for name in (*planned, *recorded, *skipped) if name.count("-") == 3]
+        return cls(frozenset(part[0] for part in parts), frozenset(part[1] for part in parts))
+
+    def __contains__(self, key: CaseKey) -> bool:
+        model, task, *_ = key[1].split("-")
+        return model in self.models and task in self.tasks
+
+
+def scored(content: RunContent) -> dict[CaseKey, Record]:
+    """Records with scores, by kind and id."""
+    records = (r for r in content.scored if r.scores and r.case.kind in SCORED)
+    return {(record.case.kind, record.case.id): record for record in records}
+
+
+def _lost(before: Mapping[CaseKey, Record], new: RunContent) -> tuple[dict[CaseKey, str], dict[CaseKey, str]]:
+    """Cases of the old run that have no score now: those that broke, and those that were not measured."""
+    gaps = _gaps(new)
+    damaged = {key: "its record cannot be read: see the problems" for key in _unreadable(new) if key in before}
+    ended = {(r.case.kind, r.case.id) for r in new.records if r.outcome.status in ("failed", "error")}
+    lost = {key: gaps[key] for key in sorted(before.keys() & gaps.keys())} | damaged
+    broken = {key: why for key, why in lost.items() if key in ended or key in damaged}
+    return broken, {key: why for key, why in lost.items() if key not in broken}
+
+
+def _unreadable(content: RunContent) -> list[CaseKey]:
+    """Cases whose record is in the folder of the run and was not read: any score may hide in it."""
+    known = {(record.case.kind, record.case.id) for record in content.records}
+    files = ((kind, path.stem) for kind in SCORED for path in sorted((content.folder / kind).glob("*.json")))
+    return [key for key in files if key not in known and key[1].count("-") == 3]
 
 
 def differences(old: Record, new: Record) -> dict[str, tuple[str, str]]:
@@ -93,7 +139,7 @@ def differences(old: Record, new: Record) -> dict[str, tuple[str, str]]:
     first, second = conditions(old), conditions(new)
     names = [name for name in {**first, **second} if first.get(name) != second.get(name)]
     found = {name: _shown(first.get(name, ""), second.get(name, "")) for name in names}
-    if _more_seeds(old, new):
+    if _enough_seeds(old, new):
         found.pop("seeds", None)
     return found
 
@@ -124,17 +170,17 @@ def conditions(record: Record) -> dict[str, str]:
     }
 
 
-def _more_seeds(old: Record, new: Record) -> bool:
-    """Whether one was trained with all seeds of the other and some more, as a case that is confirmed is."""
+def _enough_seeds(old: Record, new: Record) -> bool:
+    """Whether the new run trained every seed that the baseline was asked for; further seeds do no harm.
+
+    A baseline that was trained again with fresh seeds, because its score was outside its expected range, was asked for
+    those of its first attempt alone. Fewer seeds than were asked for are another case: a lucky one could be picked.
+    """
     if old.training is None or new.training is None:
         return False
-    first, second = ({one.seed for one in training.seeds} for training in (old.training, new.training))
-    return first <= second or second <= first
-
-
-def _scored(content: RunContent) -> dict[CaseKey, Record]:
-    records = (r for r in content.scored if r.scores and r.case.kind in SCORED)
-    return {(record.case.kind, record.case.id): record for record in records}
+    first, second = ([one.seed for one in training.seeds] for training in (old.training, new.training))
+    asked = first if old.first_attempt is None else first[: old.first_attempt.seeds]
+    return set(asked) <= set(second)
 
 
 def _gaps(content: RunContent) -> dict[CaseKey, str]:

@@ -40,11 +40,16 @@ def decide(difference: Difference, p: float | None, delta: float) -> Verdict:
     """
     if p is None or difference.low is None or difference.high is None:
         return "undecided"
-    if p <= ALPHA and difference.value <= ROUNDING - delta:
+    if p <= ALPHA and beyond(difference.value, delta):
         return "regression"
-    if p <= ALPHA and difference.value >= delta - ROUNDING:
+    if p <= ALPHA and beyond(-difference.value, delta):
         return "improvement"
     return "equivalent" if -delta < difference.low and difference.high < delta else "undecided"
+
+
+def beyond(value: float, delta: float) -> bool:
+    """Whether at least ``delta`` was lost; ``value`` is a difference turned so that more is better."""
+    return value <= ROUNDING - delta
 
 
 def standard_error(difference: Difference) -> float | None:

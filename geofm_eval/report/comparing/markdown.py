@@ -2,75 +2,79 @@
 
 from collections.abc import Sequence
 
-from geofm_eval.compare import CaseVerdict, FailOn, Moved, RunComparison, TaskVerdict
+from geofm_eval.compare import CaseVerdict, Cell, FailOn, Moved, PooledVerdict, RunComparison
 from geofm_eval.report.comparing.sentences import (
     RULE,
+    chance_sentence,
+    difference_text,
+    drop_sentence,
     gain_unit,
     headline,
-    level,
+    levels_text,
     moved_sentence,
     other_sentences,
     pooled_text,
     reason_sentences,
     refusal_sentences,
+    role_text,
     tally,
 )
+from geofm_eval.report.comparing.text import untested
 from geofm_eval.report.formats import markdown_grid
-from geofm_eval.report.wording import UNKNOWN, percent, unit_named
+from geofm_eval.report.wording import UNKNOWN
 
 MOST_CASES, MOST_LINES = 60, 30
-"""Rows of the table of cases, and lines of every other list: a comment takes 65,536 characters."""
+"""Rows of every table, and lines of every list: a comment takes 65,536 characters."""
 
 
-def markdown_of(found: RunComparison, fail_on: FailOn = "regression") -> str:
-    """Headline, one row per task, and folded below: cases, the depth profile of what moved, what is missing."""
-    lines = [f"**{headline(found, fail_on)}**", ""]
-    if found.tasks:
-        lines += markdown_grid(TASK_HEADER, [_task_row(task) for task in found.tasks])
-        lines += ["", f"<sub>{RULE}</sub>", ""]
-    lines += _list("Cases that have no score any more", reason_sentences(found.matches.broken), folded=False)
-    lines += _cases(found)
+def markdown_of(found: RunComparison, fail_on: FailOn = "regression", require_all: bool = False) -> str:
+    """Headline, one row per primary case that differs, and folded below: what is exploratory, and what is missing."""
+    matches, roles = found.matches, found.roles
+    lines = [f"**{headline(found, fail_on, require_all)}**", ""]
+    lines += _primary(found)
+    lines += _list("Cases that have no score any more", reason_sentences(matches.broken, roles), folded=False)
+    lines += _list("Fell without an interval", [drop_sentence(drop) for drop in found.fell], folded=False)
+    lines += _exploratory(found)
     lines += _moved(found.moved)
-    lines += _list("Not comparable", refusal_sentences(found.matches.refused))
-    refused = {one.case for one in found.matches.refused}
-    untested = {key: reason for key, reason in found.untested.items() if key not in refused}
-    lines += _list("Not tested", reason_sentences(untested))
+    lines += _list("Not comparable", refusal_sentences(matches.refused, roles))
+    lines += _list("Not tested", reason_sentences(untested(found), roles))
     lines += _list("Not compared", other_sentences(found))
     lines += _list("Problems", found.problems)
     return "\n".join(lines).rstrip() + "\n"
 
 
-TASK_HEADER = (
-    "task",
-    "verdict",
-    "difference [95 %]",
-    "margin",
-    "old -> new",
-    "mean over",
-    "smallest drop found (80 %)",
-)
+PRIMARY_HEADER = ("case", "role", "verdict", "difference [95 %]", "margin", "old -> new", "p (Holm)",
+                  "smallest drop found (80 %)")  # fmt: skip
+POOLED_HEADER = ("mean of", "verdict", "difference [95 %]", "mean over", "smallest drop of the mean found (80 %)")
 
 
-def _task_row(task: TaskVerdict) -> list[str]:
-    gain = gain_unit(task.score.metric, task.target_unit)
-    if task.identical:
-        return [
-            task.name,
-            "identical",
-            UNKNOWN,
-            gain.value(task.delta),
-            level(task),
-            f"{len(task.cases)} cases",
-            UNKNOWN,
-        ]
+def _primary(found: RunComparison) -> list[str]:
+    """Primary cases that differ, regressions first, then by how much they lost; the identical ones are counted."""
+    changed = [case for case in found.primary if not case.identical]
+    others = [case for case in changed if case.verdict != "regression"]
+    ranked = [*found.regressions, *sorted(others, key=lambda case: case.full.difference.value / case.delta)]
+    lines = markdown_grid(PRIMARY_HEADER, [_primary_row(case) for case in ranked[:MOST_CASES]]) if ranked else []
+    rest, same = len(ranked) - MOST_CASES, len(found.primary) - len(changed)
+    notes = [
+        *([f"and {rest} more, that lost less"] if rest > 0 else []),
+        *([f"identical: {same} of {len(found.primary)} primary cases"] if same else []),
+        *([chance] if (chance := chance_sentence(found)) else []),
+        RULE,
+    ]
+    return [*lines, *([""] if lines else []), f"<sub>{'; '.join(notes)}</sub>", ""]
+
+
+def _primary_row(case: CaseVerdict) -> list[str]:
+    gain = gain_unit(case.score.metric, case.new.provenance.target_unit)
     return [
-        task.name,
-        _marked(task.verdict),
-        f"{gain.difference(task.difference)} {gain.symbol}",
-        gain.value(task.delta),
-        level(task),
-        pooled_text(task),
-        gain.value(task.smallest),
+        f"`{case.new.case.id}`",
+        role_text(case),
+        _marked(case.verdict),
+        difference_text(case, case.full),
+        gain.value(case.delta),
+        levels_text(case, case.full),
+        UNKNOWN if case.full.p is None else f"{case.full.p:.2g}",
+        gain.value(case.full.smallest),
     ]
 
 
@@ -78,31 +82,39 @@ def _marked(verdict: str) -> str:
     return f"**{verdict}**" if verdict == "regression" else verdict
 
 
-def _cases(found: RunComparison) -> list[str]:
-    """Cases that differ, regressions first, then by how much they lost."""
-    changed = [case for case in found.cases if not case.identical]
+def _exploratory(found: RunComparison) -> list[str]:
+    """What never fails the gate; open where something there is worse."""
+    changed = [mean for mean in found.pooled if not mean.identical]
     if not changed:
         return []
-    others = [case for case in changed if case.verdict != "regression"]
-    ranked = [*found.regressions, *sorted(others, key=lambda case: case.telling.difference.value / case.delta)]
-    rows = [_case_row(case) for case in ranked[:MOST_CASES]]
-    lines = markdown_grid(("case", "verdict", "difference [95 %]", "old -> new", "labels", "p (Holm)"), rows)
-    rest = len(ranked) - MOST_CASES
+    worse = found.exploratory
+    lines = markdown_grid(POOLED_HEADER, [_pooled_row(mean) for mean in changed[:MOST_CASES]])
+    if worse:
+        rows = [_cell_row(case, cell) for case, cell in worse[:MOST_CASES]]
+        lines += ["", *markdown_grid(("worse at", "difference [95 %]", "old -> new", "p (Holm)"), rows)]
+    rest = len(worse) - MOST_CASES
     more = ["", f"and {rest} more, that lost less"] if rest > 0 else []
-    return _folded(f"Cases: {tally(found.cases)}", [*lines, *more])
+    alarm = f"{len(worse)} worse; " if worse else ""
+    title = (
+        f"Exploratory, never fails the gate: {alarm}all cases at their largest label fractions: {tally(found.cases)}"
+    )
+    return _folded(title, [*lines, *more], bool(worse))
 
 
-def _case_row(case: CaseVerdict) -> list[str]:
-    cell, target = case.telling, case.new.provenance.target_unit
-    gain, unit = gain_unit(case.score.metric, target), unit_named(case.score.metric, target)
+def _pooled_row(mean: PooledVerdict) -> list[str]:
+    gain = gain_unit(mean.score.metric, mean.target_unit)
     return [
-        f"`{case.new.case.id}`",
-        _marked(case.verdict),
-        f"{gain.difference(cell.difference)} {gain.symbol}",
-        f"{unit.value(cell.old)} -> {unit.value(cell.new)}",
-        percent(float(cell.fraction)),
-        UNKNOWN if cell.p is None else f"{cell.p:.2g}",
+        mean.name,
+        _marked(mean.verdict),
+        f"{gain.difference(mean.difference)} {gain.symbol}",
+        pooled_text(mean),
+        gain.value(mean.smallest),
     ]
+
+
+def _cell_row(case: CaseVerdict, cell: Cell) -> list[str]:
+    p = UNKNOWN if cell.p is None else f"{cell.p:.2g}"
+    return [f"`{case.new.case.id}`", difference_text(case, cell), levels_text(case, cell), p]
 
 
 def _moved(moved: Sequence[Moved]) -> list[str]:
@@ -133,5 +145,5 @@ def _list(title: str, sentences: Sequence[str], folded: bool = True) -> list[str
     return _folded(title, lines) if folded else [f"{title}:", "", *lines, ""]
 
 
-def _folded(title: str, lines: Sequence[str]) -> list[str]:
-    return [f"<details><summary>{title}</summary>", "", *lines, "", "</details>", ""]
+def _folded(title: str, lines: Sequence[str], opened: bool = False) -> list[str]:
+    return [f"<details{' open' if opened else ''}><summary>{title}</summary>", "", *lines, "", "</details>", ""]

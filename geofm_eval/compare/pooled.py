@@ -1,4 +1,8 @@
-"""One verdict per task: the mean difference over its cases, with an interval for all of them together."""
+"""The mean difference over the taps and adaptations of one backbone on one task: beside the verdicts, never one itself.
+
+The mean takes out much of what is chance at a single tap. It also hides what happens at a single tap: a drop at one of
+14 has to be 14 times as large to move the mean as much. So it is shown, and the primary cases decide.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,34 +16,32 @@ from geofm_eval.report.comparison import split_records
 
 
 @dataclass(frozen=True)
-class TaskVerdict:
-    """The cases of one task and kind, pooled at their largest label fractions.
-
-    Pooled are all cases of the models of which anything differs: those that were not touched would only dilute it.
+class PooledVerdict:
+    """The cases of one model, task and kind, pooled at their largest label fractions.
 
     Args:
-        name: the task, its kind, and a number where cases of a kind were tested on other items than the rest.
+        name: model, task and kind, and a number where cases of a kind were tested on other items than the rest.
+        model: slug.
         task: slug.
         kind: of the cases.
-        cases: all of them, of models that differ or not.
-        pooled: those that are in the mean.
-        models: of the pooled cases.
+        cases: all of them.
+        pooled: those that are in the mean: of all others the outcomes cannot be paired item by item.
         old: mean score of the pooled cases in the baseline, in the metric's own unit.
         new: mean score now.
         difference: new minus old, turned so that more is better.
         delta: difference that matters.
-        p: Holm-adjusted p of no difference, over the tasks; None without an interval.
+        p: Holm-adjusted p of no difference, over all pooled verdicts; None without an interval.
         verdict: by the rule of :func:`geofm_eval.compare.verdicts.decide`.
-        smallest: smallest drop that is found with 80 % probability; None without an interval.
+        smallest: smallest drop of the mean that is found with 80 % probability; None without an interval.
         target_unit: unit of an RMSE.
     """
 
     name: str
+    model: str
     task: str
     kind: str
     cases: tuple[CaseVerdict, ...]
     pooled: tuple[CaseVerdict, ...]
-    models: tuple[str, ...]
     old: float
     new: float
     difference: Difference
@@ -61,42 +63,43 @@ class TaskVerdict:
 
     @property
     def left_out(self) -> int:
-        """Cases of these models that are not in the mean, because their outcomes cannot be paired item by item."""
-        return sum(case.new.case.model in self.models for case in self.cases) - len(self.pooled)
+        """Cases that are not in the mean, because their outcomes cannot be paired item by item."""
+        return len(self.cases) - len(self.pooled)
 
 
-def task_verdicts(cases: Sequence[CaseVerdict], pairs: Pairs) -> list[TaskVerdict]:
-    """Pool the cases of every task and kind; tasks are tested together."""
+def pooled_verdicts(cases: Sequence[CaseVerdict], pairs: Pairs) -> list[PooledVerdict]:
+    """Pool the cases of every model, task and kind; the means are tested together."""
+    groups: dict[tuple[str, str, str], list[CaseVerdict]] = {}
+    for case in cases:
+        groups.setdefault((case.new.case.model, case.new.case.task, case.new.case.kind), []).append(case)
     found = []
-    for task, kind in sorted({(case.new.case.task, case.new.case.kind) for case in cases}):
-        own = [case for case in cases if (case.new.case.task, case.new.case.kind) == (task, kind)]
+    for (model, task, kind), own in sorted(groups.items()):
         parts = split_records([case.new for case in own])
         for number, part in enumerate(parts, start=1):
             ids = {record.case.id for record in part}
-            name = f"{task}, {kind}" + (f", part {number}" if len(parts) > 1 else "")
+            name = f"{model}, {task}, {kind}" + (f", part {number}" if len(parts) > 1 else "")
             found.append(_pooled(name, [case for case in own if case.new.case.id in ids], pairs))
     return _adjusted(found)
 
 
-def _pooled(name: str, cases: list[CaseVerdict], pairs: Pairs) -> TaskVerdict:
-    """A task whose p-value is not adjusted yet."""
-    changed = {case.new.case.model for case in cases if not case.identical}
-    of_changed = [case for case in cases if case.new.case.model in changed]
-    pooled = [case for case in of_changed if case.paired and _readable(case, pairs)]
+def _pooled(name: str, cases: list[CaseVerdict], pairs: Pairs) -> PooledVerdict:
+    """A mean whose p-value is not adjusted yet."""
+    changed = not all(case.identical for case in cases)
+    pooled = [case for case in cases if case.paired and _readable(case, pairs)] if changed else cases
     difference = NOTHING
-    if pooled:
+    if changed and pooled:
         raw = pairs.mean_difference([(case.new, case.old, case.full.fraction) for case in pooled])
         difference = turned(raw, pooled[0].score)
-    elif of_changed:
-        difference = Difference(sum(case.full.difference.value for case in of_changed) / len(of_changed))
-    shown, first = pooled or of_changed or cases, cases[0]
-    return TaskVerdict(
+    elif changed:
+        difference = Difference(sum(case.full.difference.value for case in cases) / len(cases))
+    shown, first = pooled or cases, cases[0]
+    return PooledVerdict(
         name=name,
+        model=first.new.case.model,
         task=first.new.case.task,
         kind=first.new.case.kind,
         cases=tuple(cases),
         pooled=tuple(pooled),
-        models=tuple(sorted(changed)),
         old=sum(case.full.old for case in shown) / len(shown),
         new=sum(case.full.new for case in shown) / len(shown),
         difference=difference,
@@ -113,14 +116,14 @@ def _readable(case: CaseVerdict, pairs: Pairs) -> bool:
     return not case.identical or pairs.alike(case.new, case.old, case.full.fraction)
 
 
-def _adjusted(tasks: Sequence[TaskVerdict]) -> list[TaskVerdict]:
-    """Verdicts after Holm over the tasks in which anything differs."""
-    values = [task.p for task in tasks if task.p is not None]
+def _adjusted(means: Sequence[PooledVerdict]) -> list[PooledVerdict]:
+    """Verdicts after Holm over the means in which anything differs."""
+    values = [mean.p for mean in means if mean.p is not None]
     adjusted = iter(holm(values))
-    return [task if task.p is None else _decided(task, next(adjusted), len(values)) for task in tasks]
+    return [mean if mean.p is None else _decided(mean, next(adjusted), len(values)) for mean in means]
 
 
-def _decided(task: TaskVerdict, p: float, tests: int) -> TaskVerdict:
-    error = standard_error(task.difference)
-    smallest = None if error is None else smallest_found(error, task.difference.freedom, task.delta, tests)
-    return replace(task, p=p, verdict=decide(task.difference, p, task.delta), smallest=smallest)
+def _decided(mean: PooledVerdict, p: float, tests: int) -> PooledVerdict:
+    error = standard_error(mean.difference)
+    smallest = None if error is None else smallest_found(error, mean.difference.freedom, mean.delta, tests)
+    return replace(mean, p=p, verdict=decide(mean.difference, p, mean.delta), smallest=smallest)

@@ -1,0 +1,60 @@
+"""Scores that fell by the margin or more where no interval says whether that is chance."""
+
+from dataclasses import dataclass
+
+from geofm_eval.compare.matching import CaseKey
+from geofm_eval.compare.verdicts import beyond
+from geofm_eval.records import Record
+from geofm_eval.report.choice import sign
+
+
+@dataclass(frozen=True)
+class RawDrop:
+    """A drop of the score itself.
+
+    Args:
+        old: the record in the baseline.
+        new: the record now.
+        fraction: the largest label fraction of both.
+        value: new minus old in the metric's own unit, turned so that more is better.
+        delta: difference that matters.
+        why: why there is no interval.
+    """
+
+    old: Record
+    new: Record
+    fraction: str
+    value: float
+    delta: float
+    why: str
+
+    @property
+    def key(self) -> CaseKey:
+        """Kind and id."""
+        return self.new.case.kind, self.new.case.id
+
+    @property
+    def reason(self) -> str:
+        """Why the gate fails, in the metric's own unit."""
+        before, after = (record.scores[self.fraction] for record in (self.old, self.new))
+        return f"{after.metric} went from {before.value:.4g} to {after.value:.4g} without an interval: {self.why}"
+
+
+def raw_drop(old: Record, new: Record, delta: float, why: str) -> RawDrop | None:
+    """The drop at the largest label fraction of both; None where less was lost, or where the metrics differ.
+
+    Args:
+        old: the record in the baseline.
+        new: the record now.
+        delta: difference that matters, in the metric's own unit.
+        why: why there is no interval.
+    """
+    shared = old.scores.keys() & new.scores.keys()
+    if not shared:
+        return None
+    fraction = max(shared, key=float)
+    before, after = old.scores[fraction], new.scores[fraction]
+    value = sign(after) * (after.value - before.value)
+    if before.metric != after.metric or not beyond(value, delta):
+        return None
+    return RawDrop(old, new, fraction, value, delta, why)
