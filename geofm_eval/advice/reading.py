@@ -11,6 +11,7 @@ from geofm_eval.report.choice import Difference, Pairs, choose_tap, sign
 from geofm_eval.report.comparison import LAST, Subject
 from geofm_eval.report.dense.cells import Cell
 from geofm_eval.report.dense.effects import mean_difference
+from geofm_eval.reselection import choose
 
 TENTH = "0.1"
 """Label fraction that is advised on beside the largest."""
@@ -90,8 +91,8 @@ def decoder_readings(cells: Sequence[Cell], pairs: Pairs) -> list[Reading]:
 
 
 def _of_decoders(by: str, cells: dict[str, Cell], pairs: Pairs) -> Reading:
-    # Shallow to deep, and max keeps the first of equals.
-    best = max((cells[layer] for layer in sorted(cells)), key=lambda cell: cell.sign * cell.validated)
+    ordered = [cells[layer] for layer in sorted(cells)]
+    best = ordered[choose([cell.sign * cell.validated for cell in ordered])]
     end = cells[max(cells)]
     gain = mean_difference([(best, end)], pairs)
     return Reading(

@@ -352,6 +352,7 @@ class Record(Section):
     provenance: Provenance = Provenance()
     content_key: str | None = None
     outcomes_sha256: str | None = None
+    resamples_sha256: str | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Record":

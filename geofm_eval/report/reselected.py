@@ -1,0 +1,164 @@
+"""How sure the choice of a tap is: what validation would choose on other items, and what a gain then amounts to."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from geofm_eval.errors import ContractError
+from geofm_eval.records import Record
+from geofm_eval.report.choice import (
+    LEVEL,
+    ChosenTap,
+    Difference,
+    Pairs,
+    best_of,
+    candidates,
+    losses_of,
+    sign,
+)
+from geofm_eval.report.comparison import Subject
+from geofm_eval.resampling import t_quantile
+from geofm_eval.reselection import SCORE_TOLERANCE, chosen_each
+
+
+@dataclass(frozen=True)
+class Reselection:
+    """The taps that validation cannot tell from the chosen one.
+
+    Args:
+        chosen: the tap that validation chose.
+        taps: all candidates, shallow to deep.
+        shares: per candidate, the share of resamples of the validation items that choose it.
+        errors: per candidate, the standard error of the chosen tap's validation score minus its own, paired.
+        near: the chosen tap, and candidates whose validation score is at most one such error below its own.
+    """
+
+    chosen: ChosenTap
+    taps: tuple[str, ...]
+    shares: tuple[float, ...]
+    errors: tuple[float, ...]
+    near: tuple[str, ...]
+
+    @property
+    def share(self) -> dict[str, float]:
+        """Share of resamples that choose a tap, by tap."""
+        return dict(zip(self.taps, self.shares, strict=True))
+
+    @property
+    def words(self) -> str:
+        """Such as ``any of block04 to block08``; ``block04 alone``."""
+        return f"any of {runs(self.near, self.taps)}" if len(self.near) > 1 else f"{self.chosen.tap} alone"
+
+
+def reselect(subject: Subject, fraction: str, pairs: Pairs) -> Reselection | None:
+    """Choose again on every resample of the validation items, the same items for all taps.
+
+    Returns:
+        None with fewer than two candidates, or where a record has no resamples: it is of an older version.
+    """
+    found = candidates(subject, fraction)
+    resampled = [pairs.resamples(subject.taps[one.tap], fraction) for one in found]
+    known = [one for one in resampled if one is not None]
+    if len(found) < 2 or len(known) < len(found) or len({len(one) for one in known}) > 1:
+        return None
+    chosen = best_of(found)
+    turned = sign(chosen.score) * np.stack(known)
+    scores = np.array([sign(one.score) * one.val_score for one in found])
+    counts = np.bincount(chosen_each(turned, losses_of(found)), minlength=len(found))
+    position = found.index(chosen)
+    errors = (turned[position] - turned).std(axis=1, ddof=1)
+    near = scores >= scores[position] - errors - SCORE_TOLERANCE
+    return Reselection(
+        chosen,
+        tuple(one.tap for one in found),
+        tuple((counts / counts.sum()).tolist()),
+        tuple(errors.tolist()),
+        tuple(one.tap for one, kept in zip(found, near, strict=True) if kept),
+    )
+
+
+def runs(some: Sequence[str], taps: Sequence[str]) -> str:
+    """Some of the taps in words, three and more neighbours as one run: ``embed, block04 to block08``."""
+    groups: list[list[str]] = []
+    for tap in taps:
+        if tap in some:
+            neighbour = bool(groups) and taps.index(groups[-1][-1]) == taps.index(tap) - 1
+            groups[-1].append(tap) if neighbour else groups.append([tap])
+    parts = [[f"{group[0]} to {group[-1]}"] if len(group) > 2 else group for group in groups]
+    return ", ".join(part for group in parts for part in group)
+
+
+def selected_difference(subject: Subject, base: str, fraction: str, pairs: Pairs) -> Difference | None:
+    """Test score of the chosen tap minus that of a fixed one, with an interval that includes how the tap was chosen.
+
+    Validation and test items are independent samples. A share w_t of the resamples of the former chooses tap t, whose
+    gain on the test items is g_t. The variance of the gain of whatever validation chooses is that of the mean gain,
+    sum w_t g_t, over test items, plus that of g_t over the re-selected taps: test noise that taps do not share makes
+    the one smaller and the other larger by the same amount, and is counted once. It is at least the mean of the
+    variances of the g_t, and at least that of the chosen tap's own gain. ``docs/intervals.md`` has the coverage.
+
+    Without per-item outcomes of all re-selected taps the first part is the chosen tap's own interval. Without resamples
+    the choice is taken as given.
+
+    Args:
+        subject: a model's records by tap.
+        base: the fixed tap, such as ``final``.
+        fraction: key of the label fraction.
+        pairs: per-item outcomes and resamples.
+
+    Returns:
+        None where validation chooses nothing, or the base has no score.
+    """
+    found = candidates(subject, fraction)
+    if not found or subject.score(base, fraction) is None:
+        return None
+    chosen, end = best_of(found), subject.taps[base]
+    own = pairs.difference(subject.taps[chosen.tap], end, fraction)
+    again = reselect(subject, fraction, pairs)
+    if again is None or own.low is None or own.high is None:
+        return own
+    taps = {tap: share for tap, share in again.share.items() if share > 0}
+    if list(taps) == [chosen.tap]:
+        return own
+    gains = np.array([subject.taps[tap].scores[fraction].value - end.scores[fraction].value for tap in taps])
+    shares = np.array(list(taps.values()))
+    between = float(shares @ np.square(gains - shares @ gains))
+    within = _within([subject.taps[tap] for tap in taps], shares.tolist(), end, fraction, pairs)
+    return _widened(own, within, t_quantile((1 + LEVEL) / 2, math.inf) ** 2 * between)
+
+
+def _within(
+    records: Sequence[Record], shares: Sequence[float], end: Record, fraction: str, pairs: Pairs
+) -> tuple[float, Difference] | None:
+    """Mean squared half width of the taps' own gains, and their mean gain; None where an interval is unknown."""
+    if any(record.outcomes_sha256 is None for record in (*records, end)):
+        return None
+    each = [pairs.difference(record, end, fraction) for record in records]
+    mean = pairs.mean_difference([(record, end, fraction) for record in records], shares)
+    if any(one.low is None for one in (*each, mean)):
+        return None
+    return sum(share * _half(one) ** 2 for share, one in zip(shares, each, strict=True)), mean
+
+
+def _half(difference: Difference) -> float:
+    return sum(_reach(difference)) / 2
+
+
+def _reach(difference: Difference) -> tuple[float, float]:
+    """How far an interval reaches below and above the difference."""
+    if difference.low is None or difference.high is None:
+        raise ContractError("a difference without an interval has no width")
+    return difference.value - difference.low, difference.high - difference.value
+
+
+def _widened(own: Difference, within: tuple[float, Difference] | None, between: float) -> Difference:
+    """The interval of the chosen tap, as much wider as selection makes it; ``between`` is a squared half width."""
+    least, freedom = _half(own) ** 2 + between, own.freedom
+    if within is not None:
+        each, mean = within
+        least, freedom = max(each, _half(mean) ** 2 + between), min(own.freedom, mean.freedom)
+    added = math.sqrt(max(least - _half(own) ** 2, 0.0))
+    below, above = (math.hypot(reach, added) for reach in _reach(own))
+    return Difference(own.value, own.value - below, own.value + above, freedom)
