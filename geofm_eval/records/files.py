@@ -207,12 +207,15 @@ def read_resamples(run_dir: Path, record: Record) -> dict[str, npt.NDArray[np.fl
 
 
 def resamples_alone(run_dir: Path, record: Record) -> bytes:
-    """The ``.npz`` of a record as it is without per-item outcomes.
+    """The ``.npz`` of a record as it is without per-item outcomes: not compressed, since archives compress better.
 
     Raises:
         DataError: as in :func:`read_resamples`.
     """
-    return _npz({f"{VALIDATION}{key}": array for key, array in read_resamples(run_dir, record).items()})
+    buffer = io.BytesIO()
+    arrays = {f"{VALIDATION}{key}": array for key, array in read_resamples(run_dir, record).items()}
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
 
 
 def _read_arrays(path: Path, what: str, wanted: Callable[[str], bool]) -> dict[str, npt.NDArray[Any]]:

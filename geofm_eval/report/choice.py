@@ -18,6 +18,9 @@ from geofm_eval.reselection import choose
 
 LEVEL = 0.95
 
+MEAN_DECIMALS = 12
+"""Weighted means of ones and zeros are rounded to so many, so that a mean of ones is 1."""
+
 
 @dataclass(frozen=True)
 class ChosenTap:
@@ -300,7 +303,8 @@ def _mean_per_item(outcomes: Sequence[tuple[Outcomes, str]], weights: Sequence[f
     if len(outcomes) == 1:
         return _per_item(*outcomes[0])
     if target is None:
-        return np.asarray(np.average([_per_item(*one) for one in outcomes], axis=0, weights=weights))
+        mean = np.tensordot(weights, [_per_item(*one).astype(np.float64) for one in outcomes], 1)
+        return np.round(mean, MEAN_DECIMALS)
     # R2 is linear in squared errors: predictions that miss by their root mean square have the mean R2.
     squares = [np.square(_per_item(*one) - target) for one in outcomes]
     return np.asarray(target + np.sqrt(np.average(squares, axis=0, weights=weights)))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from geofm_eval.errors import ContractError
-from geofm_eval.records import Record
 from geofm_eval.report.choice import (
     LEVEL,
     ChosenTap,
@@ -93,14 +92,8 @@ def runs(some: Sequence[str], taps: Sequence[str]) -> str:
 def selected_difference(subject: Subject, base: str, fraction: str, pairs: Pairs) -> Difference | None:
     """Test score of the chosen tap minus that of a fixed one, with an interval that includes how the tap was chosen.
 
-    Validation and test items are independent samples. A share w_t of the resamples of the former chooses tap t, whose
-    gain on the test items is g_t. The variance of the gain of whatever validation chooses is that of the mean gain,
-    sum w_t g_t, over test items, plus that of g_t over the re-selected taps: test noise that taps do not share makes
-    the one smaller and the other larger by the same amount, and is counted once. It is at least the mean of the
-    variances of the g_t, and at least that of the chosen tap's own gain. ``docs/intervals.md`` has the coverage.
-
-    Without per-item outcomes of all re-selected taps the first part is the chosen tap's own interval. Without resamples
-    the choice is taken as given.
+    Without per-item outcomes of all re-selected taps the interval rests on the chosen tap's own and on the scores of
+    the others. Without resamples the choice is taken as given.
 
     Args:
         subject: a model's records by tap.
@@ -117,29 +110,46 @@ def selected_difference(subject: Subject, base: str, fraction: str, pairs: Pairs
     chosen, end = best_of(found), subject.taps[base]
     own = pairs.difference(subject.taps[chosen.tap], end, fraction)
     again = reselect(subject, fraction, pairs)
-    if again is None or own.low is None or own.high is None:
+    if again is None or own.low is None:
         return own
     taps = {tap: share for tap, share in again.share.items() if share > 0}
-    if list(taps) == [chosen.tap]:
-        return own
-    gains = np.array([subject.taps[tap].scores[fraction].value - end.scores[fraction].value for tap in taps])
-    shares = np.array(list(taps.values()))
-    between = float(shares @ np.square(gains - shares @ gains))
-    within = _within([subject.taps[tap] for tap in taps], shares.tolist(), end, fraction, pairs)
-    return _widened(own, within, t_quantile((1 + LEVEL) / 2, math.inf) ** 2 * between)
-
-
-def _within(
-    records: Sequence[Record], shares: Sequence[float], end: Record, fraction: str, pairs: Pairs
-) -> tuple[float, Difference] | None:
-    """Mean squared half width of the taps' own gains, and their mean gain; None where an interval is unknown."""
+    records, shares = [subject.taps[tap] for tap in taps], list(taps.values())
     if any(record.outcomes_sha256 is None for record in (*records, end)):
-        return None
+        each = [Difference(record.scores[fraction].value - end.scores[fraction].value) for record in records]
+        return with_selection(own, each, shares, None)
     each = [pairs.difference(record, end, fraction) for record in records]
-    mean = pairs.mean_difference([(record, end, fraction) for record in records], shares)
-    if any(one.low is None for one in (*each, mean)):
-        return None
-    return sum(share * _half(one) ** 2 for share, one in zip(shares, each, strict=True)), mean
+    return with_selection(own, each, shares, pairs.mean_difference([(one, end, fraction) for one in records], shares))
+
+
+def with_selection(
+    own: Difference, each: Sequence[Difference], shares: Sequence[float], mean: Difference | None
+) -> Difference:
+    """The gain of the chosen tap, its interval as much wider as the choice makes it.
+
+    Validation and test items are independent samples. A share w_t of the resamples of the former chooses tap t, whose
+    gain on the test items is g_t. The variance of the gain of whatever validation chooses is that of the mean gain,
+    sum w_t g_t, over test items, plus that of g_t over the re-selected taps: test noise that taps do not share makes
+    the one smaller and the other larger by the same amount, and is counted once. It is at least the mean of the
+    variances of the g_t, and at least that of the chosen tap's own gain. ``docs/intervals.md`` has the coverage.
+
+    Args:
+        own: gain of the chosen tap, with its paired interval.
+        each: gain of every re-selected tap.
+        shares: share of the resamples that choose it.
+        mean: their weighted mean with its paired interval; None where outcomes are unknown, and the variance over test
+            items is then that of ``own``.
+    """
+    if len(each) < 2:
+        return own
+    gains, weights = np.array([one.value for one in each]), np.array(shares)
+    between = t_quantile((1 + LEVEL) / 2, math.inf) ** 2 * float(weights @ np.square(gains - weights @ gains))
+    least, freedom = _half(own) ** 2 + between, own.freedom
+    if mean is not None and all(one.low is not None for one in (*each, mean)):
+        within = sum(share * _half(one) ** 2 for share, one in zip(shares, each, strict=True))
+        least, freedom = max(within, _half(mean) ** 2 + between), min(own.freedom, mean.freedom)
+    added = math.sqrt(max(least - _half(own) ** 2, 0.0))
+    below, above = (math.hypot(reach, added) for reach in _reach(own))
+    return Difference(own.value, own.value - below, own.value + above, freedom)
 
 
 def _half(difference: Difference) -> float:
@@ -151,14 +161,3 @@ def _reach(difference: Difference) -> tuple[float, float]:
     if difference.low is None or difference.high is None:
         raise ContractError("a difference without an interval has no width")
     return difference.value - difference.low, difference.high - difference.value
-
-
-def _widened(own: Difference, within: tuple[float, Difference] | None, between: float) -> Difference:
-    """The interval of the chosen tap, as much wider as selection makes it; ``between`` is a squared half width."""
-    least, freedom = _half(own) ** 2 + between, own.freedom
-    if within is not None:
-        each, mean = within
-        least, freedom = max(each, _half(mean) ** 2 + between), min(own.freedom, mean.freedom)
-    added = math.sqrt(max(least - _half(own) ** 2, 0.0))
-    below, above = (math.hypot(reach, added) for reach in _reach(own))
-    return Difference(own.value, own.value - below, own.value + above, freedom)
