@@ -50,6 +50,26 @@ def chosen_each(scores: ArrayLike, losses: ArrayLike | None = None) -> NDArray[n
     return np.asarray(np.argmax(tied, axis=0), dtype=np.int64)
 
 
+def near_best(
+    scores: ArrayLike, losses: ArrayLike | None, resampled: ArrayLike
+) -> tuple[int, Floats, NDArray[np.bool_]]:
+    """Which taps validation cannot tell from the best one.
+
+    Args:
+        scores: (k,) greater is better.
+        losses: see :func:`choose`.
+        resampled: (k, B) the same scores on resampled items.
+
+    Returns:
+        Position of the best; (k,) standard error of the best score minus each, paired; (k,) whether a score is at most
+        one such error below the best, which is true of the best itself.
+    """
+    values, again = np.asarray(scores, dtype=np.float64), np.asarray(resampled, dtype=np.float64)
+    best = choose(values, losses)
+    errors = np.asarray((again[best] - again).std(axis=1, ddof=1))
+    return best, errors, np.asarray(values >= values[best] - errors - SCORE_TOLERANCE)
+
+
 def resample_weights(n: int, seed: int, split: str, groups: Sequence[str] | NDArray[np.str_] | None = None) -> Stored:
     """(RESAMPLES, n) how often each item of a split is drawn; items of a group are drawn together.
 

@@ -227,6 +227,7 @@ def test_the_dense_probe_records_what_confounds_comparisons(tmp_path):
     assert (known["token_gsd_m"], known["context_m"]) == (40.0, 320.0)
     resamples = read_resamples(tmp_path / "own", read_record(next((tmp_path / "own" / "probe").glob("*.json"))))
     assert {key: len(array) for key, array in resamples.items()} == dict.fromkeys(record.scores, RESAMPLES)
+    assert record.selection.near.keys() == record.scores.keys()
     assert all(choice.val_loss is not None for choice in record.selection.choices)
     collate(tmp_path / "own")
     text = (tmp_path / "own" / "tables" / f"{TASK.slug}-linear-ranking.md").read_text()

@@ -57,6 +57,7 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
     content.pop("expected_range")
     for choice in content["selection"]["choices"]:
         choice |= {"val_loss": None, "runner_up_gap": None}
+    content["selection"]["near"] = {}
     later = {"first_attempt": None, "resamples_sha256": None}
     return {**content, "schema_version": 2, "expected_ranges": {}, **later}
 

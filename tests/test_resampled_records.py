@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fixtures.scoring import near_taps
 from geofm_eval.catalog import load_catalog
 from geofm_eval.dense.inference import quality, resampled_quality
 from geofm_eval.dense.probe import DenseRow, DenseSweep
@@ -112,6 +113,16 @@ def test_a_class_that_a_resample_lacks_is_left_out_there():
     counts = np.array([[[9, 1], [0, 0]], [[5, 0], [1, 4]]])
     found = resampled_quality(task, counts, np.array([[2.0, 0.0], [1.0, 1.0]]))
     assert found == pytest.approx([0.9, quality(task, counts)])
+
+
+def test_a_record_lists_the_taps_near_the_best_by_score_loss_and_resamples():
+    taps = ("embed", "block00", "final")
+    rng = np.random.default_rng(0)
+    again = np.array([0.5, 0.7, 0.69])[:, None] + 0.02 * rng.standard_normal((3, 200))
+    validated = {1.0: [[(0.5, 1.0)], [(0.7, 0.9)], [(0.69, 0.8)]], 0.1: [[(0.4, None), (0.6, None)]] * 3}
+    found = near_taps(taps, validated, {1.0: again, 0.1: np.zeros((3, 5))})
+    assert found == {"1.0": ("block00", "final"), "0.1": taps}
+    assert near_taps(taps, validated, {}) == {}
 
 
 def row(tap: str, score: float, loss: float) -> DenseRow:

@@ -127,7 +127,7 @@ def _cut(subject: Subject, by: str, fraction: str, pairs: Pairs, content: RunCon
     best = best_of(found)
     turned, again = sign(best.score), reselect(subject, fraction, pairs)
     if again is not None:
-        tap, error = again.near[0], _paired_error(again, subject.taps[best.tap], fraction)
+        tap, error = again.near[0], _paired_error(again, subject, fraction)
     else:
         error = standard_error(subject.taps[best.tap], fraction)
         if error.value is None:
@@ -150,11 +150,17 @@ def _shallowest(taps: Sequence[ChosenTap], least: float) -> str:
     return next(one.tap for one in taps if sign(one.score) * one.val_score >= least - SCORE_TOLERANCE)
 
 
-def _paired_error(again: Reselection, best: Record, fraction: str) -> StandardError:
-    """Standard error of the best validation score minus that of the shallowest near it, or of any shallower one."""
+def _paired_error(again: Reselection, subject: Subject, fraction: str) -> StandardError:
+    """Standard error of the best validation score minus that of the shallowest tap near it.
+
+    Where there is nothing to cut, or the best tap is the shallowest, it is the largest of those of all shallower taps:
+    none of them is near.
+    """
     errors = dict(zip(again.taps, again.errors, strict=True))
-    tap, shallower = again.near[0], again.taps[: again.taps.index(again.near[0])]
-    value = errors[tap] if tap != again.chosen.tap else max((errors[one] for one in shallower), default=0.0)
+    tap, best = again.near[0], subject.taps[again.chosen.tap]
+    value = errors[tap]
+    if tap in (again.chosen.tap, LAST, last_block(subject)):
+        value = max((errors[one] for one in again.taps[: again.taps.index(tap)]), default=0.0)
     counts = [c.n_val for c in (best.selection.choices if best.selection else ()) if c.fraction == float(fraction)]
     items = f"{counts[0]} validation items" if counts and counts[0] else "the validation items"
     draws = f"{len(counts)} x " if len(counts) > 1 else ""

@@ -19,7 +19,7 @@ from geofm_eval.report.choice import (
 )
 from geofm_eval.report.comparison import Subject
 from geofm_eval.resampling import t_quantile
-from geofm_eval.reselection import SCORE_TOLERANCE, chosen_each
+from geofm_eval.reselection import chosen_each, near_best
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,11 @@ def reselect(subject: Subject, fraction: str, pairs: Pairs) -> Reselection | Non
     known = [one for one in resampled if one is not None]
     if len(found) < 2 or len(known) < len(found) or len({len(one) for one in known}) > 1:
         return None
-    chosen = best_of(found)
-    turned = sign(chosen.score) * np.stack(known)
-    scores = np.array([sign(one.score) * one.val_score for one in found])
-    counts = np.bincount(chosen_each(turned, losses_of(found)), minlength=len(found))
-    position = found.index(chosen)
-    errors = (turned[position] - turned).std(axis=1, ddof=1)
-    near = scores >= scores[position] - errors - SCORE_TOLERANCE
+    turned, losses = sign(found[0].score) * np.stack(known), losses_of(found)
+    best, errors, near = near_best([sign(one.score) * one.val_score for one in found], losses, turned)
+    counts = np.bincount(chosen_each(turned, losses), minlength=len(found))
     return Reselection(
-        chosen,
+        found[best],
         tuple(one.tap for one in found),
         tuple((counts / counts.sum()).tolist()),
         tuple(errors.tolist()),
