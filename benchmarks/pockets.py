@@ -106,7 +106,10 @@ def _chosen(subject: Subject | None, fraction: str) -> ChosenTap | None:
 
 
 def score_table(found: Sequence[Comparison], catalog: Catalog, oracles: Mapping[str, str]) -> str:
-    """Markdown: a row per model, a column per task, each score with its interval and the tap that was chosen."""
+    """Markdown: a row per model, a column per task, each score with its interval and the tap that was chosen.
+
+    ``block04 (one of 6)``: six taps are within one standard error of the best on validation.
+    """
     models = [*(spec.slug for spec in pockets(catalog)), "pocket_random", *REFERENCES]
     measured = {subject.model for comparison in found for subject in comparison.subjects}
     tasks = [f"`{comparison.record.case.task}` ({unit_of(comparison).label})" for comparison in found]
@@ -120,7 +123,12 @@ def score_table(found: Sequence[Comparison], catalog: Catalog, oracles: Mapping[
 def _cell(model: str, comparison: Comparison) -> str:
     subject = next((part for part in comparison.subjects if part.model == model), None)
     chosen = _chosen(subject, comparison.full)
-    return "-" if chosen is None else f"{unit_of(comparison).score(chosen.score)} {chosen.tap}"
+    if subject is None or chosen is None:
+        return "-"
+    selection = subject.taps[chosen.tap].selection
+    near = () if selection is None else selection.near.get(comparison.full, ())
+    rivals = f" (one of {len(near)})" if len(near) > 1 else ""
+    return f"{unit_of(comparison).score(chosen.score)} {chosen.tap}{rivals}"
 
 
 def gain_table(found: Iterable[tuple[Comparison, Gain]]) -> str:

@@ -8,16 +8,18 @@ import argparse
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from geofm_eval.catalog import load_catalog
 from geofm_eval.errors import DataError
 from geofm_eval.records import pack, read_run, unpack
-from geofm_eval.report.choice import choose_tap
+from geofm_eval.report.choice import Pairs, choose_tap
 from geofm_eval.report.collation import collate
 from geofm_eval.report.comparison import LAST, last_block
 from geofm_eval.report.ranking import Ranking
-from geofm_eval.report.run import SEGMENT, TUNE
+from geofm_eval.report.run import SEGMENT, TUNE, read_content
+from geofm_eval.report.transfer import TransferStudy, transfers
 
 REFERENCE = Path(__file__).parents[1] / "reports" / "reference"
 
@@ -28,8 +30,14 @@ COPIED = {
 """What of a run's folders is read on the web."""
 
 
-def cases_with_outcomes(rankings: tuple[Ranking, ...]) -> Iterator[str]:
-    """Cases that paired intervals need: of every model the tap that validation chose, ``final``, and the last block."""
+def cases_with_outcomes(rankings: tuple[Ranking, ...], moved: Sequence[TransferStudy] = ()) -> Iterator[str]:
+    """Cases that paired intervals need: of every model the tap that validation chose, ``final``, and the last block.
+
+    Those of transferable taps too.
+    """
+    for study in moved:
+        for row in study.rows:
+            yield row.subject.taps[row.tap].case.id
     for ranking in rankings:
         for subject in ranking.comparison.subjects:
             chosen = choose_tap(subject, ranking.comparison.full)
@@ -60,7 +68,8 @@ def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
     name = run_dir.resolve().name
     # Counts of trained cases are small, and every one of them stands in some contrast.
     trained = {record.case.id for record in read_run(run_dir)[0] if record.case.kind in (SEGMENT, TUNE)}
-    count = pack(run_dir, folder / f"{name}.tar.xz", {*cases_with_outcomes(collation.rankings), *trained})
+    moved = transfers(read_content(run_dir), Pairs(run_dir), load_catalog())
+    count = pack(run_dir, folder / f"{name}.tar.xz", {*cases_with_outcomes(collation.rankings, moved), *trained})
     copy_pages(run_dir, folder)
     return count
 

@@ -337,6 +337,8 @@ class ProbeJob:
             n_classes=len(self.task.classes),
             device=torch.device(self.device),
             task=self.task.slug,
+            seed=task_seed(self.task),
+            groups={name: split.groups for name, split in self.splits.items()},
         )
 
     def described(self, sweep: Sweep) -> Sweep:

@@ -15,8 +15,10 @@ from geofm_eval.errors import ContractError, DataError
 from geofm_eval.records import Outcome, Score, read_record, write_record
 from geofm_eval.report.advice import advised
 from geofm_eval.report.choice import Pairs
+from geofm_eval.report.reselected import reselect
 from geofm_eval.report.run import read_content
 from tests.planted_advice import MODEL, TAPS, TASK, drift, probe, probes, timing, trained
+from tests.planted_taps import planted_taps, right_items
 
 CATALOG = load_catalog()
 FLAT = (0.5, 0.6, 0.6, 0.6, 0.6)
@@ -30,6 +32,44 @@ def said(run, task=TASK, model=MODEL):
 def only(run):
     (found,) = advise(read_content(run), TASK, MODEL, Pairs(run))
     return found
+
+
+# What is as good on validation.
+
+
+def planted(run, levels, seed=0):
+    rng = np.random.default_rng(seed)
+    return planted_taps(run, right_items(rng, levels, 400, own=0.1), right_items(rng, levels, 500, own=0.1))
+
+
+def test_taps_that_are_as_good_on_validation_are_named_and_the_shallowest_is_where_to_cut(tmp_path):
+    subject = planted(tmp_path, (0.4, 0.6, 0.6, 0.6, 0.6))
+    again = reselect(subject, "1.0", Pairs(tmp_path))
+    text, (cut,) = said(tmp_path), only(tmp_path).cuts
+    assert len(again.near) > 1
+    assert f"within one standard error on validation: {again.words}" in text
+    assert cut.tap == again.near[0]
+    assert cut.error.value == again.errors[again.taps.index(cut.tap)]
+    assert "standard error: of the paired difference, 200 resamples of 100 validation items" in text
+    reading = json.loads(advised(tmp_path, CATALOG, TASK, MODEL).json())["models"][0]["readings"][0]
+    assert reading["again"]["near"] == list(again.near)
+
+
+def test_the_paired_error_allows_less_than_that_of_the_best_score(tmp_path):
+    subject = planted(tmp_path, (0.4, 0.56, 0.58, 0.6, 0.62))
+    record = subject.taps["final"]
+    (cut,) = only(tmp_path).cuts
+    assert cut.error.value < 0.6 * standard_error(record, "1.0").value
+
+
+def test_where_nothing_shallower_is_near_the_error_is_the_largest_of_theirs(tmp_path):
+    subject = planted(tmp_path, (0.2, 0.3, 0.4, 0.5, 0.8))
+    again = reselect(subject, "1.0", Pairs(tmp_path))
+    (cut,) = only(tmp_path).cuts
+    assert again.near == ("final",)
+    assert cut.at_end
+    assert cut.error.value == max(again.errors[:-1]) > 0
+    assert "do not cut: on validation nothing shallower is within one standard error" in said(tmp_path)
 
 
 # Which block to read from.

@@ -26,8 +26,9 @@ from geofm_eval.dense.study import DenseStudy, input_recipe, tuned_path, under
 from geofm_eval.dense.training import ran_out_of_memory
 from geofm_eval.errors import ContractError
 from geofm_eval.pipeline import Settings, Workspace
-from geofm_eval.records import Outcome, read_outcomes, read_record, write_record
+from geofm_eval.records import Outcome, read_outcomes, read_record, read_resamples, write_record
 from geofm_eval.report.collation import collate
+from geofm_eval.reselection import RESAMPLES
 from tests.small_chips import chips
 from tests.small_suite import OPTIONS
 
@@ -224,6 +225,10 @@ def test_the_dense_probe_records_what_confounds_comparisons(tmp_path):
     write_record(record, found.outcomes, tmp_path / "own")
     known = record.provenance.inputs.model_extra
     assert (known["token_gsd_m"], known["context_m"]) == (40.0, 320.0)
+    resamples = read_resamples(tmp_path / "own", read_record(next((tmp_path / "own" / "probe").glob("*.json"))))
+    assert {key: len(array) for key, array in resamples.items()} == dict.fromkeys(record.scores, RESAMPLES)
+    assert record.selection.near.keys() == record.scores.keys()
+    assert all(choice.val_loss is not None for choice in record.selection.choices)
     collate(tmp_path / "own")
     text = (tmp_path / "own" / "tables" / f"{TASK.slug}-linear-ranking.md").read_text()
     assert f"Token, context, grid ceiling: 40 m, 320 m, {100 * known['grid_ceiling']:.1f} (pocket_mae)." in text

@@ -190,6 +190,24 @@ def test_it_is_solved_once(monkeypatch):
     assert (first.rows, first.grid) == (again.rows, again.grid)
 
 
+@pytest.mark.parametrize("folded", [False, True])
+def test_validation_scores_are_resampled_by_chip_the_same_chips_for_every_tap(monkeypatch, folded):
+    """With every chip drawn once the resampled score is the score."""
+    monkeypatch.setattr("geofm_eval.dense.probe.resample_weights", lambda n, *_: np.ones((3, n), np.float32))
+    parts = (np.array([0, 1]), np.array([2, 3]), np.array([4, 5]))
+    made = probe()
+    if folded:
+        made = replace(made, budgets={(0.1, 0): ChipBudget(np.arange(6), np.arange(0), folds=parts)})
+    sweep = made.stored()
+    for fraction, scores in sweep.resamples.items():
+        for tap, found in zip(sweep.taps, scores, strict=True):
+            own = [row.val_score for row, _ in sweep.rows_for(tap, fraction)]
+            np.testing.assert_allclose(found, np.mean(own), rtol=2e-5)
+    assert sorted(sweep.resamples) == sweep.fractions
+    monkeypatch.undo()
+    assert made.stored().resamples.keys() == sweep.resamples.keys()
+
+
 def test_the_best_blocks_are_chosen_on_validation_and_named_by_depth():
     sweep = probe().stored()
     blocks = sorted((row for row in sweep.rows if row.tap.startswith("block")), key=lambda r: (-r.val_score, r.tap))

@@ -65,7 +65,7 @@ def test_linear(rows: dict[str, list[tuple[float, int | None, float]]]):
 
 
 def test_intervals():
-    assert RECORD_VERSION == 2
+    assert RECORD_VERSION == 3
     correct = (np.random.default_rng(1).random((5, 400)) < 0.8).astype(np.uint8)
     worse = (np.random.default_rng(2).random((5, 400)) < 0.7).astype(np.uint8)
     crossed, single = mean_interval(correct), mean_interval(correct[:1])
@@ -108,7 +108,7 @@ def test_shuffle_splits():
 
 
 def test_intervals_of_r2():
-    assert RECORD_VERSION == 2
+    assert RECORD_VERSION == 3
     rng = np.random.default_rng(1)
     target = rng.standard_normal(200)
     first, second = (target + noise * rng.standard_normal((5, 200)) for noise in (0.5, 0.6))

@@ -1,5 +1,6 @@
 """Tables of what the pocket backbones are worth, on records with known numbers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,25 @@ def test_the_picture_of_several_tasks_is_drawn(run, tmp_path):
     profiles = depth_profiles(rank(comparison, pairs))
     overview_figure([(comparison, profiles)] * 3, "SIMULATED DATA", tmp_path / "depth.png")
     assert (tmp_path / "depth.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_chosen_tap_says_of_how_many_near_ones_it_is_one(run):
+    ((comparison, _),) = read([run])
+
+    def near(names: tuple[str, ...]) -> str:
+        subjects = tuple(
+            replace(
+                one,
+                taps={
+                    tap: record.model_copy(
+                        update={"selection": record.selection.model_copy(update={"near": {"1.0": names}})}
+                    )
+                    for tap, record in one.taps.items()
+                },
+            )
+            for one in comparison.subjects
+        )
+        return score_table([replace(comparison, subjects=subjects)], CATALOG, {}).splitlines()[2]
+
+    assert near(("block00", "block01", "final")).endswith("block01 (one of 3) |")
+    assert near(("block01",)).endswith("block01 |")

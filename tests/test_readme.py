@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.samples import SAMPLE, advice_sample
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.inputs import InputAdapter, ModelInput
+from geofm_eval.records import unpack
 
 
 def block_of(readme: str, language: str) -> str:
@@ -58,3 +60,10 @@ def test_another_architecture_needs_one_file(readme: str, tmp_path: Path):
 def test_the_options_that_readme_lists_exist(readme: str, option: str, repository: Path):
     assert f"`{option}" in readme
     assert f'"{option}"' in (repository / "fixtures" / "options.py").read_text(encoding="utf-8")
+
+
+def test_the_sample_of_advice_is_what_the_committed_reference_says(repository: Path):
+    """To renew it: python -m benchmarks.samples."""
+    found = SAMPLE.search((repository / "docs" / "advise.md").read_text(encoding="utf-8"))
+    assert found is not None
+    assert found.group() == advice_sample(unpack(repository / "reports" / "reference" / "study.tar.xz"))

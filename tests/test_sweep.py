@@ -1,6 +1,7 @@
 """Sweeps: what is fitted, chosen and tested on which items, and how the result is kept."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,14 @@ import torch
 
 from geofm_eval.data.labels import LabelSubset, ValidationPlan, label_subsets, validation_plan
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.metrics import r2
 from geofm_eval.probes import PROBE_VERSION, linear, load_sweep, save_sweep, solve
 from geofm_eval.probes.heads import HeadJob, fit_heads
 from geofm_eval.probes.logistic import PENALTIES
+from geofm_eval.probes.problem import ProbeProblem, SweepRow, ValidationItems
+from geofm_eval.probes.resampled import resampled_scores
 from geofm_eval.probes.selection import PathScores, choose, default_choice, score_path
+from geofm_eval.reselection import RESAMPLES, resample_weights
 
 TAPS = ("embed", "block00", "final")
 CLASSES = 3
@@ -246,3 +251,113 @@ def test_penalties_are_forty_strongest_first():
     assert len(PENALTIES) == 40
     assert list(PENALTIES) == sorted(PENALTIES, reverse=True)
     assert linear.PENALTIES is PENALTIES
+
+
+def planted_validation(problem, seed=0):
+    """Rows of every tap and subset with a made-up score on every validation item."""
+    rng = np.random.default_rng(seed)
+    solved = {}
+    for tap in problem.taps:
+        for subset in problem.subsets:
+            held = [holdout.held_out for holdout in problem.holdouts(subset)]
+            split = next((holdout.split for holdout in problem.holdouts(subset)), "val")
+            items = np.concatenate([*held, np.empty(0, np.int64)]).astype(np.int64)
+            score = (rng.random(len(items)) < 0.5).astype(np.float64)
+            row = SweepRow(
+                tap, subset.fraction, subset.draw, 1, len(items), 1, "split", (), None, None, False, (),
+                float(score.mean()) if len(items) else None, 0.5, np.zeros(1), True, 0, 0,
+                validation=ValidationItems(split, items, 1 - score, score) if len(items) else None,
+            )  # fmt: skip
+            solved[tap, subset.fraction, subset.draw] = row
+    return solved
+
+
+def problem_of(data, budget, **more) -> ProbeProblem:
+    features, labels = data
+    subsets, plans = budget
+    source = lambda tap, split: features[tap, split]  # noqa: E731
+    return ProbeProblem(source, labels, TAPS, subsets, plans, CLASSES, torch.device("cpu"), **more)
+
+
+def test_resampled_scores_are_means_over_draws_on_the_same_items_for_every_tap(data, budget):
+    problem = problem_of(data, budget, seed=3)
+    solved = planted_validation(problem)
+    found = resampled_scores(problem, solved)
+    for fraction, scores in found.items():
+        own = [subset for subset in problem.subsets if subset.fraction == fraction]
+        for position, tap in enumerate(TAPS):
+            expected = []
+            for subset in own:
+                items = solved[tap, fraction, subset.draw].validation
+                weights = resample_weights(COUNTS[items.split], 3, items.split)[:, items.items]
+                expected.append((weights @ items.score) / weights.sum(1))
+            assert scores[position] == pytest.approx(np.mean(expected, axis=0), rel=2e-5)
+    assert 1.0 in found
+    assert found[1.0].shape == (len(TAPS), RESAMPLES)
+
+
+def test_taps_that_list_their_items_in_another_order_are_resampled_alike(data, budget):
+    problem = problem_of(data, budget)
+    solved = planted_validation(problem)
+    turned = {}
+    for key, row in solved.items():
+        items = row.validation
+        if items is not None and key[0] == TAPS[1]:
+            items = ValidationItems(items.split, items.items[::-1], items.loss[::-1], items.score[::-1])
+        turned[key] = replace(row, validation=items)
+    first, second = resampled_scores(problem, solved), resampled_scores(problem, turned)
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[fraction], second[fraction]) for fraction in first)
+
+
+def test_a_fraction_without_validation_items_has_no_resamples_and_the_others_keep_theirs(data, budget):
+    problem = problem_of(data, budget)
+    solved = planted_validation(problem)
+    key = next(key for key in solved if key[1] == 0.1)
+    solved[key] = replace(solved[key], validation=None)
+    found = resampled_scores(problem, solved)
+    assert 0.1 not in found
+    assert 1.0 in found
+
+
+def test_dependent_items_are_resampled_by_group(data, budget):
+    groups = np.repeat([f"event {k}" for k in range(6)], 10)
+    grouped, single = (problem_of(data, budget, groups=given) for given in ({"val": groups}, {}))
+    solved = planted_validation(single)
+    for key, row in solved.items():
+        if key[1] == 1.0:
+            alike = np.repeat(np.arange(6) % 2, 10).astype(np.float64)
+            items = np.arange(60)
+            solved[key] = replace(row, val_score=0.5, validation=ValidationItems("val", items, alike, alike))
+    wide, narrow = (resampled_scores(one, solved)[1.0].std() for one in (grouped, single))
+    assert wide > 2 * narrow
+
+
+def test_resampled_r2_is_that_of_the_resampled_target():
+    rng = np.random.default_rng(5)
+    labels = {split: rng.standard_normal(count) for split, count in COUNTS.items()}
+    subsets = [LabelSubset(1.0, 0, np.arange(COUNTS["train"]))]
+    plans = {(1.0, 0): ValidationPlan("split", np.arange(COUNTS["val"]))}
+    source = lambda tap, split: np.ones((COUNTS[split], 2), np.float32)  # noqa: E731
+    problem = ProbeProblem(source, labels, TAPS, subsets, plans, 0, torch.device("cpu"))
+    predicted = labels["val"] + 0.5 * rng.standard_normal((len(TAPS), COUNTS["val"]))
+    solved = planted_validation(problem)
+    for tap, values in zip(TAPS, predicted, strict=True):
+        items = ValidationItems("val", np.arange(COUNTS["val"]), np.square(values - labels["val"]), values)
+        solved[tap, 1.0, 0] = replace(solved[tap, 1.0, 0], validation=items)
+    found = resampled_scores(problem, solved)[1.0]
+    again = np.repeat(np.arange(COUNTS["val"]), resample_weights(COUNTS["val"], 0, "val")[17].astype(int))
+    expected = [r2(labels["val"][again], values[again]) for values in predicted]
+    assert found[:, 17] == pytest.approx(expected, rel=2e-5)
+
+
+def test_resamples_are_saved_and_loaded_and_absent_ones_are_none(sweeps, tmp_path):
+    sweep = replace(sweeps["linear"], resamples={0.1: np.ones((3, 5), np.float32), 1.0: np.zeros((3, 5), np.float32)})
+    (tmp_path / "with").mkdir()
+    save_sweep(sweep, tmp_path / "with")
+    found = load_sweep(tmp_path / "with").resamples
+    assert sorted(found) == [0.1, 1.0]
+    assert np.array_equal(found[0.1], sweep.resamples[0.1])
+    (tmp_path / "without").mkdir()
+    save_sweep(replace(sweep, resamples={}), tmp_path / "without")
+    assert load_sweep(tmp_path / "without").resamples == {}

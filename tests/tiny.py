@@ -77,6 +77,7 @@ class TinySplit:
     n: int = 20
     task: TaskSpec = TASK
     seconds_per_item: float = 0.0
+    groups: None = None
     reads: list[int] = field(default_factory=list)
 
     @cached_property

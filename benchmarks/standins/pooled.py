@@ -1,12 +1,16 @@
 """Scores of stand-ins with one label per item, by the pipeline that the suite uses."""
 
+import numpy as np
+
 from benchmarks.standins.score import Measured
 from fixtures.scoring import score_fractions
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.data.standins.oracle import oracle_labels
 from geofm_eval.metrics import mean_interval, r2, r2_interval
 from geofm_eval.pipeline import Workspace
+from geofm_eval.probes.sweep import SweepRow
 from geofm_eval.records import fraction_key
+from geofm_eval.reselection import choose
 
 
 def measure_pooled(workspace: Workspace, model: str, task: str) -> Measured:
@@ -21,11 +25,16 @@ def measure_pooled(workspace: Workspace, model: str, task: str) -> Measured:
     splits = workspace.splits(task)
     sweep = workspace.sweep(model, task, "ridge" if spec.kind == "regression" else "linear")
     whole = {tap: [row for row in sweep.rows_for(tap) if row.fraction == 1.0] for tap in sweep.taps}
-    validated = {tap: sum(row.val_score or 0.0 for row in rows) for tap, rows in whole.items()}
-    best = max(whole, key=lambda tap: validated[tap])
+    best = list(whole)[choose(*zip(*map(_validated, whole.values()), strict=True))]
     score = score_fractions(spec, whole[best], tested(splits))[fraction_key(1.0)]
     ends = (None, None) if score.interval is None else (score.interval.low, score.interval.high)
     return Measured(score.value, *ends)
+
+
+def _validated(rows: list[SweepRow]) -> tuple[float, float]:
+    """Mean validation score and loss of a tap."""
+    losses = [np.nan if row.chosen_loss is None else row.chosen_loss for row in rows]
+    return float(np.mean([row.val_score or 0.0 for row in rows])), float(np.mean(losses))
 
 
 def oracle_pooled(workspace: Workspace, task: str) -> Measured:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from geofm_eval.advice.reading import Verdict, verdict
 from geofm_eval.advice.validation import StandardError, standard_error
 from geofm_eval.records import CaseInfo, Record, Score
-from geofm_eval.report.choice import Difference, Pairs, choose_tap, sign, val_score
+from geofm_eval.report.choice import ChosenTap, Difference, Pairs, best_of, candidates, sign, val_score
 from geofm_eval.report.comparison import LAST, Subject, last_block, tap_order
+from geofm_eval.report.reselected import Reselection, reselect
 from geofm_eval.report.run import THROUGHPUT, RunContent
+from geofm_eval.reselection import RESAMPLES, SCORE_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Cut:
         best: the tap with the best validation score.
         best_validated: that score.
         best_test: its test score.
-        error: standard error of the best validation score.
+        error: standard error of the difference of the two validation scores, or of the best one where that is unknown.
         loss: test score of ``tap`` minus that of ``best``, paired.
         shows: what that difference shows.
         at_end: nothing but a last norm comes after ``tap``, so that there is nothing to cut.
@@ -119,22 +121,18 @@ def cuts(
 
 
 def _cut(subject: Subject, by: str, fraction: str, pairs: Pairs, content: RunContent) -> Cut | str:
-    best = choose_tap(subject, fraction)
-    if best is None:
+    found = candidates(subject, fraction)
+    if not found:
         return "no tap has a validation score"
-    error = standard_error(subject.taps[best.tap], fraction)
-    if error.value is None:
-        return error.method
-    turned = sign(best.score)
-    least = turned * best.val_score - error.value
-    # Taps run from shallow to deep; the best one is among them.
-    tap = next(
-        tap
-        for tap, record in subject.taps.items()
-        if fraction in record.scores
-        and (value := val_score(record, fraction)) is not None
-        and turned * value >= least - 1e-12
-    )
+    best = best_of(found)
+    turned, again = sign(best.score), reselect(subject, fraction, pairs)
+    if again is not None:
+        tap, error = again.near[0], _paired_error(again, subject, fraction)
+    else:
+        error = standard_error(subject.taps[best.tap], fraction)
+        if error.value is None:
+            return error.method
+        tap = _shallowest(found, turned * best.val_score - error.value)
     record = subject.taps[tap]
     loss = pairs.difference(record, subject.taps[best.tap], fraction)
     at_end = tap in (LAST, last_block(subject))
@@ -145,6 +143,28 @@ def _cut(subject: Subject, by: str, fraction: str, pairs: Pairs, content: RunCon
         by, float(fraction), tap, validated, record.scores[fraction], best.tap, best.val_score, best.score, error, loss,
         "same" if tap == best.tap else verdict(loss, turned), at_end, saved, why,
     )  # fmt: skip
+
+
+def _shallowest(taps: Sequence[ChosenTap], least: float) -> str:
+    """The first tap whose validation score, turned so that more is better, is not below ``least``."""
+    return next(one.tap for one in taps if sign(one.score) * one.val_score >= least - SCORE_TOLERANCE)
+
+
+def _paired_error(again: Reselection, subject: Subject, fraction: str) -> StandardError:
+    """Standard error of the best validation score minus that of the shallowest tap near it.
+
+    Where there is nothing to cut, or the best tap is the shallowest, it is the largest of those of all shallower taps:
+    none of them is near.
+    """
+    errors = dict(zip(again.taps, again.errors, strict=True))
+    tap, best = again.near[0], subject.taps[again.chosen.tap]
+    value = errors[tap]
+    if tap in (again.chosen.tap, LAST, last_block(subject)):
+        value = max((errors[one] for one in again.taps[: again.taps.index(tap)]), default=0.0)
+    counts = [c.n_val for c in (best.selection.choices if best.selection else ()) if c.fraction == float(fraction)]
+    items = f"{counts[0]} validation items" if counts and counts[0] else "the validation items"
+    draws = f"{len(counts)} x " if len(counts) > 1 else ""
+    return StandardError(value, f"of the paired difference, {RESAMPLES} resamples of {draws}{items}")
 
 
 def saving(content: RunContent, subject: Subject, tap: str) -> tuple[Saving | None, str]:

@@ -11,6 +11,8 @@ from geofm_eval.report.choice import Difference, Pairs, choose_tap, sign
 from geofm_eval.report.comparison import LAST, Subject
 from geofm_eval.report.dense.cells import Cell
 from geofm_eval.report.dense.effects import mean_difference
+from geofm_eval.report.reselected import Reselection, reselect, selected_difference
+from geofm_eval.reselection import choose
 
 TENTH = "0.1"
 """Label fraction that is advised on beside the largest."""
@@ -40,8 +42,9 @@ class Reading:
         test: its test score.
         end: what it is compared with: ``final``, or of decoders the deepest block.
         end_test: test score there.
-        gain: test score over that of ``end``, paired.
+        gain: test score over that of ``end``, paired; of probes its interval includes how the tap was chosen.
         shows: what the gain shows.
+        again: which taps are as good on validation; None of decoders, and where records do not say.
     """
 
     by: str
@@ -54,6 +57,7 @@ class Reading:
     end_test: float
     gain: Difference
     shows: Verdict
+    again: Reselection | None = None
 
 
 def probe_readings(subject: Subject, by: str, fractions: Sequence[str], pairs: Pairs) -> list[Reading]:
@@ -64,12 +68,13 @@ def probe_readings(subject: Subject, by: str, fractions: Sequence[str], pairs: P
         end = subject.score(LAST, fraction)
         if chosen is None or end is None or any(chosen.tap == other.tap for other in found):
             continue
-        gain = pairs.difference(subject.taps[chosen.tap], subject.taps[LAST], fraction)
+        gain = selected_difference(subject, LAST, fraction, pairs)
+        assert gain is not None  # there are a chosen tap and an end
         shows = "same" if chosen.tap == LAST else verdict(gain, sign(chosen.score))
         found.append(
             Reading(
                 by, float(fraction), chosen.tap, chosen.candidates, chosen.val_score, chosen.score, LAST, end.value,
-                gain, shows,
+                gain, shows, reselect(subject, fraction, pairs),
             )
         )  # fmt: skip
     return found
@@ -90,8 +95,8 @@ def decoder_readings(cells: Sequence[Cell], pairs: Pairs) -> list[Reading]:
 
 
 def _of_decoders(by: str, cells: dict[str, Cell], pairs: Pairs) -> Reading:
-    # Shallow to deep, and max keeps the first of equals.
-    best = max((cells[layer] for layer in sorted(cells)), key=lambda cell: cell.sign * cell.validated)
+    ordered = [cells[layer] for layer in sorted(cells)]
+    best = ordered[choose([cell.sign * cell.validated for cell in ordered])]
     end = cells[max(cells)]
     gain = mean_difference([(best, end)], pairs)
     return Reading(

@@ -160,3 +160,20 @@ def quality(task: TaskSpec, counts: Array) -> float:
     """The task's score, turned so that greater is better."""
     score = score_of(task, counts)
     return -score if task.metric == "rmse" else score
+
+
+def resampled_quality(task: TaskSpec, counts: Array, weights: Array) -> NDArray[np.float64]:
+    """(B,) the same of resamples: chip c counts ``weights[b, c]`` times; a class that a resample lacks is left out.
+
+    Args:
+        task: for its metric.
+        counts: (n, K, K) or (n, 5) of every chip.
+        weights: (B, n).
+    """
+    whole = counts.sum(0, dtype=np.float64)
+    own = np.array(weights, dtype=np.float64)
+    own[own.sum(1) == 0] = 1.0  # a resample without any of these chips says no more than all of them
+    totals = np.tensordot(own, counts, axes=1)
+    # The whole comes first: which classes there are is read off the first of the totals.
+    scores = count_score(np.concatenate([whole[None], totals])[:, None], task.metric)[1:]
+    return -scores if task.metric == "rmse" else scores

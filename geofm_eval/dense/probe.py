@@ -8,7 +8,7 @@ pass of the frozen backbone.
 import json
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget, check_classes
 from geofm_eval.dense.decoders import resize
 from geofm_eval.dense.fits import Fit, LinearMap, logistic, ridge
-from geofm_eval.dense.inference import counts_of, joined, quality
+from geofm_eval.dense.inference import counts_of, joined, quality, resampled_quality
 from geofm_eval.dense.sample import TokenEncoder, TokenSample, sample_tokens
 from geofm_eval.dense.windows import covering
 from geofm_eval.errors import ContractError, DataError
@@ -31,6 +31,7 @@ from geofm_eval.paths import geofm_cache
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.ridge import RIDGE_PENALTIES
 from geofm_eval.progress import StartProgress
+from geofm_eval.reselection import Stored, as_stored, choose, resample_weights
 from geofm_eval.store import content_hash, publish_directory
 
 DENSE_PROBE_VERSION = 2
@@ -38,6 +39,7 @@ DENSE_PROBE_VERSION = 2
 
 MANIFEST = "dense_probe.json"
 ROWS = "rows.json"
+RESAMPLES = "resamples.npz"
 
 Subset = tuple[float, int]
 """Label fraction and draw."""
@@ -82,6 +84,11 @@ class DenseRow:
     iterations: int | None
     dropped_channels: int
 
+    @property
+    def least_loss(self) -> float:
+        """Mean validation loss at the chosen penalty, which breaks ties of ``val_score``."""
+        return min(self.val_loss)
+
 
 @dataclass(frozen=True)
 class DenseSweep:
@@ -95,6 +102,8 @@ class DenseSweep:
         seconds: of encoding, solving and scoring.
         grid: tokens (h, w) of a window.
         window: pixels per side of a window.
+        resamples: per label fraction (taps, B) float32, the mean validation score over the draws on resampled
+            validation chips; the taps are those of ``taps``.
     """
 
     key: str
@@ -104,6 +113,12 @@ class DenseSweep:
     seconds: Mapping[str, float]
     grid: tuple[int, int]
     window: int
+    resamples: Mapping[float, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """Names of the taps in the order of the rows."""
+        return tuple(dict.fromkeys(row.tap for row in self.rows))
 
     def rows_for(self, tap: str, fraction: float) -> list[tuple[DenseRow, NDArray[Any]]]:
         """Rows of a tap at a label fraction with their counts, in the order of draws."""
@@ -120,7 +135,7 @@ class DenseSweep:
         return sorted({row.fraction for row in self.rows})
 
     def best_taps(self, count: int, fraction: float = 1.0) -> tuple[str, ...]:
-        """The blocks that score best on validation, in the order of depth; ties go to the shallower.
+        """The blocks that score best on validation, in the order of depth; of equals those of lower loss, then depth.
 
         Args:
             count: number of blocks.
@@ -133,8 +148,10 @@ class DenseSweep:
         if not own:
             known = ", ".join(f"{one:g}" for one in self.fractions)
             raise ContractError(f"the dense probe was not solved with {fraction:g} of the labels; fractions: {known}")
-        best = sorted(own, key=lambda row: (-row.val_score, row.tap))[:count]
-        return tuple(sorted(row.tap for row in best))
+        left, best = sorted(own, key=lambda row: row.tap), list[str]()
+        while left and len(best) < count:
+            best.append(left.pop(choose([row.val_score for row in left], [row.least_loss for row in left])).tap)
+        return tuple(sorted(best))
 
 
 @dataclass(frozen=True)
@@ -207,7 +224,11 @@ class DenseProbe:
         rows = tuple(DenseRow(**{**row, "val_loss": tuple(row["val_loss"])}) for row in content["rows"])
         counts = np.load(path / "counts.npy", allow_pickle=False)
         grid = (int(content["grid"][0]), int(content["grid"][1]))
-        return DenseSweep(self.key, rows, counts, self._penalties, content["seconds"], grid, self.encoder.size)
+        with np.load(path / RESAMPLES, allow_pickle=False) as file:
+            resamples = {float(fraction): file[fraction] for fraction in file.files}
+        return DenseSweep(
+            self.key, rows, counts, self._penalties, content["seconds"], grid, self.encoder.size, resamples
+        )
 
     def tested(self) -> dict[Key, NDArray[Any]]:
         """Counts of every test chip by tap and label subset, solved now and kept nowhere; see :meth:`stored`."""
@@ -242,6 +263,7 @@ class DenseProbe:
         progress.done()
         rows = [self._row(tap, subset, one, samples, val) for (tap, subset), one in solved.items()]
         np.save(folder / "counts.npy", np.stack([test[key] for key in solved]))
+        np.savez(folder / RESAMPLES, allow_pickle=False, **self._resampled(solved, val))
         seconds = {
             "extract": encoded - began + scored - solving,
             "solve": solving - encoded,
@@ -303,6 +325,22 @@ class DenseProbe:
             for (key, _), counts in self._counts(name, asked).items():
                 found[key].append(counts)
         return {key: np.concatenate(parts) for key, parts in found.items()}
+
+    def _resampled(self, solved: Mapping[Key, _Solved], val: Mapping[Key, NDArray[Any]]) -> dict[str, Stored]:
+        """Per label fraction (taps, B) mean validation score over the draws; the same resamples for every tap."""
+        weights = {
+            name: resample_weights(len(split), self.seed, name, split.groups)
+            for name, split in self.splits.items()
+            if name != "test"
+        }
+        found: dict[float, dict[str, list[NDArray[np.float64]]]] = {}
+        for (tap, subset), one in solved.items():
+            # The counts of a map are in the order of its chips, and those of several in the order of the maps.
+            own = np.concatenate([weights[name][:, np.sort(chips)] for _, name, chips in one.validators], axis=1)
+            scores = resampled_quality(self._task, val[tap, subset], own)
+            found.setdefault(subset[0], {}).setdefault(tap, []).append(scores)
+        means = {f: np.stack([np.mean(draws, axis=0) for draws in taps.values()]) for f, taps in found.items()}
+        return {str(fraction): as_stored(mean) for fraction, mean in means.items() if np.isfinite(mean).all()}
 
     def _counts(self, name: str, asked: Mapping[K, tuple[LinearMap, NDArray[np.int64]]]) -> dict[K, NDArray[Any]]:
         """(chips, ...) counts of the chips that every map is asked about; every chip is encoded once."""

@@ -13,6 +13,7 @@ from geofm_eval.factors.factorial import BACKBONE, LABELS, Factorial
 from geofm_eval.factors.noise import ErrorOfMeans
 from geofm_eval.report.choice import Difference
 from geofm_eval.report.dense.cells import Cell
+from geofm_eval.reselection import choose
 
 ADAPTATION = "adaptation"
 """All that is chosen beside the backbone: decoder and tuning together."""
@@ -118,7 +119,7 @@ def _regret(
 
 def _best(cells: Sequence[_Candidate]) -> _Candidate:
     """The candidate with the best mean validation score; of equals the first by name."""
-    return max(cells, key=lambda one: one.validated)
+    return cells[choose([one.validated for one in cells])]
 
 
 def _loss(best: _Candidate, others: Mapping[str, _Candidate], error: ErrorOfMeans | None) -> Loss:

@@ -19,6 +19,7 @@ from geofm_eval.findings.finding import (
 from geofm_eval.findings.scope import Probed, probed
 from geofm_eval.report.choice import Difference, Pairs, choose_tap
 from geofm_eval.report.comparison import LAST, last_block
+from geofm_eval.report.reselected import selected_difference
 from geofm_eval.report.run import RunContent
 
 TITLE = "the tap that validation chooses beats final"
@@ -72,10 +73,11 @@ def _gain(one: Probed, base: str, pairs: Pairs, group: str) -> Cell | None:
     if chosen is None or score is None:
         return None
     records = one.subject.taps[chosen.tap], one.subject.taps[base]
-    difference = Difference(chosen.score.value - score.value)
+    difference: Difference | None = Difference(chosen.score.value - score.value)
     # A committed reference keeps the outcomes of few taps: that is no reason to complain of each of the others.
     if chosen.tap == base or all(record.outcomes_sha256 is not None for record in records):
-        difference = pairs.difference(*records, fraction)
+        difference = selected_difference(one.subject, base, fraction, pairs)
+    assert difference is not None
     counts = group == one.group and not one.aside
     contrast = f"{chosen.tap} - {base}"
     return cell_of(one.name, group, contrast, in_points(difference, chosen.score, score), counts, one.data)

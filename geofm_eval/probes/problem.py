@@ -128,6 +128,8 @@ class ProbeProblem:
         device: where to solve.
         task: name of the task, for messages.
         explore: fill in ``SweepRow.explored`` too.
+        seed: of the task, that validation items are resampled by.
+        groups: per split with dependent items, (n,) the group of each; others are absent or None.
 
     Raises:
         ContractError: fewer than two classes, no tap, features that do not match the labels or are not finite, a label
@@ -144,6 +146,8 @@ class ProbeProblem:
     device: torch.device
     task: str = "the task"
     explore: bool = False
+    seed: int = 0
+    groups: Mapping[str, NDArray[np.str_] | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.regression and self.n_classes < 2:

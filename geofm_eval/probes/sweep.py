@@ -17,7 +17,9 @@ from geofm_eval.errors import ContractError, DataError
 from geofm_eval.probes.knn import solve_knn
 from geofm_eval.probes.linear import solve_linear
 from geofm_eval.probes.problem import FeatureSource, ProbeProblem, SweepRow
+from geofm_eval.probes.resampled import resampled_scores
 from geofm_eval.probes.ridge import solve_ridge
+from geofm_eval.reselection import Stored
 
 __all__ = [
     "PROBE_VERSION",
@@ -43,6 +45,8 @@ SWEEP_FORMAT = "v2"
 
 SWEEP_FILE = "sweep.json"
 OUTCOMES_FILE = "outcomes.npz"
+RESAMPLES = "resamples_"
+"""Prefix of the arrays of resampled validation scores in that file."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class Sweep:
         rows: ordered by tap, then fraction and draw as the label subsets were given.
         seconds: wall time of the solve, shared by all rows; an equal share of it where targets were solved together.
         meta: what else is worth recording.
+        resamples: per label fraction (taps, B) float32, the mean validation score over the draws on resampled
+            validation items, see :mod:`geofm_eval.probes.resampled`; a fraction without validation is absent.
     """
 
     key: str
@@ -68,6 +74,7 @@ class Sweep:
     rows: tuple[SweepRow, ...]
     seconds: float
     meta: dict[str, Any] = field(default_factory=dict)
+    resamples: dict[float, Stored] = field(default_factory=dict)
 
     def row(self, tap: str, fraction: float, draw: int) -> SweepRow:
         """The row of one tap, fraction and draw; ContractError when the sweep has none."""
@@ -175,7 +182,7 @@ def _sweep(
     rows = tuple(solved[tap, subset.fraction, subset.draw] for tap in taps for subset in problem.subsets)
     meta = {"probe_version": PROBE_VERSION[probe], "n_classes": problem.n_classes, "threads": torch.get_num_threads()}
     kind: OutcomeKind = "prediction" if problem.regression else "correct"
-    return Sweep("", probe, kind, pooling, taps, rows, seconds, meta)
+    return Sweep("", probe, kind, pooling, taps, rows, seconds, meta, resampled_scores(problem, solved))
 
 
 def _check_served(probe: Probe, problem: ProbeProblem) -> None:
@@ -187,14 +194,17 @@ def _check_served(probe: Probe, problem: ProbeProblem) -> None:
 
 
 def save_sweep(sweep: Sweep, directory: Path) -> None:
-    """Write ``sweep.json`` (everything but outcomes) and ``outcomes.npz`` (rows x items) into ``directory``."""
+    """Write ``sweep.json`` (everything but arrays) and ``outcomes.npz`` (rows x items) into ``directory``."""
     content = asdict(sweep)
+    del content["resamples"]
     for row in content["rows"]:
         for name in ("outcomes", "validation", "explored"):
             del row[name]
     text = json.dumps(content, indent=1, allow_nan=False)
     (directory / SWEEP_FILE).write_text(text + "\n", encoding="utf-8")
-    np.savez_compressed(directory / OUTCOMES_FILE, outcomes=np.stack([row.outcomes for row in sweep.rows]))
+    arrays = {f"{RESAMPLES}{fraction}": values for fraction, values in sweep.resamples.items()}
+    outcomes = np.stack([row.outcomes for row in sweep.rows])
+    np.savez_compressed(directory / OUTCOMES_FILE, allow_pickle=False, outcomes=outcomes, **arrays)
 
 
 def load_sweep(directory: Path) -> Sweep:
@@ -207,8 +217,10 @@ def load_sweep(directory: Path) -> Sweep:
         content = json.loads((directory / SWEEP_FILE).read_text(encoding="utf-8"))
         with np.load(directory / OUTCOMES_FILE, allow_pickle=False) as file:
             outcomes = file["outcomes"]
+            kept = {name: file[name] for name in file.files if name.startswith(RESAMPLES)}
         rows = tuple(_read_row(row, own) for row, own in zip(content.pop("rows"), outcomes, strict=True))
-        return Sweep(**{**content, "taps": tuple(content["taps"]), "rows": rows})
+        resamples = {float(name.removeprefix(RESAMPLES)): array for name, array in kept.items()}
+        return Sweep(**{**content, "taps": tuple(content["taps"]), "rows": rows, "resamples": resamples})
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{directory}: not a readable sweep ({error}): delete the folder, it is solved anew") from error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
-from geofm_eval.records.files import read_run, record_path
+from geofm_eval.records.files import read_run, record_path, resamples_alone
 from geofm_eval.records.manifest import read_manifest
 from geofm_eval.store import file_sha256, locked, storing, write_bytes
 
@@ -24,7 +24,8 @@ def pack(run_dir: Path, archive: Path, with_outcomes: Collection[str]) -> int:
         run_dir: folder of the run.
         archive: file to write, ``<run>.tar.xz``; it is the old or the new one, never a part.
         with_outcomes: ids of the cases whose per-item outcomes are packed too. They hardly compress; the others are
-            kept as records without outcomes, whose paired differences then have no interval.
+            kept as records without outcomes, whose paired differences then have no interval. Validation resamples,
+            which say how sure the choice of a tap is, are small and packed for all.
 
     Returns:
         Number of records.
@@ -42,9 +43,12 @@ def pack(run_dir: Path, archive: Path, with_outcomes: Collection[str]) -> int:
     for record in records:
         path = record_path(run_dir, record.case.kind, record.case.id)
         name = str(path.relative_to(run_dir))
+        arrays = str(Path(name).with_suffix(".npz"))
         if record.outcomes_sha256 is not None and record.case.id in with_outcomes:
-            members[str(Path(name).with_suffix(".npz"))] = path.with_suffix(".npz").read_bytes()
+            members[arrays] = path.with_suffix(".npz").read_bytes()
         else:
+            if record.resamples_sha256 is not None:
+                members[arrays] = resamples_alone(run_dir, record)
             record = record.model_copy(update={"outcomes_sha256": None})
         members[name] = record.model_dump_json(indent=1).encode()
     write_bytes(archive, _compressed(members))

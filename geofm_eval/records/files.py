@@ -39,6 +39,12 @@ COUNTS = "counts_"
 TARGET = "target"
 """Name of the array of a regression target."""
 
+VALIDATION = "val_"
+"""Prefix of validation scores on resampled validation items, such as ``val_1.0``, in the same file.
+
+They have a hash of their own: a committed run keeps them for every tap, and per-item outcomes for few.
+"""
+
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -72,10 +78,11 @@ def write_record(record: Record, outcomes: Mapping[str, npt.NDArray[Any]] | None
     """Write a record, and the per-item outcomes beside it first: where the record is, they are complete.
 
     Args:
-        record: what to write; its ``outcomes_sha256`` is set here.
+        record: what to write; its ``outcomes_sha256`` and ``resamples_sha256`` are set here.
         outcomes: ``ids`` (n,) str, optionally ``groups`` (n,) str, and per label fraction ``correct_<fraction>``
             (draws, n) with 0 or 1; for a regression ``prediction_<fraction>`` (draws, n) and ``target`` (n,); for a
-            dense task ``counts_<fraction>`` (draws or seeds, n, ...). None for a case without scores.
+            dense task ``counts_<fraction>`` (draws or seeds, n, ...). Of a probe optionally ``val_<fraction>`` (B,),
+            its validation score on resampled items. None for a case without scores.
         run_dir: folder of the run.
 
     Returns:
@@ -86,14 +93,17 @@ def write_record(record: Record, outcomes: Mapping[str, npt.NDArray[Any]] | None
         StoreError: the disk is full or the folder cannot be written.
     """
     path = record_path(run_dir, record.case.kind, record.case.id)
-    digest = None
+    hashes: dict[str, str | None] = {"outcomes_sha256": None, "resamples_sha256": None}
     if outcomes is not None:
-        arrays = _checked_outcomes(record, outcomes)
-        digest = _arrays_sha256(arrays)
-        _write_arrays(path.with_suffix(".npz"), arrays)
+        items = {name: array for name, array in outcomes.items() if not name.startswith(VALIDATION)}
+        arrays = _checked_outcomes(record, items)
+        resamples = _checked_resamples(record, {name: outcomes[name] for name in outcomes if name not in items})
+        hashes["outcomes_sha256"] = _arrays_sha256(arrays)
+        hashes["resamples_sha256"] = _arrays_sha256(resamples) if resamples else None
+        write_bytes(path.with_suffix(".npz"), _npz(arrays | resamples))
     else:
         path.with_suffix(".npz").unlink(missing_ok=True)
-    write_json(path, record.model_copy(update={"outcomes_sha256": digest}).model_dump(mode="json"))
+    write_json(path, record.model_copy(update=hashes).model_dump(mode="json"))
     return path
 
 
@@ -163,11 +173,7 @@ def read_outcomes(run_dir: Path, record: Record) -> Outcomes | None:
     if record.outcomes_sha256 is None:
         return None
     path = record_path(run_dir, record.case.kind, record.case.id).with_suffix(".npz")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except Exception as error:  # of a damaged byte zipfile, zlib and numpy complain in a dozen unrelated ways
-        raise DataError(f"{path}: per-item outcomes are not readable ({error}): run the case again") from None
+    arrays = _read_arrays(path, "per-item outcomes", lambda name: not name.startswith(VALIDATION))
     if _arrays_sha256(arrays) != record.outcomes_sha256:
         raise DataError(f"{path}: per-item outcomes are not those that the record was written with: run the case again")
     found = {
@@ -177,6 +183,47 @@ def read_outcomes(run_dir: Path, record: Record) -> Outcomes | None:
     return Outcomes(
         arrays["ids"], arrays.get("groups"), found[CORRECT], found[PREDICTION], arrays.get(TARGET), found[COUNTS]
     )
+
+
+def read_resamples(run_dir: Path, record: Record) -> dict[str, npt.NDArray[np.float32]]:
+    """Read the validation scores of a record on resampled validation items.
+
+    Returns:
+        (B,) per label fraction; resample b has the same validation items in every record of a task. Empty where the
+        record has none: it is of an older version, or was not validated.
+
+    Raises:
+        DataError: the file is absent, damaged or belongs to another version of the record.
+    """
+    if record.resamples_sha256 is None:
+        return {}
+    path = record_path(run_dir, record.case.kind, record.case.id).with_suffix(".npz")
+    arrays = _read_arrays(path, "validation resamples", lambda name: name.startswith(VALIDATION))
+    if _arrays_sha256(arrays) != record.resamples_sha256:
+        raise DataError(
+            f"{path}: validation resamples are not those that the record was written with: run the case again"
+        )
+    return {name.removeprefix(VALIDATION): array for name, array in arrays.items()}
+
+
+def resamples_alone(run_dir: Path, record: Record) -> bytes:
+    """The ``.npz`` of a record as it is without per-item outcomes: not compressed, since archives compress better.
+
+    Raises:
+        DataError: as in :func:`read_resamples`.
+    """
+    buffer = io.BytesIO()
+    arrays = {f"{VALIDATION}{key}": array for key, array in read_resamples(run_dir, record).items()}
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _read_arrays(path: Path, what: str, wanted: Callable[[str], bool]) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files if wanted(name)}
+    except Exception as error:  # of a damaged byte zipfile, zlib and numpy complain in a dozen unrelated ways
+        raise DataError(f"{path}: {what} are not readable ({error}): run the case again") from None
 
 
 def _migrate(path: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -229,6 +276,20 @@ def _checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) 
     return arrays
 
 
+def _checked_resamples(record: Record, given: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    arrays = {name: np.asarray(array, dtype=np.float32) for name, array in given.items()}
+    lengths = {array.shape for array in arrays.values()}
+    unknown = [name for name in arrays if name.removeprefix(VALIDATION) not in record.scores]
+    if unknown or len(lengths) > 1 or any(len(shape) != 1 for shape in lengths):
+        raise ContractError(
+            f"validation resamples of {record.case.id}: found {sorted(arrays)} of shapes {sorted(lengths)}, expected "
+            "one array (B,) per label fraction with a score"
+        )
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ContractError(f"validation resamples of {record.case.id} are not finite everywhere")
+    return arrays
+
+
 def _checked_counts(where: str, array: npt.NDArray[Any], score: Score, items: int) -> npt.NDArray[Any]:
     """Counts as they are written; those of another number of seeds, images or classes are refused."""
     confusions = score.metric in OF_CONFUSIONS
@@ -264,7 +325,7 @@ def _arrays_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def _write_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def _npz(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -139,12 +139,18 @@ class Choice(Section):
 
 
 class Selection(Section):
-    """How the hyperparameter was chosen: on which split, by which criterion, among which candidates."""
+    """How the hyperparameter was chosen: on which split, by which criterion, among which candidates.
+
+    Args:
+        near: per label fraction, taps of the model whose validation score is at most one standard error below the best,
+            that one among them; empty in records of older versions, and of what has no taps to choose among.
+    """
 
     split: str
     criterion: str
     candidates: tuple[float, ...] = ()
     choices: tuple[Choice, ...] = ()
+    near: dict[str, tuple[str, ...]] = {}
 
 
 class ExpectedRange(Section):
@@ -352,6 +358,7 @@ class Record(Section):
     provenance: Provenance = Provenance()
     content_key: str | None = None
     outcomes_sha256: str | None = None
+    resamples_sha256: str | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Record":

@@ -179,6 +179,8 @@ def _paired(difference: Difference, unit: Unit) -> str:
 
 def _reading(reading: Reading, unit: Unit) -> Iterator[str]:
     yield f"{reading.by}, {_labels(reading.fraction)}: {_read_where(reading)}"
+    if reading.again is not None and len(reading.again.near) > 1:
+        yield f"  within one standard error on validation: {reading.again.words}"
     tested = f"  validation {unit.value(reading.validated)}, test {unit.label} {unit.score(reading.test)}"
     if reading.shows == "same":
         yield tested

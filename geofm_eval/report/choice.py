@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 from geofm_eval.crossed import Term, contrast_interval
 from geofm_eval.errors import DataError
 from geofm_eval.metrics import Interval, paired_interval, paired_r2_interval, paired_shuffle_interval
-from geofm_eval.records import Outcomes, Record, Score, read_outcomes, record_path
+from geofm_eval.records import Choice, Outcomes, Record, Score, read_outcomes, read_resamples, record_path
 from geofm_eval.report.comparison import Subject
+from geofm_eval.reselection import choose
 
 LEVEL = 0.95
+
+MEAN_DECIMALS = 12
+"""Weighted means of ones and zeros are rounded to so many, so that a mean of ones is 1."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,14 @@ class ChosenTap:
         candidates: number of taps that it was chosen among.
         val_score: its mean validation score over the draws.
         score: its test score.
+        val_loss: its mean validation loss over the draws; None where a record does not know it.
     """
 
     tap: str
     candidates: int
     val_score: float
     score: Score
+    val_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,27 +79,50 @@ def sign(score: Score) -> float:
 
 def val_score(record: Record, fraction: str) -> float | None:
     """Mean validation score over the draws of a label fraction; None without validation."""
-    choices = record.selection.choices if record.selection else ()
-    values = [c.val_score for c in choices if c.fraction == float(fraction) and c.val_score is not None]
+    values = [c.val_score for c in _choices(record, fraction) if c.val_score is not None]
     return sum(values) / len(values) if values else None
 
 
+def val_loss(record: Record, fraction: str) -> float | None:
+    """Mean validation loss over the draws of a label fraction; None where it is not known of all of them."""
+    values = [c.val_loss for c in _choices(record, fraction) if c.val_score is not None]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _choices(record: Record, fraction: str) -> list[Choice]:
+    choices = record.selection.choices if record.selection else ()
+    return [choice for choice in choices if choice.fraction == float(fraction)]
+
+
+def candidates(subject: Subject, fraction: str) -> list[ChosenTap]:
+    """Taps that may be chosen, shallow to deep: those with both a validation and a test score at this fraction."""
+    found = [
+        (tap, value, record.scores[fraction], val_loss(record, fraction))
+        for tap, record in subject.taps.items()
+        if fraction in record.scores and (value := val_score(record, fraction)) is not None
+    ]
+    return [ChosenTap(tap, len(found), value, score, loss) for tap, value, score, loss in found]
+
+
+def best_of(taps: Sequence[ChosenTap]) -> ChosenTap:
+    """The tap with the best validation score; ties go to the lower validation loss, then to the first of them."""
+    return taps[choose([sign(one.score) * one.val_score for one in taps], losses_of(taps))]
+
+
+def losses_of(taps: Sequence[ChosenTap]) -> list[float]:
+    """Validation losses; NaN where unknown."""
+    return [math.nan if one.val_loss is None else one.val_loss for one in taps]
+
+
 def choose_tap(subject: Subject, fraction: str) -> ChosenTap | None:
-    """Choose a tap by validation alone; ties go to the shallower one.
+    """Choose a tap by validation alone; ties go to the lower validation loss, then to the shallower tap.
 
     Returns:
         None where no tap has both a validation and a test score at this fraction.
     """
-    candidates = [
-        ChosenTap(tap, 0, value, record.scores[fraction])
-        for tap, record in subject.taps.items()
-        if fraction in record.scores and (value := val_score(record, fraction)) is not None
-    ]
-    if not candidates:
-        return None
-    # Taps run from shallow to deep and max keeps the first of equals.
-    best = max(candidates, key=lambda chosen: sign(chosen.score) * chosen.val_score)
-    return ChosenTap(best.tap, len(candidates), best.val_score, best.score)
+    found = candidates(subject, fraction)
+    return best_of(found) if found else None
 
 
 Pair = tuple[Record, Record, str]
@@ -114,6 +143,7 @@ class Pairs:
         self._run_dir = run_dir
         self._other = run_dir if other is None else other
         self._outcomes: dict[Path, Outcomes | None] = {}
+        self._resamples: dict[Path, dict[str, NDArray[np.float32]]] = {}
         self._problems: dict[str, None] = {}
         self._differences: dict[tuple[str, ...], Difference] = {}
 
@@ -136,13 +166,20 @@ class Pairs:
             self._differences[key] = self.mean_difference([(a, b, fraction)])
         return self._differences[key]
 
-    def mean_difference(self, pairs: Sequence[Pair]) -> Difference:
+    def mean_difference(self, pairs: Sequence[Pair], weights: Sequence[float] | None = None) -> Difference:
         """Mean of ``a - b`` over pairs that were tested on the same items, in the metric's own unit.
 
         One interval varies the items, and the label draws or shuffles, for all pairs together: errors that pairs have
         in common stay in it. Training seeds have nothing in common and vary pair by pair.
+
+        Args:
+            pairs: at least one.
+            weights: one per pair, of sum 1; None for equal ones.
         """
-        value = sum(a.scores[key].value - b.scores[key].value for a, b, key in pairs) / len(pairs)
+        shares = [1 / len(pairs)] * len(pairs) if weights is None else list(weights)
+        value = sum(
+            w * (a.scores[key].value - b.scores[key].value) for w, (a, b, key) in zip(shares, pairs, strict=True)
+        )
         found = [(self._read(a, self._run_dir), self._read(b, self._other), key) for a, b, key in pairs]
         known = [(left, right, key) for left, right, key in found if left is not None and right is not None]
         if len(known) < len(pairs):
@@ -154,7 +191,7 @@ class Pairs:
                 return Difference(value)
         # Shuffles share training items; what they have in common is largest at the largest label fraction.
         n_train = max(a.scores[key].n_train for a, _, key in pairs)
-        return Difference.within(value, _paired(known, pairs[0][0].scores[pairs[0][2]].metric, n_train))
+        return Difference.within(value, _paired(known, shares, pairs[0][0].scores[pairs[0][2]].metric, n_train))
 
     def alike(self, a: Record, b: Record, fraction: str) -> bool:
         """Whether not a single item, in any draw, tells the two apart."""
@@ -172,6 +209,18 @@ class Pairs:
         """Counts of a dense record's test images; None where they cannot be read."""
         outcomes = self.outcomes(record)
         return None if outcomes is None else outcomes.counts.get(fraction)
+
+    def resamples(self, record: Record, fraction: str) -> NDArray[np.float64] | None:
+        """(B,) validation score of a record on resampled validation items; None where there is none."""
+        path = record_path(self._run_dir, record.case.kind, record.case.id)
+        if path not in self._resamples:
+            try:
+                self._resamples[path] = read_resamples(self._run_dir, record)
+            except DataError as error:
+                self._resamples[path] = {}
+                self._problems[f"{error} (until then its tap is taken to be chosen without error)"] = None
+        found = self._resamples[path].get(fraction)
+        return None if found is None else found.astype(np.float64)
 
     def groups(self, record: Record) -> NDArray[Any] | None:
         """Group of every test item; None where there are none."""
@@ -223,18 +272,24 @@ def _same_items(one: tuple[Outcomes, str], other: tuple[Outcomes, str]) -> bool:
     return np.array_equal(left.target, right.target) and np.array_equal(np.isnan(first), np.isnan(second))
 
 
-def _paired(pairs: Sequence[tuple[Outcomes, Outcomes, str]], metric: str, n_train: int) -> Interval | None:
+def _paired(
+    pairs: Sequence[tuple[Outcomes, Outcomes, str]], weights: Sequence[float], metric: str, n_train: int
+) -> Interval | None:
     """Interval of the mean difference: of shares of right items, of R2 on a test split or over shuffles, of counts.
 
     Of several pairs it takes what their mean score is a function of, item by item: mean outcomes, or squared errors.
     """
     left = pairs[0][0]
     if left.counts:
-        sides = [(side, own, key) for one, other, key in pairs for side, own in ((1, one), (-1, other))]
-        terms = [Term(side / len(pairs), _per_item(own, key), metric) for side, own, key in sides]
+        sides = [
+            (side, own, key)
+            for weight, (one, other, key) in zip(weights, pairs, strict=True)
+            for side, own in ((weight, one), (-weight, other))
+        ]
+        terms = [Term(side, _per_item(own, key), metric) for side, own, key in sides]
         return contrast_interval(terms, left.groups, LEVEL)
-    first = _mean_per_item([(one, key) for one, _, key in pairs])
-    second = _mean_per_item([(other, key) for _, other, key in pairs])
+    first = _mean_per_item([(one, key) for one, _, key in pairs], weights)
+    second = _mean_per_item([(other, key) for _, other, key in pairs], weights)
     if left.target is None:
         return paired_interval(first, second, left.groups, LEVEL)
     if np.isnan(first).any():
@@ -242,13 +297,14 @@ def _paired(pairs: Sequence[tuple[Outcomes, Outcomes, str]], metric: str, n_trai
     return paired_r2_interval(first, second, left.target, left.groups, LEVEL)
 
 
-def _mean_per_item(outcomes: Sequence[tuple[Outcomes, str]]) -> NDArray[Any]:
+def _mean_per_item(outcomes: Sequence[tuple[Outcomes, str]], weights: Sequence[float]) -> NDArray[Any]:
     """(draws, n) outcomes whose score is the mean score of several; those of a single one unchanged."""
     target = outcomes[0][0].target
     if len(outcomes) == 1:
         return _per_item(*outcomes[0])
     if target is None:
-        return np.asarray(np.mean([_per_item(*one) for one in outcomes], axis=0, dtype=np.float64))
+        mean = np.tensordot(weights, [_per_item(*one).astype(np.float64) for one in outcomes], 1)
+        return np.round(mean, MEAN_DECIMALS)
     # R2 is linear in squared errors: predictions that miss by their root mean square have the mean R2.
     squares = [np.square(_per_item(*one) - target) for one in outcomes]
-    return np.asarray(target + np.sqrt(np.mean(squares, axis=0)))
+    return np.asarray(target + np.sqrt(np.average(squares, axis=0, weights=weights)))

@@ -54,6 +54,8 @@ from geofm_eval.report.similarity import (
 )
 from geofm_eval.report.tables import depth_table, label_table, ranking_table
 from geofm_eval.report.terminal import text_of
+from geofm_eval.report.transfer import transfers
+from geofm_eval.report.transfer_tables import lines_of_transfers, transfer_rows, transfer_table
 from geofm_eval.store import storing
 
 SUFFIXES = (".md", ".csv", ".tex", ".png")
@@ -102,6 +104,7 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
     made_out = explained(content, found, studies, pairs, known)
     decided = findings(content, pairs, known)
     ranked = overview(content, pairs, known)
+    moved = transfers(content, pairs, known)
     index = tables / "README.md"
     with storing(index):
         _clear(tables, figures)
@@ -116,10 +119,14 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
             (tables / f"{verdicts.SLUG}.md").write_text(verdicts.page_of_findings(decided), encoding="utf-8")
             _write_csv(tables / f"{verdicts.SLUG}.csv", verdicts.finding_rows(decided))
             texts.append(verdicts.text_of_findings(decided))
+        for one in moved:
+            _write_table(transfer_table(one), tables)
+            _write_csv(tables / f"{one.slug}.csv", transfer_rows(one))
         problems = (*content.problems, *split, *mixed, *unlike, *apart, *pairs.problems)
         lines = verdicts.lines_of_findings(decided)
         shared, orders = lines_of_shares(made_out), lines_of_rankings(ranked)
-        page = index_page(content, rankings, studies, problems, known, lines, drifts, alike, shared, orders)
+        over_tasks = lines_of_transfers(moved)
+        page = index_page(content, rankings, studies, problems, known, lines, drifts, alike, shared, orders, over_tasks)
         index.write_text(page, encoding="utf-8")
     return Collation(index, rankings, problems, _text(content, texts, problems, index), decided)
 

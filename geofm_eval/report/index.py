@@ -38,12 +38,14 @@ def index_page(
     alike: Sequence[Likeness] = (),
     shares: Sequence[str] = (),
     ranked: Sequence[str] = (),
+    transfers: Sequence[str] = (),
 ) -> str:
-    """Markdown of ``tables/README.md``; ``findings``, ``shares`` and ``ranked`` are lines about them."""
+    """Markdown of ``tables/README.md``; ``findings``, ``shares``, ``ranked`` and ``transfers`` are lines about them."""
     sections = [
         [f"# Run {content.name}", "", *summary_lines(content)],
         _section("Findings", findings),
         _section("Rankings", ranked),
+        _section("Transferable taps", transfers),
         _links(rankings),
         _study_links(studies, catalog),
         _drift_links(drifts),

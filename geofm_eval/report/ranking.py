@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from geofm_eval.records import Score
-from geofm_eval.report.choice import ChosenTap, Difference, Pairs, choose_tap, sign
+from geofm_eval.report.choice import ChosenTap, Difference, Pairs, best_of, choose_tap, sign
 from geofm_eval.report.comparison import LAST, Comparison, Subject, summarise
+from geofm_eval.report.reselected import Reselection, reselect, selected_difference
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class RankingRow:
         subject: the model and its records.
         chosen: the tap that validation chose, with its test score.
         final: test score after the last norm; None where that tap was not measured.
-        gain: chosen tap over ``final``; None for a model of one tap.
+        gain: chosen tap over ``final``, its interval with how the tap was chosen; None for a model of one tap.
+        again: what validation would choose on other items; None for a model of one tap, and where records do not say.
         control: the control with the best validation score; None where there is none, and for controls themselves.
         over_control: chosen tap over that control's chosen tap.
     """
@@ -27,6 +29,7 @@ class RankingRow:
     chosen: ChosenTap
     final: Score | None
     gain: Difference | None
+    again: Reselection | None
     control: str | None
     over_control: Difference | None
 
@@ -85,9 +88,12 @@ def choose_taps(comparison: Comparison, fraction: str) -> tuple[dict[str, Chosen
 
 
 def best_control(ranked: Sequence[Subject], chosen: Mapping[str, ChosenTap]) -> Subject | None:
-    """The control with the best validation score at its chosen tap; None without a control."""
+    """The control with the best validation score at its chosen tap, ties as among taps; None without a control."""
     controls = [subject for subject in ranked if subject.is_control]
-    return max(controls, key=lambda s: sign(chosen[s.model].score) * chosen[s.model].val_score, default=None)
+    if not controls:
+        return None
+    found = [chosen[subject.model] for subject in controls]
+    return controls[found.index(best_of(found))]
 
 
 def _row(
@@ -103,7 +109,7 @@ def _row(
     final = subject.score(LAST, fraction)
     gain = over_control = None
     if len(subject.taps) > 1 and final is not None:
-        gain = pairs.difference(subject.taps[own.tap], subject.taps[LAST], fraction)
+        gain = selected_difference(subject, LAST, fraction, pairs)
     if control is not None and not subject.is_control:
         best = control.taps[chosen[control.model].tap]
         over_control = pairs.difference(subject.taps[own.tap], best, fraction)
@@ -113,6 +119,7 @@ def _row(
         chosen=own,
         final=final,
         gain=gain,
+        again=reselect(subject, fraction, pairs),
         control=control.model if control is not None and over_control is not None else None,
         over_control=over_control,
     )

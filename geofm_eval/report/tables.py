@@ -40,6 +40,7 @@ def ranking_table(ranking: Ranking, catalog: Catalog) -> Table:
         f"{unit.label} [interval]",
         *companions,
         "chosen tap",
+        "within one standard error",
         "final",
         "gain [interval]",
         f"over {ranking.control or 'best control'} [interval]",
@@ -68,14 +69,21 @@ def _ranking_cells(row: RankingRow, unit: Unit, catalog: Catalog, footnotes: Foo
         unit.score(row.chosen.score),
         *((f"{row.chosen.score.extra['rmse']:.4g}",) if _has_rmse(row.chosen.score) else ()),
         f"{row.chosen.tap} (of {row.chosen.candidates})",
+        UNKNOWN if row.again is None else row.again.words,
         UNKNOWN if row.final is None else unit.value(row.final.value),
         unit.difference(row.gain),
         unit.difference(row.over_control),
         real_bands(record),
         record.provenance.pooling or UNKNOWN,
         str(row.chosen.score.n),
-        " ".join(footnotes.mark(text) for text in remarks(row.subject, catalog)),
+        " ".join(footnotes.mark(text) for text in (*_taken_as_given(row), *remarks(row.subject, catalog))),
     )
+
+
+def _taken_as_given(row: RankingRow) -> list[str]:
+    if row.again is not None or row.chosen.candidates < 2:
+        return []
+    return ["no validation resamples in its records: the gain's interval takes the chosen tap as given"]
 
 
 def _has_rmse(score: Score) -> bool:
@@ -121,10 +129,12 @@ def remarks(subject: Subject, catalog: Catalog) -> list[str]:
 def _ranking_notes(ranking: Ranking) -> list[str]:
     scores = [row.chosen.score for row in ranking.rows]
     notes = [
-        "Chosen tap: the best mean validation score (ties: the shallower tap), among as many taps as the bracket says; "
-        "the test score was read afterwards.",
-        "final: after the last norm. Gain: chosen tap minus final. Controls are marked; models are set against the one "
-        "with the best validation score. Differences have paired intervals over the same items.",
+        "Chosen tap: the best mean validation score (ties: the lower validation loss, then the shallower tap), among "
+        "as many taps as the bracket says; the test score was read afterwards. Within one standard error: the chosen "
+        "tap, and those whose validation score is at most one standard error of the paired difference below its own.",
+        "final: after the last norm. Gain: chosen tap minus final; its interval includes how the tap was chosen. "
+        "Controls are marked; models are set against the one with the best validation score. Differences have paired "
+        "intervals over the same items.",
         interval_sentence(scores),
     ]
     if ranking.dropped:

@@ -6,7 +6,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.report.curves import DepthProfile
 from geofm_eval.report.ranking import Ranking, RankingRow
 from geofm_eval.report.tables import CHOSEN
-from geofm_eval.report.wording import Unit, heading, named, percent, unit_of
+from geofm_eval.report.wording import UNKNOWN, Unit, heading, named, percent, unit_of
 
 BARS = "▁▂▃▄▅▆▇█"
 CONTROL = "(c)"
@@ -29,14 +29,18 @@ def _ranking_lines(ranking: Ranking, unit: Unit) -> list[str]:
         "model",
         "score [interval]",
         "chosen tap",
+        "within one SE",
         "final",
         "gain [interval]",
         f"over {ranking.control or 'best control'}",
     ]
     rows = [header, *(_ranking_cells(row, unit) for row in ranking.rows)]
-    legend = f"  {CONTROL} control; chosen tap: by validation, of so many; gain: over final"
+    legend = (
+        f"  {CONTROL} control; chosen tap: best of N on validation; within one SE: taps at most one standard error "
+        "below it on validation; gain: chosen minus final"
+    )
     return [
-        *aligned(rows, "rlllrll"),
+        *aligned(rows, "rllllrll"),
         legend + (f"; {ranking.control}: best control on validation" if ranking.control else ""),
     ]
 
@@ -47,6 +51,7 @@ def _ranking_cells(row: RankingRow, unit: Unit) -> list[str]:
         _name(row.subject.model, row.subject.is_control),
         unit.score(row.chosen.score),
         f"{row.chosen.tap} of {row.chosen.candidates}",
+        UNKNOWN if row.again is None else row.again.words,
         unit.value(None if row.final is None else row.final.value),
         unit.difference(row.gain),
         unit.difference(row.over_control),

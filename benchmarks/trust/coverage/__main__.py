@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.trust.coverage import families, findings, images, regressions, shares, shuffles
+from benchmarks.trust.coverage import families, findings, images, regressions, shares, shuffles, taps
 from benchmarks.trust.coverage.simulation import Coverage, Simulation, measure
 from geofm_eval.paths import geofm_cache
 from geofm_eval.store import content_hash, file_sha256, write_json
@@ -20,7 +20,7 @@ DRAWS = 2000
 
 def simulations() -> list[Simulation]:
     """All of them, kind by kind."""
-    parts = (shares, regressions, images, findings, shuffles)
+    parts = (shares, regressions, images, findings, taps, shuffles)
     return [one for part in parts for one in part.simulations()]
 
 
@@ -42,7 +42,8 @@ def _sources() -> list[str]:
     library = own.parents[2] / "geofm_eval"
     names = ("intervals", "proportions", "resampling", "metrics", "crossed", "out_of_fold", "estimates")
     of_findings = (library / "findings" / f"{name}.py" for name in ("finding", "interaction"))
-    paths = [*own.glob("*.py"), *(library / f"{name}.py" for name in names), *of_findings]
+    of_taps = (library / "reselection.py", library / "report" / "reselected.py")
+    paths = [*own.glob("*.py"), *(library / f"{name}.py" for name in names), *of_findings, *of_taps]
     return [file_sha256(path) for path in sorted(paths)]
 
 

@@ -12,6 +12,7 @@ from geofm_eval.catalog.dense import CHOSEN, DEPTH, SINGLE_BLOCKS, scaled_block
 from geofm_eval.report.choice import Difference, Pairs
 from geofm_eval.report.dense.cells import CaseStudy, Cell
 from geofm_eval.report.dense.effects import mean_difference
+from geofm_eval.reselection import choose
 
 Key = Callable[[Cell], tuple[str, Hashable] | None]
 """From a cell to its level of a factor and to what it shares with cells of the other levels; None for other cells."""
@@ -71,10 +72,8 @@ def has_factors(study: CaseStudy, catalog: Catalog) -> bool:
 def best_cases(study: CaseStudy) -> list[Cell]:
     """The trained case that validation would choose, once per label fraction, fewest labels first."""
     fractions = sorted({cell.adaptation.fraction for cell in study.candidates})
-    return [
-        max((c for c in study.candidates if c.adaptation.fraction == fraction), key=lambda c: c.sign * c.validated)
-        for fraction in fractions
-    ]
+    own = [[c for c in study.candidates if c.adaptation.fraction == fraction] for fraction in fractions]
+    return [cells[choose([c.sign * c.validated for c in cells])] for cells in own]
 
 
 def _keys(catalog: Catalog) -> Iterator[tuple[str, Key]]:
@@ -156,8 +155,11 @@ def _common(found: Mapping[str, Mapping[Hashable, Cell]], kept: Sequence[str]) -
 
 
 def _levels(found: dict[str, list[Cell]], pairs: Pairs) -> tuple[Level, ...]:
-    order = sorted(found, key=lambda name: (-_mean([c.sign * c.validated for c in found[name]]), name))
-    first = found[order[0]]
+    names = sorted(found)
+    means = {name: _mean([c.sign * c.validated for c in found[name]]) for name in names}
+    best = names[choose(list(means.values()))]
+    order = sorted(names, key=lambda name: (name != best, -means[name], name))
+    first = found[best]
     return tuple(
         Level(
             name,
