@@ -270,18 +270,18 @@ def _tuned(one: Tuned, unit: Unit) -> list[str]:
 
 
 def _parts(parts: Parts, unit: Unit) -> list[str]:
-    """Which parts matter, and among how many: of twenty intervals one in two such lists leaves zero by chance."""
+    """Which parts matter, and among how many: intervals are of one part each, the choice is adjusted for all."""
     matter, tried = [one for one in parts.parts if one.matters], len(parts.parts)
     adaptation, scored = parts.case.split("-")[2], f"{parts.seeds} seeds, {parts.items} test items"
     lines = [f"{adaptation}, loss of {unit.label} when a part goes back to its frozen weights ({scored}):"]
     if any(one.loss.low is None for one in parts.parts):
         lines.append("a single seed, or no error over items, leaves no interval: no part is shown to matter")
     elif not matter:
-        largest = f"; the largest loss of {tried} is that of {_loss(parts.parts[0], unit)}" if parts.parts else ""
-        lines.append(f"no part alone matters measurably{largest}")
+        family = f", after Holm over {tried}; the largest loss: {_loss(parts.parts[0], unit)}" if parts.parts else ""
+        lines.append(f"no part alone is shown to matter{family}")
     else:
         lines.append(f"these matter: {', '.join(_loss(one, unit) for one in matter)}")
-        lines.append(f"of {tried} that were tried; about {tried * 0.025:.1f} would seem to matter by chance")
+        lines.append(f"of {tried} that were tried, after Holm over all of them; intervals are of one part each")
     return lines if parts.whole is None else [*lines, f"all of the backbone: {unit.difference(parts.whole.loss)}"]
 
 
