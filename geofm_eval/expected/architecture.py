@@ -6,8 +6,8 @@ Last digits differ more between architectures than between instruction sets of o
 from dataclasses import replace
 
 from geofm_eval.expected.ranges import Range
-from geofm_eval.records import ExpectedRange, Record, Score
-from geofm_eval.report.wording import percent, unit_named
+from geofm_eval.records import ExpectedRange, Record
+from geofm_eval.report.wording import of_labels, unit_named
 
 UNVERIFIED = "range not verified on this architecture"
 """What a score outside such a range is called, in reasons and in the summary of a session."""
@@ -32,13 +32,14 @@ def unverified_on(record: Record, found: Range) -> str | None:
     return None if found.rule == "published" or own in found.origin.architectures else own
 
 
-def unverified_sentence(fraction: str, score: Score, expected: ExpectedRange, own: str, found: Range) -> str:
+def unverified_sentence(record: Record, fraction: str, expected: ExpectedRange, own: str, found: Range) -> str:
     """Say how a score differs from a range that does not hold for its machine, and what to do."""
+    score = record.scores[fraction]
     unit = unit_named(score.metric)
     shown = replace(unit, decimals=unit.decimals + 1)
     value, low, high = (shown.value(one) for one in (score.value, expected.low, expected.high))
     return (
         f"{UNVERIFIED[0].upper()}{UNVERIFIED[1:]}: it was set on {' and '.join(found.origin.architectures)}, this is "
-        f"{own}. {shown.label} is {value} at {percent(float(fraction))} of the labels, outside [{low}, {high}]. "
+        f"{own}. {shown.label} is {value} at {of_labels(record.scores, fraction)}, outside [{low}, {high}]. "
         "To judge it, compare with an earlier run of this machine: --baseline RUN."
     )

@@ -132,8 +132,7 @@ def _unless_unverified(judged: Judged, record: Record, found: Range) -> Judged:
     if own is None or judged.verdict not in ("below", "above"):
         return judged
     assert judged.expected is not None  # a score outside has a range
-    score = record.scores[judged.fraction]
-    reason = unverified_sentence(judged.fraction, score, judged.expected, own, found)
+    reason = unverified_sentence(record, judged.fraction, judged.expected, own, found)
     return replace(judged, verdict="unverified_range", reason=reason, changed=own)
 
 

@@ -16,7 +16,7 @@ from geofm_eval.report.comparing.sentences import (
     tally,
 )
 from geofm_eval.report.formats import markdown_grid
-from geofm_eval.report.wording import UNKNOWN, percent, unit_named
+from geofm_eval.report.wording import UNKNOWN, share_of_labels, unit_named
 
 MOST_CASES, MOST_LINES = 60, 30
 """Rows of the table of cases, and lines of every other list: a comment takes 65,536 characters."""
@@ -100,7 +100,7 @@ def _case_row(case: CaseVerdict) -> list[str]:
         _marked(case.verdict),
         f"{gain.difference(cell.difference)} {gain.symbol}",
         f"{unit.value(cell.old)} -> {unit.value(cell.new)}",
-        percent(float(cell.fraction)),
+        share_of_labels(case.new.scores, cell.fraction),
         UNKNOWN if cell.p is None else f"{cell.p:.2g}",
     ]
 

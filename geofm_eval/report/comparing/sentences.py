@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from geofm_eval.compare import CaseVerdict, FailOn, Moved, Refusal, RunComparison, TaskVerdict
 from geofm_eval.compare.matching import CaseKey
-from geofm_eval.report.wording import Unit, percent, unit_named
+from geofm_eval.report.wording import Unit, of_labels, unit_named
 
 RULE = (
     "plus is better; means are over the cases of the models that differ, each at its largest label fraction; "
@@ -94,7 +94,7 @@ def case_sentence(case: CaseVerdict) -> str:
     levels = f"{unit.value(cell.old)} -> {unit.value(cell.new)}{' ' + unit.symbol if unit.symbol else ''}"
     return (
         f"{case.new.case.id}: {gain.difference(cell.difference)} {gain.symbol}, {levels} "
-        f"at {percent(float(cell.fraction))} of the labels"
+        f"at {of_labels(case.new.scores, cell.fraction)}"
     )
 
 
