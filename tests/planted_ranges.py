@@ -21,7 +21,8 @@ RANGE = Range(0.6, 0.62, 0.61, 20, "numeric", BASIS, ORIGIN, sd=0.001)
 
 def on_cpu(record: Record, **update: Any) -> Record:
     """The record as one that ran on a CPU, with other fields of its provenance where asked."""
-    provenance = record.provenance.model_copy(update={"device": {"name": "cpu", "model": None}, **update})
+    usual = {"device": {"name": "cpu", "model": None}, "platform": "Linux x86_64"}
+    provenance = record.provenance.model_copy(update={**usual, **update})
     return record.model_copy(update={"provenance": provenance})
 
 

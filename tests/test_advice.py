@@ -8,11 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from geofm_eval.advice import advise
+from geofm_eval.advice.tuning import _losses
 from geofm_eval.advice.validation import standard_error
 from geofm_eval.catalog import load_catalog
 from geofm_eval.cli import app
 from geofm_eval.errors import ContractError, DataError
-from geofm_eval.records import Outcome, Score, read_record, write_record
+from geofm_eval.records import Outcome, Reverted, Score, read_record, write_record
 from geofm_eval.report.advice import advised
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.reselected import reselect
@@ -349,9 +350,32 @@ def test_parts_matter_whose_loss_is_above_zero_over_seeds_and_items(tmp_path):
     drift(run, "lightms_lora_p100", {"fc1": ([0.5, 0.5, 0.5], 0.0)})
     text = said(run)
     assert "these matter: fc1 of all blocks +5.0 [+4.1, +5.9], block01 +3.0 [+2.6, +3.4]\n" in text
-    assert "of 5 that were tried; about 0.1 would seem to matter by chance" in text
+    assert "of 5 that were tried, after Holm over all of them; intervals are of one part each" in text
     assert "lightms_full_p100, loss of accuracy (%) when a part goes back to its frozen weights (3 seeds, 24" in text
     assert "all of the backbone: +10.0 [+8.0, +12.0]" in text
+
+
+def test_a_part_among_twenty_is_not_named_for_an_interval_that_leaves_zero_out(tmp_path):
+    lost = {f"block{k:02d}": ([0.001 * (-1) ** k, 0.0, -0.001 * (-1) ** k], 0.004) for k in range(19)}
+    drift(tmp_path / "r", "lightms_full_p100", {**lost, "fc1": ([0.010, 0.011, 0.009], 0.004)})
+    text = said(tmp_path / "r")
+    assert (
+        "no part alone is shown to matter, after Holm over 20; the largest loss: fc1 of all blocks +0.010 [+0.002"
+        in text
+    )
+    drift(tmp_path / "alone", "lightms_full_p100", {"fc1": ([0.010, 0.011, 0.009], 0.004)})
+    assert "these matter: fc1 of all blocks +0.010 [+0.002" in said(tmp_path / "alone")
+
+
+def test_one_list_in_twenty_at_most_names_a_part_that_does_not_matter():
+    rng = np.random.default_rng(0)
+    lists, named = 400, 0
+    for _ in range(lists):
+        shared, noise = 0.01 * rng.standard_normal(20), 0.01 * rng.standard_normal((20, 3))
+        lost = {f"block{k:02d}": Reverted(per_seed=tuple(shared[k] + noise[k]), error=0.01) for k in range(20)}
+        named += any(one.matters for one in _losses(lost, 300))
+    # Chosen one by one, 40 % of the lists would name one; 5 % and three standard errors are allowed here.
+    assert named <= lists * (0.05 + 3 * (0.05 * 0.95 / lists) ** 0.5)
 
 
 def test_the_parts_are_those_of_the_head_that_is_advised(tmp_path):
@@ -366,7 +390,9 @@ def test_the_parts_are_those_of_the_head_that_is_advised(tmp_path):
 def test_where_no_part_matters_alone_that_is_said(tmp_path):
     drift(tmp_path / "r", "lightms_full_p100", {"fc1": ([0.01, -0.01, 0.02], 0.01), "norm1": ([0, 0, 0], 0.0)})
     text = said(tmp_path / "r")
-    assert "no part alone matters measurably; the largest loss of 2 is that of fc1 of all blocks +0.007 [-0.0" in text
+    assert (
+        "no part alone is shown to matter, after Holm over 2; the largest loss: fc1 of all blocks +0.007 [-0.0" in text
+    )
 
 
 def test_a_single_seed_shows_no_part(tmp_path):

@@ -164,7 +164,12 @@ def test_user_file_adds_a_model_and_its_twin(user_file: Path):
         ("[models.mine]", "[models.mae_vits16_rgb]", "is the name of the RGB-only variant of 'mae_vits16'"),
         ("[models.mine]", "[models.mae_vits16_mine]", "'mae_vits16_mine' contains 'mae_vits16'. Choose another name"),
         ("[models.mine]", "[models.ridge_mine]", "cannot tell apart: 'ridge_mine' contains 'ridge'"),
-        ("[models.mine]", "[models.block00_mine]", "'block00_mine' contains 'block00'"),
+        ("[models.mine]", "[models.ridge_mine]", r"\(a model and an adaptation\)\. Choose another name$"),
+        (
+            "[models.mine]",
+            "[models.block00_mine]",
+            r"'block00_mine' contains 'block00' \(a model and a layer or test\)",
+        ),
         ('title = "Mine"', 'title = "Mine"\nvariant_of = "mae_vits16"', "'mine' is no variant of 'mae_vits16'"),
         ("depth = 2", 'depth = 2\nreads = ["B08"]', r"\[models.mine\]: reads names B08, which bands does not have"),
         ("depth = 2", 'depth = 2\nreads = ["B04", "B03"]', "missing must be 'fill' or 'mask', found 'refuse'"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.expected import Basis, Data, Key, Origin, Range, Ranges, read_folder, read_ranges, write_ranges
 from geofm_eval.expected.files import as_text
+from geofm_eval.expected.ranges import X86_64
 from geofm_eval.expected.toml import toml_key, toml_value
 from geofm_eval.store import StoreError
 from tests.planted_ranges import KEY, RANGE
@@ -35,7 +36,8 @@ def any_range(draw):
     rule = draw(st.sampled_from(["numeric", "seeds", "published"]))
     data = Data(draw(st.integers(1, 9)), draw(TEXT), draw(TEXT), draw(HASHES), draw(HASHES))
     basis = Basis(draw(st.none() | SHA), data, draw(st.dictionaries(TEXT, PLAIN, max_size=4)))
-    origin = Origin(tuple(draw(st.lists(TEXT, max_size=3))), draw(WHY), draw(TEXT), draw(TEXT))
+    machines = draw(st.just((X86_64,)) | st.lists(SLUG, min_size=1, max_size=2).map(tuple))
+    origin = Origin(tuple(draw(st.lists(TEXT, max_size=3))), draw(WHY), draw(TEXT), draw(TEXT), machines)
     names = ("sd", "spread", "freedom", "floor")
     maybe = POSITIVE if rule == "seeds" else st.none() | POSITIVE
     return Range(lo, hi, mean, draw(st.integers(1, 99)), rule, basis, origin, **{name: draw(maybe) for name in names})

@@ -151,7 +151,7 @@ def _row(name: str, found: Sequence[Alarms]) -> str:
 
 def report_reruns(runs: Sequence[Path]) -> Iterator[str]:
     """Markdown of the verdicts of runs, one row per run, and how many of them raised an alarm."""
-    yield "| run | scores judged | below | above | stale or without a range | asked for fresh seeds | failed |"
+    yield "| run | scores judged | below | above | no valid range | asked for fresh seeds | failed |"
     yield "|---|---|---|---|---|---|---|"
     alarmed = 0
     for run in runs:
@@ -159,7 +159,7 @@ def report_reruns(runs: Sequence[Path]) -> Iterator[str]:
         verdicts = [record.outcome.verdict for record in records]
         outside = [record.case.id for record in records if record.outcome.verdict in ("below", "above")]
         asked = sum(record.first_attempt is not None for record in records)
-        unjudged = sum(verdict in ("stale_range", "no_range", "unavailable") for verdict in verdicts)
+        unjudged = sum(verdict not in ("in_range", "below", "above") for verdict in verdicts)
         alarmed += bool(outside)
         counts = f"{len(records)} | {verdicts.count('below')} | {verdicts.count('above')} | {unjudged} | {asked}"
         yield f"| {run.name} | {counts} | {', '.join(outside) or 'none'} |"

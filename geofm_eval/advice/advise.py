@@ -12,6 +12,7 @@ from geofm_eval.records import Record
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.comparison import Comparison, Subject, comparisons, identity, summarise
 from geofm_eval.report.run import THROUGHPUT, RunContent
+from geofm_eval.report.wording import of_labels
 
 PROBES = ("linear", "ridge")
 """Adaptations that a block is chosen by: solved to their optimum, on the mean of the patch tokens."""
@@ -34,6 +35,7 @@ class Advice:
         tunings: what to tune, with all labels first.
         parts: which tuned parts matter.
         missing: what nothing is advised about, with the reason; a label fraction without a cut has a key of its own.
+        labels: what part of the labels the fractions of its probe are, in words.
     """
 
     model: str
@@ -45,6 +47,7 @@ class Advice:
     tunings: tuple[TuningChoice, ...] = ()
     parts: Parts | None = None
     missing: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 def advise(content: RunContent, task: str, model: str | None, pairs: Pairs) -> list[Advice]:
@@ -122,11 +125,13 @@ def _advice(
     cells, untrained = trained_cells(content, task, model)
     readings = decoder_readings(cells, pairs)
     found: list[Cut] = []
+    labels: dict[str, str] = {}
     if subject is None:
         missing |= {CUT: why} | ({} if readings else {BLOCK: why})
     else:
         by, fractions = _probe(subject), list(advised_fractions(subject))
         readings = [*probe_readings(subject, by, fractions, pairs), *readings]
+        labels = {fraction: of_labels(subject.record.scores, fraction) for fraction in fractions}
         found, without = cuts(subject, by, fractions, pairs, content)
         missing |= {f"{CUT} at {fraction}": reason for fraction, reason in without.items()}
         if not readings:
@@ -140,7 +145,7 @@ def _advice(
     any_record = next(record for record in records if record.case.model == model)
     return Advice(
         model, task, any_record.evidence, any_record.provenance.target_unit, tuple(readings), tuple(found),
-        tuple(choices), parts, missing,
+        tuple(choices), parts, missing, labels,
     )  # fmt: skip
 
 

@@ -2,12 +2,13 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from geofm_eval.advice.reading import Verdict, verdict
 from geofm_eval.catalog import DenseAdaptation, dense_adaptation
-from geofm_eval.estimates import estimate
+from geofm_eval.estimates import estimate, p_of
+from geofm_eval.holm import ALPHA, holm
 from geofm_eval.records import Record, Reverted, Score
 from geofm_eval.report.choice import Difference, Pairs
 from geofm_eval.report.comparison import identity
@@ -72,7 +73,7 @@ class PartLoss:
     Args:
         name: such as ``fc1`` or ``block07``.
         loss: mean over seeds, with its t interval over seeds and items.
-        matters: the interval lies above zero.
+        matters: it is above zero, after Holm over all parts and blocks that were tried.
     """
 
     name: str
@@ -208,15 +209,16 @@ def _parts(record: Record, content: RunContent) -> Parts:
     adaptation, drift = dense_adaptation(record.case.adaptation), record.drift
     assert adaptation is not None
     assert drift is not None
-    losses = [_loss(name, reverted, drift.units) for name, reverted in drift.reverted.items()]
-    parts = sorted((one for one in losses if one.name != WHOLE), key=lambda one: -one.loss.value)
+    tried = {name: reverted for name, reverted in drift.reverted.items() if name != WHOLE}
+    parts = sorted(_losses(tried, drift.units), key=lambda one: -one.loss.value)
+    whole = {name: reverted for name, reverted in drift.reverted.items() if name == WHOLE}
     return Parts(
         case=record.case.id,
         tuning=adaptation.tuning,
         metric=drift.metric or _metric_of(record, content),
         seeds=max(len(reverted.per_seed) for reverted in drift.reverted.values()),
         items=drift.scored,
-        whole=next((one for one in losses if one.name == WHOLE), None),
+        whole=next(iter(_losses(whole, drift.units)), None),
         parts=tuple(parts),
     )
 
@@ -227,6 +229,23 @@ def _metric_of(record: Record, content: RunContent) -> str:
     trained = (other for kind in (SEGMENT, TUNE) for other in content.scored_of(kind))
     scores = (score for other in trained if other.case.id.split("-")[:3] == own for score in other.scores.values())
     return next((score.metric for score in scores), "")
+
+
+def _losses(reverted: Mapping[str, Reverted], units: int | None) -> list[PartLoss]:
+    """Losses of a family of parts.
+
+    They are measured on test items and the parts that matter are chosen by them, so p is adjusted (Holm): at most 5 %
+    of families name any part that does not matter.
+    """
+    adjusted = holm([_p(one, units) for one in reverted.values()])
+    return [
+        replace(found, matters=found.matters and p <= ALPHA)
+        for found, p in zip((_loss(name, one, units) for name, one in reverted.items()), adjusted, strict=True)
+    ]
+
+
+def _p(reverted: Reverted, units: int | None) -> float:
+    return 1.0 if reverted.error is None else p_of(reverted, units)
 
 
 def _loss(name: str, reverted: Reverted, units: int | None) -> PartLoss:

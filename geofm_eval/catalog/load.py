@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,12 +93,17 @@ def load_catalog(extra: Sequence[Path] = ()) -> Catalog:
 def _refuse_ambiguous(catalog: Catalog, files: Sequence[Path]) -> None:
     tables = (catalog.models, catalog.tasks, catalog.adaptations)
     named = {(spec.slug, spec.variant_of) for table in tables for spec in table.values()}
-    problems = check_slugs([*sorted(named, key=str), *((name, None) for name in NAMES)])
+    kinds = dict.fromkeys(NAMES, "a layer or test")
+    kinds |= {slug: "a model" for slug in catalog.models} | {slug: "a task" for slug in catalog.tasks}
+    kinds |= {slug: "an adaptation" for slug in catalog.adaptations}
+    problems = check_slugs([*sorted(named, key=str), *((name, None) for name in NAMES)], kinds)
     if problems:
         where = ", ".join(str(file) for file in files)
+        # A task is no variant of a model, nor a model of a probe: there only another name helps.
+        variant = ", or make the entry a variant: variant_of = 'base' for a name that begins with base_"
+        cure = "" if all(problem.endswith(")") for problem in problems) else variant
         raise ContractError(
-            f"{where}: names that pytest's -k cannot tell apart: {'; '.join(problems)}. Choose another name, or make "
-            "the entry a variant: variant_of = 'base' for a name that begins with base_"
+            f"{where}: names that pytest's -k cannot tell apart: {'; '.join(problems)}. Choose another name{cure}"
         )
 
 
@@ -228,14 +233,20 @@ def _as(kind: type[T], spec: object) -> T:
     return spec
 
 
-def check_slugs(slugs: Iterable[tuple[str, str | None]]) -> list[str]:
+def check_slugs(slugs: Iterable[tuple[str, str | None]], kinds: Mapping[str, str] | None = None) -> list[str]:
     """Problems with slugs: a base slug that contains another, a variant that does not start with its base.
 
     Args:
         slugs: (slug, variant_of) pairs over models, tasks, adaptations, layers and test names together.
+        kinds: what a slug names, such as ``a model``; a problem between two kinds ends with both in brackets.
     """
-    pairs = list(slugs)
+    pairs, known = list(slugs), kinds or {}
     bases = [slug for slug, variant_of in pairs if variant_of is None]
-    problems = [f"'{a}' contains '{b}'" for a in bases for b in bases if a != b and b in a]
+
+    def differ(a: str, b: str) -> str:
+        own, other = known.get(a), known.get(b)
+        return f" ({own} and {other})" if own != other else ""
+
+    problems = [f"'{a}' contains '{b}'{differ(a, b)}" for a in bases for b in bases if a != b and b in a]
     problems += [f"'{s}' is no variant of '{v}'" for s, v in pairs if v is not None and not s.startswith(f"{v}_")]
     return problems

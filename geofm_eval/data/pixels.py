@@ -126,4 +126,7 @@ def _cure(median: float, unit: str, task: TaskSpec) -> str:
         )
     if unit == "dB" and median > 0:
         return "These look like linear backscatter where dB are declared: convert the files with 10 * log10(value)"
-    return "Set the task's scale and offset so that values are in its unit, or replace the file if it is damaged"
+    return (
+        "Set the task's scale and offset so that values are in its unit, or replace the file if it is damaged; where "
+        f"the values are right, widen plausible = {{ {unit} = [low, high] }} in the task's catalog entry"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from geofm_eval.errors import DataError
-from geofm_eval.expected.ranges import RANDOM, RULES, Basis, Data, Key, Origin, Range
+from geofm_eval.expected.ranges import RANDOM, RULES, X86_64, Basis, Data, Key, Origin, Range
 
 _FRACTION = re.compile(r"0\.\d+|1\.0")
 _CASE = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-[a-z0-9_]+")
@@ -22,6 +22,7 @@ _LINE = {
 _OPTIONAL = {**dict.fromkeys(("sd", "spread", "freedom", "floor"), _NUMBER), "weights": _TEXT}
 _DATA = {"task_version": _COUNT, "split": _TEXT, "protocol": _TEXT, "items": _TABLE, "labels": _TABLE}
 _ORIGIN = {"runs": _TEXTS, "why": _TEXT, "code": _TEXT, "date": _TEXT}
+_MACHINES = {"architectures": _TEXTS}
 
 
 def table_of(path: Path, name: str, value: Any) -> dict[str, Any]:
@@ -129,7 +130,10 @@ def _data(where: str, found: Any) -> Data:
 
 
 def _origin(where: str, found: Any) -> Origin:
-    fields = _checked(f"{where}, its origin", found, _ORIGIN, {})
+    fields = _checked(f"{where}, its origin", found, _ORIGIN, _MACHINES)
     if not fields["why"].strip():
         raise DataError(f"{where}: why is blank: say in a sentence why the range is what it is")
-    return Origin(tuple(fields["runs"]), fields["why"], fields["code"], fields["date"])
+    machines = tuple(fields.get("architectures", (X86_64,)))
+    if not machines:
+        raise DataError(f"{where}: architectures is empty: name those that the range was set on, or leave it out")
+    return Origin(tuple(fields["runs"]), fields["why"], fields["code"], fields["date"], machines)

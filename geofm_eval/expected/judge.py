@@ -4,13 +4,14 @@ from dataclasses import dataclass, replace
 
 from geofm_eval.errors import ContractError
 from geofm_eval.expected import rules
+from geofm_eval.expected.architecture import unverified_on, unverified_sentence
 from geofm_eval.expected.ranges import ANY, Key, Range, Ranges
 from geofm_eval.expected.subject import basis_of, differences, has_scores, key_of
 from geofm_eval.records import ExpectedRange, Outcome, Record, Score
 from geofm_eval.records.schema import Verdict
 from geofm_eval.report.wording import percent, unit_named
 
-WORST_FIRST: tuple[Verdict, ...] = ("below", "above", "stale_range", "no_range", "in_range")
+WORST_FIRST: tuple[Verdict, ...] = ("below", "above", "unverified_range", "stale_range", "no_range", "in_range")
 
 
 OUTSIDE, REQUIRED = "its expected range", "--require-all:"
@@ -27,7 +28,8 @@ class Judged:
         value: the score; of trainings their mean.
         expected: the range for as many seeds; None where none was applied.
         reason: one sentence, for every verdict but ``in_range``.
-        changed: what a stale range was set with others of, such as ``weights``.
+        changed: what a stale range was set with others of, such as ``weights``; the architecture that an unverified
+            range was not set on.
     """
 
     verdict: Verdict
@@ -69,6 +71,11 @@ class Judgement:
         return self.verdict == "stale_range"
 
     @property
+    def unverified(self) -> bool:
+        """True where a score lies outside, and its range was never verified on this architecture."""
+        return self.verdict == "unverified_range"
+
+    @property
     def reason(self) -> str:
         """Sentences of all label fractions that share the case's verdict; one where they all say the same."""
         return " ".join(dict.fromkeys(one.reason for one in self.judged if one.verdict == self.verdict and one.reason))
@@ -94,7 +101,8 @@ def judge(record: Record, ranges: Ranges | None) -> Judgement:
     Returns:
         ``in_range``; ``below`` or ``above``, as the number lies, whichever direction is better; ``no_range`` where
         there is none for the device and number type, where it was set from this very run, or where it is a published
-        number of another recipe; ``stale_range`` where it was set for other weights, data, recipe or training.
+        number of another recipe; ``stale_range`` where it was set for other weights, data, recipe or training;
+        ``unverified_range`` in place of ``below`` and ``above`` on an architecture that the range was not set on.
     """
     if not has_scores(record):
         return Judgement(())
@@ -116,7 +124,16 @@ def _judged(record: Record, fraction: str, ranges: Ranges | None) -> Judged:
             return Judged("no_range", fraction, score.value, None, reason)
         reason = f"The range of {key.name} is stale: it was set with other {changed}."
         return Judged("stale_range", fraction, score.value, None, reason, changed)
-    return _compared(key, score, found)
+    return _unless_unverified(_compared(key, score, found), record, found)
+
+
+def _unless_unverified(judged: Judged, record: Record, found: Range) -> Judged:
+    own = unverified_on(record, found)
+    if own is None or judged.verdict not in ("below", "above"):
+        return judged
+    assert judged.expected is not None  # a score outside has a range
+    reason = unverified_sentence(record, judged.fraction, judged.expected, own, found)
+    return replace(judged, verdict="unverified_range", reason=reason, changed=own)
 
 
 def _without(key: Key, ranges: Ranges | None) -> str:

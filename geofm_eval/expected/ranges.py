@@ -71,6 +71,10 @@ class Basis:
     setting: Mapping[str, Any]
 
 
+X86_64 = "x86_64"
+"""Architecture that a range was verified on where its file names none: that of every machine in docs/trust.md."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Where a range comes from.
@@ -80,12 +84,14 @@ class Origin:
         why: why it is what it is, never empty.
         code: version, and commit where known.
         date: day, ``2026-05-31``.
+        architectures: of the machines that measured those runs; on others a score outside is no failure.
     """
 
     runs: tuple[str, ...]
     why: str
     code: str
     date: str
+    architectures: tuple[str, ...] = (X86_64,)
 
 
 @dataclass(frozen=True)

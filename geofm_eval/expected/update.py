@@ -10,8 +10,9 @@ import numpy as np
 
 from geofm_eval.errors import DataError
 from geofm_eval.expected import rules
+from geofm_eval.expected.architecture import architecture_of
 from geofm_eval.expected.judge import failed_by_range
-from geofm_eval.expected.ranges import Key, Origin, Range, Ranges
+from geofm_eval.expected.ranges import X86_64, Key, Origin, Range, Ranges
 from geofm_eval.expected.subject import basis_of, decisions_of, differences, has_scores, key_of, seeds_of
 from geofm_eval.records import Record, Score
 
@@ -160,7 +161,8 @@ def _origin(own: Sequence[Record], why: str) -> Origin:
     commit = code.get("commit")
     version = f"{code.get('version', 'unknown')}{f', commit {str(commit)[:12]}' if commit else ''}"
     names = tuple(sorted({record.run.name for record in own}))
-    return Origin(names, why.strip() or FIRST, version, f"{datetime.now(UTC):%Y-%m-%d}")
+    machines = tuple(sorted({name for record in own if (name := architecture_of(record))})) or (X86_64,)
+    return Origin(names, why.strip() or FIRST, version, f"{datetime.now(UTC):%Y-%m-%d}", machines)
 
 
 def _numeric(probes: Mapping[Scored, tuple[Record, ...]], solve: Solve, why: str) -> dict[Scored, Range]:

@@ -15,7 +15,7 @@ from geofm_eval.records import Score
 from geofm_eval.report.comparison import Subject
 from geofm_eval.report.dense.cells import Cell
 from geofm_eval.report.dense.levels import decoder, plain
-from geofm_eval.report.wording import percent
+from geofm_eval.report.wording import percent, share_of_labels
 from geofm_eval.resampling import Floats
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ def probed_factorial(subjects: Sequence[Subject]) -> Factorial[Score] | None:
         None where fewer than two factors vary, or no label fraction has several draws.
     """
     found: dict[Combination, Score] = {
-        (subject.model, tap, percent(float(fraction))): score
+        (subject.model, tap, share_of_labels(record.scores, fraction)): score
         for subject in subjects
         for tap, record in subject.taps.items()
         for fraction, score in record.scores.items()

@@ -17,7 +17,7 @@ SENTENCES = 2
 
 ON = {
     "published": "real data, published splits",
-    "sample": "a sample of real data, a split of its own",
+    "sample": "a sample or own data, a split of its own",
     "simulated": SIMULATED,
 }
 """Evidence classes in words."""

@@ -12,7 +12,7 @@ SCHEMA_VERSION = 2
 """Version that is written; older ones are migrated when read."""
 
 Status = Literal["passed", "failed", "error"]
-Verdict = Literal["in_range", "below", "above", "no_range", "stale_range", "unavailable"]
+Verdict = Literal["in_range", "below", "above", "no_range", "stale_range", "unverified_range", "unavailable"]
 Evidence = Literal["published", "sample", "simulated"]
 
 

@@ -22,7 +22,7 @@ from geofm_eval.advice import (
     controls_of,
 )
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import Record
+from geofm_eval.records import Record, fraction_key
 from geofm_eval.report.choice import Difference, Pairs
 from geofm_eval.report.comparison import LAST, Comparison, Subject, comparisons
 from geofm_eval.report.run import DRIFT, PROBE, SEGMENT, TUNE, RunContent, read_content
@@ -64,7 +64,7 @@ class Advised:
         """For a terminal."""
         parts = ["\n".join(self.opening), *map(text_of_advice, self.advices)]
         if confirmation is not None:
-            parts.append("\n".join(_confirmed(confirmation, self.advices[0].target_unit)))
+            parts.append("\n".join(_confirmed(confirmation, self.advices[0])))
         shown = [f"problem: {problem}" for problem in self.problems[:SHOWN]]
         if len(self.problems) > SHOWN:
             shown.append(f"and {len(self.problems) - SHOWN} more problems (see --json)")
@@ -109,9 +109,9 @@ def advised(run_dir: Path, catalog: Catalog, task: str, model: str | None = None
 def text_of_advice(advice: Advice) -> str:
     """All advice for one backbone, topic by topic."""
     topics = {
-        "block": [line for one in advice.readings for line in _reading(one, _unit(advice, one.test.metric))],
-        "cut": [line for one in advice.cuts for line in _cut(one, _unit(advice, one.test.metric))],
-        "tuning": [line for one in advice.tunings for line in _choice(one, _unit(advice, one.chosen.test.metric))],
+        "block": [line for one in advice.readings for line in _reading(one, advice)],
+        "cut": [line for one in advice.cuts for line in _cut(one, advice)],
+        "tuning": [line for one in advice.tunings for line in _choice(one, advice)],
         "parts": [] if advice.parts is None else _parts(advice.parts, _unit(advice, advice.parts.metric)),
     }
     lines = [f"{advice.model} on {advice.task}"]
@@ -164,12 +164,14 @@ def _missing(key: str, advice: Advice) -> Iterator[str]:
         if topic == key:
             reasons.setdefault(reason, []).append(fraction)
     for reason, fractions in reasons.items():
-        where = f" with {' and '.join(_labels(float(f)) for f in fractions)}" if fractions[0] else ""
+        where = f" with {' and '.join(_labels(float(f), advice) for f in fractions)}" if fractions[0] else ""
         yield f"nothing is advised{where}: {reason}"
 
 
-def _labels(fraction: float) -> str:
-    return "all labels" if fraction == 1 else f"{percent(fraction)} of the labels"
+def _labels(fraction: float, advice: Advice) -> str:
+    if fraction == 1:
+        return "all labels"
+    return advice.labels.get(fraction_key(fraction), f"{percent(fraction)} of the labels")
 
 
 def _paired(difference: Difference, unit: Unit) -> str:
@@ -177,8 +179,9 @@ def _paired(difference: Difference, unit: Unit) -> str:
     return text if difference.low is not None else f"{text} without an interval"
 
 
-def _reading(reading: Reading, unit: Unit) -> Iterator[str]:
-    yield f"{reading.by}, {_labels(reading.fraction)}: {_read_where(reading)}"
+def _reading(reading: Reading, advice: Advice) -> Iterator[str]:
+    unit = _unit(advice, reading.test.metric)
+    yield f"{reading.by}, {_labels(reading.fraction, advice)}: {_read_where(reading)}"
     if reading.again is not None and len(reading.again.near) > 1:
         yield f"  within one standard error on validation: {reading.again.words}"
     tested = f"  validation {unit.value(reading.validated)}, test {unit.label} {unit.score(reading.test)}"
@@ -199,8 +202,9 @@ def _read_where(reading: Reading) -> str:
     }[reading.shows]
 
 
-def _cut(cut: Cut, unit: Unit) -> Iterator[str]:
-    where, error = f"{cut.by}, {_labels(cut.fraction)}", f"one standard error ({unit.value(cut.error.value)})"
+def _cut(cut: Cut, advice: Advice) -> Iterator[str]:
+    unit = _unit(advice, cut.test.metric)
+    where, error = f"{cut.by}, {_labels(cut.fraction, advice)}", f"one standard error ({unit.value(cut.error.value)})"
     best = f"{cut.best} ({unit.value(cut.best_validated)})"
     if cut.at_end:
         end = "" if cut.tap == LAST else f" than {cut.tap}, the last block,"
@@ -245,8 +249,9 @@ def _millions(count: int | None) -> str:
     return UNKNOWN if count is None else f"{count / 1e6:.3f} M"
 
 
-def _choice(choice: TuningChoice, unit: Unit) -> Iterator[str]:
-    yield f"{choice.head}, {_labels(choice.fraction)}, {choice.seeds} seeds: {_tune_what(choice)}"
+def _choice(choice: TuningChoice, advice: Advice) -> Iterator[str]:
+    unit = _unit(advice, choice.chosen.test.metric)
+    yield f"{choice.head}, {_labels(choice.fraction, advice)}, {choice.seeds} seeds: {_tune_what(choice)}"
     header = ["tuning", "validation", f"test {unit.label}", "minus frozen", "trained", "seconds"]
     yield from aligned([header, *(_tuned(one, unit) for one in choice.tunings)], "lrllrr")
 
@@ -272,18 +277,18 @@ def _tuned(one: Tuned, unit: Unit) -> list[str]:
 
 
 def _parts(parts: Parts, unit: Unit) -> list[str]:
-    """Which parts matter, and among how many: of twenty intervals one in two such lists leaves zero by chance."""
+    """Which parts matter, and among how many: intervals are of one part each, the choice is adjusted for all."""
     matter, tried = [one for one in parts.parts if one.matters], len(parts.parts)
     adaptation, scored = parts.case.split("-")[2], f"{parts.seeds} seeds, {parts.items} test items"
     lines = [f"{adaptation}, loss of {unit.label} when a part goes back to its frozen weights ({scored}):"]
     if any(one.loss.low is None for one in parts.parts):
         lines.append("a single seed, or no error over items, leaves no interval: no part is shown to matter")
     elif not matter:
-        largest = f"; the largest loss of {tried} is that of {_loss(parts.parts[0], unit)}" if parts.parts else ""
-        lines.append(f"no part alone matters measurably{largest}")
+        family = f", after Holm over {tried}; the largest loss: {_loss(parts.parts[0], unit)}" if parts.parts else ""
+        lines.append(f"no part alone is shown to matter{family}")
     else:
         lines.append(f"these matter: {', '.join(_loss(one, unit) for one in matter)}")
-        lines.append(f"of {tried} that were tried; about {tried * 0.025:.1f} would seem to matter by chance")
+        lines.append(f"of {tried} that were tried, after Holm over all of them; intervals are of one part each")
     return lines if parts.whole is None else [*lines, f"all of the backbone: {unit.difference(parts.whole.loss)}"]
 
 
@@ -292,9 +297,9 @@ def _loss(one: PartLoss, unit: Unit) -> str:
     return f"{name} {unit.difference(one.loss)}"
 
 
-def _confirmed(found: "Confirmation", target_unit: str | None) -> list[str]:
+def _confirmed(found: "Confirmation", advice: Advice) -> list[str]:
     """What was built, timed and solved again, and whether it is what the record says."""
-    unit, timed = unit_named(found.metric, target_unit), found.timed
+    unit, timed = _unit(advice, found.metric), found.timed
     blocks = f"{found.kept} block{'s' if found.kept > 1 else ''}"
     low, high = timed.quartiles
     same, draws = found.penalties
@@ -306,7 +311,7 @@ def _confirmed(found: "Confirmation", target_unit: str | None) -> list[str]:
         f"{timed.ratio:.2f} (quartiles {low:.2f} to {high:.2f} of {timed.rounds} interleaved rounds)",
         f"  features of {found.tap}: largest difference to the whole backbone {found.difference:.3g} (largest feature "
         f"{found.largest:.3g})",
-        f"  {unit.name} of the probe, {_labels(found.fraction)}: {unit.value(found.score)}, the record says "
+        f"  {unit.name} of the probe, {_labels(found.fraction, advice)}: {unit.value(found.score)}, the record says "
         f"{unit.value(found.recorded)}; penalty as recorded in {same} of {draws} draws",
         "  equal to the record" if found.holds else f"  NOT equal to the record: {'; '.join(found.problems)}",
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from geofm_eval.catalog import Catalog
 from geofm_eval.report.comparison import Comparison, Subject
 from geofm_eval.report.curves import DepthProfile, LabelCurve, LabelPoint
-from geofm_eval.report.wording import Unit, heading, percent, unit_of
+from geofm_eval.report.wording import Unit, heading, of_labels, share_of_labels, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def depth_figure(comparison: Comparison, profiles: Sequence[DepthProfile], catal
     levels = [profile for profile in profiles if len(profile.points) == 1]
     curved = [profile for profile in profiles if len(profile.points) > 1]
     panels = sorted({profile.taps for profile in curved}, key=len) or [levels[0].taps]
-    what = f"test {unit.label} by depth, {percent(float(comparison.full))} of the labels"
+    what = f"test {unit.label} by depth, {of_labels(comparison.record.scores, comparison.full)}"
     figure, axes = _figure([len(taps) for taps in panels], heading(comparison, catalog, what), DEPTH_CAPTION)
     styles = _styles([profile.subject for profile in profiles])
     for axis, taps in zip(axes, panels, strict=True):
@@ -107,7 +107,8 @@ def label_figure(comparison: Comparison, curves: Sequence[LabelCurve], catalog: 
     drawn = [curve for curve in curves if curve.points]
     axes[0].set_xscale("log")
     axes[0].ends = [_draw_curve(axes[0], curve, unit, styles[curve.subject.model]) for curve in drawn]
-    ticks = {p.score.n_train: f"{p.score.n_train}\n({percent(p.fraction)})" for c in drawn for p in c.points}
+    shares = {float(key): share_of_labels(comparison.record.scores, key) for key in comparison.fractions}
+    ticks = {p.score.n_train: f"{p.score.n_train}\n({shares[p.fraction]})" for c in drawn for p in c.points}
     axes[0].set_xticks(list(ticks), list(ticks.values()))
     axes[0].set_xticks([], minor=True)
     axes[0].set_xlabel("labelled training items (share of all)")

@@ -15,7 +15,7 @@ from geofm_eval.report.wording import (
     heading,
     interval_sentence,
     named,
-    percent,
+    of_labels,
     shared_notes,
     target_unit,
     unit_of,
@@ -49,7 +49,7 @@ def ranking_table(ranking: Ranking, catalog: Catalog) -> Table:
         "n",
         "notes",
     )
-    what = f"ranking by test {unit.label}, {percent(float(comparison.full))} of the labels"
+    what = f"ranking by test {unit.label}, {of_labels(comparison.record.scores, comparison.full)}"
     return Table(
         slug=f"{comparison.slug}-ranking",
         title=heading(comparison, catalog, what),
@@ -152,7 +152,7 @@ def depth_table(comparison: Comparison, profiles: Sequence[DepthProfile], catalo
         point = cells.get((model, tap))
         return UNKNOWN if point is None else unit.value(point.score.value) + (f" {CHOSEN}" if point.chosen else "")
 
-    what = f"depth profile, test {unit.label}, {percent(float(comparison.full))} of the labels"
+    what = f"depth profile, test {unit.label}, {of_labels(comparison.record.scores, comparison.full)}"
     return Table(
         slug=f"{comparison.slug}-depth",
         title=heading(comparison, catalog, what),
@@ -169,11 +169,11 @@ def depth_table(comparison: Comparison, profiles: Sequence[DepthProfile], catalo
 def label_table(comparison: Comparison, curves: Sequence[LabelCurve], catalog: Catalog) -> Table:
     """Test score per label fraction: one row per model, one column per fraction."""
     unit = unit_of(comparison)
-    fractions = [float(key) for key in comparison.fractions]
+    fractions, scores = [float(key) for key in comparison.fractions], comparison.record.scores
     return Table(
         slug=f"{comparison.slug}-labels",
         title=heading(comparison, catalog, f"label efficiency, test {unit.label}"),
-        header=("model", *(f"{percent(fraction)} of the labels" for fraction in fractions)),
+        header=("model", *(of_labels(scores, fraction) for fraction in comparison.fractions)),
         rows=tuple((display_name(curve.subject), *_label_cells(curve, fractions, unit)) for curve in curves),
         notes=(
             "Mean over the draws of the label subset, at the tap that validation chose at that fraction.",

@@ -6,7 +6,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.report.curves import DepthProfile
 from geofm_eval.report.ranking import Ranking, RankingRow
 from geofm_eval.report.tables import CHOSEN
-from geofm_eval.report.wording import UNKNOWN, Unit, heading, named, percent, unit_of
+from geofm_eval.report.wording import UNKNOWN, Unit, heading, named, of_labels, unit_of
 
 BARS = "▁▂▃▄▅▆▇█"
 CONTROL = "(c)"
@@ -16,7 +16,7 @@ def text_of(ranking: Ranking, profiles: Sequence[DepthProfile], catalog: Catalog
     """One comparison: the ranking, then the profile of every model that has a depth."""
     comparison = ranking.comparison
     unit = unit_of(comparison)
-    what = f"test {unit.label}, {percent(float(comparison.full))} of the labels, n = {comparison.any_score.n}"
+    what = f"test {unit.label}, {of_labels(comparison.record.scores, comparison.full)}, n = {comparison.any_score.n}"
     parts = [heading(comparison, catalog, what), *_ranking_lines(ranking, unit), *_depth_lines(profiles, unit)]
     if ranking.dropped:
         parts.append(f"  not ranked: {named(ranking.dropped)}")

@@ -1,6 +1,6 @@
 """How numbers and comparisons are put into words, the same in tables, figures and the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ from geofm_eval.report.comparison import Comparison
 
 UNKNOWN = "-"
 SIMULATED = "SIMULATED DATA"
+
+NEAR = 0.05
+"""A realised part of the labels that differs from what was asked by more than this part of it is named instead."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,34 @@ def target_unit(comparison: Comparison) -> str:
 def percent(fraction: float) -> str:
     """Label fraction in words: ``1 %``, ``0.5 %``."""
     return f"{fraction * 100:g} %"
+
+
+def share_of_labels(scores: Mapping[str, Score], fraction: str) -> str:
+    """The part of the labels that a score rests on: ``1 %``, or what was realised, ``3.7 %``.
+
+    A draw takes at least one label of every class or stratum, so a small fraction of a small data set is more than was
+    asked for.
+
+    Args:
+        scores: of a record, whose score with all labels says how many there are; without it the fraction is as asked.
+        fraction: key of the score.
+    """
+    count = _realised(scores, fraction)
+    return percent(float(fraction)) if count is None else f"{100 * count[0] / count[1]:.1f} %"
+
+
+def of_labels(scores: Mapping[str, Score], fraction: str) -> str:
+    """The same for a sentence or heading: ``1 % of the labels``, ``3.7 % of the labels (10 of 270; 1 % asked)``."""
+    text, count = f"{share_of_labels(scores, fraction)} of the labels", _realised(scores, fraction)
+    return text if count is None else f"{text} ({count[0]} of {count[1]}; {percent(float(fraction))} asked)"
+
+
+def _realised(scores: Mapping[str, Score], fraction: str) -> tuple[int, int] | None:
+    """Labels that were drawn and all labels, where these are not near the fraction."""
+    if "1.0" not in scores or fraction not in scores:
+        return None
+    drawn, whole, asked = scores[fraction].n_train, scores["1.0"].n_train, float(fraction)
+    return (drawn, whole) if abs(drawn / whole - asked) > NEAR * asked else None
 
 
 def heading(comparison: Comparison, catalog: Catalog, what: str, how: str | None = None) -> str:

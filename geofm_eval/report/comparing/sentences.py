@@ -16,7 +16,7 @@ from geofm_eval.compare import (
     expected_false,
 )
 from geofm_eval.compare.matching import CaseKey
-from geofm_eval.report.wording import Unit, percent, unit_named
+from geofm_eval.report.wording import Unit, of_labels, unit_named
 
 RULE = (
     "plus is better; primary cases decide: the tap that the baseline's validation chose, and final, at the largest "
@@ -107,7 +107,7 @@ def levels_text(case: CaseVerdict, cell: Cell) -> str:
     """Such as ``80.0 -> 78.0 % at 100 % of the labels``."""
     unit = unit_named(case.score.metric, case.new.provenance.target_unit)
     symbol = f" {unit.symbol}" if unit.symbol else ""
-    return f"{unit.value(cell.old)} -> {unit.value(cell.new)}{symbol} at {percent(float(cell.fraction))} of the labels"
+    return f"{unit.value(cell.old)} -> {unit.value(cell.new)}{symbol} at {of_labels(case.new.scores, cell.fraction)}"
 
 
 def _gain(case: CaseVerdict) -> Unit:
@@ -155,7 +155,7 @@ def drop_sentence(drop: RawDrop) -> str:
     symbol = f" {unit.symbol}" if unit.symbol else ""
     return (
         f"{drop.key[1]}: {gain.value(drop.value)} {gain.symbol}, {before} -> {after}{symbol} at "
-        f"{percent(float(drop.fraction))} of the labels, without an interval: {drop.why}"
+        f"{of_labels(drop.new.scores, drop.fraction)}, without an interval: {drop.why}"
     )
 
 

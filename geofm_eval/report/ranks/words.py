@@ -7,7 +7,7 @@ from geofm_eval.findings.tables import ON
 from geofm_eval.ranking import Ordering, Setting
 from geofm_eval.report.ranks.overview import Over, Overview
 from geofm_eval.report.run import PROBE
-from geofm_eval.report.wording import percent
+from geofm_eval.report.wording import of_labels
 
 MANUAL = "docs/ranking.md"
 
@@ -19,7 +19,7 @@ def setting_label(setting: Setting) -> str:
     """A setting among others of its table: its label fraction, or what was trained."""
     case = setting.record.case
     if case.kind == PROBE:
-        return f"{percent(float(setting.entries[0].fraction))} of the labels"
+        return of_labels(setting.record.scores, setting.entries[0].fraction)
     return f"{case.adaptation}, {case.layer}"
 
 
