@@ -8,15 +8,16 @@ pass of the frozen backbone.
 import json
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget, check_classes
 from geofm_eval.dense.decoders import resize
@@ -30,7 +31,7 @@ from geofm_eval.features import block_key
 from geofm_eval.paths import geofm_cache
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.ridge import RIDGE_PENALTIES
-from geofm_eval.progress import StartProgress
+from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.store import content_hash, publish_directory
 
 DENSE_PROBE_VERSION = 2
@@ -157,6 +158,20 @@ class _Solved:
 
 
 @dataclass(frozen=True)
+class _Encoded:
+    """In place of an encoder where tokens are encoded already."""
+
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """In place of a split whose chips are not read."""
+
+    task: TaskSpec
+
+
+@dataclass(frozen=True)
 class DenseProbe:
     """What is solved for one model and task.
 
@@ -209,15 +224,27 @@ class DenseProbe:
         grid = (int(content["grid"][0]), int(content["grid"][1]))
         return DenseSweep(self.key, rows, counts, self._penalties, content["seconds"], grid, self.encoder.size)
 
-    def tested(self) -> dict[Key, NDArray[Any]]:
-        """Counts of every test chip by tap and label subset, solved now and kept nowhere; see :meth:`stored`."""
-        with torch.inference_mode(), exact_float32():
-            samples = {name: sample_tokens(self.encoder, self.splits[name], self.seed) for name in ("train", "val")}
-            everything = np.arange(len(self.splits["test"]))
-            return self._counts("test", {key: (one.apply, everything) for key, one in self._solve(samples)})
+    def sampled(self) -> dict[str, TokenSample]:
+        """Tokens of the training and the validation chips, encoded now."""
+        return {name: sample_tokens(self.encoder, self.splits[name], self.seed) for name in ("train", "val")}
+
+    def solved(self, samples: dict[str, TokenSample]) -> dict[Key, "_Solved"]:
+        """Every tap and label subset, solved now on tokens of :meth:`sampled` and kept nowhere; see :meth:`stored`."""
+        return dict(self._solve(samples))
+
+    def tested(self, asked: Mapping[K, LinearMap]) -> dict[K, NDArray[Any]]:
+        """Counts (chips, ...) of the test chips for every map, in one pass over them."""
+        everything = np.arange(len(self.splits["test"]))
+        return self._counts("test", {key: (apply, everything) for key, apply in asked.items()})
+
+    def without_images(self) -> "DenseProbe":
+        """The probe for another process: it solves tokens, and can neither encode nor read a chip."""
+        encoder = cast(TokenEncoder, _Encoded(self.encoder.device))
+        splits = cast(dict[str, Split], {"train": _Unread(self._task)})
+        return replace(self, encoder=encoder, splits=splits, progress=LogProgress)
 
     @property
-    def _task(self) -> Any:
+    def _task(self) -> TaskSpec:
         return self.splits["train"].task
 
     @property
@@ -229,14 +256,13 @@ class DenseProbe:
         progress = self.progress(f"dense probe of {slug} on {self._task.slug}", sum(map(len, self.splits.values())))
         began = time.perf_counter()
         with torch.inference_mode(), exact_float32():
-            samples = {name: sample_tokens(self.encoder, self.splits[name], self.seed) for name in ("train", "val")}
+            samples = self.sampled()
             progress.update(len(self.splits["train"]))
             encoded = time.perf_counter()
             solved = dict(self._solve(samples))
             solving = time.perf_counter()
             val = self._validated(solved)
-            everything = np.arange(len(self.splits["test"]))
-            test = self._counts("test", {key: (one.apply, everything) for key, one in solved.items()})
+            test = self.tested({key: one.apply for key, one in solved.items()})
             progress.update(len(self.splits["val"]) + len(self.splits["test"]))
             scored = time.perf_counter()
         progress.done()
