@@ -67,7 +67,7 @@ def admitted_dense(workspace: Workspace, record: Record) -> ByScore:
     """
     probe = workspace.dense_probe(record.case.model, record.case.task)
     check_key(record, probe.key)
-    solves = solves_of(workspace, workspace.settings.device)
+    solves = solves_of(workspace.settings.device)
     path = path_of(probe.key, solves)
 
     def write(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ with the code of MKL that is common to all processors. Labels, draws and validat
 """
 
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.data.seeds import generator
-from geofm_eval.data.split import ALL
 from geofm_eval.errors import DataError
 from geofm_eval.expected import compatible
-from geofm_eval.expected.admissible import Admitted, Choices, choices
+from geofm_eval.expected.admissible import Admitted
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import FeatureBlock, stored_block
 from geofm_eval.paths import geofm_cache
 from geofm_eval.pipeline import ProbeJob, Workspace, device_turn
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import Probe, Sweep, SweepRow, solve_together
-from geofm_eval.records import Record, fraction_key
+from geofm_eval.records import Record
 from geofm_eval.store import content_hash, problem_with, publish_directory
 
 NOISE_VERSION = 2
@@ -111,7 +110,7 @@ def noisy(values: NDArray[np.float32], perturbation: Perturbation, *names: str) 
     return np.asarray(values * (1 + perturbation.noise * rng.standard_normal(values.shape)), dtype=np.float32)
 
 
-def solves_of(workspace: Workspace, device: str) -> tuple[Perturbation, ...]:
+def solves_of(device: str) -> tuple[Perturbation, ...]:
     """All solves of a probe, that without noise first; without MKL one less."""
     return UNPERTURBED, *(one for one in PERTURBATIONS if not one.compatible or compatible.available(device))
 
@@ -130,7 +129,8 @@ def admitted_scores(workspace: Workspace, records: Sequence[Record]) -> dict[str
         DataError: the feature blocks are not in the cache, or data, weights or probe are not those of the records.
         GeofmError: a data, weights, contract or store error of the step that failed.
     """
-    from geofm_eval.expected.dense_noise import admitted_dense
+    from geofm_eval.expected.dense_noise import admitted_dense  # here, as both read what this module defines
+    from geofm_eval.expected.item_scores import by_score
 
     own = {record.case.task: record for record in records}
     if workspace.catalog.task(next(iter(own))).dense:
@@ -173,7 +173,7 @@ def check_key(record: Record, key: str) -> None:
 
 def solved(workspace: Workspace, jobs: Mapping[str, ProbeJob], name: str) -> dict[str, dict[Perturbation, Solved]]:
     """Every solve of some targets on the same features; those that the cache lacks are computed, one after another."""
-    names = solves_of(workspace, workspace.settings.device)
+    names = solves_of(workspace.settings.device)
     progress = workspace.progress(name, len(names))
     found: dict[str, dict[Perturbation, Solved]] = {task: {} for task in jobs}
     for one in names:
@@ -247,85 +247,3 @@ def _kept(sweep: Sweep, explored: bool) -> Solved:
 
 def _tested(row: SweepRow) -> float:
     return row.test_score if row.chosen_index is None else row.explored[row.chosen_index]
-
-
-def by_score(job: ProbeJob, solves: Mapping[Perturbation, Solved]) -> ByScore:
-    """Admissible choices by tap and label fraction, from all solves of a target."""
-    problem, found = job.problem, {}  # type: ProbeProblem, ByScore
-    places = [(tap, subset) for tap in problem.taps for subset in problem.subsets]
-    for tap in problem.taps:
-        for fraction in dict.fromkeys(subset.fraction for subset in problem.subsets):
-            own = [number for number, (name, subset) in enumerate(places) if (name, subset.fraction) == (tap, fraction)]
-            own.sort(key=lambda number: places[number][1].draw)
-            score = _Score(job, [places[number][1].draw for number in own], fraction)
-            found.setdefault(tap, {})[fraction_key(fraction)] = admitted(solves, own, score)
-    return found
-
-
-@dataclass(frozen=True)
-class _Score:
-    """From test results of all draws to the score as records have it."""
-
-    job: ProbeJob
-    draws: Sequence[int]
-    fraction: float
-
-    def __call__(self, results: NDArray[np.float64]) -> float:
-        """The mean over draws, or the R2 of all shuffles pooled.
-
-        Args:
-            results: (draws,) accuracies, or summed squared errors.
-        """
-        if not self.job.problem.regression:
-            return float(results.mean())
-        if ALL in self.job.splits:
-            return float(1 - results.sum() / _spread(np.concatenate(self._targets)))
-        return float(np.mean([1 - one / _spread(y) for one, y in zip(results, self._targets, strict=True)]))
-
-    @property
-    def _targets(self) -> list[NDArray[np.float64]]:
-        """Targets of the test samples of every draw."""
-        problem = self.job.problem
-        own = {subset.draw: subset for subset in problem.subsets if subset.fraction == self.fraction}
-        held = [problem.tested(own[draw]) for draw in self.draws]
-        return [problem.labels[one.split][one.held_out] for one in held]
-
-
-def _spread(targets: NDArray[np.float64]) -> float:
-    return float(np.square(targets - targets.mean()).sum())
-
-
-def admitted(
-    solves: Mapping[Perturbation, Solved], rows: Sequence[int], score: Callable[[NDArray[np.float64]], float]
-) -> Admitted:
-    """What admissible choices make of one score.
-
-    Args:
-        solves: all solves, that without noise among them.
-        rows: of the score's draws.
-        score: from (draws,) test results to the score.
-    """
-    exact = solves[UNPERTURBED]
-    others = [solve for one, solve in solves.items() if one != UNPERTURBED]
-    draws: tuple[Choices, ...] = ()
-    if exact.above.shape[1]:
-        draws = tuple(
-            choices(_known(exact, row), [_known(one, row) for one in others], int(exact.chosen[row]), exact.lowest[row])
-            for row in rows
-        )
-        results = [exact.explored[row][list(own.indices)] for row, own in zip(rows, draws, strict=True)]
-    else:
-        results = [np.concatenate([one.explored[row] for one in solves.values()]) for row in rows]
-    ends = [score(np.array([reach(one) for one in results])) for reach in (np.min, np.max)]
-    return Admitted(
-        low=min(ends),
-        high=max(ends),
-        solves={one.name: score(solve.tested[list(rows)]) for one, solve in solves.items()},
-        draws=draws,
-    )
-
-
-def _known(solve: Solved, row: int) -> NDArray[np.float32]:
-    """Losses of a row; none where there was nothing to validate on."""
-    known: NDArray[np.float32] = solve.above[row]
-    return known if np.isfinite(solve.lowest[row]) else known[:0]

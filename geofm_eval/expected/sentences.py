@@ -14,7 +14,7 @@ OUTSIDE = "its expected range"
 
 NEAR = 5e-4
 """A lead below this share of the validation loss is a near-tie. Last-digit noise on features moved differences of log
-losses by up to 6e-5 nats (one standard deviation at 10 % of the labels, losses of 1.2): this is ten times as much."""
+losses by up to 6e-5 nats (one standard deviation, 10 % of the labels, losses of 1.2): this is ten times as much."""
 
 WORTH = 0.03
 """The most that one draw may move by a near-tie. Turned choices moved 0 to 15 of 1,000 test samples, half of them 3 or
@@ -49,9 +49,9 @@ class Turned:
 
     @property
     def lead(self) -> str:
-        """The largest lead among them, such as ``by 1e-05``."""
+        """The largest lead among them, such as ``1e-05``."""
         known = [one.runner_up_gap for one in self.draws if one.runner_up_gap is not None]
-        return f"by {max(known):.0e}" if known else "by an unknown margin"
+        return f"{max(known):.0e}" if known else "an unknown margin"
 
 
 def _near(choice: Choice) -> bool:
@@ -96,7 +96,7 @@ def outside(record: Record, key: Key, found: Range, expected: ExpectedRange, sid
         what = "is not one that the range admits" if differing.known else "is nearly tied"
         return (
             f"{head}. A near-tie explains it: the penalty of {differing.names} {what}, and its validation loss leads "
-            f"{differing.lead} only. Rounding decides that: it is no sign of a leak, and no reason to loosen the "
+            f"by {differing.lead} only. Rounding decides that: it is no sign of a leak, and no reason to loosen the "
             "range. Report it with the processor and the version of torch."
         )
     return f"{head}. {_no_tie(record, differing)} {_advice(better)}"
@@ -115,9 +115,13 @@ def _no_tie(record: Record, differing: Turned) -> str:
     if record.selection is None or not record.selection.candidates:
         return "No near-tie explains it: there is no penalty, and the range admits votes that nearly tie."
     if differing.near:
-        return f"No near-tie explains it: one of {differing.names}, with a lead {differing.lead}, is worth less."
+        return (
+            f"No near-tie explains it: that of {differing.names}, a lead of {differing.lead}, cannot be worth so much."
+        )
     if differing.draws:
-        return f"No near-tie explains it: the penalty of {differing.names} is another one, and leads {differing.lead}."
+        return (
+            f"No near-tie explains it: the penalty of {differing.names} is another one, and leads by {differing.lead}."
+        )
     return "No near-tie explains it: the penalties are those that the range admits."
 
 
