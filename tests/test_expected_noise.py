@@ -157,11 +157,12 @@ def test_the_other_process_solves_the_same_blocks(workspace, small, monkeypatch)
     assert found.solves == pytest.approx({"no noise": record.scores["1.0"].value, "MKL_CBWR=COMPATIBLE": found.low})
 
 
-def test_without_mkl_there_is_a_solve_less(monkeypatch):
+def test_without_mkl_there_is_a_solve_less_and_the_log_says_so(monkeypatch, caplog):
     assert any(one.compatible for one in noise.solves_of("cpu")) is compatible.available("cpu")
     assert not compatible.available("cuda:0")
     monkeypatch.setattr(compatible, "available", lambda _: False)
     assert noise.solves_of("cpu") == (UNPERTURBED, *noise.PERTURBATIONS[:-1])
+    assert "cpu has no MKL, so that ranges rest on one solve less: that with MKL_CBWR=COMPATIBLE" in caplog.text
 
 
 # -- from solves to scores

@@ -6,6 +6,7 @@ relative difference between two instruction sets was 1.7e-7). One more solve tak
 with the code of MKL that is common to all processors. Labels, draws and validation samples stay the same.
 """
 
+import logging
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import Probe, Sweep, SweepRow, solve_together
 from geofm_eval.records import Record
 from geofm_eval.store import content_hash, problem_with, publish_directory
+
+log = logging.getLogger(__name__)
 
 NOISE_VERSION = 2
 """Part of every key: a change that moves any number raises it."""
@@ -111,8 +114,16 @@ def noisy(values: NDArray[np.float32], perturbation: Perturbation, *names: str) 
 
 
 def solves_of(device: str) -> tuple[Perturbation, ...]:
-    """All solves of a probe, that without noise first; without MKL one less."""
-    return UNPERTURBED, *(one for one in PERTURBATIONS if not one.compatible or compatible.available(device))
+    """All solves of a probe, that without noise first; without MKL one less, which is said."""
+    if compatible.available(device):
+        return UNPERTURBED, *PERTURBATIONS
+    log.warning(
+        "%s has no MKL, so that ranges rest on one solve less: that with %s=%s",
+        device,
+        compatible.VARIABLE,
+        compatible.VALUE,
+    )
+    return UNPERTURBED, *(one for one in PERTURBATIONS if not one.compatible)
 
 
 def admitted_scores(workspace: Workspace, records: Sequence[Record]) -> dict[str, ByScore]:
