@@ -1,7 +1,7 @@
 """Admissible choices of the dense probe: tokens are encoded once, and solved again with noise in their last digits."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def _read(content: dict[str, Any]) -> Admitted:
     return Admitted(**content, draws=draws)
 
 
-def _admitted(probe: DenseProbe, solves: Sequence[Perturbation], solved: Any) -> ByScore:
+def _admitted(probe: DenseProbe, solves: Sequence[Perturbation], solved: Callable[[int], None]) -> ByScore:
     """Solve under every perturbation, then test all maps that matter in one pass over the test chips."""
     samples = probe.sampled()
     exact = probe.solved(samples)

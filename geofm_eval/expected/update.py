@@ -212,7 +212,7 @@ def _numeric_range(key: Key, own: Sequence[Record], admitted: Sequence[Admitted]
         basis=basis_of(own[0], key.fraction),
         origin=_origin(own, why),
         choices=as_text(first.draws) if first.draws else None,
-        gap=None if first.gap is None else _rounded(first.gap, 3),
+        gap=None if first.gap is None else _rounded(first.gap, 2),
     )
 
 
