@@ -319,7 +319,7 @@ def expect(
     into: Annotated[Path, typer.Option(help="Folder of the range files.")] = Path("benchmarks/expected"),
     catalog: CatalogOption = None,
 ) -> None:
-    """Set expected ranges from finished runs, old -> new; probes are solved again with a little noise.
+    """Set expected ranges from finished runs, old -> new; probes are solved again with last-digit noise.
 
     The status is 1, and nothing is written, where a range would get looser without --why.
     """

@@ -39,7 +39,7 @@ KINDS = (
     "damaged",
     "unfinished",
 )
-"""What a cache holds: finished directories (``noise``: scores of probes under a little noise on their features; of
+"""What a cache holds: finished directories (``noise``: probes solved again with last-digit noise on their features; of
 pretraining the scenes, not the checkpoints), damaged ones set aside,
 and what killed processes left."""
 

@@ -16,7 +16,7 @@ ORIGIN = Origin(("earlier",), "measured on a quiet afternoon", "0.8.0, commit 01
 DATA = Data(1, "official", "holdout", {"test": "a" * 64}, {"test": "b" * 64})
 BASIS = Basis("c" * 64, DATA, {"metric": "accuracy", "recipe": {"slug": "probing"}})
 KEY = Key("probe", "oak-knn-final", "1.0", "cpu", "float32")
-RANGE = Range(0.6, 0.62, 0.61, 20, "numeric", BASIS, ORIGIN, sd=0.001)
+RANGE = Range(0.6, 0.62, 0.61, 10, "numeric", BASIS, ORIGIN, choices="21|22", gap=1e-05)
 
 
 def on_cpu(record: Record, **update: Any) -> Record:

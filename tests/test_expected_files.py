@@ -34,13 +34,15 @@ PLAIN = st.recursive(
 def any_range(draw):
     lo, mean, hi = sorted(draw(st.tuples(NUMBER, NUMBER, NUMBER)))
     rule = draw(st.sampled_from(["numeric", "seeds", "published"]))
+    choices = draw(st.none() | st.sampled_from(["21", "0 39|38|37", "1 2 3|4"])) if rule == "numeric" else None
     data = Data(draw(st.integers(1, 9)), draw(TEXT), draw(TEXT), draw(HASHES), draw(HASHES))
     basis = Basis(draw(st.none() | SHA), data, draw(st.dictionaries(TEXT, PLAIN, max_size=4)))
     machines = draw(st.just((X86_64,)) | st.lists(SLUG, min_size=1, max_size=2).map(tuple))
     origin = Origin(tuple(draw(st.lists(TEXT, max_size=3))), draw(WHY), draw(TEXT), draw(TEXT), machines)
-    names = ("sd", "spread", "freedom", "floor")
+    names = ("sd", "spread", "freedom", "floor", "gap")
     maybe = POSITIVE if rule == "seeds" else st.none() | POSITIVE
-    return Range(lo, hi, mean, draw(st.integers(1, 99)), rule, basis, origin, **{name: draw(maybe) for name in names})
+    numbers = {name: draw(maybe) for name in names}
+    return Range(lo, hi, mean, draw(st.integers(1, 99)), rule, basis, origin, choices=choices, **numbers)
 
 
 ANY_KEY = st.builds(
@@ -81,7 +83,7 @@ def test_a_range_is_one_line_and_shares_what_others_have_too():
     text = as_text(Ranges("colours", {KEY: RANGE, other: replace(RANGE, lo=0.5)}))
     lines = [line for line in text.splitlines() if " = { lo" in line]
     assert len(lines) == 2
-    assert lines[0].startswith('oak-knn-final."1.0" = { lo = 0.6, hi = 0.62, mean = 0.61, sd = 0.001, n = 20, rule')
+    assert lines[0].startswith('oak-knn-final."1.0" = { lo = 0.6, hi = 0.62, mean = 0.61, n = 10, choices = "21|22", ')
     assert text.count("a" * 64) == 1
     assert text.count("[probe.cpu.float32]") == 1
     assert text.endswith("\n")
@@ -97,17 +99,31 @@ EDITS = {
     "ends exchanged": ("lo = 0.6, hi = 0.62", "lo = 0.62, hi = 0.6", r"lo = 0\.62, .* expected lo <= mean <= hi"),
     "nan": ("lo = 0.6,", "lo = nan,", "lo is nan, expected a number"),
     "text for a number": ("hi = 0.62", 'hi = "0.62"', "hi is '0.62', expected a number"),
-    "true for a number": ("n = 20", "n = true", "n is True, expected a whole number"),
-    "half a solve": ("n = 20", "n = 2.5", "n is 2.5, expected a whole number"),
-    "none at all": ("n = 20", "n = 0", "n must be at least 1"),
-    "unknown field": ("sd = 0.001", "deviation = 0.001", "field 'deviation' is unknown; expected lo, hi"),
+    "true for a number": ("n = 10", "n = true", "n is True, expected a whole number"),
+    "half a solve": ("n = 10", "n = 2.5", "n is 2.5, expected a whole number"),
+    "none at all": ("n = 10", "n = 0", "n must be at least 1"),
+    "unknown field": ("gap = 1e-05", "deviation = 0.001", "field 'deviation' is unknown; expected lo, hi"),
     "absent field": ("mean = 0.61, ", "", "field 'mean' is absent"),
     "no such rule": (
         'rule = "numeric"',
         'rule = "guess"',
         "rule is 'guess', expected one of numeric, seeds, published",
     ),
-    "a rule without its numbers": ('rule = "numeric"', 'rule = "seeds"', "rule seeds needs sd, spread, freedom, floor"),
+    "a rule without its numbers": (
+        'n = 10, choices = "21|22", gap = 1e-05, rule = "numeric"',
+        'n = 10, rule = "seeds"',
+        "rule seeds needs sd, spread, freedom, floor",
+    ),
+    "choices of another rule": ('rule = "numeric"', 'rule = "published"', "choices are of rule numeric"),
+    "choices twice": (
+        '"21|22"',
+        '"21|21"',
+        r"choices is '21\|21', expected positions of penalties such as '21\|22 20'",
+    ),
+    "choices as words": ('"21|22"', '"both"', "choices is 'both', expected positions"),
+    "no choices": ('"21|22"', '""', "choices is '', expected positions"),
+    "choices as a number": ('"21|22"', "21", "choices is 21, expected a text"),
+    "a negative gap": ("gap = 1e-05", "gap = -1e-05", "spread, floor and gap at least 0"),
     "blank why": ('why = "measured on a quiet afternoon"', 'why = " "', "why is blank: say in a sentence why"),
     "no such table": ('data = "', 'data = "x', r"data is 'x.*', which the table \[data\] lacks"),
     "short sha": ("c" * 64, "c" * 10, "expected a sha256 of 64 hex digits"),

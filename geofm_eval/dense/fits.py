@@ -1,7 +1,7 @@
 """Linear maps from tokens to classes or numbers, fitted at every penalty: what the dense probe chooses among."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofm_eval.dense.sample import TokenSample
-from geofm_eval.probes.heads import Head, HeadJob, fit_heads
+from geofm_eval.probes.heads import Head, HeadJob, fit_heads, refine_heads
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.ridge import RidgePath, decompose
 from geofm_eval.probes.standardise import Standardiser
@@ -43,12 +43,14 @@ class Fit:
     Args:
         at: the map at a penalty, by its position.
         losses: (L,) losses of some tokens at every penalty, added up with their weights.
+        refined: the same fit with some penalties, by position, solved to the float64 optimum.
         converged: see ``DenseRow``.
         iterations: see ``DenseRow``.
     """
 
     at: Callable[[int], LinearMap]
     losses: Callable[[TokenSample], NDArray[np.float64]]
+    refined: Callable[[Sequence[int]], "Fit"]
     converged: bool | None
     iterations: int | None
 
@@ -58,16 +60,23 @@ def logistic(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, F
     rows = np.arange(len(tokens.targets))
     jobs = [HeadJob(tap, rows, tokens.targets, tokens.weights) for tap in tokens.features]
 
-    def fit(tap: str, head: Head) -> Fit:
+    classes = tokens.targets.shape[1]
+
+    def fit(job: HeadJob, head: Head) -> Fit:
         def at(index: int) -> LinearMap:
+            weights, intercepts = head.at(index)
             # A class without a training token has the intercept -inf, which interpolation would turn into NaN.
-            intercepts = head.intercepts[index].clamp(min=NEVER)
-            return LinearMap(tap, head.standardiser, head.weights[index], intercepts)
+            return LinearMap(job.tap, head.standardiser, weights.float(), intercepts.float().clamp(min=NEVER))
 
-        return Fit(at, functools.partial(_log_losses, head, tap), head.converged, head.iterations)
+        def refined(indices: Sequence[int]) -> Fit:
+            ((_, exact),) = refine_heads([(job, head, indices)], tokens.features, classes, device)
+            return fit(job, exact)
 
-    for job, head in fit_heads(jobs, tokens.features, tokens.targets.shape[1], device):
-        yield job.tap, fit(job.tap, head)
+        losses = functools.partial(_log_losses, head, job.tap)
+        return Fit(at, losses, refined, head.converged, head.iterations)
+
+    for job, head in fit_heads(jobs, tokens.features, classes, device):
+        yield job.tap, fit(job, head)
 
 
 def _log_losses(head: Head, tap: str, held: TokenSample) -> NDArray[np.float64]:
@@ -75,11 +84,17 @@ def _log_losses(head: Head, tap: str, held: TokenSample) -> NDArray[np.float64]:
     losses, start = np.zeros(len(PENALTIES)), 0
     # A class without a training token costs every penalty the same.
     present = torch.isfinite(head.intercepts[0]).cpu()
+
+    def summed(logits: Tensor, rows: slice) -> NDArray[np.float64]:
+        log_shares = logits.double().log_softmax(-1).cpu()[..., present]
+        loss = -(log_shares * targets[rows, None, present]).sum(-1) * weights[rows, None]
+        return np.asarray(loss.sum(0).numpy())
+
     for logits in head.logits(held.features[tap]):
         rows = slice(start, start := start + len(logits))
-        log_shares = logits.double().log_softmax(2).cpu()[:, :, present]
-        loss = -(log_shares * targets[rows, None, present]).sum(2) * weights[rows, None]
-        losses += loss.sum(0).numpy()
+        losses += summed(logits, rows)
+    for index in head.exact:
+        losses[index] = summed(head.logits_at(held.features[tap], index)[:, None], slice(None))[0]
     return losses
 
 
@@ -96,7 +111,7 @@ def ridge(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, Fit]
             errors = np.square(path.predict(held.features[tap]) - held.targets)
             return np.asarray((errors * held.weights[:, None]).sum(0))
 
-        return Fit(at, losses, None, None)
+        return Fit(at, losses, lambda indices: fit(tap, path), None, None)
 
     for tap, features in tokens.features.items():
         yield tap, fit(tap, decompose(features, device).fit(tokens.targets[:, 0]))

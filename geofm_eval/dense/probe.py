@@ -8,15 +8,16 @@ pass of the frozen backbone.
 import json
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget, check_classes
 from geofm_eval.dense.decoders import resize
@@ -30,11 +31,12 @@ from geofm_eval.features import block_key
 from geofm_eval.paths import geofm_cache
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.ridge import RIDGE_PENALTIES
-from geofm_eval.progress import StartProgress
+from geofm_eval.probes.selection import near_minimum
+from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.reselection import Stored, as_stored, choose, resample_weights
 from geofm_eval.store import content_hash, publish_directory
 
-DENSE_PROBE_VERSION = 2
+DENSE_PROBE_VERSION = 3
 """Part of every key: a change that moves any number raises it."""
 
 MANIFEST = "dense_probe.json"
@@ -85,9 +87,15 @@ class DenseRow:
     dropped_channels: int
 
     @property
-    def least_loss(self) -> float:
+    def chosen_loss(self) -> float:
         """Mean validation loss at the chosen penalty, which breaks ties of ``val_score``."""
         return min(self.val_loss)
+
+    @property
+    def runner_up_gap(self) -> float:
+        """How much larger the second-lowest validation loss is."""
+        lowest, second = sorted(self.val_loss)[:2]
+        return second - lowest
 
 
 @dataclass(frozen=True)
@@ -150,7 +158,7 @@ class DenseSweep:
             raise ContractError(f"the dense probe was not solved with {fraction:g} of the labels; fractions: {known}")
         left, best = sorted(own, key=lambda row: row.tap), list[str]()
         while left and len(best) < count:
-            best.append(left.pop(choose([row.val_score for row in left], [row.least_loss for row in left])).tap)
+            best.append(left.pop(choose([row.val_score for row in left], [row.chosen_loss for row in left])).tap)
         return tuple(sorted(best))
 
 
@@ -171,6 +179,20 @@ class _Solved:
     losses: NDArray[np.float64]
     validators: tuple[tuple[LinearMap, str, NDArray[np.int64]], ...]
     fit: Fit
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """In place of an encoder where tokens are encoded already."""
+
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """In place of a split whose chips are not read."""
+
+    task: TaskSpec
 
 
 @dataclass(frozen=True)
@@ -230,15 +252,27 @@ class DenseProbe:
             self.key, rows, counts, self._penalties, content["seconds"], grid, self.encoder.size, resamples
         )
 
-    def tested(self) -> dict[Key, NDArray[Any]]:
-        """Counts of every test chip by tap and label subset, solved now and kept nowhere; see :meth:`stored`."""
-        with torch.inference_mode(), exact_float32():
-            samples = {name: sample_tokens(self.encoder, self.splits[name], self.seed) for name in ("train", "val")}
-            everything = np.arange(len(self.splits["test"]))
-            return self._counts("test", {key: (one.apply, everything) for key, one in self._solve(samples)})
+    def sampled(self) -> dict[str, TokenSample]:
+        """Tokens of the training and the validation chips, encoded now."""
+        return {name: sample_tokens(self.encoder, self.splits[name], self.seed) for name in ("train", "val")}
+
+    def solved(self, samples: dict[str, TokenSample]) -> dict[Key, "_Solved"]:
+        """Every tap and label subset, solved now on tokens of :meth:`sampled` and kept nowhere; see :meth:`stored`."""
+        return dict(self._solve(samples))
+
+    def tested(self, asked: Mapping[K, LinearMap]) -> dict[K, NDArray[Any]]:
+        """Counts (chips, ...) of the test chips for every map, in one pass over them."""
+        everything = np.arange(len(self.splits["test"]))
+        return self._counts("test", {key: (apply, everything) for key, apply in asked.items()})
+
+    def without_images(self) -> "DenseProbe":
+        """The probe for another process: it solves tokens, and can neither encode nor read a chip."""
+        encoder = cast(TokenEncoder, _Encoded(self.encoder.device))
+        splits = cast(dict[str, Split], {"train": _Unread(self._task)})
+        return replace(self, encoder=encoder, splits=splits, progress=LogProgress)
 
     @property
-    def _task(self) -> Any:
+    def _task(self) -> TaskSpec:
         return self.splits["train"].task
 
     @property
@@ -250,14 +284,13 @@ class DenseProbe:
         progress = self.progress(f"dense probe of {slug} on {self._task.slug}", sum(map(len, self.splits.values())))
         began = time.perf_counter()
         with torch.inference_mode(), exact_float32():
-            samples = {name: sample_tokens(self.encoder, self.splits[name], self.seed) for name in ("train", "val")}
+            samples = self.sampled()
             progress.update(len(self.splits["train"]))
             encoded = time.perf_counter()
             solved = dict(self._solve(samples))
             solving = time.perf_counter()
             val = self._validated(solved)
-            everything = np.arange(len(self.splits["test"]))
-            test = self._counts("test", {key: (one.apply, everything) for key, one in solved.items()})
+            test = self.tested({key: one.apply for key, one in solved.items()})
             progress.update(len(self.splits["val"]) + len(self.splits["test"]))
             scored = time.perf_counter()
         progress.done()
@@ -291,10 +324,13 @@ class DenseProbe:
                     for k, fold in enumerate(budget.folds)
                 ]
             weight = sum(float(tokens.weights.sum()) for *_, tokens in held)
-            for tap, fit in final.items():
-                losses = np.sum([fits[tap].losses(tokens) for fits, *_, tokens in held], axis=0) / weight
+            for tap, coarse in final.items():
+                near = near_minimum(sum(fits[tap].losses(tokens) for fits, *_, tokens in held) / weight)
+                exact = [(fits[tap].refined(near), name, chips, tokens) for fits, name, chips, tokens in held]
+                losses = np.sum([fit.losses(tokens) for fit, *_, tokens in exact], axis=0) / weight
                 index = int(np.argmin(losses))
-                validators = tuple((fits[tap].at(index), name, chips) for fits, name, chips, _ in held)
+                fit = coarse.refined([index]) if budget.folds else exact[0][0]
+                validators = tuple((one.at(index), name, chips) for one, name, chips, _ in exact)
                 yield (tap, subset), _Solved(fit.at(index), index, losses, validators, fit)
 
     def _fitted(self, tokens: TokenSample) -> Iterator[tuple[str, Fit]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from geofm_eval.errors import DataError
+from geofm_eval.expected.admissible import from_text
 from geofm_eval.expected.ranges import RANDOM, RULES, X86_64, Basis, Data, Key, Origin, Range
 
 _FRACTION = re.compile(r"0\.\d+|1\.0")
@@ -19,7 +20,10 @@ _LINE = {
     "n": _COUNT,
     **dict.fromkeys(("rule", "data", "settings", "origins"), _TEXT),
 }
-_OPTIONAL = {**dict.fromkeys(("sd", "spread", "freedom", "floor"), _NUMBER), "weights": _TEXT}
+_OPTIONAL = {
+    **dict.fromkeys(("sd", "spread", "freedom", "floor", "gap"), _NUMBER),
+    **dict.fromkeys(("choices", "weights"), _TEXT),
+}
 _DATA = {"task_version": _COUNT, "split": _TEXT, "protocol": _TEXT, "items": _TABLE, "labels": _TABLE}
 _ORIGIN = {"runs": _TEXTS, "why": _TEXT, "code": _TEXT, "date": _TEXT}
 _MACHINES = {"architectures": _TEXTS}
@@ -54,12 +58,15 @@ def read_range(path: Path, key: Key, line: Any, shared: Mapping[str, Mapping[str
     if fields["rule"] not in RULES:
         raise DataError(f"{where}: rule is '{fields['rule']}', expected one of {', '.join(RULES)}")
     _check_numbers(where, fields)
+    _check_choices(where, fields)
     found = {name: _shared(where, shared, name, fields.pop(name)) for name in ("data", "settings", "origins")}
     weights = fields.pop("weights", None)
     sha = None if weights is None else _weights(where, shared, weights)
     basis = Basis(sha, _data(where, found["data"]), table_of(path, "settings", found["settings"]))
-    numbers: dict[str, Any] = {name: float(value) for name, value in fields.items() if name not in ("rule", "n")}
-    return Range(n=fields["n"], rule=fields["rule"], basis=basis, origin=_origin(where, found["origins"]), **numbers)
+    plain = ("rule", "n", "choices")
+    numbers: dict[str, Any] = {name: float(value) for name, value in fields.items() if name not in plain}
+    given: dict[str, Any] = {name: fields[name] for name in plain if name in fields}
+    return Range(basis=basis, origin=_origin(where, found["origins"]), **given, **numbers)
 
 
 def _checked(where: str, found: Any, needed: Mapping[str, str], optional: Mapping[str, str]) -> dict[str, Any]:
@@ -95,13 +102,27 @@ def _check_numbers(where: str, fields: Mapping[str, Any]) -> None:
             f"{where}: lo = {fields['lo']}, mean = {fields['mean']}, hi = {fields['hi']}, expected lo <= mean <= hi: "
             "exchange them, or write the range anew with geofm-eval expect"
         )
-    if fields["n"] < 1 or any(fields.get(name, 0) < 0 for name in ("sd", "spread", "floor")):
-        raise DataError(f"{where}: n must be at least 1, and sd, spread and floor at least 0")
+    if fields["n"] < 1 or any(fields.get(name, 0) < 0 for name in ("sd", "spread", "floor", "gap")):
+        raise DataError(f"{where}: n must be at least 1, and sd, spread, floor and gap at least 0")
     needed = ("sd", "spread", "freedom", "floor")
     if fields["rule"] == "seeds" and not all(name in fields for name in needed):
         raise DataError(f"{where}: rule seeds needs {', '.join(needed)}: write the range anew with geofm-eval expect")
     if fields.get("freedom", 1) <= 0:
         raise DataError(f"{where}: freedom is {fields['freedom']}, expected a number above 0")
+
+
+def _check_choices(where: str, fields: Mapping[str, Any]) -> None:
+    if "choices" not in fields:
+        return
+    if fields["rule"] != "numeric":
+        raise DataError(f"{where}: choices are of rule numeric, and its rule is {fields['rule']}: remove them")
+    try:
+        from_text(fields["choices"])
+    except ValueError:
+        raise DataError(
+            f"{where}: choices is '{fields['choices'][:40]}', expected positions of penalties such as '21|22 20': "
+            "draws by spaces, those of a draw by bars, none twice"
+        ) from None
 
 
 def _shared(where: str, shared: Mapping[str, Mapping[str, Any]], table: str, name: str) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.errors import DataError
+from geofm_eval.expected.admissible import Admitted
 from geofm_eval.expected.claims import unclaimed
 from geofm_eval.expected.files import range_path, read_folder, write_ranges
 from geofm_eval.expected.ranges import Range
@@ -68,17 +69,17 @@ def _check_tasks(asked: Sequence[str], known: Sequence[str]) -> None:
 
 def _solver(catalog: Catalog) -> Solve:
     """Solves probes under the recipe and on the device of their records."""
-    from geofm_eval.expected.noise import noisy_scores  # here, because it loads torch
+    from geofm_eval.expected.noise import admitted_scores  # here, because it loads torch
     from geofm_eval.pipeline import Settings, Workspace
 
     made: dict[tuple[str, str], Workspace] = {}
 
-    def solve(records: Sequence[Record]) -> Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]:
+    def solve(records: Sequence[Record]) -> Mapping[str, Mapping[str, Mapping[str, Admitted]]]:
         recipe = str((records[0].provenance.recipe or {})["slug"])
         device = key_of(records[0], next(iter(records[0].scores))).device
         if (recipe, device) not in made:
             made[recipe, device] = Workspace(catalog, Settings(device=device, recipe=recipe))
-        return noisy_scores(made[recipe, device], records)
+        return admitted_scores(made[recipe, device], records)
 
     return solve
 

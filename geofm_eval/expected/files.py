@@ -19,7 +19,7 @@ FOLDER = Path("benchmarks/expected")
 SHARED = ("data", "weights", "settings", "origins")
 """Tables of what ranges share, by name; a line of a range names its entry in each."""
 
-NUMBERS = ("lo", "hi", "mean", "sd", "n", "spread", "freedom", "floor")
+NUMBERS = ("lo", "hi", "mean", "sd", "n", "spread", "freedom", "floor", "choices", "gap")
 
 _HEAD = """\
 # Expected ranges of {task}, written by: geofm-eval expect RUN

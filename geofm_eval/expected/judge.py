@@ -6,16 +6,15 @@ from geofm_eval.errors import ContractError
 from geofm_eval.expected import rules
 from geofm_eval.expected.architecture import unverified_on, unverified_sentence
 from geofm_eval.expected.ranges import ANY, Key, Range, Ranges
+from geofm_eval.expected.sentences import OUTSIDE, outside
 from geofm_eval.expected.subject import basis_of, differences, has_scores, key_of
 from geofm_eval.records import ExpectedRange, Outcome, Record, Score
 from geofm_eval.records.schema import Verdict
-from geofm_eval.report.wording import percent, unit_named
 
 WORST_FIRST: tuple[Verdict, ...] = ("below", "above", "unverified_range", "stale_range", "no_range", "in_range")
 
-
-OUTSIDE, REQUIRED = "its expected range", "--require-all:"
-"""Words in the reason of a case that failed by its range alone, for a score outside and for a range that is missing."""
+REQUIRED = "--require-all:"
+"""Words in the reason of a case that failed because its range is missing; see also ``sentences.OUTSIDE``."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def _judged(record: Record, fraction: str, ranges: Ranges | None) -> Judged:
             return Judged("no_range", fraction, score.value, None, reason)
         reason = f"The range of {key.name} is stale: it was set with other {changed}."
         return Judged("stale_range", fraction, score.value, None, reason, changed)
-    return _unless_unverified(_compared(key, score, found), record, found)
+    return _unless_unverified(_compared(record, key, found), record, found)
 
 
 def _unless_unverified(judged: Judged, record: Record, found: Range) -> Judged:
@@ -177,37 +176,10 @@ def rescaled(found: Range, metric: str, items: int, seeds: int) -> tuple[float, 
     return rules.seed_range(found.mean, metric, items, pooled, found.n, found.floor, seeds)
 
 
-def _compared(key: Key, score: Score, found: Range) -> Judged:
+def _compared(record: Record, key: Key, found: Range) -> Judged:
+    score = record.scores[key.fraction]
     expected = expected_for(found, score)
     if expected.low <= score.value <= expected.high:
         return Judged("in_range", key.fraction, score.value, expected)
     side: Verdict = "below" if score.value < expected.low else "above"
-    return Judged(side, key.fraction, score.value, expected, _sentence(key, score, expected, side))
-
-
-_RESTS_ON = {
-    "numeric": "solved {n} times with a little noise",
-    "seeds": "{n} seeds, for a mean over {seeds}",
-    "published": "published, with a wide tolerance",
-}
-
-
-def _sentence(key: Key, score: Score, expected: ExpectedRange, side: str) -> str:
-    """What a stranger needs who meets a score outside its range: numbers, rule, why, and what to do."""
-    unit = unit_named(score.metric)
-    shown = replace(unit, decimals=unit.decimals + 1)
-    value, low, high = (f"{shown.value(one)}" for one in (score.value, expected.low, expected.high))
-    symbol = f" {unit.symbol}" if unit.symbol == "%" else ""
-    better = (side == "above") == (score.direction == "higher")
-    advice = (
-        "Better than expected fails as well: look for test items among the training items, or a changed split, before "
-        "believing it. "
-        if better
-        else ""
-    )
-    rests = _RESTS_ON[expected.rule].format(n=expected.n, seeds=expected.seeds)
-    return (
-        f"{unit.name} {value}{symbol} at {percent(float(key.fraction))} of the labels lies {side} {OUTSIDE} "
-        f"[{low}, {high}], which is {'better' if better else 'worse'} (rule {expected.rule}: {rests}; "
-        f"why: {expected.why}). {advice}If the change is meant, accept it with geofm-eval expect RUN --why TEXT."
-    )
+    return Judged(side, key.fraction, score.value, expected, outside(record, key, found, expected, side))

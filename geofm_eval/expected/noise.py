@@ -1,84 +1,163 @@
-"""How far the score of a solved probe moves where features differ as they do between machines: by a little noise.
+"""The solves that tell which penalties of a probe are admissible: features that differ in their last digits.
 
-Every number of a feature block is multiplied by 1 + 1e-4 z, with z standard normal and drawn anew for each: other
-processors, libraries and versions of torch round float32 features in the sixth or seventh digit, and what a probe makes
-of that is at most what it makes of so much more. The probe is solved again with the same labels, draws and selection.
+Every number of a feature block is multiplied by 1 + s z, with z standard normal and drawn again for each number. s is
+1e-7 or 1e-6: processors, libraries and versions of torch round float32 features in the seventh digit (the median
+relative difference between two instruction sets was 1.7e-7). One more solve takes the features as they are and computes
+with the code of MKL that is common to all processors. Labels, draws and validation samples stay the same.
 """
 
-import json
+import logging
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from geofm_eval.crossed import count_score
 from geofm_eval.data.seeds import generator
-from geofm_eval.data.split import ALL
-from geofm_eval.dense.probe import DenseProbe
-from geofm_eval.dense.sample import TokenEncoder
-from geofm_eval.dense.windows import Window
 from geofm_eval.errors import DataError
+from geofm_eval.expected import compatible
+from geofm_eval.expected.admissible import Admitted
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import stored_block
-from geofm_eval.metrics import pooled_r2
+from geofm_eval.features import FeatureBlock, stored_block
 from geofm_eval.paths import geofm_cache
 from geofm_eval.pipeline import ProbeJob, Workspace, device_turn
-from geofm_eval.probes.sweep import Sweep, solve_together
-from geofm_eval.records import Record, fraction_key
+from geofm_eval.probes.problem import ProbeProblem
+from geofm_eval.probes.sweep import Probe, Sweep, SweepRow, solve_together
+from geofm_eval.records import Record
 from geofm_eval.store import content_hash, problem_with, publish_directory
 
-NOISE = 1e-4
-"""Standard deviation of the noise, relative to each number."""
+log = logging.getLogger(__name__)
 
-SOLVES = 20
-
-NOISE_VERSION = 1
+NOISE_VERSION = 2
 """Part of every key: a change that moves any number raises it."""
 
+FOLDER = f"v{NOISE_VERSION}"
 MANIFEST = "noise.json"
-FILE = "scores.json"
+FILE = "solve.npz"
 
-Scores = dict[str, dict[str, float]]
-"""Score by tap and label fraction."""
+ByScore = dict[str, dict[str, Admitted]]
+"""By tap and label fraction."""
 
 
-def noisy_scores(workspace: Workspace, records: Sequence[Record]) -> dict[str, list[Scores]]:
-    """Scores of some probes under noise, ``SOLVES`` times, solved where the cache lacks them: one solve after another.
+@dataclass(frozen=True)
+class Perturbation:
+    """How a solve differs from that of a record.
+
+    Args:
+        noise: standard deviation of the noise, relative to each number.
+        number: of the solve; every number has noise of its own.
+        compatible: compute in the process of :mod:`geofm_eval.expected.compatible`.
+    """
+
+    noise: float = 0.0
+    number: int = 0
+    compatible: bool = False
+
+    @property
+    def name(self) -> str:
+        """Such as ``noise 1e-07, solve 3``."""
+        if self.compatible:
+            return f"{compatible.VARIABLE}={compatible.VALUE}"
+        return f"noise {self.noise:g}, solve {self.number}" if self.noise else "no noise"
+
+
+UNPERTURBED = Perturbation()
+PERTURBATIONS = (
+    *(Perturbation(noise, number) for noise in (1e-7, 1e-6) for number in range(4)),
+    Perturbation(compatible=True),
+)
+"""Solves beside that without noise."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """One solve of a probe over all its rows: taps, and label subsets within them.
+
+    Attributes:
+        above: (rows, L) float32, validation losses above the lowest of the row; L = 0 for a probe without penalties.
+        lowest: (rows,) float64, the lowest validation loss; NaN without validation samples.
+        chosen: (rows,) int64, position of the chosen penalty; -1 for a probe without.
+        tested: (rows,) float64, test result at the choice: accuracy, or the summed squared error of ridge.
+        explored: (rows, E) float64, see ``SweepRow.explored``; E = 0 where the rule does not read it.
+    """
+
+    above: NDArray[np.float32]
+    lowest: NDArray[np.float64]
+    chosen: NDArray[np.int64]
+    tested: NDArray[np.float64]
+    explored: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Features of a probe with the noise of one solve: a function of solve, tap and split alone; can be pickled."""
+
+    blocks: Mapping[str, FeatureBlock]
+    pooling: str
+    perturbation: Perturbation
+
+    def __call__(self, tap: str, split: str) -> NDArray[np.float32]:
+        """Features (n, D) of a tap and split."""
+        values = self.blocks[split].features(tap, self.pooling)
+        if not self.perturbation.noise:
+            return values
+        return noisy(values, self.perturbation, tap, split)
+
+
+def noisy(values: NDArray[np.float32], perturbation: Perturbation, *names: str) -> NDArray[np.float32]:
+    """Features with relative noise; in float64, as float32 rounds 1 + 1e-7 z to a few values only."""
+    rng = generator("feature noise", perturbation.noise, perturbation.number, *names)
+    return np.asarray(values * (1 + perturbation.noise * rng.standard_normal(values.shape)), dtype=np.float32)
+
+
+def solves_of(device: str) -> tuple[Perturbation, ...]:
+    """All solves of a probe, that without noise first; without MKL one less, which is said."""
+    if compatible.available(device):
+        return UNPERTURBED, *PERTURBATIONS
+    log.warning(
+        "%s has no MKL, so that ranges rest on one solve less: that with %s=%s",
+        device,
+        compatible.VARIABLE,
+        compatible.VALUE,
+    )
+    return UNPERTURBED, *(one for one in PERTURBATIONS if not one.compatible)
+
+
+def admitted_scores(workspace: Workspace, records: Sequence[Record]) -> dict[str, ByScore]:
+    """What admissible choices make of the scores of some probes, solved where the cache lacks a solve.
 
     Args:
         workspace: under the recipe and device of the records.
         records: probe cases of one model and adaptation on the same features, whatever their taps and targets.
 
     Returns:
-        By task, the scores of every solve.
+        By task, then tap and label fraction.
 
     Raises:
         DataError: the feature blocks are not in the cache, or data, weights or probe are not those of the records.
         GeofmError: a data, weights, contract or store error of the step that failed.
     """
+    from geofm_eval.expected.dense_noise import admitted_dense  # here, as both read what this module defines
+    from geofm_eval.expected.item_scores import by_score
+
     own = {record.case.task: record for record in records}
     if workspace.catalog.task(next(iter(own))).dense:
-        return {task: _dense_scores(workspace, record) for task, record in own.items()}
-    jobs = {task: _job(workspace, record) for task, record in own.items()}
-    progress = workspace.progress(f"{_name(records[0])}, solved with noise on its features", SOLVES)
-    found: dict[str, list[Scores]] = {task: [] for task in jobs}
-    for number in range(SOLVES):
-        for task, scores in _solved(jobs, number).items():
-            found[task].append(scores)
-        progress.update(1)
-    progress.done()
-    return found
+        return {task: admitted_dense(workspace, record) for task, record in own.items()}
+    jobs = {task: job_of(workspace, record) for task, record in own.items()}
+    solves = solved(workspace, jobs, described(records[0]))
+    return {task: by_score(jobs[task], found) for task, found in solves.items()}
 
 
-def _name(record: Record) -> str:
-    return f"{record.case.adaptation} of {record.case.model} on {record.case.task}"
+def described(record: Record) -> str:
+    """What is solved, for progress."""
+    case = record.case
+    return f"{case.adaptation} of {case.model} on {case.task}, solved with last-digit noise on its features"
 
 
-def _job(workspace: Workspace, record: Record) -> ProbeJob:
+def job_of(workspace: Workspace, record: Record) -> ProbeJob:
     """What solved the probe of a record, with its blocks from the cache."""
     task = record.case.task
     job = ProbeJob(
@@ -90,11 +169,12 @@ def _job(workspace: Workspace, record: Record) -> ProbeJob:
         workspace.recipe.val_budget,
         workspace.settings.device,
     )
-    _check(record, job.key)
+    check_key(record, job.key)
     return job
 
 
-def _check(record: Record, key: str) -> None:
+def check_key(record: Record, key: str) -> None:
+    """Refuse a record of another probe than the one that is here."""
     if key != record.provenance.sweep_key:
         raise DataError(
             f"{record.case.id} of run '{record.run.name}': what is here solves another probe than the record's: its "
@@ -102,110 +182,79 @@ def _check(record: Record, key: str) -> None:
         )
 
 
-def _path(key: str, number: int) -> Path:
-    solve = content_hash({"sweep": key, "solve": number, "noise": NOISE, "version": NOISE_VERSION})
-    return geofm_cache() / "noise" / "v1" / solve
-
-
-def _read(path: Path) -> Scores:
-    found: Scores = json.loads((path / FILE).read_text(encoding="utf-8"))
-    return found
-
-
-def _keep(path: Path, scores: Scores) -> Scores:
-    """Scores as they are in the cache, kept there first where it lacks them."""
-
-    def write(folder: Path) -> dict[str, Any]:
-        (folder / FILE).write_text(json.dumps(scores, allow_nan=False), encoding="utf-8")
-        return {}
-
-    publish_directory(path, write, MANIFEST)
-    return _read(path)
-
-
-def _solved(jobs: Mapping[str, ProbeJob], number: int) -> dict[str, Scores]:
-    """One solve of every target; those that the cache lacks are solved together."""
-    paths = {task: _path(job.key, number) for task, job in jobs.items()}
-    wanting = [task for task, path in paths.items() if problem_with(path, MANIFEST) is not None]
-    found = {task: _read(path) for task, path in paths.items() if task not in wanting}
-    if wanting:
-        some = [jobs[task] for task in wanting]
-        problems = [replace(job.problem, features=_Noisy(job, number)) for job in some]
-        with exact_float32(), device_turn(some[0].device):
-            sweeps = solve_together(some[0].adaptation.probe, problems, some[0].adaptation.pooling)
-        for task, sweep in zip(wanting, sweeps, strict=True):
-            found[task] = _keep(paths[task], _scores(jobs[task], sweep))
-    return found
-
-
-@dataclass(frozen=True)
-class _Noisy:
-    """Features of a job with the noise of one solve: a function of solve, tap and split alone."""
-
-    job: ProbeJob
-    number: int
-
-    def __call__(self, tap: str, split: str) -> NDArray[np.float32]:
-        values = self.job.problem.features(tap, split)
-        rng = generator("feature noise", self.number, tap, split)
-        noise = rng.standard_normal(values.shape, dtype=np.float32)
-        return np.asarray(values * (1 + np.float32(NOISE) * noise), dtype=np.float32)
-
-
-def _scores(job: ProbeJob, sweep: Sweep) -> Scores:
-    """Scores as records have them: the mean over draws, or the R2 of all shuffles pooled."""
-    found: Scores = {}
-    for tap in sweep.taps:
-        rows = sweep.rows_for(tap)
-        for fraction in dict.fromkeys(row.fraction for row in rows):
-            own = [row for row in rows if row.fraction == fraction]
-            if ALL in job.splits:
-                score = pooled_r2(np.stack([row.outcomes for row in own]), job.splits[ALL].labels)
-            else:
-                score = float(np.mean([row.test_score for row in own]))
-            found.setdefault(tap, {})[fraction_key(fraction)] = score
-    return found
-
-
-@dataclass(frozen=True)
-class _NoisyEncoder(TokenEncoder):
-    """An encoder whose maps have the noise of one solve, drawn in the order in which windows are encoded."""
-
-    noise: torch.Generator
-
-    def maps(self, image: Any, windows: list[Window]) -> Any:
-        """See ``TokenEncoder.maps``."""
-        for some, found in super().maps(image, windows):
-            yield some, {tap: values * (1 + NOISE * self._normal(values)) for tap, values in found.items()}
-
-    def _normal(self, values: torch.Tensor) -> torch.Tensor:
-        # Drawn on the CPU, so that every device sees the same noise.
-        return torch.randn(values.shape, generator=self.noise).to(values.device)
-
-
-def _dense_scores(workspace: Workspace, record: Record) -> list[Scores]:
-    probe = workspace.dense_probe(record.case.model, record.case.task)
-    _check(record, probe.key)
-    progress = workspace.progress(f"{_name(record)}, solved with noise on its features", SOLVES)
-    found = []
-    for number in range(SOLVES):
-        path = _path(probe.key, number)
-        wanting = problem_with(path, MANIFEST) is not None
-        found.append(_keep(path, _dense_solve(probe, number, workspace)) if wanting else _read(path))
+def solved(workspace: Workspace, jobs: Mapping[str, ProbeJob], name: str) -> dict[str, dict[Perturbation, Solved]]:
+    """Every solve of some targets on the same features; those that the cache lacks are computed, one after another."""
+    names = solves_of(workspace.settings.device)
+    progress = workspace.progress(name, len(names))
+    found: dict[str, dict[Perturbation, Solved]] = {task: {} for task in jobs}
+    for one in names:
+        for task, solve in _stored(jobs, one).items():
+            found[task][one] = solve
         progress.update(1)
     progress.done()
     return found
 
 
-def _dense_solve(probe: DenseProbe, number: int, workspace: Workspace) -> Scores:
-    encoder, task = probe.encoder, probe.splits["test"].task
-    noise = torch.Generator().manual_seed(int(generator("feature noise", number).integers(2**62)))
-    noisy = _NoisyEncoder(encoder.loaded, encoder.adapter, encoder.size, encoder.device, noise)
-    with device_turn(workspace.settings.device):
-        tested = replace(probe, encoder=noisy).tested()
-    metric = "r2" if task.metric == "rmse" else task.metric
-    found: Scores = {}
-    for tap, fraction in dict.fromkeys((tap, fraction) for tap, (fraction, _) in tested):
-        counts = [own for (name, (share, _)), own in tested.items() if (name, share) == (tap, fraction)]
-        found.setdefault(tap, {})[fraction_key(fraction)] = float(count_score(np.stack(counts), metric).mean())
-    return found
+def path_of(key: str, perturbation: Perturbation) -> Path:
+    """Where the cache keeps a solve."""
+    content = {"sweep": key, "solve": perturbation.name, "version": NOISE_VERSION}
+    return geofm_cache() / "noise" / FOLDER / content_hash(content)
+
+
+def _stored(jobs: Mapping[str, ProbeJob], one: Perturbation) -> dict[str, Solved]:
+    """One solve of every target; those that the cache lacks are solved together."""
+    paths = {task: path_of(job.key, one) for task, job in jobs.items()}
+    wanting = [task for task, path in paths.items() if problem_with(path, MANIFEST) is not None]
+    if wanting:
+        for task, solve in zip(wanting, _solve([jobs[task] for task in wanting], one), strict=True):
+            publish_directory(paths[task], lambda folder, solve=solve: _write(solve, folder), MANIFEST)  # type: ignore[misc]
+    return {task: _read(path) for task, path in paths.items()}
+
+
+def _write(solve: Solved, folder: Path) -> dict[str, Any]:
+    np.savez_compressed(folder / FILE, **vars(solve))
+    return {}
+
+
+def _read(path: Path) -> Solved:
+    try:
+        with np.load(path / FILE, allow_pickle=False) as file:
+            return Solved(**{name: file[name] for name in file.files})
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a readable solve ({error}): delete the folder, it is solved again") from None
+
+
+def _solve(jobs: Sequence[ProbeJob], one: Perturbation) -> list[Solved]:
+    adaptation, device = jobs[0].adaptation, jobs[0].device
+    problems = [
+        replace(job.problem, features=Blocks(job.blocks, adaptation.pooling, one), explore=True) for job in jobs
+    ]
+    args = (adaptation.probe, problems, adaptation.pooling, one == UNPERTURBED)
+    if one.compatible:
+        return compatible.compute(_solve_here, *args)
+    with device_turn(device):
+        return _solve_here(*args)
+
+
+def _solve_here(probe: Probe, problems: Sequence[ProbeProblem], pooling: str, explored: bool) -> list[Solved]:
+    with exact_float32():
+        sweeps = solve_together(probe, problems, pooling)
+    # Test results at other penalties are those of the solve without noise; the votes of kNN are compared in all solves.
+    return [_kept(sweep, explored or probe == "knn") for sweep in sweeps]
+
+
+def _kept(sweep: Sweep, explored: bool) -> Solved:
+    rows = sweep.rows
+    losses = np.array([row.val_loss or (np.nan,) * len(row.candidates) for row in rows], dtype=np.float64)
+    lowest = losses.min(axis=1) if losses.shape[1] else np.full(len(rows), np.nan)
+    return Solved(
+        above=(losses - lowest[:, None]).astype(np.float32),
+        lowest=lowest,
+        chosen=np.array([-1 if row.chosen_index is None else row.chosen_index for row in rows], dtype=np.int64),
+        tested=np.array([_tested(row) for row in rows]),
+        explored=np.array([row.explored if explored else () for row in rows], dtype=np.float64),
+    )
+
+
+def _tested(row: SweepRow) -> float:
+    return row.test_score if row.chosen_index is None else row.explored[row.chosen_index]

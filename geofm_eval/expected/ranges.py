@@ -106,10 +106,12 @@ class Range:
         rule: one of ``RULES``.
         basis: what it holds for.
         origin: where it comes from.
-        sd: standard deviation over the solves or seeds; None where unknown.
+        sd: standard deviation over the seeds; None for other rules.
         spread: of trainings, the pooled standard deviation of one seed on the metric's working scale.
         freedom: degrees of freedom of ``spread``.
         floor: least half width, in the metric's own unit.
+        choices: of a probe with penalties, those that are admissible in every draw; see ``admissible.as_text``.
+        gap: smallest lead of a chosen penalty over the second-best in any draw, as a difference of validation losses.
     """
 
     lo: float
@@ -123,6 +125,8 @@ class Range:
     spread: float | None = None
     freedom: float | None = None
     floor: float | None = None
+    choices: str | None = None
+    gap: float | None = None
 
 
 @dataclass(frozen=True)

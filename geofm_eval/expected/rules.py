@@ -1,4 +1,4 @@
-"""How wide a range is: a tolerance of rounding for what is solved, a tolerance interval for what is trained.
+"""How wide a range is: one decision at least, and a tolerance interval for what is trained.
 
 Trained cases: the normal tolerance interval of Howe (1969, JASA 64) for the mean over m seeds, with a variance that
 sibling cases share (Smyth 2004, Statistical Applications in Genetics 3). scipy is loaded where it is needed.
@@ -232,15 +232,3 @@ def least_width(metric: str, value: float, decisions: int) -> float:
         same share of the mean squared error, e / (2n).
     """
     return value / (2 * decisions) if metric == "rmse" else 1 / decisions
-
-
-def numeric_range(scores: Sequence[float], spread: float, floor: float) -> tuple[float, float]:
-    """Range of what is solved to its optimum: the scores of all runs, and around them the larger of spread and floor.
-
-    Args:
-        scores: of the runs.
-        spread: largest deviation over solves with a little noise on the features.
-        floor: see :func:`least_width`.
-    """
-    tolerance = max(spread, floor)
-    return outward(min(scores) - tolerance, max(scores) + tolerance)

@@ -10,6 +10,7 @@ import numpy as np
 
 from geofm_eval.errors import DataError
 from geofm_eval.expected import rules
+from geofm_eval.expected.admissible import Admitted, as_text
 from geofm_eval.expected.architecture import architecture_of
 from geofm_eval.expected.judge import failed_by_range
 from geofm_eval.expected.ranges import X86_64, Key, Origin, Range, Ranges
@@ -22,8 +23,9 @@ FIRST = "set from finished runs"
 Scored = tuple[str, Key]
 """Task and key of a range."""
 
-Solve = Callable[[Sequence[Record]], Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]]
-"""From probe records on the same features to their scores under noise; see ``noise.noisy_scores``."""
+Solve = Callable[[Sequence[Record]], Mapping[str, Mapping[str, Mapping[str, Admitted]]]]
+"""From probe records on the same features to what admissible choices make of their scores, by task, tap and label
+fraction; see ``noise.admitted_scores``."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def propose(taken: Taken, solve: Solve, old: Mapping[str, Ranges], why: str) -> 
 
     Args:
         taken: records of the runs.
-        solve: scores of probes under noise.
+        solve: what admissible choices make of the scores of probes.
         old: ranges by task.
         why: why ranges change; blank takes ``FIRST``.
 
@@ -148,12 +150,13 @@ def propose(taken: Taken, solve: Solve, old: Mapping[str, Ranges], why: str) -> 
     probes = {name: own for name, own in taken.groups.items() if name[1].kind == "probe"}
     trained = {name: own for name, own in taken.groups.items() if name not in probes}
     seeds, refused = _trained(trained, why)
-    found = {**_numeric(probes, solve, why), **seeds}
+    found, unsound = _numeric(probes, solve, why)
+    found |= seeds
     changes = (
         Change(task, key, old[task].ranges.get(key) if task in old else None, found[task, key])
         for task, key in sorted(found)
     )
-    return Proposal(tuple(changes), {**taken.refused, **refused})
+    return Proposal(tuple(changes), {**taken.refused, **refused, **unsound})
 
 
 def _origin(own: Sequence[Record], why: str) -> Origin:
@@ -165,16 +168,24 @@ def _origin(own: Sequence[Record], why: str) -> Origin:
     return Origin(names, why.strip() or FIRST, version, f"{datetime.now(UTC):%Y-%m-%d}", machines)
 
 
-def _numeric(probes: Mapping[Scored, tuple[Record, ...]], solve: Solve, why: str) -> dict[Scored, Range]:
-    """Ranges of probes, every set of features solved once for all taps and targets."""
-    solved: dict[Scored, list[float]] = {name: [] for name in probes}
+def _numeric(
+    probes: Mapping[Scored, tuple[Record, ...]], solve: Solve, why: str
+) -> tuple[dict[Scored, Range], dict[str, str]]:
+    """Ranges of probes, and the cases that the rule fails; every set of features is solved once for all its cases."""
+    admitted: dict[Scored, list[Admitted]] = {name: [] for name in probes}
     for group in _same_features(probes.values()):
-        for task, solves in solve(group).items():
-            for record in (one for one in group if one.case.task == task):
-                for fraction in record.scores:
-                    name = (task, key_of(record, fraction))
-                    solved[name] += [scores[record.case.layer][fraction] for scores in solves]
-    return {name: _numeric_range(name[1], own, solved[name], why) for name, own in probes.items()}
+        for task, solved in solve(group).items():
+            for name in {(task, key_of(one, f)) for one in group if one.case.task == task for f in one.scores}:
+                admitted[name].append(solved[name[1].case.split("-")[2]][name[1].fraction])
+    found: dict[Scored, Range] = {}
+    refused: dict[str, str] = {}
+    for (task, key), own in probes.items():
+        made = _numeric_range(key, own, admitted[task, key], why)
+        if outside := _outside(key, own, admitted[task, key], made):
+            refused[f"{key.name} of {task}"] = outside
+        else:
+            found[task, key] = made
+    return found, refused
 
 
 def _same_features(groups: Iterable[Sequence[Record]]) -> list[list[Record]]:
@@ -188,16 +199,39 @@ def _same_features(groups: Iterable[Sequence[Record]]) -> list[list[Record]]:
     return [list(own.values()) for own in found.values()]
 
 
-def _numeric_range(key: Key, own: Sequence[Record], solved: Sequence[float], why: str) -> Range:
+def _numeric_range(key: Key, own: Sequence[Record], admitted: Sequence[Admitted], why: str) -> Range:
     scores = [record.scores[key.fraction] for record in own]
-    values = [score.value for score in scores]
-    mean = float(np.mean(values))
-    spread = max(abs(one - value) for value in values for one in solved)
-    floor = rules.least_width(scores[0].metric, mean, decisions_of(own[0], scores[0]))
-    low, high = rules.numeric_range(values, spread, floor)
-    deviation = _rounded(float(np.std(solved, ddof=1)), 4)
-    basis = basis_of(own[0], key.fraction)
-    return Range(low, high, _rounded(mean), len(solved) // len(own), "numeric", basis, _origin(own, why), deviation)
+    mean = float(np.mean([score.value for score in scores]))
+    decision = rules.least_width(scores[0].metric, mean, decisions_of(own[0], scores[0]))
+    low, high = rules.outward(min(one.low for one in admitted) - decision, max(one.high for one in admitted) + decision)
+    first = admitted[0]
+    return Range(
+        lo=low,
+        hi=high,
+        mean=_rounded(mean),
+        n=len(first.solves),
+        rule="numeric",
+        basis=basis_of(own[0], key.fraction),
+        origin=_origin(own, why),
+        choices=as_text(first.draws) if first.draws else None,
+        gap=None if first.gap is None else _rounded(first.gap, 2),
+    )
+
+
+def _outside(key: Key, own: Sequence[Record], admitted: Sequence[Admitted], made: Range) -> str:
+    """Why the rule fails for a case: a score of a run, or of a solve with noise, is outside. Blank where none is.
+
+    The ends rest on the solve without noise alone, so that the others test the rule.
+    """
+    runs = {f"run '{record.run.name}'": record.scores[key.fraction].value for record in own}
+    solves = {name: value for one in admitted for name, value in one.solves.items()}
+    for name, value in {**runs, **solves}.items():
+        if not made.lo <= value <= made.hi:
+            return (
+                f"{name} scores {value:.7g}, outside of the range that admissible penalties give, "
+                f"[{made.lo:.7g}, {made.hi:.7g}]: run the case again here, and report it if this remains"
+            )
+    return ""
 
 
 def _rounded(value: float, digits: int = 10) -> float:

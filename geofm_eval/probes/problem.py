@@ -92,7 +92,7 @@ class SweepRow:
     extra: dict[str, float] = field(default_factory=dict)
     runner_up_gap: float | None = None
     chosen_loss: float | None = None
-    validation: ValidationItems | None = None
+    validation: ValidationItems | None = field(default=None, compare=False)
     explored: tuple[float, ...] = ()
 
 

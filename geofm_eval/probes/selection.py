@@ -75,8 +75,12 @@ The error of the path, 1.7e-4 nats at most where it was measured, cannot make th
 
 def near_best(scores: PathScores) -> tuple[int, ...]:
     """Positions of the penalties that may have the lowest loss, given how exactly the path is solved."""
-    losses = scores.loss / scores.count
-    return tuple(np.flatnonzero(losses <= losses.min() + NEAR).tolist())
+    return near_minimum(scores.loss / scores.count)
+
+
+def near_minimum(losses: NDArray[np.float64]) -> tuple[int, ...]:
+    """Positions of the mean log losses (L,) that are within `NEAR` of the lowest."""
+    return tuple(int(index) for index in np.flatnonzero(losses <= losses.min() + NEAR))
 
 
 def score_path(head: Head, features: NDArray[np.float32], labels: NDArray[np.int64]) -> PathScores:

@@ -1,0 +1,65 @@
+"""A process of its own that computes as other processors do: with the code of MKL that every processor runs alike.
+
+MKL reads ``MKL_CBWR`` once, before its first product: the variable has no effect on a process that has computed.
+"""
+
+import functools
+import multiprocessing
+import os
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+import torch
+
+from geofm_eval.errors import GeofmError
+
+T = TypeVar("T")
+
+VARIABLE, VALUE = "MKL_CBWR", "COMPATIBLE"
+
+
+def available(device: str) -> bool:
+    """Whether there is such another way to compute: on a CPU, where torch has MKL."""
+    return torch.device(device).type == "cpu" and bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
+
+
+def compute(function: Callable[..., T], *args: Any) -> T:
+    """Call a function of a module in that process, with as many threads as here.
+
+    Raises:
+        GeofmError: the process ended, killed for its memory for example.
+    """
+    try:
+        result: T = pickle.loads(_process().submit(_answer, torch.get_num_threads(), function, *args).result())
+    except BrokenProcessPool:
+        _process.cache_clear()
+        raise GeofmError(
+            f"the process that solves with {VARIABLE}={VALUE} was killed: free some memory and run the command again, "
+            "which goes on where it stopped"
+        ) from None
+    return result
+
+
+@functools.cache
+def _process() -> ProcessPoolExecutor:
+    """The process, started once and kept until the end."""
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = VALUE
+    try:
+        pool.submit(os.getpid).result()
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
+    return pool
+
+
+def _answer(threads: int, function: Callable[..., object], *args: Any) -> bytes:
+    # As bytes: torch would otherwise hand over its tensors in shared memory, which ends with the process.
+    torch.set_num_threads(threads)
+    return pickle.dumps(function(*args))

@@ -1,0 +1,134 @@
+"""What a score outside its expected range says to a stranger: first whether a near-tie explains it, then what to do."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from geofm_eval.expected.admissible import from_text
+from geofm_eval.expected.ranges import Key, Range
+from geofm_eval.records import Choice, ExpectedRange, Record, Score
+from geofm_eval.report.wording import percent, unit_named
+
+OUTSIDE = "its expected range"
+"""Words in the reason of a case that failed by a score outside its range alone."""
+
+NEAR = 5e-4
+"""A lead below this share of the validation loss is a near-tie. Last-digit noise on features moved differences of log
+losses by up to 6e-5 nats (one standard deviation, 10 % of the labels, losses of 1.2): this is ten times as much."""
+
+WORTH = 0.03
+"""The most that one draw may move by a near-tie. Turned choices moved 0 to 15 of 1,000 test samples, half of them 3 or
+less: a score that is farther away has another cause, even if a choice turned as well."""
+
+_RESTS_ON = {"seeds": "{n} seeds, for a mean over {seeds}", "published": "published, with a wide tolerance"}
+
+
+@dataclass(frozen=True)
+class Turned:
+    """Label draws whose penalty is not one that the range admits.
+
+    Args:
+        draws: their choices, the smallest lead first.
+        known: False for a range that does not say which penalties it admits: these are the draws with a near-tie then.
+    """
+
+    draws: tuple[Choice, ...]
+    known: bool = True
+
+    @property
+    def near(self) -> bool:
+        """True where rounding may have turned the choice of every one of them."""
+        return bool(self.draws) and all(map(_near, self.draws))
+
+    @property
+    def names(self) -> str:
+        """Such as ``draws 2, 4 and others``."""
+        numbers = [str(one.draw) for one in sorted(self.draws, key=lambda one: one.draw)]
+        more = " and others" if len(numbers) > 3 else ""
+        return f"draw{'s' if len(numbers) > 1 else ''} {', '.join(numbers[:3])}{more}"
+
+    @property
+    def lead(self) -> str:
+        """The largest lead among them, such as ``1e-05``."""
+        known = [one.runner_up_gap for one in self.draws if one.runner_up_gap is not None]
+        return f"{max(known):.0e}" if known else "an unknown margin"
+
+
+def _near(choice: Choice) -> bool:
+    scale = 1.0 if choice.val_loss is None else abs(choice.val_loss)
+    return choice.runner_up_gap is not None and choice.runner_up_gap <= NEAR * scale
+
+
+def turned(record: Record, fraction: str, found: Range) -> Turned:
+    """Which draws chose another penalty than the range admits; see :class:`Turned`."""
+    selection = record.selection
+    own = [] if selection is None else [one for one in selection.choices if one.fraction == float(fraction)]
+    own.sort(key=lambda one: one.draw)
+    if found.choices is None:
+        return Turned(tuple(one for one in own if _near(one)), known=False)
+    candidates: Sequence[float] = () if selection is None else selection.candidates
+    places = [candidates.index(one.chosen) if one.chosen in candidates else -1 for one in own]
+    pairs = zip(own, places, from_text(found.choices), strict=False)
+    differing = [choice for choice, place, admitted in pairs if place not in admitted]
+    return Turned(tuple(sorted(differing, key=lambda one: one.runner_up_gap or 0.0)))
+
+
+def outside(record: Record, key: Key, found: Range, expected: ExpectedRange, side: str) -> str:
+    """The sentences for a score outside its range, 400 characters at most.
+
+    Args:
+        record: of the case.
+        key: of the range.
+        found: the range.
+        expected: its ends for as many seeds as the record has.
+        side: ``below`` or ``above``.
+    """
+    score = record.scores[key.fraction]
+    head = _head(key, score, expected, side)
+    better = (side == "above") == (score.direction == "higher")
+    if found.rule != "numeric":
+        rests = _RESTS_ON[found.rule].format(n=expected.n, seeds=expected.seeds)
+        why = textwrap.shorten(expected.why, 60, placeholder="...")
+        return f"{head} (rule {found.rule}: {rests}; why: {why}). {_advice(better)}"
+    differing = turned(record, key.fraction, found)
+    away = max(expected.low - score.value, score.value - expected.high)
+    if differing.near and away * len(score.per_draw) <= WORTH * len(differing.draws):
+        what = "is not one that the range admits" if differing.known else "is nearly tied"
+        return (
+            f"{head}. A near-tie explains it: the penalty of {differing.names} {what}, and its validation loss leads "
+            f"by {differing.lead} only. Rounding decides that: it is no sign of a leak, and no reason to loosen the "
+            "range. Report it with the processor and the version of torch."
+        )
+    return f"{head}. {_no_tie(record, differing)} {_advice(better)}"
+
+
+def _head(key: Key, score: Score, expected: ExpectedRange, side: str) -> str:
+    unit = unit_named(score.metric)
+    shown = replace(unit, decimals=unit.decimals + 1)
+    value, low, high = (shown.value(one) for one in (score.value, expected.low, expected.high))
+    symbol = f" {unit.symbol}" if unit.symbol == "%" else ""
+    share = percent(float(key.fraction))
+    return f"{unit.name} {value}{symbol} at {share} of the labels is {side} {OUTSIDE} [{low}, {high}]"
+
+
+def _no_tie(record: Record, differing: Turned) -> str:
+    if record.selection is None or not record.selection.candidates:
+        return "No near-tie explains it: there is no penalty, and the range admits votes that nearly tie."
+    if differing.near:
+        return (
+            f"No near-tie explains it: that of {differing.names}, a lead of {differing.lead}, cannot be worth so much."
+        )
+    if differing.draws:
+        return (
+            f"No near-tie explains it: the penalty of {differing.names} is another one, and leads by {differing.lead}."
+        )
+    return "No near-tie explains it: the penalties are those that the range admits."
+
+
+def _advice(better: bool) -> str:
+    look = (
+        "Better than expected fails too: look for test samples among the training samples, or a changed split."
+        if better
+        else "It is worse: look for a change of inputs, code or libraries."
+    )
+    return f"{look} If the change is intended, accept it with geofm-eval expect RUN --why TEXT."
