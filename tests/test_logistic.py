@@ -218,12 +218,20 @@ def test_rotation_is_exact(n, width, seed):
 
 def test_a_channel_is_dropped_for_its_own_rounding_whatever_the_others_hold():
     rng = np.random.default_rng(0)
-    features = (rng.standard_normal((50, 4)) * [1e7, 1, 1e-7, 0] + [0, 0, 1, 5]).astype(np.float32)
+    features = (rng.standard_normal((50, 4)) * [1e7, 1, 1e-7, 0] + [0, 0, 1, 1]).astype(np.float32)
     standardiser = fit_standardiser(torch.from_numpy(features))
     assert standardiser.kept.tolist() == [True, True, False, False]
     assert standardiser.dropped == 2
     x = standardiser(torch.from_numpy(features))
     torch.testing.assert_close(x.std(0, correction=0), torch.ones(2, dtype=torch.float64))
+
+
+def test_the_few_values_of_a_dead_channel_are_rounding():
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((50, 5)).astype(np.float32)
+    features[:, 0] = 0
+    features[:3, 0] = 1e-6
+    assert fit_standardiser(torch.from_numpy(features)).kept.tolist() == [False, True, True, True, True]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: the GPU gives the CPU's optimum")

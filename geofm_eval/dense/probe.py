@@ -325,7 +325,7 @@ class DenseProbe:
                 ]
             weight = sum(float(tokens.weights.sum()) for *_, tokens in held)
             for tap, coarse in final.items():
-                near = near_minimum(sum(fits[tap].losses(tokens) for fits, *_, tokens in held) / weight)
+                near = near_minimum(np.sum([fits[tap].losses(tokens) for fits, *_, tokens in held], axis=0) / weight)
                 exact = [(fits[tap].refined(near), name, chips, tokens) for fits, name, chips, tokens in held]
                 losses = np.sum([fit.losses(tokens) for fit, *_, tokens in exact], axis=0) / weight
                 index = int(np.argmin(losses))

@@ -53,7 +53,7 @@ class Tolerance:
 
 
 PATH_TOLERANCE = Tolerance(1e-6, 1e-4, 1e-13)
-EXACT_TOLERANCE = Tolerance(1e-12, 1e-8, 1e-22)
+EXACT_TOLERANCE = Tolerance(1e-10, 1e-8, 1e-22)
 
 ROUNDING = 1e-13
 MEMORY = 12
@@ -320,7 +320,7 @@ class _LineSearch:
         residual = (fit.probabilities - self.design.targets) * self.design.shares
         penalty_slope = self.penalty * (self.cross + self.length * self.square)
         self.trial_slope = (residual * self.along).sum((1, 2)) + penalty_slope
-        decreased = rise <= 1e-4 * self.length * self.slope + ROUNDING * self.start
+        decreased = rise <= 1e-4 * self.length * self.slope + ROUNDING * (1 + self.start)
         self.accepted = self.accepted | (decreased & (self.trial_slope.abs() <= 0.9 * self.slope.abs()))
         self.best = torch.where(rise < self.least, self.length, self.best)
         self.least = torch.minimum(rise, self.least)
