@@ -282,3 +282,19 @@ def _spread(sample: Sample) -> Spread:
     found = spread_of([Part(1.0, sample.ratios(), sample.without())], even=sample.noun == "items")
     assert found is not None  # means of finite outcomes are finite
     return found
+
+
+FINEST_STEP = 1e-4
+"""Largest step, as a share of the targets' sd, with which predictions are stored as float32."""
+
+
+def prediction_dtype(targets: ArrayLike) -> type[np.float32] | type[np.float64]:
+    """The dtype that predictions of ``targets`` are stored in: float32 unless its steps are coarse beside their spread.
+
+    Targets of 1e9 +- 1 differ by less than a float32 step.
+    """
+    values = np.asarray(targets, dtype=np.float64)
+    if not values.size or not np.isfinite(values).all():
+        return np.float32
+    step = float(np.spacing(np.float32(np.abs(values).max())))
+    return np.float32 if step <= FINEST_STEP * float(values.std()) else np.float64

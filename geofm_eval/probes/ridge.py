@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofm_eval.data.labels import LabelSubset
-from geofm_eval.metrics import r2, rmse
+from geofm_eval.metrics import prediction_dtype, r2, rmse
 from geofm_eval.probes.heads import as_tensor
 from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow, ValidationItems
 from geofm_eval.probes.selection import Choice
@@ -26,9 +26,6 @@ from geofm_eval.probes.standardise import Rotation, Standardiser, fit_standardis
 
 RIDGE_PENALTIES = tuple(float(c) for c in np.logspace(4, -6, 40))
 """Penalties as multiples of tr(X'X)/p, strongest first."""
-
-FINEST_STEP = 1e-4
-"""Largest step, as a share of the targets' sd, with which predictions are stored as float32."""
 
 
 @dataclass(frozen=True)
@@ -260,13 +257,3 @@ def _validation(holdouts: Sequence[Holdout], validated: Sequence[Predicted], ind
     truth = np.concatenate([part.truth for part in validated])
     items = np.concatenate([holdout.held_out for holdout in holdouts])
     return ValidationItems(holdouts[0].split, items, np.square(values - truth), values)
-
-
-def prediction_dtype(targets: NDArray[np.float64]) -> type[np.float32] | type[np.float64]:
-    """The dtype that predictions of ``targets`` are stored in: float32 unless its steps are coarse beside their spread.
-
-    Targets of 1e9 +- 1 differ by less than a float32 step.
-    """
-    spread = float(np.std(targets))
-    step = float(np.spacing(np.float32(np.abs(targets).max()))) if len(targets) else 0.0
-    return np.float32 if step <= FINEST_STEP * spread else np.float64

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from geofm_eval.crossed import OF_CONFUSIONS, SUMS
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.metrics import prediction_dtype
 from geofm_eval.records.schema import SCHEMA_VERSION, Record, Score
 from geofm_eval.store import write_bytes, write_json
 
@@ -54,8 +55,8 @@ class Outcomes:
         ids: (n,) str, item ids in split order.
         groups: (n,) str, the scene or event of every item; None where unknown.
         correct: per label fraction, (draws, n) uint8; empty for regression.
-        prediction: per label fraction, (draws, n) float32; with shuffle splits one row per shuffle, NaN for the items
-            that it did not test. Empty for classification.
+        prediction: per label fraction, (draws, n) float32, or float64 where float32 is too coarse for the target; with
+            shuffle splits one row per shuffle, NaN for the items that it did not test. Empty for classification.
         target: (n,) float64, what was to be predicted; None for classification.
         counts: per label fraction of a dense task, (seeds, n, K, K) int64 confusion counts (rows: true class), or
             (seeds, n, 5) float64 ``crossed.SUMS``. Empty for tasks with one label per item.
@@ -267,7 +268,7 @@ def _checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) 
         if dense:
             arrays[name] = _checked_counts(f"{where}: {name}", arrays[name], score, items["ids"])
             continue
-        arrays[name] = arrays[name].astype(np.float32 if regression else np.uint8)
+        arrays[name] = arrays[name].astype(prediction_dtype(arrays[TARGET]) if regression else np.uint8)
         _check_array(f"{where}: {name}", arrays[name], score, items["ids"], shuffled)
     if regression:
         arrays[TARGET] = arrays[TARGET].astype(np.float64)
