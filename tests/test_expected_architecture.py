@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from geofm_eval.errors import DataError
-from geofm_eval.expected import FOLDER, Ranges, judge, noise, read_ranges, write_ranges
+from geofm_eval.expected import FOLDER, Ranges, judge, read_ranges, write_ranges
 from geofm_eval.expected.architecture import architecture_of
 from geofm_eval.expected.files import as_text, range_path
 from geofm_eval.expected.update import propose, take
@@ -105,7 +105,6 @@ def test_a_session_elsewhere_passes_counts_the_scores_and_fails_where_all_is_req
     which = ("--models", "oak", "--tasks", "colours", "--adaptations", "knn", "--layers", "final,embed")
     assert suite.run(*which, "--run", "first").status == 0
     monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(noise, "SOLVES", 2)
     path = range_path(tmp_path / FOLDER, "colours")
     write_ranges(Ranges("colours", dict(_elsewhere(suite, tmp_path))), path)
     second = suite.run(*which, "--run", "second")
