@@ -106,7 +106,7 @@ def weighted_spread(weights: Sequence[float], scores: Sequence[tuple[Source, ...
 
 def weighted_interval(value: float, weights: Sequence[float], scores: Sequence[tuple[Source, ...]]) -> Difference:
     """A weighted sum of scores with its 95 % interval: Student's t around ``value``, which is the sum itself."""
-    if not scores:
+    if not any(scores):
         return Difference(value, value, value)
     spread = weighted_spread(weights, scores)
     half = spread.half_width(LEVEL)
