@@ -228,8 +228,21 @@ def test_tables_say_who_is_better_and_how_sure(collated: tuple[Path, str]):
         rows = list(csv.DictReader(file))
     assert [(row["first"], row["second"]) for row in rows] == [("m_a", "m_b"), ("m_a", "m_c"), ("m_b", "m_c")]
     assert all(float(row["low"]) < float(row["difference"]) < float(row["high"]) for row in rows)
-    alone = (tables / "t_alone-linear-ranks.md").read_text(encoding="utf-8")
-    assert "one model only (m_a): there is nothing to rank it against" in alone
+
+
+def test_one_model_alone_is_not_ranked_and_counted_in_one_line(collated: tuple[Path, str]):
+    tables, text = collated
+    for name in (
+        "t_alone-linear-ranks.md",
+        "t_alone-linear-ranks.tex",
+        "t_alone-linear-ranks.csv",
+        "t_alone-linear-pairs.csv",
+    ):
+        assert not (tables / name).exists(), name
+    assert "t_alone-linear-ranks" not in (tables / "README.md").read_text(encoding="utf-8")
+    assert "not ranked, with fewer than two models that have per-item outcomes: 1 settings" in text
+    ranked = text[text.index("Rankings (") :]
+    assert "t_alone" not in ranked[: ranked.index("over settings")]
 
 
 def test_over_settings_changes_of_order_and_shares_are_shown(collated: tuple[Path, str]):
@@ -242,7 +255,6 @@ def test_over_settings_changes_of_order_and_shares_are_shown(collated: tuple[Pat
     assert "| eurosat_sim-linear-p100 | m_c | oracle |" in page
     assert "no control: t_alone-linear-p100" in page
     assert "1 of 1 pairs of backbones were measured in both orders, 1 change it clearly" in text
-    assert "one model only (m_a)" in text
     assert "(rankings.md)" in (tables / "README.md").read_text(encoding="utf-8")
 
 

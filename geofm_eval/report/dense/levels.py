@@ -69,12 +69,12 @@ def has_factors(study: CaseStudy, catalog: Catalog) -> bool:
 
 
 def best_cases(study: CaseStudy) -> list[Cell]:
-    """The trained case that validation would choose, once per label fraction, fewest labels first."""
-    fractions = sorted({cell.adaptation.fraction for cell in study.candidates})
-    return [
-        max((c for c in study.candidates if c.adaptation.fraction == fraction), key=lambda c: c.sign * c.validated)
-        for fraction in fractions
-    ]
+    """The trained case that validation would choose, once per label fraction with two of them, fewest labels first."""
+    by_fraction: defaultdict[float, list[Cell]] = defaultdict(list)
+    for cell in study.candidates:
+        by_fraction[cell.adaptation.fraction].append(cell)
+    some = [cells for _, cells in sorted(by_fraction.items()) if len(cells) > 1]
+    return [max(cells, key=lambda cell: cell.sign * cell.validated) for cells in some]
 
 
 def _keys(catalog: Catalog) -> Iterator[tuple[str, Key]]:

@@ -81,6 +81,13 @@ class Overview:
             found[one.setting.table].append(one)
         return dict(found)
 
+    @property
+    def ordered(self) -> frozenset[str]:
+        """Comparisons and case studies in which two models or more stand in one setting."""
+        return frozenset(
+            slug for slug, orders in self.by_table.items() if any(len(o.setting.entries) > 1 for o in orders)
+        )
+
 
 def overview(content: RunContent, pairs: Pairs, catalog: Catalog) -> Overview:
     """Rank every setting of a run, and compare rankings over settings."""

@@ -11,13 +11,13 @@ from geofm_eval.report.ranks.overview import Over, Overview, Source
 from geofm_eval.report.ranks.words import (
     MANUAL,
     SLUG,
+    UNRANKED,
     beats,
     by_reason,
     data_words,
     each_reason,
     setting_label,
     share,
-    unranked,
 )
 from geofm_eval.report.wording import (
     UNKNOWN,
@@ -33,8 +33,12 @@ POINTS = Unit("", "", 1.0, 1)
 
 
 def ranks_tables(found: Overview, catalog: Catalog) -> list[Table]:
-    """One table per comparison or case study, all of its settings in it."""
-    return [_ranks_table(found.sources[slug], orders, catalog) for slug, orders in found.by_table.items()]
+    """One table per comparison or case study with two models, all of its settings that have two in it."""
+    return [
+        _ranks_table(found.sources[slug], orders, catalog)
+        for slug, orders in found.by_table.items()
+        if slug in found.ordered
+    ]
 
 
 def over_tables(found: Overview) -> list[Table]:
@@ -56,9 +60,13 @@ def page_of_rankings(found: Overview) -> str:
 def _ranks_table(source: Source, orders: Sequence[Ordering], catalog: Catalog) -> Table:
     comparison = source.comparison
     unit = unit_of(comparison)
-    rows = [cells for one in orders for cells in _setting_rows(one, unit)]
-    remarks = [f"{setting_label(one.setting)}: {why}." for one in orders if (why := unranked(one))]
-    remarks += [f"{setting_label(one.setting)}, {by_reason(one.without)}." for one in orders if one.without]
+    several = [one for one in orders if len(one.setting.entries) > 1]
+    rows = [cells for one in several for cells in _setting_rows(one, unit)]
+    remarks = [f"{setting_label(one.setting)}: {UNRANKED}." for one in several if not one.standings]
+    remarks += [f"Settings of one model only, which are not ranked: {len(orders) - len(several)}."] * (
+        several != list(orders)
+    )
+    remarks += [f"{setting_label(one.setting)}, {by_reason(one.without)}." for one in several if one.without]
     return Table(
         slug=f"{comparison.slug}-ranks",
         title=heading(comparison, catalog, f"ranks by test {unit.label}", source.how),

@@ -9,7 +9,7 @@ from geofm_eval.findings.tables import ON, WIDTH
 from geofm_eval.ranking import Ordering, Rivalry
 from geofm_eval.report.ranks.overview import Over, Overview
 from geofm_eval.report.ranks.tables import POINTS
-from geofm_eval.report.ranks.words import MANUAL, beats, share, unranked
+from geofm_eval.report.ranks.words import MANUAL, beats, share
 from geofm_eval.report.terminal import aligned
 from geofm_eval.report.wording import UNKNOWN, percent
 
@@ -39,18 +39,20 @@ def text_of_rankings(found: Overview) -> str:
 def _settings(orders: Sequence[Ordering]) -> list[str]:
     """Settings with all labels, in which most is known."""
     whole = [one for one in orders if float(one.setting.entries[0].fraction) == 1] or list(orders)
+    ranked = [one for one in whole if one.standings]
     rows = [["setting", "models", "groups", "group of the best", "most likely best"]]
-    for one in whole[:SHOWN]:
-        if one.standings:
-            best = max(one.standings, key=lambda model: one.standings[model].best)
-            likely = f"{best} {one.standings[best].best:.2f}"
-            known, ranked = len(one.standings), len(one.setting.entries)
-            models = str(known) if known == ranked else f"{known} of {ranked}"
-            rows.append([one.setting.name, models, str(len(one.groups)), _group(one.groups[0], one), likely])
-        else:
-            rows.append([one.setting.name, str(len(one.setting.entries)), UNKNOWN, unranked(one).split(":")[0], ""])
-    more = len(orders) - len(whole[:SHOWN])
-    return [*aligned(rows, "lrrll"), *([f"  and {more} settings more in the tables"] if more else [])]
+    for one in ranked[:SHOWN]:
+        best = max(one.standings, key=lambda model: one.standings[model].best)
+        likely = f"{best} {one.standings[best].best:.2f}"
+        known, entries = len(one.standings), len(one.setting.entries)
+        models = str(known) if known == entries else f"{known} of {entries}"
+        rows.append([one.setting.name, models, str(len(one.groups)), _group(one.groups[0], one), likely])
+    more, few = len(orders) - len(whole) + len(ranked[SHOWN:]), len(whole) - len(ranked)
+    return [
+        *(aligned(rows, "lrrll") if ranked else []),
+        *([f"  and {more} settings more in the tables"] if more else []),
+        *([f"  not ranked, with fewer than two models that have per-item outcomes: {few} settings"] if few else []),
+    ]
 
 
 def _group(models: Sequence[str], one: Ordering) -> str:

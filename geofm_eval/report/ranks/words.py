@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from geofm_eval.findings.tables import ON
-from geofm_eval.ranking import Ordering, Setting, Summary
+from geofm_eval.ranking import Setting, Summary
 from geofm_eval.report.choice import Difference
 from geofm_eval.report.ranks.overview import Over, Overview
 from geofm_eval.report.run import PROBE
@@ -14,6 +14,9 @@ MANUAL = "docs/ranking.md"
 
 SLUG = "rankings"
 """Name of the files about rankings over settings."""
+
+
+UNRANKED = "fewer than two models have per-item outcomes: scores are shown, ranks are unknown"
 
 
 def setting_label(setting: Setting) -> str:
@@ -27,15 +30,6 @@ def setting_label(setting: Setting) -> str:
 def data_words(over: Over) -> str:
     """Such as ``SIMULATED DATA, recipe probing``."""
     return f"{ON[over.evidence]}, recipe {over.recipe}"
-
-
-def unranked(one: Ordering) -> str:
-    """Why a setting has no ranks; empty where it has."""
-    if one.standings:
-        return ""
-    if len(one.setting.entries) == 1:
-        return f"one model only ({one.setting.entries[0].model}): there is nothing to rank it against"
-    return "fewer than two models have per-item outcomes: scores are shown, ranks are unknown"
 
 
 def by_reason(reasons: Mapping[str, str]) -> str:
