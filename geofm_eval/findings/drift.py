@@ -174,13 +174,17 @@ def _decided(
     return Finding(5, title, verdict, *ends, UNIT, cells, evidence, (words, *say(counted, beside)), means)
 
 
-def _over_backbones(cells: Sequence[Cell]) -> Difference:
+def mean_over(backbones: Sequence[str], estimates: Sequence[float]) -> Difference:
     """Mean with a t interval over backbones, each the mean of its cells: seeds say nothing of other ones."""
     models: dict[str, list[float]] = {}
-    for cell in cells:
-        models.setdefault(cell.id.split("-")[0], []).append(cell.estimate)
+    for model, value in zip(backbones, estimates, strict=True):
+        models.setdefault(model, []).append(value)
     found = estimate_of([mean(values) for values in models.values()])
     return Difference(found.value, found.low, found.high)
+
+
+def _over_backbones(cells: Sequence[Cell]) -> Difference:
+    return mean_over([cell.id.split("-")[0] for cell in cells], [cell.estimate for cell in cells])
 
 
 def _parts_why(counted: Sequence[Cell], beside: Sequence[Cell]) -> tuple[str, ...]:

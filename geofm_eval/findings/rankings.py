@@ -96,8 +96,7 @@ def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
         )
         return undecidable(1, TITLE, (), content, why)
     crossing = [rivalry for rivalry in rivals if rivalry.crosses]
-    one_sided = len(rivals) == comb(len(field.models), 2) and all(map(_one_sided, rivals))
-    verdict: Verdict = "supported" if crossing else "refuted" if one_sided else "undecided"
+    verdict = verdict_of_order(rivals, len(field.models))
     # A page lists what counts: of every pair the settings where either leads most.
     cells = adjusted(
         [
@@ -108,6 +107,13 @@ def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
     )
     reasons = (_count(rivals, crossing, field), _agreement(field), _clearest(rivals[0]), *_beside(fields_found[1:]))
     return decided(1, TITLE, verdict, _effect(rivals), cells, content, reasons, _means(rivals, pairs))
+
+
+def verdict_of_order(rivals: Sequence[Rivalry], models: int) -> Verdict:
+    """What all pairs of so many models say; see :func:`rankings_change`."""
+    if any(rivalry.crosses for rivalry in rivals):
+        return "supported"
+    return "refuted" if len(rivals) == comb(models, 2) and all(map(_one_sided, rivals)) else "undecided"
 
 
 def off_ceiling(rivalry: Rivalry) -> list[Met]:

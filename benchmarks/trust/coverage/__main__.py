@@ -42,7 +42,8 @@ def _sources() -> list[str]:
     library = own.parents[2] / "geofm_eval"
     names = ("intervals", "proportions", "resampling", "metrics", "crossed", "out_of_fold", "estimates")
     of_findings = (library / "findings" / f"{name}.py" for name in ("finding", "interaction"))
-    paths = [*own.glob("*.py"), *(library / f"{name}.py" for name in names), *of_findings]
+    of_ranking = (library / "ranking" / f"{name}.py" for name in ("joint", "sources"))
+    paths = [*own.glob("*.py"), *(library / f"{name}.py" for name in names), *of_findings, *of_ranking]
     return [file_sha256(path) for path in sorted(paths)]
 
 
