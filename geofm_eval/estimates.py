@@ -6,7 +6,7 @@ as in :mod:`geofm_eval.intervals`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -125,7 +125,7 @@ def leader(
     found = {part: estimate(one, units) for part, one in leads.items()}
     p = {part: p_of(one, units) for part, one in leads.items()}
     ahead = [part for part in found if found[part].value < 0]
-    real = {part for part in (*found, LEADER) if excess is None or _above(excess.get(part), units)}
+    real = above_floor((*found, LEADER), excess, units)
     if not ahead:
         rival, tested = min(found, key=lambda part: found[part].value), max(p.values())
         clear = LEADER in real and all(one.above for one in found.values())
@@ -134,6 +134,11 @@ def leader(
     rival = min(ahead, key=lambda part: (part not in real, p[part]))
     tested = min(1.0, len(leads) * p[rival])
     return Leader("refuted" if rival in real and tested <= 1 - LEVEL else "undecided", rival, found[rival], tested)
+
+
+def above_floor(parts: Iterable[str], excess: Mapping[str, PerSeed] | None, units: int | None = None) -> frozenset[str]:
+    """Parts that drift clearly more than their floor; all of them where no floor is asked for."""
+    return frozenset(part for part in parts if excess is None or _above(excess.get(part), units))
 
 
 def _above(contrast: PerSeed | None, units: int | None) -> bool:
@@ -145,16 +150,29 @@ def sign_verdict(found: Estimate) -> Verdict:
     return "supported" if found.above else "refuted" if found.below else "undecided"
 
 
-def p_of(contrast: PerSeed, units: int | None = None) -> float:
-    """Two-sided p of a contrast being 0, from the same t as :func:`estimate`; 1 with a single seed."""
+def p_of(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:
+    """Two-sided p of a contrast being ``against``, from the same t as :func:`estimate`; 1 with a single seed."""
     from scipy.special import ndtr, stdtr  # loaded here, as in resampling
 
     if len(contrast.per_seed) < 2:
         return 1.0
     found = _spread(contrast.per_seed, contrast.error or 0.0, units)
-    value, tails = abs(float(np.mean(contrast.per_seed))), found.tails
+    value, tails = abs(float(np.mean(contrast.per_seed)) - against), found.tails
     # At the level of the intervals p is that of the interval; beyond it the tails are heavier.
     error = found.half_width(LEVEL) / t_quantile((1 + LEVEL) / 2, tails)
     if error == 0:
         return 1.0 if value == 0 else 0.0
     return float(2 * (ndtr(-value / error) if math.isinf(tails) else stdtr(tails, -value / error)))
+
+
+def p_over(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:
+    """One-sided p of a contrast being ``against`` or less; 1 with a single seed."""
+    if len(contrast.per_seed) < 2:
+        return 1.0
+    p, exceeds = p_of(contrast, units, against), float(np.mean(contrast.per_seed)) > against
+    return p / 2 if exceeds else 1 - p / 2
+
+
+def p_under(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:
+    """One-sided p of a contrast being ``against`` or more; 1 with a single seed."""
+    return 1.0 if len(contrast.per_seed) < 2 else 1 - p_over(contrast, units, against)

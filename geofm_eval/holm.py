@@ -29,6 +29,26 @@ def p_value(difference: Difference, against: float = 0.0) -> float | None:
     return t_tails(distance / half * t_quantile((1 + LEVEL) / 2, difference.freedom), difference.freedom)
 
 
+def p_above(difference: Difference, against: float = 0.0) -> float | None:
+    """One-sided p of a difference being ``against`` or less, from the same t distribution as :func:`p_value`.
+
+    Returns:
+        None without an interval. An interval without width says that the difference is exactly this: p is then 0 where
+        it exceeds ``against``, else 1.
+    """
+    p = p_value(difference, against)
+    if p is None:
+        return None
+    if difference.low == difference.high:
+        return float(difference.value <= against)
+    return p / 2 if difference.value > against else 1 - p / 2
+
+
+def p_below(difference: Difference, against: float = 0.0) -> float | None:
+    """One-sided p of a difference being ``against`` or more; see :func:`p_above`."""
+    return p_above(difference.times(-1), -against)
+
+
 def t_tails(statistic: float, freedom: float) -> float:
     """Probability beyond +-``statistic`` under Student's t; under the normal with infinite degrees of freedom."""
     from scipy.special import ndtr, stdtr  # loaded here, as in resampling

@@ -39,11 +39,13 @@ def test_a_verdict_that_does_not_follow_from_its_cells_is_found_out(number, tmp_
     planted = next(one for one in PLANTED if one.number == number and one.verdict == "supported")
     for finding in findings_in(planted, tmp_path):
         assert verdict_of(finding) == "supported"
-        turned = tuple(replace(cell, estimate=-20.0, p=0.001, p_margin=0.001) for cell in finding.cells)
+        turned = tuple(replace(cell, estimate=-20.0, p_above=1.0, p_below=0.001) for cell in finding.cells)
         assert verdict_of(replace(finding, cells=turned)) == "refuted"
-        unsure = tuple(replace(cell, p=0.6, p_margin=0.6) for cell in finding.cells)
+        unsure = tuple(replace(cell, p_above=0.6, p_below=0.6) for cell in finding.cells)
         wide = {name: replace(mean, low=-30.0, high=30.0) for name, mean in finding.means.items()}
-        assert verdict_of(replace(finding, cells=unsure, high=30.0, means=wide)) == "undecided"
+        assert verdict_of(replace(finding, cells=unsure, low=-30.0, high=30.0, means=wide)) == "undecided"
+        # Most cells gain, but the mean may be nothing: no support.
+        assert verdict_of(replace(finding, low=-30.0, means=wide)) == "undecided"
         assert verdict_of(replace(finding, effect=None)) == "not enough records"
 
 

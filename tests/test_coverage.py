@@ -33,6 +33,9 @@ FAST = (
     "gain of the chosen tap: 150 validation items, falls",
     "drift: 3 seeds (50% of the variance) x 1000 items or groups",
     "interaction of models and blocks: 7 models x 12 blocks x 5 draws, size 2.0",
+    "interaction over tasks: 5 tasks of 7 models x 12 blocks x 5 draws, size 1.0",
+    "mean of cells: 1 x 6 cells on 1000 items",
+    "mean of cells: 3 x 6 cells on 300 items, two of which share one base",
 )
 SHUFFLED = "out-of-fold R2: 40 shuffles of 300 items, 5 labels, fast decay"
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fixtures.planted_findings import decoders, probe, singles, trained
+from fixtures.planted_findings import DENSE_TASKS, MODELS, decoders, probe, singles, trained
 from geofm_eval.catalog import load_catalog
 from geofm_eval.crossed import count_score
 from geofm_eval.factors.explained import error_of, trained_shares
@@ -27,7 +27,7 @@ def cells_in(folder):
 
 @pytest.fixture
 def planted(tmp_path):
-    decoders(tmp_path, backbone=0.02, decoder=0.04, tuning=-0.01)
+    decoders(tmp_path, backbone=0.02, decoder=0.04, tuning=-0.01, tasks=DENSE_TASKS[:1])
     trained(tmp_path, "m_one", "lightms_lora_p100", "multi", 0.2)
     trained(tmp_path, "m_one", "lightms_frozen_p100_up2", "multi", 0.2)
     return tmp_path
@@ -67,7 +67,7 @@ def test_cells_with_another_number_of_seeds_are_named(planted):
 
 
 def test_one_decoder_on_several_blocks_varies_the_block(tmp_path):
-    singles(tmp_path, {"block05": 0.0, "block07": 0.01, "block11": 0.0})
+    singles(tmp_path, {"block05": 0.0, "block07": 0.01, "block11": 0.0}, MODELS[:2], DENSE_TASKS[:1])
     made = trained_factorial(cells_in(tmp_path), CATALOG)
     assert made.names == ("backbone", "block", "tuning", "labels")
     assert made.factors[1].levels[0] == "single_w064 on block05 of 12"
@@ -150,7 +150,7 @@ def test_a_loss_is_positive_where_less_is_better(planted):
 
 
 def test_without_outcomes_there_are_shares_and_no_intervals(tmp_path):
-    decoders(tmp_path, backbone=0.02, decoder=0.04, tuning=0.0, outcomes=False)
+    decoders(tmp_path, backbone=0.02, decoder=0.04, tuning=0.0, outcomes=False, tasks=DENSE_TASKS[:1])
     made = trained_factorial(cells_in(tmp_path), CATALOG)
     found = trained_shares(made, Pairs(tmp_path))
     assert {(one.low, one.high) for one in found} == {(None, None)}

@@ -1,17 +1,21 @@
 """What explains scores, as a collation writes it."""
 
 import csv
+import itertools
 import re
 
+import numpy as np
 import pytest
 
-from fixtures.planted_findings import decoders, probe
+from fixtures.planted_findings import DENSE_TASKS, decoders, probe
+from fixtures.planted_ranking import shuffled_record
+from geofm_eval.records import Score, write_record
 from geofm_eval.report.collation import collate
 
 
 @pytest.fixture
 def collated(tmp_path, without_figures):
-    decoders(tmp_path, backbone=0.02, decoder=0.06, tuning=0.0)
+    decoders(tmp_path, backbone=0.02, decoder=0.06, tuning=0.0, tasks=DENSE_TASKS[:1])
     for model in ("m_one", "m_two"):
         probe(tmp_path, model, "t_one", 0.0, profile=(0.0, 0.1, 0.05))
     probe(tmp_path, "m_random", "t_one", 0.0, control=True)
@@ -72,3 +76,52 @@ def test_the_terminal_and_the_index_tell_it_in_short(collated):
     assert "floods_sim-segment-regret.csv" in index
     for text in (part, (tables / "floods_sim-segment-shares.md").read_text()):
         assert not {"nan", "none", "inf"} & set(re.findall(r"[A-Za-z]+", text.lower()))
+
+
+def test_shares_of_shuffles_are_those_of_the_pooled_scores_that_tables_print(tmp_path, without_figures):
+    """The R2 of single shuffles is noise here, and has no part in it."""
+    rng, taps, models = np.random.default_rng(2), ("block00", "block01", "final"), ("m_one", "m_two", "m_three")
+    table = {}
+    for model, tap in itertools.product(models, taps):
+        table[model, tap] = [0.3 + 0.2 * (fraction == "1.0") + 0.1 * taps.index(tap) for fraction in ("0.1", "1.0")]
+        path = tmp_path / "run"
+        single = rng.normal(0, 5, (2, 40))
+        scores = {
+            key: Score(metric="r2", value=value, per_draw=tuple(row), n=300, n_train=27)
+            for key, value, row in zip(("0.1", "1.0"), table[model, tap], single, strict=True)
+        }
+        record = shuffled_record(model, "t_one", np.zeros((40, 300), dtype=np.float32), 0.0)
+        case = record.case.model_copy(update={"layer": tap, "id": f"{model}-t_one-ridge-{tap}"})
+        write_record(record.model_copy(update={"scores": scores, "case": case}), None, path)
+    made = collate(path)
+    found = [
+        (row["labels"], row["effect"], float(row["share"])) for row in rows(path / "tables" / "t_one-ridge-shares.csv")
+    ]
+    shown = {(labels, effect): share for labels, effect, share in found}
+    values = np.array([[table[model, tap] for tap in taps] for model in models])
+    total = np.square(values - values.mean()).sum()
+    layer = 6 * np.square(values.mean((0, 2)) - values.mean()).sum() / total
+    assert shown["all", "layer"] == pytest.approx(layer)
+    assert shown["all", "labels"] == pytest.approx(1 - layer)
+    assert shown["100 %", "layer"] == pytest.approx(1)
+    for labels in ("all", "100 %", "10 %"):
+        assert sum(share for name, _, share in found if name == labels) == pytest.approx(1)
+    assert "with 100 % of the labels alone: backbone 0.0, layer 100.0" in made.text
+    assert "noise in all of these" in made.text
+
+
+def test_what_is_too_small_for_shares_has_no_file_and_one_line(tmp_path, without_figures):
+    probe(tmp_path, "m_one", "t_one", 0.0, draws=1)
+    made = collate(tmp_path)
+    assert not list((tmp_path / "tables").glob("*shares*"))
+    assert "too few cells in 1 of 1 tables" in made.text
+    assert "shares" not in made.index.read_text()
+
+
+def test_shares_and_noise_sum_to_100_with_those_below_0(tmp_path, without_figures):
+    decoders(tmp_path, backbone=0.02, decoder=0.0, tuning=0.0, noise=0.02, tasks=DENSE_TASKS[:1])
+    collate(tmp_path)
+    page = (tmp_path / "tables" / "floods_sim-segment-shares.md").read_text()
+    shown = [float(line.split("|")[2]) for line in page.splitlines()[4:] if line.startswith("| ")]
+    assert sum(shown) == pytest.approx(100, abs=0.05 * len(shown))
+    assert min(shown) < 0, "the planted table has effects below 0"

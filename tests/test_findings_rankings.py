@@ -1,10 +1,12 @@
 """Finding 1: verdicts follow from planted rankings."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from fixtures.planted_ranking import Levels, planted_run
+from fixtures.recomputed import verdict_of
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import Finding, findings
 from geofm_eval.findings.rankings import fields, rankings_change
@@ -60,6 +62,35 @@ def test_undecided_where_differences_are_small_and_unsure(tmp_path: Path):
     levels = {f"t_{n}": {"m_a": 0.80 + 0.01 * (-1) ** n, "m_b": 0.80} for n in range(4)}
     found = verdict(tmp_path, levels, n=300, noise=0.3)
     assert found.verdict == "undecided"
+
+
+def test_one_data_set_is_not_enough(tmp_path: Path):
+    run = planted_run(tmp_path / "run", CROSSING)
+    for model, task in product(("m_a", "m_b"), CROSSING):
+        path = record_path(run, "probe", f"{model}-{task}-linear-final")
+        record = read_record(path)
+        shared = record.provenance.model_copy(update={"items_sha256": {"test": "shared"}})
+        path.write_text(record.model_copy(update={"provenance": shared}).model_dump_json())
+    found = decide(run)
+    assert found is not None
+    assert found.verdict == "not enough records"
+    assert "on 1 data sets" in found.why[0]
+
+
+def test_a_pair_at_the_ceiling_refutes_nothing(tmp_path: Path):
+    ceiling = {"m_a": 1.0, "m_b": 1.0}
+    found = verdict(tmp_path, {"t_one": ceiling, "t_two": ceiling, "t_three": {"m_a": 0.8, "m_b": 0.8}}, n=5000)
+    assert found.verdict == "not enough records"
+    assert "2 differences are at the ceiling, both scores within a point of 100 %" in found.why[0]
+
+
+def test_with_room_to_differ_on_two_data_sets_a_ceiling_is_named_and_set_aside(tmp_path: Path):
+    levels = {f"t_{n}": {"m_a": 0.80 + 0.02 * n, "m_b": 0.80} for n in range(3)}
+    found = verdict(tmp_path, {**levels, "t_top": {"m_a": 1.0, "m_b": 0.995}}, n=5000, noise=0.01)
+    assert found.verdict == "refuted"
+    assert [cell.id for cell in found.cells if cell.ceiling] == ["t_top-linear-p100"]
+    assert "1 difference is at the ceiling" in found.why[0]
+    assert verdict_of(found) == "refuted"
 
 
 def test_a_single_setting_or_backbone_is_about_something_else(tmp_path: Path):

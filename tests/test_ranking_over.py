@@ -1,4 +1,4 @@
-"""Rankings over settings: Gail and Simon's test, tau, interquartile means, complete blocks; against oracles."""
+"""Rankings over settings: Gail and Simon's test, tau, means, complete blocks; against oracles."""
 
 import math
 from itertools import chain, combinations
@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from geofm_eval.errors import ContractError
-from geofm_eval.ranking import complete_block, gail_simon, interquartile_mean, kendall_tau
+from geofm_eval.ranking import Source, complete_block, gail_simon, kendall_tau, mean_of_shares
 
 PUBLISHED = {2: 2.71, 3: 4.23, 4: 5.43, 5: 6.50}
 """Critical values of min(Q+, Q-) at .05 by number of settings (Gail and Simon 1985, table 1)."""
@@ -96,13 +96,24 @@ def test_tau_of_orders():
 
 
 @given(arrays(np.float64, st.integers(1, 30), elements=st.floats(-5, 5)))
-def test_the_interquartile_mean_is_scipys_trimmed_mean(values: np.ndarray):
-    assert float(interquartile_mean(values)) == pytest.approx(stats.trim_mean(values, 0.25), abs=1e-12)
+def test_means_over_settings_are_plain_and_scipys_trimmed_mean(values: np.ndarray):
+    nothing: list[tuple[Source, ...]] = [()] * len(values)
+    units = [1.0] * len(values)
+    assert mean_of_shares(values.tolist(), nothing, nothing, units).value == pytest.approx(values.mean(), abs=1e-12)
+    trimmed = mean_of_shares(values.tolist(), nothing, nothing, units, 0.25).value
+    assert trimmed == pytest.approx(stats.trim_mean(values, 0.25), abs=1e-12)
 
 
-def test_an_interquartile_mean_of_nothing_is_refused():
-    with pytest.raises(ContractError, match="at least one value"):
-        interquartile_mean(np.zeros((3, 0)))
+def test_a_mean_over_settings_errs_by_its_items():
+    rng = np.random.default_rng(6)
+    parts = rng.normal(0, 0.01, (3, 50))
+    own = [(Source(f"items {number}", one, 49),) for number, one in enumerate(parts)]
+    found = mean_of_shares([0.1, 0.2, 0.6], own, [()] * 3, [0.5, 0.5, 2.0])
+    error = math.sqrt(
+        sum(float(np.square(one / unit / 3).sum()) for one, unit in zip(parts, (0.5, 0.5, 2.0), strict=True))
+    )
+    assert found.value == pytest.approx(0.3)
+    assert (found.high - found.low) / 2 == pytest.approx(error * stats.norm.ppf(0.975), rel=0.05)
 
 
 @given(st.dictionaries(st.sampled_from("stuvwx"), st.frozensets(st.sampled_from("abcd")), max_size=6))

@@ -1,11 +1,11 @@
-"""How often rank intervals and those of interquartile means hold the truth, and models are best where P(best) says so.
+"""How often rank intervals and those of means over settings hold the truth, and models are best where P(best) says so.
 
     python -m benchmarks.trust.ranks [simulations]
 
 In every simulation seven models get true qualities anew, two of them exactly equal, and outcomes as a test split would
 give them: items or chips that are hard for all models, draws that all models share, seeds that they do not. True ranks
-are those of the true qualities; equal ones share the mean of their ranks. Interquartile means are over one setting of
-each kind, the first model being the control. Takes some minutes.
+are those of the true qualities; equal ones share the mean of their ranks. Means over settings, plain
+and interquartile, are over one setting of each kind, the first model being the control. Takes some minutes.
 """
 
 import sys
@@ -15,11 +15,12 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.special import ndtr
+from scipy.stats import trim_mean
 
 from fixtures.planted_ranking import outcomes_of, probe_record, shuffled_record, trained_record
 from geofm_eval.crossed import count_score
 from geofm_eval.metrics import pooled_r2
-from geofm_eval.ranking.aggregate import interquartile_interval, interquartile_mean
+from geofm_eval.ranking.aggregate import TRIMMED, mean_of_shares
 from geofm_eval.ranking.joint import ranks, resample_scores
 from geofm_eval.ranking.sources import Source, sources_of
 from geofm_eval.resampling import Floats
@@ -150,23 +151,28 @@ def trust(kind: Kind, simulations: int, seed: int = 0) -> Trust:
     return Trust(float(np.mean(held)), float(np.mean(widths)), bins)
 
 
-def covered_means(simulations: int, seed: int = 0) -> float:
-    """How often the 95 % interval of an interquartile mean over one setting of each kind holds the true one."""
+def covered_means(simulations: int, seed: int = 0) -> tuple[float, float]:
+    """How often 95 % intervals of a mean and of an interquartile mean over one setting of each kind hold the truth."""
     held = []
     for number in range(simulations):
         rng = np.random.default_rng([seed, number])
         quality = rng.normal(0, 1, (len(KINDS), MODELS))
         measured = [kind.simulate(rng, own) for kind, own in zip(KINDS.values(), quality, strict=True)]
         truth = np.array([kind.truth(own) for kind, own in zip(KINDS.values(), quality, strict=True)])
-        controls = [errors[0] for _, errors in measured]
+        controls, units = [errors[0] for _, errors in measured], [1.0] * len(KINDS)
         for model in range(1, MODELS):
             shares = [scores[model] - scores[0] for scores, _ in measured]
-            found = interquartile_interval(shares, [own[model] for _, own in measured], controls, [1.0] * len(KINDS))
-            true = float(interquartile_mean(truth[:, model] - truth[:, 0]))
-            assert found.low is not None
-            assert found.high is not None
-            held.append(found.low <= true <= found.high)
-    return float(np.mean(held))
+            true = truth[:, model] - truth[:, 0]
+            errors = [own[model] for _, own in measured]
+            found = [mean_of_shares(shares, errors, controls, units, trimmed) for trimmed in (0.0, TRIMMED)]
+            held.append(
+                [
+                    one.low <= value <= one.high
+                    for one, value in zip(found, (true.mean(), trim_mean(true, TRIMMED)), strict=True)
+                ]
+            )
+    plain, trimmed = np.mean(held, axis=0)
+    return float(plain), float(trimmed)
 
 
 def main(simulations: int) -> None:
@@ -176,7 +182,8 @@ def main(simulations: int) -> None:
         print(f"{name}: 90 % intervals cover {found.covered:.1%}, {found.width:.1f} of {MODELS} ranks wide")
         for count, said, were in found.best:
             print(f"    P(best) {said:.2f}: best in {were:.2f} of {count}")
-    print(f"interquartile means over {len(KINDS)} settings: 95 % intervals cover {covered_means(simulations):.1%}")
+    plain, trimmed = covered_means(simulations)
+    print(f"means over {len(KINDS)} settings: 95 % intervals cover {plain:.1%}, interquartile means {trimmed:.1%}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import numpy as np
 
 from geofm_eval.crossed import scores_without
-from geofm_eval.factors.factorial import Factorial, replicates
+from geofm_eval.factors.factorial import FEWEST_FACTORS, LABELS, Factorial, replicates
 from geofm_eval.factors.noise import ErrorOfMeans, error_of_means, logit
 from geofm_eval.factors.shares import Share, shares
 from geofm_eval.records import Score
@@ -23,15 +23,40 @@ def trained_shares(factorial: Factorial[Cell], pairs: Pairs) -> tuple[Share, ...
     return shares(factorial.names, values.reshape(*factorial.shape, -1), error=error)
 
 
-def probed_shares(factorial: Factorial[Score], dependence: float) -> tuple[Share, ...]:
-    """Shares of a factorial of probes; draws of the labels are blocks, and give the error.
-
-    Args:
-        factorial: of one comparison.
-        dependence: of shuffle splits, 0 for draws on one test split.
-    """
+def probed_shares(factorial: Factorial[Score]) -> tuple[Share, ...]:
+    """Shares of a factorial of probes; draws of the labels are blocks, and give the error."""
     values = on_scale(replicates(factorial.cells), factorial.cells[0])
-    return shares(factorial.names, values.reshape(*factorial.shape, -1), crossed=True, dependence=dependence)
+    return shares(factorial.names, values.reshape(*factorial.shape, -1), crossed=True)
+
+
+def pooled_shares(factorial: Factorial[Score]) -> tuple[Share, ...]:
+    """Shares of scores that are pooled over shuffles, one per cell: of what tables print.
+
+    The R2 of a single shuffle rests on a tenth of the items. Its variance is mostly noise, of a number that nobody is
+    shown; and how much noise is left in a pooled score cannot be told from the scores alone, so that none is taken off.
+    """
+    return shares(factorial.names, _pooled(factorial)[..., None])
+
+
+def pooled_shares_by_labels(factorial: Factorial[Score]) -> dict[str, tuple[Share, ...]]:
+    """The same at every label fraction by itself, the largest first: few labels make a lot of the variance.
+
+    Returns:
+        Nothing where labels do not vary, or nothing else varies with them but one factor.
+    """
+    axis = factorial.axis(LABELS)
+    names = tuple(name for name in factorial.names if name != LABELS)
+    if axis is None or len(names) < FEWEST_FACTORS:
+        return {}
+    tables = np.moveaxis(_pooled(factorial), axis, 0)
+    each = zip(factorial.factors[axis].levels, tables, strict=True)
+    found = {level: shares(names, table[..., None]) for level, table in each}
+    return dict(sorted(found.items(), key=lambda one: -float(one[0].split()[0])))
+
+
+def _pooled(factorial: Factorial[Score]) -> Floats:
+    values = np.asarray([score.value for score in factorial.cells])
+    return on_scale(values, factorial.cells[0]).reshape(factorial.shape)
 
 
 def on_scale(values: Floats, score: Score) -> Floats:

@@ -9,7 +9,6 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.data.shuffles import TEST_SHARE
 from geofm_eval.factors.blocks import Combination, largest_block, left_out
 from geofm_eval.records import Score
 from geofm_eval.report.comparison import Subject
@@ -19,6 +18,9 @@ from geofm_eval.report.wording import percent, share_of_labels
 from geofm_eval.resampling import Floats
 
 T = TypeVar("T")
+
+FEWEST_FACTORS = 2
+"""Of one factor that varies nothing has to be told apart."""
 
 BACKBONE, DECODER, BLOCK, TUNING, LABELS, LAYER = "backbone", "decoder", "block", "tuning", "labels", "layer"
 
@@ -91,11 +93,12 @@ def trained_factorial(cells: Sequence[Cell], catalog: Catalog) -> Factorial[Cell
     return replace(made, factors=blocks)
 
 
-def probed_factorial(subjects: Sequence[Subject]) -> Factorial[Score] | None:
+def probed_factorial(subjects: Sequence[Subject], pooled: bool = False) -> Factorial[Score] | None:
     """The largest balanced factorial of backbone, layer and labels among the probes of a task.
 
     Args:
         subjects: models of one comparison.
+        pooled: every cell has a single score, over all shuffles together.
 
     Returns:
         None where fewer than two factors vary, or no label fraction has several draws.
@@ -106,17 +109,17 @@ def probed_factorial(subjects: Sequence[Subject]) -> Factorial[Score] | None:
         for tap, record in subject.taps.items()
         for fraction, score in record.scores.items()
     }
-    return _factorial((BACKBONE, LAYER, LABELS), found, lambda score: len(score.per_draw), "draws")
+    names = (BACKBONE, LAYER, LABELS)
+    return (
+        _complete(names, found, found)
+        if pooled
+        else _factorial(names, found, lambda score: len(score.per_draw), "draws")
+    )
 
 
 def replicates(scores: Sequence[Score]) -> Floats:
     """(cells, replicates) scores of every cell with each seed or draw."""
     return np.asarray([score.per_draw for score in scores], dtype=np.float64)
-
-
-def dependence_of_shuffles() -> float:
-    """What shuffle splits have in common, for :func:`geofm_eval.factors.shares.anova`."""
-    return TEST_SHARE / (1 - TEST_SHARE)
 
 
 def _factorial(
@@ -127,17 +130,24 @@ def _factorial(
     if usual is None:
         return None
     kept = {levels: cell for levels, cell in found.items() if count(cell) == usual}
+    other = len(found) - len(kept)
+    return _complete(names, found, kept, f"{other} cells without {usual} {noun}" if other else "")
+
+
+def _complete(
+    names: Sequence[str], found: Mapping[Combination, T], kept: Mapping[Combination, T], others: str = ""
+) -> Factorial[T] | None:
+    """The largest block of the cells that are kept; None where fewer than two factors vary."""
     block = largest_block(kept)
     varied = [axis for axis, levels in enumerate(block) if len(levels) > 1]
-    if len(varied) < 2:
+    if len(varied) < FEWEST_FACTORS:
         return None
     gone = [f"{names[axis]}: {', '.join(levels)}" for axis, levels in left_out(found, block).items()]
-    other = len(found) - len(kept)
     return Factorial(
         factors=tuple(Factor(names[axis], block[axis]) for axis in varied),
         cells=tuple(kept[levels] for levels in itertools.product(*block)),
         fixed={names[axis]: levels[0] for axis, levels in enumerate(block) if len(levels) == 1},
-        left_out=(*gone, *([f"{other} cells without {usual} {noun}"] if other else [])),
+        left_out=(*gone, *([others] if others else [])),
     )
 
 

@@ -78,24 +78,25 @@ class Without:
     level: int
 
 
-def anova(values: ArrayLike, crossed: bool = False, dependence: float = 0.0) -> Anova:
+def anova(values: ArrayLike, crossed: bool = False) -> Anova:
     """Sums of squares of all effects of a balanced full factorial, exact from the means of its cells.
 
+    With a single replicate no noise is known, and none is taken off: it is in all effects, most of it in the
+    interaction of all factors, and a share is eta squared.
+
     Args:
-        values: (levels of the first factor, ..., replicates), at least two replicates.
+        values: (levels of the first factor, ..., replicates).
         crossed: a replicate is the same draw of the labels in every cell. What it adds to all cells alike is taken off
             first (draws are blocks); without, replicates are seeds that no two cells share.
-        dependence: covariance of two replicates over their variance to be added, as of shuffle splits: n_test /
-            n_train (Nadeau and Bengio 2003). J replicates then count (1 + J dependence) times the error.
 
     Raises:
-        ContractError: no factor, a factor of one level, a single replicate, or values that are not finite.
+        ContractError: no factor, a factor of one level, no replicate, or values that are not finite.
     """
     table = np.asarray(values, dtype=np.float64)
-    if table.ndim < 2 or min(table.shape) < 2 or not np.isfinite(table).all():
+    if table.ndim < 2 or min(table.shape[:-1]) < 2 or table.shape[-1] < 1 or not np.isfinite(table).all():
         raise ContractError(
-            "an analysis of variance needs two levels or more of every factor, two replicates or more of every cell, "
-            f"and finite values, found shape {table.shape}"
+            "an analysis of variance needs two levels or more of every factor, a replicate or more of every cell, and "
+            f"finite values, found shape {table.shape}"
         )
     means, replicates = table.mean(-1), table.shape[-1]
     squares = {effect: replicates * float(np.square(part).sum()) for effect, part in effects(means).items()}
@@ -105,7 +106,7 @@ def anova(values: ArrayLike, crossed: bool = False, dependence: float = 0.0) -> 
         residual = residual - residual.mean(tuple(range(table.ndim - 1)))
     within = float(np.square(residual).sum())
     error_freedom = (means.size - 1 if crossed else means.size) * (replicates - 1)
-    error = within / error_freedom * (1 + replicates * dependence)
+    error = within / error_freedom if error_freedom else 0.0
     return Anova(squares, freedom, error, error_freedom, sum(squares.values()) + within)
 
 
@@ -132,7 +133,6 @@ def shares(
     names: Sequence[str],
     values: ArrayLike,
     crossed: bool = False,
-    dependence: float = 0.0,
     error: ErrorOfMeans | None = None,
 ) -> tuple[Share, ...]:
     """Shares of all effects, main effects first.
@@ -141,12 +141,11 @@ def shares(
         names: of the factors.
         values: see :func:`anova`.
         crossed: see :func:`anova`.
-        dependence: see :func:`anova`.
         error: joint error of the means of the cells; without it there are no intervals.
     """
     table = np.asarray(values, dtype=np.float64)
-    whole = anova(table, crossed, dependence)
-    less = list(_without_a_level(names, table, crossed, dependence))
+    whole = anova(table, crossed)
+    less = list(_without_a_level(names, table, crossed))
     found = []
     for effect in whole.squares:
         named = tuple(names[axis] for axis in effect)
@@ -157,9 +156,7 @@ def shares(
     return tuple(found)
 
 
-def _without_a_level(
-    names: Sequence[str], table: Floats, crossed: bool, dependence: float
-) -> Iterator[dict[tuple[str, ...], Without]]:
+def _without_a_level(names: Sequence[str], table: Floats, crossed: bool) -> Iterator[dict[tuple[str, ...], Without]]:
     """Shares of what remains of the table, once for every level of every factor that is left out."""
     for axis, factor in enumerate(names):
         for level in range(table.shape[axis]):
@@ -167,7 +164,7 @@ def _without_a_level(
             if rest.shape[axis] == 1:  # a factor of one level varies nothing any more
                 rest, kept = rest.squeeze(axis), [name for name in names if name != factor]
             if kept:
-                found = anova(rest, crossed, dependence)
+                found = anova(rest, crossed)
                 values = {tuple(kept[one] for one in effect): found.share(effect) for effect in found.squares}
                 yield {effect: Without(value, factor, level) for effect, value in values.items()}
 

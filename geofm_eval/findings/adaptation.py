@@ -1,7 +1,7 @@
 """Finding 3: the adaptation, decoder or tuning, matters as much as the backbone."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.factors.distances import distance_of, further
@@ -19,21 +19,22 @@ from geofm_eval.factors.noise import ErrorOfMeans
 from geofm_eval.factors.regret import ADAPTATION, regrets
 from geofm_eval.findings.costs import cost_cells
 from geofm_eval.findings.finding import (
+    AS_GOOD,
     MARGIN,
     Cell,
     Finding,
     Verdict,
     adjusted,
+    cell_of,
     decided,
-    mean_of,
+    joint,
     points_per_unit,
     spread,
     undecidable,
 )
-from geofm_eval.findings.inferior import cell_within, decide_as_good, tally_as_good
-from geofm_eval.findings.scope import model_aside, task_aside
+from geofm_eval.findings.most import decide, most_words, shortage, tally_as_good
+from geofm_eval.findings.scope import data_of, model_aside, task_aside
 from geofm_eval.report.choice import Difference, Pairs
-from geofm_eval.report.comparison import identity
 from geofm_eval.report.dense.cells import CaseStudy, case_studies
 from geofm_eval.report.dense.cells import Cell as Trained
 from geofm_eval.report.run import RunContent
@@ -81,7 +82,22 @@ class Table:
     @property
     def data(self) -> str:
         """Equal for studies on the same test items."""
-        return identity(self.cells[0].record)["items_sha256"]
+        return data_of(self.cells[0].record)
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Levels of the factor; none where it does not vary."""
+        factors = () if self.factorial is None else self.factorial.factors
+        return next((one.levels for one in factors if one.name == BACKBONE), ())
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A cell, with the degrees of freedom of its difference, and the table that it is of."""
+
+    cell: Cell
+    difference: Difference
+    table: Table
 
 
 def adaptation_matters(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
@@ -98,20 +114,44 @@ def adaptation_matters(content: RunContent, pairs: Pairs, catalog: Catalog) -> F
     tables = list(_tables(content, pairs, catalog))
     if all(len({(cell.adaptation.head, cell.adaptation.tuning) for cell in table.cells}) < 2 for table in tables):
         return None
-    found = [cell for table in tables for cell in _contrasts(table)]
-    ours = adjusted([cell for cell in found if cell.counts])
-    groups = dict.fromkeys(cell.group for cell in found if not cell.counts)
-    beside = [one for name in groups for one in adjusted([cell for cell in found if cell.group == name])]
-    cells = [*ours, *beside, *(cell for table in tables for cell in cost_cells(table.study, table.cells, catalog))]
-    tested = [cell for cell in ours if cell.p is not None]
+    found = [one for table in tables for one in _contrasts(table)]
+    ours = _adjusted([one for one in found if one.cell.counts])
+    groups = dict.fromkeys(one.cell.group for one in found if not one.cell.counts)
+    beside = [one for name in groups for one in _adjusted([other for other in found if other.cell.group == name])]
+    aside = _set_aside(tables, [one.cell for one in beside])
+    costs = [cell for table in tables for cell in cost_cells(table.study, table.cells, catalog)]
+    cells = [*(one.cell for one in (*ours, *beside)), *costs]
+    by_kind = {name: [one for one in ours if one.cell.group == name] for name in COUNTED}
+    missing = {name: text for name, own in by_kind.items() if (text := _shortage(own)) is not None}
+    tested = {
+        name: [one for one in own if one.cell.p is not None] for name, own in by_kind.items() if name not in missing
+    }
+    lacking = [f"{name[0].upper()}{name[1:]}: {text}" for name, text in missing.items()]
     if not tested:
-        return undecidable(3, TITLE, cells, content, " ".join((_missing(tables, ours), *_set_aside(tables, beside))))
-    by_kind = {name: [cell for cell in tested if cell.group == name] for name in COUNTED}
+        return undecidable(3, TITLE, cells, content, " ".join((*lacking, *aside)))
+    means = {
+        name: joint([(1 / len(own), one.difference, one.table.data) for one in own]) for name, own in tested.items()
+    }
     # The kind of adaptation that fares best decides.
-    verdicts = {name: decide_as_good(own) for name, own in by_kind.items() if own}
+    verdicts = {
+        name: decide([one.cell for one in own], means[name], AS_GOOD, len(tested)) for name, own in tested.items()
+    }
     best = min(verdicts, key=lambda name: ORDER.index(verdicts[name]))
-    reasons = (_count(by_kind, best), *_regrets(tables), *_set_aside(tables, beside))
-    return decided(3, TITLE, verdicts[best], mean_of(by_kind[best]), cells, content, reasons)
+    counts = {name: [one.cell for one in own] for name, own in tested.items()}
+    reasons = (_count(counts, means, best), *lacking, *_regrets(tables), *aside)
+    return decided(3, TITLE, verdicts[best], means[best], cells, content, reasons, means)
+
+
+def _adjusted(some: Sequence[Compared]) -> list[Compared]:
+    cells = adjusted([one.cell for one in some])
+    return [replace(one, cell=cell) for one, cell in zip(some, cells, strict=True)]
+
+
+def _shortage(some: Sequence[Compared]) -> str | None:
+    """What is missing of one kind of adaptation: a cell is a task on which it varies together with the backbone."""
+    known = [one for one in some if one.cell.p is not None]
+    backbones = {name for one in known for name in one.table.backbones}
+    return shortage([one.cell for one in known], backbones, len(some))
 
 
 def _tables(content: RunContent, pairs: Pairs, catalog: Catalog) -> Iterator[Table]:
@@ -142,7 +182,7 @@ def searched(cell: Trained) -> bool:
     return cell.adaptation.tuning == "frozen" or (training is not None and len(training.rates) >= RATES)
 
 
-def _contrasts(table: Table) -> Iterator[Cell]:
+def _contrasts(table: Table) -> Iterator[Compared]:
     """One cell per kind of adaptation that varies together with the backbone."""
     factorial = table.factorial
     backbone = None if factorial is None else factorial.axis(BACKBONE)
@@ -160,22 +200,19 @@ def _contrasts(table: Table) -> Iterator[Cell]:
             group = name if max(sizes) >= MARGIN else NEITHER
             contrast = f"{name} {sizes[0]:.1f} - {BACKBONE} {sizes[1]:.1f}"
             scaled = difference.times(table.points)
-            yield cell_within(table.study.slug, group, contrast, scaled, group in COUNTED, table.data)
+            slug, counts = table.study.slug, group in COUNTED
+            cell = cell_of(slug, group, contrast, scaled, counts, table.data, AS_GOOD)
+            yield Compared(cell, scaled, table)
 
 
-def _missing(tables: Sequence[Table], ours: Sequence[Cell]) -> str:
-    backbones = {cell.model for table in tables for cell in table.cells}
-    return (
-        f"{len(backbones)} backbones; backbone and decoder, or tuning, vary together in {len(ours)} tables, 0 with an "
-        "interval: needed is one task with two backbones, two adaptations, two seeds, and outcomes per item."
-    )
-
-
-def _count(by_kind: Mapping[str, Sequence[Cell]], best: str) -> str:
-    parts = [f"{name} {spread(mean_of(own))}, {tally_as_good(own)}" for name, own in by_kind.items() if own]
+def _count(by_kind: Mapping[str, Sequence[Cell]], means: Mapping[str, Difference], best: str) -> str:
+    parts = [
+        f"{name} {spread(means[name])}, {most_words(own, AS_GOOD, means[name], len(by_kind))}; {tally_as_good(own)}"
+        for name, own in by_kind.items()
+    ]
     return (
         "How far apart two levels lie (root mean square, noise taken off), less the same of two backbones, by task: "
-        f"{'; '.join(parts)}; of one kind more than half are needed, after Holm over both. Effect: {best}."
+        f"{'; '.join(parts)}. Effect: {best}."
     )
 
 

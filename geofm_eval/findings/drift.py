@@ -3,16 +3,27 @@
 Each measure of drift has a verdict of its own: which part changes most depends on what one calls change.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import mean
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.estimates import Estimate, estimate, estimate_of, leader, p_of
-from geofm_eval.findings.finding import Cell, Finding, Verdict
-from geofm_eval.findings.scope import model_aside
+from geofm_eval.estimates import (
+    LEADER,
+    Estimate,
+    PerSeed,
+    above_floor,
+    estimate,
+    estimate_of,
+    leader,
+    p_of,
+    p_over,
+    p_under,
+)
+from geofm_eval.findings.finding import GAIN, MARGIN, Cell, Finding, adjusted
+from geofm_eval.findings.most import decide, most_words, shortage
+from geofm_eval.findings.scope import data_of, model_aside
 from geofm_eval.records import Contrast
 from geofm_eval.report.choice import Difference, Pairs
-from geofm_eval.report.comparison import identity
 from geofm_eval.report.drift.cells import VERDICTS_ON, DriftCell, drift_studies
 from geofm_eval.report.run import RunContent
 
@@ -20,7 +31,9 @@ UNIT = "hundredths"
 """Drift times 100: of 1 - CKA, or of the relative change of weights."""
 
 FULL = "full"
-FEWEST_CELLS, FEWEST_MODELS = 4, 2
+NEAR = MARGIN / 100
+"""The margin as it is in records, not in hundredths."""
+
 NOT_CLEAR = 0.051
 """The least p that is shown of a lead that is undecided because nothing exceeds its floor."""
 
@@ -43,8 +56,9 @@ def _rule_of(measure: str) -> Callable[[RunContent, Pairs, Catalog], Finding | N
 def first_linear(measure: str, content: RunContent, catalog: Catalog) -> Finding | None:
     """Whether fc1 drifts more than each other part of a block, beyond what training on shuffled labels makes it drift.
 
-    Supported: in more than half of the cells (backbone, task, labels) fc1 is clearly above every other part; refuted:
-    in more than half some other part is clearly above it. The same without taking the floor off stands beside.
+    Supported: in most cells (backbone, task, labels) fc1 is above its floor and above every other part; refuted: in
+    most it is less than a hundredth above some part that is above its own floor. The same without taking the floor off
+    is shown beside.
 
     Args:
         measure: ``total``, ``local`` or ``weight``.
@@ -57,19 +71,22 @@ def first_linear(measure: str, content: RunContent, catalog: Catalog) -> Finding
     title = f"full tuning changes fc1 most inside a block ({measure} drift)"
     cells = list(_cells(content, catalog))
     counted, beside = ([_lead(cell, measure, floor) for cell in cells] for floor in (True, False))
-    return _decided(title, cells, [one for one in counted if one], [one for one in beside if one], content, _parts_why)
+    own, other = (adjusted([one for one in some if one]) for some in (counted, beside))
+    # The rival is the strongest of many, so that the mean is biased against fc1: it cannot refute.
+    return _decided(title, cells, own, other, content, _parts_why, mean_refutes=False)
 
 
 def deepening(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
     """Whether the last third of the blocks drifts more than the first, both networks run whole.
 
-    Supported: in more than half of the cells clearly so; refuted: in more than half clearly the other way round.
+    Supported: in most cells so; refuted: in most by less than a hundredth, or not at all on average.
     """
     cells = list(_cells(content, catalog))
     counted = [_depth(cell, cell.drift.raw_depth, RAW, counts=True) for cell in cells]
     beside = [_depth(cell, cell.drift.depth, OVER_FLOOR, counts=False) for cell in cells]
     title = "total drift under full tuning grows with depth"
-    return _decided(title, cells, [one for one in counted if one], [one for one in beside if one], content, _depth_why)
+    own, other = (adjusted([one for one in some if one]) for some in (counted, beside))
+    return _decided(title, cells, own, other, content, _depth_why)
 
 
 def _cells(content: RunContent, catalog: Catalog) -> Iterator[DriftCell]:
@@ -89,7 +106,29 @@ def _lead(cell: DriftCell, measure: str, floor: bool) -> Cell | None:
     found = leader(own, excess, drift.units)
     # What lies below its floor decides nothing, however far it is ahead.
     p = found.p if found.verdict != "undecided" else max(found.p, NOT_CLEAR)
-    return _cell(cell, OVER_FLOOR if floor else RAW, f"fc1 - {found.rival}", found.lead, p, counts=floor)
+    group, contrast = OVER_FLOOR if floor else RAW, f"fc1 - {found.rival}"
+    one_sided = p_of_lead(own, excess, drift.units), p_of_no_lead(own, excess, drift.units)
+    return _cell(cell, group, contrast, found.lead, (p, *one_sided), counts=floor)
+
+
+def p_of_lead(leads: Mapping[str, PerSeed], excess: Mapping[str, PerSeed] | None, units: int | None) -> float:
+    """Return the p of fc1 not being above all: above every other part, and above its floor where one is asked for.
+
+    To be above all is one hypothesis, so that the largest p of its parts is its own.
+    """
+    if excess is not None and LEADER not in excess:
+        return 1.0
+    own = () if excess is None else (excess[LEADER],)
+    return max(p_over(one, units) for one in (*leads.values(), *own))
+
+
+def p_of_no_lead(leads: Mapping[str, PerSeed], excess: Mapping[str, PerSeed] | None, units: int | None) -> float:
+    """Return the p of fc1 being a hundredth above every other part: the smallest p times their number (Bonferroni).
+
+    Parts that do not exceed their own floor have no say.
+    """
+    known = [p_under(leads[part], units, NEAR) for part in above_floor(leads, excess, units)]
+    return min(1.0, len(leads) * min(known, default=1.0))
 
 
 def _depth(cell: DriftCell, contrasts: dict[str, Contrast], group: str, counts: bool) -> Cell | None:
@@ -97,15 +136,17 @@ def _depth(cell: DriftCell, contrasts: dict[str, Contrast], group: str, counts: 
     if one is None or len(one.per_seed) < 2:
         return None
     units = cell.drift.units
-    return _cell(cell, group, DEPTH, estimate(one, units), p_of(one, units), counts)
+    p = p_of(one, units), p_over(one, units), p_under(one, units, NEAR)
+    return _cell(cell, group, DEPTH, estimate(one, units), p, counts)
 
 
-def _cell(cell: DriftCell, group: str, contrast: str, found: Estimate, p: float, counts: bool) -> Cell:
+def _cell(
+    cell: DriftCell, group: str, contrast: str, found: Estimate, p: tuple[float, float, float], counts: bool
+) -> Cell:
     case = cell.record.case
-    ends = [None if end is None else 100 * end for end in (found.low, found.high)]
-    data = identity(cell.record)["items_sha256"]
+    low, high = (None if end is None else 100 * end for end in (found.low, found.high))
     name = f"{case.model}-{case.task}-{case.adaptation}"
-    return Cell(name, group, contrast, 100 * found.value, ends[0], ends[1], p, None, counts, data)
+    return Cell(name, group, contrast, 100 * found.value, low, high, *p, counts, data_of(cell.record))
 
 
 def _decided(
@@ -115,45 +156,44 @@ def _decided(
     beside: Sequence[Cell],
     content: RunContent,
     say: Callable[[Sequence[Cell], Sequence[Cell]], tuple[str, ...]],
+    mean_refutes: bool = True,
 ) -> Finding | None:
     if not tuned:
         return None
     evidence = str(content.records[0].evidence)
     cells = (*counted, *beside)
-    backbones = len({cell.model for cell in tuned})
-    if len(counted) < FEWEST_CELLS or backbones < FEWEST_MODELS:
-        why = (
-            f"Found: {len(counted)} fully tuned cells of {backbones} backbones; needed: at least {FEWEST_CELLS} cells "
-            f"and {FEWEST_MODELS} backbones."
-        )
+    missing = shortage(counted, {cell.id.split("-")[0] for cell in counted}, len(counted))
+    if missing is not None:
+        why = f"Backbones that were fully tuned, with two seeds or more. {missing}"
         return Finding(5, title, "not enough records", None, None, None, UNIT, cells, evidence, (why,))
-    half = len(counted) / 2
-    verdict: Verdict = "undecided"
-    if sum(cell.above for cell in counted) > half:
-        verdict = "supported"
-    elif sum(cell.below for cell in counted) > half:
-        verdict = "refuted"
     means = {group[0].group: _over_backbones(group) for group in (counted, beside) if group}
     whole = means[counted[0].group]
+    verdict = decide(counted, whole, GAIN, mean_refutes=mean_refutes)
     ends = whole.value, whole.low, whole.high
-    return Finding(5, title, verdict, *ends, UNIT, cells, evidence, say(counted, beside), means)
+    words = f"{most_words(counted, GAIN, whole)}.".capitalize()
+    return Finding(5, title, verdict, *ends, UNIT, cells, evidence, (words, *say(counted, beside)), means)
+
+
+def mean_over(backbones: Sequence[str], estimates: Sequence[float]) -> Difference:
+    """Mean with a t interval over backbones, each the mean of its cells: seeds say nothing of other ones."""
+    models: dict[str, list[float]] = {}
+    for model, value in zip(backbones, estimates, strict=True):
+        models.setdefault(model, []).append(value)
+    found = estimate_of([mean(values) for values in models.values()])
+    return Difference(found.value, found.low, found.high)
 
 
 def _over_backbones(cells: Sequence[Cell]) -> Difference:
-    """Mean with a t interval over backbones, each the mean of its cells: seeds say nothing of other ones."""
-    models: dict[str, list[float]] = {}
-    for cell in cells:
-        models.setdefault(cell.id.split("-")[0], []).append(cell.estimate)
-    found = estimate_of([mean(values) for values in models.values()])
-    return Difference(found.value, found.low, found.high)
+    return mean_over([cell.id.split("-")[0] for cell in cells], [cell.estimate for cell in cells])
 
 
 def _parts_why(counted: Sequence[Cell], beside: Sequence[Cell]) -> tuple[str, ...]:
     rivals = sorted({cell.contrast.removeprefix("fc1 - ") for cell in counted if cell.below})
     clearly = f" (by {', '.join(rivals)})" if rivals else ""
     return (
-        f"Beyond the floor of shuffled labels fc1 is clearly above every other part in {sum(c.above for c in counted)} "
-        f"of {len(counted)} cells, clearly below some part in {sum(c.below for c in counted)}{clearly}.",
+        f"Cell by cell, beyond the floor of shuffled labels, fc1 is clearly above every other part in "
+        f"{sum(c.above for c in counted)} of {len(counted)} cells, clearly below some part in "
+        f"{sum(c.below for c in counted)}{clearly}.",
         f"Without taking that floor off: above in {sum(c.above for c in beside)}, below in "
         f"{sum(c.below for c in beside)} of {len(beside)}.",
         "Effect: fc1 minus the part that decides (of those ahead the clearest, else the closest), mean over backbones, "
@@ -163,8 +203,8 @@ def _parts_why(counted: Sequence[Cell], beside: Sequence[Cell]) -> tuple[str, ..
 
 def _depth_why(counted: Sequence[Cell], beside: Sequence[Cell]) -> tuple[str, ...]:
     return (
-        f"Clearly more in the last third in {sum(c.above for c in counted)} of {len(counted)} cells, clearly less in "
-        f"{sum(c.below for c in counted)}.",
+        f"Cell by cell clearly more in the last third in {sum(c.above for c in counted)} of {len(counted)} cells, "
+        f"clearly less in {sum(c.below for c in counted)}.",
         f"Beyond the floor of shuffled labels: more in {sum(c.above for c in beside)}, less in "
         f"{sum(c.below for c in beside)} of {len(beside)}.",
     )

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from geofm_eval.holm import ALPHA, holm, p_value
+from geofm_eval.holm import ALPHA, holm, p_above, p_below, p_value
 from geofm_eval.records import Score
-from geofm_eval.report.choice import Difference
+from geofm_eval.report.choice import LEVEL, Difference
 from geofm_eval.report.run import RunContent
 from geofm_eval.report.wording import Unit
+from geofm_eval.resampling import joint_freedom, t_quantile
 
 Verdict = Literal["supported", "refuted", "undecided", "not enough records"]
 
@@ -19,6 +20,28 @@ POINTS = "points"
 
 MARGIN = 1.0
 """Points below which a gain is too small to matter."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is said of an effect, in the finding's unit.
+
+    Args:
+        above: supported where the effect is above this in most cells.
+        below: refuted where it is below this in most cells.
+        worth: the mean over cells has to be at least this to support.
+    """
+
+    above: float
+    below: float
+    worth: float
+
+
+GAIN = Claim(above=0.0, below=MARGIN, worth=MARGIN)
+"""Something is better than something else."""
+
+AS_GOOD = Claim(above=-MARGIN, below=-MARGIN, worth=-MARGIN)
+"""Something is as good as something else, but for less than a margin: no difference of 0 can show that."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +55,12 @@ class Cell:
         estimate: in the finding's unit, turned so that more is better.
         low: lower end of its 95 % interval; None where none can be given.
         high: upper end.
-        p: Holm-adjusted p of no difference, over the cells that it was tested with; None without an interval.
-        p_margin: the same of a difference of ``MARGIN``.
+        p: two-sided p of no difference, Holm-adjusted over the cells shown together; None without an interval.
+        p_above: one-sided p of an effect that is not above the claim's ``above``; not adjusted.
+        p_below: one-sided p of an effect that is not below the claim's ``below``; not adjusted.
         counts: the verdict rests on it.
         data: cells with equal ``data`` were tested on the same items.
+        ceiling: both scores are so near to the best possible that neither can lead by a margin.
     """
 
     id: str
@@ -45,24 +70,21 @@ class Cell:
     low: float | None
     high: float | None
     p: float | None
-    p_margin: float | None
+    p_above: float | None
+    p_below: float | None
     counts: bool
     data: str = ""
+    ceiling: bool = False
 
     @property
     def above(self) -> bool:
-        """Clearly above zero, after Holm."""
+        """Clearly above zero by itself, after Holm."""
         return self.p is not None and self.p <= ALPHA and self.estimate > 0
 
     @property
     def below(self) -> bool:
-        """Clearly below zero, after Holm."""
+        """Clearly below zero by itself, after Holm."""
         return self.p is not None and self.p <= ALPHA and self.estimate < 0
-
-    @property
-    def small(self) -> bool:
-        """Clearly below the margin, after Holm."""
-        return self.p_margin is not None and self.p_margin <= ALPHA and self.estimate < MARGIN
 
 
 @dataclass(frozen=True)
@@ -80,7 +102,7 @@ class Finding:
         cells: what it rests on, and what is shown beside it.
         evidence: ``published``, ``sample`` or ``simulated``.
         why: sentences that give the reasons, the most important first.
-        means: of groups whose cells have a narrower interval together than :func:`mean_of` can give.
+        means: of groups whose cells have a joint interval; :func:`mean_of` can only bound it.
     """
 
     number: int
@@ -122,8 +144,16 @@ def in_points(difference: Difference, score: Score, base: Score) -> Difference:
     return difference.times(points_per_unit(score, base))
 
 
-def cell_of(name: str, group: str, contrast: str, difference: Difference, counts: bool, data: str = "") -> Cell:
-    """A cell whose p-values are not adjusted yet.
+def cell_of(
+    name: str,
+    group: str,
+    contrast: str,
+    difference: Difference,
+    counts: bool,
+    data: str = "",
+    claim: Claim = GAIN,
+) -> Cell:
+    """A cell whose two-sided p is not adjusted yet.
 
     Args:
         name: becomes its id.
@@ -132,33 +162,31 @@ def cell_of(name: str, group: str, contrast: str, difference: Difference, counts
         difference: in the finding's unit.
         counts: the verdict rests on it.
         data: equal for what was tested on the same items.
+        claim: what its one-sided p-values are about.
     """
-    low, high = difference.low, difference.high
-    p, p_margin = p_value(difference), p_value(difference, MARGIN)
+    one_sided = p_above(difference, claim.above), p_below(difference, claim.below)
     # Adding zero turns -0.0, which a difference of nothing may be after a change of direction, into 0.0.
-    return Cell(name, group, contrast, difference.value + 0.0, low, high, p, p_margin, counts, data)
+    value, low, high = difference.value + 0.0, difference.low, difference.high
+    return Cell(name, group, contrast, value, low, high, p_value(difference), *one_sided, counts, data)
 
 
 def adjusted(cells: Sequence[Cell]) -> list[Cell]:
-    """Adjust the p-values of cells that are tested together; cells without an interval are in no test."""
-    above = iter(holm([cell.p for cell in cells if cell.p is not None]))
-    margin = iter(holm([cell.p_margin for cell in cells if cell.p_margin is not None]))
-    return [
-        replace(c, p=None if c.p is None else next(above), p_margin=None if c.p_margin is None else next(margin))
-        for c in cells
-    ]
+    """Adjust the two-sided p-values of cells that are shown together; cells without an interval are in no test."""
+    found = iter(holm([cell.p for cell in cells if cell.p is not None]))
+    return [replace(cell, p=None if cell.p is None else next(found)) for cell in cells]
 
 
 def mean_of(cells: Sequence[Cell]) -> Difference:
-    """Mean of cells with a conservative interval; without one where a cell has none."""
+    """Mean of cells of which no more than their intervals is known; see :func:`joint`."""
     return joint([(1 / len(cells), Difference(cell.estimate, cell.low, cell.high), cell.data) for cell in cells])
 
 
 def joint(parts: Sequence[tuple[float, Difference, str]]) -> Difference:
-    """Weighted sum with a conservative interval.
+    """Weighted sum of which no more than the intervals of its parts is known.
 
     Errors of parts that were tested on the same items are taken to move together (half widths are added), which is the
-    most that they can; those of different items are independent (squares of half widths are added).
+    most that they can: an upper bound. Those of different items are independent: variances are added, with degrees of
+    freedom after Satterthwaite, either end by itself.
 
     Args:
         parts: weight, difference, and what is equal for the same items.
@@ -166,25 +194,23 @@ def joint(parts: Sequence[tuple[float, Difference, str]]) -> Difference:
     value = sum(weight * part.value for weight, part, _ in parts)
     below: defaultdict[str, float] = defaultdict(float)
     over: defaultdict[str, float] = defaultdict(float)
+    freedom: defaultdict[str, float] = defaultdict(lambda: math.inf)
     for weight, part, data in parts:
         if part.low is None or part.high is None:
             return Difference(value)
         below[data] += weight * (part.value - part.low)
         over[data] += weight * (part.high - part.value)
-    return Difference(value, value - math.hypot(*below.values()), value + math.hypot(*over.values()))
+        freedom[data] = min(freedom[data], part.freedom)
+    (low, one), (high, other) = _added(below, freedom), _added(over, freedom)
+    return Difference(value, value - low, value + high, min(one, other))
 
 
-def decide(cells: Sequence[Cell], mean: Difference) -> Verdict:
-    """Whether most cells gain.
-
-    Supported: more than half are clearly above zero, after Holm. Refuted: at least half are clearly below the margin,
-    after Holm; or the upper end of the mean's interval is below it, while at most half of the estimates reach it.
-    """
-    half = len(cells) / 2
-    if sum(cell.above for cell in cells) > half:
-        return "supported"
-    small_mean = mean.high is not None and mean.high < MARGIN and sum(c.estimate >= MARGIN for c in cells) <= half
-    return "refuted" if small_mean or sum(cell.small for cell in cells) >= half else "undecided"
+def _added(halves: Mapping[str, float], freedom: Mapping[str, float]) -> tuple[float, float]:
+    """Half width of a sum of independent parts with these half widths, and its degrees of freedom."""
+    tail = (1 + LEVEL) / 2
+    variances = [((half / t_quantile(tail, freedom[data])) ** 2, freedom[data]) for data, half in halves.items()]
+    together = joint_freedom(variances)
+    return t_quantile(tail, together) * math.sqrt(sum(variance for variance, _ in variances)), together
 
 
 def decided(

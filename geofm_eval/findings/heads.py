@@ -1,29 +1,27 @@
 """Finding 4: a single-level decoder on an earlier block beats the same on the last block."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import CHOSEN, DEPTH, MULTI, SINGLE_BLOCKS, scaled_block
 from geofm_eval.findings.finding import (
+    GAIN,
     Cell,
     Finding,
     Verdict,
     adjusted,
     cell_of,
-    decide,
     decided,
     in_points,
-    joint,
-    points_per_unit,
     spread,
     tally,
     undecidable,
 )
-from geofm_eval.findings.scope import model_aside
+from geofm_eval.findings.means import Means, Pairing
+from geofm_eval.findings.most import decide, most_words, shortage, without
+from geofm_eval.findings.scope import data_of, model_aside
 from geofm_eval.report.choice import Difference, Pairs
-from geofm_eval.report.comparison import identity
 from geofm_eval.report.dense.cells import Address, case_studies
 from geofm_eval.report.dense.cells import Cell as Trained
 from geofm_eval.report.dense.effects import last_block, mean_difference
@@ -37,8 +35,6 @@ PROBED = "block chosen by the dense probe"
 SAME, PROBE = "upernet_same - upernet", "upernet_probe - upernet"
 BESIDE = (PROBED, SAME, PROBE)
 """Groups that do not count: validation chose, or the number of trained parameters is the same."""
-
-FEWEST_MODELS, FEWEST_CELLS = 2, 4
 
 
 @dataclass(frozen=True)
@@ -58,15 +54,28 @@ class Contrast:
     @property
     def data(self) -> str:
         """Equal for cases that were tested on the same items."""
-        return identity(self.cell.record)["items_sha256"]
+        return data_of(self.cell.record)
+
+    @property
+    def name(self) -> str:
+        """Such as ``pocket_mae-pastis_sim-single_w064_full_p100``."""
+        case = self.cell.record.case
+        return f"{case.model}-{case.task}-{case.adaptation}"
+
+    @property
+    def reads(self) -> str:
+        """Such as ``block05 - block11``."""
+        return f"{_reads(self.cell)} - {_reads(self.base)}"
+
+    @property
+    def pairing(self) -> Pairing:
+        """The scores that the cell is the difference of."""
+        return Pairing(self.cell.record, self.base.record, self.cell.fraction)
 
     def measured(self, pairs: Pairs) -> Cell:
         """The difference in points, with its paired interval over seeds and images."""
-        case = self.cell.record.case
-        name = f"{case.model}-{case.task}-{case.adaptation}"
         difference = in_points(mean_difference([(self.cell, self.base)], pairs), self.cell.score, self.base.score)
-        contrast = f"{_reads(self.cell)} - {_reads(self.base)}"
-        return cell_of(name, self.group, contrast, difference, self.group in FIXED, self.data)
+        return cell_of(self.name, self.group, self.reads, difference, self.group in FIXED, self.data)
 
 
 def heads_and_depth(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
@@ -84,28 +93,30 @@ def heads_and_depth(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
     fixed = [one for one in contrasts if one.group in FIXED]
     if not fixed:
         return None
-    # The better of two blocks may count, so that both are one family.
+    groups = {name: [one for one in contrasts if one.group == name] for name in (*FIXED, *BESIDE)}
     ours = adjusted([one.measured(pairs) for one in fixed])
-    cells = list(ours)
-    for group in BESIDE:
-        cells += adjusted([one.measured(pairs) for one in contrasts if one.group == group])
+    cells = [*ours, *(cell for name in BESIDE for cell in adjusted([one.measured(pairs) for one in groups[name]]))]
     tested = {name: [cell for cell in ours if cell.group == name and cell.p is not None] for name in FIXED}
-    backbones = len({one.cell.model for one in fixed})
-    least = min(map(len, tested.values()))
-    if backbones < FEWEST_MODELS or least < FEWEST_CELLS or 2 * sum(map(len, tested.values())) < len(ours):
-        why = (
-            f"{backbones} backbones; cells with a paired interval: "
-            f"{', '.join(f'{name} {len(own)}' for name, own in tested.items())}. Needed are {FEWEST_MODELS} backbones, "
-            f"{FEWEST_CELLS} cells of either block, and intervals for half of all."
-        )
-        return undecidable(4, TITLE, cells, content, why)
-    groups = [name for name in (*FIXED, *BESIDE) if any(one.group == name for one in contrasts)]
-    means = {name: _mean([one for one in contrasts if one.group == name], pairs) for name in groups}
-    verdicts = [decide(own, means[name]) for name, own in tested.items()]
+    missing = [_shortage(name, groups[name], own) for name, own in tested.items()]
+    if any(missing):
+        return undecidable(4, TITLE, cells, content, " ".join(text for text in missing if text))
+    known = {(cell.id, cell.contrast) for cell in cells if cell.p is not None}
+    means = Means(pairs).of_groups(
+        {name: [one.pairing for one in own if (one.name, one.reads) in known] for name, own in groups.items()}
+    )
+    # Either of two blocks may support the claim; to refute it both must.
+    verdicts = [decide(own, means[name], GAIN, len(FIXED)) for name, own in tested.items()]
     order: tuple[Verdict, ...] = ("supported", "undecided", "refuted")
     verdict = next(one for one in order if one in verdicts)
-    reasons = (_count(tested, means, backbones, fixed), *_beside(cells, means))
-    return decided(4, TITLE, verdict, _mean(fixed, pairs), cells, content, reasons, means)
+    mean = means[FIXED[verdicts.index(verdict)]]
+    absent = len(ours) - sum(map(len, tested.values()))
+    reasons = (*_count(tested, means, fixed), *([without(absent)] if absent else []), *_beside(cells, means))
+    return decided(4, TITLE, verdict, mean, cells, content, reasons, means)
+
+
+def _shortage(name: str, contrasts: Sequence[Contrast], tested: Sequence[Cell]) -> str | None:
+    missing = shortage(tested, {one.cell.model for one in contrasts}, len(contrasts))
+    return None if missing is None else f"{name[0].upper()}{name[1:]}: {missing}"
 
 
 def _contrasts(content: RunContent, catalog: Catalog) -> Iterator[Contrast]:
@@ -150,34 +161,21 @@ def _reads(cell: Trained) -> str:
     return "_".join(part for part in (adaptation.head, adaptation.blocks) if part)
 
 
-def _mean(contrasts: Sequence[Contrast], pairs: Pairs) -> Difference:
-    """Mean in points: of one task with the interval that its cells have together, tasks then joined."""
-    tasks: defaultdict[tuple[str, str], list[Contrast]] = defaultdict(list)
-    for one in contrasts:
-        tasks[one.cell.record.case.task, one.data].append(one)
-    parts = []
-    for (_, data), own in tasks.items():
-        factors = [points_per_unit(one.cell.score, one.base.score) for one in own]
-        mean = mean_difference([(one.cell, one.base) for one in own], pairs, factors)
-        parts.append((len(own) / len(contrasts), mean, data))
-    return joint(parts)
-
-
 def _count(
-    tested: Mapping[str, Sequence[Cell]], means: Mapping[str, Difference], backbones: int, fixed: Sequence[Contrast]
-) -> str:
+    tested: Mapping[str, Sequence[Cell]], means: Mapping[str, Difference], fixed: Sequence[Contrast]
+) -> Iterator[str]:
     tasks = sorted({one.cell.record.case.task for one in fixed})
-    parts = [f"{name} {spread(means[name])}, {tally(own)}" for name, own in tested.items()]
-    return (
-        f"Cells of {backbones} backbones, tuning and labels on {', '.join(tasks)}: {'; '.join(parts)}; more than half "
-        "at one of these blocks are needed, after Holm over both."
-    )
+    backbones = len({one.cell.model for one in fixed})
+    yield f"Cells of {backbones} backbones, tuning and labels on {', '.join(tasks)}, at either of two blocks."
+    for name, own in tested.items():
+        words = most_words(own, GAIN, means[name], len(FIXED))
+        yield f"{name[0].upper()}{name[1:]} {spread(means[name])}: {words}; {tally(own)}."
 
 
 def _beside(cells: Sequence[Cell], means: Mapping[str, Difference]) -> list[str]:
     parts = [
-        f"{name} {spread(means[name])}, {tally(own)}"
+        f"{name} {spread(means[name])}, {tally([cell for cell in cells if cell.group == name])}"
         for name in BESIDE
-        if (own := [cell for cell in cells if cell.group == name])
+        if name in means
     ]
     return [f"Beside it: {'; '.join(parts)}."] if parts else []

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings.adaptation import RATES, searched
 from geofm_eval.findings.finding import (
+    AS_GOOD,
     Cell,
     Finding,
     adjusted,
+    cell_of,
     decided,
     in_points,
-    mean_of,
     spread,
     undecidable,
 )
-from geofm_eval.findings.inferior import cell_within, decide_as_good, tally_as_good
-from geofm_eval.findings.scope import model_aside, task_aside
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.comparison import identity
+from geofm_eval.findings.means import Means, Pairing
+from geofm_eval.findings.most import decide, most_words, shortage, tally_as_good
+from geofm_eval.findings.scope import data_of, model_aside, task_aside
+from geofm_eval.report.choice import Difference, Pairs
 from geofm_eval.report.dense.cells import CaseStudy, case_studies
 from geofm_eval.report.dense.cells import Cell as Trained
 from geofm_eval.report.dense.effects import mean_difference
@@ -33,7 +34,8 @@ BEST = "minus the best by validation"
 MEDIAN, RGB = "minus the median by validation", "minus the best of red, green and blue alone"
 """Groups beside: the backbone in the middle, and what others make of the bands that ImageNet's model sees."""
 
-FEWEST_RIVALS, FEWEST_CELLS = 2, 2
+FEWEST_RIVALS = 2
+"""Backbones beside the ImageNet model in every cell."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,14 @@ class Place:
         assert self.own is not None
         case = self.own.record.case
         difference = in_points(mean_difference([(self.own, other)], pairs), self.own.score, other.score)
-        data = identity(self.own.record)["items_sha256"]
         name = f"{case.task}-{case.adaptation}-{case.layer}"
-        return cell_within(name, group, f"{MODEL} - {other.model}", difference, group == BEST, data)
+        contrast = f"{MODEL} - {other.model}"
+        return cell_of(name, group, contrast, difference, group == BEST, data_of(self.own.record), AS_GOOD)
+
+    def paired(self, other: Trained) -> Pairing:
+        """The scores that the same cell is the difference of."""
+        assert self.own is not None
+        return Pairing(self.own.record, other.record, self.own.fraction)
 
 
 def imagenet_competes(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
@@ -79,16 +86,31 @@ def imagenet_competes(content: RunContent, pairs: Pairs, catalog: Catalog) -> Fi
     if not any(place.own or place.rivals for place in tuned):
         return None
     fair = [place for place in tuned if place.own is not None and len(place.rivals) >= FEWEST_RIVALS]
-    ours = adjusted([place.against(place.rivals[0], BEST, pairs) for place in fair])
-    middle = adjusted([place.against(place.rivals[len(place.rivals) // 2], MEDIAN, pairs) for place in fair])
-    bands = [place.against(place.rgb[0], RGB, pairs) for place in places if place.own is not None and place.rgb]
-    cells = [*ours, *middle, *adjusted(bands)]
-    tested = [cell for cell in ours if cell.p is not None]
-    if len(tested) < FEWEST_CELLS:
-        return undecidable(6, TITLE, cells, content, _missing(tuned, tested))
-    return decided(
-        6, TITLE, decide_as_good(tested), mean_of(tested), cells, content, (_count(tested, fair), *_beside(cells))
-    )
+    beside = [place for place in places if place.own is not None and place.rgb]
+    rivals = {
+        BEST: [(place, place.rivals[0]) for place in fair],
+        MEDIAN: [(place, place.rivals[len(place.rivals) // 2]) for place in fair],
+        RGB: [(place, place.rgb[0]) for place in beside],
+    }
+    groups = {
+        name: adjusted([place.against(other, name, pairs) for place, other in own]) for name, own in rivals.items()
+    }
+    cells = [cell for own in groups.values() for cell in own]
+    tested = [cell for cell in groups[BEST] if cell.p is not None]
+    backbones = {other.model for place in fair for other in place.rivals}
+    missing = shortage(tested, backbones, len(groups[BEST]))
+    if missing is not None:
+        return undecidable(6, TITLE, cells, content, f"{_missing(tuned)} {missing}")
+    known = {
+        name: [
+            place.paired(other) for (place, other), cell in zip(own, groups[name], strict=True) if cell.p is not None
+        ]
+        for name, own in rivals.items()
+    }
+    means = Means(pairs).of_groups(known)
+    reasons = (_count(tested, fair, means[BEST]), *_beside(groups, means))
+    verdict = decide(tested, means[BEST], AS_GOOD)
+    return decided(6, TITLE, verdict, means[BEST], cells, content, reasons, means)
 
 
 def _places(content: RunContent, catalog: Catalog) -> Iterator[Place]:
@@ -122,26 +144,28 @@ def _by_validation(cells: Sequence[Trained]) -> list[Trained]:
     return sorted(cells, key=lambda cell: (-cell.sign * cell.validated, cell.model))
 
 
-def _missing(tuned: Sequence[Place], tested: Sequence[Cell]) -> str:
+def _missing(tuned: Sequence[Place]) -> str:
     known = sum(place.own is not None for place in tuned)
     rivals = max(len(place.rivals) for place in tuned)
     return (
-        f"{MODEL} was fully tuned, at {RATES} learning rates, in {known} of {len(tuned)} ways to use a backbone; "
-        f"beside it at most {rivals} backbones; {len(tested)} cells have a paired interval. Needed are "
-        f"{FEWEST_CELLS} cells with {FEWEST_RIVALS} backbones beside it: pytest benchmarks --models {MODEL},..."
+        f"{MODEL} was fully tuned, at {RATES} learning rates, in {known} of {len(tuned)} ways to use a backbone, "
+        f"beside at most {rivals} backbones ({FEWEST_RIVALS} are needed): pytest benchmarks --models {MODEL},..."
     )
 
 
-def _count(tested: Sequence[Cell], fair: Sequence[Place]) -> str:
+def _count(tested: Sequence[Cell], fair: Sequence[Place], mean: Difference) -> str:
     rivals = sorted({place.rivals[0].model for place in fair})
     tasks = sorted({place.study.cells[0].record.case.task for place in fair})
     return (
         f"Fully tuned on {', '.join(tasks)}, against the best by validation ({', '.join(rivals)}): "
-        f"{tally_as_good(tested)}; more than half are needed, after Holm."
+        f"{most_words(tested, AS_GOOD, mean)}; {tally_as_good(tested)}."
     )
 
 
-def _beside(cells: Sequence[Cell]) -> list[str]:
-    groups: Mapping[str, list[Cell]] = {name: [c for c in cells if c.group == name] for name in (MEDIAN, RGB)}
-    parts = [f"{name} {spread(mean_of(own))}, {tally_as_good(own)}" for name, own in groups.items() if own]
+def _beside(groups: Mapping[str, Sequence[Cell]], means: Mapping[str, Difference]) -> list[str]:
+    parts = [
+        f"{name} {spread(means[name])}, {tally_as_good([cell for cell in groups[name] if cell.p is not None])}"
+        for name in (MEDIAN, RGB)
+        if name in means
+    ]
     return [f"Beside it: {'; '.join(parts)}."] if parts else []

@@ -1,13 +1,15 @@
 """Interaction of models and blocks: how far depth profiles are from parallel, and whether draws alone explain it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from geofm_eval.findings.finding import MARGIN
 from geofm_eval.holm import ALPHA, t_tails
-from geofm_eval.resampling import Floats, t_quantile
+from geofm_eval.report.choice import Difference
+from geofm_eval.resampling import Floats, joint_freedom, t_quantile
 
 PERMUTATIONS = 2000
 
@@ -22,7 +24,10 @@ class Interaction:
         high: upper end.
         ratio: F, its mean square over that of draws; 1 on average where profiles are parallel.
         p: of so large a ratio by chance; None where it was not asked for, or no ratio could reach .05.
-        p_margin: two-sided p of a size of ``MARGIN``; None without an interval.
+        p_below: one-sided p of a size of ``MARGIN`` or more; None without an interval.
+        variance: square of the size, below 0 where draws alone make more.
+        parts: (draws,) what every draw adds to the error of the variance: their squares sum to its square; empty
+            without an interval.
     """
 
     size: float
@@ -30,7 +35,9 @@ class Interaction:
     high: float | None
     ratio: float
     p: float | None
-    p_margin: float | None
+    p_below: float | None
+    variance: float
+    parts: tuple[float, ...]
 
 
 def interaction(scores: Floats, overlap: float = 0.0, *, tested: bool = True, seed: int = 0) -> Interaction:
@@ -61,14 +68,49 @@ def interaction(scores: Floats, overlap: float = 0.0, *, tested: bool = True, se
     variance = _variance(left, inflated)
     size = math.sqrt(max(variance, 0.0))
     if draws < 3:
-        return Interaction(size, None, None, ratio, p, None)
+        return Interaction(size, None, None, ratio, p, None, variance, ())
     without = np.array([_variance(np.delete(left, draw, 2), inflated) for draw in range(draws)])
-    error = math.sqrt(inflated * (draws - 1) / draws * float(np.square(without - without.mean()).sum()))
-    half = t_quantile(1 - ALPHA / 2, draws - 1) * error
+    parts = math.sqrt(inflated * (draws - 1) / draws) * (without - without.mean())
+    error = math.sqrt(float(np.square(parts).sum()))
+    low, high = _ends(variance, error, draws - 1)
+    below = MARGIN**2 - variance
+    two_sided = t_tails(below / error, draws - 1) if error > 0 else 0.0
+    p_below = two_sided / 2 if below > 0 else 1 - two_sided / 2
+    return Interaction(size, low, high, ratio, p, p_below, variance, tuple(parts.tolist()))
+
+
+def together(found: Sequence[tuple[str, Interaction]]) -> Difference:
+    """Root mean square size over tasks, with a 95 % interval.
+
+    The mean of the variances is what draws vary: of tasks on the same items the same shuffle, or draw, is left out of
+    all of them together; other tasks have draws of their own, so that variances are added (Satterthwaite).
+
+    Args:
+        found: equal names for tasks on the same items, and their interactions.
+
+    Returns:
+        Without an interval where one of them has none.
+    """
+    count = len(found)
+    variance = sum(one.variance for _, one in found) / count
+    size = math.sqrt(max(variance, 0.0))
+    if any(one.low is None for _, one in found):
+        return Difference(size)
+    sums: dict[tuple[str, int], Floats] = {}
+    for data, one in found:
+        key = data, len(one.parts)
+        sums[key] = sums.get(key, np.zeros(len(one.parts))) + np.asarray(one.parts) / count
+    errors = [(float(np.square(parts).sum()), draws - 1.0) for (_, draws), parts in sums.items()]
+    freedom = joint_freedom(errors)
+    low, high = _ends(variance, math.sqrt(sum(error for error, _ in errors)), freedom)
+    return Difference(size, low, high, freedom)
+
+
+def _ends(variance: float, error: float, freedom: float) -> tuple[float, float]:
+    """Roots of the ends of a t interval of a variance."""
+    half = t_quantile(1 - ALPHA / 2, freedom) * error
     low, high = (math.sqrt(max(end, 0.0)) for end in (variance - half, variance + half))
-    distance = abs(variance - MARGIN**2)
-    p_margin = t_tails(distance / error, draws - 1) if error > 0 else float(distance == 0)
-    return Interaction(size, low, high, ratio, p, p_margin)
+    return low, high
 
 
 def _between(left: Floats) -> float:

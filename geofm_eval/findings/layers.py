@@ -1,21 +1,23 @@
 """Finding 2: the tap that validation chooses beats ``final`` in most cells of model and task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings.finding import (
+    GAIN,
     Cell,
     Finding,
     adjusted,
     cell_of,
-    decide,
     decided,
     in_points,
-    mean_of,
     spread,
     tally,
     undecidable,
 )
+from geofm_eval.findings.means import Means, Pairing
+from geofm_eval.findings.most import decide, most_words, shortage, without
 from geofm_eval.findings.scope import Probed, probed
 from geofm_eval.report.choice import Difference, Pairs, choose_tap
 from geofm_eval.report.comparison import LAST, last_block
@@ -26,7 +28,14 @@ TITLE = "the tap that validation chooses beats final"
 BEFORE_NORM = "minus the last block"
 """Group of the cells that count, set against the last block before the norm."""
 
-FEWEST_MODELS, FEWEST_TASKS = 2, 2
+
+@dataclass(frozen=True)
+class Gain:
+    """A cell, the scores that it is the difference of, and whose they are."""
+
+    cell: Cell
+    pairing: Pairing
+    one: Probed
 
 
 def layer_gain(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
@@ -41,31 +50,38 @@ def layer_gain(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding |
         None without a probe of several taps.
     """
     found = list(probed(content, catalog))
-    counted = [one for one in found if not one.aside]
-    cells = _by_family([cell for one in found if (cell := _gain(one, LAST, pairs, one.group)) is not None])
-    if not cells:
+    made = [gain for one in found if (gain := _gain(one, LAST, pairs, one.group)) is not None]
+    if not made:
         return None
+    gains = _by_family(made)
     blocks = [
-        _gain(one, block, pairs, BEFORE_NORM) for one in counted if (block := last_block(one.subject)) is not None
+        _gain(one, block, pairs, BEFORE_NORM)
+        for one in found
+        if not one.aside and (block := last_block(one.subject)) is not None
     ]
-    cells += adjusted([cell for cell in blocks if cell is not None])
-    ours = [cell for cell in cells if cell.counts]
-    tested = [cell for cell in ours if cell.p is not None]
-    names = {cell.id for cell in tested}
-    models = len({one.subject.model for one in counted if one.name in names})
-    tasks = len({one.comparison.record.case.task for one in counted if one.name in names})
-    if models < FEWEST_MODELS or tasks < FEWEST_TASKS or 2 * len(tested) < len(ours):
-        why = (
-            f"{len(tested)} of {len(ours)} cells have a paired interval, of {models} backbones and {tasks} tasks: "
-            f"needed are half of the cells, {FEWEST_MODELS} backbones and {FEWEST_TASKS} tasks."
-        )
-        return undecidable(2, TITLE, cells, content, why)
-    mean = mean_of(tested)
-    reasons = (_count(tested, models, tasks, len(ours) - len(tested)), _by_probe(tested), *_beside(cells))
-    return decided(2, TITLE, decide(tested, mean), mean, cells, content, reasons)
+    gains += _adjusted([gain for gain in blocks if gain is not None])
+    cells = [gain.cell for gain in gains]
+    counted = [gain for gain in gains if gain.cell.counts]
+    tested = [gain for gain in counted if gain.cell.p is not None]
+    ours = [gain.cell for gain in tested]
+    backbones = {gain.one.subject.model for gain in tested}
+    missing = shortage(ours, backbones, len(counted))
+    if missing is not None:
+        return undecidable(2, TITLE, cells, content, missing)
+    means = _means(gains, pairs)
+    mean = Means(pairs).over([gain.pairing for gain in tested])
+    tasks = {gain.one.comparison.record.case.task for gain in tested}
+    data = f"{len(tasks)} tasks on {len({cell.data for cell in ours})} data sets"
+    reasons = [
+        f"{len(backbones)} backbones, {data}: {most_words(ours, GAIN, mean)}.",
+        _by_probe(ours, means),
+        *([without(len(counted) - len(ours))] if len(counted) > len(ours) else []),
+        *_beside(cells, means),
+    ]
+    return decided(2, TITLE, decide(ours, mean, GAIN), mean, cells, content, tuple(reasons), means)
 
 
-def _gain(one: Probed, base: str, pairs: Pairs, group: str) -> Cell | None:
+def _gain(one: Probed, base: str, pairs: Pairs, group: str) -> Gain | None:
     """The cell of one subject; None where validation can choose no tap, or the base was not measured."""
     fraction = one.comparison.full
     chosen = choose_tap(one.subject, fraction)
@@ -80,35 +96,42 @@ def _gain(one: Probed, base: str, pairs: Pairs, group: str) -> Cell | None:
     assert difference is not None
     counts = group == one.group and not one.aside
     contrast = f"{chosen.tap} - {base}"
-    return cell_of(one.name, group, contrast, in_points(difference, chosen.score, score), counts, one.data)
+    cell = cell_of(one.name, group, contrast, in_points(difference, chosen.score, score), counts, one.data)
+    return Gain(cell, Pairing(*records, fraction), one)
 
 
-def _by_family(cells: Sequence[Cell]) -> list[Cell]:
+def _means(gains: Sequence[Gain], pairs: Pairs) -> dict[str, Difference]:
+    """Mean of every group: of the cells with an interval, or of all of them where those are few."""
+    groups = dict.fromkeys(gain.cell.group for gain in gains)
+    own = {name: [gain for gain in gains if gain.cell.group == name] for name in groups}
+    known = {name: [gain for gain in some if gain.cell.p is not None] for name, some in own.items()}
+    kept = {name: known[name] if 2 * len(known[name]) >= len(some) else some for name, some in own.items()}
+    return Means(pairs).of_groups({name: [gain.pairing for gain in some] for name, some in kept.items()})
+
+
+def _by_family(gains: Sequence[Gain]) -> list[Gain]:
     """Holm over all cells that count, and apart from them over those of every other group."""
-    families = dict.fromkeys(_family(cell) for cell in cells)
-    return [one for name in families for one in adjusted([cell for cell in cells if _family(cell) == name])]
+    families = dict.fromkeys(_family(gain.cell) for gain in gains)
+    return [one for name in families for one in _adjusted([gain for gain in gains if _family(gain.cell) == name])]
+
+
+def _adjusted(gains: Sequence[Gain]) -> list[Gain]:
+    cells = adjusted([gain.cell for gain in gains])
+    return [replace(gain, cell=cell) for gain, cell in zip(gains, cells, strict=True)]
 
 
 def _family(cell: Cell) -> str:
     return "" if cell.counts else cell.group
 
 
-def _count(tested: Sequence[Cell], models: int, tasks: int, without: int) -> str:
-    gains, losses = sum(cell.above for cell in tested), sum(cell.below for cell in tested)
-    chose_final = sum(cell.contrast == f"{LAST} - {LAST}" for cell in tested)
-    text = (
-        f"{gains} of {len(tested)} cells ({models} backbones, {tasks} tasks) gain after Holm, more than half are "
-        f"needed; {losses} lose; validation chose final in {chose_final}"
-    )
-    return text + (f"; {without} more have no interval." if without else ".")
-
-
-def _by_probe(tested: Sequence[Cell]) -> str:
+def _by_probe(tested: Sequence[Cell], means: Mapping[str, Difference]) -> str:
     groups = {cell.group: [one for one in tested if one.group == cell.group] for cell in tested}
-    return f"By probe: {'; '.join(f'{name} {spread(mean_of(own))}, {tally(own)}' for name, own in groups.items())}."
+    chose_final = sum(cell.contrast == f"{LAST} - {LAST}" for cell in tested)
+    parts = [f"{name} {spread(means[name])}, {tally(own)}" for name, own in groups.items()]
+    return f"By probe: {'; '.join(parts)}. Validation chose final in {chose_final}."
 
 
-def _beside(cells: Sequence[Cell]) -> list[str]:
+def _beside(cells: Sequence[Cell], means: Mapping[str, Difference]) -> list[str]:
     """Groups that are set aside for one reason, in a sentence; the table has the others too."""
     parts = []
     for name in dict.fromkeys(cell.group for cell in cells if not cell.counts and ", " not in cell.group):
@@ -116,5 +139,5 @@ def _beside(cells: Sequence[Cell]) -> list[str]:
         known = [cell for cell in own if cell.p is not None]
         few = 2 * len(known) < len(own)
         certainty = f"{len(known)} of {len(own)} with an interval" if few else tally(known)
-        parts.append(f"{name} {spread(mean_of(own if few else known))}, {certainty}")
+        parts.append(f"{name} {spread(means[name])}, {certainty}")
     return [f"Beside it: {'; '.join(parts)}."] if parts else []

@@ -1,27 +1,28 @@
 """Finding 2, second part: depth profiles differ by backbone, by more than draws of the labels make them differ."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.data.shuffles import TEST_SHARE
 from geofm_eval.findings.finding import (
+    GAIN,
     Cell,
     Finding,
     adjusted,
-    decide,
     decided,
-    mean_of,
     points_per_unit,
     spread,
     tally,
     undecidable,
 )
-from geofm_eval.findings.interaction import interaction
+from geofm_eval.findings.interaction import Interaction, interaction, together
+from geofm_eval.findings.most import decide, most_words, shortage
 from geofm_eval.findings.scope import Probed, probed
-from geofm_eval.report.choice import Pairs, task_seed
+from geofm_eval.report.choice import Difference, Pairs, task_seed
 from geofm_eval.report.run import RunContent
 
 TITLE = "depth profiles differ by backbone"
@@ -29,7 +30,14 @@ TWINS, WITH_TWIN, AGAIN = "random twins", "a backbone and its random twin", "a m
 BESIDE = (TWINS, WITH_TWIN, AGAIN)
 """What the differences of backbones are seen against; none of it counts."""
 
-FEWEST_TASKS = 2
+
+@dataclass(frozen=True)
+class Profiles:
+    """The profiles of some models on one task: the cell, what it was made from, and the models."""
+
+    cell: Cell
+    found: Interaction
+    models: tuple[str, ...]
 
 
 def distinct_profiles(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
@@ -46,32 +54,48 @@ def distinct_profiles(content: RunContent, pairs: Pairs, catalog: Catalog) -> Fi
     found = [one for one in probed(content, catalog) if set(one.aside) <= {"controls", "variants of models"}]
     if not found:
         return None
-    cells: list[Cell] = []
+    made: list[Profiles] = []
     for slug in dict.fromkeys(one.comparison.slug for one in found):
         own = [one for one in found if one.comparison.slug == slug]
-        cells += [cell for group in _groups(own, catalog) if (cell := _cell(slug, *group)) is not None]
-    families = [[c for c in cells if c.counts], *([c for c in cells if c.group == name] for name in BESIDE)]
-    cells = [cell for family in families for cell in adjusted(family)]
-    tested = [cell for cell in cells if cell.counts and cell.p is not None]
-    if len(tested) < FEWEST_TASKS:
-        why = (
-            f"{len(tested)} tasks have two backbones or more with the same blocks, and enough draws of the labels to "
-            f"tell them apart: needed are {FEWEST_TASKS}."
-        )
+        made += [one for group in _groups(own, catalog) if (one := _profiles(slug, *group)) is not None]
+    families = [[one for one in made if one.cell.counts], *(_of(made, name) for name in BESIDE)]
+    made = [one for family in families for one in _adjusted(family)]
+    cells = [one.cell for one in made]
+    counted = [one for one in made if one.cell.counts]
+    ours = [one for one in counted if one.cell.p is not None]
+    tested = [one.cell for one in ours]
+    missing = shortage(tested, {model for one in ours for model in one.models}, len(tested))
+    if missing is not None:
+        why = f"Tasks of two backbones or more with the same blocks, and enough draws of the labels. {missing}"
         return undecidable(2, TITLE, cells, content, why)
-    mean = mean_of(tested)
+    groups = {cell.group: _of(made, cell.group) for cell in cells}
+    means = {name: _mean(own) for name, own in groups.items()}
+    mean = _mean(ours)
     why = (
-        f"On {sum(cell.above for cell in tested)} of {len(tested)} tasks models and blocks interact by more than draws "
-        "of the labels explain, after Holm; more than half are needed. Size: standard deviation of scores around "
-        "parallel profiles."
+        f"Interaction of models and blocks, beyond what draws of labels explain: {most_words(tested, GAIN, mean)}. "
+        "Size: standard deviation of scores around parallel profiles, root mean square over tasks (the cells)."
     )
-    return decided(2, TITLE, decide(tested, mean), mean, cells, content, (why, *_beside(cells)))
+    reasons = (why, *_beside(cells, means))
+    return decided(2, TITLE, decide(tested, mean, GAIN), mean, cells, content, reasons, means)
 
 
-def _beside(cells: Sequence[Cell]) -> list[str]:
+def _of(made: Sequence[Profiles], group: str) -> list[Profiles]:
+    return [one for one in made if one.cell.group == group]
+
+
+def _mean(some: Sequence[Profiles]) -> Difference:
+    return together([(one.cell.data, one.found) for one in some])
+
+
+def _adjusted(some: Sequence[Profiles]) -> list[Profiles]:
+    cells = adjusted([one.cell for one in some])
+    return [replace(one, cell=cell) for one, cell in zip(some, cells, strict=True)]
+
+
+def _beside(cells: Sequence[Cell], means: Mapping[str, Difference]) -> list[str]:
     groups = {name: [cell for cell in cells if cell.group == name] for name in BESIDE}
     parts = [
-        f"{name} {spread(mean_of(own))}" + (f", {tally(own)}" if name == TWINS else "")
+        f"{name} {spread(means[name])}" + (f", {tally(own)}" if name == TWINS else "")
         for name, own in groups.items()
         if own
     ]
@@ -99,8 +123,8 @@ def _groups(own: Sequence[Probed], catalog: Catalog) -> Iterator[tuple[str, str,
         yield AGAIN, family, some
 
 
-def _cell(slug: str, group: str, which: str, some: Sequence[Probed]) -> Cell | None:
-    """The cell of some models on one task; None with one model, or one draw of the labels."""
+def _profiles(slug: str, group: str, which: str, some: Sequence[Probed]) -> Profiles | None:
+    """The profiles of some models on one task; None with one model, or one draw of the labels."""
     some = _alike(some)
     fraction = _fraction(some) if len(some) > 1 else None
     if fraction is None:
@@ -116,7 +140,7 @@ def _cell(slug: str, group: str, which: str, some: Sequence[Probed]) -> Cell | N
         tested=group not in (WITH_TWIN, AGAIN),
         seed=task_seed(record),
     )
-    return Cell(
+    cell = Cell(
         id=f"{which}-{slug}".removeprefix("-"),
         group=group,
         contrast=f"{len(some)} models x {values.shape[1]} blocks x {values.shape[2]} draws at {fraction}",
@@ -124,10 +148,12 @@ def _cell(slug: str, group: str, which: str, some: Sequence[Probed]) -> Cell | N
         low=found.low,
         high=found.high,
         p=found.p,
-        p_margin=found.p_margin,
+        p_above=found.p,
+        p_below=found.p_below,
         counts=group not in BESIDE,
         data=some[0].data,
     )
+    return Profiles(cell, found, tuple(one.subject.model for one in some))
 
 
 def _blocks(one: Probed) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
 
@@ -19,6 +19,7 @@ from geofm_eval.findings.finding import (
     spread,
     undecidable,
 )
+from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.scope import model_aside, pooling_aside, task_aside
 from geofm_eval.ranking.agreement import agreement
 from geofm_eval.ranking.qualitative import Met, Rivalry, rivalries
@@ -30,7 +31,7 @@ from geofm_eval.resampling import t_quantile
 TITLE = "rankings change with task and adaptation"
 
 FEWEST = 2
-"""Backbones, and settings in which they have paired intervals, without which nothing can be said."""
+"""Backbones, and data sets on which they have paired intervals, without which nothing can be said."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
     """Whether each of two backbones is clearly better than the other somewhere.
 
     Supported: of one pair at least, by Gail and Simon's test after Holm over all pairs, with an interval of either sign
-    that leaves zero out. Refuted: of every pair one has no 95 % interval that reaches a margin's lead of the other.
+    that leaves zero out. Refuted: of every pair one has no 95 % interval that reaches a margin's lead of the other, on
+    two data sets or more. Settings in which both are at the ceiling refute nothing.
 
     Args:
         content: records of one evidence class.
@@ -85,15 +87,16 @@ def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
     with_interval = sum(len(rivalry.meetings) for rivalry in rivals)
     in_all = sum(one in setting.by_model and other in setting.by_model for setting in field.settings
                  for one, other in combinations(field.models, 2))  # fmt: skip
-    if not rivals or 2 * with_interval < in_all:
+    data = {met.data for rivalry in rivals for met in off_ceiling(rivalry)}
+    if len(data) < FEWEST or 2 * with_interval < in_all:
         why = (
             f"{len(field.models)} backbones in {len(field.settings)} settings; {with_interval} of {in_all} differences "
-            "have a paired interval: needed are half of them, and two backbones with intervals in two settings."
+            f"have a paired interval, on {len(data)} data sets{_ceilings(rivals)}. Needed: intervals for half of the "
+            f"differences, and {FEWEST} data sets."
         )
         return undecidable(1, TITLE, (), content, why)
     crossing = [rivalry for rivalry in rivals if rivalry.crosses]
-    one_sided = len(rivals) == comb(len(field.models), 2) and all(map(_one_sided, rivals))
-    verdict: Verdict = "supported" if crossing else "refuted" if one_sided else "undecided"
+    verdict = verdict_of_order(rivals, len(field.models))
     # A page lists what counts: of every pair the settings where either leads most.
     cells = adjusted(
         [
@@ -103,7 +106,19 @@ def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
         ]
     )
     reasons = (_count(rivals, crossing, field), _agreement(field), _clearest(rivals[0]), *_beside(fields_found[1:]))
-    return decided(1, TITLE, verdict, _effect(rivals), cells, content, reasons)
+    return decided(1, TITLE, verdict, _effect(rivals), cells, content, reasons, _means(rivals, pairs))
+
+
+def verdict_of_order(rivals: Sequence[Rivalry], models: int) -> Verdict:
+    """What all pairs of so many models say; see :func:`rankings_change`."""
+    if any(rivalry.crosses for rivalry in rivals):
+        return "supported"
+    return "refuted" if len(rivals) == comb(models, 2) and all(map(_one_sided, rivals)) else "undecided"
+
+
+def off_ceiling(rivalry: Rivalry) -> list[Met]:
+    """Where two backbones met with room to differ."""
+    return [met for met in rivalry.meetings if not met.ceiling]
 
 
 def points(met: Met) -> Difference:
@@ -137,12 +152,30 @@ def _field(group: Sequence[Setting], content: RunContent, catalog: Catalog) -> F
 
 def _cell(rivalry: Rivalry, met: Met, counts: bool) -> Cell:
     group = f"{rivalry.first} - {rivalry.second}"
-    return cell_of(met.setting.name, group, group, points(met), counts, met.data)
+    cell = cell_of(met.setting.name, group, group, points(met), counts, met.data)
+    return replace(cell, ceiling=met.ceiling)
+
+
+def _means(rivals: Sequence[Rivalry], pairs: Pairs) -> dict[str, Difference]:
+    """Mean over the settings of every pair."""
+    found = {
+        f"{rivalry.first} - {rivalry.second}": [_pairing(rivalry, met) for met in rivalry.meetings]
+        for rivalry in rivals
+    }
+    return Means(pairs).of_groups(found)
+
+
+def _pairing(rivalry: Rivalry, met: Met) -> Pairing:
+    one, other = (met.setting.by_model[name] for name in (rivalry.first, rivalry.second))
+    return Pairing(one.record, other.record, one.fraction)
 
 
 def _one_sided(rivalry: Rivalry) -> bool:
-    """Whether one of the two is nowhere ahead by a margin, as far as 95 % intervals reach."""
-    found = [points(met) for met in rivalry.meetings]
+    """Whether one of the two is nowhere ahead by a margin, as far as 95 % intervals reach, on two data sets or more."""
+    known = off_ceiling(rivalry)
+    if len({met.data for met in known}) < FEWEST:
+        return False
+    found = [points(met) for met in known]
     return all(one.low is not None and one.low > -MARGIN for one in found) or all(
         one.high is not None and one.high < MARGIN for one in found
     )
@@ -170,8 +203,16 @@ def _count(rivals: Sequence[Rivalry], crossing: Sequence[Rivalry], field: Field)
     opposite = sum(rivalry.opposite for rivalry in rivals)
     return (
         f"Of {len(rivals)} pairs of {len(field.models)} backbones, each in {span} settings on {data} data sets, "
-        f"{opposite} were measured in both orders, {len(crossing)} change it clearly (Gail and Simon, Holm over pairs)."
+        f"{opposite} were measured in both orders, {len(crossing)} change it clearly (Gail and Simon, Holm over pairs)"
+        f"{_ceilings(rivals)}."
     )
+
+
+def _ceilings(rivals: Sequence[Rivalry]) -> str:
+    """How many meetings say nothing, in words; empty without any."""
+    count = sum(met.ceiling for rivalry in rivals for met in rivalry.meetings)
+    many = "difference is" if count == 1 else "differences are"
+    return f"; {count} {many} at the ceiling, both scores within a point of 100 %" if count else ""
 
 
 def _clearest(rivalry: Rivalry) -> str:

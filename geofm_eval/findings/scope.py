@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record
-from geofm_eval.report.comparison import Comparison, Subject, comparisons, identity
+from geofm_eval.report.comparison import Comparison, Subject, comparisons
 from geofm_eval.report.run import RunContent
 
 CONTROL_TARGETS = ("random_reg", "nodata")
@@ -42,7 +42,7 @@ class Probed:
     @property
     def data(self) -> str:
         """Equal for subjects that were tested on the same items."""
-        return identity(self.subject.record)["items_sha256"]
+        return data_of(self.subject.record)
 
 
 def probed(content: RunContent, catalog: Catalog) -> Iterator[Probed]:
@@ -59,6 +59,15 @@ def probed(content: RunContent, catalog: Catalog) -> Iterator[Probed]:
         for subject in comparison.subjects:
             if len(subject.taps) > 1 and not subject.missing:
                 yield Probed(comparison, subject, kind, (*beside, *model_aside(subject.record, models, catalog)))
+
+
+def data_of(record: Record) -> str:
+    """Equal for records that were tested on the same items, whatever they were trained on.
+
+    A split protocol has a test split; shuffles test all items in turn. A record that lists no items is its task's.
+    """
+    items = record.provenance.items_sha256
+    return items.get("test") or items.get("all") or record.case.task
 
 
 def model_aside(record: Record, models: set[str], catalog: Catalog) -> list[str]:

@@ -77,7 +77,9 @@ def finding_rows(found: Sequence[Finding]) -> list[Row]:
                 "low": cell.low,
                 "high": cell.high,
                 "holm_p": cell.p,
-                "holm_p_of_margin": cell.p_margin,
+                "p_above": cell.p_above,
+                "p_below": cell.p_below,
+                "ceiling": cell.ceiling,
             }
             for own in finding.groups.values()
             for cell in own
@@ -149,15 +151,26 @@ def _groups(found: Sequence[Finding]) -> Table:
 
 def _cells(finding: Finding) -> Table:
     rows = [
-        (cell.id, cell.group, cell.contrast, _size(cell, finding.unit), UNKNOWN if cell.p is None else f"{cell.p:.3f}")
+        (
+            cell.id,
+            cell.group,
+            f"{cell.contrast} (ceiling)" if cell.ceiling else cell.contrast,
+            _size(cell, finding.unit),
+            *(UNKNOWN if p is None else f"{p:.3f}" for p in (cell.p_above, cell.p_below, cell.p)),
+        )
         for cell in finding.cells
         if cell.counts
     ]
     return Table(
         slug=f"{SLUG}-cells",
         title=f"Cells of finding {finding.number}, {finding.title} ({ON[finding.evidence]})",
-        header=("cell", "group", "contrast", f"{finding.unit} [interval]", "p after Holm"),
+        header=("cell", "group", "contrast", f"{finding.unit} [interval]", "p of support", "p against", "p after Holm"),
         rows=tuple(rows),
+        notes=(
+            "p of support: one-sided, of no effect in this cell (of a loss of one or more, where the claim is to be as "
+            "good). p against: one-sided, of an effect of at least the margin. p after Holm: two-sided, of no "
+            "difference, adjusted over these cells.",
+        ),
     )
 
 

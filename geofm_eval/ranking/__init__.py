@@ -5,12 +5,19 @@ from geofm_eval.ranking.aggregate import (
     Scale,
     Summary,
     aggregate,
+    aggregates,
     complete_block,
-    interquartile_interval,
-    interquartile_mean,
+    mean_of_shares,
 )
 from geofm_eval.ranking.agreement import agreement, kendall_tau
-from geofm_eval.ranking.joint import Ranks, ranks, resample_scores, simultaneous_ranks, weighted_spread
+from geofm_eval.ranking.joint import (
+    Ranks,
+    ranks,
+    resample_scores,
+    simultaneous_ranks,
+    weighted_interval,
+    weighted_spread,
+)
 from geofm_eval.ranking.letters import letters
 from geofm_eval.ranking.qualitative import Met, Rivalry, gail_simon, rivalries
 from geofm_eval.ranking.settings import Entry, Setting, alike, data_sets, settings
@@ -31,17 +38,17 @@ __all__ = [
     "Standing",
     "Summary",
     "aggregate",
+    "aggregates",
     "agreement",
     "alike",
     "complete_block",
     "data_sets",
     "errors_of",
     "gail_simon",
-    "interquartile_interval",
-    "interquartile_mean",
     "joint_covariance",
     "kendall_tau",
     "letters",
+    "mean_of_shares",
     "order",
     "ranks",
     "resample_scores",
@@ -49,5 +56,6 @@ __all__ = [
     "settings",
     "simultaneous_ranks",
     "sources_of",
+    "weighted_interval",
     "weighted_spread",
 ]

@@ -1,23 +1,29 @@
-"""One number per model over settings: the interquartile mean of scores between a control and a reference."""
+"""Models over settings: means of scores between a control and a reference, at every label fraction by itself."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.errors import ContractError
-from geofm_eval.ranking.joint import ranks, resample_scores, weighted_spread
+from geofm_eval.ranking.joint import ranks, resample_scores, weighted_interval
 from geofm_eval.ranking.settings import Setting
 from geofm_eval.ranking.sources import Source
 from geofm_eval.ranking.standing import errors_of
-from geofm_eval.report.choice import LEVEL, Difference, Pairs, sign
+from geofm_eval.report.choice import Difference, Pairs, sign
 from geofm_eval.resampling import Floats
 
 REFERENCE = "imagenet_vitb16"
 """The model that counts as 1 where no oracle is known."""
 
 TRIMMED = 0.25
+
+FEWEST = 2
+"""Settings, and models, without which there is nothing to average or to rank."""
+
+FEWEST_TRIMMED = 4
+"""Settings without which a quarter is none, and an interquartile mean is the mean."""
 
 Errors = dict[str, tuple[Source, ...]]
 
@@ -51,33 +57,43 @@ class Summary:
 
     Args:
         model: slug.
-        value: interquartile mean.
-        low: lower end of its 95 % interval.
-        high: upper end.
-        median: median rank.
-        first: lower end of the 90 % interval of its rank.
+        mean: over the settings, with its 95 % interval.
+        middle: interquartile mean, with its 95 % interval; None with fewer than four settings.
+        above: number of settings in which it scores above the control.
+        median: median rank by mean.
+        first: lower end of the 90 % interval of that rank.
         last: upper end.
-        best: probability that its interquartile mean is the largest.
+        best: probability that its mean is the largest.
         by_setting: what it is a mean of.
     """
 
     model: str
-    value: float
-    low: float
-    high: float
+    mean: Difference
+    middle: Difference | None
+    above: int
     median: float
     first: int
     last: int
     best: float
     by_setting: dict[str, float]
 
+    @property
+    def beats_control(self) -> bool | None:
+        """Whether its mean is above that of the controls; None where the interval leaves that open.
+
+        An interquartile mean cannot tell: it leaves out the settings in which a model loses most.
+        """
+        assert self.mean.low is not None
+        assert self.mean.high is not None
+        return True if self.mean.low > 0 else False if self.mean.high < 0 else None
+
 
 @dataclass(frozen=True)
 class Aggregate:
-    """Models over a complete block of settings, best first.
+    """Models over a complete block of settings with one label fraction, best first.
 
     Args:
-        models: one summary per model; empty without two settings.
+        models: one summary per model; empty without two settings and two models.
         scales: of the settings of the block.
         dropped: settings and models that are not in the block, with the reason.
     """
@@ -87,42 +103,27 @@ class Aggregate:
     dropped: dict[str, str]
 
 
-def interquartile_mean(values: Floats) -> Floats:
-    """Mean over the last axis without the lowest and the highest quarter, each rounded down.
-
-    Args:
-        values: (..., n).
-
-    Raises:
-        ContractError: no values.
-    """
-    count = values.shape[-1] if values.ndim else 0
-    if count == 0:
-        raise ContractError("an interquartile mean needs at least one value")
-    cut = int(TRIMMED * count)
-    return np.asarray(np.sort(values, axis=-1)[..., cut : count - cut].mean(-1), dtype=np.float64)
-
-
-def interquartile_interval(
+def mean_of_shares(
     shares: Sequence[float],
     scores: Sequence[tuple[Source, ...]],
     controls: Sequence[tuple[Source, ...]],
     units: Sequence[float],
+    trimmed: float = 0.0,
 ) -> Difference:
-    """An interquartile mean with its 95 % interval: Student's t, the settings that are kept being held as they are.
+    """Mean over settings with its 95 % interval: Student's t, the settings that are kept being held as they are.
 
     Args:
         shares: (n,) (score - control) / unit of every setting.
         scores: of each score the sources of its error.
         controls: the same of its control.
         units: of each setting reference - control, taken as known.
+        trimmed: part of the settings that is left out at either end, rounded down.
     """
-    cut = int(TRIMMED * len(shares))
+    cut = int(trimmed * len(shares))
     kept = np.argsort(shares, kind="stable")[cut : len(shares) - cut].tolist()
     weights = [turn / units[place] / len(kept) for place in kept for turn in (1, -1)]
-    spread = weighted_spread(weights, [own[place] for place in kept for own in (scores, controls)])
-    value, half = float(interquartile_mean(np.array(shares))), spread.half_width(LEVEL)
-    return Difference(value, value - half, value + half, spread.tails)
+    value = float(np.mean([shares[place] for place in kept]))
+    return weighted_interval(value, weights, [own[place] for place in kept for own in (scores, controls)])
 
 
 def complete_block(measured: Mapping[str, frozenset[str]]) -> tuple[frozenset[str], tuple[str, ...]]:
@@ -145,15 +146,28 @@ def complete_block(measured: Mapping[str, frozenset[str]]) -> tuple[frozenset[st
     )
 
 
+def aggregates(
+    found: Sequence[Setting], models: Sequence[str], pairs: Pairs, catalog: Catalog
+) -> dict[float, Aggregate]:
+    """An aggregate per label fraction, the largest first: 1, 10 and 100 % of one task are no three settings."""
+    by_fraction: defaultdict[float, list[Setting]] = defaultdict(list)
+    for setting in found:
+        by_fraction[setting.fraction].append(setting)
+    return {
+        fraction: aggregate(by_fraction[fraction], models, pairs, catalog)
+        for fraction in sorted(by_fraction, reverse=True)
+    }
+
+
 def aggregate(found: Sequence[Setting], models: Sequence[str], pairs: Pairs, catalog: Catalog) -> Aggregate:
-    """Interquartile means of (score - control) / (reference - control) over a complete block of models and settings.
+    """Means of (score - control) / (reference - control) over a complete block of models and settings.
 
     Ranks are those of joint resamples of all scores of the block, controls included: settings on the same items err
     together. The scale, reference - control, is held at what was measured: it is the unit of all models. Tasks are
     fixed: an interval says nothing about others.
 
     Args:
-        found: settings that may be shown together.
+        found: settings that may be shown together, of one label fraction.
         models: slugs of those that are compared.
         pairs: for per-item outcomes.
         catalog: for oracles of stand-ins.
@@ -176,7 +190,7 @@ def aggregate(found: Sequence[Setting], models: Sequence[str], pairs: Pairs, cat
         lacking = sum(model not in errors[name] for name in names)
         dropped[model] = f"without a score that has per-item outcomes in {lacking} of the {len(names)} settings"
     chosen = [scales[name] for name in names]
-    if len(chosen) < 2:
+    if len(chosen) < FEWEST or len(members) < FEWEST:
         return Aggregate((), tuple(chosen), dropped)
     return Aggregate(_summaries(sorted(members), chosen, errors), tuple(chosen), dropped)
 
@@ -202,23 +216,21 @@ def _scale(setting: Setting, known: Errors, catalog: Catalog) -> Scale | str:
 
 def _summaries(members: Sequence[str], scales: Sequence[Scale], errors: Mapping[str, Errors]) -> tuple[Summary, ...]:
     """Summaries of the models of a block, best first."""
-    means = interquartile_mean(_resampled(members, scales, errors).swapaxes(1, 2))
-    place = ranks(means)
+    place = ranks(_resampled(members, scales, errors).mean(1))
     known = [errors[scale.setting.name] for scale in scales]
     controls = [own[scale.control] for own, scale in zip(known, scales, strict=True)]
     units = [scale.one - scale.zero for scale in scales]
     made = []
     for number, model in enumerate(members):
         shares = {scale.setting.name: scale.of(scale.setting.by_model[model].quality) for scale in scales}
-        mean = interquartile_interval(list(shares.values()), [own[model] for own in known], controls, units)
-        assert mean.low is not None
-        assert mean.high is not None
+        values, scores = list(shares.values()), [own[model] for own in known]
+        enough = len(values) >= FEWEST_TRIMMED
         made.append(
             Summary(
                 model=model,
-                value=mean.value,
-                low=mean.low,
-                high=mean.high,
+                mean=mean_of_shares(values, scores, controls, units),
+                middle=mean_of_shares(values, scores, controls, units, TRIMMED) if enough else None,
+                above=sum(value > 0 for value in values),
                 median=float(place.median[number]),
                 first=int(place.low[number]),
                 last=int(place.high[number]),
@@ -226,7 +238,7 @@ def _summaries(members: Sequence[str], scales: Sequence[Scale], errors: Mapping[
                 by_setting=shares,
             )
         )
-    return tuple(sorted(made, key=lambda one: (-one.value, one.model)))
+    return tuple(sorted(made, key=lambda one: (-one.mean.value, one.model)))
 
 
 def _resampled(members: Sequence[str], scales: Sequence[Scale], errors: Mapping[str, Errors]) -> Floats:

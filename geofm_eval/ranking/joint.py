@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.errors import ContractError
-from geofm_eval.intervals import Spread, joined
+from geofm_eval.intervals import Spread, joined, uneven_freedom
 from geofm_eval.ranking.sources import Source, joint_covariance
+from geofm_eval.report.choice import LEVEL, Difference
 from geofm_eval.resampling import Floats, joint_freedom
 
 RANK_LEVEL = 0.90
@@ -82,7 +83,8 @@ def weighted_spread(weights: Sequence[float], scores: Sequence[tuple[Source, ...
     """How sure a weighted sum of scores is, such as a mean of differences over settings.
 
     Of every source the parts are summed with the weights of their scores, so that what scores have in common stays in
-    it. Degrees of freedom are joined as in :func:`geofm_eval.intervals.joined`.
+    it. Degrees of freedom of units follow from how uneven their sums are, and are joined as in
+    :func:`geofm_eval.intervals.joined`.
 
     Args:
         weights: (k,).
@@ -94,7 +96,7 @@ def weighted_spread(weights: Sequence[float], scores: Sequence[tuple[Source, ...
             scaled = replace(source, parts=weight * source.parts, mixed=weight * source.mixed)
             sums[source.name] = _added(sums[source.name], scaled) if source.name in sums else scaled
     draws, units = ([one for one in sums.values() if one.drawn is drawn] for drawn in (True, False))
-    variances = [(float(np.square(one.parts).sum()), one.freedom) for one in units]
+    variances = [(float(np.square(one.parts).sum()), uneven_freedom(one.parts)) for one in units]
     return joined(
         (sum(variance for variance, _ in variances), joint_freedom(variances)),
         [(float(np.square(one.parts).sum()), one.freedom) for one in draws],
@@ -102,10 +104,18 @@ def weighted_spread(weights: Sequence[float], scores: Sequence[tuple[Source, ...
     )
 
 
+def weighted_interval(value: float, weights: Sequence[float], scores: Sequence[tuple[Source, ...]]) -> Difference:
+    """A weighted sum of scores with its 95 % interval: Student's t around ``value``, which is the sum itself."""
+    if not any(scores):
+        return Difference(value, value, value)
+    spread = weighted_spread(weights, scores)
+    half = spread.half_width(LEVEL)
+    return Difference(value, value - half, value + half, spread.tails)
+
+
 def _added(one: Source, other: Source) -> Source:
-    """Two scores' parts of one source, summed."""
-    freedom = min(one.freedom, other.freedom)
-    return replace(one, parts=one.parts + other.parts, mixed=one.mixed + other.mixed, freedom=freedom)
+    """Two scores' parts of one source, summed; draws have the same degrees of freedom in both."""
+    return replace(one, parts=one.parts + other.parts, mixed=one.mixed + other.mixed)
 
 
 def ranks(drawn: Floats, level: float = RANK_LEVEL) -> Ranks:

@@ -11,8 +11,15 @@ import numpy as np
 from geofm_eval.errors import ContractError
 from geofm_eval.holm import ALPHA, holm, p_value
 from geofm_eval.ranking.settings import Setting, data_sets
+from geofm_eval.records import Score
 from geofm_eval.report.choice import Difference, Pairs, sign
 from geofm_eval.resampling import Floats
+
+CEILING = 0.01
+"""Two scores that both lie within this of the best possible say nothing: neither can lead by more."""
+
+BOUNDED = ("accuracy", "miou", "iou", "r2")
+"""Metrics whose best value is 1."""
 
 SMALLEST_P = 1e-300
 """A p-value that underflows counts as this one."""
@@ -27,12 +34,14 @@ class Met:
         difference: first minus second with its paired interval, in the metric's unit, turned so that more is better.
         statistic: the same in standard errors, as a normal variable of equal p.
         data: settings with equal ``data`` were tested on the same items.
+        ceiling: both scores are so near to the best possible that neither can lead by a point.
     """
 
     setting: Setting
     difference: Difference
     statistic: float
     data: str
+    ceiling: bool = False
 
     @property
     def clear(self) -> bool:
@@ -118,6 +127,11 @@ def gail_simon(statistics: Sequence[float], data: Sequence[str] | None = None) -
     return float(sum(comb(count, h) / 2**count * chdtrc(h, least) for h in range(1, count + 1)))
 
 
+def at_ceiling(score: Score) -> bool:
+    """Whether a score is as good as can be, or less than a point worse."""
+    return score.metric in BOUNDED and score.value > 1 - CEILING
+
+
 def rivalries(found: Sequence[Setting], models: Sequence[str], pairs: Pairs) -> tuple[Rivalry, ...]:
     """Every two models that met in two settings or more, the clearest change of order first.
 
@@ -148,7 +162,8 @@ def _meetings(first: str, second: str, found: Sequence[Setting], data: dict[str,
             continue
         difference = pairs.difference(one.record, other.record, one.fraction).times(sign(one.score))
         if (p := p_value(difference)) is not None:
-            meetings.append(Met(setting, difference, _normal(difference.value, p), data[setting.name]))
+            ceiling = at_ceiling(one.score) and at_ceiling(other.score)
+            meetings.append(Met(setting, difference, _normal(difference.value, p), data[setting.name], ceiling))
     return tuple(meetings)
 
 

@@ -73,6 +73,11 @@ class Setting:
         return self.record.case.task
 
     @property
+    def fraction(self) -> float:
+        """Label fraction."""
+        return float(self.entries[0].fraction)
+
+    @property
     def adaptation(self) -> str:
         """Slug of the adaptation."""
         return self.record.case.adaptation

@@ -16,7 +16,7 @@ from geofm_eval.report.dense.cells import CaseStudy, case_studies
 from geofm_eval.report.dense.effects import effects
 from geofm_eval.report.dense.figures import block_figure, pareto_figure
 from geofm_eval.report.dense.levels import factors
-from geofm_eval.report.dense.pareto import pareto_table
+from geofm_eval.report.dense.pareto import has_front, pareto_table
 from geofm_eval.report.dense.terminal import text_of_study
 from geofm_eval.report.drift import figures as drift_figures
 from geofm_eval.report.drift import tables as drift_tables
@@ -112,7 +112,7 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
         texts += [_write_study(study, known, pairs, tables, figures) for study in studies]
         texts += [_write_drift(study, known, tables, figures) for study in drifts]
         texts += [_write_likeness(likeness, known, tables, figures) for likeness in alike]
-        texts += _write_shares(made_out, known, tables)
+        texts += _write_shares(made_out, len(found) + len(studies) - len(made_out), known, tables)
         if ranked.orders:
             texts.append(_write_rankings(ranked, known, tables))
         if decided:
@@ -126,7 +126,9 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
         lines = verdicts.lines_of_findings(decided)
         shared, orders = lines_of_shares(made_out), lines_of_rankings(ranked)
         over_tasks = lines_of_transfers(moved)
-        page = index_page(content, rankings, studies, problems, known, lines, drifts, alike, shared, orders, over_tasks)
+        page = index_page(
+            content, rankings, studies, problems, known, lines, drifts, alike, shared, orders, ranked.ordered, over_tasks
+        )
         index.write_text(page, encoding="utf-8")
     return Collation(index, rankings, problems, _text(content, texts, problems, index), decided)
 
@@ -171,7 +173,8 @@ def _write_study(study: CaseStudy, catalog: Catalog, pairs: Pairs, tables: Path,
     _write_csv(tables / f"{study.slug}-cells.csv", dense.cell_rows(study, catalog, pairs))
     _write_csv(tables / f"{study.slug}-choices.csv", choices.choice_rows(study, decided))
     _write_csv(tables / f"{study.slug}-effects.csv", dense.effect_rows(study, found))
-    pareto_figure(study, catalog, figures / f"{study.slug}-pareto.png")
+    if has_front(study):
+        pareto_figure(study, catalog, figures / f"{study.slug}-pareto.png")
     block_figure(study, catalog, figures / f"{study.slug}-blocks.png")
     return text_of_study(study, found, decided, catalog, pairs)
 
@@ -200,7 +203,7 @@ def _write_likeness(likeness: Likeness, catalog: Catalog, tables: Path, figures:
     return text_of_similarity(likeness, catalog)
 
 
-def _write_shares(found: Sequence[Explained], catalog: Catalog, tables: Path) -> list[str]:
+def _write_shares(found: Sequence[Explained], too_small: int, catalog: Catalog, tables: Path) -> list[str]:
     """Write what explains scores, and what wrong choices cost; the text for the terminal is returned."""
     for one in found:
         _write_table(shares_table(one, catalog), tables)
@@ -209,14 +212,16 @@ def _write_shares(found: Sequence[Explained], catalog: Catalog, tables: Path) ->
         if regret is not None:
             _write_table(regret, tables)
             _write_csv(tables / f"{one.slug}-regret.csv", regret_rows(one))
-    return [text_of_shares(found)] if found else []
+    text = text_of_shares(found, too_small)
+    return [text] if text else []
 
 
 def _write_rankings(ranked: Overview, catalog: Catalog, tables: Path) -> str:
     """Write ranks within settings and what is known over them; the text for the terminal is returned."""
     for table in (*ranks_tables(ranked, catalog), *over_tables(ranked)):
         _write_table(table, tables)
-    for slug, orders in ranked.by_table.items():
+    for slug in sorted(ranked.ordered):
+        orders = ranked.by_table[slug]
         _write_csv(tables / f"{slug}-ranks.csv", rank_rows.rank_rows(orders))
         _write_csv(tables / f"{slug}-pairs.csv", rank_rows.pair_rows(orders))
     if ranked.over:

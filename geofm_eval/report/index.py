@@ -1,12 +1,13 @@
 """The index page of a run's tables: links, what is missing, problems, licences and citations."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec
 from geofm_eval.report.comparison import Comparison, tap_order
 from geofm_eval.report.dense.cells import CaseStudy
 from geofm_eval.report.dense.levels import has_factors
+from geofm_eval.report.dense.pareto import has_front
 from geofm_eval.report.drift.cells import DriftStudy
 from geofm_eval.report.ranking import Ranking
 from geofm_eval.report.run import RunContent
@@ -38,16 +39,20 @@ def index_page(
     alike: Sequence[Likeness] = (),
     shares: Sequence[str] = (),
     ranked: Sequence[str] = (),
+    ordered: Collection[str] = (),
     transfers: Sequence[str] = (),
 ) -> str:
-    """Markdown of ``tables/README.md``; ``findings``, ``shares``, ``ranked`` and ``transfers`` are lines about them."""
+    """Markdown of ``tables/README.md``; ``findings``, ``shares``, ``ranked`` and ``transfers`` are lines about them.
+
+    Tables of ranks are linked of comparisons and case studies whose slugs are in ``ordered``.
+    """
     sections = [
         [f"# Run {content.name}", "", *summary_lines(content)],
         _section("Findings", findings),
         _section("Rankings", ranked),
         _section("Transferable taps", transfers),
-        _links(rankings),
-        _study_links(studies, catalog),
+        _links(rankings, ordered),
+        _study_links(studies, catalog, ordered),
         _drift_links(drifts),
         _section("Similarity of layers and backbones", map(_likeness_line, alike)),
         _section("What explains scores: shares of their variance, and what wrong choices cost", shares),
@@ -83,30 +88,33 @@ def _skip_lines(content: RunContent) -> list[str]:
     return [f"{number} cases: {kind} unavailable: {what}. {how}" for (kind, what, how), number in reasons.most_common()]
 
 
-def _links(rankings: Sequence[Ranking]) -> list[str]:
+def _links(rankings: Sequence[Ranking], ordered: Collection[str]) -> list[str]:
     """Real data first, simulated ones under their own heading."""
     lines: list[str] = []
     for simulated, title in ((False, "## Results"), (True, f"## {SIMULATED}: results that exercise the tool only")):
         chosen = [ranking.comparison for ranking in rankings if ranking.comparison.simulated == simulated]
         if chosen:
             header = ["| task | adaptation | ranking | depth profile | label efficiency |", "|---|---|---|---|---|"]
-            lines += [title, "", *header, *map(_link_row, chosen), "", *map(_picture, chosen)]
+            lines += [title, "", *header, *(_link_row(one, ordered) for one in chosen), "", *map(_picture, chosen)]
     return lines
 
 
-def _study_links(studies: Sequence[CaseStudy], catalog: Catalog) -> list[str]:
+def _study_links(studies: Sequence[CaseStudy], catalog: Catalog, ordered: Collection[str]) -> list[str]:
     """One line per case study; its contact sheets lie in the run's folder ``sheets``."""
     lines = []
     for study in studies:
         kind = f" ({SIMULATED})" if study.comparison.simulated else ""
-        tables = ", ".join(f"[{name}]({study.slug}-{name}.md)" for name in ("ranking", "ranks", "effects", "pareto"))
-        figure = f"[figure](../figures/{study.slug}-pareto.png)"
-        csv = ", ".join(f"[CSV of {name}]({study.slug}-{name}.csv)" for name in ("cells", "effects", "ranks", "pairs"))
+        ranks, front = study.slug in ordered, has_front(study)
+        names = ("ranking", *(["ranks"] if ranks else []), "effects", *(["pareto"] if front else []))
+        tables = ", ".join(f"[{name}]({study.slug}-{name}.md)" for name in names)
+        figure = f"[figure](../figures/{study.slug}-pareto.png), " if front else ""
+        numbers = ("cells", "effects", *(("ranks", "pairs") if ranks else ()))
+        csv = ", ".join(f"[CSV of {name}]({study.slug}-{name}.csv)" for name in numbers)
         some = (("choices", has_factors(study, catalog)), ("factorial", study.factorial), ("blocks", study.singles))
         extra = [name for name, wanted in some if wanted]
         more = "".join(f", [{name}]({study.slug}-{name}.md)" for name in extra)
         sheets = "" if study.pooled else ", [contact sheets](../sheets)"
-        lines.append(f"{study.slug}{kind}: {tables}{more}, {figure}, {csv}{sheets}")
+        lines.append(f"{study.slug}{kind}: {tables}{more}, {figure}{csv}{sheets}")
     return _section("Case studies: trained decoders and tuned backbones", lines)
 
 
@@ -139,7 +147,7 @@ def _picture(comparison: Comparison) -> str:
     return f"![depth profile of {comparison.slug}](../figures/{comparison.slug}-depth.png)\n"
 
 
-def _link_row(comparison: Comparison) -> str:
+def _link_row(comparison: Comparison, ordered: Collection[str]) -> str:
     slug, case = comparison.slug, comparison.record.case
 
     def table(name: str) -> str:
@@ -148,8 +156,8 @@ def _link_row(comparison: Comparison) -> str:
     def figure(name: str) -> str:
         return f"[figure](../figures/{slug}-{name}.png), {table(name)}, [CSV](../figures/{slug}-{name}.csv)"
 
-    ranks = f"[ranks]({slug}-ranks.md), [CSV]({slug}-ranks.csv), [CSV of pairs]({slug}-pairs.csv)"
-    ranking = f"{table('ranking')}, [CSV]({slug}-ranking.csv), {ranks}"
+    ranks = f", [ranks]({slug}-ranks.md), [CSV]({slug}-ranks.csv), [CSV of pairs]({slug}-pairs.csv)"
+    ranking = f"{table('ranking')}, [CSV]({slug}-ranking.csv){ranks if slug in ordered else ''}"
     return f"| {case.task} | {case.adaptation} | {ranking} | {figure('depth')} | {figure('labels')} |"
 
 

@@ -1,14 +1,20 @@
 """What explains the scores of a task: shares of their variance, and what wrong choices cost, in tables and in lines."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.factors.explained import BOUNDED, error_of, probed_shares, trained_shares
+from geofm_eval.factors.explained import (
+    BOUNDED,
+    error_of,
+    pooled_shares,
+    pooled_shares_by_labels,
+    probed_shares,
+    trained_shares,
+)
 from geofm_eval.factors.factorial import (
     LAYER,
     Factor,
-    dependence_of_shuffles,
     probed_factorial,
     trained_factorial,
 )
@@ -39,8 +45,9 @@ class Explained:
         fixed: the level of every factor that has one only, in words.
         left_out: what is in the records and not in the factorial.
         shares: of every effect.
-        noise: what replicates of a cell are: ``seeds``, ``label draws`` or ``shuffles``.
+        noise: what replicates of a cell are: ``seeds`` or ``label draws``; None where a cell has one pooled score.
         regrets: what wrong choices cost; none for probes.
+        by_labels: shares at every label fraction by itself, the largest first; of pooled scores alone.
     """
 
     comparison: Comparison
@@ -49,8 +56,9 @@ class Explained:
     fixed: tuple[str, ...]
     left_out: tuple[str, ...]
     shares: tuple[Share, ...]
-    noise: str
+    noise: str | None
     regrets: tuple[Regret, ...] = ()
+    by_labels: Mapping[str, tuple[Share, ...]] = field(default_factory=dict)
 
     @property
     def slug(self) -> str:
@@ -70,8 +78,8 @@ class Explained:
 
     @property
     def rest(self) -> float:
-        """Share that no effect has: the noise of a single replicate. Effects below 0 have none."""
-        return max(0.0, 1 - sum(max(one.value, 0.0) for one in self.shares))
+        """Share that no effect has, the noise of a single replicate: all shares sum to 1, those below 0 included."""
+        return 1 - sum(one.value for one in self.shares)
 
     def without(self, one: Without | None) -> str:
         """Such as ``24.8 (labels 10 %)``."""
@@ -93,14 +101,16 @@ def explained(
 
 def _probed(comparison: Comparison, models: set[str], catalog: Catalog) -> Explained | None:
     subjects = [one for one in comparison.subjects if not _aside(one.record, models, catalog) and len(one.taps) > 1]
-    factorial = probed_factorial(subjects)
+    pooled = comparison.record.provenance.protocol == "shuffle_splits"
+    factorial = probed_factorial(subjects, pooled)
     if factorial is None:
         return None
-    shuffled = comparison.record.provenance.protocol == "shuffle_splits"
-    found = probed_shares(factorial, dependence_of_shuffles() if shuffled else 0.0)
+    found = pooled_shares(factorial) if pooled else probed_shares(factorial)
     fixed = tuple(f"{name} {level}" for name, level in factorial.fixed.items())
-    noun = "shuffles" if shuffled else "label draws"
-    return Explained(comparison, None, factorial.factors, fixed, factorial.left_out, found, noun)
+    noise = None if pooled else "label draws"
+    apart = pooled_shares_by_labels(factorial) if pooled else {}
+    left = factorial.left_out
+    return Explained(comparison, None, factorial.factors, fixed, left, found, noise, by_labels=apart)
 
 
 def _trained(study: CaseStudy, models: set[str], pairs: Pairs, catalog: Catalog) -> Explained | None:
@@ -122,19 +132,23 @@ def shares_table(one: Explained, catalog: Catalog) -> Table:
     """Shares of all effects, main effects first, the noise last."""
     rows = [
         (
-            " x ".join(share.effect),
+            f"{labels} of the labels: {_named(share)}" if labels else _named(share),
             _percent(share.value),
             UNKNOWN if share.low is None else f"[{_percent(share.low)}, {_percent(share.high)}]",
             one.without(share.lowest),
             one.without(share.highest),
         )
-        for share in one.shares
+        for labels, own in (
+            ("", one.shares),
+            *((f"{level} of the labels: ", own) for level, own in one.by_labels.items()),
+        )
+        for share in own
     ]
     return Table(
         slug=f"{one.slug}-shares",
         title=heading(one.comparison, catalog, f"what explains test scores, shares of variance ({one.scale})", one.how),
         header=("effect", "share (%)", "interval", "lowest without one level (which)", "highest without one level"),
-        rows=(*rows, (f"noise: {one.noise}", _percent(one.rest), UNKNOWN, UNKNOWN, UNKNOWN)),
+        rows=(*rows, *([(f"noise: {one.noise}", _percent(one.rest), *[UNKNOWN] * 3)] if one.noise else [])),
         notes=(*_notes(one), *shared_notes(one.comparison, catalog)),
     )
 
@@ -145,19 +159,35 @@ def _notes(one: Explained) -> list[str]:
         for factor in one.factors
     }
     levels = "; ".join(f"{name}: {', '.join(own)}" for name, own in ordered.items())
-    trained = one.noise == "seeds"
     notes = [
         f"Balanced factorial, controls and variants of models left out. {levels}."
         + (f" Fixed: {', '.join(one.fixed)}." if one.fixed else ""),
-        "Omega squared: (SS - df MS) / (SS total + MS), MS the mean square of the noise. Below 0: less than noise "
-        "alone would make of it. Shares hold for these levels; hence what they are when any one level is left out.",
-        "Intervals: 95 %, over test items (or groups of them) and seeds; levels are fixed."
-        if trained
-        else f"Noise: what {one.noise} change differently in different cells. No intervals: {one.noise} are few or "
-        "dependent, and outcomes of most taps need not be kept.",
+        *_method(one),
+        "Shares hold for these levels; hence what they are when any one level is left out.",
     ]
     left = f"In the records, but not in the largest balanced factorial: {'; '.join(one.left_out)}."
     return [*notes, *([left] if one.left_out else [])]
+
+
+def _method(one: Explained) -> list[str]:
+    """How shares were computed, and what is known of their error."""
+    if one.noise is None:
+        return [
+            "Eta squared, SS / SS total, of the scores that tables print: R2 pooled over all shuffles, one per cell. "
+            "Rows sum to 100, those of one label fraction too. The noise of these scores is not known apart: it is in "
+            "all rows, most of it in the last."
+        ]
+    omega = (
+        "Omega squared: (SS - df MS) / (SS total + MS), MS the mean square of the noise. Below 0: less than noise "
+        "alone would make of it. Rows sum to 100, those below 0 included."
+    )
+    if one.noise == "seeds":
+        return [omega, "Intervals: 95 %, over test items (or groups of them) and seeds; levels are fixed."]
+    return [
+        omega,
+        f"Noise: what {one.noise} change differently in different cells. No intervals: {one.noise} are few, and "
+        "outcomes of most taps need not be kept.",
+    ]
 
 
 def share_rows(one: Explained) -> list[Row]:
@@ -166,12 +196,14 @@ def share_rows(one: Explained) -> list[Row]:
     return [
         {
             "evidence": one.comparison.record.evidence, "task": case.task, "scale": one.scale,
-            "effect": " x ".join(share.effect), "share": share.value, "low": share.low, "high": share.high,
+            "labels": labels, "effect": _named(share), "share": share.value, "low": share.low, "high": share.high,
             "lowest_without_a_level": None if share.lowest is None else share.lowest.value,
             "highest_without_a_level": None if share.highest is None else share.highest.value,
-            "noise": one.noise, "factorial": " x ".join(str(len(factor.levels)) for factor in one.factors),
+            "noise": one.noise or "not taken off",
+            "factorial": " x ".join(str(len(factor.levels)) for factor in one.factors),
         }
-        for share in one.shares
+        for labels, own in (("all", one.shares), *one.by_labels.items())
+        for share in own
     ]  # fmt: skip
 
 
@@ -225,25 +257,40 @@ def regret_rows(one: Explained) -> list[Row]:
     ]  # fmt: skip
 
 
-def text_of_shares(found: Sequence[Explained]) -> str:
-    """A line per table with what explains most, and per label fraction what wrong choices cost; empty without any."""
-    if not found:
+def text_of_shares(found: Sequence[Explained], too_small: int = 0) -> str:
+    """A line per table with what explains most, and per label fraction what wrong choices cost; empty without any.
+
+    Args:
+        found: what is large enough.
+        too_small: number of comparisons and case studies in which fewer than two factors vary.
+    """
+    if not found and not too_small:
         return ""
     simulated = any(one.comparison.simulated for one in found)
-    lines = [
-        "What explains test scores, % of their variance (omega squared)"
-        + (f" ({SIMULATED} included)" if simulated else "")
-    ]
+    lines = ["What explains test scores, % of their variance" + (f" ({SIMULATED} included)" if simulated else "")]
+    if too_small:
+        each = "two factors that vary, and of probes two draws of the labels"
+        lines.append(f"  too few cells in {too_small} of {len(found) + too_small} tables: at least {each} are needed")
     for one in found:
-        ranked = sorted((share for share in one.shares if share.value > 0), key=lambda share: -share.value)[:SHOWN]
-        parts = [f"{' x '.join(share.effect)} {_percent(share.value)}" for share in ranked]
-        lines.append(f"  {one.slug}: {', '.join(parts)}; noise of {one.noise} {_percent(one.rest)}")
+        lines.append(f"  {one.slug}: {', '.join(_largest(one))}")
+        for level, own in list(one.by_labels.items())[:1]:
+            parts = [f"{_named(share)} {_percent(share.value)}" for share in own]
+            lines.append(f"    with {level} of the labels alone: {', '.join(parts)}")
         for labels in dict.fromkeys(cost.labels for cost in one.regrets):
             costs = [cost for cost in one.regrets if cost.labels == labels]
             parts = [f"{cost.factor} {one.unit.difference(cost.kept.mean)}" for cost in costs]
             at = f" at {labels} of the labels" if labels else ""
             lines.append(f"    a wrong choice costs{at}, {one.unit.label}: {'; '.join(parts)}")
     return "\n".join(lines)
+
+
+def _largest(one: Explained) -> list[str]:
+    """The largest shares, the sum of the others, and the noise: 100 % together."""
+    ranked = sorted(one.shares, key=lambda share: -share.value)
+    parts = [f"{_named(share)} {_percent(share.value)}" for share in ranked[:SHOWN]]
+    if ranked[SHOWN:]:
+        parts.append(f"all others {_percent(sum(share.value for share in ranked[SHOWN:]))}")
+    return [*parts, f"noise of {one.noise} {_percent(one.rest)}" if one.noise else "noise in all of these"]
 
 
 def lines_of_shares(found: Sequence[Explained]) -> list[str]:
@@ -255,6 +302,10 @@ def lines_of_shares(found: Sequence[Explained]) -> list[str]:
         links = ", ".join(f"[{n}]({one.slug}-{n}.md), [CSV]({one.slug}-{n}.csv)" for n in names)
         lines.append(f"{one.slug}{kind}: {links}")
     return lines
+
+
+def _named(share: Share) -> str:
+    return " x ".join(share.effect)
 
 
 def _percent(share: float | None) -> str:

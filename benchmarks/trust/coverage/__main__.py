@@ -43,7 +43,9 @@ def _sources() -> list[str]:
     names = ("intervals", "proportions", "resampling", "metrics", "crossed", "out_of_fold", "estimates")
     of_findings = (library / "findings" / f"{name}.py" for name in ("finding", "interaction"))
     of_taps = (library / "reselection.py", library / "report" / "reselected.py")
-    paths = [*own.glob("*.py"), *(library / f"{name}.py" for name in names), *of_findings, *of_taps]
+    of_ranking = (library / "ranking" / f"{name}.py" for name in ("joint", "sources"))
+    others = (*of_findings, *of_taps, *of_ranking)
+    paths = [*own.glob("*.py"), *(library / f"{name}.py" for name in names), *others]
     return [file_sha256(path) for path in sorted(paths)]
 
 

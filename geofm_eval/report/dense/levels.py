@@ -70,10 +70,12 @@ def has_factors(study: CaseStudy, catalog: Catalog) -> bool:
 
 
 def best_cases(study: CaseStudy) -> list[Cell]:
-    """The trained case that validation would choose, once per label fraction, fewest labels first."""
-    fractions = sorted({cell.adaptation.fraction for cell in study.candidates})
-    own = [[c for c in study.candidates if c.adaptation.fraction == fraction] for fraction in fractions]
-    return [cells[choose([c.sign * c.validated for c in cells])] for cells in own]
+    """The trained case that validation would choose, once per label fraction with two of them, fewest labels first."""
+    by_fraction: defaultdict[float, list[Cell]] = defaultdict(list)
+    for cell in study.candidates:
+        by_fraction[cell.adaptation.fraction].append(cell)
+    some = [cells for _, cells in sorted(by_fraction.items()) if len(cells) > 1]
+    return [cells[choose([cell.sign * cell.validated for cell in cells])] for cells in some]
 
 
 def _keys(catalog: Catalog) -> Iterator[tuple[str, Key]]:

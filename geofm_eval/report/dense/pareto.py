@@ -1,5 +1,6 @@
 """Score against cost: what a second of training buys."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
@@ -24,8 +25,16 @@ def fronts(study: CaseStudy) -> dict[float, list[Cell]]:
     return {fraction: front(study, fraction) for fraction in fractions}
 
 
-def pareto_table(study: CaseStudy, catalog: Catalog) -> Table:
-    """What a second of training buys: the fronts first."""
+def has_front(study: CaseStudy) -> bool:
+    """True where two cases have as many labels: one alone is cheaper and better than nothing."""
+    counts = Counter(cell.adaptation.fraction for cell in study.cells)
+    return max(counts.values(), default=0) > 1
+
+
+def pareto_table(study: CaseStudy, catalog: Catalog) -> Table | None:
+    """What a second of training buys: the fronts first; None without two cases to compare."""
+    if not has_front(study):
+        return None
     unit, best = unit_of_study(study), fronts(study)
     first = [cell for own in best.values() for cell in own]
     rest = sorted((cell for cell in study.cells if cell not in first), key=lambda cell: cell.seconds)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings import EVIDENCE
 from geofm_eval.findings.rankings import Field, fields
-from geofm_eval.ranking import Aggregate, Ordering, Rivalry, aggregate, agreement, order, rivalries, settings
+from geofm_eval.ranking import Aggregate, Ordering, Rivalry, aggregates, agreement, order, rivalries, settings
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.comparison import Comparison, comparisons
 from geofm_eval.report.dense.cells import case_studies
 from geofm_eval.report.run import RunContent
+from geofm_eval.report.wording import percent
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Over:
         field: settings and backbones that count.
         rivals: every two of these, the clearest change of order first.
         taus: Kendall's tau-b by names of two settings.
-        summary: interquartile means over a complete block.
+        summaries: means over a complete block, by label fraction, the largest first.
     """
 
     evidence: str
@@ -45,7 +46,17 @@ class Over:
     field: Field
     rivals: tuple[Rivalry, ...]
     taus: Mapping[tuple[str, str], float]
-    summary: Aggregate
+    summaries: Mapping[float, Aggregate]
+
+    @property
+    def averaged(self) -> dict[float, Aggregate]:
+        """Summaries of two models and two settings or more."""
+        return {fraction: one for fraction, one in self.summaries.items() if one.models}
+
+    @property
+    def not_averaged(self) -> list[str]:
+        """Label fractions with less, in words."""
+        return [percent(fraction) for fraction, one in self.summaries.items() if not one.models]
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,13 @@ class Overview:
             found[one.setting.table].append(one)
         return dict(found)
 
+    @property
+    def ordered(self) -> frozenset[str]:
+        """Comparisons and case studies in which two models or more stand in one setting."""
+        return frozenset(
+            slug for slug, orders in self.by_table.items() if any(len(o.setting.entries) > 1 for o in orders)
+        )
+
 
 def overview(content: RunContent, pairs: Pairs, catalog: Catalog) -> Overview:
     """Rank every setting of a run, and compare rankings over settings."""
@@ -91,5 +109,5 @@ def _over(evidence: str, field: Field, pairs: Pairs, catalog: Catalog) -> Over:
         field=field,
         rivals=rivalries(field.settings, found, pairs),
         taus=agreement(field.settings, found),
-        summary=aggregate(field.settings, found, pairs, catalog),
+        summaries=aggregates(field.settings, found, pairs, catalog),
     )

@@ -83,14 +83,20 @@ def change_rows(found: Overview) -> list[Row]:
 
 
 def summary_rows(found: Overview) -> list[Row]:
-    """One row per backbone and setting of the complete block, the interquartile mean in each."""
+    """One row per label fraction, backbone and setting of the complete block, with the means over these settings."""
     return [
         {
             **_over(over),
+            "fraction": fraction,
             "model": one.model,
-            "interquartile_mean": one.value,
-            "low": one.low,
-            "high": one.high,
+            "mean": one.mean.value,
+            "mean_low": one.mean.low,
+            "mean_high": one.mean.high,
+            "settings": len(summary.scales),
+            "above_control": one.above,
+            "interquartile_mean": None if one.middle is None else one.middle.value,
+            "interquartile_low": None if one.middle is None else one.middle.low,
+            "interquartile_high": None if one.middle is None else one.middle.high,
             "median_rank": one.median,
             "rank_low": one.first,
             "rank_high": one.last,
@@ -101,8 +107,9 @@ def summary_rows(found: Overview) -> list[Row]:
             "share": one.by_setting[scale.setting.name],
         }
         for over in found.over
-        for one in over.summary.models
-        for scale in over.summary.scales
+        for fraction, summary in over.averaged.items()
+        for one in summary.models
+        for scale in summary.scales
     ]
 
 

@@ -5,14 +5,25 @@ from collections.abc import Sequence
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings.rankings import points
 from geofm_eval.findings.tables import ONLY_SIMULATED
-from geofm_eval.ranking import Entry, Met, Ordering, Rivalry
+from geofm_eval.ranking import Aggregate, Entry, Met, Ordering, Rivalry, Scale
 from geofm_eval.report.formats import Table, to_markdown
 from geofm_eval.report.ranks.overview import Over, Overview, Source
-from geofm_eval.report.ranks.words import MANUAL, SLUG, by_reason, data_words, each_reason, setting_label, unranked
+from geofm_eval.report.ranks.words import (
+    MANUAL,
+    SLUG,
+    UNRANKED,
+    beats,
+    by_reason,
+    data_words,
+    each_reason,
+    setting_label,
+    share,
+)
 from geofm_eval.report.wording import (
     UNKNOWN,
     Unit,
     heading,
+    percent,
     shared_notes,
     unit_named,
     unit_of,
@@ -22,16 +33,21 @@ POINTS = Unit("", "", 1.0, 1)
 
 
 def ranks_tables(found: Overview, catalog: Catalog) -> list[Table]:
-    """One table per comparison or case study, all of its settings in it."""
-    return [_ranks_table(found.sources[slug], orders, catalog) for slug, orders in found.by_table.items()]
+    """One table per comparison or case study with two models, all of its settings that have two in it."""
+    return [
+        _ranks_table(found.sources[slug], orders, catalog)
+        for slug, orders in found.by_table.items()
+        if slug in found.ordered
+    ]
 
 
 def over_tables(found: Overview) -> list[Table]:
-    """Per evidence class and recipe: interquartile means, changes of order, agreement; those without rows left out."""
+    """Per evidence class and recipe: means, changes of order, agreement; those without rows left out."""
     made = []
     for number, over in enumerate(found.over, start=1):
         suffix = "" if len(found.over) == 1 else f"-{number}"
-        made += [_summary_table(over, suffix), _changes_table(over, suffix)]
+        # A page says about changes of order that there are none to tell of; all else is left out where it is empty.
+        made += [one for one in (_summary_table(over, suffix),) if one.rows] + [_changes_table(over, suffix)]
         made += [table for make in (_scaled_table, _agreement_table) if (table := make(over, suffix)).rows]
     return made
 
@@ -44,9 +60,13 @@ def page_of_rankings(found: Overview) -> str:
 def _ranks_table(source: Source, orders: Sequence[Ordering], catalog: Catalog) -> Table:
     comparison = source.comparison
     unit = unit_of(comparison)
-    rows = [cells for one in orders for cells in _setting_rows(one, unit)]
-    remarks = [f"{setting_label(one.setting)}: {why}." for one in orders if (why := unranked(one))]
-    remarks += [f"{setting_label(one.setting)}, {by_reason(one.without)}." for one in orders if one.without]
+    several = [one for one in orders if len(one.setting.entries) > 1]
+    rows = [cells for one in several for cells in _setting_rows(one, unit)]
+    remarks = [f"{setting_label(one.setting)}: {UNRANKED}." for one in several if not one.standings]
+    remarks += [f"Settings of one model only, which are not ranked: {len(orders) - len(several)}."] * (
+        several != list(orders)
+    )
+    remarks += [f"{setting_label(one.setting)}, {by_reason(one.without)}." for one in several if one.without]
     return Table(
         slug=f"{comparison.slug}-ranks",
         title=heading(comparison, catalog, f"ranks by test {unit.label}", source.how),
@@ -97,53 +117,70 @@ def span(low: int, high: int) -> str:
 
 
 def _summary_table(over: Over, suffix: str) -> Table:
-    """Interquartile means over a complete block of backbones and settings."""
-    summary = over.summary
+    """Means over a complete block of backbones and settings, label fractions apart."""
     rows = [
         (
+            percent(fraction) if number == 0 else "",
             one.model,
-            f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]",
+            share(one.mean),
+            beats(one),
+            f"{one.above} of {len(summary.scales)}",
+            UNKNOWN if one.middle is None else share(one.middle),
             f"{one.median:g} [{one.first}, {one.last}]",
             f"{one.best:.2f}",
         )
-        for one in summary.models
+        for fraction, summary in over.averaged.items()
+        for number, one in enumerate(summary.models)
     ]
     notes = [
-        "Interquartile mean of (score - control) / (reference - control) over the settings of the next table, without "
-        "the lowest and the highest quarter. 0: as good as the best control, 1: as good as the reference.",
+        "Mean of (score - control) / (reference - control) over the settings of the next table with as many labels. 0: "
+        "as good as the best control, 1: as good as the reference. Beats the best control: the interval of the mean is "
+        "above 0. The interquartile mean leaves out the lowest and the highest quarter of the settings, and with them "
+        "losses: it says nothing about beating the control. Ranks and P(best) are by the mean.",
         "Tasks and settings are fixed: intervals say how sure these numbers are, not what other tasks would give.",
+        *_not_averaged(over),
     ]
-    if summary.dropped:
-        notes += [f"Dropped so that every model has every setting: {own}." for own in each_reason(summary.dropped)]
+    dropped = {f"{name} at {percent(f)}" if name in over.field.models else name: why
+               for f, one in over.averaged.items() for name, why in one.dropped.items()}  # fmt: skip
+    notes += [f"Dropped so that every model has every setting: {own}." for own in each_reason(dropped)]
     return Table(
         slug=f"{SLUG}-summary{suffix}",
-        title=f"{data_words(over)}: backbones over {len(summary.scales)} settings",
-        header=("model", "interquartile mean [95 %]", "median rank [90 %]", "P(best)"),
+        title=f"{data_words(over)}: backbones over settings",
+        header=("labels", "model", "mean [95 %]", "beats the best control", "above it in", "interquartile mean [95 %]",
+                "median rank [90 %]", "P(best)"),
         rows=tuple(rows),
         notes=(*notes, *_simulated(over)),
-    )
+    )  # fmt: skip
+
+
+def _not_averaged(over: Over) -> list[str]:
+    count = len(over.not_averaged)
+    few = "fewer than two settings, or models, that have a control, a reference and per-item outcomes"
+    return [f"Not averaged, {few}: {', '.join(over.not_averaged)} of the labels."] if count else []
 
 
 def _scaled_table(over: Over, suffix: str) -> Table:
-    """What the interquartile means are means of."""
-    models = over.summary.models
+    """What the means are means of."""
+    models = [
+        name for name in over.field.models if any(name == m.model for one in over.averaged.values() for m in one.models)
+    ]
     return Table(
         slug=f"{SLUG}-scaled{suffix}",
         title=f"{data_words(over)}: (score - control) / (reference - control)",
-        header=("setting", "control", "reference", *(one.model for one in models)),
+        header=("setting", "control", "reference", *models),
         rows=tuple(
-            (
-                scale.setting.name,
-                scale.control,
-                scale.reference,
-                # Adding 0 after rounding turns a negative zero into a plain one.
-                *(f"{round(one.by_setting[scale.setting.name], 2) + 0.0:.2f}" for one in models),
-            )
-            for scale in over.summary.scales
-            if models
+            (scale.setting.name, scale.control, scale.reference, *(_share_of(name, scale, one) for name in models))
+            for one in over.averaged.values()
+            for scale in one.scales
         ),
         notes=_simulated(over),
     )
+
+
+def _share_of(model: str, scale: Scale, summary: Aggregate) -> str:
+    known = {one.model: one.by_setting[scale.setting.name] for one in summary.models}
+    # Adding 0 after rounding turns a negative zero into a plain one.
+    return f"{round(known[model], 2) + 0.0:.2f}" if model in known else UNKNOWN
 
 
 def _changes_table(over: Over, suffix: str) -> Table:

@@ -9,9 +9,9 @@ from geofm_eval.findings.tables import ON, WIDTH
 from geofm_eval.ranking import Ordering, Rivalry
 from geofm_eval.report.ranks.overview import Over, Overview
 from geofm_eval.report.ranks.tables import POINTS
-from geofm_eval.report.ranks.words import MANUAL, unranked
+from geofm_eval.report.ranks.words import MANUAL, beats, share
 from geofm_eval.report.terminal import aligned
-from geofm_eval.report.wording import UNKNOWN
+from geofm_eval.report.wording import UNKNOWN, percent
 
 SHOWN = 25
 """Settings that are listed; the tables have all of them."""
@@ -31,25 +31,28 @@ def text_of_rankings(found: Overview) -> str:
         aside = {name for one in over for name in one.field.aside}
         if orders:
             lines += [f"  {ON[evidence]}", *_settings([one for one in orders if one.setting.name not in aside])]
-        lines += [part for one in over for text in _over(one) for part in _wrapped(text)]
+        for one in over:
+            lines += [*_averages(one), *(part for text in _over(one) for part in _wrapped(text))]
     return "\n".join(lines)
 
 
 def _settings(orders: Sequence[Ordering]) -> list[str]:
     """Settings with all labels, in which most is known."""
     whole = [one for one in orders if float(one.setting.entries[0].fraction) == 1] or list(orders)
+    ranked = [one for one in whole if one.standings]
     rows = [["setting", "models", "groups", "group of the best", "most likely best"]]
-    for one in whole[:SHOWN]:
-        if one.standings:
-            best = max(one.standings, key=lambda model: one.standings[model].best)
-            likely = f"{best} {one.standings[best].best:.2f}"
-            known, ranked = len(one.standings), len(one.setting.entries)
-            models = str(known) if known == ranked else f"{known} of {ranked}"
-            rows.append([one.setting.name, models, str(len(one.groups)), _group(one.groups[0], one), likely])
-        else:
-            rows.append([one.setting.name, str(len(one.setting.entries)), UNKNOWN, unranked(one).split(":")[0], ""])
-    more = len(orders) - len(whole[:SHOWN])
-    return [*aligned(rows, "lrrll"), *([f"  and {more} settings more in the tables"] if more else [])]
+    for one in ranked[:SHOWN]:
+        best = max(one.standings, key=lambda model: one.standings[model].best)
+        likely = f"{best} {one.standings[best].best:.2f}"
+        known, entries = len(one.standings), len(one.setting.entries)
+        models = str(known) if known == entries else f"{known} of {entries}"
+        rows.append([one.setting.name, models, str(len(one.groups)), _group(one.groups[0], one), likely])
+    more, few = len(orders) - len(whole) + len(ranked[SHOWN:]), len(whole) - len(ranked)
+    return [
+        *(aligned(rows, "lrrll") if ranked else []),
+        *([f"  and {more} settings more in the tables"] if more else []),
+        *([f"  not ranked, with fewer than two models that have per-item outcomes: {few} settings"] if few else []),
+    ]
 
 
 def _group(models: Sequence[str], one: Ordering) -> str:
@@ -59,16 +62,30 @@ def _group(models: Sequence[str], one: Ordering) -> str:
     return shown if len(models) <= NAMED else f"{shown} and {len(models) - NAMED} more"
 
 
+def _averages(over: Over) -> list[str]:
+    """Means over settings, label fractions apart; one line where there are too few settings for any."""
+    if not over.averaged:
+        return ["  no means over settings: they need two settings and two models with a control and a reference"]
+    rows = [
+        ["labels", "settings", "model", "mean [95 %]", "beats the best control", "above it in", "interquartile mean"]
+    ]
+    for fraction, summary in over.averaged.items():
+        for number, one in enumerate(summary.models):
+            count = len(summary.scales)
+            first = [percent(fraction), str(count)] if number == 0 else ["", ""]
+            middle = UNKNOWN if one.middle is None else share(one.middle)
+            rows.append([*first, one.model, share(one.mean), beats(one), f"{one.above} of {count}", middle])
+    few = ", ".join(over.not_averaged)
+    return [
+        f"  over settings (recipe {over.recipe}), (score - control) / (reference - control)",
+        *aligned(rows, "rrlllll"),
+        *([f"  too few settings or models to average: {few} of the labels"] if few else []),
+    ]
+
+
 def _over(over: Over) -> list[str]:
-    """Interquartile means, and whether the order of two backbones changes."""
-    models = over.summary.models
+    """Whether the order of two backbones changes."""
     lines = []
-    if models:
-        values = ", ".join(f"{one.model} {one.value:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in models)
-        lines.append(
-            f"over {len(over.summary.scales)} settings (recipe {over.recipe}), interquartile mean of (score - control) "
-            f"/ (reference - control): {values}"
-        )
     if over.rivals:
         opposite, clear = sum(one.opposite for one in over.rivals), sum(one.crosses for one in over.rivals)
         lines.append(

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from geofm_eval.findings.tables import ON
-from geofm_eval.ranking import Ordering, Setting
+from geofm_eval.ranking import Setting, Summary
+from geofm_eval.report.choice import Difference
 from geofm_eval.report.ranks.overview import Over, Overview
 from geofm_eval.report.run import PROBE
 from geofm_eval.report.wording import of_labels
@@ -13,6 +14,9 @@ MANUAL = "docs/ranking.md"
 
 SLUG = "rankings"
 """Name of the files about rankings over settings."""
+
+
+UNRANKED = "fewer than two models have per-item outcomes: scores are shown, ranks are unknown"
 
 
 def setting_label(setting: Setting) -> str:
@@ -28,15 +32,6 @@ def data_words(over: Over) -> str:
     return f"{ON[over.evidence]}, recipe {over.recipe}"
 
 
-def unranked(one: Ordering) -> str:
-    """Why a setting has no ranks; empty where it has."""
-    if one.standings:
-        return ""
-    if len(one.setting.entries) == 1:
-        return f"one model only ({one.setting.entries[0].model}): there is nothing to rank it against"
-    return "fewer than two models have per-item outcomes: scores are shown, ranks are unknown"
-
-
 def by_reason(reasons: Mapping[str, str]) -> str:
     """Names with a reason in common together, such as ``no control: a, b; too few: c``."""
     return "; ".join(each_reason(reasons))
@@ -50,6 +45,18 @@ def each_reason(reasons: Mapping[str, str]) -> list[str]:
     return [f"{reason}: {', '.join(names)}" for reason, names in found.items()]
 
 
+def share(mean: Difference) -> str:
+    """A mean between control and reference, such as ``0.16 [0.10, 0.23]``."""
+    ends = (mean.value, mean.low or 0.0, mean.high or 0.0)
+    value, low, high = (f"{round(end, 2) + 0.0:.2f}" for end in ends)
+    return f"{value} [{low}, {high}]"
+
+
+def beats(one: Summary) -> str:
+    """Whether a model beats the best control over settings, in words."""
+    return {True: "yes", False: "no, below it", None: "not clearly"}[one.beats_control]
+
+
 def lines_of_rankings(found: Overview) -> list[str]:
     """For the index page: the links, then what is known over settings; nothing without two settings."""
     if not found.over:
@@ -59,8 +66,8 @@ def lines_of_rankings(found: Overview) -> list[str]:
     lines = [f"[over settings]({SLUG}.md), {csv}"]
     for over in found.over:
         clear = sum(rivalry.crosses for rivalry in over.rivals)
-        models = over.summary.models
-        best = f"; best by interquartile mean: {models[0].model}" if models else ""
+        first = next(((fraction, one.models[0]) for fraction, one in over.averaged.items()), None)
+        best = f"; best by mean with {percent(first[0])} of the labels: {first[1].model}" if first else ""
         lines.append(
             f"{data_words(over)}: {len(over.field.models)} backbones, {len(over.field.settings)} settings; "
             f"{clear} of {len(over.rivals)} pairs clearly change their order{best}"
