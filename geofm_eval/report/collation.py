@@ -126,9 +126,8 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
         lines = verdicts.lines_of_findings(decided)
         shared, orders = lines_of_shares(made_out), lines_of_rankings(ranked)
         over_tasks = lines_of_transfers(moved)
-        page = index_page(
-            content, rankings, studies, problems, known, lines, drifts, alike, shared, orders, ranked.ordered, over_tasks
-        )
+        more = (drifts, alike, shared, orders, ranked.ordered, over_tasks)
+        page = index_page(content, rankings, studies, problems, known, lines, *more)
         index.write_text(page, encoding="utf-8")
     return Collation(index, rankings, problems, _text(content, texts, problems, index), decided)
 

@@ -8,7 +8,7 @@ from geofm_eval.ranking import Setting, Summary
 from geofm_eval.report.choice import Difference
 from geofm_eval.report.ranks.overview import Over, Overview
 from geofm_eval.report.run import PROBE
-from geofm_eval.report.wording import of_labels
+from geofm_eval.report.wording import of_labels, percent
 
 MANUAL = "docs/ranking.md"
 
