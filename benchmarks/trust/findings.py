@@ -1,6 +1,6 @@
 """How large a run has to be to decide each finding, and whether the test of "most cells" holds its level.
 
-    python -m benchmarks.trust.findings           # every table, about three minutes
+    python -m benchmarks.trust.findings           # every table, about a minute
     python -m benchmarks.trust.findings size      # one of them: size, gains, claims, profiles, drift, orders
 
 Truths are set, measurements drawn around them, and verdicts reached by the functions that collations use. Errors of

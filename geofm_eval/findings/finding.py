@@ -228,10 +228,17 @@ def decided(
     return Finding(number, title, verdict, *effect, POINTS, tuple(cells), _evidence(content), why, means or {})
 
 
-def undecidable(number: int, title: str, cells: Sequence[Cell], content: RunContent, why: str) -> Finding:
+def undecidable(
+    number: int,
+    title: str,
+    cells: Sequence[Cell],
+    content: RunContent,
+    why: str,
+    means: Mapping[str, Difference] | None = None,
+) -> Finding:
     """A finding that there are not enough records for; ``why`` says what is missing."""
-    nothing = (None, None, None)
-    return Finding(number, title, "not enough records", *nothing, POINTS, tuple(cells), _evidence(content), (why,))
+    nothing, evidence = (None, None, None), _evidence(content)
+    return Finding(number, title, "not enough records", *nothing, POINTS, tuple(cells), evidence, (why,), means or {})
 
 
 def tally(cells: Sequence[Cell]) -> str:

@@ -97,13 +97,13 @@ def heads_and_depth(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
     ours = adjusted([one.measured(pairs) for one in fixed])
     cells = [*ours, *(cell for name in BESIDE for cell in adjusted([one.measured(pairs) for one in groups[name]]))]
     tested = {name: [cell for cell in ours if cell.group == name and cell.p is not None] for name in FIXED}
-    missing = [_shortage(name, groups[name], own) for name, own in tested.items()]
-    if any(missing):
-        return undecidable(4, TITLE, cells, content, " ".join(text for text in missing if text))
     known = {(cell.id, cell.contrast) for cell in cells if cell.p is not None}
     means = Means(pairs).of_groups(
         {name: [one.pairing for one in own if (one.name, one.reads) in known] for name, own in groups.items()}
     )
+    missing = [_shortage(name, groups[name], own) for name, own in tested.items()]
+    if any(missing):
+        return undecidable(4, TITLE, cells, content, " ".join(text for text in missing if text), means)
     # Either of two blocks may support the claim; to refute it both must.
     verdicts = [decide(own, means[name], GAIN, len(FIXED)) for name, own in tested.items()]
     order: tuple[Verdict, ...] = ("supported", "undecided", "refuted")
@@ -115,7 +115,8 @@ def heads_and_depth(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
 
 
 def _shortage(name: str, contrasts: Sequence[Contrast], tested: Sequence[Cell]) -> str | None:
-    missing = shortage(tested, {one.cell.model for one in contrasts}, len(contrasts))
+    known = {cell.id for cell in tested}
+    missing = shortage(tested, {one.cell.model for one in contrasts if one.name in known}, len(contrasts))
     return None if missing is None else f"{name[0].upper()}{name[1:]}: {missing}"
 
 

@@ -97,10 +97,6 @@ def imagenet_competes(content: RunContent, pairs: Pairs, catalog: Catalog) -> Fi
     }
     cells = [cell for own in groups.values() for cell in own]
     tested = [cell for cell in groups[BEST] if cell.p is not None]
-    backbones = {other.model for place in fair for other in place.rivals}
-    missing = shortage(tested, backbones, len(groups[BEST]))
-    if missing is not None:
-        return undecidable(6, TITLE, cells, content, f"{_missing(tuned)} {missing}")
     known = {
         name: [
             place.paired(other) for (place, other), cell in zip(own, groups[name], strict=True) if cell.p is not None
@@ -108,6 +104,11 @@ def imagenet_competes(content: RunContent, pairs: Pairs, catalog: Catalog) -> Fi
         for name, own in rivals.items()
     }
     means = Means(pairs).of_groups(known)
+    each = zip(fair, groups[BEST], strict=True)
+    backbones = {other.model for place, cell in each if cell.p is not None for other in place.rivals}
+    missing = shortage(tested, backbones, len(groups[BEST]))
+    if missing is not None:
+        return undecidable(6, TITLE, cells, content, f"{_missing(tuned)} {missing}", means)
     reasons = (_count(tested, fair, means[BEST]), *_beside(groups, means))
     verdict = decide(tested, means[BEST], AS_GOOD)
     return decided(6, TITLE, verdict, means[BEST], cells, content, reasons, means)

@@ -65,10 +65,10 @@ def layer_gain(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding |
     tested = [gain for gain in counted if gain.cell.p is not None]
     ours = [gain.cell for gain in tested]
     backbones = {gain.one.subject.model for gain in tested}
+    means = _means(gains, pairs)
     missing = shortage(ours, backbones, len(counted))
     if missing is not None:
-        return undecidable(2, TITLE, cells, content, missing)
-    means = _means(gains, pairs)
+        return undecidable(2, TITLE, cells, content, missing, means)
     mean = Means(pairs).over([gain.pairing for gain in tested])
     tasks = {gain.one.comparison.record.case.task for gain in tested}
     data = f"{len(tasks)} tasks on {len({cell.data for cell in ours})} data sets"

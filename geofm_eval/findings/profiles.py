@@ -64,12 +64,12 @@ def distinct_profiles(content: RunContent, pairs: Pairs, catalog: Catalog) -> Fi
     counted = [one for one in made if one.cell.counts]
     ours = [one for one in counted if one.cell.p is not None]
     tested = [one.cell for one in ours]
+    groups = {cell.group: _of(made, cell.group) for cell in cells}
+    means = {name: _mean(own) for name, own in groups.items()}
     missing = shortage(tested, {model for one in ours for model in one.models}, len(tested))
     if missing is not None:
         why = f"Tasks of two backbones or more with the same blocks, and enough draws of the labels. {missing}"
-        return undecidable(2, TITLE, cells, content, why)
-    groups = {cell.group: _of(made, cell.group) for cell in cells}
-    means = {name: _mean(own) for name, own in groups.items()}
+        return undecidable(2, TITLE, cells, content, why, means)
     mean = _mean(ours)
     why = (
         f"Interaction of models and blocks, beyond what draws of labels explain: {most_words(tested, GAIN, mean)}. "

@@ -225,9 +225,8 @@ def _write_rankings(ranked: Overview, catalog: Catalog, tables: Path) -> str:
         _write_csv(tables / f"{slug}-pairs.csv", rank_rows.pair_rows(orders))
     if ranked.over:
         (tables / f"{RANKINGS}.md").write_text(page_of_rankings(ranked), encoding="utf-8")
-        _write_csv(tables / f"{RANKINGS}.csv", rank_rows.summary_rows(ranked))
-        _write_csv(tables / f"{RANKINGS}-changes.csv", rank_rows.change_rows(ranked))
-        _write_csv(tables / f"{RANKINGS}-agreement.csv", rank_rows.agreement_rows(ranked))
+        for suffix, rows in rank_rows.over_rows(ranked).items():
+            _write_csv(tables / f"{RANKINGS}{suffix}.csv", rows)
     return text_of_rankings(ranked)
 
 

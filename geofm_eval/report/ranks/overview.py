@@ -66,12 +66,14 @@ class Overview:
     Args:
         sources: by slug of the comparison or case study.
         orders: one per setting.
-        over: one per evidence class and recipe with two settings or more, the strongest evidence first.
+        over: one per evidence class and recipe with two settings and two backbones, the strongest evidence first.
+        too_small: number of evidence classes and recipes with less.
     """
 
     sources: dict[str, Source]
     orders: tuple[Ordering, ...]
     over: tuple[Over, ...]
+    too_small: int
 
     @property
     def by_table(self) -> dict[str, list[Ordering]]:
@@ -94,10 +96,14 @@ def overview(content: RunContent, pairs: Pairs, catalog: Catalog) -> Overview:
     sources = {one.slug: Source(one, None) for one in comparisons(content)[0]}
     sources |= {study.slug: Source(study.comparison, study.how) for study in case_studies(content)[0]}
     over: list[Over] = []
+    too_small = 0
     for evidence in EVIDENCE:
         own = replace(content, records=tuple(record for record in content.records if record.evidence == evidence))
-        over += [_over(evidence, field, pairs, catalog) for field in fields(own, catalog) if len(field.settings) > 1]
-    return Overview(sources, tuple(order(setting, pairs) for setting in settings(content)), tuple(over))
+        found = fields(own, catalog)
+        enough = [field for field in found if min(len(field.settings), len(field.models)) > 1]
+        over += [_over(evidence, field, pairs, catalog) for field in enough]
+        too_small += len(found) - len(enough)
+    return Overview(sources, tuple(order(setting, pairs) for setting in settings(content)), tuple(over), too_small)
 
 
 def _over(evidence: str, field: Field, pairs: Pairs, catalog: Catalog) -> Over:

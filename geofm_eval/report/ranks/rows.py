@@ -57,6 +57,12 @@ def pair_rows(orders: Sequence[Ordering]) -> list[Row]:
     ]
 
 
+def over_rows(found: Overview) -> dict[str, list[Row]]:
+    """Rows of numbers over settings, by the end of the name of their file; what has no row is left out."""
+    made = {"": summary_rows(found), "-changes": change_rows(found), "-agreement": agreement_rows(found)}
+    return {suffix: rows for suffix, rows in made.items() if rows}
+
+
 def change_rows(found: Overview) -> list[Row]:
     """One row per pair of backbones and setting: first minus second in points, more being better."""
     rows: list[Row] = []

@@ -41,14 +41,13 @@ def ranks_tables(found: Overview, catalog: Catalog) -> list[Table]:
     ]
 
 
-def over_tables(found: Overview) -> list[Table]:
+def over_tables(overview: Overview) -> list[Table]:
     """Per evidence class and recipe: means, changes of order, agreement; those without rows left out."""
     made = []
-    for number, over in enumerate(found.over, start=1):
-        suffix = "" if len(found.over) == 1 else f"-{number}"
-        # A page says about changes of order that there are none to tell of; all else is left out where it is empty.
-        made += [one for one in (_summary_table(over, suffix),) if one.rows] + [_changes_table(over, suffix)]
-        made += [table for make in (_scaled_table, _agreement_table) if (table := make(over, suffix)).rows]
+    for number, over in enumerate(overview.over, start=1):
+        suffix = "" if len(overview.over) == 1 else f"-{number}"
+        found = [make(over, suffix) for make in (_summary_table, _changes_table, _scaled_table, _agreement_table)]
+        made += [table for table in found if table.rows]
     return made
 
 
@@ -203,8 +202,6 @@ def _changes_table(over: Over, suffix: str) -> Table:
         "all pairs. With many settings some lead is clear by chance: of those with the same test items the clearest "
         "counts, its p times their number, so that both leads must be far clearer than their own intervals say."
     ]
-    if not rows:
-        notes = ["No two backbones have paired intervals in two settings: changes of order cannot be told."]
     if over.field.aside:
         notes.append(f"Set aside: {by_reason(over.field.aside)}.")
     return Table(

@@ -33,6 +33,10 @@ def text_of_rankings(found: Overview) -> str:
             lines += [f"  {ON[evidence]}", *_settings([one for one in orders if one.setting.name not in aside])]
         for one in over:
             lines += [*_averages(one), *(part for text in _over(one) for part in _wrapped(text))]
+    if found.too_small:
+        lines.append(
+            "  nothing over settings: that needs two settings and two backbones of one evidence class and recipe"
+        )
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from geofm_eval.findings.tables import ON
 from geofm_eval.ranking import Setting, Summary
 from geofm_eval.report.choice import Difference
 from geofm_eval.report.ranks.overview import Over, Overview
+from geofm_eval.report.ranks.rows import over_rows
 from geofm_eval.report.run import PROBE
 from geofm_eval.report.wording import of_labels, percent
 
@@ -61,9 +62,9 @@ def lines_of_rankings(found: Overview) -> list[str]:
     """For the index page: the links, then what is known over settings; nothing without two settings."""
     if not found.over:
         return []
-    names = (("summary", ""), ("changes of order", "-changes"), ("agreement", "-agreement"))
-    csv = ", ".join(f"[CSV of {what}]({SLUG}{suffix}.csv)" for what, suffix in names)
-    lines = [f"[over settings]({SLUG}.md), {csv}"]
+    names = {"": "summary", "-changes": "changes of order", "-agreement": "agreement"}
+    csv = [f"[CSV of {names[suffix]}]({SLUG}{suffix}.csv)" for suffix in over_rows(found)]
+    lines = [", ".join([f"[over settings]({SLUG}.md)", *csv])]
     for over in found.over:
         clear = sum(rivalry.crosses for rivalry in over.rivals)
         first = next(((fraction, one.models[0]) for fraction, one in over.averaged.items()), None)
