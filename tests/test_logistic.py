@@ -37,6 +37,13 @@ def standardised(head: Head, features) -> np.ndarray:
     return head.standardiser(torch.from_numpy(features)).numpy()
 
 
+def kept_rows(head: Head, features) -> np.ndarray:
+    """The standardised training rows without the axes that only hold rounding, which no probe sees."""
+    x = head.standardiser(torch.from_numpy(features))
+    rotation = rotate(x, head.standardiser.rounding)
+    return (rotation.coordinates @ rotation.basis.T).numpy()
+
+
 def objective(x, labels, weights, intercepts, penalty) -> tuple[float, np.ndarray, np.ndarray]:
     """Objective and its gradients in float64, written independently of the solver."""
     logits = x @ weights.T + intercepts
@@ -50,7 +57,7 @@ def objective(x, labels, weights, intercepts, penalty) -> tuple[float, np.ndarra
 
 def assert_optimal(head: Head, features, labels) -> None:
     """A penalised loss is strongly convex: |gradient|^2 / (2 penalty) bounds how far it is from its optimum."""
-    x = standardised(head, features)
+    x = kept_rows(head, features)
     for i, penalty in enumerate(PENALTIES):
         weights, intercepts = head.weights[i].double().numpy(), head.intercepts[i].double().numpy()
         value, slope, intercept_slope = objective(x, labels, weights, intercepts, penalty)
@@ -105,7 +112,7 @@ def test_every_penalty_is_solved_to_its_optimum(problem):
 def test_never_worse_than_scikit_learn(problem):
     features, labels, classes = problem
     head = fit(features, labels, classes)
-    x = standardised(head, features)
+    x = kept_rows(head, features)
     if x.shape[1] == 0:
         return
     chosen = range(0, len(PENALTIES), 3)
