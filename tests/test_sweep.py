@@ -124,6 +124,35 @@ def test_inner_folds_are_scored_on_what_they_did_not_see(sweeps, data, budget):
     assert row.val_score == total.accuracy(row.chosen_index)
 
 
+@pytest.mark.parametrize("probe", ["knn", "linear"])
+def test_every_tap_has_its_validation_score_on_resamples_at_every_validated_fraction(sweeps, probe):
+    sweep = sweeps[probe]
+    validated = {row.fraction for row in sweep.rows} - {row.fraction for row in sweep.rows if row.val_score is None}
+    assert set(sweep.resamples) == validated == {0.1, 1.0}
+    for fraction, scores in sweep.resamples.items():
+        assert scores.shape == (len(TAPS), RESAMPLES)
+        for tap, own in zip(TAPS, scores, strict=True):
+            plain = np.mean([row.val_score for row in sweep.rows_for(tap) if row.fraction == fraction])
+            assert own.mean() == pytest.approx(plain, abs=0.02)
+
+
+def test_validation_items_hold_the_loss_and_the_score_of_the_choice(data, budget, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "geofm_eval.probes.sweep.resampled_scores", lambda _, solved: seen.extend(solved.values()) or {}
+    )
+    for probe in ("knn", "linear"):
+        solve_all(probe, data, budget)
+    validated = [row for row in seen if row.val_kind != "none"]
+    assert {row.val_kind for row in validated} == {"split", "inner_cv"}
+    for row in validated:
+        assert len(np.unique(row.validation.items)) == row.n_val
+        assert row.validation.score.mean() == pytest.approx(row.val_score, abs=1e-12)
+        assert row.validation.loss.mean() == pytest.approx(row.chosen_loss, rel=1e-9)
+        if row.candidates:
+            assert row.chosen_loss == min(row.val_loss)
+
+
 def test_without_validation_the_default_penalty_is_used(sweeps):
     row = sweeps["linear"].row("final", 0.01, 0)
     assert row.n_train == 3

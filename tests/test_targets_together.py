@@ -17,6 +17,7 @@ from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.probes import ridge
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import solve_together
+from geofm_eval.reselection import RESAMPLES
 
 N, WIDTH, TAPS = 60, 12, ("embed", "final")
 TARGETS = ("neuco_sim_clouds_reg", "neuco_sim_biomass_std", "neuco_sim_landcover_agriculture")
@@ -41,6 +42,8 @@ def test_a_target_is_the_same_alone_and_together():
     together = solve_together("ridge", problems(), "mean")
     for problem, sweep in zip(problems(), together, strict=True):
         alone = solve_together("ridge", [problem], "mean")[0]
+        assert alone.resamples[1.0].shape == sweep.resamples[1.0].shape == (len(TAPS), RESAMPLES)
+        np.testing.assert_array_equal(alone.resamples[1.0], sweep.resamples[1.0])
         for one, other in zip(alone.rows, sweep.rows, strict=True):
             np.testing.assert_array_equal(one.outcomes, other.outcomes)
             plain = [{**vars(row), "outcomes": None, "validation": None} for row in (one, other)]
