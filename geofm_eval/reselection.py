@@ -95,9 +95,12 @@ def weighted_mean(values: Floats, weights: Stored) -> Floats:
 def weighted_r2(errors: Floats, target: Floats, weights: Stored) -> Floats:
     """(k, b) R2 from squared ``errors`` (k, m) of a ``target`` (m,); NaN where the resampled target is constant."""
     own = _with_items(weights)
-    mean = own @ target / own.sum(1)
-    spread = np.einsum("bm,bm->b", own, np.square(target - mean[:, None]))
-    known = spread > 1e-12 * np.einsum("bm,m->b", own, np.square(target))
+    # Centred first: the squares of a target of 1e9 +- 1 have no digit left for its spread.
+    centred = target - target.mean()
+    mean = own @ centred / own.sum(1)
+    spread = np.einsum("bm,bm->b", own, np.square(centred - mean[:, None]))
+    rounding = 8 * np.finfo(np.float64).eps * np.abs(target).max(initial=0.0)
+    known = spread > own.sum(1) * rounding**2
     return np.asarray(1 - errors @ own.T / np.where(known, spread, np.nan))
 
 

@@ -38,7 +38,8 @@ def test_a_score_lies_within_its_range_ends_included(value, verdict):
 def test_the_worst_label_fraction_decides():
     record = probe(0.61)
     scores = {
-        key: record.scores["1.0"].model_copy(update={"value": value}) for key, value in (("0.1", 0.2), ("1.0", 0.61))
+        key: record.scores["1.0"].model_copy(update={"value": value, "n_train": n})
+        for key, value, n in (("0.1", 0.2, 100), ("1.0", 0.61, 1000))
     }
     record = record.model_copy(update={"scores": scores})
     full, tenth = ranges_for(record), ranges_for(record, "0.1")
@@ -87,12 +88,20 @@ STALE = {
 
 @pytest.mark.parametrize(("update", "words"), STALE.values(), ids=STALE)
 def test_a_range_of_something_else_is_stale_and_says_of_what(update, words):
-    record = probe(0.1)
+    record = probe(0.1).model_copy(update={"evidence": "published"})
     found = judge(on_cpu(record, **update), ranges_for(record))
     assert (found.verdict, found.outside) == ("stale_range", False)
     assert found.judged[0].changed == words
     assert f"is stale: it was set with other {words}." in found.reason
     assert found.ranges == {}
+
+
+def test_simulated_labels_whose_last_digits_differ_are_judged_all_the_same():
+    record = probe(0.1)
+    assert record.evidence == "simulated"
+    assert judge(on_cpu(record, labels_sha256={"test": OTHER}), ranges_for(record)).verdict == "below"
+    measured_first = record.model_copy(update={"evidence": "published"})
+    assert judge(record, ranges_for(measured_first)).verdict == "below", "ranges of older versions name the labels"
 
 
 def test_another_task_version_metric_or_schedule_is_stale():

@@ -267,7 +267,7 @@ def test_the_dense_probe_is_encoded_once_solved_with_noise_and_tested_in_one_pas
     assert own.low <= record.scores["1.0"].value <= own.high
     (choice,), (draw,) = record.selection.choices, own.draws
     assert record.selection.candidates.index(choice.chosen) == draw.indices[0]
-    assert draw.gap == pytest.approx(choice.runner_up_gap)
+    assert draw.gap == pytest.approx(choice.runner_up_gap, rel=5e-4), "records keep four digits"
     assert all(abs(value - own.solves["no noise"]) < 0.01 for value in own.solves.values())
     assert noise.admitted_scores(workspace, [record]) == {record.case.task: scores}
     assert encoded == [1], "kept as a whole, and read again"

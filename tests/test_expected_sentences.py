@@ -6,7 +6,7 @@ import pytest
 
 from geofm_eval.expected import Ranges, judge
 from geofm_eval.expected.ranges import ANY
-from geofm_eval.expected.sentences import NEAR, OUTSIDE
+from geofm_eval.expected.sentences import OUTSIDE, TIE
 from geofm_eval.expected.subject import basis_of, key_of
 from geofm_eval.records import Choice
 from tests.planted_ranges import RANGE, probe, ranges_for, trained
@@ -41,7 +41,7 @@ def chosen(value, places, gaps=(0.01,) * 5, *, direction="higher", metric="accur
 
 def said(record, fraction="1.0", **numbers):
     """The reason of a score outside its range."""
-    numbers = {"lo": 0.4726, "hi": 0.4746, "mean": 0.4736, "choices": ADMITTED, "gap": 1e-5, **numbers}
+    numbers = {"lo": 0.4726, "hi": 0.4746, "mean": 0.4736, "choices": ADMITTED, "gap": 1e-6, **numbers}
     found = judge(record, ranges_for(record, fraction, **numbers))
     assert found.outside
     assert OUTSIDE in found.reason
@@ -50,16 +50,16 @@ def said(record, fraction="1.0", **numbers):
 
 
 TURNED = (21, 22, 20, 21, 22)
-LAST = (0.01, 0.01, 0.01, 0.01, 1e-5)
+LAST = (0.01, 0.01, 0.01, 0.01, 1e-6)
 
 
 def test_a_near_tie_is_said_first_and_sends_nobody_after_leaks_or_to_loosen_the_range():
-    """The score is better than expected because the penalty of one draw turned, with a lead of 1e-5 nats."""
+    """The score is better than expected because the penalty of one draw turned, with a lead of 1e-6 nats."""
     assert said(chosen(0.4758, TURNED, LAST)) == (
         "accuracy 47.58 % at 100 % of the labels is above its expected range [47.26, 47.46]. A near-tie explains it: "
-        "the penalty of draw 4 is not one that the range admits, and its validation loss leads by 1e-05 only. Rounding "
-        "decides that: it is no sign of a leak, and no reason to loosen the range. Report it with the processor and "
-        "the version of torch."
+        "the penalty of draw 4 is not one that the range admits, and its validation loss is lower by only 1e-06. "
+        "Rounding decides such a choice. It is no sign of a leak and no reason to loosen the range: report it with the "
+        "processor and the version of torch."
     )
 
 
@@ -83,17 +83,17 @@ def test_without_a_tie_a_worse_score_sends_after_changes():
 
 def test_another_penalty_with_a_clear_lead_is_no_tie():
     reason = said(chosen(0.4758, TURNED, (0.01, 0.01, 0.01, 0.01, 0.02)))
-    assert "No near-tie explains it: the penalty of draw 4 is another one, and leads by 2e-02." in reason
+    assert "No near-tie explains it: draw 4 chose another penalty, whose validation loss is lower by 2e-02." in reason
     assert LEAK in reason
 
 
 def test_one_clear_lead_among_near_ties_is_no_tie():
-    reason = said(chosen(0.4758, (30, 22, 20, 21, 30), (0.02, 0.01, 0.01, 0.01, 1e-5)))
-    assert "No near-tie explains it: the penalty of draws 0, 4 is another one, and leads by 2e-02." in reason
+    reason = said(chosen(0.4758, (30, 22, 20, 21, 30), (0.02, 0.01, 0.01, 0.01, 1e-6)))
+    assert "explains it: draws 0, 4 chose another penalty, whose validation loss is lower by 2e-02." in reason
 
 
 def test_a_lead_is_near_below_its_share_of_the_loss():
-    near, far = (said(chosen(0.4758, TURNED, (*LAST[:4], share * NEAR * 1.2))) for share in (0.99, 1.01))
+    near, far = (said(chosen(0.4758, TURNED, (*LAST[:4], share * TIE * 1.2))) for share in (0.99, 1.01))
     assert "A near-tie explains it" in near
     assert "No near-tie explains it" in far
 
@@ -101,15 +101,15 @@ def test_a_lead_is_near_below_its_share_of_the_loss():
 def test_a_tie_does_not_explain_what_it_cannot_be_worth():
     """A leak moved all draws by 20 points, and the penalty of one turned too: the tie must not hide the leak."""
     reason = said(chosen(0.67, TURNED, LAST))
-    assert "No near-tie explains it: that of draw 4, a lead of 1e-05, cannot be worth so much." in reason
+    assert "a penalty of draw 4 is nearly tied, but that cannot move the score so far." in reason
     assert LEAK in reason
-    every = said(chosen(0.49, (30,) * 5, (1e-5,) * 5))
+    every = said(chosen(0.49, (30,) * 5, (1e-6,) * 5))
     assert "A near-tie explains it: the penalty of draws 0, 1, 2 and others" in every
 
 
 def test_a_record_without_leads_has_no_tie():
     reason = said(chosen(0.4758, TURNED, (None,) * 5))
-    assert "the penalty of draw 4 is another one, and leads by an unknown margin" in reason
+    assert "draw 4 chose another penalty, whose validation loss is lower by an unknown amount" in reason
 
 
 def test_a_range_that_names_no_penalties_is_explained_by_the_record_alone():
@@ -124,7 +124,7 @@ def test_ridge_is_told_in_its_own_unit(value, side):
     record = chosen(value, TURNED, LAST, metric="r2")
     reason = said(record, lo=0.6, hi=0.7, mean=0.65)
     assert f"R2 {value:.4f} at 100 % of the labels is {side} its expected range [0.6000, 0.7000]." in reason
-    assert "No near-tie explains it: that of draw 4" in reason
+    assert "No near-tie explains it: a penalty of draw 4" in reason
     tied = said(chosen(value, TURNED, LAST, metric="r2"), lo=0.554, hi=0.746, mean=0.65)
     assert "A near-tie explains it: the penalty of draw 4" in tied
 

@@ -195,17 +195,21 @@ def test_what_all_required_failed_for_want_of_a_range_is_taken():
     assert take([[record]]).refused == {}
 
 
+def real(record):
+    return record.model_copy(update={"evidence": "published"})
+
+
 @pytest.mark.parametrize(
     ("update", "words"),
     [
         ({"weights_sha256": "f" * 64}, "weights"),
-        ({"labels_sha256": {}}, "labels"),
+        ({"labels_sha256": {"test": "f" * 64}}, "labels"),
         ({"recipe": {"slug": "x"}}, "recipe"),
     ],
 )
 def test_runs_that_measured_something_else_are_refused_by_name(update, words):
     with pytest.raises(DataError, match=rf"runs 'one' and 'two' have different {words}.*: set ranges from runs"):
-        take([[probe(0.6, "one")], [on_cpu(probe(0.6, "two"), **update)]])
+        take([[real(probe(0.6, "one"))], [on_cpu(real(probe(0.6, "two")), **update)]])
 
 
 def test_task_versions_do_not_mix():

@@ -108,6 +108,9 @@ def test_shares_of_shuffles_are_those_of_the_pooled_scores_that_tables_print(tmp
     assert len(levels) == 3
     for labels in levels:
         assert sum(share for name, _, share in found if name == labels) == pytest.approx(1)
+    page = (path / "tables" / "t_one-ridge-shares.md").read_text(encoding="utf-8")
+    assert "| 100 % of the labels: layer |" in page
+    assert page.count("of the labels: ") == sum(labels != "all" for labels, _, _ in found)
     assert "with 100 % of the labels alone: backbone 0.0, layer 100.0" in made.text
     assert "noise in all of these" in made.text
 

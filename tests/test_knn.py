@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
 from geofm_eval.probes import knn
-from geofm_eval.probes.knn import GRID, knn_predictions
+from geofm_eval.probes.knn import GRID, knn_ballot, knn_predictions
 
 
 def predict(train, labels, queries, classes, neighbours=(20, 5)) -> np.ndarray:
@@ -100,3 +100,17 @@ def test_a_common_offset_changes_nothing(shift):
     train, queries = rng.standard_normal((60, 10)), rng.standard_normal((20, 10))
     labels = rng.integers(0, 3, 60)
     assert np.array_equal(predict(train + shift, labels, queries + shift, 3), predict(train, labels, queries, 3))
+
+
+def test_channels_without_information_are_left_out_and_counted():
+    rng = np.random.default_rng(0)
+    train = np.hstack([rng.standard_normal((30, 4)), np.full((30, 3), 3.3)]).astype(np.float32)
+    ballot = knn_ballot(torch.from_numpy(train), torch.arange(30) % 2, torch.from_numpy(train[:5]), 2)
+    assert ballot.dropped_channels == 3
+
+
+def test_votes_that_nearly_tie_count_either_way():
+    train = np.array([[1, 0], [1, 1e-9], [-1, 0], [-1, 1e-9]], dtype=np.float32)
+    ballot = knn_ballot(torch.from_numpy(train), torch.tensor([0, 1, 0, 1]), torch.from_numpy(train[:1]), 2, (1,))
+    assert ballot.lowest.tolist() == [[0.0, 0.0]]
+    assert (ballot.highest > 0).all()

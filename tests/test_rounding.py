@@ -11,6 +11,7 @@ from geofm_eval.metrics import prediction_dtype
 from geofm_eval.probes import solve
 from geofm_eval.probes.selection import NEAR
 from geofm_eval.probes.standardise import fit_standardiser, rotate
+from geofm_eval.reselection import weighted_r2
 
 PATH_ERROR = 2e-4
 """Of a validation loss on the path, in nats."""
@@ -123,3 +124,14 @@ def test_exact_penalties_are_those_of_an_independent_float64_solver():
     # A runner-up that is farther than ``NEAR`` from the best cannot be chosen, and keeps the path's own precision.
     gap = np.diff(sorted(losses.values())[:2])[0]
     assert row.runner_up_gap == pytest.approx(gap, abs=1e-6 if gap < NEAR else PATH_ERROR)
+
+
+@pytest.mark.parametrize("centre", [0.0, 1e6, 1e9])
+def test_resampled_scores_know_a_target_far_from_zero(centre):
+    rng = np.random.default_rng(5)
+    target, weights = rng.standard_normal(40), rng.integers(0, 3, (7, 40)).astype(np.float32)
+    errors = np.square(0.3 * rng.standard_normal((2, 40)))
+    np.testing.assert_allclose(
+        weighted_r2(errors, centre + target, weights), weighted_r2(errors, target, weights), rtol=1e-6
+    )
+    assert np.isnan(weighted_r2(errors, np.full(40, centre + 0.1), weights)).all()

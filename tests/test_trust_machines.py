@@ -95,8 +95,17 @@ def test_the_table_counts_what_differs_from_the_default_variant():
     )  # fmt: skip
     header, _, default, changed = report.table([facts(), other])
     assert header.count("|") == default.count("|") == changed.count("|")
-    assert default == "| default | 3 | - | - | 0 / 0 / 1 | - | - | 1 min 01 s | yes |"
+    assert default == "| default | 3 | - | - | 0 / 0 / 1 | - | - | 1 min 01 s | **no** |", (
+        "a score without a range is not judged"
+    )
     assert changed == "| mkl_avx2 | 3 | 2 of 3 | 10 points | 1 / 1 / 1 | 1 of 2 | 1 of 1 | 1 min 01 s | **no** |"
+
+
+def test_a_variant_is_green_when_every_case_passed_and_every_score_was_judged():
+    judged = {name: one for name, one in SCORES.items() if one.low is not None}
+    assert facts(scores=judged).green
+    assert not facts(scores=judged, status=1).green
+    assert not facts(scores={**judged, "probe b-t-ridge-final 1.0": Scored(0.7, "r2", None, None)}).green
 
 
 def test_a_difference_is_in_the_unit_of_its_metric():

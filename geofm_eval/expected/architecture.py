@@ -6,7 +6,7 @@ Last digits differ more between architectures than between instruction sets of o
 from dataclasses import replace
 
 from geofm_eval.expected.ranges import Range
-from geofm_eval.records import ExpectedRange, Record
+from geofm_eval.records import ExpectedRange, Record, Score
 from geofm_eval.report.wording import of_labels, unit_named
 
 UNVERIFIED = "range not verified on this architecture"
@@ -34,12 +34,17 @@ def unverified_on(record: Record, found: Range) -> str | None:
 
 def unverified_sentence(record: Record, fraction: str, expected: ExpectedRange, own: str, found: Range) -> str:
     """Say how a score differs from a range that does not hold for its machine, and what to do."""
-    score = record.scores[fraction]
-    unit = unit_named(score.metric)
-    shown = replace(unit, decimals=unit.decimals + 1)
-    value, low, high = (shown.value(one) for one in (score.value, expected.low, expected.high))
+    label = unit_named(record.scores[fraction].metric).label
+    value, low, high = ends_text(record.scores[fraction], expected)
     return (
         f"{UNVERIFIED[0].upper()}{UNVERIFIED[1:]}: it was set on {' and '.join(found.origin.architectures)}, this is "
-        f"{own}. {shown.label} is {value} at {of_labels(record.scores, fraction)}, outside [{low}, {high}]. "
+        f"{own}. {label} is {value} at {of_labels(record.scores, fraction)}, outside [{low}, {high}]. "
         "To judge it, compare with an earlier run of this machine: --baseline RUN."
     )
+
+
+def ends_text(score: Score, expected: ExpectedRange) -> tuple[str, str, str]:
+    """A score and the ends of its range, with a digit more than tables have: ranges may be that narrow."""
+    unit = unit_named(score.metric)
+    shown = replace(unit, decimals=unit.decimals + 1)
+    return shown.value(score.value), shown.value(expected.low), shown.value(expected.high)

@@ -2,19 +2,20 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from geofm_eval.expected.admissible import from_text
+from geofm_eval.expected.architecture import ends_text
 from geofm_eval.expected.ranges import Key, Range
-from geofm_eval.records import Choice, ExpectedRange, Record, Score
-from geofm_eval.report.wording import percent, unit_named
+from geofm_eval.records import Choice, ExpectedRange, Record
+from geofm_eval.report.wording import of_labels, unit_named
 
 OUTSIDE = "its expected range"
 """Words in the reason of a case that failed by a score outside its range alone."""
 
-NEAR = 5e-4
-"""A lead below this share of the validation loss is a near-tie. Last-digit noise on features moved differences of log
-losses by up to 6e-5 nats (one standard deviation, 10 % of the labels, losses of 1.2): this is ten times as much."""
+TIE = 1e-5
+"""A lead below this share of the validation loss is a near-tie. Last-digit noise on features moves the difference of
+two losses at their exact optima by about 1e-6 nats: this is ten times as much, for processors nobody has measured."""
 
 WORTH = 0.03
 """The most that one draw may move by a near-tie. Turned choices moved 0 to 15 of 1,000 test samples, half of them 3 or
@@ -51,12 +52,12 @@ class Turned:
     def lead(self) -> str:
         """The largest lead among them, such as ``1e-05``."""
         known = [one.runner_up_gap for one in self.draws if one.runner_up_gap is not None]
-        return f"{max(known):.0e}" if known else "an unknown margin"
+        return f"{max(known):.0e}" if known else "an unknown amount"
 
 
 def _near(choice: Choice) -> bool:
     scale = 1.0 if choice.val_loss is None else abs(choice.val_loss)
-    return choice.runner_up_gap is not None and choice.runner_up_gap <= NEAR * scale
+    return choice.runner_up_gap is not None and choice.runner_up_gap <= TIE * scale
 
 
 def turned(record: Record, fraction: str, found: Range) -> Turned:
@@ -84,7 +85,7 @@ def outside(record: Record, key: Key, found: Range, expected: ExpectedRange, sid
         side: ``below`` or ``above``.
     """
     score = record.scores[key.fraction]
-    head = _head(key, score, expected, side)
+    head = _head(record, key, expected, side)
     better = (side == "above") == (score.direction == "higher")
     if found.rule != "numeric":
         rests = _RESTS_ON[found.rule].format(n=expected.n, seeds=expected.seeds)
@@ -95,20 +96,20 @@ def outside(record: Record, key: Key, found: Range, expected: ExpectedRange, sid
     if differing.near and away * len(score.per_draw) <= WORTH * len(differing.draws):
         what = "is not one that the range admits" if differing.known else "is nearly tied"
         return (
-            f"{head}. A near-tie explains it: the penalty of {differing.names} {what}, and its validation loss leads "
-            f"by {differing.lead} only. Rounding decides that: it is no sign of a leak, and no reason to loosen the "
-            "range. Report it with the processor and the version of torch."
+            f"{head}. A near-tie explains it: the penalty of {differing.names} {what}, and its validation loss is "
+            f"lower by only {differing.lead}. Rounding decides such a choice. It is no sign of a leak and no reason to "
+            "loosen the range: report it with the processor and the version of torch."
         )
     return f"{head}. {_no_tie(record, differing)} {_advice(better)}"
 
 
-def _head(key: Key, score: Score, expected: ExpectedRange, side: str) -> str:
+def _head(record: Record, key: Key, expected: ExpectedRange, side: str) -> str:
+    score = record.scores[key.fraction]
     unit = unit_named(score.metric)
-    shown = replace(unit, decimals=unit.decimals + 1)
-    value, low, high = (shown.value(one) for one in (score.value, expected.low, expected.high))
+    value, low, high = ends_text(score, expected)
     symbol = f" {unit.symbol}" if unit.symbol == "%" else ""
-    share = percent(float(key.fraction))
-    return f"{unit.name} {value}{symbol} at {share} of the labels is {side} {OUTSIDE} [{low}, {high}]"
+    labels = of_labels(record.scores, key.fraction)
+    return f"{unit.name} {value}{symbol} at {labels} is {side} {OUTSIDE} [{low}, {high}]"
 
 
 def _no_tie(record: Record, differing: Turned) -> str:
@@ -116,11 +117,13 @@ def _no_tie(record: Record, differing: Turned) -> str:
         return "No near-tie explains it: there is no penalty, and the range admits votes that nearly tie."
     if differing.near:
         return (
-            f"No near-tie explains it: that of {differing.names}, a lead of {differing.lead}, cannot be worth so much."
+            f"No near-tie explains it: a penalty of {differing.names} is nearly tied, but that cannot move the score "
+            "so far."
         )
     if differing.draws:
         return (
-            f"No near-tie explains it: the penalty of {differing.names} is another one, and leads by {differing.lead}."
+            f"No near-tie explains it: {differing.names} chose another penalty, whose validation loss is lower by "
+            f"{differing.lead}."
         )
     return "No near-tie explains it: the penalties are those that the range admits."
 

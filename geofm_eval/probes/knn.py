@@ -40,12 +40,14 @@ class Ballot:
         shares: (m, K) float64, share of the votes of the first number of neighbours.
         lowest: (m, K) float64, votes for each class when near-equal similarities leave its neighbours out.
         highest: (m, K) float64, the same when they count them all.
+        dropped_channels: channels that only hold rounding, left out.
     """
 
     predictions: NDArray[np.int64]
     shares: NDArray[np.float64]
     lowest: NDArray[np.float64]
     highest: NDArray[np.float64]
+    dropped_channels: int
 
 
 def knn_predictions(
@@ -95,7 +97,8 @@ def knn_ballot(
         parts.append(_vote(similarities, votes, neighbours))
     predictions = torch.cat([part[0] for part in parts], dim=1)
     shares, lowest, highest = (torch.cat([part[i] for part in parts]) for i in (1, 2, 3))
-    return Ballot(*(part.cpu().numpy() for part in (predictions, shares, lowest, highest)))
+    found, share, low, high = (part.cpu().numpy() for part in (predictions, shares, lowest, highest))
+    return Ballot(found, share, low, high, int((~kept).sum()))
 
 
 def _directions(features: Tensor, centre: Tensor) -> Tensor:
@@ -179,7 +182,7 @@ def _row(problem: ProbeProblem, tap: str, subset: LabelSubset) -> SweepRow:
         outcomes=correct[0],
         converged=True,
         iterations=0,
-        dropped_channels=0,
+        dropped_channels=ballot.dropped_channels,
         extra={f"accuracy_k{k}": float(correct[i].mean()) for i, k in enumerate(NEIGHBOURS) if i > 0},
         chosen_loss=None if validation is None else float(validation.loss.mean()),
         validation=validation,

@@ -132,7 +132,7 @@ def shares_table(one: Explained, catalog: Catalog) -> Table:
     """Shares of all effects, main effects first, the noise last."""
     rows = [
         (
-            f"{labels} of the labels: {_named(share)}" if labels else _named(share),
+            f"{labels}{_named(share)}",
             _percent(share.value),
             UNKNOWN if share.low is None else f"[{_percent(share.low)}, {_percent(share.high)}]",
             one.without(share.lowest),

@@ -101,6 +101,19 @@ def real_bands(record: Record) -> str:
     return UNKNOWN if inputs is None else f"{len(inputs.real_bands)}/{len(inputs.expected_bands)}"
 
 
+def _dropped_channels(subject: Subject) -> str:
+    """How many channels probes left out because they only hold rounding, at most, and at which tap; or nothing."""
+    counts = {
+        tap: max((one.dropped_channels or 0 for one in record.selection.choices), default=0)
+        for tap, record in subject.taps.items()
+        if record.selection is not None
+    }
+    most = max(counts, key=counts.__getitem__, default=None)
+    if most is None or not counts[most]:
+        return ""
+    return f"up to {counts[most]} channels only hold rounding and are left out (most at {most})"
+
+
 def remarks(subject: Subject, catalog: Catalog) -> list[str]:
     """What a reader must know of one row: failed cases, bands, product, licence."""
     remarks = []
@@ -118,6 +131,8 @@ def remarks(subject: Subject, catalog: Catalog) -> list[str]:
         remarks.append(f"product mismatch: trained on {inputs.product_expected}, the data are {inputs.product_found}")
     if inputs is not None and inputs.temporal in TEMPORAL:
         remarks.append(f"{inputs.dates} dates, {TEMPORAL[inputs.temporal]}")
+    if dropped := _dropped_channels(subject):
+        remarks.append(dropped)
     spec = catalog.models.get(subject.model)
     if spec is None:
         remarks.append("licence unknown: the model is not in the catalog (give its file with --catalog)")

@@ -69,14 +69,14 @@ def _run(place: measure.Workplace, asked: Sequence[Variant]) -> int:
             if known is None:
                 print(f"{variant.name}: {variant.title} ...", file=sys.stderr, flush=True)
                 known = measure.measure(place, variant)
-            print(f"{variant.name}: {'green' if known.status == 0 else 'NOT green'}", file=sys.stderr, flush=True)
+            print(f"{variant.name}: {'green' if known.green else 'NOT green'}", file=sys.stderr, flush=True)
         except GeofmError as error:
             raise SystemExit(str(error)) from None
     found = measure.all_finished(place)
     text = "\n".join(["", *report.table(found), "", *report.notes(found)])
     write_bytes(place.folder / "table.md", text.encode())
     print(text)
-    return int(any(facts.status for facts in found))
+    return int(not all(facts.green for facts in found))
 
 
 if __name__ == "__main__":

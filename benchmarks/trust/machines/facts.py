@@ -70,6 +70,16 @@ class Facts:
     penalties: Mapping[str, float]
     taps: Mapping[str, str]
 
+    @property
+    def unjudged(self) -> int:
+        """How many scores have no range that holds for what was measured."""
+        return sum(one.low is None for one in self.scores.values())
+
+    @property
+    def green(self) -> bool:
+        """True where every case passed and every score was judged: a range that does not apply hides a wrong score."""
+        return self.status == 0 and self.unjudged == 0
+
 
 def numbers_of(run: Path) -> dict[str, Any]:
     """Scores, penalties and taps of a run, as :class:`Facts` has them.

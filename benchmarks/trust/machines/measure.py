@@ -76,7 +76,7 @@ class Workplace:
 
 
 def finished(place: Workplace, variant: Variant) -> Facts | None:
-    """What an earlier call found; None where the variant is still to be run.
+    """What an earlier call found with this code; None where the variant is still to be run.
 
     Raises:
         DataError: it was run with another selection.
@@ -90,7 +90,13 @@ def finished(place: Workplace, variant: Variant) -> Facts | None:
             f"{path}: was run with {' '.join(facts.selection) or 'the usual selection'}, asked for is "
             f"{' '.join(place.selection) or 'the usual one'}: choose another --name, or delete the file"
         )
-    return facts
+    return facts if facts.code == present_code() else None
+
+
+def present_code() -> str:
+    """The commit of the checkout, with ``+changes`` where tracked files differ from it; empty where unknown."""
+    code = provenance()["code"]
+    return f"{code['commit'] or ''}{'+changes' if code['dirty'] else ''}"
 
 
 def all_finished(place: Workplace) -> list[Facts]:
@@ -117,13 +123,12 @@ def measure(place: Workplace, variant: Variant) -> Facts:
     machine = described(place.python, environment, place.root)
     start = time.monotonic()
     status = max(_session(place, variant, command, environment) for command in place.sessions(variant))
-    code = provenance()["code"]
     facts = Facts(
         variant=variant.name,
         title=variant.title,
         machine=machine,
         selection=place.selection,
-        code=f"{code['commit'] or ''}{'+changes' if code['dirty'] else ''}",
+        code=present_code(),
         status=status,
         seconds=time.monotonic() - start,
         resumed=resumed,

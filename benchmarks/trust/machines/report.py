@@ -70,7 +70,7 @@ def _row(facts: Facts, default: Facts | None) -> list[str]:
     judged = (
         sum(one.outside for one in scores),
         sum(one.at_edge for one in scores),
-        sum(one.low is None for one in scores),
+        facts.unjudged,
     )
     minutes, seconds = divmod(round(facts.seconds), 60)
     return [
@@ -80,7 +80,7 @@ def _row(facts: Facts, default: Facts | None) -> list[str]:
         " / ".join(map(str, judged)),
         *_differences(facts, default)[2:],
         f"{minutes} min {seconds:02d} s",
-        "yes" if facts.status == 0 else "**no**",
+        "yes" if facts.green else "**no**",
     ]
 
 

@@ -40,7 +40,9 @@ def gain_unit(metric: str, target: str | None) -> Unit:
 
 def headline(found: RunComparison, fail_on: FailOn, require_all: bool = False) -> str:
     """One sentence: does the gate hold, and what of how many is worse."""
-    word = "GATE FAILS" if found.failures(fail_on, require_all) else "gate holds"
+    word = "gate holds" if found.primary else "gate holds, but no primary case was compared"
+    if found.failures(fail_on, require_all):
+        word = "GATE FAILS"
     explored = len(found.exploratory) + sum(mean.verdict == "regression" for mean in found.pooled)
     parts = [
         f"{len(found.regressions)} of {_cases(len(found.primary), 'primary ')} {_be(len(found.regressions))} worse",
