@@ -1,10 +1,11 @@
 """Probes against independent float64 solvers: ``python -m benchmarks.trust.exact reports/runs/RUN``.
 
-For every label subset of every closed probe of a run three things are compared: the penalty path alone, which is what
-chose before penalties near the best were solved exactly; the probe as it is; and an independent optimum in float64, by
-scikit-learn's Newton solver (linear), by numpy's singular values (ridge) and by plain sorting (kNN), on channels that
-scikit-learn's scaler standardises. Differences are counted in choices of the penalty and in test samples. Resumable:
-results are kept in ``<run>/exact/``. The features must be in the cache; about a quarter of an hour for suite ``bench``.
+For every label subset of every probe of a run three things are compared: the penalty path alone, which is what chose
+before penalties near the best were solved exactly; the probe as it is; and an independent optimum in float64, by
+scikit-learn's Newton solver (linear and dense), by numpy's singular values (ridge) and by plain sorting (kNN), on
+channels that scikit-learn's scaler standardises. Differences are counted in choices of the penalty and in test samples,
+for the dense probe in pixels. Resumable: results are kept in ``RUN-exact/``. The features must be in the cache.
+Suite ``bench`` takes about an hour.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.trust import exact_dense
 from geofm_eval.catalog import load_catalog
 from geofm_eval.expected.noise import job_of
 from geofm_eval.extraction import exact_float32
@@ -165,6 +167,8 @@ def compared(problem: ProbeProblem, probe: str, sweep: Sweep, before: Sweep) -> 
 
 def measured(workspace: Workspace, record: Record) -> list[Result]:
     """Results of one model, task and adaptation."""
+    if workspace.catalog.task(record.case.task).dense:
+        return measured_dense(workspace, record)
     job = job_of(workspace, record)
     probe = job.adaptation.probe
     with exact_float32():
@@ -176,6 +180,20 @@ def measured(workspace: Workspace, record: Record) -> list[Result]:
         ended = time.perf_counter()
     seconds = {"probe": probe, "seconds": [middle - started, ended - middle]}
     return [{**seconds, **row} for row in compared(job.problem, probe, sweep, before)]
+
+
+def measured_dense(workspace: Workspace, record: Record) -> list[Result]:
+    """The same for the dense probe, whose tokens are encoded now."""
+    probe = workspace.dense_probe(record.case.model, record.case.task)
+    with torch.inference_mode(), exact_float32():
+        samples = probe.sampled()
+        started = time.perf_counter()
+        with path_alone():
+            before = probe.solved(samples)
+        middle = time.perf_counter()
+        now = probe.solved(samples)
+        seconds = {"probe": "dense", "seconds": [middle - started, time.perf_counter() - middle]}
+        return [{**seconds, **row} for row in exact_dense.compared(probe, samples, before, now, CLOSE)]
 
 
 def table(results: Sequence[list[Result]]) -> Iterator[str]:
@@ -194,11 +212,14 @@ def table(results: Sequence[list[Result]]) -> Iterator[str]:
         errors = [max(row["loss_error"][i] for row in rows) for i in (0, 1)]
         ties = [sum((row["gap"] or np.inf) < limit for row in rows) for limit in (1e-4, 5e-4)]
         cells = (f"{a}, {b}" for a, b in (choices, moved))
-        loss = f"{errors[0]:.1e}, {errors[1]:.1e}" if probe == "linear" else "-"
-        near = f"{ties[0]}, {ties[1]}" if probe == "linear" else "-"
+        logistic = probe in ("linear", "dense")
+        loss = f"{errors[0]:.1e}, {errors[1]:.1e}" if logistic else "-"
+        near = f"{ties[0]}, {ties[1]}" if logistic else "-"
         yield f"| {probe} | {fraction:g} | {len(rows)} | {' | '.join(cells)} | {loss} | {near} |"
-    seconds = [sum(own[0]["seconds"][i] for own in results if own[0]["probe"] == "linear") for i in (0, 1)]
-    yield f"\nlinear probes: {seconds[0]:.0f} s for the path alone, {seconds[1]:.0f} s for the probe"
+    yield ""
+    for probe in ("linear", "dense"):
+        seconds = [sum(own[0]["seconds"][i] for own in results if own[0]["probe"] == probe) for i in (0, 1)]
+        yield f"{probe} probes: {seconds[0]:.0f} s for the path alone, {seconds[1]:.0f} s for the probe"
 
 
 def main() -> None:
@@ -209,11 +230,9 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     workspace, results = Workspace(load_catalog(), Settings()), []
-    folder = chosen.run / "exact"
+    folder = chosen.run.with_name(f"{chosen.run.name}-exact")
     folder.mkdir(exist_ok=True)
-    records = [
-        r for r in read_run(chosen.run)[0] if r.case.kind == "probe" and not workspace.catalog.task(r.case.task).dense
-    ]
+    records = [record for record in read_run(chosen.run)[0] if record.case.kind == "probe"]
     groups = {(r.case.model, r.case.task, r.case.adaptation): r for r in records}
     for name, record in groups.items():
         if chosen.models and record.case.model not in chosen.models.split(","):
