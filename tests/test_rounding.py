@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from geofm_eval.data.labels import label_subsets, validation_plan
 from geofm_eval.metrics import prediction_dtype
 from geofm_eval.probes import solve
-from geofm_eval.probes.selection import NEAR
+from geofm_eval.probes.selection import NEAR_LOWEST
 from geofm_eval.probes.standardise import fit_standardiser, rotate
 from geofm_eval.reselection import weighted_r2
 
@@ -121,9 +121,9 @@ def test_exact_penalties_are_those_of_an_independent_float64_solver():
             assert np.array_equal(row.outcomes, model.predict(x["test"]) == labels["test"])
     assert min(losses, key=losses.get) == row.chosen_index
     assert row.chosen_loss == pytest.approx(losses[row.chosen_index], abs=1e-7)
-    # A runner-up that is farther than ``NEAR`` from the best cannot be chosen, and keeps the path's own precision.
+    # A runner-up that is farther from the best cannot be chosen, and keeps the path's own precision.
     gap = np.diff(sorted(losses.values())[:2])[0]
-    assert row.runner_up_gap == pytest.approx(gap, abs=1e-6 if gap < NEAR else PATH_ERROR)
+    assert row.runner_up_gap == pytest.approx(gap, abs=1e-6 if gap < NEAR_LOWEST else PATH_ERROR)
 
 
 @pytest.mark.parametrize("centre", [0.0, 1e6, 1e9])

@@ -33,7 +33,7 @@ from geofm_eval.probes.knn import GRID, NEIGHBOURS, TEMPERATURE
 from geofm_eval.probes.logistic import PathSolution
 from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow
 from geofm_eval.probes.ridge import RIDGE_PENALTIES
-from geofm_eval.probes.selection import NEAR
+from geofm_eval.probes.selection import NEAR_LOWEST
 from geofm_eval.probes.sweep import Sweep, solve_together
 from geofm_eval.records import Record, read_run
 
@@ -157,7 +157,7 @@ def compared(problem: ProbeProblem, probe: str, sweep: Sweep, before: Sweep) -> 
         moved = [
             int((np.abs(own.outcomes[known].astype(float) - outcomes) > 0.01 * spread).sum()) for own in (old, row)
         ]
-        near = [i for i, loss in losses.items() if loss <= min(losses.values()) + NEAR]
+        near = [i for i, loss in losses.items() if loss <= min(losses.values()) + NEAR_LOWEST]
         error = [max((abs(own.val_loss[i] - losses[i]) for i in near), default=0.0) for own in (old, row)]
         yield {
             "tap": row.tap, "fraction": row.fraction, "draw": row.draw, "gap": row.runner_up_gap,

@@ -18,7 +18,7 @@ from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.probe import DenseProbe
 from geofm_eval.dense.sample import TokenSample
 from geofm_eval.probes.logistic import PENALTIES
-from geofm_eval.probes.selection import NEAR
+from geofm_eval.probes.selection import NEAR_LOWEST
 
 NEVER = -1e30
 """Logit of a class that no training token shows."""
@@ -107,7 +107,7 @@ def compared(
     for key, own in now.items():
         (tap, (fraction, draw)), exact = key, losses[key]
         lowest, second = sorted(own.losses)[:2]
-        near = [i for i, loss in exact.items() if loss <= min(exact.values()) + NEAR]
+        near = [i for i, loss in exact.items() if loss <= min(exact.values()) + NEAR_LOWEST]
         yield {
             "tap": tap,
             "fraction": fraction,

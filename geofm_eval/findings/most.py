@@ -98,11 +98,11 @@ def without(count: int) -> str:
 
 
 def most_words(cells: Sequence[Cell], claim: Claim, mean: Difference, tests: int = 1) -> str:
-    """Both tests in words, such as ``at least 3 of 5 cells above 0: p = 0.012; as many below 1: p = 0.970``."""
+    """Both tests in words, such as ``at least 3 of 5 cells above 0: p = 0.012; at least 3 below 1: p = 0.970``."""
     least, p = majority(len(cells)), min(1.0, tests * p_most_above(cells))
     times = f" (times {tests}, any of which may support)" if tests > 1 else ""
     text = f"at least {least} of {len(cells)} cells above {claim.above:g}: p = {p:.3f}{times}; "
-    text += f"as many below {claim.below:g}: p = {p_most_below(cells):.3f}"
+    text += f"at least {least} below {claim.below:g}: p = {p_most_below(cells):.3f}"
     if p >= ALPHA:
         return text
     if mean.value < claim.worth:

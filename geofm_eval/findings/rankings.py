@@ -227,7 +227,7 @@ def _agreement(field: Field) -> str:
     taus = list(agreement(field.settings, field.models).values())
     if not taus:
         return "Kendall's tau needs three backbones that two settings share."
-    return f"Kendall's tau-b of two settings is {sum(taus) / len(taus):+.2f} on average; it decides nothing."
+    return f"Kendall's tau-b of two settings is {sum(taus) / len(taus):+.2f} on average; no verdict rests on it."
 
 
 def _beside(others: Sequence[Field]) -> list[str]:

@@ -68,7 +68,7 @@ class Choice:
         return second - lowest
 
 
-NEAR = 5e-4
+NEAR_LOWEST = 5e-4
 """Penalties whose mean log loss is within so many nats of the lowest are solved exactly before one of them is chosen.
 The error of the path, 1.7e-4 nats at most where it was measured, cannot make the best one miss this."""
 
@@ -79,8 +79,8 @@ def near_best(scores: PathScores) -> tuple[int, ...]:
 
 
 def near_minimum(losses: NDArray[np.float64]) -> tuple[int, ...]:
-    """Positions of the mean log losses (L,) that are within `NEAR` of the lowest."""
-    return tuple(int(index) for index in np.flatnonzero(losses <= losses.min() + NEAR))
+    """Positions of the mean log losses (L,) that are within `NEAR_LOWEST` of the lowest."""
+    return tuple(int(index) for index in np.flatnonzero(losses <= losses.min() + NEAR_LOWEST))
 
 
 def score_path(head: Head, features: NDArray[np.float32], labels: NDArray[np.int64]) -> PathScores:

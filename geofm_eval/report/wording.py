@@ -12,7 +12,7 @@ from geofm_eval.report.comparison import Comparison
 UNKNOWN = "-"
 SIMULATED = "SIMULATED DATA"
 
-NEAR = 0.05
+ABOUT = 0.05
 """A realised part of the labels that differs from what was asked by more than this part of it is named instead."""
 
 
@@ -112,7 +112,7 @@ def _realised(scores: Mapping[str, Score], fraction: str) -> tuple[int, int] | N
     if "1.0" not in scores or fraction not in scores:
         return None
     drawn, whole, asked = scores[fraction].n_train, scores["1.0"].n_train, float(fraction)
-    return (drawn, whole) if abs(drawn / whole - asked) > NEAR * asked else None
+    return (drawn, whole) if abs(drawn / whole - asked) > ABOUT * asked else None
 
 
 def heading(comparison: Comparison, catalog: Catalog, what: str, how: str | None = None) -> str:

@@ -239,7 +239,7 @@ def _agreement_table(over: Over, suffix: str) -> Table:
         rows=tuple(rows),
         notes=(
             "Kendall's tau-b with the rankings of the other settings, over the backbones that both have: 1 the same "
-            "order, -1 the opposite one. With few backbones it moves by chance and decides nothing.",
+            "order, -1 the opposite one. With few backbones it moves by chance: no verdict rests on it.",
             *_simulated(over),
         ),
     )
