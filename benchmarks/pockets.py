@@ -160,12 +160,13 @@ def _rule(columns: int) -> str:
 
 
 def read(folders: Sequence[Path]) -> list[tuple[Comparison, Pairs]]:
-    """Comparisons of linear probes on stand-ins in some runs, in the order of their tasks."""
-    found = []
+    """Comparisons of linear probes of whole images on stand-ins in some runs, in the order of their tasks."""
+    catalog, found = load_catalog(), []
     for folder in folders:
         pairs = Pairs(folder)
         for comparison in comparisons(read_content(folder))[0]:
-            if comparison.simulated and comparison.record.case.adaptation in PROBES:
+            case = comparison.record.case
+            if comparison.simulated and case.adaptation in PROBES and not catalog.task(case.task).dense:
                 found.append((comparison, pairs))
     return sorted(found, key=lambda part: part[0].record.case.task)
 

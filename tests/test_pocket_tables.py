@@ -7,9 +7,11 @@ import pytest
 
 from benchmarks.pockets import gain_table, gains, read, score_table, spread, spread_table
 from geofm_eval.catalog import load_catalog
+from geofm_eval.report.comparison import comparisons
 from geofm_eval.report.curves import depth_profiles
 from geofm_eval.report.figures import overview_figure
 from geofm_eval.report.ranking import rank
+from geofm_eval.report.run import read_content
 from geofm_eval.report.wording import shared_notes
 from tests.synthetic_run import Synthetic, write_run
 
@@ -94,3 +96,10 @@ def test_a_chosen_tap_says_of_how_many_near_ones_it_is_one(run):
 
     assert near(("block00", "block01", "final")).endswith("block01 (one of 3) |")
     assert near(("block01",)).endswith("block01 |")
+
+
+def test_dense_probes_have_no_part_in_the_tables(tmp_path):
+    models = [Synthetic("pocket_mae", (0.4, 0.45, 0.55, 0.5))]
+    run = write_run(tmp_path / "run", models, ("eurosat_sim", "sen1floods11_sim"), ("linear",))
+    assert len(comparisons(read_content(run))[0]) == 2
+    assert [comparison.record.case.task for comparison, _ in read([run])] == ["eurosat_sim"]
