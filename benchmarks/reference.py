@@ -31,18 +31,18 @@ COPIED = {
 
 
 def cases_with_outcomes(rankings: tuple[Ranking, ...], moved: Sequence[TransferStudy] = ()) -> Iterator[str]:
-    """Cases that paired intervals need: of every model the tap that validation chose, ``final``, and the last block.
+    """Cases that paired intervals need, of every model: the taps that validation chose, ``final`` and the last block.
 
-    Those of transferable taps too.
+    A tap is chosen at every label fraction. Those of transferable taps count too.
     """
     for study in moved:
         for row in study.rows:
             yield row.subject.taps[row.tap].case.id
     for ranking in rankings:
         for subject in ranking.comparison.subjects:
-            chosen = choose_tap(subject, ranking.comparison.full)
-            last = last_block(subject)
-            for tap in {LAST, *([chosen.tap] if chosen else []), *([last] if last else [])}:
+            chosen = (choose_tap(subject, fraction) for fraction in ranking.comparison.fractions)
+            taps = {LAST, last_block(subject), *(one.tap for one in chosen if one is not None)}
+            for tap in sorted(tap for tap in taps if tap is not None):
                 if tap in subject.taps:
                     yield subject.taps[tap].case.id
 

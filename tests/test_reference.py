@@ -7,8 +7,9 @@ import pytest
 from benchmarks.reference import make_reference, renew_pages, without_dead_links
 from geofm_eval.catalog import dense_cases, load_catalog
 from geofm_eval.errors import DataError
-from geofm_eval.records import pack, read_run, unpack
+from geofm_eval.records import pack, read_run, record_path, unpack
 from geofm_eval.report.collation import collate
+from geofm_eval.store import write_json
 from tests.collating import no_figures, small_run
 
 ARCHIVE = Path(__file__).resolve().parents[1] / "reports" / "reference" / "study.tar.xz"
@@ -47,10 +48,28 @@ def test_a_reference_says_the_same_as_its_run(run, tmp_path, monkeypatch):
     folder = tmp_path / "reference"
     assert make_reference(run, folder) == len(read_run(run)[0])
     again = collate(unpack(folder / "small.tar.xz"))
-    for table in ("eurosat_sim-linear-ranking.md", "findings.md"):
+    for table in ("eurosat_sim-linear-ranking.md", "eurosat_sim-linear-ranks.md", "findings.md"):
         assert (again.index.parent / table).read_text() == (run / "tables" / table).read_text()
         assert (folder / "tables" / table).read_text() == (run / "tables" / table).read_text()
     assert (folder / "small.tar.xz").stat().st_size < sum(p.stat().st_size for p in (run / "probe").iterdir()) / 5
+
+
+def test_a_reference_keeps_the_outcomes_of_the_tap_that_each_label_fraction_chooses(run, tmp_path, monkeypatch):
+    no_figures(monkeypatch)
+    for record in read_run(run)[0]:
+        if record.case.layer == "block01":
+            choices = [
+                one.model_copy(update={"val_score": 0.99}) if one.fraction < 1 else one
+                for one in record.selection.choices
+            ]
+            selection = record.selection.model_copy(update={"choices": tuple(choices)})
+            path = record_path(run, "probe", record.case.id)
+            write_json(path, record.model_copy(update={"selection": selection}).model_dump(mode="json"))
+    folder = tmp_path / "reference"
+    make_reference(run, folder)
+    again = collate(unpack(folder / "small.tar.xz"))
+    table = "eurosat_sim-linear-ranks.md"
+    assert (again.index.parent / table).read_text() == (run / "tables" / table).read_text()
 
 
 def test_pages_are_renewed_from_the_archive_alone(run, tmp_path, monkeypatch):

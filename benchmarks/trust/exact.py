@@ -2,10 +2,10 @@
 
 For every label subset of every probe of a run three things are compared: the penalty path alone, which is what chose
 before penalties near the best were solved exactly; the probe as it is; and an independent optimum in float64, by
-scikit-learn's Newton solver (linear and dense), by numpy's singular values (ridge) and by plain sorting (kNN), on
-channels that scikit-learn's scaler standardises. Differences are counted in choices of the penalty and in test samples,
-for the dense probe in pixels. Resumable: results are kept in ``RUN-exact/``. The features must be in the cache.
-Suite ``bench`` takes about an hour.
+scikit-learn's Newton solver (linear and dense), by numpy's singular values (ridge) and by plain sorting (kNN).
+scikit-learn's scaler standardises the channels that hold more than rounding. Differences are counted in choices of the
+penalty and in test samples, for the dense probe in pixels. Resumable: results are kept in ``RUN-exact/``. The features
+must be in the cache. Suite ``bench`` takes about half an hour.
 """
 
 import argparse
@@ -34,6 +34,7 @@ from geofm_eval.probes.logistic import PathSolution
 from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow
 from geofm_eval.probes.ridge import RIDGE_PENALTIES
 from geofm_eval.probes.selection import NEAR_LOWEST
+from geofm_eval.probes.standardise import fit_standardiser
 from geofm_eval.probes.sweep import Sweep, solve_together
 from geofm_eval.records import Record, read_run
 
@@ -63,13 +64,13 @@ def path_alone() -> Iterator[None]:
         heads.refine = whole
 
 
-def scaled(problem: ProbeProblem, tap: str, holdout: Holdout) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Standardised training and held-out rows, float64; channels that are constant are dropped."""
-    train = problem.features(tap, problem.training)[holdout.rows].astype(np.float64)
-    scaler = StandardScaler().fit(train)
-    varying = scaler.var_ > 0
-    held_out = problem.features(tap, holdout.split)[holdout.held_out].astype(np.float64)
-    return scaler.transform(train)[:, varying], scaler.transform(held_out)[:, varying]
+def scaled(problem: ProbeProblem, tap: str, holdout: Holdout) -> tuple[NDArray[Any], ...]:
+    """Standardised training and held-out rows, float64, of the channels that hold more than rounding."""
+    train = problem.features(tap, problem.training)[holdout.rows]
+    kept = fit_standardiser(torch.from_numpy(train)).kept.numpy()
+    scaler = StandardScaler().fit(train[:, kept].astype(np.float64))
+    held_out = problem.features(tap, holdout.split)[holdout.held_out]
+    return tuple(scaler.transform(part[:, kept].astype(np.float64)) for part in (train, held_out))
 
 
 def logistic(problem: ProbeProblem, row: SweepRow, holdout: Holdout, index: int) -> NDArray[np.float64]:
