@@ -108,6 +108,14 @@ def test_a_variant_is_green_when_every_case_passed_and_every_score_was_judged():
     assert not facts(scores={**judged, "probe b-t-ridge-final 1.0": Scored(0.7, "r2", None, None)}).green
 
 
+def test_the_last_digit_of_a_penalty_is_no_other_penalty():
+    first = facts()
+    rounded = {name: value * (1 + 2.3e-16) for name, value in first.penalties.items()}
+    assert rounded != first.penalties
+    *_, row = report.table([first, facts("x", penalties=rounded)])
+    assert f"| 0 of {len(rounded)} |" in row
+
+
 def test_a_difference_is_in_the_unit_of_its_metric():
     other = facts("x", scores={**SCORES, "probe b-t-ridge-final 1.0": Scored(0.70004, "r2", None, None)})
     *_, row = report.table([facts(), other])
