@@ -1,11 +1,13 @@
 """Chips small enough to train on in a second: squares of bright ground, each pixel labelled."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from geofm_eval.catalog import TaskSpec, load_catalog
+from geofm_eval.catalog import Catalog, TaskSpec, load_catalog
 from geofm_eval.data.items import Item
 from geofm_eval.data.split import Split
 
@@ -48,3 +50,12 @@ def chips(task: TaskSpec = FLOODS, name: str = "train", count: int = 6, first: i
         lambda item: image_of(target_of(int(item.path.stem), side), task, int(item.path.stem)),
         lambda item: target_of(int(item.path.stem), side),
     )
+
+
+def few_chips(monkeypatch: pytest.MonkeyPatch) -> Catalog:
+    """A catalog of the flood stand-in alone, with all labels; its splits are these small chips."""
+    task = FLOODS.model_copy(update={"label_fractions": (1.0,), "draws": 1})
+    sizes = (("train", 6, 0), ("val", 3, 50), ("test", 3, 70))
+    splits = {name: chips(task, name, count=count, first=first) for name, count, first in sizes}
+    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda _: splits)
+    return replace(CATALOG, tasks={task.slug: task})

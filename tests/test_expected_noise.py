@@ -19,7 +19,7 @@ from geofm_eval.metrics import pooled_r2, r2
 from geofm_eval.paths import geofm_cache
 from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.store import list_cache
-from tests.small_chips import chips
+from tests.small_chips import few_chips
 from tests.small_suite import OPTIONS, install
 
 FEW = (Perturbation(1e-7, 0), Perturbation(1e-6, 0))
@@ -241,15 +241,10 @@ def dense(tmp_path, monkeypatch):
     """Workspace and record of a dense probe of few chips."""
     monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(noise, "PERTURBATIONS", (*FEW, Perturbation(compatible=True)))
-    known = load_catalog()
-    task = known.task("sen1floods11_sim").model_copy(update={"label_fractions": (1.0,), "draws": 1})
-    catalog = replace(known, tasks={task.slug: task})
-    sizes = (("train", 6, 0), ("val", 3, 50), ("test", 3, 70))
-    splits = {name: chips(task, name, count=count, first=first) for name, count, first in sizes}
-    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda _: splits)
+    catalog = few_chips(monkeypatch)
     workspace = Workspace(catalog, Settings())
     suite = Suite(OPTIONS, catalog, {}, Run("own", tmp_path / "own", False), "main")
-    case = Case("probe", "pocket_random", task.slug, "linear", "block03")
+    case = Case("probe", "pocket_random", "sen1floods11_sim", "linear", "block03")
     return workspace, measure_dense(workspace, suite, case).record
 
 

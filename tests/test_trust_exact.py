@@ -11,7 +11,7 @@ from fixtures.suite import Suite
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.probes.sweep import solve_together
-from tests.small_chips import chips
+from tests.small_chips import few_chips
 from tests.small_suite import OPTIONS, install
 from tests.test_targets_together import problems
 
@@ -56,15 +56,10 @@ def test_a_probe_that_is_not_exact_is_found():
 
 def test_the_dense_probe_chooses_and_answers_as_the_independent_optimum(tmp_path, monkeypatch):
     monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "cache"))
-    known = load_catalog()
-    task = known.task("sen1floods11_sim").model_copy(update={"label_fractions": (1.0,), "draws": 1})
-    catalog = replace(known, tasks={task.slug: task})
-    sizes = (("train", 6, 0), ("val", 3, 50), ("test", 3, 70))
-    splits = {name: chips(task, name, count=count, first=first) for name, count, first in sizes}
-    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda _: splits)
+    catalog = few_chips(monkeypatch)
     workspace = Workspace(catalog, Settings())
     suite = Suite(OPTIONS, catalog, {}, Run("own", tmp_path / "own", False), "main")
-    case = Case("probe", "pocket_random", task.slug, "linear", "block03")
+    case = Case("probe", "pocket_random", "sen1floods11_sim", "linear", "block03")
     rows = exact.measured(workspace, measure_dense(workspace, suite, case).record)
     assert {row["tap"] for row in rows} > {"block00", "block03"}
     for row in rows:

@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.trust import exact_dense
 from geofm_eval.catalog import load_catalog
+from geofm_eval.data.labels import LabelSubset
 from geofm_eval.expected.noise import job_of
 from geofm_eval.extraction import exact_float32
 from geofm_eval.pipeline import Settings, Workspace
@@ -39,7 +40,7 @@ from geofm_eval.probes.sweep import Sweep, solve_together
 from geofm_eval.records import Record, read_run
 
 CLOSE = 2e-3
-"""Penalties whose validation loss is within so many nats of the best are solved independently, and always two."""
+"""Penalties within this many nats of the best validation loss, and at least two, are solved independently."""
 
 NEWTON_SIZE = 1500
 """Parameters up to which the Hessian is factorised; larger problems go to L-BFGS with a tight tolerance."""
@@ -88,9 +89,14 @@ def logistic(problem: ProbeProblem, row: SweepRow, holdout: Holdout, index: int)
     return found
 
 
+def subset_of(problem: ProbeProblem, row: SweepRow) -> LabelSubset:
+    """The label subset that a row was fitted on."""
+    return next(s for s in problem.subsets if (s.fraction, s.draw) == (row.fraction, row.draw))
+
+
 def linear_row(problem: ProbeProblem, row: SweepRow) -> tuple[int | None, NDArray[np.uint8], dict[int, float]]:
     """Choice, outcomes and validation losses of the independent optimum."""
-    subset = next(s for s in problem.subsets if (s.fraction, s.draw) == (row.fraction, row.draw))
+    subset = subset_of(problem, row)
     holdouts = list(problem.holdouts(subset))
     index, losses = row.chosen_index, {}
     if holdouts:
@@ -108,7 +114,7 @@ def linear_row(problem: ProbeProblem, row: SweepRow) -> tuple[int | None, NDArra
 
 def ridge_row(problem: ProbeProblem, row: SweepRow) -> tuple[int | None, NDArray[np.float64], dict[int, float]]:
     """The same for ridge, whose outcomes are predictions of the tested items."""
-    subset = next(s for s in problem.subsets if (s.fraction, s.draw) == (row.fraction, row.draw))
+    subset = subset_of(problem, row)
     holdouts = list(problem.holdouts(subset))
 
     def predicted(holdout: Holdout) -> NDArray[np.float64]:
@@ -129,7 +135,7 @@ def ridge_row(problem: ProbeProblem, row: SweepRow) -> tuple[int | None, NDArray
 
 def knn_row(problem: ProbeProblem, row: SweepRow) -> tuple[int | None, NDArray[np.uint8], dict[int, float]]:
     """The same for kNN, which chooses nothing."""
-    subset = next(s for s in problem.subsets if (s.fraction, s.draw) == (row.fraction, row.draw))
+    subset = subset_of(problem, row)
     tested = problem.tested(subset)
     train = problem.features(row.tap, "train")[tested.rows].astype(np.float64)
     queries = problem.features(row.tap, "test")[tested.held_out].astype(np.float64) - train.mean(0)
@@ -151,7 +157,7 @@ def compared(problem: ProbeProblem, probe: str, sweep: Sweep, before: Sweep) -> 
     """One result per row of a sweep."""
     for row, old in zip(sweep.rows, before.rows, strict=True):
         index, outcomes, losses = ORACLES[probe](problem, row)
-        subset = next(s for s in problem.subsets if (s.fraction, s.draw) == (row.fraction, row.draw))
+        subset = subset_of(problem, row)
         known = problem.tested(subset).held_out if probe == "ridge" else slice(None)
         spread = float(problem.labels[problem.splits[0]].std()) if probe == "ridge" else 0.5
         apart = [float(np.abs(own.outcomes[known].astype(float) - outcomes).max()) / spread for own in (old, row)]
@@ -213,9 +219,9 @@ def table(results: Sequence[list[Result]]) -> Iterator[str]:
         errors = [max(row["loss_error"][i] for row in rows) for i in (0, 1)]
         ties = [sum((row["gap"] or np.inf) < limit for row in rows) for limit in (1e-4, 5e-4)]
         cells = (f"{a}, {b}" for a, b in (choices, moved))
-        logistic = probe in ("linear", "dense")
-        loss = f"{errors[0]:.1e}, {errors[1]:.1e}" if logistic else "-"
-        near = f"{ties[0]}, {ties[1]}" if logistic else "-"
+        has_path = probe in ("linear", "dense")
+        loss = f"{errors[0]:.1e}, {errors[1]:.1e}" if has_path else "-"
+        near = f"{ties[0]}, {ties[1]}" if has_path else "-"
         yield f"| {probe} | {fraction:g} | {len(rows)} | {' | '.join(cells)} | {loss} | {near} |"
     yield ""
     for probe in ("linear", "dense"):

@@ -15,13 +15,11 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from geofm_eval.dense.budget import ChipBudget
+from geofm_eval.dense.fits import NEVER
 from geofm_eval.dense.probe import DenseProbe
 from geofm_eval.dense.sample import TokenSample
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.selection import NEAR_LOWEST
-
-NEVER = -1e30
-"""Logit of a class that no training token shows."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ def compared(
         samples: its tokens.
         before: its solutions on the path alone.
         now: its solutions.
-        close: penalties within so many nats of the best are solved independently, and always two.
+        close: penalties within this many nats of the best, and at least two, are solved independently.
     """
     choices, losses, asked = {}, {}, {}
     for key, own in now.items():

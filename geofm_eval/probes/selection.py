@@ -69,8 +69,8 @@ class Choice:
 
 
 NEAR_LOWEST = 5e-4
-"""Penalties whose mean log loss is within so many nats of the lowest are solved exactly before one of them is chosen.
-The error of the path, 1.7e-4 nats at most where it was measured, cannot make the best one miss this."""
+"""Penalties whose mean log loss is within this many nats of the lowest are solved exactly before one of them is chosen.
+The error of the path was below 3e-4 nats in all but one (9.4e-4) of 1,439 fits; the best one was within this in all."""
 
 
 def near_best(scores: PathScores) -> tuple[int, ...]:
