@@ -5,10 +5,13 @@ build of the same key removes, and a directory whose files no longer match their
 """
 
 import errno
+import functools
 import hashlib
 import json
 import logging
 import os
+import platform
+import re
 import shutil
 import time
 import uuid
@@ -79,6 +82,25 @@ class CacheEntry:
     path: Path
     bytes: int
     age_days: float
+
+
+def writer_name() -> str:
+    """A name that no other process has on any host: ``<host>-<process id>-<random>``.
+
+    Process ids repeat between hosts that share a disk, and between containers of one host: the host's part tells those
+    apart too.
+    """
+    return f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+
+
+@functools.cache
+def _host() -> str:
+    name = re.sub(r"[^A-Za-z0-9]+", ".", platform.node())[:32] or "host"
+    try:
+        processes = os.readlink("/proc/self/ns/pid")  # of a container: its ids are not those of the host
+    except OSError:
+        processes = ""
+    return f"{name}.{hashlib.sha256(f'{platform.node()} {processes}'.encode()).hexdigest()[:6]}"
 
 
 def content_hash(content: object) -> str:

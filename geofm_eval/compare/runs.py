@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from geofm_eval.errors import DataError
-from geofm_eval.records import unpack
+from geofm_eval.records import record_files, unpack
 from geofm_eval.records.archive import SUFFIX
 
 RUNS = Path("reports/runs")
@@ -23,7 +23,7 @@ def find_run(run: Path, runs: Path = RUNS) -> Path:
         StoreError: an archive cannot be unpacked, because the disk is full or the cache cannot be written.
     """
     folder = _folder(run, runs)
-    if not any(folder.glob("*/*.json")):
+    if not record_files(folder):
         raise DataError(f"{folder}: holds no records of cases: expected <kind>/<case>.json: is it the folder of a run?")
     return folder
 

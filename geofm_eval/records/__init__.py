@@ -13,6 +13,7 @@ from geofm_eval.records.files import (
     read_record,
     read_resamples,
     read_run,
+    record_files,
     record_path,
     rewrite_record,
     write_record,
@@ -29,7 +30,7 @@ from geofm_eval.records.inside import (
     pair_name,
 )
 from geofm_eval.records.keys import content_key
-from geofm_eval.records.manifest import RunManifest, read_manifest, write_manifest
+from geofm_eval.records.manifest import RunManifest, add_to_plan, read_manifest, remove_plan, write_manifest
 from geofm_eval.records.schema import (
     SCHEMA_VERSION,
     CaseInfo,
@@ -84,6 +85,7 @@ __all__ = [
     "Similarity",
     "Skip",
     "Training",
+    "add_to_plan",
     "append_skip",
     "content_key",
     "fraction_key",
@@ -96,7 +98,9 @@ __all__ = [
     "read_resamples",
     "read_run",
     "read_skips",
+    "record_files",
     "record_path",
+    "remove_plan",
     "rewrite_record",
     "unpack",
     "write_manifest",

@@ -11,7 +11,7 @@ from pathlib import Path
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.records.files import read_run, record_path, resamples_alone
-from geofm_eval.records.manifest import read_manifest
+from geofm_eval.records.manifest import NAME, read_manifest
 from geofm_eval.store import file_sha256, locked, storing, write_bytes
 
 SUFFIX = ".tar.xz"
@@ -37,9 +37,9 @@ def pack(run_dir: Path, archive: Path, with_outcomes: Collection[str]) -> int:
     if problems or not records:
         raise DataError(f"{run_dir}: {'; '.join(problems) or 'holds no records'}: a reference needs all of a run")
     members: dict[str, bytes] = {}
-    manifest = run_dir / "run.json"
-    if read_manifest(run_dir) is not None:
-        members[manifest.name] = manifest.read_bytes()
+    plan = read_manifest(run_dir)
+    if plan is not None:
+        members[NAME] = plan.model_dump_json(indent=1).encode()
     for record in records:
         path = record_path(run_dir, record.case.kind, record.case.id)
         name = str(path.relative_to(run_dir))

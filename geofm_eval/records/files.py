@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from geofm_eval.crossed import OF_CONFUSIONS, SUMS
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.metrics import prediction_dtype
+from geofm_eval.records.manifest import PARTS
 from geofm_eval.records.schema import SCHEMA_VERSION, Record, Score
 from geofm_eval.store import write_bytes, write_json
 
@@ -28,7 +29,7 @@ def _ranges_per_fraction(older: dict[str, Any]) -> dict[str, Any]:
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _ranges_per_fraction}
 """From schema version v to v + 1; a reader applies them in turn, a writer writes the newest only."""
 
-OUTPUTS = ("tables", "figures")
+OUTPUTS = ("tables", "figures", PARTS)
 """Folders of a run that hold no records."""
 
 CORRECT, PREDICTION = "correct_", "prediction_"
@@ -142,6 +143,12 @@ def read_record(path: Path) -> Record:
         ) from None
 
 
+def record_files(run_dir: Path) -> list[Path]:
+    """Files of a run's records, in the order of kind and case id."""
+    found = sorted(run_dir.glob("*/*.json"))
+    return [path for path in found if path.parent.name not in OUTPUTS and not path.name.startswith(".")]
+
+
 def read_run(run_dir: Path) -> tuple[list[Record], list[str]]:
     """Read every record of a run, in the order of kind and case id.
 
@@ -155,9 +162,7 @@ def read_run(run_dir: Path) -> tuple[list[Record], list[str]]:
         raise DataError(f"{run_dir}: no such run: give the folder of a run, or its name below reports/runs")
     records: list[Record] = []
     problems: list[str] = []
-    for path in sorted(run_dir.glob("*/*.json")):
-        if path.parent.name in OUTPUTS or path.name.startswith("."):
-            continue
+    for path in record_files(run_dir):
         try:
             records.append(_placed(read_record(path), path))
         except DataError as error:

@@ -1,4 +1,4 @@
-"""Cases that did not run: each worker appends to its own ``skipped-<worker>.jsonl``."""
+"""Cases that did not run: each process appends to its own ``skipped-<worker>-<session>.jsonl``."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,15 @@ class Skip(Section):
 
 
 def append_skip(run_dir: Path, worker: str, case_id: str, kind: str, what: str, how: str) -> None:
-    """Append one skipped case to the worker's own file: workers never share a file, so no line is torn.
+    """Append one skipped case to the writer's own file: processes never share a file, so no line is torn.
+
+    Args:
+        run_dir: folder of the run.
+        worker: name of the process, which no other that fills the run has, on this host or on another.
+        case_id: the case.
+        kind: what sort of thing is missing.
+        what: the missing thing in a few words.
+        how: one sentence that says how to obtain it.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written.
@@ -40,14 +48,14 @@ def append_skip(run_dir: Path, worker: str, case_id: str, kind: str, what: str, 
 
 
 def read_skips(run_dir: Path) -> tuple[list[Skip], list[str]]:
-    """Read the skips of all workers, one per case (a resumed run skips a case again; the last word counts).
+    """Read the skips of all processes, one per case (a resumed run skips a case again; the last word counts).
 
     Returns:
         Skips in the order of their case ids, and one sentence per line that could not be read.
     """
     skips: dict[str, Skip] = {}
     problems: list[str] = []
-    for path in sorted(run_dir.glob("skipped-*.jsonl")):
+    for path in sorted(run_dir.glob("skipped-*.jsonl"), key=lambda path: (path.stat().st_mtime, path.name)):
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             try:
                 skip = Skip.model_validate(json.loads(line))
