@@ -353,10 +353,10 @@ def test_out_of_memory_says_which_batch_fits(monkeypatch):
 
     whole = DenseModel.decode
 
-    def decode(self, maps, days, size):
+    def decode(self, maps, size):
         if self.training and torch.is_grad_enabled() and len(maps[0]) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(self, maps, days, size)
+        return whole(self, maps, size)
 
     monkeypatch.setattr(DenseModel, "decode", decode)
     with pytest.raises(ContractError, match=r"batch of 4 windows of 32 x 32 pixels; a batch of 2 fits: --batch 2"):

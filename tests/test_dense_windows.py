@@ -13,7 +13,7 @@ from geofm_eval.backbones.series import Encoded
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.dense.inference import joined
 from geofm_eval.dense.maps import dates_within, feature_map
-from geofm_eval.dense.temporal import LinearMix, Ltae, days_of, temporal_mix
+from geofm_eval.dense.temporal import FirstDate, LinearMix, Ltae, temporal_mix
 from geofm_eval.dense.windows import Window, covering, cut, cut_target, flipped, window_size
 from geofm_eval.errors import ContractError
 from tests.small_chips import CATALOG, FLOODS
@@ -110,26 +110,18 @@ def test_dates_of_a_series_stay_apart_however_they_were_encoded():
     torch.testing.assert_close(at_once, one_by_one)
 
 
-def test_days_count_from_the_year_of_the_first_date():
-    days = days_of([(date(2019, 12, 31), date(2020, 1, 1)), (date(2020, 1, 1), date(2020, 3, 1))])
-    assert days.tolist() == [[364.0, 365.0], [0.0, 60.0]]
-
-
 def test_attention_over_dates_weighs_them_at_every_place():
     torch.manual_seed(0)
-    mix = Ltae(32, 4)
-    maps, days = torch.randn(2, 3, 32, 4, 5), torch.tensor([[0.0, 30.0, 60.0], [5.0, 90.0, 200.0]])
-    found = mix(maps, days)
+    mix, maps = Ltae(32, 4).eval(), torch.randn(2, 3, 32, 4, 5)
+    found = mix(maps)
     assert found.shape == (2, 32, 4, 5)
     # Places are treated one by one: a change at one place stays there, also on a single date.
     changed = maps.clone()
     changed[0, 1, :, 2, 3] += 1
-    moved = (mix(changed, days) - found).abs().sum(1) > 1e-6
+    moved = (mix(changed) - found).abs().sum(1) > 1e-6
     assert moved.nonzero().tolist() == [[0, 2, 3]]
-    # The order of dates is told by their days alone.
-    order = [2, 0, 1]
-    torch.testing.assert_close(mix(maps[:, order], days[:, order]), found, rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(mix(maps[:, order], days), found, atol=1e-3)
+    # Dates are a set.
+    torch.testing.assert_close(mix(maps[:, [2, 0, 1]]), found, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("width", [8, 16, 32, 64, 384, 768])
@@ -137,16 +129,16 @@ def test_attention_over_dates_keeps_what_places_differ_in(width):
     """One channel per head would be normalised to nothing: the UNet with its 16 channels said the same everywhere."""
     torch.manual_seed(0)
     mix = temporal_mix("ltae", width, 3)
-    found = mix(torch.randn(2, 3, width, 4, 4), torch.tensor([[0.0, 30.0, 60.0]] * 2))
+    found = mix(torch.randn(2, 3, width, 4, 4))
     assert found.std((0, 2, 3)).mean() > 0.1
 
 
 def test_a_linear_mix_begins_as_the_mean_and_knows_its_number_of_dates():
     mix, maps = LinearMix(3), torch.randn(2, 3, 4, 5, 5)
-    torch.testing.assert_close(mix(maps, torch.zeros(2, 3)), maps.mean(1))
+    torch.testing.assert_close(mix(maps), maps.mean(1))
     with pytest.raises(ContractError, match="series of 2 dates, expected 3"):
-        mix(maps[:, :2], torch.zeros(2, 2))
-    assert temporal_mix("ltae", 64, 1) is None
+        mix(maps[:, :2])
+    assert isinstance(temporal_mix("ltae", 64, 1), FirstDate)
     assert isinstance(temporal_mix("ltae", 24, 2), Ltae)
     with pytest.raises(ContractError, match="temporal mix 'gru' is unknown; known: ltae, linear"):
         temporal_mix("gru", 64, 2)

@@ -36,10 +36,10 @@ def enlarge(maps: Tensor, factor: int) -> Tensor:
     return resize(maps, (height * factor, width * factor))
 
 
-def convolution(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
+def convolution(inputs: int, outputs: int, kernel: int = 3, bias: bool = False) -> nn.Sequential:
     """Convolution that keeps the size, batch normalisation, ReLU."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias),
         nn.BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )
@@ -126,8 +126,7 @@ class Pyramid(nn.Module):
                 ),
                 nn.ConvTranspose2d(width, width, 2, stride=2),
                 nn.Identity(),
-                # ceil_mode keeps a grid of a single token.
-                nn.MaxPool2d(2, stride=2, ceil_mode=True),
+                Halve(),
             ]
         )
 
@@ -136,24 +135,61 @@ class Pyramid(nn.Module):
         return [level(one) for level, one in zip(self.levels, maps, strict=True)]
 
 
+class Halve(nn.Module):
+    """Max pooling to half the size, rounded down; a row or column of a single token stays."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, D, h, w) to (B, D, h/2, w/2)."""
+        return functional.max_pool2d(maps, 2, stride=2, ceil_mode=min(maps.shape[-2:]) < 2)
+
+
+POOL_SCALES = (1, 2, 3, 6)
+"""Sides of the grids that the deepest map is pooled to."""
+
+DROPPED = 0.1
+"""Proportion of channels that training drops before the classifier."""
+
+
 class UPerNet(nn.Module):
-    """UPerNet (Xiao et al. 2018, arXiv 1807.10221) of segmentation-models-pytorch behind a pyramid neck."""
+    """UPerNet (Xiao et al. 2018, arXiv 1807.10221) behind a pyramid neck, as PANGAEA trains it.
+
+    Same outputs as PANGAEA's ``SegUPerNet`` with the same weights (docs/parity.md): convolutions have a bias, the maps
+    of the neck are not normalised, and a proportion of the channels is dropped before the classifier.
+    """
 
     def __init__(self, width: int, outputs: int, channels: int = UPERNET_WIDTH) -> None:
         super().__init__()
-        # Here, because it takes a second to load.
-        from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
-
         self.pyramid = Pyramid(width)
-        # Its first two entries stand for the image and its half, which it does not read.
-        self.decoder = UPerNetDecoder([0, 0, *[width] * 4], encoder_depth=5, decoder_channels=channels)
+        self.pools = nn.ModuleList(
+            nn.Sequential(nn.AdaptiveAvgPool2d(size), *convolution(width, channels, 1, bias=True))
+            for size in POOL_SCALES
+        )
+        self.context = convolution(width + len(POOL_SCALES) * channels, channels, bias=True)
+        self.laterals = nn.ModuleList(convolution(width, channels, 1, bias=True) for _ in range(3))
+        self.smooth = nn.ModuleList(convolution(channels, channels, bias=True) for _ in range(3))
+        self.fuse = convolution(4 * channels, channels, bias=True)
+        self.dropout = nn.Dropout2d(DROPPED)
         self.classifier = nn.Conv2d(channels, outputs, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """(B, K, 4h, 4w)."""
         levels = self.pyramid(maps)
-        logits: Tensor = self.classifier(self.decoder([levels[0], levels[0], *levels]))
+        deepest = levels[-1]
+        pooled = [resize(pool(deepest), _size(deepest)) for pool in self.pools]
+        # From the coarsest level to the finest, each added to the next finer one.
+        merged = [self.context(torch.cat([deepest, *pooled], dim=1))]
+        for lateral, level in zip(reversed(self.laterals), reversed(levels[:-1]), strict=True):
+            fine = lateral(level)
+            merged.insert(0, fine + resize(merged[0], _size(fine)))
+        smoothed = [*(smooth(one) for smooth, one in zip(self.smooth, merged[:-1], strict=True)), merged[-1]]
+        finest = _size(smoothed[0])
+        fused = self.fuse(torch.cat([smoothed[0], *(resize(one, finest) for one in smoothed[1:])], dim=1))
+        logits: Tensor = self.classifier(self.dropout(fused))
         return logits
+
+
+def _size(maps: Tensor) -> tuple[int, int]:
+    return int(maps.shape[-2]), int(maps.shape[-1])
 
 
 DECODERS: Mapping[str, tuple[int, Callable[[int, int], nn.Module]]] = {

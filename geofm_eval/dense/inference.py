@@ -16,8 +16,8 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.split import Split
+from geofm_eval.dense.losses import classes_of
 from geofm_eval.dense.model import DenseModel
-from geofm_eval.dense.temporal import days_of
 from geofm_eval.dense.windows import Window, covering, cut
 
 Array = NDArray[Any]
@@ -68,8 +68,7 @@ class ChipPredictor:
         for start in range(0, len(windows), WINDOWS_AT_ONCE):
             images = [cut(image, window) for window in windows[start : start + WINDOWS_AT_ONCE]]
             maps = model.maps(self.adapter(images).to(self.device))
-            days = days_of([one.dates for one in images]).to(self.device) if image.dates else None
-            values += model.decode(maps, days, (self.size, self.size))
+            values += model.decode(maps, (self.size, self.size))
         return joined(values, windows, shape)
 
 
@@ -79,14 +78,12 @@ class StoredPredictor:
 
     Args:
         maps: (n, T, D, h, w) per tap, for every window of every chip of the split, chip by chip.
-        days: (n, T); None for single images.
         windows: position of the chip and window, in the order of ``maps``.
         shapes: (height, width) of every chip.
         device: where the network lives.
     """
 
     maps: tuple[NDArray[np.float32], ...]
-    days: NDArray[np.float32] | None
     windows: Sequence[tuple[int, Window]]
     shapes: Sequence[tuple[int, int]]
     device: torch.device
@@ -99,8 +96,7 @@ class StoredPredictor:
         for start in range(0, len(rows), WINDOWS_AT_ONCE):
             some = rows[start : start + WINDOWS_AT_ONCE]
             maps = [torch.from_numpy(np.ascontiguousarray(part[some])).to(self.device) for part in self.maps]
-            days = None if self.days is None else torch.from_numpy(self.days[some]).to(self.device)
-            values += model.decode(maps, days, (own[0].size, own[0].size))
+            values += model.decode(maps, (own[0].size, own[0].size))
         return joined(values, own, self.shapes[item])
 
 
@@ -120,7 +116,7 @@ def predictions(
                 mean, deviation = scale
                 predicted = (values[0] * deviation + mean).cpu().numpy()
             else:
-                predicted = values.argmax(0).cpu().numpy()
+                predicted = classes_of(values).cpu().numpy()
             yield target, predicted
 
 

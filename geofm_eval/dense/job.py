@@ -27,6 +27,7 @@ from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.choice import DenseChoice, Trained
 from geofm_eval.dense.folds import CrossValidated
 from geofm_eval.dense.inference import ChipPredictor, Predictor, StoredPredictor, counts_of, predictions, quality
+from geofm_eval.dense.losses import outputs_of
 from geofm_eval.dense.model import DenseModel, TunableModel
 from geofm_eval.dense.plan import TRAINING_VERSION, Plan, Progressed, Validation, best_of
 from geofm_eval.dense.samples import RandomCrops, Samples, StoredMaps
@@ -260,7 +261,7 @@ class DenseJob:
             self.choice.tuning,
             self.choice.taps,
             self.choice.decoder,
-            max(len(self.task.classes), 1),
+            outputs_of(self.task),
             native=self.adapter.native,
             dates=self.task.dates or 1,
             temporal=self.choice.recipe.temporal,
@@ -344,7 +345,7 @@ class DenseJob:
                 own[item].append(row)
         seen = {split.items[item].id: np.array(rows) for item, rows in own.items() if rows}
         maps = tuple(block.maps(tap) for tap in choice.taps)
-        stored = StoredMaps(maps, targets, block.days, self.task, tuple(seen), tuple(seen.values()), self.seed)
+        stored = StoredMaps(maps, targets, self.task, tuple(seen), tuple(seen.values()), self.seed)
         return stored, block.seconds
 
     def _predictor(self, name: str) -> Predictor:
@@ -354,7 +355,7 @@ class DenseJob:
             return ChipPredictor(self.adapter, self.size, device)
         block = self._maps(name)
         maps = tuple(block.maps(tap) for tap in self.choice.taps)
-        return StoredPredictor(maps, block.days, block.windows, block.shapes, device)
+        return StoredPredictor(maps, block.windows, block.shapes, device)
 
     def _maps(self, name: str) -> MapBlock:
         """Maps of a split; the taps of the usual four blocks are kept together, so that decoders share them."""

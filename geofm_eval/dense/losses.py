@@ -1,9 +1,12 @@
-"""Losses of dense tasks; pixels without a label take no part."""
+"""Losses of dense tasks, and how many values per pixel they want; pixels without a label take no part."""
 
 from torch import Tensor
 from torch.nn import functional
 
 from geofm_eval.catalog import TaskSpec
+
+SMOOTH = 1e-6
+"""Added to both sides of a Dice score, which is then 1 where neither target nor prediction has the class."""
 
 
 def loss_of(task: TaskSpec, values: Tensor, target: Tensor) -> Tensor:
@@ -13,7 +16,7 @@ def loss_of(task: TaskSpec, values: Tensor, target: Tensor) -> Tensor:
 
     Args:
         task: for metric and ``ignore``.
-        values: (B, K, height, width).
+        values: (B, K, height, width), K as :func:`outputs_of` says.
         target: (B, height, width) classes, or numbers with NaN where there is none, in the unit of ``values``.
     """
     if task.numeric:
@@ -22,19 +25,28 @@ def loss_of(task: TaskSpec, values: Tensor, target: Tensor) -> Tensor:
         return error.sum() / known.sum().clamp(min=1)
     known = target != task.ignore
     if task.metric == "iou":
-        return _dice(values, target.clamp(min=0), known)
+        return _dice(values, target, known)
     total = functional.cross_entropy(values, target, ignore_index=task.ignore, reduction="sum")
     return total / known.sum().clamp(min=1)
 
 
-def _dice(values: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """1 - Dice, averaged over the classes that the batch has, on soft counts of the labelled pixels of the whole batch.
+def outputs_of(task: TaskSpec) -> int:
+    """Values per pixel that a network is trained to give: one per class; one for numbers and where Dice is the loss."""
+    return 1 if task.numeric or task.metric == "iou" else len(task.classes)
 
-    Milletari et al. 2016, V-Net, arXiv 1606.04797.
+
+def classes_of(values: Tensor) -> Tensor:
+    """Class of every pixel (height, width) from values (K, height, width); one value above 0 says class 1."""
+    return (values[0] > 0).long() if len(values) == 1 else values.argmax(0)
+
+
+def _dice(values: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """1 - Dice of class 1, averaged over the images that have a labelled pixel, on soft counts of labelled pixels.
+
+    Milletari et al. 2016, V-Net, arXiv 1606.04797; as PANGAEA's ``DICELoss`` for one logit.
     """
-    shares = values.softmax(1) * known[:, None]
-    truth = functional.one_hot(target * known, values.shape[1]).movedim(-1, 1) * known[:, None]
-    overlap, total = (shares * truth).sum((0, 2, 3)), (shares + truth).sum((0, 2, 3))
-    present = truth.sum((0, 2, 3)) > 0
-    dice = 2 * overlap / total.clamp(min=1e-7)
-    return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+    proportions, truth = (part.flatten(1) for part in (values[:, 0].sigmoid() * known, (target == 1) * known))
+    overlap, total = (proportions * truth).sum(1), (proportions + truth).sum(1)
+    labelled = known.flatten(1).any(1)
+    dice = (2 * overlap + SMOOTH) / (total + SMOOTH)
+    return ((1 - dice) * labelled).sum() / labelled.sum().clamp(min=1)

@@ -85,14 +85,14 @@ class TunableModel(nn.Module, ABC):
 
 
 class DenseModel(TunableModel):
-    """Backbone, a mix over dates per tap, and a head.
+    """Backbone, a mix over dates that all taps share, and a head.
 
     Args:
         backbone: see :class:`TunableModel`.
         adaptation: see :class:`TunableModel`.
         taps: what the decoder reads, in the order of depth; a tap may stand there several times.
         decoder: one of ``decoders.DECODERS``.
-        outputs: classes K; 1 for a regression.
+        outputs: values K per pixel, see ``losses.outputs_of``.
         native: see :class:`TunableModel`.
         dates: T of every item.
         temporal: how dates are joined, ``ltae`` or ``linear``.
@@ -114,25 +114,23 @@ class DenseModel(TunableModel):
     ) -> None:
         super().__init__(backbone, adaptation, native, dtype)
         self.taps = tuple(taps)
-        mixes = [temporal_mix(temporal, backbone.width, dates) for _ in self.taps]
-        self.mixes = nn.ModuleList(nn.Identity() if mix is None else mix for mix in mixes)
+        self.mix = temporal_mix(temporal, backbone.width, dates)
         self.head = Head(decoder, backbone.width, outputs, len(self.taps))
         self.train(False)
 
     @property
     def new_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the head and of the mixes over dates."""
-        return [*self.mixes.parameters(), *self.head.parameters()]
+        """Parameters of the head and of the mix over dates."""
+        return [*self.mix.parameters(), *self.head.parameters()]
 
     def values(self, batch: Batch, device: torch.device | str) -> Tensor:
         """Values of every pixel; see :meth:`TunableModel.values`."""
-        days = None if batch.days is None else batch.days.to(device)
         if batch.images is not None:
             maps = self.maps(batch.images.to(device))
         else:
             assert batch.maps is not None
             maps = [part.to(device) for part in batch.maps]
-        return self.decode(maps, days, (batch.target.shape[-2], batch.target.shape[-1]))
+        return self.decode(maps, (batch.target.shape[-2], batch.target.shape[-1]))
 
     def maps(self, batch: ModelInput) -> list[Tensor]:
         """Feature maps (B, T, D, h, w) of the taps; without a gradient where the backbone is frozen."""
@@ -141,23 +139,18 @@ class DenseModel(TunableModel):
             found = {tap: feature_map(encoded, tap) for tap in dict.fromkeys(self.taps)}
         return [found[tap] for tap in self.taps]
 
-    def decode(self, maps: Sequence[Tensor], days: Tensor | None, size: tuple[int, int]) -> Tensor:
+    def decode(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Values (B, K, height, width) from feature maps.
 
         Args:
             maps: (B, T, D, h, w) per tap.
-            days: (B, T) days of the dates; None for single images.
             size: pixels of the window.
 
         Returns:
             float32, whatever the type of the forward pass.
         """
         with self.precision():
-            joined = [
-                one[:, 0] if days is None or one.shape[1] == 1 else mix(one, days)
-                for mix, one in zip(self.mixes, maps, strict=True)
-            ]
-            values: Tensor = self.head(joined, size)
+            values: Tensor = self.head([self.mix(one) for one in maps], size)
         return values.float()
 
 

@@ -64,7 +64,7 @@ class WholeItems:
         pairs = [self._mirrored(item, epoch) for item in items]
         images = self.adapter([image for image, _ in pairs])
         target = target_tensor([target for _, target in pairs], self.split.task)
-        return Batch(target, images, None, None, tuple(self.split.items[item].id for item in items))
+        return Batch(target, images, None, tuple(self.split.items[item].id for item in items))
 
     def _mirrored(self, item: int, epoch: int) -> Pair:
         rng = generator("mirror", self.seed, epoch, self.split.items[item].id)

@@ -16,7 +16,6 @@ from geofm_eval.data.inspection import labelled
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.seeds import generator
 from geofm_eval.data.split import Split
-from geofm_eval.dense.temporal import days_of
 from geofm_eval.dense.windows import Window, cut, cut_target, flipped
 from geofm_eval.errors import DataError
 
@@ -35,14 +34,12 @@ class Batch:
         target: (B, size, size) int64 classes, or float32 numbers.
         images: to be encoded; None where ``maps`` are given.
         maps: (B, T, D, h, w) per tap; None where ``images`` are given.
-        days: (B, T) days of the dates; None for single images.
         names: ids of the chips, for messages.
     """
 
     target: Tensor
     images: ModelInput | None
     maps: tuple[Tensor, ...] | None
-    days: Tensor | None
     names: tuple[str, ...]
 
 
@@ -123,9 +120,8 @@ class RandomCrops:
         items = [int(self.indices[position]) for position in chosen]
         pairs = [self._crop(item, epoch) for item in items]
         images = self.adapter([image for image, _ in pairs])
-        days = None if self.split.task.dates is None else days_of([image.dates for image, _ in pairs])
         target = target_tensor([target for _, target in pairs], self.split.task)
-        return Batch(target, images, None, days, tuple(self.split.items[item].id for item in items))
+        return Batch(target, images, None, tuple(self.split.items[item].id for item in items))
 
     def _crop(self, item: int, epoch: int) -> tuple[RawImage, NDArray[np.generic]]:
         image, target = self._read.pair(item)
@@ -165,7 +161,6 @@ class StoredMaps:
     Args:
         maps: (n, T, D, h, w) float32 per tap, memory-mapped.
         targets: (n, size, size).
-        days: (n, T) float32; None for single images.
         task: for the type of the targets.
         chips: ids of the chips that are examples.
         windows: for each of them the positions of its windows with any labelled pixel.
@@ -174,7 +169,6 @@ class StoredMaps:
 
     maps: tuple[NDArray[np.float32], ...]
     targets: NDArray[np.generic]
-    days: NDArray[np.float32] | None
     task: TaskSpec
     chips: tuple[str, ...]
     windows: tuple[NDArray[np.int64], ...]
@@ -188,9 +182,8 @@ class StoredMaps:
         """See ``Samples``."""
         rows = np.array([self._window(position, epoch) for position in chosen])
         maps = tuple(torch.from_numpy(np.ascontiguousarray(part[rows])) for part in self.maps)
-        days = None if self.days is None else torch.from_numpy(self.days[rows])
         names = tuple(self.chips[position] for position in chosen)
-        return Batch(target_tensor(list(self.targets[rows]), self.task), None, maps, days, names)
+        return Batch(target_tensor(list(self.targets[rows]), self.task), None, maps, names)
 
     def _window(self, position: int, epoch: int) -> int:
         """All windows of a chip are seen in turn, in an order that is drawn anew for each turn."""

@@ -16,7 +16,6 @@ from geofm_eval.backbones.series import encode
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split
 from geofm_eval.dense.maps import feature_map
-from geofm_eval.dense.temporal import days_of
 from geofm_eval.dense.windows import Window, covering, cut, cut_target
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import exact_float32
@@ -41,14 +40,12 @@ class MapBlock:
         path: folder with one file per tap.
         windows: position of the chip, and the window in it.
         shapes: (height, width) of every chip.
-        days: (n, T) float32; None for single images.
         seconds: that the encoding took.
     """
 
     path: Path
     windows: tuple[tuple[int, Window], ...]
     shapes: tuple[tuple[int, int], ...]
-    days: NDArray[np.float32] | None
     seconds: float
 
     def maps(self, tap: str) -> NDArray[np.float32]:
@@ -113,8 +110,7 @@ class Encoding:
         listed = json.loads((path / WINDOWS).read_text(encoding="utf-8"))
         windows = tuple((item, Window(top, left, self.size)) for item, top, left in listed["windows"])
         shapes = tuple((height, width) for height, width in listed["shapes"])
-        days = None if listed["days"] is None else np.array(listed["days"], dtype=np.float32)
-        return MapBlock(path, windows, shapes, days, float(content["seconds"]))
+        return MapBlock(path, windows, shapes, float(content["seconds"]))
 
     def _write(self, folder: Path) -> dict[str, Any]:
         shapes = self.split.shapes
@@ -122,12 +118,11 @@ class Encoding:
         name = f"{self.loaded.spec.slug} on {self.split.task.slug}/{self.split.name}, feature maps"
         progress, started = self.progress(name, len(windows)), time.perf_counter()
         files: dict[str, Any] = {}
-        days: list[list[float]] = []
         with torch.inference_mode(), exact_float32():
             for start in range(0, len(windows), self.batch_size):
                 chosen = windows[start : start + self.batch_size]
                 rows = slice(start, start + len(chosen))
-                for name, values in self._encoded(chosen, days).items():
+                for name, values in self._encoded(chosen).items():
                     if name not in files:
                         shape = (len(windows), *values.shape[1:])
                         files[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", values.dtype, shape)
@@ -136,16 +131,12 @@ class Encoding:
         for file in files.values():
             file.flush()
         progress.done()
-        listed = {
-            "windows": [(item, window.top, window.left) for item, window in windows],
-            "shapes": shapes,
-            "days": days or None,
-        }
+        listed = {"windows": [(item, window.top, window.left) for item, window in windows], "shapes": shapes}
         (folder / WINDOWS).write_text(json.dumps(listed), encoding="utf-8")
         return {"seconds": time.perf_counter() - started}
 
-    def _encoded(self, chosen: Sequence[tuple[int, Window]], days: list[list[float]]) -> dict[str, NDArray[Any]]:
-        """Maps by tap and targets of some windows; their days are added to ``days``."""
+    def _encoded(self, chosen: Sequence[tuple[int, Window]]) -> dict[str, NDArray[Any]]:
+        """Maps by tap and targets of some windows."""
         task = self.split.task
         read = {item: self.split.read_pair(item) for item in dict.fromkeys(item for item, _ in chosen)}
         images = [cut(read[item][0], window) for item, window in chosen]
@@ -156,6 +147,4 @@ class Encoding:
             if not np.isfinite(values).all():
                 bad = sorted({self.split.items[chosen[i][0]].id for i in np.argwhere(~np.isfinite(values))[:, 0]})
                 raise ContractError(f"{self.loaded.spec.slug}: features of '{tap}' are not finite for {', '.join(bad)}")
-        if images[0].dates:
-            days += days_of([image.dates for image in images]).tolist()
         return {**maps, "targets": np.stack(targets)}

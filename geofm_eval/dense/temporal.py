@@ -1,8 +1,6 @@
 """From a feature map per date to one: attention over dates (L-TAE), or one weight per date."""
 
 import math
-from collections.abc import Sequence
-from datetime import date
 
 import torch
 from torch import Tensor, nn
@@ -13,21 +11,17 @@ HEADS = 16
 HEAD_WIDTH = 4
 """Fewest channels of a head: its values are normalised over them, and a single one would come out as zero."""
 KEY_WIDTH = 4
-PERIOD = 1000.0
-"""Of the sinusoids that encode a day, in days."""
 
-
-def days_of(dates: Sequence[Sequence[date]]) -> Tensor:
-    """Days since the first of January of the first date's year, (B, T) float32."""
-    rows = [[float((day - date(days[0].year, 1, 1)).days) for day in days] for days in dates]
-    return torch.tensor(rows, dtype=torch.float32)
+DROPPED, DROPPED_ATTENTION = 0.2, 0.1
+"""Proportions of outputs and of attention weights that training drops."""
 
 
 class Ltae(nn.Module):
     """Lightweight temporal attention: every head has one learnt query for all places.
 
     Garnot & Landrieu 2020, Lightweight Temporal Self-Attention for Classifying Satellite Image Time Series, arXiv
-    2007.00586.
+    2007.00586, as PANGAEA uses it: one module for all maps of a decoder, and no encoding of the days. Dates are a set;
+    only what they show tells them apart. Same outputs as PANGAEA's ``LTAE2d`` with the same weights (docs/parity.md).
 
     Args:
         width: D of the maps.
@@ -40,39 +34,27 @@ class Ltae(nn.Module):
             raise ContractError(f"temporal attention of {heads} heads needs a width that they divide, found {width}")
         self.heads, self.width = heads, width
         self.before = nn.GroupNorm(heads, width)
+        self.project = nn.Linear(width, width)
         self.keys = nn.Linear(width, heads * KEY_WIDTH)
-        self.queries = nn.Parameter(torch.randn(heads, KEY_WIDTH) * math.sqrt(2 / KEY_WIDTH))
-        self.mix = nn.Linear(width, width)
+        self.queries = nn.Parameter(torch.empty(heads, KEY_WIDTH))
+        for values in (self.keys.weight, self.queries):
+            nn.init.normal_(values, std=math.sqrt(2 / KEY_WIDTH))
+        self.drop_attention = nn.Dropout(DROPPED_ATTENTION)
+        self.mix = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(DROPPED))
         self.after = nn.GroupNorm(heads, width)
 
-    def forward(self, maps: Tensor, days: Tensor) -> Tensor:
-        """Attend over dates.
-
-        Args:
-            maps: (B, T, D, h, w).
-            days: (B, T), any origin; earlier dates first.
-
-        Returns:
-            (B, D, h, w).
-        """
+    def forward(self, maps: Tensor) -> Tensor:
+        """Attend over dates: (B, T, D, h, w) to (B, D, h, w)."""
         batch, dates, width, height, columns = maps.shape
         rows = maps.permute(0, 3, 4, 1, 2).reshape(-1, dates, width)
-        rows = self.before(rows.transpose(1, 2)).transpose(1, 2)
-        code = _positions(days, width // self.heads).repeat(1, 1, self.heads)
-        rows = rows + code.repeat_interleave(height * columns, dim=0)
+        rows = self.project(self.before(rows.transpose(1, 2)).transpose(1, 2))
         keys = self.keys(rows).reshape(-1, dates, self.heads, KEY_WIDTH)
-        attention = torch.einsum("nthk,hk->nht", keys, self.queries).div(math.sqrt(KEY_WIDTH)).softmax(-1)
+        scores = torch.einsum("nthk,hk->hnt", keys, self.queries) / math.sqrt(KEY_WIDTH)
+        attention = self.drop_attention(scores.softmax(-1))
         values = rows.reshape(-1, dates, self.heads, width // self.heads)
-        mixed = torch.einsum("nht,nthd->nhd", attention, values).reshape(-1, width)
-        found: Tensor = self.after(torch.relu(self.mix(mixed)))
+        mixed = torch.einsum("hnt,nthd->nhd", attention, values).reshape(-1, width)
+        found: Tensor = self.after(self.mix(mixed))
         return found.reshape(batch, height, columns, width).permute(0, 3, 1, 2)
-
-
-def _positions(days: Tensor, width: int) -> Tensor:
-    """Sinusoids of a day, (B, T, width)."""
-    rates = PERIOD ** (-torch.arange(width, device=days.device).div(2, rounding_mode="floor") * 2 / width)
-    angles = days[..., None] * rates
-    return torch.where(torch.arange(width, device=days.device) % 2 == 0, angles.sin(), angles.cos())
 
 
 class LinearMix(nn.Module):
@@ -82,15 +64,28 @@ class LinearMix(nn.Module):
         super().__init__()
         self.weights = nn.Parameter(torch.full((dates,), 1 / dates))
 
-    def forward(self, maps: Tensor, days: Tensor) -> Tensor:
-        """(B, T, D, h, w) to (B, D, h, w); ``days`` are not read, dates count in their order."""
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, T, D, h, w) to (B, D, h, w); dates count in their order."""
         if maps.shape[1] != len(self.weights):
             raise ContractError(f"series of {maps.shape[1]} dates, expected {len(self.weights)} as in training")
         return torch.einsum("btdhw,t->bdhw", maps, self.weights)
 
 
-def temporal_mix(kind: str, width: int, dates: int) -> nn.Module | None:
-    """Build what joins the dates of a tap; None for a single date.
+class FirstDate(nn.Module):
+    """What stands for a mix where there is a single date."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, 1, D, h, w) to (B, D, h, w)."""
+        return maps[:, 0]
+
+
+def temporal_mix(kind: str, width: int, dates: int) -> nn.Module:
+    """Build what joins the dates of the maps of a decoder.
+
+    Args:
+        kind: ``ltae`` or ``linear``.
+        width: D of the maps.
+        dates: T of every item.
 
     Raises:
         ContractError: an unknown kind.
@@ -98,10 +93,10 @@ def temporal_mix(kind: str, width: int, dates: int) -> nn.Module | None:
     if kind not in ("ltae", "linear"):
         raise ContractError(f"temporal mix '{kind}' is unknown; known: ltae, linear")
     if dates == 1:
-        return None
+        return FirstDate()
     return Ltae(width, heads_of(width)) if kind == "ltae" else LinearMix(dates)
 
 
 def heads_of(width: int) -> int:
-    """Heads of the attention over dates for maps of ``width`` channels."""
+    """Heads of the attention over dates for maps of ``width`` channels: 16 as PANGAEA has, fewer on narrow maps."""
     return math.gcd(HEADS, max(width // HEAD_WIDTH, 1)) if width % HEAD_WIDTH == 0 else 1
