@@ -21,7 +21,7 @@ from geofm_eval.store import content_hash, problem_with, publish_directory, read
 
 __all__ = ["BATCH_SIZE", "DTYPE", "FEATURE_VERSION", "FeatureBlock", "block_key", "extract", "stored_block"]
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 """Raised whenever the same weights and pixels would give other features."""
 
 MANIFEST = "block.json"

@@ -2,18 +2,20 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
 
-def write_tif(path: Path, pixels: np.ndarray, nodata: float | None = None) -> None:
-    """Write (bands, height, width) or (height, width) pixels."""
+def write_tif(path: Path, pixels: np.ndarray, nodata: float | None = None, **profile: Any) -> None:
+    """Write (bands, height, width) or (height, width) pixels, with what else rasterio's profile takes."""
     pixels = pixels[None] if pixels.ndim == 2 else pixels
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = pixels.shape
     shape = {"count": count, "height": height, "width": width, "dtype": pixels.dtype, "nodata": nodata}
+    shape |= profile
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(path, "w", driver="GTiff", **shape) as file:

@@ -105,7 +105,7 @@ def test_one_tile_in_two_folders(root: Path):
 @pytest.mark.parametrize(
     ("kind", "pixels", "says"),
     [
-        ("images", np.full((3, 5, 6), 900, np.uint16), "number of bands is 3, expected 4"),
+        ("images", np.full((3, 5, 6), 900, np.uint16), "3 bands, expected 4"),
         ("images", np.full((4, 5, 6), 0.09, np.float32), "look like reflectances"),
         ("masks", np.array([[0, 1, 255]], np.uint8), r"label values 0, 1, 255 .* expected 0, 1 or 0, 255"),
         ("masks", np.zeros((4, 6), np.uint8), r"label of \(4, 6\) pixels for an image of \(5, 6\)"),

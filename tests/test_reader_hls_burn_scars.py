@@ -135,7 +135,7 @@ def test_partial_copies_are_no_official_split(root: Path):
 @pytest.mark.parametrize(
     ("ending", "pixels", "says"),
     [
-        ("_merged.tif", np.full((7, SIDE, SIDE), 0.1, np.float32), "number of bands is 7, expected 6"),
+        ("_merged.tif", np.full((7, SIDE, SIDE), 0.1, np.float32), "7 bands, expected 6"),
         (
             "_merged.tif",
             np.full((6, SIDE, SIDE), 1200.0, np.float32),

@@ -141,7 +141,7 @@ def test_lists_of_something_else(root: Path):
     ("file", "pixels", "says"),
     [
         ("20/Scene_0_L2R_rhorc_865_1.tif", np.full((12, 12), 0.02, np.float32), r"\(12, 12\) pixels of 20 m, which do"),
-        ("10/Scene_0_L2R_rhorc_492_1.tif", np.full((3, 12, 12), 0.02, np.float32), "number of bands is 3, expected 1"),
+        ("10/Scene_0_L2R_rhorc_492_1.tif", np.full((3, 12, 12), 0.02, np.float32), "3 bands, expected 1"),
         ("10/Scene_0_L2R_cl_1.tif", np.full((12, 12), 16, np.uint8), "label values 16 are out of range, expected 0, 1"),
         ("10/Scene_0_L2R_cl_1.tif", np.ones((6, 6), np.uint8), r"label of \(6, 6\) pixels for an image of \(12, 12\)"),
     ],

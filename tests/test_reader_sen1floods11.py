@@ -190,8 +190,8 @@ def test_one_event_in_two_splits_is_refused_unless_the_task_says_so(root: Path):
 @pytest.mark.parametrize(
     ("file", "pixels", "says"),
     [
-        ("S2Hand", np.full((12, SIDE, SIDE), 500, np.int16), "number of bands is 12, expected 13"),
-        ("S1Hand", np.full((1, SIDE, SIDE), -9, np.float32), "number of bands is 1, expected 2"),
+        ("S2Hand", np.full((12, SIDE, SIDE), 500, np.int16), "12 bands, expected 13"),
+        ("S1Hand", np.full((1, SIDE, SIDE), -9, np.float32), "1 bands, expected 2"),
         ("S1Hand", np.full((2, 5, SIDE), -9, np.float32), r"\(6, 6\) pixels, but .*S1Hand.tif has \(5, 6\)"),
         ("S2Hand", np.full((13, SIDE, SIDE), 0.05, np.float32), "look like reflectances"),
         ("S2Hand", np.full((13, SIDE, SIDE), 3e6, np.float32), r"median value is 3e\+06 DN, expected 20 to 20000"),

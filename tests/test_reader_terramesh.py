@@ -66,10 +66,12 @@ def test_land_without_data_is_no_class(task: TaskSpec, root: Path):
     assert open_splits(task)["train"].labels[0] == 1
 
 
-@pytest.mark.parametrize(("kind", "rest"), [(10, 9), (0, 0)])
-def test_land_of_other_classes_is_refused(task: TaskSpec, root: Path, kind: int, rest: int):
+@pytest.mark.parametrize(
+    ("kind", "rest", "says"), [(10, 9, "label values 9, 10 are out of range"), (0, 0, "no pixel has a class")]
+)
+def test_land_of_other_classes_is_refused(task: TaskSpec, root: Path, kind: int, rest: int, says: str):
     write_land(root, "a_0", kind, rest)
-    with pytest.raises(DataError, match=r"a_0.tif: values .* expected 1 to 9 \(water"):
+    with pytest.raises(DataError, match=rf"a_0.tif: {says}"):
         open_splits(task)
 
 
@@ -80,12 +82,10 @@ def test_place_is_the_middle_of_the_tile(task: TaskSpec, root: Path):
 
 def test_tiles_that_do_not_fit_are_named(task: TaskSpec, root: Path):
     write_geotiff(root / "S1RTC/c_2.tif", np.full((2, 7, 8), -11.5))
-    with pytest.raises(
-        DataError, match=r"c_2.tif: shape \(2, 7, 8\), expected 2 bands of the size of c_2.tif in S2L2A"
-    ):
+    with pytest.raises(DataError, match=r"c_2.tif: \(7, 8\) pixels, expected the \(8, 8\) of c_2.tif in S2L2A"):
         open_splits(task)["val"].read(0)
     write_geotiff(root / "S2L2A/c_2.tif", np.full((13, 8, 8), 900, dtype=np.int16))
-    with pytest.raises(DataError, match=r"c_2.tif: shape \(13, 8, 8\), expected 12 bands"):
+    with pytest.raises(DataError, match=r"c_2.tif: 13 bands, expected 12"):
         open_splits(task)["val"].read(0)
 
 

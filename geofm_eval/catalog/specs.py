@@ -242,6 +242,8 @@ class TaskSpec(Spec):
         statistics: for recipes that normalise by the data set; such a recipe refuses a task without them.
         classes: class names; empty for regression.
         ignore: label value of pixels that do not count (dense tasks).
+        label_nodata: ``ignore`` where pixels with the nodata value of a label file have no label although the value is
+            that of a class; by default a class counts, and a nodata value that is no class has no label.
         target_unit: unit of a regression target, such as ``t/ha``.
         delta: difference that matters, in the metric's own unit: the gate calls a smaller loss no regression. None
             takes one point (0.01) of accuracy, IoU and R2; an RMSE has no such unit and must state it, to be compared.
@@ -286,6 +288,7 @@ class TaskSpec(Spec):
     statistics: Statistics | None = None
     classes: tuple[str, ...] = ()
     ignore: int = -1
+    label_nodata: Literal["ignore"] | None = None
     target_unit: str = ""
     delta: float | None = Field(default=None, gt=0)
     target_range: tuple[float, float] | None = None

@@ -18,7 +18,7 @@ from geofm_eval.store import content_hash, locked, storing, write_json
 
 log = logging.getLogger(__name__)
 
-INSPECTION_VERSION = 1
+INSPECTION_VERSION = 2
 """Raised whenever other items would be found unusable."""
 
 NO_PIXEL = "no valid pixel"
@@ -58,7 +58,8 @@ def inspect_items(
 
 def listing_key(task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[int]]) -> str:
     """Hash of what is read and how: the files' ids and sizes, and what the task declares about their values."""
-    fields = ("reader", "options", "bands", "scale", "offset", "nodata", "plausible", "dates", "ignore", "kind")
+    values = ("scale", "offset", "nodata", "plausible", "ignore", "label_nodata")
+    fields = ("reader", "options", "bands", "dates", "kind", *values)
     declared = task.model_dump(mode="json", include=set(fields))
     items = {
         split: [[item.id, size] for item, size in zip(found, sizes[split], strict=True)]

@@ -39,10 +39,10 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     """
     check_options(task, {})
     tiles = {split: _tiles(root / FOLDER, names) for split, names in FOLDERS.items()}
-    load_target = class_loader({0: 0, 1: 1}, {0: 0, 255: 1})
+    load_target = class_loader(task, {0: 0, 1: 1}, {0: 0, 255: 1})
 
     def load(item: Item) -> npt.NDArray[Any]:
-        return load_bands(item.path, len(task.bands))
+        return load_bands(item.path, task, task.bands)
 
     own = read_split_file(root)
     if own is None:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.data.readers.chips import read_split_file
-from geofm_eval.data.readers.files import load_geotiff
+from geofm_eval.data.readers.grids import Grid, check_one_grid
+from geofm_eval.data.readers.rasters import grid_of, read_bands, read_target
 from geofm_eval.data.readers.series import band_positions, check_option_names, without_empty
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
@@ -67,10 +68,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 
     def load(item: Item) -> npt.NDArray[np.float32]:
         frames = [_load_month(task, files, item.id, sensors, month, cloud) for month in found[item.id]]
-        sizes = {frame.shape for frame in frames}
-        if len(sizes) > 1:
-            raise DataError(f"{item.path}: its months have sizes {sorted(sizes)}; fetch the chip again")
-        return np.stack(frames) if task.dates else frames[0]
+        return _load_series(frames, item.path) if task.dates else frames[0][0]
 
     return Listing(root, items, definition, load, _load_biomass, dropped)
 
@@ -155,19 +153,22 @@ def _item(task: TaskSpec, files: _Files, chip: str, sensors: Sequence[str], mont
 
 def _load_month(
     task: TaskSpec, files: _Files, chip: str, sensors: Sequence[str], month: int, cloud: float
-) -> npt.NDArray[np.float32]:
-    """Read the task's bands of one month, (bands, height, width); cloudy and empty pixels are NaN."""
-    parts = []
+) -> tuple[npt.NDArray[np.float32], Grid | None]:
+    """Read the task's bands of one month, (bands, height, width), and their grid; cloudy and empty pixels are NaN."""
+    parts: list[npt.NDArray[np.float32]] = []
+    grid = None
     for sensor in sensors:
-        path = files[chip, sensor, month]
-        stored, bands = load_geotiff(path), RADAR if sensor == "S1" else (*OPTICAL, "CLOUD")
-        if len(stored) != len(bands):
-            raise DataError(f"{path}: {len(stored)} bands, expected {len(bands)} ({', '.join(bands)}). Fetch it again")
-        parts.append(_without_cloud(stored, cloud) if sensor == "S2" else stored.astype(np.float32))
-    if len({part.shape[1:] for part in parts}) > 1:
-        raise DataError(f"{path}: {parts[-1].shape[1:]} pixels, but S1 of the same month has {parts[0].shape[1:]}")
+        path, bands = files[chip, sensor, month], RADAR if sensor == "S1" else (*OPTICAL, "CLOUD")
+        raster = read_bands(path, task, bands)
+        if parts and raster.pixels.shape[1:] != parts[0].shape[1:]:
+            raise DataError(
+                f"{path}: {raster.pixels.shape[1:]} pixels, but S1 of the same month has {parts[0].shape[1:]}"
+            )
+        check_one_grid(grid, raster.grid)
+        grid = grid or raster.grid
+        parts.append(_without_cloud(raster.marked, cloud) if sensor == "S2" else raster.marked.astype(np.float32))
     held = [band for sensor in sensors for band in (RADAR if sensor == "S1" else OPTICAL)]
-    return np.concatenate(parts)[band_positions(task, held, f"chip {chip}")]
+    return np.concatenate(parts)[band_positions(task, held, f"chip {chip}")], grid
 
 
 def _without_cloud(stored: npt.NDArray[Any], cloud: float) -> npt.NDArray[np.float32]:
@@ -175,6 +176,20 @@ def _without_cloud(stored: npt.NDArray[Any], cloud: float) -> npt.NDArray[np.flo
     return pixels
 
 
+def _load_series(frames: Sequence[tuple[npt.NDArray[np.float32], Grid | None]], path: Path) -> npt.NDArray[np.float32]:
+    """Join the months of a chip, (dates, bands, height, width), which must lie on one grid."""
+    sizes = {pixels.shape for pixels, _ in frames}
+    if len(sizes) > 1:
+        raise DataError(f"{path}: its months have sizes {sorted(sizes)}; fetch the chip again")
+    placed = [grid for _, grid in frames if grid is not None]
+    for grid in placed[1:]:
+        check_one_grid(placed[0], grid)
+    return np.stack([pixels for pixels, _ in frames])
+
+
 def _load_biomass(item: Item) -> npt.NDArray[np.float32]:
-    biomass: npt.NDArray[np.float32] = load_geotiff(item.target or item.path)[0].astype(np.float32)
+    raster = read_target(item.target or item.path)
+    for path in (item.path, *item.others):
+        check_one_grid(grid_of(path), raster.grid)
+    biomass: npt.NDArray[np.float32] = raster.marked[0].astype(np.float32)
     return biomass

@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import ABSENT, Item, Listing
-from geofm_eval.data.readers.files import load_geotiff, read_text, rows_by_split
+from geofm_eval.data.readers.files import read_text, rows_by_split
+from geofm_eval.data.readers.grids import Grid, check_one_grid
+from geofm_eval.data.readers.rasters import Raster, grid_of, read_bands, read_target
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 SPLIT_FILE = "splits.csv"
@@ -120,37 +122,45 @@ def read_lists(task: TaskSpec, root: Path, lists: Mapping[str, Path]) -> dict[st
     }
 
 
-def load_bands(path: Path, count: int) -> npt.NDArray[Any]:
-    """Read the pixels of a GeoTIFF of a known number of bands, nodata of its own as NaN.
+def load_bands(path: Path, task: TaskSpec, bands: Sequence[str]) -> npt.NDArray[Any]:
+    """Read the pixels of a GeoTIFF of known bands; see :func:`geofm_eval.data.readers.rasters.read_bands`.
 
-    Raises:
-        Unavailable: rasterio is not installed.
-        DataError: the file cannot be read or has another number of bands.
+    Returns:
+        (bands, height, width), NaN where the file declares that nothing is there.
     """
-    pixels = load_geotiff(path)
-    if len(pixels) != count:
-        raise DataError(
-            f"{path}: the number of bands is {len(pixels)}, expected {count}: this is not the file that its place says"
-        )
-    return pixels
+    return read_bands(path, task, bands).marked
 
 
-def class_loader(*codes: Mapping[int, int]) -> Load:
-    """Return what reads the class map of an item; see :func:`load_classes`."""
+def class_loader(
+    task: TaskSpec, *codes: Mapping[int, int], grid: Callable[[Item], Grid | None] = lambda item: grid_of(item.path)
+) -> Load:
+    """Return what reads the class map of an item, which must lie on the grid of its image.
+
+    Args:
+        task: declares the ignore value, and what the nodata value of label files means.
+        codes: see :func:`classes_of`.
+        grid: gives the grid of an item's image.
+    """
 
     def load_target(item: Item) -> npt.NDArray[np.int64]:
         if item.target is None:
             raise ContractError(f"item '{item.id}' has no file of labels")
-        return load_classes(item.target, *codes)
+        labels = read_target(item.target)
+        check_one_grid(grid(item), labels.grid)
+        return classes_of(labels, task, *codes)
 
     return load_target
 
 
-def load_classes(path: Path, *codes: Mapping[int, int]) -> npt.NDArray[np.int64]:
-    """Read a class map of one band.
+def classes_of(labels: Raster, task: TaskSpec, *codes: Mapping[int, int]) -> npt.NDArray[np.int64]:
+    """Turn the stored values of a class map into classes.
+
+    Masked pixels have no label. So have those with the file's nodata value, unless it is a value that a code knows and
+    the task does not say ``label_nodata = "ignore"``: many files call their class 0 nodata.
 
     Args:
-        path: the file; a nodata value that it declares is a label like any other.
+        labels: map of one band.
+        task: declares ``ignore`` and ``label_nodata``.
         codes: class, or ignore value, of every stored value that may occur; of several codes the first that knows all
             values of the file is taken.
 
@@ -158,22 +168,27 @@ def load_classes(path: Path, *codes: Mapping[int, int]) -> npt.NDArray[np.int64]
         (height, width) int64.
 
     Raises:
-        Unavailable: rasterio is not installed.
-        DataError: the file cannot be read, has several bands, or holds values that no code knows.
+        DataError: the map holds values that no code knows.
     """
-    stored = load_geotiff(path, mark_nodata=False)
-    if len(stored) != 1:
-        raise DataError(f"{path}: {len(stored)} bands, expected one band of labels")
-    found = np.unique(stored)
+    stored, present = labels.pixels[0], np.ones(labels.pixels.shape[1:], bool)
+    if labels.masked is not None:
+        present &= ~labels.masked
+    if labels.nodata is not None and (task.label_nodata == "ignore" or not any(labels.nodata in c for c in codes)):
+        present &= ~labels.is_nodata[0]
+    found = np.unique(stored[present])
     code = next((code for code in codes if all(value in code for value in found)), None)
     if code is None:
-        values = ", ".join(f"{value:g}" for value in found[:8]) + (", ..." if len(found) > 8 else "")
-        expected = " or ".join(", ".join(map(str, sorted(code))) for code in codes)
-        raise DataError(
-            f"{path}: label values {values} are out of range, expected {expected}. Fetch the file again, or check that "
-            "it is the label file of this data set"
-        )
-    labels = np.zeros(stored.shape[1:], np.int64)
+        raise DataError(f"{labels.path}: {_unknown_labels(found, labels.nodata, codes)}")
+    classes = np.full(stored.shape, task.ignore, np.int64)
     for value in found:
-        labels[stored[0] == value] = code[int(value)]
-    return labels
+        classes[present & (stored == value)] = code[int(value)]
+    return classes
+
+
+def _unknown_labels(found: npt.NDArray[Any], nodata: float | None, codes: Sequence[Mapping[int, int]]) -> str:
+    values = ", ".join(f"{value:g}" for value in found[:8]) + (", ..." if len(found) > 8 else "")
+    expected = " or ".join(", ".join(map(str, sorted(code))) for code in codes)
+    cure = "Fetch the file again, or check that it is the label file of this data set"
+    if nodata is not None and nodata in found:
+        cure = f"Where its nodata value {nodata:g} means no label, set label_nodata = 'ignore' in the task's entry"
+    return f"label values {values} are out of range, expected {expected}. {cure}"

@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
-from geofm_eval.data.readers.files import load_geotiff, load_image, read_text, rows_by_split
+from geofm_eval.data.readers.chips import load_bands
+from geofm_eval.data.readers.files import load_image, read_text, rows_by_split
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 SUFFIXES = {"tif": ".tif", "rgb": ".jpg"}
@@ -37,15 +41,18 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
         DataError: a split file is damaged, or some of the three lists are absent.
     """
     suffix, prefix = _options(task)
-    load = load_geotiff if suffix == ".tif" else load_image
+
+    def load(item: Item) -> npt.NDArray[Any]:
+        return load_bands(item.path, task, task.bands) if suffix == ".tif" else load_image(item.path)
+
     images = _images_root(task, root)
     for name in _SPLIT_FILES:
         if (root / name).is_file():
-            return Listing(root, _read_split_file(task, root / name, images), "custom", lambda item: load(item.path))
+            return Listing(root, _read_split_file(task, root / name, images), "custom", load)
     lists = {split: root / f"{prefix}-{split}.txt" for split in NAMES}
     _check_lists(task, root, lists)
     items = {split: tuple(_read_list(task, path, images, suffix)) for split, path in lists.items()}
-    return Listing(root, items, "official", lambda item: load(item.path))
+    return Listing(root, items, "official", load)
 
 
 def _options(task: TaskSpec) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """Read the files that data sets are made of; what cannot be read is named, with what to do about it."""
 
 import csv
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.data.items import NAMES
-from geofm_eval.errors import DataError, Unavailable
+from geofm_eval.data.readers.rasters import read_raster
+from geofm_eval.errors import DataError
 
 
 def read_text(path: Path) -> str:
@@ -64,38 +64,14 @@ def rows_by_split(path: Path, columns: Sequence[str]) -> dict[str, list[tuple[st
     return found
 
 
-def load_geotiff(path: Path, *, mark_nodata: bool = True) -> npt.NDArray[Any]:
-    """Read a GeoTIFF as (bands, height, width).
-
-    Args:
-        path: the file.
-        mark_nodata: True turns the file's own nodata value into NaN; False keeps every value as it is stored, which
-            class maps need.
+def load_geotiff(path: Path) -> npt.NDArray[Any]:
+    """Read a GeoTIFF as (bands, height, width) in north-up order, NaN where it declares that nothing is there.
 
     Raises:
         Unavailable: rasterio is not installed.
-        DataError: the file cannot be read.
+        DataError: as :func:`geofm_eval.data.readers.rasters.read_raster`.
     """
-    try:
-        import rasterio
-        from rasterio.errors import NotGeoreferencedWarning, RasterioError
-    except ImportError as error:
-        raise Unavailable("package", "rasterio", "Install it with: pip install rasterio") from error
-    with warnings.catch_warnings():
-        # A chip needs no place on Earth to be classified.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return read_or_explain(
-            path, "GeoTIFF", lambda: _read_raster(rasterio.open(path), mark_nodata), (RasterioError, OSError)
-        )
-
-
-def _read_raster(raster: Any, mark_nodata: bool) -> npt.NDArray[Any]:
-    with raster as opened:
-        pixels: npt.NDArray[Any] = opened.read()
-        nodata = opened.nodata
-    if not mark_nodata or nodata is None or np.isnan(nodata):
-        return pixels
-    return np.where(pixels == nodata, np.float32(np.nan), pixels)
+    return read_raster(path).marked
 
 
 def load_image(path: Path) -> npt.NDArray[Any]:

@@ -54,10 +54,10 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     """
     check_options(task, {})
     folders = {folder: _chips(root / folder) for folder in FOLDERS}
-    load_target = class_loader({-1: task.ignore, 0: 0, 1: 1})
+    load_target = class_loader(task, {-1: task.ignore, 0: 0, 1: 1})
 
     def load(item: Item) -> npt.NDArray[Any]:
-        pixels = load_bands(item.path, len(task.bands))
+        pixels = load_bands(item.path, task, task.bands)
         return np.where(pixels == _HLS_FILL, np.float32(np.nan), pixels)
 
     own = read_split_file(root)

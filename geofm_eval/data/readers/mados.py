@@ -13,12 +13,13 @@ from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.data.readers.chips import (
     SPLIT_FILE,
     check_options,
-    class_loader,
+    classes_of,
     custom_listing,
-    load_bands,
     read_lists,
     read_split_file,
 )
+from geofm_eval.data.readers.grids import check_one_grid
+from geofm_eval.data.readers.rasters import grid_of, read_bands, read_target
 from geofm_eval.errors import ContractError, DataError
 
 WAVELENGTHS = {
@@ -59,17 +60,23 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     """
     check_options(task, {})
     bands = _bands(task)
-    load_target = class_loader({0: task.ignore, **{number + 1: number for number in range(len(task.classes))}})
+
+    def load(item: Item) -> npt.NDArray[Any]:
+        return _load(item, task)
+
+    def load_target(item: Item) -> npt.NDArray[np.int64]:
+        return _load_classes(item, task)
+
     own = read_split_file(root)
     if own is not None:
         listed = {split: [_item(root, name, bands, root / SPLIT_FILE) for name in own[split]] for split in own}
-        return custom_listing(root, listed, _kind, _load, load_target)
+        return custom_listing(root, listed, _kind, load, load_target)
     lists = {split: root / "splits" / f"{split}_X.txt" for split in NAMES}
     items = {
         split: tuple(_item(root, name, bands, lists[split]) for name in names)
         for split, names in read_lists(task, root, lists).items()
     }
-    return Listing(root, items, "official", _load, load_target)
+    return Listing(root, items, "official", load, load_target)
 
 
 def _bands(task: TaskSpec) -> tuple[str, ...]:
@@ -100,21 +107,32 @@ def _kind(path: Path) -> str:
     return "label file" if "_cl_" in path.name else "file of a band"
 
 
-def _load(item: Item) -> npt.NDArray[Any]:
+def _load(item: Item, task: TaskSpec) -> npt.NDArray[Any]:
     """Read all bands of a crop, the pixels of coarser ones repeated."""
-    bands = {path: load_bands(path, 1)[0] for path in (item.path, *item.others)}
-    finest = min(bands, key=_factor)
-    height, width = (_factor(finest) * side for side in bands[finest].shape)
+    bands = [read_bands(path, task, (band,)) for band, path in zip(task.bands, (item.path, *item.others), strict=True)]
+    finest = min(bands, key=lambda band: _factor(band.path))
+    height, width = (_factor(finest.path) * side for side in finest.pixels.shape[1:])
     repeated = []
-    for path, pixels in bands.items():
-        factor = _factor(path)
-        if pixels.shape != (math.ceil(height / factor), math.ceil(width / factor)):
+    for band in bands:
+        factor, shape = _factor(band.path), band.pixels.shape[1:]
+        if shape != (math.ceil(height / factor), math.ceil(width / factor)):
             raise DataError(
-                f"{path}: {pixels.shape} pixels of {10 * factor} m, which do not cover the {(height, width)} pixels of "
-                f"10 m that {finest.name} has"
+                f"{band.path}: {shape} pixels of {10 * factor} m, which do not cover the {(height, width)} pixels of "
+                f"10 m that {finest.path.name} has"
             )
-        repeated.append(pixels.repeat(factor, 0).repeat(factor, 1)[:height, :width])
+        check_one_grid(finest.grid, band.grid, corner_only=factor != _factor(finest.path))
+        repeated.append(band.marked[0].repeat(factor, 0).repeat(factor, 1)[:height, :width])
     return np.stack(repeated)
+
+
+def _load_classes(item: Item, task: TaskSpec) -> npt.NDArray[np.int64]:
+    """Read the classes, whose pixels of 10 m need not be those of the item's first file: its band may be coarser."""
+    if item.target is None:
+        raise ContractError(f"item '{item.id}' has no file of labels")
+    labels, finest = read_target(item.target), min((item.path, *item.others), key=_factor)
+    check_one_grid(labels.grid, grid_of(finest), corner_only=_factor(finest) > 1)
+    codes = {0: task.ignore, **{number + 1: number for number in range(len(task.classes))}}
+    return classes_of(labels, task, codes)
 
 
 def _factor(path: Path) -> int:

@@ -14,10 +14,11 @@ from geofm_eval.data.readers.chips import (
     check_options,
     class_loader,
     custom_listing,
-    load_bands,
     read_lists,
     read_split_file,
 )
+from geofm_eval.data.readers.grids import check_one_grid
+from geofm_eval.data.readers.rasters import Raster, read_bands
 from geofm_eval.errors import DataError
 
 CHIPS = "v1.1/data/flood_events/HandLabeled"
@@ -26,7 +27,7 @@ LISTS = "v1.1/splits/flood_handlabeled"
 
 OPTIONS = {"modality": ("s1", "s2", "s1s2"), "test": ("test", "bolivia")}
 _FOLDERS = {"s1": ("S1Hand",), "s2": ("S2Hand",), "s1s2": ("S2Hand", "S1Hand")}
-_BANDS = {"S1Hand": 2, "S2Hand": len(SENTINEL2)}
+_BANDS = {"S1Hand": ("VV", "VH"), "S2Hand": tuple(SENTINEL2)}
 
 
 def read_listing(task: TaskSpec, root: Path) -> Listing:
@@ -52,18 +53,22 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     check_options(task, OPTIONS)
     chips = root / CHIPS
     folders = _FOLDERS[task.options.get("modality", "s2")]
-    load_target = class_loader({-1: task.ignore, 0: 0, 1: 1})
+    load_target = class_loader(task, {-1: task.ignore, 0: 0, 1: 1})
+
+    def load(item: Item) -> npt.NDArray[Any]:
+        return _load(item, task)
+
     own = read_split_file(root)
     if own is not None:
         items = {split: _items(chips, folders, names) for split, names in own.items()}
-        return custom_listing(root, items, lambda path: f"{path.parent.name} file", _load, load_target)
+        return custom_listing(root, items, lambda path: f"{path.parent.name} file", load, load_target)
     lists = {"train": "train", "val": "valid", "test": task.options.get("test", "test")}
     paths = {split: root / LISTS / f"flood_{name}_data.csv" for split, name in lists.items()}
     official = {
         split: _items(chips, folders, [_chip(line, paths[split]) for line in lines])
         for split, lines in read_lists(task, root, paths).items()
     }
-    return Listing(root, official, "official", _load, load_target)
+    return Listing(root, official, "official", load, load_target)
 
 
 def _chip(line: str, path: Path) -> str:
@@ -84,16 +89,19 @@ def _item(chips: Path, folders: tuple[str, ...], name: str) -> Item:
     return Item(name, path, None, event or None, others=tuple(others), target=target)
 
 
-def _load(item: Item) -> npt.NDArray[Any]:
-    parts = [_load_part(path) for path in (item.path, *item.others)]
-    sizes = {part.shape[1:] for part in parts}
-    if len(sizes) > 1:
-        raise DataError(f"{item.path}: {parts[0].shape[1:]} pixels, but {item.others[0]} has {parts[1].shape[1:]}")
-    return np.concatenate(parts)
+def _load(item: Item, task: TaskSpec) -> npt.NDArray[Any]:
+    first, *others = (read_bands(path, task, _BANDS[path.parent.name]) for path in (item.path, *item.others))
+    for other in others:
+        if other.pixels.shape[1:] != first.pixels.shape[1:]:
+            raise DataError(
+                f"{item.path}: {first.pixels.shape[1:]} pixels, but {other.path} has {other.pixels.shape[1:]}"
+            )
+        check_one_grid(first.grid, other.grid)
+    return np.concatenate([_marked(part) for part in (first, *others)])
 
 
-def _load_part(path: Path) -> npt.NDArray[Any]:
-    folder = path.parent.name
-    pixels = load_bands(path, _BANDS[folder])
+def _marked(part: Raster) -> npt.NDArray[Any]:
     # Not every copy declares it in the file, but 0 is never measured: the smallest digital number is 1.
-    return np.where(pixels == 0, np.float32(np.nan), pixels) if folder == "S2Hand" else pixels
+    if part.path.parent.name == "S2Hand":
+        return np.where(part.marked == 0, np.float32(np.nan), part.marked)
+    return part.marked

@@ -1,7 +1,7 @@
 """TerraMesh examples on disk: one folder per modality, aligned tiles of the same name in each."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,9 @@ import numpy.typing as npt
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.items import NAMES, Item, Listing
-from geofm_eval.data.readers.files import load_geotiff
+from geofm_eval.data.readers.chips import classes_of
+from geofm_eval.data.readers.grids import centre, check_one_grid
+from geofm_eval.data.readers.rasters import Raster, grid_of, read_bands, read_target
 from geofm_eval.data.readers.series import band_positions, check_option_names
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
@@ -52,7 +54,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
         raise DataError(f"{root / modalities[0]}: {len(tiles)} tiles, expected three or more, one for every split")
     items = [_item(task, root, path, modalities) for path in tiles]
     splits = {"train": tuple(items[:-2]), "val": (items[-2],), "test": (items[-1],)}
-    return Listing(root, splits, "custom", lambda item: _load(item, modalities, shifted)[positions])
+    return Listing(root, splits, "custom", lambda item: _load(item, task, modalities, shifted)[positions])
 
 
 def _options(task: TaskSpec) -> tuple[tuple[str, ...], frozenset[str]]:
@@ -67,38 +69,26 @@ def _options(task: TaskSpec) -> tuple[tuple[str, ...], frozenset[str]]:
 
 def _item(task: TaskSpec, root: Path, path: Path, modalities: tuple[str, ...]) -> Item:
     others = tuple(root / modality / path.name for modality in modalities[1:])
-    land = load_geotiff(root / _LAND / path.name, mark_nodata=False)[0]
-    counts = np.bincount(land.ravel().astype(np.int64), minlength=len(task.classes) + 1)
-    if len(counts) > len(task.classes) + 1 or not counts[1:].any():
-        raise DataError(
-            f"{root / _LAND / path.name}: values {np.unique(land).tolist()}, expected 1 to {len(task.classes)} "
-            f"({', '.join(task.classes)}), and 0 for no data"
-        )
-    return Item(path.stem, path, int(counts[1:].argmax()), lonlat=_centre(path), others=others)
+    grid, land = grid_of(path), read_target(root / _LAND / path.name)
+    check_one_grid(grid, land.grid)
+    codes = {0: task.ignore, **{number + 1: number for number in range(len(task.classes))}}
+    classes = classes_of(land, task, codes)
+    seen = classes[classes != task.ignore]
+    if not seen.size:
+        raise DataError(f"{land.path}: no pixel has a class, expected some of {', '.join(task.classes)}")
+    return Item(path.stem, path, int(np.bincount(seen).argmax()), lonlat=centre(grid), others=others)
 
 
-def _centre(path: Path) -> tuple[float, float] | None:
-    """Longitude and latitude of a tile's centre; None where it has no place on Earth."""
-    import rasterio
-    from rasterio.warp import transform
-
-    with rasterio.open(path) as tile:
-        if tile.crs is None:
-            return None
-        x, y = tile.xy((tile.height - 1) / 2, (tile.width - 1) / 2)
-        lon, lat = transform(tile.crs, "EPSG:4326", [x], [y])
-    return float(lon[0]), float(lat[0])
-
-
-def _load(item: Item, modalities: tuple[str, ...], shifted: frozenset[str]) -> npt.NDArray[np.float32]:
-    parts: list[npt.NDArray[Any]] = []
+def _load(item: Item, task: TaskSpec, modalities: tuple[str, ...], shifted: frozenset[str]) -> npt.NDArray[np.float32]:
+    parts: list[Raster] = []
     for modality, path in zip(modalities, (item.path, *item.others), strict=True):
-        stored = load_geotiff(path).astype(np.float32)
-        if len(stored) != len(MODALITIES[modality]) or stored.shape[1:] != (parts or [stored])[0].shape[1:]:
+        shift = -OFFSET if modality.startswith("S2") and item.id in shifted else 0
+        part = read_bands(path, task, MODALITIES[modality], shift=shift)
+        if parts and part.pixels.shape[1:] != parts[0].pixels.shape[1:]:
             raise DataError(
-                f"{path}: shape {stored.shape}, expected {len(MODALITIES[modality])} bands of the size of "
-                f"{item.path.name} in {modalities[0]}"
+                f"{path}: {part.pixels.shape[1:]} pixels, expected the {parts[0].pixels.shape[1:]} of {item.path.name} "
+                f"in {modalities[0]}"
             )
-        optical = modality.startswith("S2")
-        parts.append(stored - OFFSET if optical and item.id in shifted else stored)
-    return np.concatenate(parts)
+        check_one_grid((parts or [part])[0].grid, part.grid)
+        parts.append(replace(part, pixels=part.marked.astype(np.float32) + np.float32(shift)))
+    return np.concatenate([part.pixels for part in parts])

@@ -1,0 +1,190 @@
+"""Where the pixels of a raster are on Earth: north-up order, and rasters that must lie on one grid."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.errors import DataError
+
+TOLERANCE = 0.1
+"""Pixels by which two grids may differ and still be one."""
+
+Transform = tuple[float, float, float, float, float, float]
+"""(a, b, c, d, e, f): x = a * column + b * row + c, y = d * column + e * row + f, in units of the CRS."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Place of a raster whose first row is the northernmost and whose first column is the westernmost.
+
+    Args:
+        path: the file, for messages.
+        crs: its coordinate reference system, as rasterio has it.
+        transform: from columns and rows to coordinates.
+        shape: (height, width) in pixels.
+    """
+
+    path: Path
+    crs: Any
+    transform: Transform
+    shape: tuple[int, int]
+
+    def __str__(self) -> str:
+        a, _, c, _, e, f = self.transform
+        crs = self.crs.to_string() or "unknown CRS"
+        height, width = self.shape
+        crs = crs if len(crs) <= 16 else f"{crs[:15]}…"
+        return f"{crs}, {width} x {height} pixels of {a:.5g} x {-e:.5g} from ({c:.9g}, {f:.9g})"
+
+    def point(self, column: float, row: float) -> tuple[float, float]:
+        """Coordinates of a corner of pixels, or of any place between."""
+        a, b, c, d, e, f = self.transform
+        return a * column + b * row + c, d * column + e * row + f
+
+    def place(self, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """(2, n) columns and rows of coordinates."""
+        a, b, c, d, e, f = self.transform
+        found: npt.NDArray[np.float64] = np.linalg.solve(np.array([[a, b], [d, e]]), np.stack([x - c, y - f]))
+        return found
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What brings stored pixels into north-up order: swapped axes first, then reversed rows and columns."""
+
+    swap: bool = False
+    rows: bool = False
+    columns: bool = False
+
+    def __call__(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Turn (..., height, width) pixels; what needs no turn comes back as it is."""
+        if not (self.swap or self.rows or self.columns):
+            return pixels
+        turned = pixels.swapaxes(-1, -2) if self.swap else pixels
+        turned = turned[..., ::-1, :] if self.rows else turned
+        return np.ascontiguousarray(turned[..., ::-1] if self.columns else turned)
+
+
+def north_up(path: Path, crs: Any, transform: Transform, shape: tuple[int, int]) -> tuple[Turn, Grid | None]:
+    """Return what turns a file's pixels north-up, and their grid then; no turn and no grid without a georeference.
+
+    A file without a CRS, or whose coordinates are its own columns and rows, has no georeference.
+
+    Args:
+        path: the file.
+        crs: its CRS, or None.
+        transform: as stored.
+        shape: (height, width) as stored.
+
+    Raises:
+        DataError: the grid is rotated by other than a multiple of 90 degrees, sheared, or has pixels without extent.
+    """
+    if not crs or _counts_pixels(transform, shape):
+        return Turn(), None
+    height, width = shape
+    a, b, c, d, e, f = transform
+    swap = abs(a) * width <= TOLERANCE * abs(b) and abs(e) * height <= TOLERANCE * abs(d) and b != 0 != d
+    if swap:
+        a, b, d, e, height, width = b, a, e, d, width, height
+    if not (abs(b) * height <= TOLERANCE * abs(a) and abs(d) * width <= TOLERANCE * abs(e) and a != 0 != e):
+        raise DataError(
+            f"{path}: its pixels are rotated or sheared against the axes of their CRS (transform "
+            f"{', '.join(f'{value:.6g}' for value in transform)}), expected north-up or turned by 90 degrees. Resample "
+            "it to a north-up grid, as gdalwarp does"
+        )
+    turn = Turn(swap, rows=e > 0, columns=a < 0)
+    if turn.rows:
+        c, f, b, e = c + b * height, f + e * height, -b, -e
+    if turn.columns:
+        c, f, a, d = c + a * width, f + d * width, -a, -d
+    return turn, Grid(path, crs, (a, b, c, d, e, f), (height, width))
+
+
+def _counts_pixels(transform: Transform, shape: tuple[int, int]) -> bool:
+    """True where coordinates are columns and rows, counted from the top or the bottom: no place on Earth."""
+    a, b, c, d, e, f = transform
+    return (a, b, c, d) == (1, 0, 0, 0) and (e, f) in ((1, 0), (-1, 0), (-1, shape[0]))
+
+
+def check_one_grid(first: Grid | None, second: Grid | None, *, corner_only: bool = False) -> None:
+    """Refuse two rasters that do not lie on one grid within a tenth of a pixel; where one has no place, accept it.
+
+    Args:
+        first: grid of one raster, whose pixels measure the difference; None without a georeference.
+        second: grid of the other.
+        corner_only: compare the north-western corners alone, for pixels of different sizes.
+
+    Raises:
+        DataError: they lie on different grids.
+    """
+    if first is None or second is None or _same(first, second, corner_only):
+        return
+    raise DataError(
+        f"{_short(second.path)}: its grid ({second}) is not that of {_short(first.path)} ({first}). Resample one to "
+        "the other's grid, or fetch the pair again"
+    )
+
+
+def _short(path: Path) -> str:
+    """Folder and name, which tell an image from a label of the same name; two whole paths would fill a message."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def _same(first: Grid, second: Grid, corner_only: bool) -> bool:
+    if first.crs == second.crs and first.transform == second.transform and (corner_only or first.shape == second.shape):
+        return True
+    corners = [(0, 0)] if corner_only else [(0, 0), (0, 1), (1, 0), (1, 1)]
+    height, width = second.shape
+    points = [second.point(column * width, row * height) for column, row in corners]
+    found = _coordinates(second.crs, first.crs, points)
+    if found is None:
+        return False
+    expected = np.array(corners, float).T * np.array(first.shape[::-1], float)[:, None]
+    return bool(np.abs(first.place(*found) - expected).max() <= TOLERANCE)
+
+
+def _coordinates(
+    source: Any, target: Any, points: Sequence[tuple[float, float]]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+    """Points in another CRS; None where that cannot be computed."""
+    x, y = np.array(points).T
+    if source == target:
+        return x, y
+    projected = project(source, target, x.tolist(), y.tolist())
+    return None if projected is None else (np.asarray(projected[0]), np.asarray(projected[1]))
+
+
+def project(
+    source: Any, target: Any, x: Sequence[float], y: Sequence[float]
+) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Coordinates in another CRS; None where PROJ cannot compute all of them, for whatever reason.
+
+    PROJ fails on the CRS of a drawing, far outside a projection, and with the database of another installation.
+    """
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+    from rasterio.warp import transform
+
+    try:
+        found_x, found_y = transform(source, target, x, y)
+    except (RasterioError, CPLE_BaseError, ValueError, OSError):
+        return None
+    return (found_x, found_y) if np.isfinite([*found_x, *found_y]).all() else None
+
+
+def degrees(lon: float, lat: float) -> tuple[float, float] | None:
+    """Longitude and latitude as they are; None where they are no place on Earth."""
+    return (lon, lat) if abs(lon) <= 180 and abs(lat) < 90 else None
+
+
+def centre(grid: Grid | None) -> tuple[float, float] | None:
+    """Longitude and latitude of the centre of a grid; None where it cannot be computed."""
+    if grid is None:
+        return None
+    x, y = grid.point(grid.shape[1] / 2, grid.shape[0] / 2)
+    found = project(grid.crs, "EPSG:4326", [x], [y])
+    return None if found is None else degrees(float(found[0][0]), float(found[1][0]))
