@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geofm_eval.backbones.base import LoadedBackbone, TokenLayout
-from geofm_eval.backbones.series import encode
+from geofm_eval.backbones.base import LoadedBackbone
+from geofm_eval.backbones.contract import check_frozen, encode_checked
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.data.pixels import RawImage
@@ -38,7 +38,7 @@ class Extraction:
 
     def write(self, folder: Path) -> dict[str, Any]:
         """Write every array and the ids; return what ``block.json`` holds beside the checksums."""
-        _check_frozen(self.loaded)
+        check_frozen(self.loaded)
         spec = self.loaded.spec
         progress = self.start_progress(f"{spec.slug} on {self.split.task.slug}/{self.split.name}", len(self.split))
         statistics = InputStatistics(self.adapter.bands)
@@ -48,7 +48,7 @@ class Extraction:
         started = time.perf_counter()
         try:
             with torch.inference_mode(), exact_float32(), ArrayFiles(folder, names, len(self.split)) as files:
-                for features in self._batches(statistics):
+                for features in self._batches(statistics, checked=True):
                     files.append(features)
                     progress.update(features.shape[1])
         finally:
@@ -59,14 +59,19 @@ class Extraction:
 
     def pooled(self) -> dict[str, np.ndarray]:
         """Features of few items by tap, (n, D) float32, averaged over patches; nothing is stored."""
-        _check_frozen(self.loaded)
+        check_frozen(self.loaded)
         with torch.inference_mode(), exact_float32():
             whole = np.concatenate(list(self._batches(InputStatistics(self.adapter.bands))), axis=1)
         spec = self.loaded.spec
         return dict(zip(spec.taps, whole[:: len(spec.poolings)], strict=True))
 
-    def _batches(self, statistics: "InputStatistics") -> Iterator[np.ndarray]:
-        """Pooled features (taps x poolings, B, D) of one batch after another, in the order of the split."""
+    def _batches(self, statistics: "InputStatistics", *, checked: bool = False) -> Iterator[np.ndarray]:
+        """Pooled features (taps x poolings, B, D) of one batch after another, in the order of the split.
+
+        Args:
+            statistics: the pixels of every batch are added to it.
+            checked: check on the first batch that features depend on each image alone.
+        """
         ids = self.split.ids
         for start in range(0, len(ids), self.batch_size):
             indices = range(start, min(start + self.batch_size, len(ids)))
@@ -75,7 +80,9 @@ class Extraction:
                 batch = self.adapter(images).to(self.device)
                 statistics.add(batch)
                 chosen = ids[done : done + len(images)]
-                yield pooled_features(self.loaded, batch, chosen, self.adapter.native).cpu().numpy()
+                first = checked and done == 0
+                features = pooled_features(self.loaded, batch, chosen, self.adapter.native, first=first)
+                yield features.cpu().numpy()
                 done += len(images)
 
     def _of_one_size(self, images: list[RawImage]) -> Iterator[list[RawImage]]:
@@ -104,7 +111,9 @@ class Extraction:
         }
 
 
-def pooled_features(loaded: LoadedBackbone, batch: ModelInput, ids: Sequence[str], native: bool = False) -> Tensor:
+def pooled_features(
+    loaded: LoadedBackbone, batch: ModelInput, ids: Sequence[str], native: bool = False, *, first: bool = False
+) -> Tensor:
     """Run the backbone once and pool every tap in every way that the model has.
 
     Args:
@@ -112,17 +121,18 @@ def pooled_features(loaded: LoadedBackbone, batch: ModelInput, ids: Sequence[str
         batch: images or series.
         ids: their ids, for messages.
         native: True for a backbone that shall take all dates of a series at once.
+        first: True for the first batch of a new block, see :func:`geofm_eval.backbones.contract.encode_checked`.
 
     Returns:
         (taps x poolings, B, D) float32 on the batch's device, poolings innermost.
 
     Raises:
-        ContractError: the tokens are not what the model's entry and layout promise, or a feature is not finite.
+        ContractError: the tokens are not what the model's entry and layout promise, depend on more than their image,
+            or a feature is not finite.
         DataError: an item has no valid patch.
     """
     spec = loaded.spec
-    encoded = encode(loaded.backbone, batch, native)
-    _check_tokens(spec, encoded.tokens, encoded.layout, len(ids) * encoded.passes)
+    encoded = encode_checked(loaded, batch, native, first=first)
     empty = encoded.empty_items()
     if empty:
         raise DataError(f"item {ids[empty[0]]} has no valid patch for {spec.slug}: leave it out of the split")
@@ -130,26 +140,6 @@ def pooled_features(loaded: LoadedBackbone, batch: ModelInput, ids: Sequence[str
     if not bool(pooled.isfinite().all()):
         _refuse_not_finite(spec, pooled, ids)
     return pooled
-
-
-def _check_frozen(loaded: LoadedBackbone) -> None:
-    if any(module.training for module in loaded.backbone.modules()):
-        raise ContractError(f"{loaded.spec.slug} is in training mode, expected eval(): load it with load_backbone")
-
-
-def _check_tokens(spec: ModelSpec, tokens: dict[str, Tensor], layout: TokenLayout, images: int) -> None:
-    if tuple(tokens) != spec.taps:
-        raise ContractError(f"{spec.slug} returned taps {tuple(tokens)}, expected {spec.taps}")
-    if layout.prefix != spec.prefix:
-        raise ContractError(
-            f"{spec.slug} has {layout.prefix} prefix tokens, its catalog entry says prefix = {spec.prefix}"
-        )
-    for tap, values in tokens.items():
-        if values.ndim != 3 or values.shape[:2] != (images, layout.tokens) or values.dtype != torch.float32:
-            raise ContractError(
-                f"{spec.slug}: tap {tap} is {values.dtype} {tuple(values.shape)}, expected float32 "
-                f"({images}, {layout.tokens}, D) for {images} images and {layout}"
-            )
 
 
 def _refuse_not_finite(spec: ModelSpec, pooled: Tensor, ids: Sequence[str]) -> NoReturn:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from geofm_eval.backbones import SUBMODULES, pool
+from geofm_eval.backbones import SUBMODULES, LoadedBackbone, pool
+from geofm_eval.backbones.contract import encode_checked
 from geofm_eval.backbones.weights import state_dict_sha256
 from geofm_eval.catalog import Statistics
 from geofm_eval.data.bands import SENTINEL2
@@ -53,6 +54,14 @@ def test_every_tap_has_the_declared_shape_and_can_be_pooled(slug):
             assert pool(tokens, mask, layout, pooling).shape == (3, backbone.width)
     values = list(taps.values())
     assert not any(torch.equal(a, b) for a, b in pairwise(values)), "two taps are the same"
+
+
+@pytest.mark.parametrize("slug", MODELS)
+def test_features_depend_on_each_image_alone(slug):
+    spec, _, backbone = subject(slug)
+    loaded = LoadedBackbone(backbone, spec, "0" * 64, "random:seed=0", (), (), 1)
+    with torch.inference_mode():
+        assert tuple(encode_checked(loaded, batch(slug), False, first=True).tokens) == spec.taps
 
 
 @pytest.mark.parametrize("slug", MODELS)

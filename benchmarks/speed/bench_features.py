@@ -1,4 +1,8 @@
-"""All taps and poolings of a split against the bare forward loop over the same items, in one run."""
+"""All taps and poolings of a split against the bare forward loop over the same items, in one run.
+
+Every new block encodes 32 images more, which shows whether features depend on each image alone. Their time is measured
+by itself, and the ratio is that of a split of 1,000 images, whose loops take minutes on a CPU.
+"""
 
 import time
 from collections.abc import Callable
@@ -10,6 +14,7 @@ import pytest
 import torch
 
 from geofm_eval.backbones import LoadedBackbone, load_backbone
+from geofm_eval.backbones.contract import encode_checked
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import RawImage
@@ -20,7 +25,8 @@ TASK = load_catalog().task("eurosat_sim")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCHES = {"cpu": 2, "cuda": 8}[DEVICE]
 ROUNDS = 4
-LIMIT = 1.15
+LIMIT = 1.10
+IMAGES = 1000
 
 
 class NoiseSplit:
@@ -56,17 +62,33 @@ def test_extraction_costs_little_more_than_the_forward_pass(
     adapter = InputAdapter(catalog.model(MODEL), TASK, catalog.recipe("probing"))
     loaded = load_backbone(catalog.model(MODEL), adapter, device=DEVICE)
     split: Any = NoiseSplit(BATCHES * BATCH_SIZE[DEVICE])
-    bare, whole = [], []
+    bare, whole, checked = [], [], []
     for attempt in range(ROUNDS):
         monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / str(attempt)))
         bare.append(_seconds(lambda: _bare_forward_loop(loaded, adapter, split)))
         whole.append(_seconds(lambda: extract(loaded, adapter, split, device=DEVICE)))
-    ratio = min(whole) / min(bare)
+        checked.append(_seconds_of_the_check(loaded, adapter, split))
+    small, check, loop = min(whole), min(checked), min(bare)
+    ratio = (small - check) / loop + check / (loop * IMAGES / len(split))
     print(
-        f"\nextraction of {len(split)} images, 14 taps x 2 poolings, {DEVICE}: {min(whole):.2f} s; "
-        f"bare forward loop {min(bare):.2f} s; ratio {ratio:.3f} (at most {LIMIT})"
+        f"\nextraction of {len(split)} images, 14 taps x 2 poolings, {DEVICE}: {small:.2f} s, of which the check of "
+        f"the first batch {check:.2f} s; bare forward loop {loop:.2f} s; ratio for {IMAGES:,} images {ratio:.3f} "
+        f"(at most {LIMIT})"
     )
     assert ratio <= LIMIT
+
+
+def _seconds_of_the_check(loaded: LoadedBackbone, adapter: InputAdapter, split: Any) -> float:
+    """How much longer a first batch takes than any other."""
+    batch = adapter([split.read(index) for index in range(BATCH_SIZE[DEVICE])]).to(DEVICE)
+
+    def encode(first: bool) -> None:
+        encode_checked(loaded, batch, False, first=first)
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+
+    with torch.inference_mode():
+        return _seconds(lambda: encode(True)) - _seconds(lambda: encode(False))
 
 
 def _bare_forward_loop(loaded: LoadedBackbone, adapter: InputAdapter, split: NoiseSplit) -> None:

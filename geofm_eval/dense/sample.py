@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofm_eval.backbones.base import LoadedBackbone
-from geofm_eval.backbones.series import encode
+from geofm_eval.backbones.contract import encode_checked
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.seeds import generator
@@ -71,16 +71,24 @@ class TokenEncoder:
         batch = self.adapter([cut(image, Window(0, 0, self.size))]).to(self.device)
         return self.loaded.backbone.layout(batch).grid
 
-    def maps(self, image: RawImage, windows: list[Window]) -> Iterator[tuple[list[Window], dict[str, Tensor]]]:
+    def maps(
+        self, image: RawImage, windows: list[Window], *, first: bool = False
+    ) -> Iterator[tuple[list[Window], dict[str, Tensor]]]:
         """Some windows of a chip with their maps (B, D, h, w) by tap.
 
+        Args:
+            image: the chip.
+            windows: windows of it.
+            first: True for the first chip that is encoded, see
+                :func:`geofm_eval.backbones.contract.encode_checked`.
+
         Raises:
-            ContractError: a feature is not finite.
+            ContractError: the backbone breaks its contract, or a feature is not finite.
         """
         for start in range(0, len(windows), WINDOWS_AT_ONCE):
             some = windows[start : start + WINDOWS_AT_ONCE]
             batch = self.adapter([cut(image, window) for window in some]).to(self.device)
-            encoded = encode(self.loaded.backbone, batch, self.adapter.native)
+            encoded = encode_checked(self.loaded, batch, self.adapter.native, first=first and start == 0)
             found = {tap: feature_map(encoded, tap).mean(1) for tap in self.loaded.spec.taps}
             for tap, values in found.items():
                 if not bool(torch.isfinite(values).all()):
@@ -106,7 +114,7 @@ def sample_tokens(encoder: TokenEncoder, split: Split, seed: int, most: int = MO
     features = {
         tap: np.empty((len(known), encoder.loaded.backbone.width), np.float32) for tap in encoder.loaded.spec.taps
     }
-    per_window, begun = grid[0] * grid[1], 0
+    per_window, begun, first_chip = grid[0] * grid[1], 0, True
     for item in range(len(split)):
         image = split.read(item)
         height, width = image.valid.shape[-2:]
@@ -115,9 +123,10 @@ def sample_tokens(encoder: TokenEncoder, split: Split, seed: int, most: int = MO
         first, last = np.searchsorted(known, [begun, begun + tokens])
         if last > first:
             own = {tap: [] for tap in features}  # type: dict[str, list[Tensor]]
-            for _, maps in encoder.maps(image, windows):
+            for _, maps in encoder.maps(image, windows, first=first_chip):
                 for tap, values in maps.items():
                     own[tap].append(values.flatten(2).transpose(1, 2).flatten(0, 1))
+            first_chip = False
             for tap, parts in own.items():
                 features[tap][first:last] = torch.cat(parts).cpu().numpy()[known[first:last] - begun]
         begun += tokens

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from geofm_eval.backbones.base import LoadedBackbone
-from geofm_eval.backbones.series import encode
+from geofm_eval.backbones.contract import encode_checked
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split
 from geofm_eval.dense.maps import feature_map
@@ -122,7 +122,7 @@ class Encoding:
             for start in range(0, len(windows), self.batch_size):
                 chosen = windows[start : start + self.batch_size]
                 rows = slice(start, start + len(chosen))
-                for name, values in self._encoded(chosen).items():
+                for name, values in self._encoded(chosen, first=start == 0).items():
                     if name not in files:
                         shape = (len(windows), *values.shape[1:])
                         files[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", values.dtype, shape)
@@ -135,13 +135,14 @@ class Encoding:
         (folder / WINDOWS).write_text(json.dumps(listed), encoding="utf-8")
         return {"seconds": time.perf_counter() - started}
 
-    def _encoded(self, chosen: Sequence[tuple[int, Window]]) -> dict[str, NDArray[Any]]:
+    def _encoded(self, chosen: Sequence[tuple[int, Window]], *, first: bool) -> dict[str, NDArray[Any]]:
         """Maps by tap and targets of some windows."""
         task = self.split.task
         read = {item: self.split.read_pair(item) for item in dict.fromkeys(item for item, _ in chosen)}
         images = [cut(read[item][0], window) for item, window in chosen]
         targets = [cut_target(read[item][1], window, task) for item, window in chosen]
-        encoded = encode(self.loaded.backbone, self.adapter(images).to(self.device), self.adapter.native)
+        batch = self.adapter(images).to(self.device)
+        encoded = encode_checked(self.loaded, batch, self.adapter.native, first=first)
         maps = {tap: feature_map(encoded, tap).cpu().numpy() for tap in self.taps}
         for tap, values in maps.items():
             if not np.isfinite(values).all():
