@@ -1,27 +1,101 @@
 """Where data, weights and caches live: the home (read-only for the suite) and the cache."""
 
+import functools
+import logging
 import os
 import sys
+import tempfile
 from pathlib import Path
 
-from geofm_eval.errors import Unavailable
+from geofm_eval.errors import ContractError, Unavailable
+
+log = logging.getLogger(__name__)
 
 
 def geofm_home() -> Path | None:
-    """Folder with ``weights/`` and ``data/`` named by ``GEOFM_HOME``, or None when it is not set."""
-    value = os.environ.get("GEOFM_HOME")
-    return Path(value).expanduser().resolve() if value else None
+    """Folder with ``weights/`` and ``data/`` named by ``GEOFM_HOME``, or None when it is not set.
+
+    Raises:
+        ContractError: it begins with ``~`` and there is no such user.
+    """
+    return _from_environment("GEOFM_HOME")
 
 
 def geofm_cache() -> Path:
-    """Folder for feature blocks, sweeps and stand-ins: ``GEOFM_CACHE`` or the user's cache folder."""
-    value = os.environ.get("GEOFM_CACHE")
-    if value:
+    """Folder for feature blocks, sweeps and stand-ins: ``GEOFM_CACHE`` or the user's cache folder.
+
+    Where a user has no home, or one that cannot be written, as in many containers, it is the user's own folder below
+    the temporary folder; a warning says so once.
+
+    Raises:
+        ContractError: ``GEOFM_CACHE`` begins with ``~`` and there is no such user; or it is not set and there is no
+            folder to write to.
+    """
+    named = _from_environment("GEOFM_CACHE")
+    if named is not None:
+        return named
+    usual = _users_cache()
+    return usual if usual is not None and _can_be_made(usual) else _temporary_cache()
+
+
+def cache_or_none() -> Path | None:
+    """The same; None where there is no folder to write to."""
+    try:
+        return geofm_cache()
+    except ContractError:
+        return None
+
+
+def _from_environment(variable: str) -> Path | None:
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    try:
+        value.encode("utf-8")  # libraries for rasters take no other names
         return Path(value).expanduser().resolve()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "geofm_eval"
+    except (RuntimeError, OSError, UnicodeError) as error:
+        found = f"{variable}={ascii(value)[:100]}: {str(error)[:100]}"
+        raise ContractError(f"{found}: set {variable} to the full path of a folder") from None
+
+
+def _users_cache() -> Path | None:
+    """The platform's folder for caches of this user; None where the user has no home."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "geofm_eval"
+    try:
+        if base:
+            return Path(base).expanduser() / "geofm_eval"
+        caches = ("Library", "Caches") if sys.platform == "darwin" else (".cache",)
+        return Path.home().joinpath(*caches) / "geofm_eval"
+    except RuntimeError:  # no HOME, and the user is not in the system's list
+        return None
+
+
+def _can_be_made(folder: Path) -> bool:
+    """True for a folder that exists, whoever may write to it, or that this user may make."""
+    for existing in (folder, *folder.parents):
+        try:
+            existing.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return False
+        return existing == folder or os.access(existing, os.W_OK | os.X_OK)
+    return False
+
+
+@functools.cache
+def _temporary_cache() -> Path:
+    why = "GEOFM_CACHE is not set and this user has no home that can be written"
+    cure = "set GEOFM_CACHE to a folder that you own"
+    try:
+        folder = Path(tempfile.gettempdir()) / f"geofm_eval-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid != os.getuid() or folder.is_symlink():
+            raise ContractError(f"{why}, and {folder} belongs to another user: {cure}")
+    except OSError as error:
+        raise ContractError(f"{why}, and there is no temporary folder either ({error}): {cure}") from None
+    log.warning("%s: using %s, which may not last; %s to keep what is computed", why, folder, cure)
+    return folder
 
 
 def in_package(relative: str) -> Path:

@@ -6,10 +6,8 @@ Example:
 """
 
 import functools
-import getpass
 import hashlib
 import logging
-import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -29,6 +27,7 @@ from geofm_eval.dense.probe import DenseProbe, DenseSweep, label_subsets
 from geofm_eval.dense.sample import TokenEncoder
 from geofm_eval.dense.tokens import grid_ceiling
 from geofm_eval.dense.windows import window_size
+from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError, GeofmError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import FeatureBlock, block_key, extract
@@ -37,7 +36,8 @@ from geofm_eval.paths import geofm_cache
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import PROBE_VERSION, SWEEP_FORMAT, Sweep, load_sweep, save_sweep, solve_together
 from geofm_eval.progress import LogProgress, StartProgress
-from geofm_eval.store import content_hash, locked, problem_with, publish_directory, storing
+from geofm_eval.sharing import locked
+from geofm_eval.store import content_hash, problem_with, publish_directory
 
 log = logging.getLogger(__name__)
 
@@ -322,7 +322,7 @@ class ProbeJob:
             yield
             return
         group = content_hash([self.features, self.adaptation.probe, self.adaptation.pooling, self.device_kind])
-        with storing(self.path), locked(self.path.with_name(f"targets-{group}")):
+        with locked(self.path.with_name(f"targets-{group}")):
             yield
 
     @functools.cached_property
@@ -379,14 +379,3 @@ def task_seed(task: TaskSpec) -> int:
     """Seed of everything random in a task (label subsets, validation plans, resamples), shared by all models."""
     digest = hashlib.sha256(f"{task.slug}/{task.version}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
-
-
-@contextmanager
-def device_turn(device: str) -> Iterator[None]:
-    """Wait for this process's turn on a GPU, so that the heavy steps of several workers do not share its memory."""
-    kind = torch.device(device)
-    if kind.type != "cuda":
-        yield
-        return
-    with locked(Path(tempfile.gettempdir()) / f"geofm_eval-{getpass.getuser()}-cuda{kind.index or 0}"):
-        yield

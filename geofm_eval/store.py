@@ -1,4 +1,4 @@
-"""Directories that are whole or absent: built under a temporary name, checksummed, renamed under a file lock.
+"""Directories that are whole or absent: built under a temporary name, checksummed, renamed when they are complete.
 
 Nothing half-written is ever read: a build that is interrupted leaves only a hidden temporary folder, which the next
 build of the same key removes, and a directory whose files no longer match their checksums is moved aside and rebuilt.
@@ -7,24 +7,31 @@ build of the same key removes, and a directory whose files no longer match their
 import errno
 import functools
 import hashlib
+import itertools
 import json
 import logging
 import os
-import platform
-import re
-import shutil
 import time
-import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from geofm_eval.errors import ContractError, GeofmError
-from geofm_eval.paths import geofm_cache
+from geofm_eval.paths import cache_or_none, geofm_cache
+from geofm_eval.sharing import (
+    TEMPORARY,
+    building,
+    is_abandoned,
+    lock_of,
+    locked,
+    publish,
+    remove_at_once,
+    temporary_beside,
+)
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +53,6 @@ KINDS = (
 pretraining the scenes, not the checkpoints), damaged ones set aside,
 and what killed processes left."""
 
-_TEMPORARY = ".tmp-"
 _DAMAGED = ".damaged-"
 _LAYOUTS = {
     **dict.fromkeys(("features", "sweeps", "noise", "maps", "pretraining"), "v*/*"),
@@ -54,8 +60,19 @@ _LAYOUTS = {
     "tuned": "*",
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
-_NO_FOLDER = {errno.ENOTDIR, errno.EEXIST}
+_OVERTAKEN = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY}
+_CURES = {
+    **dict.fromkeys(_FULL, ("The disk is full", "free some space{prune}, or {move} on another disk")),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ("The folder cannot be written", "{move}")),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), ("Expected a folder", "move that file away, or {move}")),
+    errno.ENOENT: ("The folder cannot be made, or has vanished", "make it again, or {move}"),
+    errno.ENAMETOOLONG: ("The path is too long", "{move} with a shorter path"),
+    **dict.fromkeys(
+        (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN),
+        ("The disk does not answer", "look at its mount, or {move} on another disk"),
+    ),
+}
+"""What a refusal of the system means, and what helps."""
 
 # Files whose sha256 was found right by this process: path -> (size, modification time) per file name.
 _verified: dict[str, dict[str, tuple[int, int]]] = {}
@@ -82,25 +99,6 @@ class CacheEntry:
     path: Path
     bytes: int
     age_days: float
-
-
-def writer_name() -> str:
-    """A name that no other process has on any host: ``<host>-<process id>-<random>``.
-
-    Process ids repeat between hosts that share a disk, and between containers of one host: the host's part tells those
-    apart too.
-    """
-    return f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
-
-
-@functools.cache
-def _host() -> str:
-    name = re.sub(r"[^A-Za-z0-9]+", ".", platform.node())[:32] or "host"
-    try:
-        processes = os.readlink("/proc/self/ns/pid")  # of a container: its ids are not those of the host
-    except OSError:
-        processes = ""
-    return f"{name}.{hashlib.sha256(f'{platform.node()} {processes}'.encode()).hexdigest()[:6]}"
 
 
 def content_hash(content: object) -> str:
@@ -131,7 +129,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         StoreError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}{_TEMPORARY}{uuid.uuid4().hex}")
+    temporary = temporary_beside(path)
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -144,6 +142,35 @@ def write_bytes(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def remember(path: Path, compute: Callable[[], Any]) -> Any:
+    """Return what a JSON file of the cache holds, computed first where the file is absent or not readable.
+
+    Nothing depends on the file: where it cannot be written, what was computed serves this process alone.
+
+    Args:
+        path: the file.
+        compute: gives a JSON-serialisable object; None counts as absent.
+    """
+    known = _read_json(path)
+    if known is None:
+        with locked(path):
+            known = _read_json(path)
+            if known is None:
+                known = compute()
+                try:
+                    write_json(path, known)
+                except StoreError as error:
+                    log.warning("computed, and not kept for the next session: %s", error)
+    return known
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
     """Turn the system's refusals to write at ``path`` into a StoreError that names the folder and the cure."""
@@ -154,45 +181,26 @@ def storing(path: Path) -> Iterator[None]:
 
 
 def _explain(path: Path, error: OSError) -> NoReturn:
-    elsewhere = error.filename is not None and not str(error.filename).startswith(str(path.parent))
-    reason = f"{path.parent}: {error.strerror or error}"
-    # A run's folder can be full or read-only too, and moving the cache would not help there.
-    in_cache = path.is_relative_to(geofm_cache())
-    if error.errno in _FULL:
-        elsewhere_hint = " or set GEOFM_CACHE to a folder on another disk" if in_cache else ""
-        raise StoreError(
-            f"{reason}. The disk is full: free some space, remove old entries with 'geofm-eval cache --prune features'"
-            f"{elsewhere_hint}"
-        ) from error
-    cure = "set GEOFM_CACHE to a folder that you own" if in_cache else "make it writable for this user"
-    if error.errno in _REFUSED and not elsewhere:
-        raise StoreError(f"{reason}. The folder cannot be written: {cure}") from error
-    if error.errno in _NO_FOLDER and not elsewhere:
-        raise StoreError(f"{reason}. Expected a folder: move that file away, or {cure}") from error
-    raise error
-
-
-@contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Hold the lock of a path across threads and processes; the operating system frees it when its holder is killed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target.with_name(f".{target.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("waiting for another process that is at work on %s", target)
-        lock.acquire(poll_interval=0.1)
-    try:
-        yield
-    finally:
-        lock.release()
+    """Raise a StoreError where the system refuses this path or a folder above it; pass on what concerns other files."""
+    named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path.parent
+    concerned = str(named).startswith(str(path.parent)) or path.is_relative_to(named)
+    if error.errno not in _CURES or not (concerned or error.errno in _FULL):
+        raise error
+    cache = cache_or_none()
+    in_cache = cache is not None and path.is_relative_to(cache)
+    move = "set GEOFM_CACHE to a folder that you own" if in_cache else "choose a folder that you own"
+    found, cure = _CURES[error.errno]
+    prune = ", remove old entries with 'geofm-eval cache --prune features'" if in_cache else ""
+    where = path.parent if error.errno in _FULL else named
+    raise StoreError(f"{where}: {error.strerror or error}. {found}: {cure.format(move=move, prune=prune)}") from error
 
 
 def publish_directory(final: Path, build: Callable[[Path], dict[str, Any]], manifest: str) -> dict[str, Any]:
     """Return what the manifest of an intact directory says, building the directory first where it is absent or damaged.
 
-    However many processes ask at once, one builds and the others wait for it. A directory that is there already is read
-    without a lock, so that a read-only cache serves what it holds.
+    However many processes ask at once, one builds and the others wait for it; without file locks several may build, and
+    one of them publishes. A directory that is there already is read without a lock, so that a read-only cache serves
+    what it holds.
 
     Args:
         final: the directory; its parent is made when needed.
@@ -206,31 +214,21 @@ def publish_directory(final: Path, build: Callable[[Path], dict[str, Any]], mani
     with storing(final):
         if problem_with(final, manifest) is not None:
             with locked(final):
-                _build_when_needed(final, build, manifest)
+                if problem_with(final, manifest) is not None:
+                    _build(final, build, manifest)
         with suppress(OSError):  # the time of the last use, which a read-only cache cannot keep
             os.utime(final)
         return read_manifest(final, manifest)
 
 
-def _build_when_needed(final: Path, build: Callable[[Path], dict[str, Any]], manifest: str) -> None:
-    problem = problem_with(final, manifest)
-    if problem is None:
-        return
-    if final.exists():
-        _set_aside(final, problem)
-    # Only the holder of this key's lock builds it, so whatever is half-built here was left by a process that died.
-    for stale in final.parent.glob(f".{final.name}{_TEMPORARY}*"):
-        shutil.rmtree(stale)
-    temporary = final.with_name(f".{final.name}{_TEMPORARY}{os.getpid()}")
-    try:
-        temporary.mkdir()
+def _build(final: Path, build: Callable[[Path], dict[str, Any]], manifest: str) -> None:
+    with building(final) as temporary:
         content = build(temporary)
         files = {path.name: _checksum(path) for path in sorted(temporary.iterdir())}
         write_json(temporary / manifest, {"format": MANIFEST_FORMAT, "key": final.name, "files": files, **content})
-        os.rename(temporary, final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    _remember(final, files)
+        set_aside = functools.partial(_set_aside, manifest=manifest)
+        if publish(temporary, final, lambda folder: problem_with(folder, manifest), set_aside):
+            _remember(final, files)
 
 
 def _checksum(path: Path) -> dict[str, Any]:
@@ -240,12 +238,23 @@ def _checksum(path: Path) -> dict[str, Any]:
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _set_aside(final: Path, problem: str) -> None:
-    number = 1
-    while (aside := final.with_name(f"{final.name}{_DAMAGED}{number}")).exists():
-        number += 1
-    os.rename(final, aside)
-    log.warning("%s is damaged (%s): moved to %s and built anew", final, problem, aside.name)
+def _set_aside(final: Path, problem: str, manifest: str) -> None:
+    numbers = itertools.count(1)
+    while (aside := final.with_name(f"{final.name}{_DAMAGED}{next(numbers)}")).exists():
+        pass
+    try:
+        os.rename(final, aside)
+    except OSError as error:
+        if error.errno in _OVERTAKEN:
+            return  # another process did it
+        raise
+    if problem_with(aside, manifest) is None:  # another process had put an intact one there since it was looked at
+        try:
+            os.rename(aside, final)
+        except OSError:
+            remove_at_once(aside)
+        return
+    log.warning("%s is damaged (%s): moved to %s and built again", final, problem, aside.name)
 
 
 def read_manifest(folder: Path, manifest: str) -> dict[str, Any]:
@@ -312,7 +321,7 @@ def list_cache(kind: str | None = None, older_days: float = 0.0) -> list[CacheEn
 
 def _entry(place: str, path: Path) -> CacheEntry | None:
     """Describe one directory; None when another process renames or removes it meanwhile."""
-    kind = "unfinished" if _TEMPORARY in path.name else "damaged" if _DAMAGED in path.name else place
+    kind = "unfinished" if TEMPORARY in path.name else "damaged" if _DAMAGED in path.name else place
     key = (
         path.name
         if place in ("features", "sweeps", "noise", "maps", "trainings", "tuned")
@@ -339,15 +348,21 @@ def prune_cache(kind: str | None = None, older_days: float = 0.0) -> list[CacheE
 
 
 def _remove(entry: CacheEntry) -> bool:
-    """Remove one entry under its lock, first from sight and then from the disk: no reader meets a half-removed one."""
-    name = entry.path.name.split(_TEMPORARY)[0].removeprefix(".")
+    """Remove one entry under its lock; what a process is building stays."""
+    name = entry.path.name.split(TEMPORARY)[0].removeprefix(".")
+    lock = lock_of(entry.path.with_name(name))
     with storing(entry.path):
         try:
-            with FileLock(entry.path.with_name(f".{name}.lock"), timeout=0):
-                hidden = entry.path.with_name(f".{name}{_TEMPORARY}{uuid.uuid4().hex}")
-                os.rename(entry.path, hidden)
-                shutil.rmtree(hidden)
+            lock.acquire(timeout=0)
         except Timeout:
             log.info("%s is in use and stays", entry.path)
             return False
+        except (OSError, NotImplementedError) as error:
+            log.debug("%s is removed without a lock: %s", entry.path, error)
+        try:
+            if entry.kind == "unfinished" and not is_abandoned(entry.path):
+                return False
+            remove_at_once(entry.path)
+        finally:
+            lock.release()
     return True

@@ -14,7 +14,7 @@ from geofm_eval.backbones import LoadedBackbone
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.memo import Memo
-from geofm_eval.pipeline import Settings, Workspace, device_turn, task_seed
+from geofm_eval.pipeline import Settings, Workspace, task_seed
 from geofm_eval.probes.sweep import PROBE_VERSION, Sweep
 from geofm_eval.store import list_cache
 from tests.tiny import RECIPE, SPEC, TASK, TinySplit, tiny_loaded
@@ -217,15 +217,6 @@ def test_the_whole_path_on_a_small_stand_in() -> None:
 def test_the_seed_belongs_to_the_task_and_its_version() -> None:
     assert task_seed(TASK) == task_seed(TASK.model_copy(update={"title": "Other words"}))
     assert task_seed(TASK) != task_seed(TASK.model_copy(update={"version": 2}))
-
-
-def test_a_gpu_takes_turns_and_a_cpu_needs_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
-    with device_turn("cpu"):
-        assert list(tmp_path.iterdir()) == []
-    with device_turn("cuda:1"):
-        (lock,) = tmp_path.iterdir()
-        assert lock.name.endswith("-cuda1.lock")
 
 
 def test_memo_holds_values_errors_and_not_more_than_it_may() -> None:

@@ -11,7 +11,7 @@ from fixtures.runs import Run, claim, discard_if_empty, note_cases
 from geofm_eval.compare import find_run
 from geofm_eval.errors import DataError
 from geofm_eval.records import append_skip, pack, read_manifest, read_run, read_skips, unpack, write_record
-from geofm_eval.store import writer_name
+from geofm_eval.sharing import writer_name
 from tests.synthetic_run import MODELS, make_record
 
 PROCESSES = multiprocessing.get_context("spawn")

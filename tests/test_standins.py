@@ -22,6 +22,7 @@ from geofm_eval.data.scene import EUROSAT_PAINTERS, simulate
 from geofm_eval.data.split import open_splits
 from geofm_eval.data.standins import ensure_standin
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.sharing import temporary_beside
 from geofm_eval.store import StoreError
 
 
@@ -102,9 +103,10 @@ def test_interrupted_writing_leaves_nothing_and_can_be_repeated(task: TaskSpec, 
     assert not leftovers(folder)
 
 
-def test_what_a_killed_process_left_is_swept_away(task: TaskSpec):
+def test_what_a_killed_process_left_is_swept_away(task: TaskSpec, monkeypatch: pytest.MonkeyPatch):
     folder = ensure_standin(task)
-    stale = folder.with_name(f".{folder.name}.tmp-1")
+    stale = temporary_beside(folder)
+    monkeypatch.setattr("geofm_eval.sharing._is_running", lambda process: False)
     stale.mkdir()
     (folder / "standin.json").unlink()
     ensure_standin(task)

@@ -20,11 +20,12 @@ from geofm_eval.dense.probe import DenseProbe
 from geofm_eval.dense.sample import TokenEncoder
 from geofm_eval.dense.windows import Window, covering
 from geofm_eval.dense.windows import cut as cut_window
+from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import FeatureBlock, extract
 from geofm_eval.metrics import pooled_r2
-from geofm_eval.pipeline import Settings, Workspace, device_turn
+from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import Sweep, solve_together
 from geofm_eval.progress import LogProgress, StartProgress

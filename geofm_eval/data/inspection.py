@@ -1,9 +1,7 @@
 """Which items have nothing to measure: no valid pixel, or no label at a valid pixel. Each is read once, ever."""
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.pixels import check_stored, check_unit, to_unit
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
-from geofm_eval.store import content_hash, locked, storing, write_json
+from geofm_eval.store import content_hash, remember
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +40,14 @@ def inspect_items(
 
     Raises:
         DataError: a file that is not what the task declares.
-        StoreError: the cache cannot be written.
     """
     path = geofm_cache() / "inspections" / f"{listing_key(task, listing, sizes)}.json"
-    with storing(path), locked(path):
-        known = _read(path)
-        if known is None:
-            log.info("%s: looking for items without any valid pixel or label", task.slug)
-            known = {split: _unusable(task, listing, items) for split, items in listing.items.items()}
-            write_json(path, known)
+
+    def look() -> dict[str, dict[str, list[str]]]:
+        log.info("%s: looking for items without any valid pixel or label", task.slug)
+        return {split: _unusable(task, listing, items) for split, items in listing.items.items()}
+
+    known: dict[str, dict[str, list[str]]] = remember(path, look)
     return {
         split: {reason: tuple(ids) for reason, ids in reasons.items()} for split, reasons in known.items() if reasons
     }
@@ -66,14 +63,6 @@ def listing_key(task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[i
         for split, found in listing.items.items()
     }
     return content_hash({"version": INSPECTION_VERSION, "task": declared, "items": items})
-
-
-def _read(path: Path) -> dict[str, dict[str, list[str]]] | None:
-    try:
-        found: dict[str, dict[str, list[str]]] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found
 
 
 def _unusable(task: TaskSpec, listing: Listing, items: Sequence[Item]) -> dict[str, list[str]]:

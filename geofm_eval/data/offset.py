@@ -5,7 +5,6 @@ infrared, any moist ground lie far below 1000, so that data whose darkest pixels
 data that fall far below 0 had none to take off. Where only some files carry it, this stays unseen.
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +18,7 @@ from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.pixels import check_stored, to_unit
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
-from geofm_eval.store import locked, storing, write_json
+from geofm_eval.store import remember
 
 log = logging.getLogger(__name__)
 
@@ -49,20 +48,18 @@ def check_offset(task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[
 
     Raises:
         DataError: the offset is not as declared, or a file is not what the task declares.
-        StoreError: the cache cannot be written.
     """
     items = [item for found in listing.items.values() for item in found]
     bands = [position for position, band in enumerate(task.bands) if unit_of(band) == "DN"]
     if task.simulated or not task.offset_checked or not bands or len(items) < FEWEST:
         return
     path = geofm_cache() / "inspections" / f"{listing_key(task, listing, sizes)}-offset{OFFSET_VERSION}.json"
-    with storing(path), locked(path):
-        try:
-            darkest = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            log.info("%s: looking at the darkest pixels of %d items", task.slug, min(SAMPLE, len(items)))
-            darkest = _darkest(task, listing, items, bands)
-            write_json(path, darkest)
+
+    def look() -> dict[str, list[float]]:
+        log.info("%s: looking at the darkest pixels of %d items", task.slug, min(SAMPLE, len(items)))
+        return _darkest(task, listing, items, bands)
+
+    darkest: dict[str, list[float]] = remember(path, look)
     if darkest:
         _judge(task, darkest, listing)
 

@@ -17,8 +17,8 @@ from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.revert import Causes, causes
 from geofm_eval.dense.study import DenseStudy
 from geofm_eval.dense.windows import Window, cut
+from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
-from geofm_eval.pipeline import device_turn
 from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
 from geofm_eval.similarity.features import FEWEST
 

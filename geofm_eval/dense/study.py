@@ -21,9 +21,10 @@ from geofm_eval.dense.pooled import PooledJob, holdout, item_budget
 from geofm_eval.dense.recipes import for_items, training_recipe
 from geofm_eval.dense.training import steps_per_epoch
 from geofm_eval.dense.windows import Window, cut
+from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_cache
-from geofm_eval.pipeline import Workspace, device_turn, task_seed
+from geofm_eval.pipeline import Workspace, task_seed
 from geofm_eval.store import content_hash, write_bytes
 
 

@@ -14,6 +14,7 @@ from geofm_eval.crossed import count_score
 from geofm_eval.dense.fits import LinearMap
 from geofm_eval.dense.probe import DenseProbe, Key
 from geofm_eval.dense.sample import TokenSample
+from geofm_eval.devices import device_turn
 from geofm_eval.expected import compatible
 from geofm_eval.expected.admissible import DEVIATIONS, ROUNDING, Admitted, Choices, choices
 from geofm_eval.expected.noise import (
@@ -30,7 +31,7 @@ from geofm_eval.expected.noise import (
 )
 from geofm_eval.extraction import exact_float32
 from geofm_eval.paths import geofm_cache
-from geofm_eval.pipeline import Workspace, device_turn
+from geofm_eval.pipeline import Workspace
 from geofm_eval.records import Record, fraction_key
 from geofm_eval.store import content_hash, publish_directory
 

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.data.seeds import generator
+from geofm_eval.devices import device_turn
 from geofm_eval.errors import DataError
 from geofm_eval.expected import compatible
 from geofm_eval.expected.admissible import Admitted
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import FeatureBlock, stored_block
 from geofm_eval.paths import geofm_cache
-from geofm_eval.pipeline import ProbeJob, Workspace, device_turn
+from geofm_eval.pipeline import ProbeJob, Workspace
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import Probe, Sweep, SweepRow, solve_together
 from geofm_eval.records import Record

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from geofm_eval.errors import Unavailable
 from geofm_eval.fetch.progress import TransferLog
 from geofm_eval.progress import StartProgress
+from geofm_eval.sharing import TEMPORARY, is_abandoned, temporary_beside
 from geofm_eval.store import storing, write_json
 
 if TYPE_CHECKING:
@@ -60,10 +61,7 @@ def download(
         Unavailable: the address cannot be reached, or the connection broke.
         StoreError: the disk is full or the folder cannot be written.
     """
-    part = path.with_name(f"{path.name}.part")
-    note = part.with_name(f"{part.name}.json")
-    with storing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with storing(path), _own_part(path) as (part, note):
         with _explained(address):
             _transfer(address, part, note, start)
         if check is not None:
@@ -76,6 +74,38 @@ def download(
                 raise
         os.replace(part, path)
         note.unlink(missing_ok=True)
+
+
+@contextmanager
+def _own_part(path: Path) -> Iterator[tuple[Path, Path]]:
+    """What has arrived of a file and the note about it, under names of this process alone.
+
+    Two hosts may download the same file to a shared disk: in one ``.part`` their bytes would mix. Whoever renames it
+    goes on from it, the other starts anew. When the transfer breaks it gets the shared name back.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shared = path.with_name(f"{path.name}.part")
+    own = temporary_beside(path)
+    own = own.with_name(f"{own.name}.part")
+    killed = [one for one in path.parent.glob(f".{path.name}{TEMPORARY}*.part") if is_abandoned(one)]
+    for earlier in (shared, *killed):
+        if not own.exists():
+            _move(_note(earlier), _note(own))
+            _move(earlier, own)
+    try:
+        yield own, _note(own)
+    finally:
+        _move(own, shared)
+        _move(_note(own), _note(shared))
+
+
+def _note(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _move(source: Path, target: Path) -> None:
+    with suppress(FileNotFoundError):
+        os.replace(source, target)
 
 
 def remote_bytes(address: str) -> int | None:
@@ -104,7 +134,7 @@ def _transfer(address: str, part: Path, note: Path, start: StartProgress) -> Non
             # Before the note: it must never describe what an earlier content left behind.
             part.unlink(missing_ok=True)
         write_json(note, asdict(remote))
-        progress = start(part.name.removesuffix(".part"), left)
+        progress = start(part.name.split(TEMPORARY)[0].removeprefix("."), left)
         try:
             with part.open("ab" if have else "wb") as file:
                 for chunk in response.iter_content(CHUNK):
@@ -113,6 +143,9 @@ def _transfer(address: str, part: Path, note: Path, start: StartProgress) -> Non
         finally:
             progress.done()
     arrived = part.stat().st_size
+    if remote.bytes is not None and arrived > remote.bytes:
+        part.unlink()  # to go on from it would never give the published file
+        raise ConnectionError(f"the server sent {arrived:,} bytes and had announced {remote.bytes:,}")
     if remote.bytes not in (None, arrived):
         raise ConnectionError(f"the connection ended after {arrived:,} of {remote.bytes:,} bytes")
 

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from geofm_eval.availability import how_to_get_weights
@@ -14,7 +15,8 @@ from geofm_eval.fetch.transfer import download, remote_bytes
 from geofm_eval.fetch.verify import path_bytes, verified_sha256
 from geofm_eval.paths import geofm_home
 from geofm_eval.progress import StartProgress
-from geofm_eval.store import content_hash, locked, storing
+from geofm_eval.sharing import locked
+from geofm_eval.store import content_hash, storing
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +86,7 @@ def check_model(model: ModelSpec) -> list[str]:
 
 
 def fetch_weights(model: ModelSpec, path: Path, start: StartProgress = TransferLog) -> None:
-    """Download a model's weights to a path; whoever else asks for the same path meanwhile waits.
+    """Download a model's weights to a path; whoever else asks for the same path meanwhile waits, where locks work.
 
     A folder appears whole or not at all.
 
@@ -118,7 +120,8 @@ def _fetch_folder(model: ModelSpec, path: Path, start: StartProgress) -> None:
     except WeightsError:
         shutil.rmtree(staging)
         raise
-    os.rename(staging, path)
+    with suppress(FileNotFoundError):  # another process has put the same folder there
+        os.rename(staging, path)
 
 
 def published_parts(weights: WeightsSpec, path: Path) -> Mapping[Path, str]:

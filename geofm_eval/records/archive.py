@@ -2,8 +2,6 @@
 
 import io
 import lzma
-import os
-import shutil
 import tarfile
 from collections.abc import Collection
 from pathlib import Path
@@ -12,7 +10,8 @@ from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.records.files import read_run, record_path, resamples_alone
 from geofm_eval.records.manifest import NAME, read_manifest
-from geofm_eval.store import file_sha256, locked, storing, write_bytes
+from geofm_eval.sharing import building, locked, publish
+from geofm_eval.store import file_sha256, storing, write_bytes
 
 SUFFIX = ".tar.xz"
 
@@ -84,14 +83,11 @@ def _compressed(members: dict[str, bytes]) -> bytes:
 
 
 def _extract(archive: Path, final: Path) -> None:
-    temporary = final.with_name(f".{final.name}.tmp-{os.getpid()}")
     try:
-        with tarfile.open(archive, "r:xz") as tar:
+        with building(final) as temporary, tarfile.open(archive, "r:xz") as tar:
             tar.extractall(temporary, filter="data")
-        os.rename(temporary, final)
+            publish(temporary, final, lambda folder: None if folder.is_dir() else "absent")
     except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
         raise DataError(
             f"{archive}: not a whole archive ({error}): restore it with 'git checkout -- {archive}'"
         ) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

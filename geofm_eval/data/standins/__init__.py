@@ -5,8 +5,6 @@ They exist so that everything can be run without data; they are marked as simula
 
 import json
 import logging
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +24,8 @@ from geofm_eval.data.standins import (
 )
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_cache
-from geofm_eval.store import content_hash, locked, storing, write_json
+from geofm_eval.sharing import building, locked, publish
+from geofm_eval.store import content_hash, storing, write_json
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ def ensure_standin(task: TaskSpec) -> Path:
 
     Tasks on the same simulated data (the same generator, sizes, classes and size of chips) share a folder.
 
-    However many processes ask at once, one writes and the others wait. The folder appears whole or not at all.
+    However many processes ask at once, one is kept. The folder appears whole or not at all.
 
     Raises:
         ContractError: the task names no known generator.
@@ -85,20 +84,12 @@ def _whole(folder: Path) -> bool:
 
 
 def _publish(final: Path, task: TaskSpec, write: Callable[[Path, TaskSpec], None]) -> None:
-    # Only the holder of the lock writes, so whatever is half-written was left by a process that died; and a stand-in
-    # holds nothing that cannot be made again.
-    for stale in final.parent.glob(f".{final.name}.tmp-*"):
-        shutil.rmtree(stale)
-    if final.exists():
-        log.warning("%s is damaged and written anew", final)
-        shutil.rmtree(final)
-    temporary = final.with_name(f".{final.name}.tmp-{os.getpid()}")
     log.info("writing the stand-in %s to %s", task.slug, final)
-    try:
+    with building(final) as temporary:
+        temporary.rmdir()  # writers make their folder
         write(temporary, task)
         written = [path for path in temporary.rglob("*") if path.is_file()]
         files = {str(path.relative_to(temporary)): path.stat().st_size for path in written}
         write_json(temporary / _MANIFEST, {"standin": task.standin, "simulated": True, "files": files})
-        os.rename(temporary, final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        # A stand-in holds nothing that cannot be made again: a damaged one is removed.
+        publish(temporary, final, lambda folder: None if _whole(folder) else "a file is absent or cut short")

@@ -1,7 +1,5 @@
 """Scenes for pretraining: simulated afresh from a palette and seeds that no task uses, in shards kept on disk."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -19,7 +17,8 @@ from geofm_eval.data.scene.fields import Array
 from geofm_eval.data.scene.landscape import LANDSCAPE_VERSION, simulate_scene
 from geofm_eval.data.scene.legend import CODE, SceneKind
 from geofm_eval.data.seeds import generator
-from geofm_eval.store import locked, storing
+from geofm_eval.sharing import building, locked, publish
+from geofm_eval.store import storing
 
 PALETTE = SAVANNA
 """Spectra and textures of all pretraining; every task is drawn from TEMPERATE."""
@@ -147,14 +146,10 @@ def _draw(rng: np.random.Generator, shard: Shard, size: int, landscapes: bool) -
 
 
 def _publish(final: Path, shard: Shard) -> None:
-    temporary = final.with_name(f".{final.name}.tmp-{os.getpid()}")
-    try:
-        temporary.mkdir(parents=True)
+    with building(final) as temporary:
         for name in _PARTS:
             np.save(temporary / f"{name}.npy", getattr(shard, name))
-        os.rename(temporary, final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        publish(temporary, final, lambda folder: None if folder.is_dir() else "absent")
 
 
 def simulate_shard(number: int, places: int = PLACES) -> Shard:
