@@ -14,7 +14,7 @@ from geofm_eval.errors import Unavailable
 
 CATALOG = load_catalog()
 SIDE = 16
-PATCH = {"dinov2_vitb14_random": 14, "softcon_vits14_random": 14, "pocket_random": 8, "croma": 8}
+PATCH = {"dinov2_vitb14_random": 14, "softcon_vits14_random": 14, "softcon_vits14": 14, "pocket_random": 8, "croma": 8}
 """Pixels per patch where they are not 16; images are made two patches wide."""
 
 OPTIONS = {

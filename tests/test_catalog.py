@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from geofm_eval.catalog import SUITES, Catalog, check_slugs, compatible, load_catalog, missing_bands, probe_cases
+from geofm_eval.catalog.load import RGB
 from geofm_eval.errors import ContractError
 
 MODEL = """
@@ -224,12 +225,35 @@ def test_statistics_that_do_not_fit_the_bands_are_refused(tmp_path: Path, statis
         load_catalog([path])
 
 
-def test_dataset_recipe_with_a_zero_fill_is_refused(tmp_path: Path):
+def test_recipe_that_fills_with_raw_zeros_is_refused(tmp_path: Path):
     path = tmp_path / "my.toml"
-    path.write_text('[recipes.mine]\ntitle = "m"\nnormalisation = "dataset"\nfill = "raw_zero"\n')
-    with pytest.raises(ContractError, match="'dataset' needs fill 'band_mean'"):
+    path.write_text('[recipes.mine]\ntitle = "m"\nfill = "raw_zero"\n')
+    with pytest.raises(ContractError, match=r"field 'fill': Input should be 'band_mean' \(found 'raw_zero'\)"):
         load_catalog([path])
-    assert load_catalog().recipe("pangaea").normalisation == "dataset"
+
+
+def test_built_in_recipes_fill_with_band_means_and_say_their_version():
+    recipes = load_catalog().recipes
+    assert {slug: (one.version, one.fill) for slug, one in recipes.items()} == {
+        "probing": (2, "band_mean"), "pangaea": (2, "band_mean")
+    }  # fmt: skip
+
+
+def test_multispectral_models_carry_the_band_means_of_their_corpus():
+    without = {
+        slug
+        for slug, model in load_catalog().models.items()
+        if model.bands != ("*",) and set(model.bands) != set(RGB) and model.fill_means is None
+    }
+    # DOFA leaves absent bands out, and means of its corpus are published for some of its bands only.
+    assert without == {"dofa_base", "dofa_base_random", "dofa_base_rgb"}
+
+
+def test_entries_with_radar_name_its_product():
+    catalog = load_catalog()
+    for spec in (*catalog.models.values(), *catalog.tasks.values()):
+        if {"VV", "VH"} & set(spec.bands):
+            assert spec.radar_product in ("GRD", "RTC"), spec.slug
 
 
 def test_published_models_say_where_they_come_from():

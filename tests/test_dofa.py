@@ -23,8 +23,11 @@ def load(model=None, task="eurosat_sim", **arguments):
     return load_backbone(model, InputAdapter(model, CATALOG.task(task), CATALOG.recipe("probing")), **arguments)
 
 
-def batch(count=2, side=32, present=(True,) * 9) -> ModelInput:
-    pixels = torch.rand(count, 9, side, side, generator=torch.Generator().manual_seed(0))
+WAVES = [0.6646, 0.5598, 0.4924, 0.7041, 0.7405, 0.7828, 0.8328, 1.6137, 2.2024, 0.4427, 0.8647, 0.9451, 1.3735]
+
+
+def batch(count=2, side=32, present=(True,) * 13) -> ModelInput:
+    pixels = torch.rand(count, 13, side, side, generator=torch.Generator().manual_seed(0))
     return ModelInput(pixels, torch.ones(count, side, side, dtype=torch.bool), present)
 
 
@@ -37,8 +40,7 @@ def test_tokens_equal_torchgeos_forward():
     backbone = load().backbone
     model = backbone.network
     taps = backbone(batch())
-    waves = [0.6646, 0.5598, 0.4924, 0.7041, 0.7405, 0.7828, 0.8328, 1.6137, 2.2024]
-    torch.testing.assert_close(taps["final"][:, 0], model.forward_features(batch().pixels, waves))
+    torch.testing.assert_close(taps["final"][:, 0], model.forward_features(batch().pixels, WAVES))
     torch.testing.assert_close(model.blocks[0](taps["embed"]), taps["block00"])
     torch.testing.assert_close(backbone.forward_to(batch(), 1), taps["block00"])
     with pytest.raises(ContractError, match="blocks must be 1 to 2, found 3"):
@@ -48,7 +50,7 @@ def test_tokens_equal_torchgeos_forward():
 def test_bands_that_the_task_lacks_are_left_out():
     model = spec()
     adapter = InputAdapter(model, CATALOG.task("eurosat_rgb"), CATALOG.recipe("probing"))
-    assert adapter.report.masked_bands == ("B05", "B06", "B07", "B08", "B11", "B12")
+    assert adapter.report.masked_bands == adapter.bands[3:]
     backbone = load_backbone(model, adapter).backbone
     rgb = batch(present=adapter.present)
     other = ModelInput(rgb.pixels.clone(), rgb.valid, rgb.present)
@@ -58,9 +60,19 @@ def test_bands_that_the_task_lacks_are_left_out():
     torch.testing.assert_close(backbone(rgb)["final"][:, 0], expected)
 
 
+@pytest.mark.parametrize("task", ["hls_burn_scars", "sen1floods11", "pastis", "mados", "eurosat", "ai4smallfarms"])
+def test_every_optical_band_of_a_task_is_read_with_its_wavelength(task):
+    model = spec()
+    adapter = InputAdapter(model, CATALOG.task(task), CATALOG.recipe("probing"))
+    backbone = load_backbone(model, adapter).backbone
+    assert set(adapter.report.real_bands) == set(CATALOG.task(task).bands)
+    waves = dict(zip(adapter.bands, WAVES, strict=True))
+    assert backbone.wavelengths == pytest.approx([waves[band] for band in adapter.report.real_bands])
+
+
 def test_random_twin_sees_where_a_patch_lies():
     backbone = load().backbone
-    embed = backbone(ModelInput(torch.ones(1, 9, 32, 32), torch.ones(1, 32, 32, dtype=torch.bool), (True,) * 9))
+    embed = backbone(ModelInput(torch.ones(1, 13, 32, 32), torch.ones(1, 32, 32, dtype=torch.bool), (True,) * 13))
     patches = embed["embed"][0, 1:]
     assert all(not torch.allclose(patches[i], patches[j], atol=1e-2) for i in range(4) for j in range(i))
 

@@ -109,7 +109,7 @@ def test_the_key_follows_everything_that_determines_the_features() -> None:
         key_of(TinySplit(task=other_order)),
         key_of(TinySplit(), sha256="1" * 64),
         key_of(TinySplit(), spec=SPEC.model_copy(update={"options": {"patch": 2}})),
-        key_of(TinySplit(), recipe=RECIPE.model_copy(update={"fill": "band_mean"})),
+        key_of(TinySplit(), recipe=RECIPE.model_copy(update={"temporal": "per_date"})),
     ]
     assert len({key, *others}) == 7
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, Statistics, TaskSpec
+from geofm_eval.catalog.specs import FillMeans
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import RawImage
 from geofm_eval.errors import ContractError, DataError
@@ -20,6 +21,9 @@ OPTICAL = ("B02", "B03", "B04", "B08")
 
 def model(bands=("B02", "B03", "B04"), **fields) -> ModelSpec:
     fields = {"normalisation": Normalisation(high=10000.0), "product": "L2A", "random_seed": 0, **fields}
+    if fields.get("missing") == "fill":
+        means = tuple(1000.0 * (1 + position) for position in range(len(bands)))
+        fields = {"fill_means": FillMeans(mean=means, unit="DN", source="corpus"), **fields}
     return ModelSpec(
         slug="model", title="m", family="control", architecture="none", depth=0, width=4, bands=bands, **fields
     )
@@ -39,8 +43,8 @@ def task(bands=("B04", "B03", "B02"), **fields) -> TaskSpec:
     )
 
 
-def recipe(fill="raw_zero") -> Recipe:
-    return Recipe(slug="recipe", title="r", fill=fill)
+def recipe() -> Recipe:
+    return Recipe(slug="recipe", title="r")
 
 
 def image(values, size=4, valid=None) -> RawImage:
@@ -101,26 +105,54 @@ def test_no_band_in_common_is_refused_even_where_bands_may_be_missing():
         InputAdapter(model(("B11",), missing="fill"), task(), recipe())
 
 
-def test_raw_zero_fill_is_zero_in_data_units_before_normalisation():
-    rule = Normalisation(low=-500.0, high=500.0, mean=0.1)
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (Normalisation(high=10000.0), 0.4),
+        (Normalisation(mean=(1000.0, 2000.0, 3000.0, 4000.0), std=500.0), 0.0),
+        (Normalisation(high=10000.0, mean=0.1, std=0.5), 0.6),
+        (Normalisation(high=2000.0, clip=True), 1.0),
+        (Normalisation(kind="image_clip"), 0.5),
+    ],
+)
+def test_absent_band_takes_the_corpus_mean_through_the_models_own_rule(rule, expected):
     adapter = InputAdapter(model(OPTICAL, missing="fill", normalisation=rule), task(), recipe())
     batch = adapter([image([1, 1, 1])])
     assert batch.present == (True, True, True, False)
-    assert batch.pixels[0, 3].flatten().tolist() == pytest.approx([0.4] * 16)
-    assert adapter.report.filled_bands == ("B08",)
-    assert adapter.report.real_bands == ("B02", "B03", "B04")
+    assert batch.pixels[0, 3].flatten().tolist() == pytest.approx([expected] * 16, abs=1e-6)
+    report = adapter.report
+    assert (report.filled_bands, report.real_bands) == (("B08",), ("B02", "B03", "B04"))
+    assert report.fill_values == pytest.approx((1000, 2000, 3000, 4000))
+    assert report.fill_source == "pretraining corpus: corpus"
 
 
-def test_band_mean_fill_is_the_declared_mean_and_normalises_to_zero():
-    rule = Normalisation(high=10000.0, mean=(0.1, 0.2, 0.3, 0.4), std=0.05)
-    adapter = InputAdapter(model(OPTICAL, missing="fill", normalisation=rule), task(), recipe("band_mean"))
-    assert adapter([image([1, 1, 1])]).pixels[0, 3].abs().max() < 1e-5
-    assert adapter.report.fill_values == pytest.approx((1000, 2000, 3000, 4000))
+def test_invalid_pixels_take_the_same_fill_as_absent_bands():
+    valid = np.ones((4, 4), bool)
+    valid[1, 1] = False
+    found = InputAdapter(model(OPTICAL, missing="fill"), task(), recipe())([image([9, 9, 9], valid=valid)]).pixels[0]
+    assert found[:, 1, 1].tolist() == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
-def test_band_mean_fill_without_declared_means_is_refused():
-    with pytest.raises(ContractError, match=r"declares no band means.*raw_zero"):
-        InputAdapter(model(OPTICAL, missing="fill"), task(), recipe("band_mean"))
+def test_model_without_corpus_means_puts_invalid_pixels_at_the_mean_of_its_rule():
+    valid = np.ones((4, 4), bool)
+    valid[1, 1] = False
+    rule = Normalisation(high=2750.0, clip=True, mean=0.5, std=0.5)
+    adapter = InputAdapter(model(normalisation=rule), task(), recipe())
+    assert adapter([image([9, 9, 9], valid=valid)]).pixels[0, :, 1, 1].tolist() == pytest.approx([0, 0, 0], abs=1e-6)
+    assert adapter.report.fill_source == "the mean of the normalisation"
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"fill_means": None}, r"missing = 'fill' needs fill_means.*use missing = 'refuse'"),
+        ({"fill_means": FillMeans(mean=(1.0,), unit="DN", source="s")}, "fill_means.mean has 1 values, bands has 4"),
+        ({"fill_means": FillMeans(mean=(1.0,) * 4, unit="dB", source="s")}, "unit must be 'DN'.*found 'dB'"),
+    ],
+)
+def test_entry_that_fills_without_sound_means_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        model(OPTICAL, missing="fill", **fields)
 
 
 def test_masked_bands_are_reported_as_masked_not_filled():
@@ -231,13 +263,12 @@ def test_image_clip_puts_each_band_into_its_channel_and_a_constant_one_in_the_mi
     assert (found[2] == 0.5).all(), "absent"
 
 
-@pytest.mark.parametrize(("fill", "expected"), [("raw_zero", 0.0), ("band_mean", 0.5)])
-def test_invalid_pixels_under_image_clip_follow_the_fill(fill, expected):
-    adapter = InputAdapter(model(normalisation=Normalisation(kind="image_clip")), task(), recipe(fill))
+def test_invalid_pixels_under_image_clip_are_at_the_images_mean():
+    adapter = InputAdapter(model(normalisation=Normalisation(kind="image_clip")), task(), recipe())
     pixels = np.random.default_rng(0).uniform(2000, 2500, (3, 4, 4)).astype(np.float32)
     valid = np.ones((4, 4), bool)
     valid[0, 0] = False
-    assert (adapter([RawImage(pixels, valid)]).pixels[0, :, 0, 0] == expected).all()
+    assert (adapter([RawImage(pixels, valid)]).pixels[0, :, 0, 0] == 0.5).all()
 
 
 PANGAEA = Recipe(slug="pangaea", title="p", normalisation="dataset", fill="band_mean")

@@ -36,7 +36,7 @@ def test_rgb_only_variant_sees_red_green_and_blue_and_nothing_else(slug):
 def test_every_multispectral_model_that_may_miss_bands_has_an_rgb_only_variant():
     bases = {slug.removesuffix("_rgb") for slug in RGB_ONLY}
     assert bases == {
-        "moco_vits16", "dino_vits16", "mae_vits16", "prithvi_v1", "terramind_v1", "terramind_v1_l1c", "croma_optical",
+        "moco_vits16", "dino_vits16", "mae_vits16", "prithvi_v1", "terramind_v1_l1c", "croma_optical",
         "softcon_vits14", "dofa_base", "galileo_nano", "galileo_tiny", "galileo_base",
     }  # fmt: skip
     for slug in RGB_ONLY:
@@ -63,7 +63,8 @@ def test_own_entry_that_may_miss_bands_gets_the_variant_too(tmp_path):
     path.write_text(
         '[models.mine]\ntitle = "Mine"\nfamily = "reconstruction"\narchitecture = "mine:build"\ndepth = 2\n'
         'width = 8\nbands = ["B8", "B4", "B3", "B2"]\nproduct = "L2A"\nmissing = "fill"\n'
-        'normalisation = { high = 10000.0 }\nweights = { file = "w.pt" }\n',
+        'normalisation = { high = 10000.0 }\nweights = { file = "w.pt" }\n'
+        'fill_means = { mean = [4.0, 3.0, 2.0, 1.0], unit = "DN", source = "my corpus" }\n',
         encoding="utf-8",
     )
     assert load_catalog([path]).model("mine_rgb").reads == ("B04", "B03", "B02")
@@ -97,6 +98,8 @@ def test_radar_entries_name_the_product_of_their_pixels(slug, product):
         ("terramind_v1_l1c", "L2A", True),
         ("terramind_v1", "L2A", False),
         ("mae_vits16_rgb", "L2A", True),
+        ("terramind_v1_rgb", "L1C", True),
+        ("terramind_v1_rgb", "L2A", False),
         ("imagenet_vitb16", "L2A", False),
     ],
 )
@@ -104,6 +107,35 @@ def test_surface_reflectance_into_a_top_of_atmosphere_model_is_recorded(slug, fo
     task = CATALOG.task("eurosat").model_copy(update={"product": found})
     report = InputAdapter(CATALOG.model(slug), task, CATALOG.recipe("probing")).report
     assert (report.product_found, report.product_mismatch) == (found, mismatch)
+
+
+def test_radar_of_another_product_is_recorded_beside_optics_of_the_right_one():
+    task = CATALOG.task("terramesh_examples")
+    report = InputAdapter(CATALOG.model("terramind_v1_s1s2"), task, CATALOG.recipe("probing")).report
+    assert (report.product_expected, report.product_found) == ("L2A + GRD", "L2A + RTC")
+    assert report.product_mismatch
+    radar = task.model_copy(update={"bands": ("VV", "VH")})
+    for slug, mismatch in (("terramind_v1_s1rtc", False), ("terramind_v1_s1", True), ("galileo_nano", True)):
+        report = InputAdapter(CATALOG.model(slug), radar, CATALOG.recipe("probing")).report
+        assert (report.product_found, report.product_mismatch) == ("RTC", mismatch), slug
+
+
+def test_sen1floods11_has_an_entry_for_its_own_products():
+    task, recipe = CATALOG.task("sen1floods11_s1s2"), CATALOG.recipe("probing")
+    report = InputAdapter(CATALOG.model("terramind_v1_l1c_s1"), task, recipe).report
+    assert (report.product_expected, report.product_found) == ("L1C + GRD", "L1C + GRD")
+    assert report.filled_bands == ()
+
+
+def test_own_rgb_entry_takes_the_place_of_the_variant_and_is_measured_on_rgb_tasks():
+    own = CATALOG.model("terramind_v1_rgb")
+    assert (own.reads, own.bands, own.options["modalities"]) == ((), ("B04", "B03", "B02"), ["RGB"])
+    assert own.rgb_only
+    assert own.weights == CATALOG.model("terramind_v1").weights
+    for name in ("eurosat", "eurosat_rgb", "hls_burn_scars"):
+        assert compatible(own, CATALOG.task(name)), name
+        report = InputAdapter(own, CATALOG.task(name), CATALOG.recipe("probing")).report
+        assert (report.real_bands, report.filled_bands) == (("B04", "B03", "B02"), ())
 
 
 def test_joint_models_refuse_a_task_without_radar_rather_than_fill_it():

@@ -51,7 +51,11 @@ def published_state() -> dict[str, Tensor]:
 
 def tiny(slug: str = "terramind_v1", weights: dict | None = None, **fields) -> ModelSpec:
     entry = CATALOG.model(slug)
-    options = {"modalities": list(ENTRIES[slug]), "num_heads": 2, **fields.pop("options", {})}
+    options = {
+        "modalities": list(ENTRIES.get(slug, entry.options["modalities"])),
+        "num_heads": 2,
+        **fields.pop("options", {}),
+    }
     rules = entry.weights.model_copy(update=weights or {})
     base = {"depth": 2, "width": 16, "image_size": 32, "options": options, "weights": rules}
     return entry.model_copy(update={**base, **fields})
@@ -148,8 +152,14 @@ def test_submodules_are_the_parts_of_the_computation():
         ("terramind_v1_l1c", {"product": "L2A"}, "S2L1C take L1C pixels, the entry says product = 'L2A'"),
         ("terramind_v1_s1", {"product": "L2A"}, "S1GRD take GRD pixels, the entry says product = 'L2A'"),
         ("terramind_v1_s1s2", {"product": "GRD"}, "S2L2A, S1GRD take L2A pixels, the entry says product = 'GRD'"),
+        ("terramind_v1_s1rtc", {"product": "GRD"}, "S1RTC take RTC pixels, the entry says product = 'GRD'"),
+        ("terramind_v1_s1s2", {"radar": "RTC"}, "S2L2A, S1GRD take GRD pixels, the entry says radar = 'RTC'"),
         ("terramind_v1", {"product": "any"}, "S2L2A take L2A pixels, the entry says product = 'any'"),
-        ("terramind_v1", {"options": {"modalities": []}}, "must name some of S2L2A, S2L1C, S1GRD once each"),
+        (
+            "terramind_v1",
+            {"options": {"modalities": []}},
+            "must name some of S2L2A, S2L1C, RGB, S1GRD, S1RTC once each",
+        ),
         ("terramind_v1", {"options": {"modalities": ["S2"]}}, r"once each, found \['S2'\]"),
         ("terramind_v1", {"options": {"stem": "S2L2A"}}, r"options \['stem'\] are unknown to terramind"),
         ("terramind_v1", {"options": {"num_heads": 3}}, "num_heads must divide the width 16, found 3"),

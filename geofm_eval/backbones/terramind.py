@@ -31,10 +31,15 @@ class Modality:
     product: str
 
 
+RADAR = ("VV", "VH")
+
 MODALITIES = {
     "S2L2A": Modality("untok_sen2l2a@224", tuple(band for band in SENTINEL2 if band != "B10"), "L2A"),
     "S2L1C": Modality("untok_sen2l1c@224", tuple(SENTINEL2), "L1C"),
-    "S1GRD": Modality("untok_sen1grd@224", ("VV", "VH"), "GRD"),
+    # Made from L2A pixels by the authors.
+    "RGB": Modality("untok_sen2rgb@224", ("B04", "B03", "B02"), "L2A"),
+    "S1GRD": Modality("untok_sen1grd@224", RADAR, "GRD"),
+    "S1RTC": Modality("untok_sen1rtc@224", RADAR, "RTC"),
 }
 """Modalities by the name that ``options.modalities`` gives them."""
 
@@ -175,13 +180,15 @@ def _modalities(spec: ModelSpec, bands: tuple[str, ...]) -> tuple[str, ...]:
             f"{spec.slug}: modalities {', '.join(names)} take the {len(expected)} bands {', '.join(expected)}, "
             f"the entry gives {len(bands)}: {', '.join(bands)}"
         )
-    # Beside optical pixels, radar has no product of its own in an entry.
-    products = {MODALITIES[name].product for name in names if name != "S1GRD"} or {MODALITIES["S1GRD"].product}
-    if products != {spec.product}:
-        raise ContractError(
-            f"{spec.slug}: modalities {', '.join(names)} take {' and '.join(sorted(products))} pixels, the "
-            f"entry says product = '{spec.product}': choose the modality of the product"
-        )
+    chosen = [MODALITIES[name] for name in names]
+    radar = {modality.product for modality in chosen if modality.bands == RADAR}
+    optical = {modality.product for modality in chosen if modality.bands != RADAR}
+    for found, name, entry in ((optical or radar, "product", spec.product), (radar, "radar", spec.radar_product)):
+        if found and found != {entry}:
+            raise ContractError(
+                f"{spec.slug}: modalities {', '.join(names)} take {' and '.join(sorted(found))} pixels, the "
+                f"entry says {name} = '{entry}': choose the modality of the product"
+            )
     return names
 
 

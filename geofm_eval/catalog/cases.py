@@ -48,14 +48,15 @@ def compatible(model: ModelSpec, task: TaskSpec) -> bool:
     """True when the model can be measured on the task and no other entry measures the same.
 
     The task must have all of the model's bands, or some and the model allows the rest to be missing. The RGB-only
-    variant of a model needs all three, and a task with more of the model's bands: on others it would be the model.
+    variant of a model needs all three, and a task with more of the model's bands: on others it would be the model
+    (unless it is an entry of its own, with a patch embedding for RGB).
     Images must not be smaller than what the model can see.
     """
     if task.pixels is not None and task.pixels < model.smallest:
         return False
     if model.from_scratch and not task.dense:
         return False
-    if model.rgb_only:
+    if model.reads and model.rgb_only:
         given = set(_spelled(model.bands)).intersection(_spelled(task.bands))
         return given > set(_spelled(model.reads))
     missing = missing_bands(model, task)

@@ -170,19 +170,26 @@ def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_variants(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
-    """Add ``<slug>_random`` after every model with weights, and ``<slug>_rgb`` where bands may be missing."""
+    """Add ``<slug>_random`` after every model with weights, and ``<slug>_rgb`` where bands may be missing.
+
+    A catalog entry ``<slug>_rgb`` that is a variant of the model takes the place of the one made here: a model may have
+    a patch embedding of its own for RGB.
+    """
     result: dict[str, ModelSpec] = {}
     for slug, model in models.items():
         variants = [_random_twin(model)] if model.weights is not None and model.twin is None else []
         variants += [_rgb_only(model)] if _can_read_rgb_alone(model) else []
         for variant in variants:
-            if variant.slug in models:
+            own = models.get(variant.slug)
+            if own is not None and own.rgb_only and variant.rgb_only:
+                continue
+            if own is not None:
                 what = "random twin" if variant.is_control else "RGB-only variant"
                 raise ContractError(
                     f"[models.{variant.slug}] is the name of the {what} of '{slug}', which exists by itself: "
                     "choose another name"
                 )
-        result |= {model.slug: model, **{variant.slug: variant for variant in variants}}
+        result |= {model.slug: model, **{v.slug: v for v in variants if v.slug not in models}}
     return result
 
 

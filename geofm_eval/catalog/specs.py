@@ -1,13 +1,16 @@
 """Typed, frozen descriptions of models, tasks and recipes, as read from TOML."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from geofm_eval.data.bands import canonical
+from geofm_eval.data.bands import canonical, units_of
 
 Product = Literal["L1C", "L2A", "HLS", "ACOLITE", "GRD", "RTC", "any"]
 """Processing level: of the optical pixels where there are any, else of the radar; ``any`` (controls) accepts all."""
+
+Radar = Literal["GRD", "RTC"]
+"""Radar product: ground range detected, or radiometrically terrain corrected; both in dB."""
 
 POINT = 0.01
 """One point of accuracy, IoU or R2."""
@@ -45,6 +48,20 @@ class Normalisation(Spec):
         if self.kind != "affine" and given:
             raise ValueError(f"normalisation kind '{self.kind}' takes no {', '.join(given)}")
         return self
+
+
+class FillMeans(Spec):
+    """Band means of a model's pretraining corpus: what stands for a band or pixel that the data lack.
+
+    Args:
+        mean: one value per band, in the model's band order.
+        unit: unit of the values, each unit once in the order of the bands, such as ``DN`` or ``DN, dB``.
+        source: where the values are published.
+    """
+
+    mean: tuple[float, ...]
+    unit: str
+    source: str = Field(min_length=1)
 
 
 class WeightsSpec(Spec):
@@ -111,8 +128,12 @@ class ModelSpec(Spec):
         prefix: number of prefix tokens (class, registers); class pooling exists when it is above 0.
         bands: band names in the order that the model expects, or ``("*",)`` for all bands of the task.
         product: product that the model was trained on.
+        radar: radar product that the model was trained on, beside optical pixels; None where it reads no radar, or
+            where ``product`` says it.
         image_size: pixels per side that the model takes; None takes the data's own size.
-        missing: what happens when the task lacks a band: ``refuse``, ``fill`` (by recipe) or ``mask`` (token groups).
+        missing: what happens when the task lacks a band: ``refuse``, ``fill`` (with ``fill_means``) or ``mask`` (the
+            model leaves the band or its token group out).
+        fill_means: band means of the pretraining corpus, apart from the normalisation rule; needed to fill.
         reads: bands that are read from the task, the others of ``bands`` being missing; empty reads all. The variant
             ``<slug>_rgb``, made for every model that may miss bands, reads B04, B03 and B02 alone.
         temporal: True for a model that takes several dates of a place at once.
@@ -135,8 +156,10 @@ class ModelSpec(Spec):
     prefix: int = Field(default=0, ge=0)
     bands: tuple[str, ...]
     product: Product
+    radar: Radar | None = None
     image_size: int | None = Field(default=None, ge=1)
     missing: Literal["refuse", "fill", "mask"] = "refuse"
+    fill_means: FillMeans | None = None
     reads: tuple[str, ...] = ()
     temporal: bool = False
     smallest: int = Field(default=1, ge=1)
@@ -164,7 +187,21 @@ class ModelSpec(Spec):
                 raise ValueError(f"normalisation.{name} has {len(value)} values, bands has {count}")
         if self.family != "control" and self.weights is None and self.random_seed is None:
             raise ValueError("weights or random_seed is needed for a model that is no control")
+        self._check_fill()
         return self
+
+    def _check_fill(self) -> None:
+        found, unit = self.fill_means, units_of(self.bands)
+        if found is None:
+            if self.missing == "fill":
+                raise ValueError(
+                    "missing = 'fill' needs fill_means = { mean = [...], unit = '...', source = '...' }, the band "
+                    "means of the pretraining corpus; where none are published, use missing = 'refuse'"
+                )
+        elif len(found.mean) != len(self.bands):
+            raise ValueError(f"fill_means.mean has {len(found.mean)} values, bands has {len(self.bands)}")
+        elif found.unit != unit:
+            raise ValueError(f"fill_means.unit must be '{unit}' for these bands, found '{found.unit}'")
 
     def _check_bands(self) -> None:
         bands, reads = (tuple(canonical(name) for name in names) for names in (self.bands, self.reads))
@@ -192,13 +229,18 @@ class ModelSpec(Spec):
         return ("mean", "cls") if self.prefix else ("mean",)
 
     @property
+    def radar_product(self) -> str | None:
+        """Radar product that the model was trained on; None where that is not known."""
+        return self.radar or (self.product if self.product in get_args(Radar) else None)
+
+    @property
     def is_control(self) -> bool:
         """True for controls: random twins, band statistics, random convolutions."""
         return self.family == "control"
 
     @property
     def rgb_only(self) -> bool:
-        """True for the variant that reads red, green and blue alone."""
+        """True for the variant of a multispectral model that reads red, green and blue alone."""
         return self.variant_of is not None and self.slug == f"{self.variant_of}_rgb"
 
     @property
@@ -227,6 +269,7 @@ class TaskSpec(Spec):
         options: what the reader takes (``edition``, ``split_lists``).
         bands: band names in file order; each has the unit of :data:`geofm_eval.data.bands.BANDS`: ``DN`` (reflectance
             x 10,000) for optical bands, ``dB`` for radar.
+        radar: radar product of the pixels, beside optical ones; None where there is no radar, or ``product`` says it.
         scale: factor from stored values to the band's unit, one for all bands or one per band.
         offset: added after the scale, one for all bands or one per band (-1000 for DN of processing baseline 04.00 and
             later).
@@ -276,6 +319,7 @@ class TaskSpec(Spec):
     options: dict[str, Any] = {}
     bands: tuple[str, ...]
     product: Product
+    radar: Radar | None = None
     scale: float | tuple[float, ...] = 1.0
     offset: float | tuple[float, ...] = 0.0
     offset_checked: bool = True
@@ -342,6 +386,11 @@ class TaskSpec(Spec):
                 raise ValueError(f"{name} has {len(value)} values, bands has {len(self.bands)}")
 
     @property
+    def radar_product(self) -> str | None:
+        """Radar product of the pixels; None where that is not known."""
+        return self.radar or (self.product if self.product in get_args(Radar) else None)
+
+    @property
     def simulated(self) -> bool:
         """True for stand-ins."""
         return self.standin is not None
@@ -379,23 +428,20 @@ class Recipe(Spec):
         normalisation: ``native``, each model its own; ``dataset``, the z-score of the task's own statistics for all.
         temporal: what becomes of a time series: ``native``, models that take time get all dates at once; ``per_date``,
             every model sees one date after another. Models that take no time see one date after another either way.
-        fill: what stands for absent bands and invalid pixels: zero in the task's unit, or the mean of the band.
+        fill: what stands for absent bands and invalid pixels: the mean of the band, over the model's pretraining corpus
+            (``fill_means``) under its own normalisation, over the task's training pixels under the data set's.
+        version: raised whenever the recipe would give other numbers; records of two versions never share a table.
     """
 
     slug: str = Field(pattern=SLUG)
     title: str
+    version: int = Field(default=1, ge=1)
     normalisation: Literal["native", "dataset"] = "native"
     resize: Literal["native"] = "native"
     temporal: Literal["native", "per_date"] = "native"
-    fill: Literal["raw_zero", "band_mean"] = "raw_zero"
+    fill: Literal["band_mean"] = "band_mean"
     pooling: Literal["mean"] = "mean"
     val_budget: Literal["matched", "full"] = "matched"
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Recipe":
-        if self.normalisation == "dataset" and self.fill != "band_mean":
-            raise ValueError("normalisation 'dataset' needs fill 'band_mean': a zero has no scale in an absent band")
-        return self
 
 
 class Adaptation(Spec):

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,6 +93,11 @@ def band(name: str) -> Band:
     near = difflib.get_close_matches(canonical(name), BANDS, n=3)
     hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(BANDS)}"
     raise ContractError(f"band '{name}' is unknown; {hint}")
+
+
+def units_of(names: Iterable[str]) -> str:
+    """Units of bands, each once in order, such as ``DN, dB``; bands that the library does not know have none."""
+    return ", ".join(dict.fromkeys(unit for name in names if (unit := unit_of(name)) is not None))
 
 
 def unit_of(name: str) -> str | None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
-from geofm_eval.data.bands import SENTINEL2, canonical, unit_of
+from geofm_eval.data.bands import SENTINEL1, canonical, units_of
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.errors import ContractError, DataError
 
@@ -62,8 +62,9 @@ class InputReport:
         real_bands: those of them that the task has.
         filled_bands: absent bands that are filled with ``fill_values``.
         masked_bands: absent bands whose tokens the model never sees.
-        product_expected: processing level that the model was trained on.
-        product_found: processing level of the task's data.
+        product_expected: processing level that the model was trained on, of the sensors that it reads here: ``L2A``,
+            ``GRD`` or ``L2A + GRD``.
+        product_found: processing level of the task's data, of the same sensors.
         product_mismatch: True when the two differ and the model is not indifferent.
         temporal: ``single`` image, or what became of a series: ``native`` (all dates at once) or ``per_date``.
         dates: dates per item of a series; None for single images.
@@ -71,8 +72,9 @@ class InputReport:
         gsd: ground sampling distance of the task's pixels in metres.
         normalisation: the one applied: the model's own as in the catalog, or the data set's where the recipe says so.
         fill: rule of the recipe for absent bands and invalid pixels.
-        fill_values: value per channel that the rule gives, in ``unit``, before normalisation (0 where ``band_mean``
-            meets ``image_clip``: there the image's own mean stands in).
+        fill_values: value per channel that the rule gives, in ``unit``, before normalisation. Where the normalisation
+            is per image, channels take 0.5 instead, which an image's own mean maps to.
+        fill_source: where the values come from.
         size: (height, width) that the model gets; None when it takes the data's own.
         resize: how ``size`` is reached.
     """
@@ -93,6 +95,7 @@ class InputReport:
     normalisation: dict[str, Any]
     fill: str
     fill_values: tuple[float, ...]
+    fill_source: str
     size: tuple[int, int] | None
     resize: str
 
@@ -109,8 +112,8 @@ class InputAdapter:
     order from the file's B04, B03, B02, and the nine bands that an RGB task lacks filled and flagged in ``present``.
 
     Raises:
-        ContractError: a band that the task lacks and the model may not do without, no band in common, a ``band_mean``
-            fill for a model that declares no mean, or a recipe that needs statistics which the task lacks.
+        ContractError: a band that the task lacks and the model may not do without, no band in common, or a recipe that
+            needs statistics which the task lacks.
     """
 
     def __init__(self, model: ModelSpec, task: TaskSpec, recipe: Recipe) -> None:
@@ -200,7 +203,7 @@ class InputAdapter:
         if self._rule.kind == "none":
             return pixels
         if self._rule.kind == "image_clip":
-            return _stretch(pixels, valid, self.recipe.fill)
+            return _stretch(pixels, valid)
         pixels -= self._low[:, None, None]
         pixels /= (self._high - self._low)[:, None, None]
         if self._rule.clip:
@@ -212,65 +215,68 @@ class InputAdapter:
     def _fill_values(self) -> np.ndarray:
         """Fill per channel in the task's unit.
 
-        Raises:
-            ContractError: absent bands must be filled with their mean and the model declares none.
+        A model without ``fill_means`` fills invalid pixels alone: with what its rule maps to zero after the mean.
         """
-        zero = np.zeros(len(self.bands), np.float32)
-        if self.recipe.fill == "raw_zero":
-            return zero
-        if _declares_mean(self._rule):
-            declared: np.ndarray = self._low + self._mean * (self._high - self._low)
-            return declared
-        if self._rule.kind == "affine" and self.model.missing == "fill" and not all(self.present):
-            raise ContractError(
-                f"{self.model.slug} declares no band means, so recipe {self.recipe.slug} cannot fill its missing bands "
-                "with them: give normalisation.mean in the model's entry, or use a recipe with fill = 'raw_zero'"
-            )
-        return zero
+        if self._fills_from_corpus:
+            assert self.model.fill_means is not None
+            return np.asarray(self.model.fill_means.mean, np.float32)
+        if self._rule.kind != "affine":
+            return np.zeros(len(self.bands), np.float32)
+        declared: np.ndarray = self._low + self._mean * (self._high - self._low)
+        return declared
+
+    @property
+    def _fills_from_corpus(self) -> bool:
+        return self.recipe.normalisation == "native" and self.model.fill_means is not None
+
+    @property
+    def _fill_source(self) -> str:
+        if self._fills_from_corpus:
+            assert self.model.fill_means is not None
+            return f"pretraining corpus: {self.model.fill_means.source}"
+        return "the mean of the normalisation" if self._rule.kind == "affine" else "none"
 
     def _report(self) -> InputReport:
         absent = tuple(band for band, present in zip(self.bands, self.present, strict=True) if not present)
-        masked = self.model.missing == "mask"
+        masked, products = self.model.missing == "mask", self._products()
         side = self.model.image_size
         return InputReport(
             expected_bands=self.bands,
             real_bands=tuple(band for band in self.bands if band not in absent),
             filled_bands=() if masked else absent,
             masked_bands=absent if masked else (),
-            product_expected=self.model.product,
-            product_found=self.task.product,
-            product_mismatch=self._product_mismatch,
+            product_expected=" + ".join(expected for expected, _ in products) or self.model.product,
+            product_found=" + ".join(found for _, found in products) or self.task.product,
+            product_mismatch=any("any" not in pair and pair[0] != pair[1] for pair in products),
             temporal=self._temporal,
             dates=self.task.dates,
-            unit=", ".join(self._units()),
+            unit=units_of(band for band, read in zip(self.bands, self.present, strict=True) if read),
             scale=self.task.scale,
             offset=self.task.offset,
             gsd=self.task.gsd,
             normalisation=self._rule.model_dump(mode="json"),
             fill=self.recipe.fill,
             fill_values=tuple(float(value) for value in self._fill),
+            fill_source=self._fill_source,
             size=None if side is None else (side, side),
             resize="none" if side is None else "bilinear, antialiased when shrinking",
         )
 
-    @property
-    def _product_mismatch(self) -> bool:
-        """True for another product; a model of optics and radar is not at odds with radar alone."""
-        products = (self.model.product, self.task.product)
-        optical = [band in SENTINEL2 for band in self.bands]
-        only_radar = any(optical) and not any(o and p for o, p in zip(optical, self.present, strict=True))
-        return "any" not in products and products[0] != products[1] and not only_radar
+    def _products(self) -> list[tuple[str, str]]:
+        """Product expected and found, of optical bands and of radar, where the model reads any of them here."""
+        read = [band for band, present in zip(self.bands, self.present, strict=True) if present]
+        radar = [band in SENTINEL1 for band in read]
+        pairs: list[tuple[str, str]] = [] if all(radar) else [(self.model.product, self.task.product)]
+        expected, found = self.model.radar_product, self.task.radar_product
+        if any(radar) and expected is not None and found is not None:
+            pairs.append((expected, found))
+        return pairs
 
     @property
     def _temporal(self) -> str:
         if self.task.dates is None:
             return "single"
         return "native" if self.native else "per_date"
-
-    def _units(self) -> tuple[str, ...]:
-        """Units of the bands that are read, each once; a band that the library does not know has none."""
-        units = (unit_of(band) for band, read in zip(self.bands, self.present, strict=True) if read)
-        return tuple(dict.fromkeys(unit for unit in units if unit is not None))
 
 
 def _check_bands(adapter: InputAdapter, source: tuple[str, ...]) -> None:
@@ -315,15 +321,15 @@ def _effective_rule(model: ModelSpec, task: TaskSpec, recipe: Recipe, channels: 
     )
 
 
-def _stretch(pixels: np.ndarray, valid: np.ndarray, fill: str) -> np.ndarray:
+def _stretch(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Scale each band of each image so that its mean - 2 sd becomes 0 and mean + 2 sd becomes 1, clipped to 0..1.
 
-    A constant band, such as an absent one, lies at its mean and becomes 0.5 (there is no spread to divide by).
+    A constant band, such as an absent one, is at its mean and becomes 0.5 (there is no spread to divide by); invalid
+    pixels become 0.5 too.
 
     Args:
         pixels: (B, C, H, W) float32 in the task's unit.
         valid: (B, H, W) bool; statistics are over these pixels only.
-        fill: ``band_mean`` puts invalid pixels at the image's own mean, 0.5; ``raw_zero`` leaves them what they are.
     """
     seen = valid[:, None]
     count = np.maximum(seen.sum(axis=(2, 3), keepdims=True), 1)
@@ -332,15 +338,11 @@ def _stretch(pixels: np.ndarray, valid: np.ndarray, fill: str) -> np.ndarray:
     spread = 4 * np.sqrt(variance)
     constant = spread <= 1e-6 * np.abs(mean)
     scaled = np.clip((pixels - mean) / np.where(constant, np.inf, spread) + 0.5, 0.0, 1.0)
-    return (scaled if fill == "raw_zero" else np.where(seen, scaled, 0.5)).astype(np.float32)
+    return np.where(seen, scaled, 0.5).astype(np.float32)
 
 
 def _per_band(value: float | tuple[float, ...], count: int) -> np.ndarray:
     return np.broadcast_to(np.asarray(value, np.float32), (count,)).copy()
-
-
-def _declares_mean(normalisation: Normalisation) -> bool:
-    return normalisation.kind == "affine" and bool(np.any(np.asarray(normalisation.mean) != 0))
 
 
 def _resize(pixels: Tensor, valid: Tensor, side: int | None) -> tuple[Tensor, Tensor]:

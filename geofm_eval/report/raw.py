@@ -9,7 +9,7 @@ from geofm_eval.report.comparison import Comparison, Subject
 from geofm_eval.report.curves import DepthProfile, LabelCurve
 from geofm_eval.report.formats import Value
 from geofm_eval.report.ranking import Ranking, RankingRow
-from geofm_eval.report.wording import family
+from geofm_eval.report.wording import family, recipe_name
 
 Row = dict[str, Value]
 
@@ -140,6 +140,6 @@ def _inputs(row: RankingRow) -> Row:
         "masked_bands": None if inputs is None else " ".join(inputs.masked_bands),
         "product_mismatch": None if inputs is None else inputs.product_mismatch,
         "pooling": source.pooling,
-        "recipe": None if source.recipe is None else str(source.recipe.get("slug")),
+        "recipe": None if source.recipe is None else recipe_name(row.subject.record),
         "weights_sha256": source.weights_sha256,
     }

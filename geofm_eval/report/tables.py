@@ -96,9 +96,18 @@ def display_name(subject: Subject) -> str:
 
 
 def real_bands(record: Record) -> str:
-    """Real against expected bands, such as ``3/10``."""
+    """Real against expected bands, such as ``3 of 12``."""
     inputs = record.provenance.inputs
-    return UNKNOWN if inputs is None else f"{len(inputs.real_bands)}/{len(inputs.expected_bands)}"
+    return UNKNOWN if inputs is None else f"{len(inputs.real_bands)} of {len(inputs.expected_bands)}"
+
+
+def _filled_with(record: Record) -> str:
+    """What stands for absent bands; the first version of the recipes put them at zero in the task's unit."""
+    recipe = record.provenance.recipe or {}
+    if recipe.get("fill") != "band_mean":
+        return "filled with zero" if recipe.get("fill") == "raw_zero" else "filled"
+    own = recipe.get("normalisation") == "native"
+    return "filled with the band means of the model's pretraining corpus" if own else "filled with the band mean"
 
 
 def _dropped_channels(subject: Subject) -> str:
@@ -122,9 +131,8 @@ def remarks(subject: Subject, catalog: Catalog) -> list[str]:
         remarks.append(f"{len(failed)} of its cases failed, the first with: {failed[0].outcome.reason}")
     inputs = subject.record.provenance.inputs
     if inputs is not None and inputs.filled_bands:
-        recipe = subject.record.provenance.recipe or {}
-        fill = f"filled with {recipe.get('fill')}"
-        remarks.append(f"bands absent from the data and {fill}: {', '.join(inputs.filled_bands)}")
+        absent = ", ".join(inputs.filled_bands)
+        remarks.append(f"bands absent from the data and {_filled_with(subject.record)}: {absent}")
     if inputs is not None and inputs.masked_bands:
         remarks.append(f"bands absent from the data and masked: {', '.join(inputs.masked_bands)}")
     if inputs is not None and inputs.product_mismatch:

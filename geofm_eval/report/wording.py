@@ -141,6 +141,13 @@ def family(record: Record, catalog: Catalog) -> str:
     return "control" if record.case.is_control else UNKNOWN
 
 
+def recipe_name(record: Record) -> str:
+    """Slug of a record's recipe, with its version from the second on, such as ``probing, version 2``."""
+    recipe = record.provenance.recipe or {}
+    name, version = str(recipe.get("slug", "not recorded")), recipe.get("version", 1)
+    return name if version == 1 else f"{name}, version {version}"
+
+
 def recipe_sentence(record: Record) -> str:
     """What the study fixed for every model of a table."""
     recipe: dict[str, Any] = dict(record.provenance.recipe or {})

@@ -46,10 +46,12 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
         return load_bands(item.path, task, task.bands) if suffix == ".tif" else load_image(item.path)
 
     images = _images_root(task, root)
-    for name in _SPLIT_FILES:
-        if (root / name).is_file():
-            return Listing(root, _read_split_file(task, root / name, images), "custom", load)
-    lists = {split: root / f"{prefix}-{split}.txt" for split in NAMES}
+    # Split files are in the root or beside the class folders, which archives nest below it.
+    for path in (folder / name for folder in (root, images) for name in _SPLIT_FILES):
+        if path.is_file():
+            return Listing(root, _read_split_file(task, path, images), "custom", load)
+    beside = any((images / f"{prefix}-{split}.txt").is_file() for split in NAMES)
+    lists = {split: (images if beside else root) / f"{prefix}-{split}.txt" for split in NAMES}
     _check_lists(task, root, lists)
     items = {split: tuple(_read_list(task, path, images, suffix)) for split, path in lists.items()}
     return Listing(root, items, "official", load)

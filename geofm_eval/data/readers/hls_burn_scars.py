@@ -36,9 +36,9 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 
     The publishers split in two. Their ``validation`` folder is the test split here, as in PANGAEA, and their
     ``training`` folder is cut into training (90 %) and validation with PANGAEA's draw, so that training and test images
-    are the ones of its published numbers. PANGAEA itself then validates on a tenth of the test images; here no image is
-    in two splits. A ``splits.csv`` (columns chip, split) in the root goes before all this; of its chips, those without
-    a file are dropped and counted.
+    are the ones of its published numbers. No image is in two splits, as in PANGAEA since 2025; its versions of 2024
+    validated on a tenth of the test images. A ``splits.csv`` (columns chip, split) in the root goes before all this; of
+    its chips, those without a file are dropped and counted.
 
     The group of a chip is the tile of the Sentinel-2 grid in its name. Values are reflectances (0..1), 9999 or HLS' own
     -9999 where there are none.

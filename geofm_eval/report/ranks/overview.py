@@ -12,7 +12,7 @@ from geofm_eval.report.choice import Pairs
 from geofm_eval.report.comparison import Comparison, comparisons
 from geofm_eval.report.dense.cells import case_studies
 from geofm_eval.report.run import RunContent
-from geofm_eval.report.wording import percent
+from geofm_eval.report.wording import percent, recipe_name
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Over:
 
     Args:
         evidence: class.
-        recipe: slug.
+        recipe: slug, with its version from the second on.
         field: settings and backbones that count.
         rivals: every two of these, the clearest change of order first.
         taus: Kendall's tau-b by names of two settings.
@@ -108,10 +108,9 @@ def overview(content: RunContent, pairs: Pairs, catalog: Catalog) -> Overview:
 
 def _over(evidence: str, field: Field, pairs: Pairs, catalog: Catalog) -> Over:
     found: Sequence[str] = field.models
-    recipe = field.settings[0].record.provenance.recipe or {}
     return Over(
         evidence=evidence,
-        recipe=str(recipe.get("slug", "not recorded")),
+        recipe=recipe_name(field.settings[0].record),
         field=field,
         rivals=rivalries(field.settings, found, pairs),
         taus=agreement(field.settings, found),
