@@ -54,9 +54,8 @@ def path_alone() -> Iterator[None]:
     whole = heads.refine
 
     def unrefined(design: Any, penalties: torch.Tensor, weights: torch.Tensor) -> PathSolution:
-        shape = (len(weights), 1)
-        done, steps = torch.ones(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.int64)
-        return PathSolution(weights[:, None], torch.zeros(shape), done, steps)
+        done, steps = torch.ones_like(penalties, dtype=torch.bool), torch.zeros_like(penalties, dtype=torch.int64)
+        return PathSolution(weights, torch.zeros_like(penalties), done, steps)
 
     heads.refine = unrefined
     try:

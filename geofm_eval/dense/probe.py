@@ -36,7 +36,7 @@ from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.reselection import Stored, as_stored, choose, resample_weights
 from geofm_eval.store import content_hash, publish_directory
 
-DENSE_PROBE_VERSION = 3
+DENSE_PROBE_VERSION = 4
 """Part of every key: a change that moves any number raises it."""
 
 MANIFEST = "dense_probe.json"

@@ -9,12 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofm_eval.probes.logistic import PENALTIES, Design, refine, solve_path
+from geofm_eval.probes.logistic import PENALTIES, Design, solve_path
+from geofm_eval.probes.newton import refine
 from geofm_eval.probes.standardise import Rotation, Standardiser, fit_standardiser, rotate
 
 ALIGNMENT = 16
 """Shapes are padded to this multiple, so that the rows of every problem start on a cache line and a problem's result
 does not depend on its place in the batch."""
+
+PLACES = 4
+"""Penalties that are solved exactly are padded to this multiple."""
 
 BATCH_BYTES = {"cpu": 24 * 2**20, "cuda": 4 * 2**30}
 """Memory of one batch: on a CPU the rows should stay in the shared cache, on a GPU many problems hide the launches."""
@@ -163,31 +167,44 @@ def _refined(
     problems: Sequence["_Problem"], heads: Sequence[Head], asked: Sequence[Sequence[int]], penalties: tuple[float, ...]
 ) -> list[Head]:
     """The heads with the penalties that are asked for solved exactly, a few at a time: float64 rows are large."""
-    pairs = [(i, index) for i, indices in enumerate(asked) for index in indices if index not in heads[i].exact]
-    exact = [dict(head.exact) for head in heads]
-    converged, iterations = [head.converged for head in heads], [head.iterations for head in heads]
-    for some in _in_chunks(pairs, problems):
-        design = _stack([problems[i] for i, _ in some])
-        start = torch.stack([problems[i].in_axes(*heads[i].at(index)) for i, index in some])
-        levels = torch.tensor([penalties[index] for _, index in some], dtype=torch.float64, device=start.device)
-        solution = refine(design, levels, start)
-        for place, (i, index) in enumerate(some):
-            exact[i][index] = problems[i].in_channels(solution.weights[place, 0])
-            converged[i] = converged[i] and bool(solution.converged[place, 0])
-            iterations[i] += int(solution.iterations[place, 0])
-    parts = zip(heads, exact, converged, iterations, strict=True)
-    return [replace(head, exact=own, converged=done, iterations=steps) for head, own, done, steps in parts]
+    found = list(heads)
+    missing = {i: sorted(set(indices) - set(heads[i].exact)) for i, indices in enumerate(asked)}
+    for some in _in_chunks({i: indices for i, indices in missing.items() if indices}, problems):
+        # The last penalty fills the places that a problem has too many.
+        places = {i: [*missing[i], *missing[i][-1:] * (_places(missing[i]) - len(missing[i]))] for i in some}
+        start = [torch.stack([problems[i].in_axes(*heads[i].at(at)) for at in own]) for i, own in places.items()]
+        levels = [[penalties[at] for at in own] for own in places.values()]
+        device = start[0].device
+        design = _stack([problems[i] for i in some])
+        solution = refine(design, torch.tensor(levels, dtype=torch.float64, device=device), torch.stack(start))
+        for row, i in enumerate(some):
+            count = len(missing[i])
+            exact = {at: problems[i].in_channels(solution.weights[row, k]) for k, at in enumerate(missing[i])}
+            found[i] = replace(
+                heads[i],
+                exact={**heads[i].exact, **exact},
+                converged=heads[i].converged and bool(solution.converged[row, :count].all()),
+                iterations=heads[i].iterations + int(solution.iterations[row, :count].sum()),
+            )
+    return found
 
 
-def _in_chunks(pairs: Sequence[tuple[int, int]], problems: Sequence["_Problem"]) -> Iterator[Sequence[tuple[int, int]]]:
-    """Pairs of problem and penalty, as many at once as a batch may hold of float64 rows."""
-    if not pairs:
-        return
+def _places(penalties: Sequence[int]) -> int:
+    """How many penalties of a problem are solved at once: a function of its own penalties alone, like `_shape`."""
+    return -(-len(penalties) // PLACES) * PLACES
+
+
+def _in_chunks(missing: Mapping[int, Sequence[int]], problems: Sequence["_Problem"]) -> Iterator[list[int]]:
+    """Problems with as many places, as many at once as a batch may hold of float64 rows."""
+    groups: dict[int, list[int]] = {}
+    for i, indices in missing.items():
+        groups.setdefault(_places(indices), []).append(i)
     rows = problems[0].design.rows
     limit = BATCH_BYTES.get(rows.device.type, BATCH_BYTES["cpu"])
-    at_once = max(1, limit // (8 * rows[0].numel()))
-    for start in range(0, len(pairs), at_once):
-        yield pairs[start : start + at_once]
+    for places, group in groups.items():
+        at_once = max(1, limit // (8 * places * rows[0].numel()))
+        for start in range(0, len(group), at_once):
+            yield group[start : start + at_once]
 
 
 @dataclass(frozen=True)

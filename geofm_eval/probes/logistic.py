@@ -18,11 +18,11 @@ Every problem walks its path at its own pace. Products with the rows are float32
 are the only large tensor. All operations act on each problem by itself.
 
 The path is solved to `PATH_TOLERANCE`, which moves a validation loss by up to some 1e-4 nats. That is too coarse to
-choose between two penalties of nearly equal loss, and depends on the processor. `refine` therefore solves the penalties
-that matter for a choice again, from the path's solution, with float64 products and to `EXACT_TOLERANCE`.
+choose between two penalties of nearly equal loss, and depends on the processor. The penalties that matter for a choice
+are therefore solved again, to `EXACT_TOLERANCE`: see `geofm_eval.probes.newton`.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import NamedTuple
 
@@ -32,7 +32,17 @@ from torch import Tensor
 
 from geofm_eval.probes.quasi_newton import CurvatureMemory
 
-PENALTIES: tuple[float, ...] = tuple(float(v) for v in np.logspace(2, -5, 40))
+
+def penalty_path(first: float, last: float, count: int = 40) -> tuple[float, ...]:
+    """``count`` penalties from 10 ** ``first`` to 10 ** ``last``, evenly spaced on a log scale.
+
+    They are rounded to 12 digits: numpy's power differs in the last digit between processors, and penalties are
+    recorded and compared.
+    """
+    return tuple(float(f"{penalty:.12g}") for penalty in np.logspace(first, last, count))
+
+
+PENALTIES = penalty_path(2, -5)
 """Strongest first; with n = 1000 rows this is C from 1e-5 to 100."""
 
 
@@ -118,25 +128,7 @@ def solve_path(design: Design, penalties: tuple[float, ...] = PENALTIES) -> Path
     """
     shape = (len(design.rows), len(penalties))
     path = torch.tensor(penalties, dtype=torch.float64, device=design.rows.device).expand(shape)
-    return _walked(_Walk(design, path, PATH_TOLERANCE))
-
-
-def refine(design: Design, penalties: Tensor, weights: Tensor) -> PathSolution:
-    """Minimise the objective of every problem at one penalty, to `EXACT_TOLERANCE` and with float64 products.
-
-    Args:
-        design: B problems.
-        penalties: (B,) float64, one per problem.
-        weights: (B, K, p) float64, near the optimum.
-    """
-    exact = replace(design, rows=design.rows.double())
-    return _walked(_Walk(exact, penalties[:, None], EXACT_TOLERANCE, weights))
-
-
-def _walked(walk: "_Walk") -> PathSolution:
-    while walk.advance():
-        walk.step()
-    return walk.solution
+    return Walk(design, path, PATH_TOLERANCE).to_the_end()
 
 
 class _Fit(NamedTuple):
@@ -154,7 +146,7 @@ def _fit(design: Design, logits: Tensor) -> _Fit:
     return _Fit((losses * design.shares).sum((1, 2)), exponentials / total)
 
 
-class _Walk:
+class Walk:
     """The state of a batch on its way down the path; problems that have finished are dropped from it."""
 
     def __init__(self, design: Design, path: Tensor, tolerance: Tolerance, start: Tensor | None = None) -> None:
@@ -178,6 +170,12 @@ class _Walk:
         self.slope = self._loss_gradient()
         self.scale = self._mean_curvature()
         self.memory = CurvatureMemory(batch, classes * width, MEMORY, device)
+
+    def to_the_end(self) -> PathSolution:
+        """Walk until every problem has finished its path."""
+        while self.advance():
+            self.step()
+        return self.solution
 
     @property
     def penalty(self) -> Tensor:
@@ -302,7 +300,7 @@ class _Walk:
 class _LineSearch:
     """Trial step lengths of a batch, by a safeguarded secant on the derivative along the direction."""
 
-    def __init__(self, walk: _Walk, gradient: Tensor, direction: Tensor, along: Tensor) -> None:
+    def __init__(self, walk: Walk, gradient: Tensor, direction: Tensor, along: Tensor) -> None:
         self.design, self.along, self.penalty = walk.design, along, walk.penalty
         self.start = walk.fit.loss
         self.cross = (walk.weights * direction * walk.penalised).sum((1, 2))

@@ -68,9 +68,10 @@ class Choice:
         return second - lowest
 
 
-NEAR_LOWEST = 5e-4
+NEAR_LOWEST = 2e-3
 """Penalties whose mean log loss is within this many nats of the lowest are solved exactly before one of them is chosen.
-The error of the path was below 3e-4 nats in all but one (9.4e-4) of 1,439 fits; the best one was within this in all."""
+The path was off by 9.4e-4 in one of 1,439 fits and by less than 3e-4 in the others; the lowest loss may be off as well.
+"""
 
 
 def near_best(scores: PathScores) -> tuple[int, ...]:

@@ -37,7 +37,7 @@ __all__ = [
 Probe = Literal["knn", "linear", "ridge"]
 OutcomeKind = Literal["correct", "prediction"]
 
-PROBE_VERSION: dict[Probe, int] = {"knn": 2, "linear": 3, "ridge": 3}
+PROBE_VERSION: dict[Probe, int] = {"knn": 2, "linear": 4, "ridge": 4}
 """Part of every sweep's key: a change that moves any score raises it."""
 
 SWEEP_FORMAT = "v2"
