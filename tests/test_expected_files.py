@@ -33,7 +33,7 @@ PLAIN = st.recursive(
 @st.composite
 def any_range(draw):
     lo, mean, hi = sorted(draw(st.tuples(NUMBER, NUMBER, NUMBER)))
-    rule = draw(st.sampled_from(["numeric", "seeds", "published"]))
+    rule = draw(st.sampled_from(["numeric", "seeds", "published", "other_protocol"]))
     choices = draw(st.none() | st.sampled_from(["21", "0 39|38|37", "1 2 3|4"])) if rule == "numeric" else None
     data = Data(draw(st.integers(1, 9)), draw(TEXT), draw(TEXT), draw(HASHES), draw(HASHES))
     basis = Basis(draw(st.none() | SHA), data, draw(st.dictionaries(TEXT, PLAIN, max_size=4)))
@@ -107,7 +107,7 @@ EDITS = {
     "no such rule": (
         'rule = "numeric"',
         'rule = "guess"',
-        "rule is 'guess', expected one of numeric, seeds, published",
+        "rule is 'guess', expected one of numeric, seeds, published, other_protocol",
     ),
     "a rule without its numbers": (
         'n = 10, choices = "21|22", gap = 1e-05, rule = "numeric"',

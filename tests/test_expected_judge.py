@@ -134,9 +134,24 @@ def test_a_published_number_holds_on_any_device_and_for_its_protocol_alone():
     assert judge(on_gpu, published(record)).verdict == "below"
     other = judge(record, published(record, recipe={"slug": "pangaea"}))
     assert other.verdict == "no_range"
-    assert "has another protocol: recipe slug" in other.reason
+    assert "(recipe slug). It judges nothing." in other.reason
     cut = on_cpu(record, split_definition="custom")
     assert judge(cut, published(record)).verdict == "no_range"
+
+
+def test_a_published_number_of_another_protocol_is_told_and_judges_nothing():
+    record = probe(0.9)
+    ranges = published(record)
+    (key, one), *_ = ranges.ranges.items()
+    origin = replace(one.origin, why="table 5; docs/parity.md lists what differs")
+    other = replace(one, rule="other_protocol", lo=0.25, mean=0.25, hi=0.25, origin=origin)
+    found = judge(record, Ranges(record.case.task, {key: other}))
+    assert (found.verdict, found.other_protocol, found.ranges) == ("no_range", True, {})
+    assert found.reason.startswith("Other protocol: 0.25 was published for probe.")
+    assert "(table 5; docs/parity.md lists what differs). It judges nothing." in found.reason
+    assert len(found.reason) <= 400
+    assert judge(record, published(record, recipe={"slug": "pangaea"})).other_protocol
+    assert not judge(record, ranges_for(record)).other_protocol
 
 
 def test_a_range_of_ones_own_comes_before_a_published_one():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from geofm_eval.dense.decoders import UPerNet
 from geofm_eval.dense.losses import loss_of
@@ -15,7 +16,7 @@ from geofm_eval.dense.plan import Plan
 from geofm_eval.dense.recipes import RECIPES
 from geofm_eval.dense.samples import Batch
 from geofm_eval.dense.temporal import HEADS, Ltae
-from geofm_eval.dense.training import train
+from geofm_eval.dense.training import steps_per_epoch, train
 from tests.small_chips import CATALOG, FLOODS
 from tests.small_vit import load, small_vit
 
@@ -133,11 +134,20 @@ def test_twenty_steps_from_equal_weights_have_pangaea_s_losses(golden: dict[str,
     for module in network.modules():
         if isinstance(module, nn.Dropout | nn.Dropout2d):
             module.p = 0.0
-    recipe = replace(RECIPES["pangaea"], epochs=20, validate_every=20)
+    # 20 steps: milestones at .6 and .9 that are no whole steps are rounded down, as PANGAEA's are.
+    recipe = replace(RECIPES["pangaea"], epochs=20, validate_every=20, milestones=(0.62, 0.94))
     done = train(network, TwoBatches(golden), FLOODS, Plan(recipe, 1e-3, 0), lambda *_: 0.0, tmp_path)
     expected = golden["steps/losses"].tolist()
     assert expected[0] - expected[18] > 0.3  # there is something to agree on
     assert done.losses == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(("count", "steps"), [(7, 1), (8, 1), (9, 1), (16, 2), (23, 2), (486, 60)])
+def test_an_epoch_leaves_out_the_last_short_batch_as_pangaea_s_loader_does(count: int, steps: int):
+    """Of fewer chips than a batch PANGAEA trains on none; here they are one batch."""
+    assert steps_per_epoch(count, RECIPES["pangaea"]) == steps
+    if count >= 8:
+        assert steps == len(DataLoader(list(range(count)), batch_size=8, drop_last=True))
 
 
 def test_dice_equals_pangaea_s(golden: dict[str, Tensor]):

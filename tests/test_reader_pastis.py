@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from geofm_eval.catalog import TaskSpec, load_catalog
+from geofm_eval.data.readers.pastis import _spread
 from geofm_eval.data.split import open_splits
 from geofm_eval.data.standins import ensure_standin
 from geofm_eval.errors import ContractError, DataError, Unavailable
@@ -81,6 +83,13 @@ def test_frames_follow_their_dates_wherever_they_stand_in_the_file(task: TaskSpe
         image = open_splits(task)["train"].read(index)
         assert image.dates == (date(2019, 3, 1), date(2019, 4, 1), date(2019, 5, 1))
         np.testing.assert_array_equal(image.pixels[:, 0, 0, 0], [2000, 5000, 3000])
+
+
+@pytest.mark.parametrize("wanted", [3, 6])
+def test_frames_are_those_that_pangaea_takes_of_up_to_fifty(wanted: int):
+    for dates in range(wanted, 51):
+        expected = torch.linspace(0, dates - 1, wanted, dtype=torch.long).tolist()
+        assert [frame for _, frame in _spread([(DAYS[0], k) for k in range(dates)], wanted)] == expected
 
 
 def test_one_date_is_the_middle_one(task: TaskSpec, root: Path):

@@ -106,7 +106,7 @@ class DenseStudy:
             recipe = for_items(training_recipe(slug, dtype=self.dtype), self.batch)
         else:
             recipe = training_recipe(slug, self.batch, self.dtype)
-        whole, part = (steps_per_epoch(len(chips), recipe.batch) for chips in (self.splits["train"], self.budget.train))
+        whole, part = (steps_per_epoch(len(chips), recipe) for chips in (self.splits["train"], self.budget.train))
         return DenseChoice(
             self.adaptation.head,
             self.adaptation.tuning,

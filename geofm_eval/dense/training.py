@@ -23,6 +23,7 @@ from geofm_eval.dense.ahead import GPU_THREADS, Ahead
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import TunableModel
 from geofm_eval.dense.plan import Plan, Progressed, Validation
+from geofm_eval.dense.recipes import TrainingRecipe
 from geofm_eval.dense.samples import Batch, Samples
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.paths import geofm_cache
@@ -100,7 +101,7 @@ class _Loop:
 
     def __init__(self, model: TunableModel, samples: Samples, task: TaskSpec, plan: Plan, device: torch.device) -> None:
         self.model, self.samples, self.task, self.plan, self.device = model, samples, task, plan, device
-        self.steps_per_epoch = steps_per_epoch(len(samples), plan.recipe.batch)
+        self.steps_per_epoch = steps_per_epoch(len(samples), plan.recipe)
         self.steps = self.steps_per_epoch * plan.epochs
         self.last_step = self.steps_per_epoch * (plan.until or plan.epochs)
         parameters = [*model.tuned, *model.new_parameters]
@@ -146,7 +147,7 @@ class _Loop:
         step, recipe = self.state.step, self.plan.recipe
         torch.manual_seed(_seed("step", self.plan.seed, step))
         batch = self.batches.take(step)
-        passed = sum(step >= share * self.steps for share in recipe.milestones)
+        passed = sum(step >= int(share * self.steps) for share in recipe.milestones)
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate * recipe.factor**passed
         self.model.train(True)
@@ -201,7 +202,7 @@ class _Loop:
         """Positions of the examples of a step."""
         epoch, number = divmod(step, self.steps_per_epoch)
         order = generator("order", self.plan.seed, epoch).permutation(len(self.samples))
-        bounds = _bounds(len(self.samples), self.plan.recipe.batch)
+        bounds = _bounds(len(self.samples), self.plan.recipe)
         chosen = order[bounds[number] : bounds[number + 1]]
         # Batch normalisation needs two examples to have a variance.
         return np.repeat(chosen, 2) if len(chosen) == 1 else chosen
@@ -283,13 +284,16 @@ class _Loop:
         return content_hash([self.plan.identity(), len(self.samples), json.dumps(task)])
 
 
-def steps_per_epoch(count: int, batch: int) -> int:
+def steps_per_epoch(count: int, recipe: TrainingRecipe) -> int:
     """Optimiser steps that an epoch over ``count`` examples takes."""
-    return len(_bounds(count, batch)) - 1
+    return len(_bounds(count, recipe)) - 1
 
 
-def _bounds(count: int, batch: int) -> list[int]:
+def _bounds(count: int, recipe: TrainingRecipe) -> list[int]:
     """Where the batches of an epoch begin and end; a last batch of one goes with the one before it."""
+    batch = recipe.batch
+    if recipe.drop_last and count >= batch:
+        return list(range(0, count + 1, batch))
     bounds = [*range(0, count, batch), count]
     return [*bounds[:-2], count] if len(bounds) > 2 and count - bounds[-2] == 1 else bounds
 

@@ -17,6 +17,9 @@ REQUIRED = "--require-all:"
 """Words in the reason of a case that failed because its range is missing; see also ``sentences.OUTSIDE``."""
 
 
+OTHER_PROTOCOL = "other protocol"
+
+
 @dataclass(frozen=True)
 class Judged:
     """How one score lies to its range.
@@ -28,7 +31,7 @@ class Judged:
         expected: the range for as many seeds; None where none was applied.
         reason: one sentence, for every verdict but ``in_range``.
         changed: what a stale range was set with others of, such as ``weights``; the architecture that an unverified
-            range was not set on.
+            range was not set on; ``OTHER_PROTOCOL`` of a published number that judges nothing.
     """
 
     verdict: Verdict
@@ -75,6 +78,11 @@ class Judgement:
         return self.verdict == "unverified_range"
 
     @property
+    def other_protocol(self) -> bool:
+        """True where all that is known is a published number of another protocol."""
+        return any(one.changed == OTHER_PROTOCOL for one in self.judged)
+
+    @property
     def reason(self) -> str:
         """Sentences of all label fractions that share the case's verdict; one where they all say the same."""
         return " ".join(dict.fromkeys(one.reason for one in self.judged if one.verdict == self.verdict and one.reason))
@@ -99,9 +107,10 @@ def judge(record: Record, ranges: Ranges | None) -> Judgement:
 
     Returns:
         ``in_range``; ``below`` or ``above``, as the number lies, whichever direction is better; ``no_range`` where
-        there is none for the device and number type, where it was set from this very run, or where it is a published
-        number of another recipe; ``stale_range`` where it was set for other weights, data, recipe or training;
-        ``unverified_range`` in place of ``below`` and ``above`` on an architecture that the range was not set on.
+        there is none for the device and number type, where it was set from this very run, or where all there is is a
+        published number of another protocol, which the reason gives; ``stale_range`` where it was set for other
+        weights, data, recipe or training; ``unverified_range`` in place of ``below`` and ``above`` on an architecture
+        that the range was not set on.
     """
     if not has_scores(record):
         return Judgement(())
@@ -117,13 +126,19 @@ def _judged(record: Record, fraction: str, ranges: Ranges | None) -> Judged:
     if record.run.name in found.origin.runs:
         reason = f"The range of {key.name} was set from this very run, '{record.run.name}'."
         return Judged("no_range", fraction, score.value, None, reason)
+    if found.rule == "other_protocol":
+        return _other_protocol(score, key, found, found.origin.why)
     if changed := ", ".join(differences(basis_of(record, fraction), found.basis)):
         if found.rule == "published":
-            reason = f"The published number of {key.name} has another protocol: {changed}."
-            return Judged("no_range", fraction, score.value, None, reason)
+            return _other_protocol(score, key, found, changed)
         reason = f"The range of {key.name} is stale: it was set with other {changed}."
         return Judged("stale_range", fraction, score.value, None, reason, changed)
     return _unless_unverified(_compared(record, key, found), record, found)
+
+
+def _other_protocol(score: Score, key: Key, found: Range, why: str) -> Judged:
+    reason = f"Other protocol: {found.mean:.4g} was published for {key.name} ({why}). It judges nothing."
+    return Judged("no_range", key.fraction, score.value, None, reason, OTHER_PROTOCOL)
 
 
 def _unless_unverified(judged: Judged, record: Record, found: Range) -> Judged:

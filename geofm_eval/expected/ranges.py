@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from geofm_eval.store import content_hash
 
-Rule = Literal["numeric", "seeds", "published"]
-RULES: tuple[Rule, ...] = ("numeric", "seeds", "published")
+Rule = Literal["numeric", "seeds", "published", "other_protocol"]
+RULES: tuple[Rule, ...] = ("numeric", "seeds", "published", "other_protocol")
+"""``other_protocol`` is a published number that is shown and judges nothing: docs/parity.md says what differs."""
 
 KINDS = ("probe", "segment", "tune")
 """Kinds of cases that have scores, hence ranges."""
@@ -137,7 +138,7 @@ class Ranges:
     ranges: Mapping[Key, Range]
 
     def find(self, key: Key) -> Range | None:
-        """The range of a key; a published number holds for every device."""
+        """The range of a key; a published number stands for every device."""
         published = Key(key.kind, key.case, key.fraction, ANY, ANY)
         return self.ranges.get(key) or self.ranges.get(published)
 

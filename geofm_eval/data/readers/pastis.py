@@ -93,10 +93,10 @@ def _by_list(
 
 
 def _spread(frames: Sequence[tuple[date, int]], wanted: int) -> tuple[tuple[date, int], ...]:
-    """Frames at even steps from the first to the last; the middle one where one is wanted."""
+    """Frames at even steps from the first to the last, rounded down as PANGAEA does; the middle one of one."""
     if wanted == 1:
         return (frames[len(frames) // 2],)
-    return tuple(frames[position] for position in np.rint(np.linspace(0, len(frames) - 1, wanted)).astype(int))
+    return tuple(frames[step * (len(frames) - 1) // (wanted - 1)] for step in range(wanted))
 
 
 def _item(folder: Path, patch: _Patch, frames: Sequence[tuple[date, int]]) -> Item:
