@@ -53,6 +53,7 @@ class Extraction:
                     progress.update(features.shape[1])
         finally:
             progress.done()
+        self.split.check_unchanged()
         (folder / "ids.json").write_text(json.dumps(self.split.ids), encoding="utf-8")
         meta = {**self._meta(time.perf_counter() - started), **statistics.as_dict()}
         return {"taps": spec.taps, "poolings": spec.poolings, "meta": meta}
@@ -62,6 +63,7 @@ class Extraction:
         check_frozen(self.loaded)
         with torch.inference_mode(), exact_float32():
             whole = np.concatenate(list(self._batches(InputStatistics(self.adapter.bands))), axis=1)
+        self.split.check_unchanged()
         spec = self.loaded.spec
         return dict(zip(spec.taps, whole[:: len(spec.poolings)], strict=True))
 

@@ -99,7 +99,7 @@ class Workspace:
             Unavailable: the data are absent.
             DataError: the data are not what the task declares.
         """
-        return self._pieces.get(("splits", task), lambda: open_splits(self.catalog.task(task)))
+        return self._pieces.get(("splits", task), lambda: open_splits(self.catalog.task(task), self.progress))
 
     def budget(self, task: str) -> LabelBudget:
         """Label subsets of a task and how each is validated, the same for every model.

@@ -46,7 +46,6 @@ def chips(task: TaskSpec = FLOODS, name: str = "train", count: int = 6, first: i
         name,
         items,
         "official",
-        (1,) * count,
         lambda item: image_of(target_of(int(item.path.stem), side), task, int(item.path.stem)),
         lambda item: target_of(int(item.path.stem), side),
     )
@@ -57,5 +56,5 @@ def few_chips(monkeypatch: pytest.MonkeyPatch) -> Catalog:
     task = FLOODS.model_copy(update={"label_fractions": (1.0,), "draws": 1})
     sizes = (("train", 6, 0), ("val", 3, 50), ("test", 3, 70))
     splits = {name: chips(task, name, count=count, first=first) for name, count, first in sizes}
-    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda _: splits)
+    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda *_: splits)
     return replace(CATALOG, tasks={task.slug: task})

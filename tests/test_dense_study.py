@@ -44,7 +44,7 @@ def small_data(tmp_path, monkeypatch):
         name: chips(TASK, name, count=n, first=first)
         for name, n, first in (("train", 10, 0), ("val", 4, 50), ("test", 5, 70))
     }
-    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda _: splits)
+    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda *_: splits)
     short = TrainingRecipe("quick", epochs=2, validate_every=1, batch=4, rate=1e-2, rates=(1e-3, 1e-2, 3e-2))
     monkeypatch.setitem(RECIPES, "quick", short)
     return splits

@@ -64,7 +64,7 @@ def small_data(cache, catalog, monkeypatch):
             for name, count, first in (("train", 12, 0), ("val", 30, 50), ("test", 30, 90))
         },
     }
-    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda task: data[task.slug])
+    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda task, *_: data[task.slug])
     short = TrainingRecipe("quick", epochs=2, validate_every=1, batch=4, rate=1e-2, rates=(1e-3, 1e-2))
     monkeypatch.setitem(RECIPES, "quick", short)
     monkeypatch.setattr("geofm_eval.dense.recipes.EPOCHS_OF_ITEMS", 4)

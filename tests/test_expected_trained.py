@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
     short = TrainingRecipe("quick", epochs=1, validate_every=1, batch=20, rate=1e-2, rates=(1e-3, 1e-2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEOFM_CACHE", str(folder / "cache"))
-        patch.setattr("geofm_eval.pipeline.open_splits", lambda _: splits)
+        patch.setattr("geofm_eval.pipeline.open_splits", lambda *_: splits)
         patch.setitem(RECIPES, "quick", short)
         yield folder
 

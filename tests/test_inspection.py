@@ -148,7 +148,7 @@ def test_groups_may_be_shared_where_the_task_says_so(tmp_path):
 
     def splits(task: TaskSpec) -> dict[str, Split]:
         return {
-            name: Split(task, name, (item,), "official", (1,), lambda _: image())
+            name: Split(task, name, (item,), "official", lambda _: image())
             for name, item in zip(("train", "val", "test"), items, strict=True)
         }
 

@@ -138,7 +138,7 @@ def test_masked_dates_of_a_native_model_are_not_pooled():
 
 def split_of(stored: np.ndarray, dates: tuple[date, ...], task=SERIES) -> Split:
     item = Item("a", Path("a.npy"), 0, dates=dates)
-    return Split(task, "train", (item,), "official", (1,), lambda _: stored)
+    return Split(task, "train", (item,), "official", lambda _: stored)
 
 
 def stored(dates: int = 3, bands: int = 2) -> np.ndarray:
@@ -194,9 +194,10 @@ def test_statistics_of_the_input_are_over_all_dates():
 
 def test_a_block_of_series_is_extracted(monkeypatch, tmp_path):
     monkeypatch.setenv("GEOFM_CACHE", str(tmp_path))
-    items = tuple(Item(f"i{n}", Path("x"), n % 2, dates=DATES) for n in range(5))
+    (tmp_path / "x").write_bytes(b"series")
+    items = tuple(Item(f"i{n}", tmp_path / "x", n % 2, dates=DATES) for n in range(5))
     arrays = {item.id: np.random.default_rng(n).integers(100, 3000, (3, 2, SIDE, SIDE)) for n, item in enumerate(items)}
-    split = Split(SERIES, "train", items, "official", (1,) * 5, lambda item: arrays[item.id])
+    split = Split(SERIES, "train", items, "official", lambda item: arrays[item.id])
     adapter = InputAdapter(SPEC, SERIES, RECIPE)
     block = extract(tiny_loaded(), adapter, split, batch_size=2)
     other = extract(tiny_loaded(TinyBackbone()), adapter, replace(split, name="val"), batch_size=5)

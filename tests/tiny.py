@@ -99,6 +99,9 @@ class TinySplit:
     def __len__(self) -> int:
         return self.n
 
+    def check_unchanged(self) -> None:
+        """They are drawn when they are read."""
+
     def read(self, index: int) -> RawImage:
         self.reads.append(index)
         time.sleep(self.seconds_per_item)

@@ -44,6 +44,9 @@ class NoiseSplit:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def check_unchanged(self) -> None:
+        """Noise has no files."""
+
     def read(self, index: int) -> RawImage:
         """Every item is a view of the same noise."""
         return self._image

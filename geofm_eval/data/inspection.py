@@ -8,10 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.contents import contents
+from geofm_eval.data.identity import files_read, items_sha256, labels_sha256
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.pixels import check_stored, check_unit, to_unit
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
+from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.store import content_hash, remember
 
 log = logging.getLogger(__name__)
@@ -24,7 +27,7 @@ NO_LABEL = "no label at a valid pixel"
 
 
 def inspect_items(
-    task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[int]]
+    task: TaskSpec, listing: Listing, progress: StartProgress = LogProgress
 ) -> dict[str, dict[str, tuple[str, ...]]]:
     """Find the items of every split that cannot be measured.
 
@@ -33,7 +36,7 @@ def inspect_items(
     Args:
         task: declares units, nodata and the ignore value.
         listing: what the reader found.
-        sizes: bytes of every item, by split.
+        progress: starts the progress of hashing the files.
 
     Returns:
         Ids by reason, by split; splits and reasons without any are left out.
@@ -41,7 +44,7 @@ def inspect_items(
     Raises:
         DataError: a file that is not what the task declares.
     """
-    path = geofm_cache() / "inspections" / f"{listing_key(task, listing, sizes)}.json"
+    path = geofm_cache() / "inspections" / f"{inspection_key(task, listing.items, progress)}.json"
 
     def look() -> dict[str, dict[str, list[str]]]:
         log.info("%s: looking for items without any valid pixel or label", task.slug)
@@ -53,16 +56,18 @@ def inspect_items(
     }
 
 
-def listing_key(task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[int]]) -> str:
-    """Hash of what is read and how: the files' ids and sizes, and what the task declares about their values."""
+def inspection_key(task: TaskSpec, splits: Mapping[str, Sequence[Item]], progress: StartProgress) -> str:
+    """Hash of what is read and how: the contents of the items' files, and what the task declares about their values."""
     values = ("scale", "offset", "nodata", "plausible", "ignore", "label_nodata")
     fields = ("reader", "options", "bands", "dates", "kind", *values)
     declared = task.model_dump(mode="json", include=set(fields))
-    items = {
-        split: [[item.id, size] for item, size in zip(found, sizes[split], strict=True)]
-        for split, found in listing.items.items()
+    every = [item for items in splits.values() for item in items]
+    known = {} if task.simulated else contents(files_read(task, every), task.root, progress)
+    data = {
+        name: [items_sha256(task, items, known), labels_sha256(task, items, known) if task.dense else None]
+        for name, items in splits.items()
     }
-    return content_hash({"version": INSPECTION_VERSION, "task": declared, "items": items})
+    return content_hash({"version": INSPECTION_VERSION, "task": declared, "data": data})
 
 
 def _unusable(task: TaskSpec, listing: Listing, items: Sequence[Item]) -> dict[str, list[str]]:

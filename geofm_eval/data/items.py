@@ -32,6 +32,7 @@ class Item:
         others: further files that its pixels are read from.
         target: file of the label of every pixel; None for other tasks.
         dates: date of every image of a series, ascending; empty for single images.
+        frames: positions of the images of a series in its file; empty where all of them are read.
         rank: its place in the order that the publishers cut their folds in, where they have one.
     """
 
@@ -43,6 +44,7 @@ class Item:
     others: tuple[Path, ...] = ()
     target: Path | None = None
     dates: tuple[date, ...] = ()
+    frames: tuple[int, ...] = ()
     rank: int | None = None
 
     @property

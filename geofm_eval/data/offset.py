@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.bands import unit_of
-from geofm_eval.data.inspection import listing_key
+from geofm_eval.data.inspection import inspection_key
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.pixels import check_stored, to_unit
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
+from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.store import remember
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ CELLAR = -200.0
 """Digital number below which correction of the air does not push dark pixels."""
 
 
-def check_offset(task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[int]]) -> None:
+def check_offset(task: TaskSpec, listing: Listing, progress: StartProgress = LogProgress) -> None:
     """Refuse a data set whose files carry an offset that the task does not declare, or lack one that it declares.
 
     The darkest digital numbers of 32 items, spread over the data set, are kept in the cache, so that they are read
@@ -44,7 +45,7 @@ def check_offset(task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[
     Args:
         task: declares bands, scale and offset; ``offset_checked`` false leaves its data alone.
         listing: what the reader found.
-        sizes: bytes of every item, by split.
+        progress: starts the progress of hashing the files.
 
     Raises:
         DataError: the offset is not as declared, or a file is not what the task declares.
@@ -53,11 +54,12 @@ def check_offset(task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[
     bands = [position for position, band in enumerate(task.bands) if unit_of(band) == "DN"]
     if task.simulated or not task.offset_checked or not bands or len(items) < FEWEST:
         return
-    path = geofm_cache() / "inspections" / f"{listing_key(task, listing, sizes)}-offset{OFFSET_VERSION}.json"
+    chosen = [items[int(index)] for index in np.linspace(0, len(items) - 1, min(SAMPLE, len(items)))]
+    path = geofm_cache() / "inspections" / f"{inspection_key(task, {"chosen": chosen}, progress)}-offset{OFFSET_VERSION}.json"
 
     def look() -> dict[str, list[float]]:
-        log.info("%s: looking at the darkest pixels of %d items", task.slug, min(SAMPLE, len(items)))
-        return _darkest(task, listing, items, bands)
+        log.info("%s: looking at the darkest pixels of %d items", task.slug, len(chosen))
+        return _darkest(task, listing, chosen, bands)
 
     darkest: dict[str, list[float]] = remember(path, look)
     if darkest:
@@ -66,8 +68,7 @@ def check_offset(task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[
 
 def _darkest(task: TaskSpec, listing: Listing, items: Sequence[Item], bands: Sequence[int]) -> dict[str, list[float]]:
     """Digital numbers below which 0.1 % and 5 % of the pixels of each band lie; none where no pixel is valid."""
-    chosen = [items[int(index)] for index in np.linspace(0, len(items) - 1, min(SAMPLE, len(items)))]
-    values = np.concatenate([_values(task, listing, item, bands) for item in chosen], axis=1)
+    values = np.concatenate([_values(task, listing, item, bands) for item in items], axis=1)
     if not values.shape[1]:
         return {}
     low = np.quantile(values, (0.001, 0.05), axis=1)

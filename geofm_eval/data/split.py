@@ -1,10 +1,9 @@
 """Splits: items with stable ids, lazily read in the unit that the task declares, and checked before use."""
 
-import hashlib
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.contents import contents
+from geofm_eval.data.identity import files_read, items_sha256, labels_sha256
 from geofm_eval.data.inspection import NO_PIXEL, checked_target, inspect_items
 from geofm_eval.data.items import ABSENT, NAMES, Definition, Item, Listing
 from geofm_eval.data.offset import check_offset
 from geofm_eval.data.pixels import RawImage, check_stored, check_unit, to_unit
 from geofm_eval.data.readers import READERS
-from geofm_eval.data.standins import ensure_standin, generator_version
+from geofm_eval.data.standins import ensure_standin
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.paths import in_home
-from geofm_eval.store import file_sha256
+from geofm_eval.progress import LogProgress, StartProgress
 
 __all__ = ["ALL", "NAMES", "Item", "RawImage", "Split", "check_splits", "open_splits", "to_unit"]
 
@@ -42,10 +43,10 @@ class Split:
         items: the images, in the order of every array that belongs to this split.
         definition: ``official``, or ``custom`` when the folder's own split file made it: never to be compared with
             numbers of the official split.
-        sizes: bytes of every item's files.
         load: reads stored values of one item, (bands, height, width) or (dates, bands, height, width).
         load_target: reads the label of every pixel of one item, (height, width); None for other tasks.
         dropped: ids of items that were left out because they cannot be measured, by reason.
+        progress: starts the progress of hashing the files.
 
     Raises:
         DataError: a label that is no class of the task, or outside the range of its target.
@@ -55,10 +56,10 @@ class Split:
     name: str
     items: tuple[Item, ...]
     definition: Definition
-    sizes: tuple[int, ...]
     load: Callable[[Item], npt.NDArray[Any]] = field(repr=False)
     load_target: Callable[[Item], npt.NDArray[Any]] | None = field(default=None, repr=False)
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    progress: StartProgress = field(default=LogProgress, repr=False)
 
     def __post_init__(self) -> None:
         for item in self.items:
@@ -98,24 +99,37 @@ class Split:
 
     @cached_property
     def items_sha256(self) -> str:
-        """Sha256 over ids and file sizes: another copy of the same images has the same hash."""
-        # Simulated images of every version have the same ids and sizes.
-        made_by = [f"generator\t{generator_version(self.task)}"] if self.task.simulated else []
-        return _sha256([*made_by, *(f"{item.id}\t{size}" for item, size in zip(self.items, self.sizes, strict=True))])
+        """What the images are known by; see :func:`geofm_eval.data.identity.items_sha256`."""
+        return items_sha256(self.task, self.items, self._contents)
 
     @cached_property
     def labels_sha256(self) -> str:
-        """Sha256 over ids and labels; for dense tasks over ids and the names and contents of the label files.
+        """What the labels are known by; see :func:`geofm_eval.data.identity.labels_sha256`."""
+        return labels_sha256(self.task, self.items, self._contents)
 
-        Of simulated labels, which the generator's version decides, sizes stand for contents.
+    @cached_property
+    def _contents(self) -> Mapping[Path, str]:
+        return self._hashed()
+
+    def _hashed(self) -> Mapping[Path, str]:
+        """Sha256 of every file that is read; simulated data are known by their generator."""
+        if self.task.simulated:
+            return {}
+        return contents(files_read(self.task, self.items), self.task.root, self.progress)
+
+    def check_unchanged(self) -> None:
+        """Refuse data that changed since they were hashed: what was computed meanwhile belongs to neither content.
+
+        Raises:
+            DataError: a file that is read has another content, or came or went.
         """
-        if not self.task.dense:
-            return _sha256(f"{item.id}\t{item.label}" for item in self.items)
-        targets = [item.target or item.path for item in self.items]
-        content = _size if self.task.simulated else file_sha256
-        return _sha256(
-            f"{item.id}\t{path.name}\t{content(path)}" for item, path in zip(self.items, targets, strict=True)
-        )
+        before, now = self._contents, self._hashed()
+        changed = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
+        if changed:
+            raise DataError(
+                f"{changed[0]}: changed while the run was under way (so did {len(changed) - 1} other files of task "
+                f"'{self.task.slug}'). Nothing was stored. Wait until nothing writes to the data, and start again"
+            )
 
     def read(self, index: int) -> RawImage:
         """Read one image, or one series of images, in the units of the task's bands.
@@ -182,15 +196,12 @@ def _check_label(item: Item, task: TaskSpec) -> None:
         )
 
 
-def _sha256(lines: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def open_splits(task: TaskSpec) -> dict[str, Split]:
+def open_splits(task: TaskSpec, progress: StartProgress = LogProgress) -> dict[str, Split]:
     """Open train, val and test of a task; a stand-in is generated first where needed.
 
     Args:
         task: entry of the catalog.
+        progress: starts the progress of hashing the files.
 
     Raises:
         ContractError: the task's reader is unknown.
@@ -204,20 +215,20 @@ def open_splits(task: TaskSpec) -> dict[str, Split]:
     root = ensure_standin(task) if task.simulated else in_home(task.root, "data", task.how_to_get)
     listing = READERS[task.reader](task, root)
     names = NAMES if task.protocol == "holdout" else (ALL,)
-    sizes = _sizes(task, listing, names)
-    dropped = _unusable(task, listing, sizes, names)
-    splits = {name: _split(task, name, listing, sizes[name], dropped[name]) for name in names}
+    _check_present(task, listing, names)
+    dropped = _unusable(task, listing, names, progress)
+    splits = {name: _split(task, name, listing, dropped[name], progress) for name in names}
     check_splits(splits)
-    check_offset(task, listing, sizes)
+    check_offset(task, listing, progress)
     log.info("%s: %s", task.slug, ", ".join(f"{name} {_described(split)}" for name, split in splits.items()))
     return splits
 
 
 def _unusable(
-    task: TaskSpec, listing: Listing, sizes: Mapping[str, Sequence[int]], names: Sequence[str]
+    task: TaskSpec, listing: Listing, names: Sequence[str], progress: StartProgress
 ) -> dict[str, dict[str, tuple[str, ...]]]:
     """Ids that cannot be measured by reason, by split; those that the reader left out itself are among them."""
-    inspected = inspect_items(task, listing, sizes) if task.inspect else {}
+    inspected = inspect_items(task, listing, progress) if task.inspect else {}
     found = {}
     for name in names:
         unlabelled = tuple(
@@ -229,20 +240,11 @@ def _unusable(
 
 
 def _split(
-    task: TaskSpec, name: str, listing: Listing, sizes: Sequence[int], dropped: Mapping[str, tuple[str, ...]]
+    task: TaskSpec, name: str, listing: Listing, dropped: Mapping[str, tuple[str, ...]], progress: StartProgress
 ) -> Split:
     out = {item for ids in dropped.values() for item in ids}
-    kept = [(item, size) for item, size in zip(listing.items[name], sizes, strict=True) if item.id not in out]
-    return Split(
-        task,
-        name,
-        tuple(item for item, _ in kept),
-        listing.definition,
-        tuple(size for _, size in kept),
-        listing.load,
-        listing.load_target,
-        dropped,
-    )
+    kept = tuple(item for item in listing.items[name] if item.id not in out)
+    return Split(task, name, kept, listing.definition, listing.load, listing.load_target, dropped, progress)
 
 
 def _described(split: Split) -> str:
@@ -293,29 +295,14 @@ def _check_separate(what: str, names: Mapping[str, Sequence[str]]) -> None:
                 )
 
 
-def _sizes(task: TaskSpec, listing: Listing, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Bytes of every item's files by split, after a look at whether all of them are there."""
-    sizes = {name: [[_size(path) for path in item.files] for item in listing.items[name]] for name in names}
-    listed = sum(len(found) for found in sizes.values())
-    absent = [
-        item.files[found.index(-1)]
-        for name in names
-        for item, found in zip(listing.items[name], sizes[name], strict=True)
-        if -1 in found
-    ]
-    if absent and len(absent) == listed:
-        raise Unavailable("data", f"none of the {listed} listed files is in {listing.root}", task.how_to_get)
+def _check_present(task: TaskSpec, listing: Listing, names: Sequence[str]) -> None:
+    """Look whether all files of the items are there."""
+    items = [item for name in names for item in listing.items[name]]
+    absent = [path for item in items if (path := next((p for p in item.files if not p.exists()), None)) is not None]
+    if absent and len(absent) == len(items):
+        raise Unavailable("data", f"none of the {len(items)} listed files is in {listing.root}", task.how_to_get)
     if absent:
         raise DataError(
-            f"{listing.root}: {len(absent)} of {listed} listed files are absent, the first is {absent[0]}. "
+            f"{listing.root}: {len(absent)} of {len(items)} listed files are absent, the first is {absent[0]}. "
             f"Complete the copy, or list what is there in a splits.csv; its columns: geofm-eval fetch {task.slug}"
         )
-    return {name: tuple(sum(item) for item in found) for name, found in sizes.items()}
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file; -1 where there is none."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1

@@ -94,4 +94,5 @@ def _write(job: "DenseJob", rate: float, number: int, key: str, folder: Path) ->
     counts |= {epoch: np.load(seen / f"epoch{epoch}.npy", allow_pickle=False) for epoch in earlier}
     np.savez(folder / COUNTS, **{str(epoch): counts[epoch] for epoch in sorted(counts)})  # type: ignore[arg-type]
     shutil.rmtree(seen, ignore_errors=True)
+    job.check_unchanged("train")
     return {"seconds": done.seconds}

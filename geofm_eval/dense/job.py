@@ -204,9 +204,15 @@ class DenseJob:
         until = None if validated is None else validated.chosen.epoch
         model, done, encoding = self.trained_on(self.budget.train, rate, key, self._on_validation_chips, until)
         save_file({name: value.contiguous().cpu() for name, value in model.trained_state().items()}, folder / NETWORK)
-        shutil.rmtree(checkpoints(key), ignore_errors=True)
+        shutil.rmtree(checkpoints(key), ignore_errors=True)  # before the look: of changed data they are worth nothing
+        self.check_unchanged("train", "val")
         validations = done.validations if validated is None else validated.validations
         return {"result": self._result(model, done, validations, rate, encoding), "identity": self.identity}
+
+    def check_unchanged(self, *names: str) -> None:
+        """Refuse splits whose files changed since the job's identity was taken; see ``Split.check_unchanged``."""
+        for name in names:
+            self.splits[name].check_unchanged()
 
     def trained_on(
         self, chips: NDArray[np.int64], rate: float, key: str, validate: Validate, until: int | None = None
@@ -297,6 +303,7 @@ class DenseJob:
 
         def build(folder: Path) -> dict[str, Any]:
             np.save(folder / COUNTS, self.counts(self.restored(trained), "test", range(len(split))))
+            self.check_unchanged("test")
             return {"ids": split.ids}
 
         publish_directory(path, build, TESTED)

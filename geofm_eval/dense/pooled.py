@@ -168,8 +168,8 @@ def holdout(splits: Mapping[str, Split]) -> Mapping[str, Split]:
 
 
 def _part(whole: Split, name: str, rows: NDArray[np.int64]) -> Split:
-    items, sizes = (tuple(values[row] for row in rows) for values in (whole.items, whole.sizes))
-    return replace(whole, name=name, items=items, sizes=sizes, dropped=whole.dropped if name == "train" else {})
+    items = tuple(whole.items[row] for row in rows)
+    return replace(whole, name=name, items=items, dropped=whole.dropped if name == "train" else {})
 
 
 def item_budget(task: TaskSpec, splits: Mapping[str, Split], fraction: float, matched: bool, seed: int) -> ChipBudget:

@@ -294,6 +294,8 @@ class DenseProbe:
             progress.update(len(self.splits["val"]) + len(self.splits["test"]))
             scored = time.perf_counter()
         progress.done()
+        for split in self.splits.values():
+            split.check_unchanged()
         rows = [self._row(tap, subset, one, samples, val) for (tap, subset), one in solved.items()]
         np.save(folder / "counts.npy", np.stack([test[key] for key in solved]))
         np.savez(folder / RESAMPLES, allow_pickle=False, **self._resampled(solved, val))

@@ -131,6 +131,7 @@ class Encoding:
         for file in files.values():
             file.flush()
         progress.done()
+        self.split.check_unchanged()
         listed = {"windows": [(item, window.top, window.left) for item, window in windows], "shapes": shapes}
         (folder / WINDOWS).write_text(json.dumps(listed), encoding="utf-8")
         return {"seconds": time.perf_counter() - started}

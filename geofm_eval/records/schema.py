@@ -303,7 +303,7 @@ class Provenance(Section):
 
     Args:
         weights_source: ``file:<name>``, ``url:<address>`` or ``random:seed=<n>``.
-        items_sha256: per split, over item ids and file sizes.
+        items_sha256: per split, over item ids and the contents of the files; simulated: the generator's version.
         labels_sha256: per split, over item ids and labels.
         split_definition: ``official`` or ``custom`` (the data folder's own list).
         protocol: ``holdout`` (train, val and test) or ``shuffle_splits`` (forty random cuts of all items).

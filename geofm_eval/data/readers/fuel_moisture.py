@@ -65,7 +65,8 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
         items["test" if arrays["is_test"][row] else "val" if item.group in val else "train"].append(item)
 
     def load(item: Item) -> npt.NDArray[np.float32]:
-        series = np.asarray(pixels[rows[item.id]])[:, positions]
+        # Opened anew: what was mapped earlier would go on showing a file that was replaced meanwhile.
+        series = np.asarray(load_array(item.path)[rows[item.id]])[:, positions]
         return series[:, :, None, None].astype(np.float32)
 
     return Listing(root, {name: tuple(found) for name, found in items.items()}, "official", load)

@@ -62,17 +62,15 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     patches = _read_metadata(task, folder)
     chips = read_split_file(folder)
     splits = _by_fold(patches) if chips is None else _by_list(patches, chips, folder)
-    frames: dict[str, tuple[tuple[date, int], ...]] = {}
     items, dropped = {}, {}
     for split, chosen in splits.items():
         short = tuple(patch.id for patch in chosen if len(patch.frames) < wanted)
         dropped[split] = {f"fewer than {wanted} dates": short} if short else {}
         kept = {patch.id: _spread(patch.frames, wanted) for patch in chosen if patch.id not in short}
-        frames |= kept
         items[split] = tuple(_item(folder, patch, kept[patch.id]) for patch in chosen if patch.id in kept)
 
     def load(item: Item) -> npt.NDArray[Any]:
-        return _load_series(item, [frame for _, frame in frames[item.id]], len(patches[item.id].frames), positions)
+        return _load_series(item, item.frames, len(patches[item.id].frames), positions)
 
     return Listing(folder, items, "official" if chips is None else "custom", load, _load_classes, dropped)
 
@@ -107,6 +105,7 @@ def _item(folder: Path, patch: _Patch, frames: Sequence[tuple[date, int]]) -> It
         lonlat=patch.centre,
         target=folder / "ANNOTATIONS" / f"TARGET_{patch.id}.npy",
         dates=tuple(day for day, _ in frames),
+        frames=tuple(position for _, position in frames),
     )
 
 
