@@ -83,10 +83,19 @@ def test_what_moved_is_named_with_its_change(reference):
 
 
 def test_the_reference_was_measured_with_the_present_tasks_and_weights(reference):
-    catalog = load_catalog()
+    workspace = Workspace(load_catalog(), Settings())
+    catalog, weights = workspace.catalog, {}
+    for record in reference.values():
+        model = catalog.model(record.case.model)
+        if model.weights is not None and model.weights.packaged and model.slug not in weights:
+            # Records of earlier versions have the hash of the file in place of that of its tensors.
+            weights[model.slug] = (
+                model.weights.sha256,
+                workspace.backbone(model.slug, record.case.task).weights_sha256,
+            )
     for case, record in reference.items():
         task, model = catalog.task(record.case.task), catalog.model(record.case.model)
         expected = OLDER.get(task.slug, task.version)
         assert record.case.task_version == expected, f"{case} is of version {record.case.task_version} of its task"
         if model.weights is not None and model.weights.packaged:
-            assert record.provenance.weights_sha256 == model.weights.sha256, f"{case} was measured with other weights"
+            assert record.provenance.weights_sha256 in weights[model.slug], f"{case} was measured with other weights"

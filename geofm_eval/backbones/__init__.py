@@ -11,11 +11,11 @@ import torch
 
 from geofm_eval.backbones import controls, croma, dofa, galileo, pocket, prithvi, terramind, unet, vit
 from geofm_eval.backbones.base import SUBMODULES, Backbone, LoadedBackbone, Submodule, TokenLayout, pool
+from geofm_eval.backbones.own_code import fresh_code
 from geofm_eval.backbones.weights import load_into, locate, state_dict_sha256
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.errors import ContractError, GeofmError
-from geofm_eval.store import file_sha256
 
 __all__ = ["SUBMODULES", "Backbone", "LoadedBackbone", "Submodule", "TokenLayout", "load_backbone", "pool"]
 
@@ -67,7 +67,9 @@ def load_backbone(
         located = locate(spec, weights, backbone.weight_files)
         state = backbone.read_weights(located.path)
         missing, unexpected = load_into(backbone.network, state, spec.weights, f"{located.path} for {spec.slug}")
-        sha256, source = located.sha256, located.source
+        # Of what was loaded: the same tensors in a file of another name or format are the same weights.
+        loaded = {name: tensor for name, tensor in backbone.network.state_dict().items() if name not in missing}
+        sha256, source = state_dict_sha256(loaded), located.source
     backbone.eval().requires_grad_(False).to(device)
     parameters = sum(parameter.numel() for parameter in backbone.parameters())
     return LoadedBackbone(backbone, spec, sha256, source, missing, unexpected, parameters, code_sha256)
@@ -78,7 +80,7 @@ def _unloaded_source(spec: ModelSpec) -> str:
 
 
 def _build(spec: ModelSpec, adapter: InputAdapter) -> tuple[Backbone, str]:
-    """Network with random weights, and the hash of a user's source file."""
+    """Network with random weights, and the hash of a user's own code."""
     builder = BUILT_IN.get(spec.architecture)
     if builder is not None:
         backbone, code_sha256 = builder(spec, adapter), ""
@@ -104,7 +106,7 @@ def _build_own(spec: ModelSpec, channels: int) -> tuple[Backbone, str]:
             f"{spec.slug}: architecture '{spec.architecture}' is unknown; known: {', '.join(BUILT_IN)}, "
             "or your own as module:function or file.py:function"
         )
-    module = _module(spec.slug, source)
+    module, code = _module(spec.slug, source)
     function = getattr(module, name, None)
     if not callable(function):
         raise ContractError(f"{spec.slug}: {source} has no function '{name}' (expected {name}(spec, channels))")
@@ -116,20 +118,22 @@ def _build_own(spec: ModelSpec, channels: int) -> tuple[Backbone, str]:
         raise ContractError(f"{spec.slug}: {spec.architecture} raised {type(error).__name__}: {error}") from error
     if not isinstance(backbone, Backbone):
         raise ContractError(f"{spec.slug}: {spec.architecture} gave a {type(backbone).__name__}, expected a Backbone")
-    return backbone, file_sha256(Path(module.__file__)) if module.__file__ else ""
+    return backbone, code
 
 
-def _module(slug: str, source: str) -> ModuleType:
-    """Import a user's module by name or by path."""
+def _module(slug: str, source: str) -> tuple[ModuleType, str]:
+    """Import a user's module by name or by path; return it with the hash of its code."""
     if not source.endswith(".py"):
         try:
-            return importlib.import_module(source)
+            code = fresh_code(_file_of(source))
+            return importlib.import_module(source), code
         except ImportError as error:
             raise ContractError(f"{slug}: module '{source}' cannot be imported: {error}") from error
     path = Path(source)
     if not path.is_file():
         raise ContractError(f"{slug}: {path} does not exist: the path in architecture is relative to the catalog file")
-    name = f"geofm_eval_own_{file_sha256(path)[:16]}"
+    code = fresh_code(path)
+    name = f"geofm_eval_own_{code[:16]}"
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None
     assert specification.loader is not None
@@ -140,4 +144,13 @@ def _module(slug: str, source: str) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         raise ContractError(f"{slug}: {path} cannot be imported: {type(error).__name__}: {error}") from error
-    return module
+    return module, code
+
+
+def _file_of(name: str) -> Path | None:
+    """Source file of a module that is not yet imported; None where it has none."""
+    try:
+        found = importlib.util.find_spec(name)
+    except ValueError:  # such as that of __main__
+        return None
+    return None if found is None or found.origin is None or not found.origin.endswith(".py") else Path(found.origin)

@@ -183,12 +183,14 @@ class LoadedBackbone:
     Args:
         backbone: in eval mode, without gradients, on its device.
         spec: catalog entry.
-        weights_sha256: hash of the weight file or folder; of the parameters themselves where there is no file.
+        weights_sha256: hash over names, dtypes, shapes and values of the tensors that were loaded; of the whole network
+            where there is no file.
         weights_source: ``file:<name>``, ``url:<address>``, ``random:seed=<n>`` or ``built:<architecture>``.
         missing_keys: keys that the file lacks and the entry allows to be missing.
         unexpected_keys: keys of the file that were ignored as the entry allows.
         parameters: how many numbers are in the network's parameters.
-        code_sha256: hash of the source file of a user's own backbone; empty for built-in architectures.
+        code_sha256: hash of a user's own backbone, its file and what that imports from its own folder; empty for
+            built-in architectures.
     """
 
     backbone: Backbone

@@ -1,0 +1,119 @@
+"""What a user's own code is known by: its file, and every module that it imports from its own folder."""
+
+import ast
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from geofm_eval.store import content_hash, file_sha256
+
+_IMPORTERS = ("import_module", "__import__")
+_INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+
+# Hash of the code that this process has imported, by the file that it begins with.
+_imported: dict[str, str] = {}
+
+
+def code_sha256(path: Path) -> str:
+    """Hash of a source file and of what it imports from its own folder, directly or through other such modules.
+
+    Imports are read from the source, nothing is run: those inside functions count, and so do
+    ``importlib.import_module("name")`` with a literal name. Modules from elsewhere, which are installed, do not.
+
+    Args:
+        path: Python file.
+
+    Returns:
+        Hex sha256 over contents and relative paths; the same for a copy in another folder.
+    """
+    root = _root(path.resolve())
+    return content_hash({file.relative_to(root).as_posix(): file_sha256(file) for file in source_files(path)})
+
+
+def source_files(path: Path) -> list[Path]:
+    """The file itself and the files of its own folder that it imports, sorted."""
+    first = path.resolve()
+    root = _root(first)
+    packages = {folder / "__init__.py" for folder in first.parents if folder != root and folder.is_relative_to(root)}
+    found, waiting = {first, *packages}, [first, *packages]
+    while waiting:
+        for file in _imports(waiting.pop(), first.parent, root):
+            if file not in found:
+                found.add(file)
+                waiting.append(file)
+    return sorted(found)
+
+
+def fresh_code(path: Path | None) -> str:
+    """Hash a user's code as it is now, and make Python import just that.
+
+    Python would go on with the modules of this process, or with bytecode whose source had the same size and second of
+    modification. What was computed would then be stored under the hash of code that did not run.
+
+    Args:
+        path: file that is imported next; None for a module without source.
+
+    Returns:
+        See :func:`code_sha256`; empty for a module without source.
+    """
+    if path is None:
+        return ""
+    found, files = code_sha256(path), source_files(path)
+    if _imported.setdefault(str(path.resolve()), found) != found:
+        names = {str(file) for file in files}
+        for name in [name for name, module in sys.modules.items() if getattr(module, "__file__", None) in names]:
+            del sys.modules[name]
+        _imported[str(path.resolve())] = found
+    for file in files:
+        if not any(file.is_relative_to(folder) for folder in _INSTALLED):
+            with suppress(OSError):
+                Path(importlib.util.cache_from_source(str(file))).unlink()
+    return found
+
+
+def _root(path: Path) -> Path:
+    """Folder that absolute imports of a package's own modules start from: above the topmost package of a file."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+def _imports(file: Path, own: Path, root: Path) -> Iterator[Path]:
+    """Files below the own folder or package that a file imports."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, RecursionError):
+        return  # which its import will tell
+    for node in ast.walk(tree):
+        for level, name in _names(node):
+            bases = [file.parents[level - 1]] if level else [own, root]
+            for base in bases:
+                yield from _files(base, [part for part in name.split(".") if part])
+
+
+def _names(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """Level (dots in front) and dotted name of everything that a statement may import."""
+    if isinstance(node, ast.Import):
+        yield from ((0, alias.name) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        module = node.module or ""
+        yield from ((node.level, f"{module}.{alias.name}") for alias in node.names)
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        called = getattr(node.func, "attr", getattr(node.func, "id", None))
+        if called in _IMPORTERS and isinstance(node.args[0].value, str):
+            yield 0, node.args[0].value
+
+
+def _files(base: Path, parts: list[str]) -> Iterator[Path]:
+    """Files that importing a dotted name runs: the packages on the way, and the module where it is one."""
+    folder = base
+    for part in parts:
+        for candidate in (folder / part / "__init__.py", folder / f"{part}.py"):
+            if candidate.is_file():
+                yield candidate.resolve()
+                break
+        folder = folder / part
