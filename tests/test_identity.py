@@ -109,17 +109,18 @@ def test_only_the_selected_files_count(root: Path):
     before = identity()
     write_tif(root / "Forest/Forest_99.tif", np.ones((13, 8, 8), np.uint16))
     edit(root / "Forest/Forest_4.tif", lambda values: values + 1)
-    (root / "Forest/Forest_0.tif.ovr").write_bytes(b"an overview that nothing reads")
+    for ending in (".tif.ovr", ".tif.aux.xml", ".tfw"):  # nothing reads them
+        (root / "Forest/Forest_0").with_suffix(ending).write_bytes(b"beside")
     (root / "readme.txt").write_text("more")
     assert identity() == before
 
 
-@pytest.mark.parametrize("name", ["Forest_0.tif.msk", "Forest_0.tfw", "Forest_0.TFW"])
-def test_files_that_are_read_with_an_image_count(root: Path, name: str):
+def test_a_mask_beside_an_image_counts(root: Path):
+    mask = root / "Forest" / "Forest_0.tif.msk"
     before = identity()
-    (root / "Forest" / name).write_bytes(b"10\n0\n0\n10\n0\n0\n")
+    write_tif(mask, np.zeros((1, 8, 8), np.uint8))
     first = identity()
-    (root / "Forest" / name).write_bytes(b"10\n0\n0\n-9\n0\n0\n")
+    edit(mask, lambda values: values + 255)
     assert len({before, first, identity()}) == 3
 
 

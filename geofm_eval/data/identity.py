@@ -10,44 +10,31 @@ from pathlib import Path
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import Item
+from geofm_eval.data.readers.rasters import MASK
 from geofm_eval.data.standins import generator_version
 from geofm_eval.store import content_hash
 
 LABEL_VERSION = 2
 """Raised whenever the same files would give other labels."""
 
-SIDECARS = (".msk",)
-"""Endings that follow the whole name of a GeoTIFF and are read with it: masks of pixels without data."""
-
-WORLD_FILES = (".tfw", ".tifw", ".wld")
-"""Endings in place of a GeoTIFF's own, which say where a file without georeference lies, and which side is up."""
-
 _TIFF = (".tif", ".tiff")
 _LABEL_FIELDS = {"reader", "options", "kind", "ignore", "label_nodata"}
 
 
 class Sidecars:
-    """Finds the files that are read with a GeoTIFF; every folder is listed once."""
+    """Finds the masks that are read with GeoTIFFs; every folder is listed once."""
 
     def __init__(self) -> None:
-        self._folders: dict[Path, Mapping[str, Path]] = {}
+        self._masks: dict[Path, frozenset[Path]] = {}
 
     def of(self, path: Path) -> tuple[Path, ...]:
-        """Files beside ``path`` that the reader honours, whatever the case of their endings."""
+        """Files beside ``path`` that its reader honours."""
         if path.suffix.lower() not in _TIFF:
             return ()
-        if path.parent not in self._folders:
-            self._folders[path.parent] = _auxiliary(path.parent)
-        listed = self._folders[path.parent]
-        names = [*(path.name + ending for ending in SIDECARS), *(path.stem + ending for ending in WORLD_FILES)]
-        return tuple(listed[name.lower()] for name in names if name.lower() in listed)
-
-
-def _auxiliary(folder: Path) -> dict[str, Path]:
-    """Files of a folder that may belong to a GeoTIFF, by name in lower case."""
-    if not folder.is_dir():
-        return {}
-    return {path.name.lower(): path for path in folder.iterdir() if path.suffix.lower() in (*SIDECARS, *WORLD_FILES)}
+        if path.parent not in self._masks:
+            self._masks[path.parent] = frozenset(path.parent.glob(f"*{MASK}"))
+        mask = path.with_name(path.name + MASK)
+        return (mask,) if mask in self._masks[path.parent] else ()
 
 
 def image_files(item: Item) -> tuple[Path, ...]:
@@ -116,11 +103,8 @@ def labels_sha256(task: TaskSpec, items: Sequence[Item], contents: Mapping[Path,
 
 
 def _read(paths: Iterable[Path], sidecars: Sidecars, contents: Mapping[Path, str]) -> list[list[str]]:
-    """Of every file its sha256, and ending and sha256 of each of its sidecars."""
-    return [
-        [contents[path], *(text for beside in sidecars.of(path) for text in (beside.suffix.lower(), contents[beside]))]
-        for path in paths
-    ]
+    """Of every file its sha256, and that of its mask where it has one."""
+    return [[contents[part] for part in (path, *sidecars.of(path))] for path in paths]
 
 
 def lines_sha256(lines: Iterable[str]) -> str:
