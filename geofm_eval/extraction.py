@@ -53,9 +53,9 @@ class Extraction:
                     progress.update(features.shape[1])
         finally:
             progress.done()
-        self.split.check_unchanged()
         (folder / "ids.json").write_text(json.dumps(self.split.ids), encoding="utf-8")
         meta = {**self._meta(time.perf_counter() - started), **statistics.as_dict()}
+        self.split.check_unchanged()
         return {"taps": spec.taps, "poolings": spec.poolings, "meta": meta}
 
     def pooled(self) -> dict[str, np.ndarray]:

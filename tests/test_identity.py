@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -214,8 +215,8 @@ def test_data_that_change_during_a_run_end_it_and_store_nothing(
     split = open_splits(EUROSAT)["train"]
     batches = Extraction._batches
 
-    def disturbed(self: Extraction, statistics: object):
-        yield from batches(self, statistics)  # type: ignore[arg-type]
+    def disturbed(self: Extraction, *args: Any, **more: Any):
+        yield from batches(self, *args, **more)
         change(root / "Forest/Forest_0.tif")
 
     monkeypatch.setattr(Extraction, "_batches", disturbed)
