@@ -12,14 +12,14 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from geofm_eval.errors import DataError, GeofmError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.progress import LogProgress, StartProgress
-from geofm_eval.store import content_hash, file_sha256, locked, write_json
+from geofm_eval.sharing import locked
+from geofm_eval.store import content_hash, file_sha256, write_json
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +105,8 @@ def _wanting(stamps: Mapping[str, Stamp]) -> list[str]:
 
 
 def _hash_and_remember(stamps: Mapping[str, Stamp], store: Path, where: object, progress: StartProgress) -> None:
-    with ExitStack() as stack:
-        # The lock saves work: other processes wait and read the hashes. A read-only cache has none, and needs none.
-        with suppress(OSError):
-            stack.enter_context(locked(store))
-            _known.update(_read(store))
+    with locked(store):
+        _known.update(_read(store))  # what another process hashed while this one waited
         wanting = sorted(_wanting(stamps))
         if not wanting:
             return

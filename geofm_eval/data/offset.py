@@ -55,7 +55,11 @@ def check_offset(task: TaskSpec, listing: Listing, progress: StartProgress = Log
     if task.simulated or not task.offset_checked or not bands or len(items) < FEWEST:
         return
     chosen = [items[int(index)] for index in np.linspace(0, len(items) - 1, min(SAMPLE, len(items)))]
-    path = geofm_cache() / "inspections" / f"{inspection_key(task, {"chosen": chosen}, progress)}-offset{OFFSET_VERSION}.json"
+    path = (
+        geofm_cache()
+        / "inspections"
+        / f"{inspection_key(task, {'chosen': chosen}, progress)}-offset{OFFSET_VERSION}.json"
+    )
 
     def look() -> dict[str, list[float]]:
         log.info("%s: looking at the darkest pixels of %d items", task.slug, len(chosen))
