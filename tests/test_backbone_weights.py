@@ -51,7 +51,7 @@ def test_weights_for_twelve_bands_do_not_fit_an_entry_of_thirteen(tmp_path):
 def test_prefix_that_is_not_stripped_is_refused_with_the_way_out(tmp_path):
     state = load(small_vit(random_seed=7)).backbone.network.state_dict()
     torch.save({f"module.{name}": tensor for name, tensor in state.items()}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"missing keys .*unexpected keys \(module\.blocks.*under strip_prefix"):
+    with pytest.raises(WeightsError, match=r"missing keys .*unexpected keys \(module\.blocks.*fit with strip_prefix"):
         load(with_weights(tmp_path / "w.pth"))
     assert load(with_weights(tmp_path / "w.pth", strip_prefix="module.")).missing_keys == ()
 

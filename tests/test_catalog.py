@@ -1,5 +1,6 @@
 """The catalog: what it holds, how it refuses, and what it costs to load."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,13 @@ def test_user_file_adds_a_model_and_its_twin(user_file: Path):
     assert "mine_random" in catalog.models
 
 
+def test_a_built_in_architecture_needs_weights_or_a_seed(user_file: Path):
+    entry = MODEL.replace('weights = { file = "weights/mine.safetensors" }', "")
+    user_file.write_text(re.sub(r"architecture = .*", 'architecture = "timm_vit"', entry))
+    with pytest.raises(ContractError, match="weights or random_seed is needed"):
+        load_catalog([user_file])
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -158,7 +166,6 @@ def test_user_file_adds_a_model_and_its_twin(user_file: Path):
         ("depth = 2", "depth = -1", r"\[models.mine\]: field 'depth'.*found -1"),
         ('"B04", "B03"', '"B04", "B04"', "bands are named twice"),
         ("high = 10000.0", "mean = [1.0, 2.0]", "normalisation.mean has 2 values, bands has 3"),
-        ('weights = { file = "weights/mine.safetensors" }', "", "weights or random_seed is needed"),
         ("{ high = 10000.0 }", '{ kind = "image_clip", clip = true }', "normalisation kind 'image_clip' takes no clip"),
         ("[models.mine]", "[models.mae_vits16]", "exists already"),
         ("[models.mine]", "[models.mae_vits16_random]", "is the name of the random twin of 'mae_vits16'"),

@@ -55,16 +55,19 @@ def load_backbone(
     """
     if weights is not None and spec.weights is None:
         raise ContractError(
-            f"{spec.slug} takes no weights (it is random or has none): remove --weights {spec.slug}=..."
+            f"{spec.slug} takes no weights (it is random, or builds them by itself): remove --weights {spec.slug}=..."
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.random_seed or 0)
         backbone, code_sha256 = _build(spec, adapter)
+    if spec.weights is None and spec.random_seed is not None and spec.architecture not in BUILT_IN:
+        _refuse_fixed(spec, adapter, backbone)
     if spec.weights is None:
         sha256, source = state_dict_sha256(backbone.state_dict()), _unloaded_source(spec)
         missing, unexpected = (), ()  # type: tuple[str, ...], tuple[str, ...]
     else:
         located = locate(spec, weights, backbone.weight_files)
+        backbone.weights_key = spec.weights.key
         state = backbone.read_weights(located.path)
         missing, unexpected = load_into(backbone.network, state, spec.weights, f"{located.path} for {spec.slug}")
         # Of what was loaded: the same tensors in a file of another name or format are the same weights.
@@ -76,7 +79,30 @@ def load_backbone(
 
 
 def _unloaded_source(spec: ModelSpec) -> str:
-    return f"built:{spec.architecture}" if spec.random_seed is None else f"random:seed={spec.random_seed}"
+    """Where weights come from that are in no file of the entry."""
+    if spec.random_seed is not None:
+        return f"random:seed={spec.random_seed}"
+    source, _, name = spec.architecture.rpartition(":")
+    return f"built:{Path(source).name}:{name}" if source else f"built:{name}"
+
+
+def _refuse_fixed(spec: ModelSpec, adapter: InputAdapter, drawn: Backbone) -> None:
+    """Refuse a user's architecture whose numbers do not follow the seed: pretrained ones are never called random.
+
+    Raises:
+        ContractError: more than half of its parameters are the same with another seed.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed((spec.random_seed or 0) + 1)
+        other = dict(_build(spec, adapter)[0].named_parameters())
+    matrices = {name: value for name, value in drawn.named_parameters() if value.ndim > 1 and bool(value.std() > 0)}
+    same = sum(value.numel() for name, value in matrices.items() if torch.equal(value, other[name]))
+    if 2 * same > sum(value.numel() for value in matrices.values()):
+        raise ContractError(
+            f"{spec.slug}: the entry says random_seed = {spec.random_seed}, but {same:,} of its numbers do not depend "
+            "on the seed: an architecture that loads its weights by itself has neither weights nor random_seed; one "
+            "that draws them must leave the seed of torch alone"
+        )
 
 
 def _build(spec: ModelSpec, adapter: InputAdapter) -> tuple[Backbone, str]:

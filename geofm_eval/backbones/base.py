@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from geofm_eval.backbones.weights import read_state_dict
+from geofm_eval.backbones.checkpoints import read_state_dict
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError, DataError, Unavailable
@@ -101,6 +101,9 @@ class Backbone(nn.Module, ABC):
     weight_files: ClassVar[tuple[str, ...]] = ()
     """Files that ``read_weights`` reads where the weights are a folder; only they count in its hash."""
 
+    weights_key: str = ""
+    """State dict to read from a file that holds several; ``load_backbone`` sets it to the entry's ``weights.key``."""
+
     def __init__(self, taps: Sequence[str], width: int) -> None:
         super().__init__()
         self.taps = tuple(taps)
@@ -173,7 +176,7 @@ class Backbone(nn.Module, ABC):
 
     def read_weights(self, path: Path) -> dict[str, Tensor]:
         """Read the published weights for ``network``."""
-        return read_state_dict(path)
+        return read_state_dict(path, self.weights_key)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from geofm_eval.backbones.base import (
     recorded_blocks,
     valid_patches,
 )
-from geofm_eval.backbones.weights import read_state_dict
+from geofm_eval.backbones.checkpoints import read_state_dict
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
@@ -89,7 +89,7 @@ class Galileo(Backbone):
         if not path.is_dir():
             raise WeightsError(f"{path}: expected a folder with config.json and encoder.pt, as Galileo is published")
         _check_config(path / "config.json", self._configuration())
-        state = read_state_dict(path / "encoder.pt")
+        state = read_state_dict(path / "encoder.pt", self.weights_key)
         # Some published files carry an additional ".backbone" in their names.
         return {name.replace(".backbone", ""): tensor for name, tensor in state.items()}
 

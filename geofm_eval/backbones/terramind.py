@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from geofm_eval.backbones.blocks import PATCH, BlockBackbone, check_entry, initialise, sine_cosine, timm_blocks
-from geofm_eval.backbones.weights import read_state_dict
+from geofm_eval.backbones.checkpoints import read_state_dict
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.inputs import InputAdapter
@@ -125,7 +125,7 @@ class TerraMind(BlockBackbone):
 
         The file also holds the biases of norms that have none, as zeros; one that is not zero is kept, and refused.
         """
-        state = read_state_dict(path)
+        state = read_state_dict(path, self.weights_key)
         return {name: tensor for name, tensor in state.items() if not self._unused(name, tensor)}
 
     def embed(self, pixels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from geofm_eval.backbones.base import (
     block_parts,
     recorded_blocks,
 )
-from geofm_eval.backbones.weights import read_state_dict
+from geofm_eval.backbones.checkpoints import read_state_dict
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
@@ -52,22 +52,24 @@ class TimmVit(Backbone):
         Raises:
             WeightsError: the file is damaged, or has no positions for ``pretrained_size``.
         """
-        state = read_state_dict(path)
+        state = read_state_dict(path, self.weights_key)
         if self.pretrained_size is None:
             return state
         from timm.layers.pos_embed import resample_abs_pos_embed
 
         side = self.pretrained_size // self.model.patch_embed.patch_size[0]
         prefix = 0 if self.model.no_embed_class else self.model.num_prefix_tokens
-        given = state.get("pos_embed")
-        if given is None or given.shape[1] != prefix + side**2:
+        # Prefixes of names are taken off later.
+        name = next((name for name in state if f".{name}".endswith(".pos_embed")), "pos_embed")
+        given = state.get(name)
+        if given is None or given.ndim != 3 or given.shape[1] != prefix + side**2:
             found = None if given is None else tuple(given.shape)
             raise WeightsError(
                 f"{path}: pos_embed is {found}, expected {prefix + side**2} tokens for {self.pretrained_size} pixels: "
                 "fetch the published file again, or correct options.pretrained_size"
             )
         grid = list(self.model.patch_embed.grid_size)
-        return {**state, "pos_embed": resample_abs_pos_embed(given, grid, [side, side], num_prefix_tokens=prefix)}
+        return {**state, name: resample_abs_pos_embed(given, grid, [side, side], num_prefix_tokens=prefix)}
 
     def layout(self, batch: ModelInput) -> TokenLayout:
         """Grid of patches after the prefix tokens (class token, registers).

@@ -1,25 +1,22 @@
-"""Weight files: find or fetch them, check their hash, read them without running code, load them without silent gaps."""
+"""Weights: find or fetch them, check their hash, load them without silent gaps."""
 
 import hashlib
-import pickle
-import re
-import zipfile
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from geofm_eval.availability import ALLOW_DOWNLOAD, downloadable, downloaded_weights, how_to_get_weights
+from geofm_eval.backbones.checkpoints import is_index, is_state_dict, kind_of, read_content, read_state_dict, shards
 from geofm_eval.catalog import ModelSpec, WeightsSpec
 from geofm_eval.errors import Unavailable, WeightsError
 from geofm_eval.fetch import fetch_weights, path_sha256, published_address, verified_sha256
 from geofm_eval.paths import geofm_home, in_package
 
-WRAPPERS = ("state_dict", "model")
-"""Keys under which training code tends to store the state dict."""
+__all__ = ["LocatedWeights", "load_into", "locate", "read_state_dict", "read_state_dicts", "state_dict_sha256"]
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,17 @@ def locate(spec: ModelSpec, override: Path | None = None, files: tuple[str, ...]
     if override is not None:
         if not override.exists():
             raise Unavailable("weights", f"{override} does not exist", f"Check the path given for {spec.slug}.")
-        return LocatedWeights(override, f"file:{override.name}", path_sha256(override, files))
+        return LocatedWeights(override, f"file:{override.name}", path_sha256(*_hashed(override, files)))
     path, source = _find(spec, spec.weights)
     again = how_to_get_weights(spec) if spec.weights.packaged else "fetch it again"
     cure = f"{again.rstrip('.')}, or test it as your own weights with --weights {spec.slug}={path}"
-    found = verified_sha256(spec, path, files, f"the file is damaged or another version; {cure}")
+    found = verified_sha256(spec, *_hashed(path, files), f"the file is damaged or another version; {cure}")
     return LocatedWeights(path, source, found)
+
+
+def _hashed(path: Path, files: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
+    """What of some weights is hashed: the index of a checkpoint in several files stands for all of them."""
+    return (path.parent, (path.name, *shards(path))) if is_index(path) else (path, files)
 
 
 def _find(spec: ModelSpec, weights: WeightsSpec) -> tuple[Path, str]:
@@ -95,24 +97,6 @@ def state_dict_sha256(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a ``.safetensors``, ``.pt`` or ``.pth`` file; no code from the file is ever run.
-
-    Raises:
-        WeightsError: truncated or damaged, wants to run code, or holds no state dict.
-    """
-    content = _content(path)
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not _is_state_dict(content):
-        raise WeightsError(
-            f"{path}: holds {_kind(content)}, expected a state dict (name to tensor): "
-            "save it with torch.save(model.state_dict(), path) or safetensors"
-        )
-    return {str(name): tensor for name, tensor in content.items()}
-
-
 def read_state_dicts(path: Path, parts: tuple[str, ...]) -> dict[str, Tensor]:
     """Read a file that holds one state dict for each part of a model, or one flat state dict of them all.
 
@@ -126,66 +110,17 @@ def read_state_dicts(path: Path, parts: tuple[str, ...]) -> dict[str, Tensor]:
     Raises:
         WeightsError: as ``read_state_dict``, or a part is missing.
     """
-    content = _content(path)
-    if _is_state_dict(content):
-        return read_state_dict(path)
-    missing = [part for part in parts if not isinstance(content, Mapping) or not _is_state_dict(content.get(part))]
+    content = read_content(path)
+    if is_state_dict(content):
+        return dict(content)
+    missing = [part for part in parts if not isinstance(content, Mapping) or not is_state_dict(content.get(part))]
     if missing:
         raise WeightsError(
-            f"{path}: holds {_kind(content)}, expected a dictionary with the state dicts {', '.join(parts)} "
+            f"{path}: holds {kind_of(content)}, expected a dictionary with the state dicts {', '.join(parts)} "
             f"({', '.join(missing)} missing): choose the entry that the file belongs to, or fetch it again"
         )
-    dicts = {part: state for part, state in content.items() if _is_state_dict(state)}
+    dicts = {part: state for part, state in content.items() if is_state_dict(state)}
     return {f"{part}.{name}": tensor for part, state in dicts.items() for name, tensor in state.items()}
-
-
-def _content(path: Path) -> Any:
-    try:
-        return _read(path)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(_unpickling_problem(path, error)) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise _damaged(path, error) from None
-
-
-def _is_state_dict(content: Any) -> bool:
-    return isinstance(content, Mapping) and bool(content) and all(isinstance(v, Tensor) for v in content.values())
-
-
-def _read(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(str(error)) from None
-    return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _unpickling_problem(path: Path, error: Exception) -> str:
-    found = re.search(r"GLOBAL (\S+)", str(error))
-    if found is None:
-        return str(_damaged(path, error))
-    return (
-        f"{path}: wants to run or import '{found.group(1)}' when it is read, which is refused; only tensors are loaded"
-        ": ask its author for safetensors, or save model.state_dict() alone from a machine where you trust the file"
-    )
-
-
-def _damaged(path: Path, error: Exception) -> WeightsError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    size = path.stat().st_size if path.exists() else 0
-    return WeightsError(
-        f"{path}: cannot be read ({size:,} bytes; {reason}): truncated or no weight file; fetch it again"
-    )
-
-
-def _kind(content: Any) -> str:
-    if not isinstance(content, Mapping):
-        return f"a {type(content).__name__}"
-    return f"a dictionary with the keys {[str(key) for key in list(content)[:5]]}"
 
 
 def load_into(
@@ -196,17 +131,17 @@ def load_into(
     Args:
         network: module to fill, on the CPU.
         state: tensors by name.
-        rules: ``strip_prefix``, ``drop``, ``missing`` and ``unexpected`` of the entry.
+        rules: ``strip_prefix``, ``add_prefix``, ``drop``, ``missing`` and ``unexpected`` of the entry.
         name: what to call the weights in messages.
 
     Returns:
         Missing and unexpected keys, all of them allowed by ``rules``; dropped keys are not counted.
 
     Raises:
-        WeightsError: another architecture: shapes that differ, keys that are missing or unexpected.
+        WeightsError: another architecture: shapes that differ, keys that are missing or unexpected; or numbers that are
+            no weights: integers, complex or quantised ones, values that are not finite.
     """
-    stripped = {key.removeprefix(rules.strip_prefix): tensor for key, tensor in state.items()}
-    given = {key: tensor for key, tensor in stripped.items() if not key.startswith(rules.drop)}
+    given = _renamed(state, rules, name)
     own = network.state_dict()
     missing, unexpected = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
     shared = sorted(own.keys() & given.keys())
@@ -223,12 +158,95 @@ def load_into(
     problems = [f"{len(keys)} {what} ({_first(keys)})" for what, keys in forbidden.items() if keys]
     if problems:
         raise WeightsError(
-            f"{name}: not the weights of this architecture: {'; '.join(problems)}. Choose the entry that the file "
-            "belongs to, or list keys under strip_prefix, drop, missing or unexpected of the entry's weights"
+            f"{name}: not the weights of this architecture: {'; '.join(problems)}. {_cure(state, own, len(shared))}"
         )
+    _check_values({key: given[key] for key in shared}, own, {key for key, _ in network.named_parameters()}, name)
     network.load_state_dict({key: given[key] for key in shared}, strict=False)
     return tuple(missing), tuple(unexpected)
 
 
-def _first(names: list[str], count: int = 3) -> str:
-    return "; ".join(names[:count]) + (f"; and {len(names) - count} more" if len(names) > count else "")
+def _renamed(state: Mapping[str, Tensor], rules: WeightsSpec, name: str) -> dict[str, Tensor]:
+    """Tensors by the model's names: a prefix taken off, heads dropped, another prefix put before the rest."""
+    found: dict[str, Tensor] = {}
+    for key, tensor in state.items():
+        stripped = key.removeprefix(rules.strip_prefix)
+        if stripped.startswith(rules.drop):
+            continue
+        if f"{rules.add_prefix}{stripped}" in found:
+            raise WeightsError(
+                f"{name}: has '{stripped}' with and without the prefix '{rules.strip_prefix}': name the tensors to "
+                f"load by weights.key = '{rules.strip_prefix.rstrip('.')}' instead of strip_prefix"
+            )
+        found[f"{rules.add_prefix}{stripped}"] = tensor
+    return found
+
+
+def _check_values(given: Mapping[str, Tensor], own: Mapping[str, Tensor], parameters: Iterable[str], name: str) -> None:
+    """Refuse tensors that hold other than the plain floating-point numbers of a trained network.
+
+    Raises:
+        WeightsError: integers, complex or quantised numbers for a floating-point parameter, or values not finite.
+    """
+    wrong = [f"{key}: {given[key].dtype} for {own[key].dtype}" for key in given if not _fits(given[key], own[key])]
+    if wrong:
+        raise WeightsError(
+            f"{name}: {len(wrong)} tensors have a dtype that does not fit ({_first(wrong)}): save the weights as "
+            "float32, float16 or bfloat16; quantised weights must be dequantised first"
+        )
+    trained = set(parameters)
+    broken = [key for key, tensor in given.items() if not _finite(tensor, infinite=key not in trained)]
+    if broken:
+        raise WeightsError(
+            f"{name}: {len(broken)} tensors hold values that are not finite ({_first(broken)}): the training diverged "
+            "or the file is damaged; use an earlier checkpoint"
+        )
+
+
+def _fits(given: Tensor, own: Tensor) -> bool:
+    if given.layout != torch.strided or given.is_quantized or given.is_meta:
+        return False
+    if own.is_floating_point() or given.is_floating_point():
+        return own.is_floating_point() and given.is_floating_point()
+    return given.is_complex() == own.is_complex()
+
+
+def _finite(tensor: Tensor, infinite: bool) -> bool:
+    """True without NaN and, unless ``infinite`` values are allowed as in masks, without infinity."""
+    if not tensor.is_floating_point():
+        return True
+    values = tensor if tensor.element_size() > 1 else tensor.float()
+    return not bool(values.isnan().any()) if infinite else bool(values.isfinite().all())
+
+
+def _cure(state: Mapping[str, Tensor], own: Mapping[str, Tensor], fitting: int) -> str:
+    """What to change: prefixes under which more tensors of a file would fit, if there are any."""
+    if not state or not own:
+        return "Choose the entry that the file belongs to"
+    found = {(strip, add): _fitting(state, own, strip, add) for strip in _prefixes(state) for add in _prefixes(own)}
+    best = max(found, key=lambda pair: (found[pair], -len(pair[0]) - len(pair[1])))
+    if found[best] <= max(fitting, len(own) // 2):
+        return (
+            "Choose the entry that the file belongs to, or list keys under strip_prefix, drop, missing or unexpected "
+            "of the entry's weights"
+        )
+    words = [f"{name} = '{value}'" for name, value in zip(("strip_prefix", "add_prefix"), best, strict=True) if value]
+    return f"{found[best]} of {len(own)} fit with {' and '.join(words)} under the entry's weights"
+
+
+def _prefixes(names: Iterable[str], most: int = 12) -> list[str]:
+    """The commonest beginnings of names up to any of their first four dots, and the empty one."""
+    counts: Counter[str] = Counter()
+    for name in names:
+        parts = name.split(".")
+        counts.update(".".join(parts[:depth]) + "." for depth in range(1, min(len(parts), 5)))
+    return ["", *(prefix for prefix, _ in counts.most_common(most))]
+
+
+def _fitting(state: Mapping[str, Tensor], own: Mapping[str, Tensor], strip: str, add: str) -> int:
+    renamed = {f"{add}{key.removeprefix(strip)}": tensor.shape for key, tensor in state.items()}
+    return sum(key in own and own[key].shape == shape for key, shape in renamed.items())
+
+
+def _first(names: list[str], count: int = 2) -> str:
+    shown = "; ".join(name if len(name) <= 100 else f"{name[:97]}..." for name in names[:count])
+    return shown + (f"; and {len(names) - count} more" if len(names) > count else "")

@@ -1,6 +1,7 @@
 """Read the catalog: the package's TOML files and the user's own; messages name file, entry and field."""
 
 import difflib
+import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -161,12 +162,16 @@ def _problem(error: Any) -> str:
 
 
 def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
-    """A user's ``architecture = "backbone.py:build"`` is relative to the catalog file that names it."""
+    """A user's ``architecture = "backbone.py:build"`` is relative to the catalog file that names it, or to its target.
+
+    Where the catalog is a link, a file beside the link comes first.
+    """
     architecture = fields.get("architecture")
     if not isinstance(architecture, str) or ".py:" not in architecture:
         return fields
     path, _, function = architecture.rpartition(":")
-    return {**fields, "architecture": f"{(file.parent / path).resolve()}:{function}"}
+    beside, target = (Path(os.path.abspath(folder / path)) for folder in (file.parent, file.resolve().parent))
+    return {**fields, "architecture": f"{beside if beside.exists() else target}:{function}"}
 
 
 def _with_variants(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:

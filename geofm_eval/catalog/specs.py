@@ -74,10 +74,13 @@ class WeightsSpec(Spec):
         parts: names of the files of a folder, published below ``url``; empty for a single file.
         bytes: size of the published file, or of all files of the folder, where known.
         sha256: pinned hash of the weight file, or its first 8 or more digits; checked on every load when given.
+        key: name of the state dict in a file that holds several, such as ``model_ema``; see
+            :func:`geofm_eval.backbones.checkpoints.read_state_dict`.
         strip_prefix: prefix removed from every key before loading.
-        drop: prefixes of keys in the file that the encoder does not have (heads, decoders).
-        missing: keys that the file may lack.
-        unexpected: keys that the file may have and the model does not.
+        drop: prefixes of keys in the file that the encoder does not have (heads, decoders), after ``strip_prefix``.
+        add_prefix: prefix put before every key that is left.
+        missing: keys of the model that the file may lack.
+        unexpected: keys that the file may have and the model does not, with all prefixes as they then are.
         packaged: True for a file that comes with this package: ``file`` is then below ``geofm_eval/``.
         how_to_get: one sentence for the user, where the address is not public or needs more than a download.
     """
@@ -88,7 +91,9 @@ class WeightsSpec(Spec):
     parts: tuple[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], ...] = ()
     bytes: int | None = Field(default=None, ge=1)
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{8,64}$")
+    key: str = ""
     strip_prefix: str = ""
+    add_prefix: str = ""
     drop: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
@@ -138,6 +143,8 @@ class ModelSpec(Spec):
             ``<slug>_rgb``, made for every model that may miss bands, reads B04, B03 and B02 alone.
         temporal: True for a model that takes several dates of a place at once.
         smallest: pixels per side of a task below which the model sees nothing, such as the single pixels of a series.
+        weights: where the weights are; None for random ones and for a user's own architecture that loads its weights by
+            itself, such as with ``from_pretrained``: that has neither ``weights`` nor ``random_seed``.
         random_seed: seed of a random initialisation; set for twins and for controls that are random by nature.
         twin: entry that is the random twin of this one and others; None makes ``<slug>_random``.
         worth: what it must bring at the least; set for backbones that this project pretrained.
@@ -185,7 +192,8 @@ class ModelSpec(Spec):
             value = getattr(self.normalisation, name)
             if isinstance(value, tuple) and len(value) != count:
                 raise ValueError(f"normalisation.{name} has {len(value)} values, bands has {count}")
-        if self.family != "control" and self.weights is None and self.random_seed is None:
+        own = ":" in self.architecture
+        if self.family != "control" and self.weights is None and self.random_seed is None and not own:
             raise ValueError("weights or random_seed is needed for a model that is no control")
         self._check_fill()
         return self

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from geofm_eval.backbones.checkpoints import read_state_dict
 from geofm_eval.backbones.vit import TimmVit
-from geofm_eval.backbones.weights import read_state_dict
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.errors import ContractError, WeightsError
 
@@ -75,7 +75,7 @@ class PocketVit(TimmVit):
             WeightsError: the file is damaged or of another architecture, or the network answers otherwise than when
                 it was trained.
         """
-        state = with_stem(read_state_dict(path), self.stem)
+        state = with_stem(read_state_dict(path, self.weights_key), self.stem)
         expected = {name: tuple(tensor.shape) for name, tensor in self.model.state_dict().items()}
         found = {name: tuple(tensor.shape) for name, tensor in state.items()}
         if found != expected:
