@@ -3,13 +3,16 @@
 import functools
 import logging
 import os
+import re
 import sys
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from geofm_eval.errors import ContractError, Unavailable
 
 log = logging.getLogger(__name__)
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def geofm_home() -> Path | None:
@@ -101,6 +104,23 @@ def _temporary_cache() -> Path:
 def in_package(relative: str) -> Path:
     """Path of a file of this package, such as ``backbones/pocket/weights/pocket_mae_seed0.safetensors``."""
     return Path(__file__).parent / relative
+
+
+def escape(name: str) -> str | None:
+    """Say why a path that a file or a catalog gives does not stay below its folder; None where it does.
+
+    It may not be an address: libraries that open files take ``/vsicurl/..``, ``s3:..`` and ``zip+http:..`` for one.
+    Links are not followed here.
+    """
+    if name.startswith("/vsi"):
+        return "is a virtual file of GDAL"
+    if _SCHEME.match(name):
+        return "has a scheme, as an address has"
+    if PurePosixPath(name).is_absolute():
+        return "is an absolute path"
+    if PurePosixPath(os.path.normpath(name.replace("\\", "/"))).parts[:1] == ("..",):
+        return "leaves its folder by '..'"
+    return "has a NUL character" if "\0" in name else None
 
 
 def in_home(relative: str, kind: str, how_to_get: str) -> Path:

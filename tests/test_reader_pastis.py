@@ -144,9 +144,12 @@ def test_centres_are_turned_into_degrees(task: TaskSpec, root: Path):
     assert lonlat == pytest.approx((2.3522, 48.8566), abs=1e-3)  # Paris, from Lambert-93
 
 
-def test_centres_in_degrees_stay(task: TaskSpec, root: Path):
+def test_centres_in_degrees_stay_and_others_are_no_place(task: TaskSpec, root: Path):
     write_metadata(root, crs=None)
-    assert open_splits(task)["train"].items[0].lonlat == (652_469, 6_862_035)
+    assert open_splits(task)["train"].items[0].lonlat is None
+    path = root / "metadata.geojson"
+    path.write_text(path.read_text().replace("6862", "45.").replace("65", "1."))
+    assert open_splits(task)["train"].items[0].lonlat == pytest.approx((1.7, 45.04), abs=0.5)
 
 
 @pytest.mark.parametrize(

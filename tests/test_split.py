@@ -84,7 +84,7 @@ def test_own_list_makes_a_custom_split(task: TaskSpec, root: Path):
     (root / "splits.csv").write_text("\n".join(rows))
     splits = open_splits(task)
     assert {s.definition for s in splits.values()} == {"custom"}
-    assert splits["val"].ids == ("Forest_6",)
+    assert splits["val"].ids == ("Forest/Forest_6.tif",)
 
 
 def test_scale_offset_and_nodata_are_applied_once():

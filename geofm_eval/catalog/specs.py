@@ -1,10 +1,12 @@
 """Typed, frozen descriptions of models, tasks and recipes, as read from TOML."""
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from geofm_eval.data.bands import canonical, units_of
+from geofm_eval.paths import escape
 
 Product = Literal["L1C", "L2A", "HLS", "ACOLITE", "GRD", "RTC", "any"]
 """Processing level: of the optical pixels where there are any, else of the radar; ``any`` (controls) accepts all."""
@@ -380,6 +382,7 @@ class TaskSpec(Spec):
         if bool(self.classes) != (self.kind in ("classification", "segmentation")):
             raise ValueError(f"a {self.kind} task {'has no' if self.classes else 'needs'} classes")
         self._check_per_band()
+        self._check_paths()
         return self
 
     def _check_per_band(self) -> None:
@@ -392,6 +395,14 @@ class TaskSpec(Spec):
         for name, value in values.items():
             if isinstance(value, tuple) and len(value) != len(self.bands):
                 raise ValueError(f"{name} has {len(value)} values, bands has {len(self.bands)}")
+
+    def _check_paths(self) -> None:
+        """Refuse names of files that lead out of GEOFM_HOME; the root alone may be an absolute path."""
+        root = "" if PurePosixPath(self.root).is_absolute() and not self.root.startswith("/vsi") else self.root
+        named = {"root": root, **{f"options.{name}": value for name, value in self.options.items()}}
+        for name, value in named.items():
+            if isinstance(value, str) and value and (reason := escape(value)) is not None:
+                raise ValueError(f"{name} = '{value[:80]}' {reason}, expected a name below the folder of the data")
 
     @property
     def radar_product(self) -> str | None:

@@ -20,6 +20,7 @@ from geofm_eval.data.items import ABSENT, NAMES, Definition, Item, Listing
 from geofm_eval.data.offset import check_offset
 from geofm_eval.data.pixels import RawImage, check_stored, check_unit, to_unit
 from geofm_eval.data.readers import READERS
+from geofm_eval.data.readers.listed import check_inside
 from geofm_eval.data.standins import ensure_standin
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.paths import in_home
@@ -215,6 +216,7 @@ def open_splits(task: TaskSpec, progress: StartProgress = LogProgress) -> dict[s
     root = ensure_standin(task) if task.simulated else in_home(task.root, "data", task.how_to_get)
     listing = READERS[task.reader](task, root)
     names = NAMES if task.protocol == "holdout" else (ALL,)
+    check_inside(listing.root, (path for name in names for item in listing.items[name] for path in item.files))
     _check_present(task, listing, names)
     dropped = _unusable(task, listing, names, progress)
     splits = {name: _split(task, name, listing, dropped[name], progress) for name in names}

@@ -23,12 +23,17 @@ def path_sha256(path: Path, files: tuple[str, ...] = ()) -> str:
     """
     if path.is_file():
         return file_sha256(path)
-    names = sorted(files or (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()))
+    names = sorted(files or (file.relative_to(path).as_posix() for file in path.rglob("*") if _counts(file)))
     for name in names:
         if not (path / name).is_file():
             raise WeightsError(f"{path}: has no {name}; expected a folder with {' and '.join(names)}: fetch it again")
     lines = [f"{file_sha256(path / name)}  {name}\n" for name in names]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _counts(file: Path) -> bool:
+    """False for what systems leave in a folder (``._name``, ``.DS_Store``, ``Thumbs.db``): no part of the weights."""
+    return file.is_file() and not file.name.startswith(("._", ".DS_Store")) and file.name != "Thumbs.db"
 
 
 def path_bytes(path: Path, files: tuple[str, ...] = ()) -> int:

@@ -15,6 +15,7 @@ from geofm_eval.data.readers.chips import (
     load_bands,
     read_split_file,
 )
+from geofm_eval.data.readers.listed import visible
 
 FOLDER = "sentinel-2-asia"
 FOLDERS = {"train": ("train",), "val": ("validate", "val"), "test": ("test",)}
@@ -56,7 +57,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 def _tiles(folder: Path, names: tuple[str, ...]) -> tuple[Item, ...]:
     """Tiles of one split; should there be both a published and a renamed folder, those of both."""
     return tuple(
-        _item(folder / name, image.stem) for name in names for image in sorted((folder / name / "images").glob("*.tif"))
+        _item(folder / name, image.stem) for name in names for image in visible(folder / name / "images", "*.tif")
     )
 
 

@@ -14,6 +14,7 @@ from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.data.readers.chips import read_split_file
 from geofm_eval.data.readers.grids import Grid, check_one_grid
+from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.rasters import grid_of, read_bands, read_target
 from geofm_eval.data.readers.series import band_positions, check_option_names, without_empty
 from geofm_eval.errors import ContractError, DataError, Unavailable
@@ -93,7 +94,7 @@ def _find(task: TaskSpec, root: Path) -> dict[tuple[str, str, int], Path]:
     folders = ("", *(f"{split}_{what}" for split in ("train", "test") for what in ("features", "agbm")))
     files: dict[tuple[str, str, int], Path] = {}
     for folder in (root / name for name in folders):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        for path in visible(folder):
             if match := _FILE.fullmatch(path.name):
                 first = files.setdefault((match["chip"], match["what"], int(match["month"] or 0)), path)
                 if first != path:

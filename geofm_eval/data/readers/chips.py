@@ -11,6 +11,7 @@ from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import ABSENT, Item, Listing
 from geofm_eval.data.readers.files import read_text, rows_by_split
 from geofm_eval.data.readers.grids import Grid, check_one_grid
+from geofm_eval.data.readers.listed import is_litter, listed_name
 from geofm_eval.data.readers.rasters import Raster, grid_of, read_bands, read_target
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
@@ -47,7 +48,10 @@ def read_split_file(root: Path) -> dict[str, tuple[str, ...]] | None:
     if not (root / SPLIT_FILE).is_file():
         return None
     rows = rows_by_split(root / SPLIT_FILE, ("chip",))
-    return {name: tuple(row["chip"] for _, row in listed) for name, listed in rows.items()}
+    return {
+        name: tuple(listed_name(row["chip"], where) for where, row in listed if not is_litter(row["chip"]))
+        for name, listed in rows.items()
+    }
 
 
 def custom_listing(
@@ -117,7 +121,7 @@ def read_lists(task: TaskSpec, root: Path, lists: Mapping[str, Path]) -> dict[st
     if absent:
         raise DataError(f"{root}: no {', '.join(absent)}, but other lists are there. {task.how_to_get}")
     return {
-        split: tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+        split: tuple(listed_name(line.strip(), path) for line in read_text(path).splitlines() if line.strip())
         for split, path in lists.items()
     }
 

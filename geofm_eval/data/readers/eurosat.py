@@ -1,5 +1,6 @@
 """EuroSAT on disk: ``<Class>/<Class>_<n>.tif`` (13 bands) or ``.jpg`` (RGB), with split lists or its own split file."""
 
+import posixpath
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ import numpy.typing as npt
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.data.readers.chips import load_bands
-from geofm_eval.data.readers.files import load_image, read_text, rows_by_split
+from geofm_eval.data.readers.files import load_image, place, read_text, rows_by_split
+from geofm_eval.data.readers.listed import is_litter, listed_name
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 SUFFIXES = {"tif": ".tif", "rgb": ".jpg"}
@@ -97,16 +99,18 @@ def _read_list(task: TaskSpec, path: Path, images: Path, suffix: str) -> Iterato
 
 def _read_split_file(task: TaskSpec, path: Path, images: Path) -> dict[str, tuple[Item, ...]]:
     rows = rows_by_split(path, ("file", "class"))
-    return {name: tuple(_item(task, row, images, where) for where, row in listed) for name, listed in rows.items()}
+    return {
+        name: tuple(_item(task, row, images, where) for where, row in listed if not is_litter(row["file"]))
+        for name, listed in rows.items()
+    }
 
 
 def _item(task: TaskSpec, row: dict[str, str], images: Path, where: str) -> Item:
-    try:
-        lonlat = (float(row["lon"]), float(row["lat"])) if row.get("lon") and row.get("lat") else None
-    except ValueError:
-        raise DataError(f"{where}: lon and lat must be degrees, found '{row['lon']}' and '{row['lat']}'") from None
+    lonlat = place(row["lon"], row["lat"], where) if row.get("lon") and row.get("lat") else None
     label = _label(task, row["class"], where)
-    return Item(Path(row["file"]).stem, images / row["file"], label, row.get("group") or None, lonlat)
+    # The path and not its last part: 0001.tif may be in the folder of every class.
+    name = posixpath.normpath(listed_name(row["file"], where))
+    return Item(name, images / name, label, row.get("group") or None, lonlat)
 
 
 def _label(task: TaskSpec, kind: str, where: str) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.data.items import NAMES
+from geofm_eval.data.readers.grids import degrees
 from geofm_eval.data.readers.rasters import read_raster
 from geofm_eval.errors import DataError
 
@@ -61,6 +62,21 @@ def rows_by_split(path: Path, columns: Sequence[str]) -> dict[str, list[tuple[st
         if row["split"] not in found:
             raise DataError(f"{where}: split is '{row['split']}', expected one of {', '.join(NAMES)}")
         found[row["split"]].append((where, row))
+    return found
+
+
+def place(lon: str, lat: str, where: str) -> tuple[float, float]:
+    """Read a longitude and a latitude in degrees.
+
+    Raises:
+        DataError: they are no degrees, such as metres of a projection.
+    """
+    try:
+        found = degrees(float(lon), float(lat))
+    except ValueError:
+        found = None
+    if found is None:
+        raise DataError(f"{where}: lon and lat must be degrees, found '{lon}' and '{lat}'; leave both empty if unknown")
     return found
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.data.readers.files import read_text
+from geofm_eval.data.readers.grids import degrees
 from geofm_eval.data.readers.series import band_positions, check_option_names, dates_of, load_array
 from geofm_eval.data.seeds import generator
 from geofm_eval.errors import DataError, Unavailable
@@ -97,7 +98,7 @@ def _validation_sites(arrays: Mapping[str, npt.NDArray[Any]]) -> set[str]:
 def _item(row: int, path: Path, arrays: Mapping[str, npt.NDArray[Any]], dates: tuple[date, ...]) -> Item:
     lat, lon = (float(value) for value in arrays["latlon"][row])
     site = str(arrays["site"][row])
-    return Item(f"series_{row:05d}", path, float(arrays["target"][row]), site, (lon, lat), dates=dates)
+    return Item(f"series_{row:05d}", path, float(arrays["target"][row]), site, degrees(lon, lat), dates=dates)
 
 
 def _read_dates(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[tuple[date, ...]]:

@@ -155,13 +155,13 @@ def _coordinates(
     if source == target:
         return x, y
     projected = project(source, target, x.tolist(), y.tolist())
-    return None if projected is None else (np.asarray(projected[0]), np.asarray(projected[1]))
+    return projected if projected is not None and np.isfinite(projected).all() else None
 
 
 def project(
     source: Any, target: Any, x: Sequence[float], y: Sequence[float]
-) -> tuple[Sequence[float], Sequence[float]] | None:
-    """Coordinates in another CRS; None where PROJ cannot compute all of them, for whatever reason.
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+    """Coordinates in another CRS, infinite where there are none; None where PROJ computes nothing, for whatever reason.
 
     PROJ fails on the CRS of a drawing, far outside a projection, and with the database of another installation.
     """
@@ -173,7 +173,7 @@ def project(
         found_x, found_y = transform(source, target, x, y)
     except (RasterioError, CPLE_BaseError, ValueError, OSError):
         return None
-    return (found_x, found_y) if np.isfinite([*found_x, *found_y]).all() else None
+    return np.asarray(found_x), np.asarray(found_y)
 
 
 def degrees(lon: float, lat: float) -> tuple[float, float] | None:

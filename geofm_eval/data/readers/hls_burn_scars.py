@@ -19,6 +19,7 @@ from geofm_eval.data.readers.chips import (
     load_bands,
     read_split_file,
 )
+from geofm_eval.data.readers.listed import visible
 
 FOLDERS = ("training", "validation")
 IMAGE, MASK = "_merged.tif", ".mask.tif"
@@ -81,7 +82,7 @@ def _official(folders: Mapping[str, tuple[Item, ...]]) -> dict[str, tuple[Item, 
 
 
 def _chips(folder: Path) -> tuple[Item, ...]:
-    return tuple(_item(folder, path.name.removesuffix(IMAGE)) for path in sorted(folder.glob(f"*{IMAGE}")))
+    return tuple(_item(folder, path.name.removesuffix(IMAGE)) for path in visible(folder, f"*{IMAGE}"))
 
 
 def _item(folder: Path, name: str) -> Item:

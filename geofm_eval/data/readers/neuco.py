@@ -13,7 +13,8 @@ import numpy.typing as npt
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.items import Definition, Item, Listing
-from geofm_eval.data.readers.files import read_or_explain, read_rows
+from geofm_eval.data.readers.files import place, read_or_explain, read_rows
+from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.series import band_positions, check_option_names, without_empty
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
@@ -59,7 +60,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     modality, target = _options(task)
     band_positions(task, MODALITIES[modality], f"modality '{modality}'")
     folder = root / "data" / modality
-    cubes = sorted([*folder.glob(f"*{_SUFFIX}"), *folder.glob(f"*/*{_SUFFIX}")], key=lambda path: path.name)
+    cubes = sorted([*visible(folder, f"*{_SUFFIX}"), *visible(folder, f"*/*{_SUFFIX}")], key=lambda path: path.name)
     if not cubes:
         raise Unavailable("data", f"{folder} has no cubes (<part>/<id>{_SUFFIX})", task.how_to_get)
     labels = _read_labels(task, root / "labels", target)
@@ -97,9 +98,9 @@ def _options(task: TaskSpec) -> tuple[str, str]:
 def _read_labels(task: TaskSpec, folder: Path, target: str) -> dict[str, float]:
     if not folder.is_dir():
         raise Unavailable("data", f"{folder} is absent, the folder with tables of labels", task.how_to_get)
-    tables = sorted(path for name in _SPELLINGS.get(target, (target,)) for path in folder.glob(f"{name}__*.csv"))
+    tables = sorted(path for name in _SPELLINGS.get(target, (target,)) for path in visible(folder, f"{name}__*.csv"))
     if len(tables) != 1:
-        known = sorted({path.name.partition("__")[0] for path in folder.glob("*__*.csv")})
+        known = sorted({path.name.partition("__")[0] for path in visible(folder, "*__*.csv")})
         raise DataError(
             f"{folder}: {len(tables)} tables {target}__<type>.csv, expected one; targets there: "
             f"{', '.join(known) or 'none'}"
@@ -125,7 +126,7 @@ def _read_places(task: TaskSpec, path: Path) -> dict[str, tuple[float, float]]:
             raise Unavailable("data", f"{path} is absent, the places that blocks follow from", task.how_to_get)
         return {}
     rows = read_rows(path, ("id", "lon", "lat"))
-    return {row["id"]: (_number(row["lon"], where), _number(row["lat"], where)) for where, row in rows}
+    return {row["id"]: place(row["lon"], row["lat"], where) for where, row in rows if row["lon"] or row["lat"]}
 
 
 def _load_cube(path: Path, modality: str, task: TaskSpec) -> npt.NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """PASTIS on disk: a series of images and a map of crop types per patch, folds and dates in ``metadata.geojson``."""
 
+import importlib.util
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.readers.chips import read_split_file
 from geofm_eval.data.readers.files import read_text
+from geofm_eval.data.readers.grids import degrees, project
+from geofm_eval.data.readers.listed import listed_name
 from geofm_eval.data.readers.series import band_positions, check_option_names, dates_of, load_array
 from geofm_eval.errors import DataError, Unavailable
 
@@ -153,7 +156,9 @@ def _patch(feature: Mapping[str, Any], where: str) -> _Patch:
             f"{where}: date {twice} stands twice in dates-S2, so that the order of the frames cannot be told; leave "
             "the patch out"
         )
-    return _Patch(str(properties["ID_PATCH"]), fold, tuple(frames), _centre(feature.get("geometry")))
+    return _Patch(
+        listed_name(str(properties["ID_PATCH"]), where), fold, tuple(frames), _centre(feature.get("geometry"))
+    )
 
 
 def _day(value: object, where: str) -> date:
@@ -182,18 +187,12 @@ def _places(
     """Centres in degrees; None where the file's coordinates cannot be turned into them."""
     name = str((content.get("crs") or {}).get("properties", {}).get("name", "CRS84"))
     if name.endswith(("CRS84", "4326")):
-        return centres
-    try:
-        from rasterio.errors import CRSError
-        from rasterio.warp import transform
-    except ImportError:
+        return [centre and degrees(*centre) for centre in centres]
+    if importlib.util.find_spec("rasterio") is None:
         return [None] * len(centres)
     x, y = zip(*(centre or (math.nan, math.nan) for centre in centres), strict=True)
-    try:
-        lon, lat = transform(f"EPSG:{name.rpartition(':')[2]}", "EPSG:4326", x, y)
-    except CRSError:
-        return [None] * len(centres)
-    return [place if math.isfinite(place[0]) else None for place in zip(lon, lat, strict=True)]
+    found = project(f"EPSG:{name.rpartition(':')[2]}", "EPSG:4326", x, y)
+    return [None] * len(centres) if found is None else [degrees(*place) for place in np.transpose(found).tolist()]
 
 
 def _load_series(item: Item, frames: Sequence[int], dated: int, positions: Sequence[int]) -> npt.NDArray[Any]:

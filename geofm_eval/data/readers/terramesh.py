@@ -11,6 +11,7 @@ from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.data.readers.chips import classes_of
 from geofm_eval.data.readers.grids import centre, check_one_grid
+from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.rasters import Raster, grid_of, read_bands, read_target
 from geofm_eval.data.readers.series import band_positions, check_option_names
 from geofm_eval.errors import ContractError, DataError, Unavailable
@@ -47,7 +48,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     modalities, shifted = _options(task)
     held = [band for modality in modalities for band in MODALITIES[modality]]
     positions = band_positions(task, held, ", ".join(modalities))
-    tiles = sorted((root / modalities[0]).glob("*.tif"))
+    tiles = visible(root / modalities[0], "*.tif")
     if not tiles:
         raise Unavailable("data", f"{root / modalities[0]} has no tiles (<tile>.tif)", task.how_to_get)
     if len(tiles) < len(NAMES):
