@@ -61,6 +61,9 @@ def inspection_key(task: TaskSpec, splits: Mapping[str, Sequence[Item]], progres
     values = ("scale", "offset", "nodata", "plausible", "ignore", "label_nodata")
     fields = ("reader", "options", "bands", "dates", "kind", *values)
     declared = task.model_dump(mode="json", include=set(fields))
+    if not task.dense:
+        # Targets of the same items are not read here, so that one look serves them all.
+        declared["options"] = {name: task.options[name] for name in task.options if name not in ("target", "blocks")}
     every = [item for items in splits.values() for item in items]
     known = {} if task.simulated else contents(files_read(task, every), task.root, progress)
     data = {

@@ -48,8 +48,9 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     every label has its cube, and custom where some lack or the task draws blocks, which the publishers do not.
 
     Args:
-        task: its options are ``modality`` (``s1``, ``s2l1c`` or ``s2l2a``), ``target``, such as ``biomass_mean``, and
-            ``blocks``, where whole cells of so many degrees are held out.
+        task: its options are ``modality`` (``s1``, ``s2l1c`` or ``s2l2a``), ``target``, such as ``biomass_mean``,
+            ``blocks``, where whole cells of so many degrees are held out, and ``zeros``: pixels that are zero in every
+            band are ``invalid`` (default), or ``values`` that models see, for a target that counts them.
         root: folder with ``data/<modality>/<part>/<id>.zarr.zip`` and ``labels/<target>__<type>.csv``.
 
     Raises:
@@ -80,8 +81,13 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 
 
 def _options(task: TaskSpec) -> tuple[str, str]:
-    check_option_names(task, ("modality", "target", "blocks"))
+    check_option_names(task, ("modality", "target", "blocks", "zeros"))
     modality, target = task.options.get("modality"), task.options.get("target")
+    if task.options.get("zeros", "invalid") not in ("invalid", "values"):
+        raise ContractError(
+            f"task '{task.slug}': option zeros is {task.options['zeros']!r}, expected 'invalid' (pixels that are zero "
+            "in every band are masked) or 'values' (models see them)"
+        )
     if modality not in MODALITIES or not isinstance(target, str):
         raise ContractError(
             f"task '{task.slug}': options are {task.options}, expected modality = {', '.join(MODALITIES)} and target ="
@@ -155,7 +161,8 @@ def _load_cube(path: Path, modality: str, task: TaskSpec) -> npt.NDArray[np.floa
             "width). Fetch this file again"
         )
     chosen = seasons[:, band_positions(task, held["bands"], path)]
-    return chosen.astype(np.float32) if modality == "s1" else without_empty(chosen)
+    as_stored = modality == "s1" or task.options.get("zeros") == "values"
+    return chosen.astype(np.float32) if as_stored else without_empty(chosen)
 
 
 def _names(cube: Any, modality: str) -> tuple[str, ...]:
