@@ -14,7 +14,8 @@ from geofm_eval.availability import availability, runnable_pairs
 from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
 from geofm_eval.catalog.specs import POINT
 from geofm_eval.errors import ContractError, GeofmError, Unavailable
-from geofm_eval.paths import geofm_cache, geofm_home
+from geofm_eval.paths import geofm_cache, geofm_runs, home_line
+from geofm_eval.terminal import allow_any_terminal
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 # Wide enough for whole slugs when the output is a pipe or a log; a terminal keeps its own width.
@@ -119,7 +120,7 @@ def doctor(catalog: CatalogOption = None) -> None:
     """Say what is runnable here, and what each missing piece needs."""
     known = load_catalog(catalog or ())
     here = availability(known)
-    say(f"home   {geofm_home() or 'GEOFM_HOME is not set: only simulated data and random weights run'}")
+    say(f"home   {home_line('GEOFM_HOME is not set: only simulated data and random weights run')}")
     say(f"cache  {geofm_cache()}")
     say(f"device {_device()}\n")
     pairs = runnable_pairs(known)
@@ -172,7 +173,7 @@ def preflight(
     say(f"{result.items} training items, input {height} x {width} px (resize: {report.resize})")
     for warning in result.warnings:
         say(f"note: {warning}")
-    target = picture or Path("reports/runs/preflight") / f"{model}-{task}.png"
+    target = picture or geofm_runs() / "preflight" / f"{model}-{task}.png"
     say(f"picture: {check.save_picture(result, spec, target)}")
 
 
@@ -334,7 +335,7 @@ def expect(
 
 def _folder(run: Path) -> Path:
     """Folder of a run that is given as such, or by its name below reports/runs."""
-    return run if run.is_dir() else Path("reports/runs") / run
+    return run if run.is_dir() else geofm_runs() / run
 
 
 def _count(model: ModelSpec) -> str:
@@ -355,6 +356,7 @@ def _device() -> str:
 
 def run() -> None:
     """Entry point: errors raised on purpose end with their message and status 1, not with a traceback."""
+    allow_any_terminal()
     try:
         app()
     except GeofmError as error:

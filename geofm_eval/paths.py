@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from geofm_eval.errors import ContractError, Unavailable
@@ -41,12 +42,36 @@ def geofm_cache() -> Path:
     return usual if usual is not None and _can_be_made(usual) else _temporary_cache()
 
 
-def cache_or_none() -> Path | None:
-    """The same; None where there is no folder to write to."""
-    try:
-        return geofm_cache()
-    except ContractError:
-        return None
+def geofm_runs(default: Path = Path("reports/runs")) -> Path:
+    """Folder of all runs: ``GEOFM_RUNS``, or a default.
+
+    Raises:
+        ContractError: it begins with ``~`` and there is no such user.
+    """
+    return _from_environment("GEOFM_RUNS") or default
+
+
+def home_line(unset: str) -> str:
+    """The home in words for people: where it is, and whether it is there.
+
+    Args:
+        unset: what to say where ``GEOFM_HOME`` is not set.
+    """
+    home = geofm_home()
+    if home is None:
+        return unset
+    return f"{home}" if home.is_dir() else f"{home}, which is no folder: set GEOFM_HOME to one with weights/ and data/"
+
+
+def variable_of(path: Path) -> str | None:
+    """The environment variable that moves a path elsewhere; None where it is below none of their folders."""
+    places = {"GEOFM_CACHE": geofm_cache, "GEOFM_HOME": geofm_home, "GEOFM_RUNS": geofm_runs}
+    for variable, place in places.items():
+        with suppress(ContractError):
+            folder = place()
+            if folder is not None and path.absolute().is_relative_to(folder.absolute()):
+                return variable
+    return None
 
 
 def _from_environment(variable: str) -> Path | None:

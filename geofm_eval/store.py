@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from filelock import Timeout
 
 from geofm_eval.errors import ContractError, GeofmError
-from geofm_eval.paths import cache_or_none, geofm_cache
+from geofm_eval.paths import geofm_cache, variable_of
 from geofm_eval.sharing import (
     TEMPORARY,
     building,
@@ -186,11 +186,10 @@ def _explain(path: Path, error: OSError) -> NoReturn:
     concerned = str(named).startswith(str(path.parent)) or path.is_relative_to(named)
     if error.errno not in _CURES or not (concerned or error.errno in _FULL):
         raise error
-    cache = cache_or_none()
-    in_cache = cache is not None and path.is_relative_to(cache)
-    move = "set GEOFM_CACHE to a folder that you own" if in_cache else "choose a folder that you own"
+    variable = variable_of(path)
+    move = f"set {variable} to a folder that you own" if variable else "choose a folder that you own"
     found, cure = _CURES[error.errno]
-    prune = ", remove old entries with 'geofm-eval cache --prune features'" if in_cache else ""
+    prune = ", remove old entries with 'geofm-eval cache --prune features'" if variable == "GEOFM_CACHE" else ""
     where = path.parent if error.errno in _FULL else named
     raise StoreError(f"{where}: {error.strerror or error}. {found}: {cure.format(move=move, prune=prune)}") from error
 

@@ -3,26 +3,24 @@
 from pathlib import Path
 
 from geofm_eval.errors import DataError
+from geofm_eval.paths import geofm_runs
 from geofm_eval.records import record_files, unpack
 from geofm_eval.records.archive import SUFFIX
 
-RUNS = Path("reports/runs")
-"""Folder of all runs, below the working directory."""
 
-
-def find_run(run: Path, runs: Path = RUNS) -> Path:
+def find_run(run: Path, runs: Path | None = None) -> Path:
     """Folder of a run.
 
     Args:
         run: its folder, its name below ``runs``, or an archive such as ``reports/reference/study.tar.xz``, which is
             unpacked into the cache.
-        runs: folder of all runs.
+        runs: folder of all runs; None takes ``GEOFM_RUNS``, or reports/runs below the working directory.
 
     Raises:
         DataError: there is no such run, it is a file that is no archive, or it holds no record.
         StoreError: an archive cannot be unpacked, because the disk is full or the cache cannot be written.
     """
-    folder = _folder(run, runs)
+    folder = _folder(run, geofm_runs() if runs is None else runs)
     if not record_files(folder):
         raise DataError(f"{folder}: holds no records of cases: expected <kind>/<case>.json: is it the folder of a run?")
     return folder
