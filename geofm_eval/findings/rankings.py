@@ -24,6 +24,7 @@ from geofm_eval.findings.scope import model_aside, pooling_aside, task_aside
 from geofm_eval.ranking.agreement import agreement
 from geofm_eval.ranking.qualitative import Met, Rivalry, rivalries
 from geofm_eval.ranking.settings import Setting, alike, settings
+from geofm_eval.records import MOSTLY_FILLED, marked
 from geofm_eval.report.choice import LEVEL, Difference, Pairs, sign
 from geofm_eval.report.run import RunContent
 from geofm_eval.resampling import t_quantile
@@ -139,8 +140,12 @@ def _field(group: Sequence[Setting], content: RunContent, catalog: Catalog) -> F
         if reasons:
             aside[setting.name] = ", ".join(reasons)
             continue
-        counted.append(setting)
-        for entry in setting.entries:
+        entries = tuple(entry for entry in setting.entries if entry.is_control or not marked(entry.record))
+        if not entries:
+            aside[setting.name] = MOSTLY_FILLED
+            continue
+        counted.append(replace(setting, entries=entries))
+        for entry in entries:
             weights[entry.model].add(entry.record.provenance.weights_sha256)
             if beside := model_aside(entry.record, models, catalog):
                 aside[entry.model] = ", ".join(beside)

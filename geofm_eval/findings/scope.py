@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import Record
+from geofm_eval.records import Record, marks
 from geofm_eval.report.comparison import Comparison, Subject, comparisons
 from geofm_eval.report.run import RunContent
 
@@ -71,7 +71,7 @@ def data_of(record: Record) -> str:
 
 
 def model_aside(record: Record, models: set[str], catalog: Catalog) -> list[str]:
-    """Why a verdict does not count a model: it is a control, a variant, or knows simulated scenes alone.
+    """Why a verdict does not count a model: it is a control, marked, a variant, or knows simulated scenes alone.
 
     Args:
         record: of the model.
@@ -81,6 +81,8 @@ def model_aside(record: Record, models: set[str], catalog: Catalog) -> list[str]
     spec = catalog.models.get(record.case.model)
     if record.case.is_control:
         return ["controls"]
+    if reasons := marks(record):
+        return list(reasons)
     if spec is None:
         return []
     if spec.variant_of in models:

@@ -31,6 +31,7 @@ from geofm_eval.records.inside import (
 )
 from geofm_eval.records.keys import content_key
 from geofm_eval.records.manifest import RunManifest, add_to_plan, read_manifest, remove_plan, write_manifest
+from geofm_eval.records.marks import MARK, MOSTLY_FILLED, marked, marked_name, marks
 from geofm_eval.records.schema import (
     SCHEMA_VERSION,
     CaseInfo,
@@ -55,7 +56,9 @@ from geofm_eval.records.skips import Skip, append_skip, read_skips
 __all__ = [
     "CORRECT",
     "COUNTS",
+    "MARK",
     "MIGRATIONS",
+    "MOSTLY_FILLED",
     "PREDICTION",
     "SCHEMA_VERSION",
     "TARGET",
@@ -90,6 +93,9 @@ __all__ = [
     "content_key",
     "fraction_key",
     "landmarks",
+    "marked",
+    "marked_name",
+    "marks",
     "pack",
     "pair_name",
     "read_manifest",

@@ -21,7 +21,7 @@ from geofm_eval.factors.factorial import (
 from geofm_eval.factors.regret import Loss, Regret, regrets
 from geofm_eval.factors.shares import Share, Without
 from geofm_eval.findings.scope import model_aside
-from geofm_eval.records import Record
+from geofm_eval.records import Record, marked
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.comparison import Comparison, tap_order
 from geofm_eval.report.dense.cells import CaseStudy
@@ -124,8 +124,8 @@ def _trained(study: CaseStudy, models: set[str], pairs: Pairs, catalog: Catalog)
 
 
 def _aside(record: Record, models: set[str], catalog: Catalog) -> bool:
-    """True for controls and variants; what knows simulated scenes alone is a backbone like others here."""
-    return bool({"controls", "variants of models"} & set(model_aside(record, models, catalog)))
+    """True for controls, marked rows and variants; what knows simulated scenes alone is a backbone like others here."""
+    return marked(record) or bool({"controls", "variants of models"} & set(model_aside(record, models, catalog)))
 
 
 def shares_table(one: Explained, catalog: Catalog) -> Table:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import Record, Score
+from geofm_eval.records import Record, Score, marked_name, marks
 from geofm_eval.report.comparison import Comparison, Subject, tap_order
 from geofm_eval.report.curves import DepthProfile, LabelCurve, LabelPoint
 from geofm_eval.report.formats import Footnotes, Table
@@ -91,8 +91,9 @@ def _has_rmse(score: Score) -> bool:
 
 
 def display_name(subject: Subject) -> str:
-    """Slug of the model, controls marked."""
-    return f"{subject.model} (control)" if subject.is_control else subject.model
+    """Slug of the model; controls and rows that count for no verdict say so."""
+    name = f"{subject.model} (control)" if subject.is_control else subject.model
+    return marked_name(subject.record, name)
 
 
 def real_bands(record: Record) -> str:
@@ -129,6 +130,7 @@ def remarks(subject: Subject, catalog: Catalog) -> list[str]:
     failed = [record for record in subject.taps.values() if record.outcome.status == "failed"]
     if failed:
         remarks.append(f"{len(failed)} of its cases failed, the first with: {failed[0].outcome.reason}")
+    remarks += [f"{reason}: shown, but not counted in any verdict" for reason in marks(subject.record)]
     inputs = subject.record.provenance.inputs
     if inputs is not None and inputs.filled_bands:
         absent = ", ".join(inputs.filled_bands)

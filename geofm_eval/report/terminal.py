@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.records import marked_name
+from geofm_eval.report.comparison import Subject
 from geofm_eval.report.curves import DepthProfile
 from geofm_eval.report.ranking import Ranking, RankingRow
 from geofm_eval.report.tables import CHOSEN
@@ -48,7 +50,7 @@ def _ranking_lines(ranking: Ranking, unit: Unit) -> list[str]:
 def _ranking_cells(row: RankingRow, unit: Unit) -> list[str]:
     return [
         str(row.rank),
-        _name(row.subject.model, row.subject.is_control),
+        _name(row.subject),
         unit.score(row.chosen.score),
         f"{row.chosen.tap} of {row.chosen.candidates}",
         UNKNOWN if row.again is None else row.again.words,
@@ -78,7 +80,7 @@ def _depth_lines(profiles: Sequence[DepthProfile], unit: Unit) -> list[str]:
 def _depth_cells(profile: DepthProfile, unit: Unit, low: float, high: float) -> list[str]:
     cells = [f"{p.score.value * unit.factor:.{_decimals(unit)}f}{CHOSEN if p.chosen else ' '}" for p in profile.points]
     bars = "".join(sparkbar(point.score.value, low, high) for point in profile.points)
-    return [_name(profile.subject.model, profile.subject.is_control), *cells, bars]
+    return [_name(profile.subject), *cells, bars]
 
 
 def _decimals(unit: Unit) -> int:
@@ -86,8 +88,8 @@ def _decimals(unit: Unit) -> int:
     return unit.decimals - 1
 
 
-def _name(model: str, is_control: bool) -> str:
-    return f"{model} {CONTROL}" if is_control else model
+def _name(subject: Subject) -> str:
+    return marked_name(subject.record, f"{subject.model} {CONTROL}" if subject.is_control else subject.model)
 
 
 def sparkbar(value: float, low: float, high: float) -> str:

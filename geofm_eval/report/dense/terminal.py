@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.records import marked_name
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.dense.cells import CaseStudy
 from geofm_eval.report.dense.effects import Effect, pooled
@@ -29,7 +30,7 @@ def text_of_study(
         rows.append(
             [
                 str(rank),
-                cell.model + (f" {CONTROL}" if cell.record.case.is_control else ""),
+                marked_name(cell.record, cell.model + (f" {CONTROL}" if cell.record.case.is_control else "")),
                 cell.record.case.adaptation,
                 reads(training),
                 unit.score(cell.score),
