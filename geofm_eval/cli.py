@@ -314,16 +314,26 @@ def advise(
 
 @app.command()
 def expect(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished runs: folders, or names.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Finished runs: folders, or names. With --reseal: tasks.")
+    ],
     why: Annotated[str, typer.Option(help="Why ranges change; needed where one gets looser.")] = "",
     tasks: Annotated[str, typer.Option(metavar="A,B", help="Only these tasks.")] = "",
     into: Annotated[Path, typer.Option(help="Folder of the range files.")] = Path("benchmarks/expected"),
+    reseal: Annotated[
+        bool, typer.Option("--reseal", help="Accept range files of these tasks as edited by hand; needs --why.")
+    ] = False,
     catalog: CatalogOption = None,
 ) -> None:
     """Set expected ranges from finished runs, old -> new; probes are solved again with last-digit noise.
 
     The status is 1, and nothing is written, where a range would get looser without --why.
     """
+    if reseal:
+        from geofm_eval.expected.reseal import reseal as accept
+
+        say(accept(into, [str(task) for task in runs], why))
+        return
     from geofm_eval.expected.command import expect as set_ranges
 
     chosen = [name.strip() for name in tasks.split(",") if name.strip()]

@@ -22,6 +22,8 @@ from filelock import Timeout
 
 from geofm_eval.errors import ContractError, GeofmError
 from geofm_eval.paths import geofm_cache, variable_of
+from geofm_eval.seals import content_hash as content_hash
+from geofm_eval.seals import is_whole, parse_json, sealed
 from geofm_eval.sharing import (
     TEMPORARY,
     building,
@@ -35,7 +37,9 @@ from geofm_eval.sharing import (
 
 log = logging.getLogger(__name__)
 
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
+"""2: the manifest carries a checksum over its own content, results included."""
+
 KINDS = (
     "features",
     "sweeps",
@@ -101,12 +105,6 @@ class CacheEntry:
     age_days: float
 
 
-def content_hash(content: object) -> str:
-    """Hex sha256 of a JSON-serialisable object, independent of the order of its keys."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file's bytes."""
     with path.open("rb") as file:
@@ -143,7 +141,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def remember(path: Path, compute: Callable[[], Any]) -> Any:
-    """Return what a JSON file of the cache holds, computed first where the file is absent or not readable.
+    """Return what a JSON file of the cache holds, computed first where the file is absent or damaged.
 
     Nothing depends on the file: where it cannot be written, what was computed serves this process alone.
 
@@ -158,7 +156,7 @@ def remember(path: Path, compute: Callable[[], Any]) -> Any:
             if known is None:
                 known = compute()
                 try:
-                    write_json(path, known)
+                    write_json(path, sealed({"known": known}))
                 except StoreError as error:
                     log.warning("computed, and not kept for the next session: %s", error)
     return known
@@ -166,8 +164,9 @@ def remember(path: Path, compute: Callable[[], Any]) -> Any:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = parse_json(path.read_bytes())
+        return content["known"] if is_whole(content) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -224,7 +223,8 @@ def _build(final: Path, build: Callable[[Path], dict[str, Any]], manifest: str) 
     with building(final) as temporary:
         content = build(temporary)
         files = {path.name: _checksum(path) for path in sorted(temporary.iterdir())}
-        write_json(temporary / manifest, {"format": MANIFEST_FORMAT, "key": final.name, "files": files, **content})
+        listed = {"format": MANIFEST_FORMAT, "key": final.name, "files": files, **content}
+        write_json(temporary / manifest, sealed(listed))
         set_aside = functools.partial(_set_aside, manifest=manifest)
         if publish(temporary, final, lambda folder: problem_with(folder, manifest), set_aside):
             _remember(final, files)
@@ -258,7 +258,7 @@ def _set_aside(final: Path, problem: str, manifest: str) -> None:
 
 def read_manifest(folder: Path, manifest: str) -> dict[str, Any]:
     """Parse the manifest of a directory."""
-    content: dict[str, Any] = json.loads((folder / manifest).read_text(encoding="utf-8"))
+    content: dict[str, Any] = parse_json((folder / manifest).read_bytes())
     return content
 
 
@@ -269,6 +269,10 @@ def problem_with(folder: Path, manifest: str) -> str | None:
     """
     try:
         content = read_manifest(folder, manifest)
+        if not is_whole(content):
+            return f"{manifest} does not match its checksum"
+        if content["key"] != folder.name.partition(_DAMAGED)[0]:
+            return f"{manifest} belongs to {str(content['key'])[:80]}"
         expected = {str(name): (int(entry["size"]), str(entry["sha256"])) for name, entry in content["files"].items()}
     except FileNotFoundError:
         return f"{manifest} is absent"

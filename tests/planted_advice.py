@@ -82,8 +82,10 @@ def probe(
     if kept is not None:
         scores |= kept.scores
         choices += kept.selection.choices
-        # The file is one for all fractions; nothing reads the earlier ones again.
-        arrays |= {f"correct_{k}": np.zeros((len(s.per_draw), N), np.uint8) for k, s in kept.scores.items()}
+        # The file is one for all fractions; of the earlier ones only the number of right items is read again.
+        arrays |= {
+            f"correct_{k}": np.arange(N) < np.rint(np.array(s.per_draw) * N)[:, None] for k, s in kept.scores.items()
+        }
     record = Record(
         run=RunInfo(name=run.name),
         case=case_of("probe", tap, "ridge" if metric == "r2" else "linear", model),

@@ -56,8 +56,7 @@ def regression(folder: Path, target: NDArray[Any], predicted: NDArray[Any], laye
 
 def trained(folder: Path, counts: NDArray[Any], metric: str = "miou", layer: str = "multi", **how: Any) -> Record:
     """A trained decoder at all labels: (seeds, n, K, K) confusion counts or (seeds, n, 5) sums."""
-    direction = "lower" if metric == "rmse" else "higher"
-    score = _score(metric, count_score(counts, metric), _ids(counts)).model_copy(update={"direction": direction})
+    score = _score(metric, count_score(counts, metric), _ids(counts))
     seeds = how.pop("seeds", range(len(counts)))
     training = Training(
         decoder="lightms", tuning="frozen", taps=("block07",), recipe=how.pop("recipe", {"slug": "quick"}), window=64,
@@ -110,4 +109,6 @@ def _ids(outcomes: NDArray[Any]) -> NDArray[Any]:
 
 def _score(metric: str, per_draw: NDArray[Any], ids: NDArray[Any]) -> Score:
     values = tuple(map(float, per_draw))
-    return Score(metric=metric, value=float(np.mean(per_draw)), per_draw=values, n=len(ids), n_train=50)
+    direction = "lower" if metric == "rmse" else "higher"
+    value = float(np.mean(per_draw))
+    return Score(metric=metric, value=value, per_draw=values, n=len(ids), n_train=50, direction=direction)

@@ -42,9 +42,16 @@ def make_regression(
     assert record.selection is not None
     assert record.provenance.inputs is not None
     source["inputs"] = record.provenance.inputs.model_copy(update={"temporal": "per_date", "dates": 4})
+    choices = [
+        next(one for one in record.selection.choices if (one.fraction, one.draw) == (fraction, number % draws))
+        for fraction, draws, _ in FRACTIONS
+        for number in range(SHUFFLES if shuffled else draws)
+    ]
+    numbers = [number for _, draws, _ in FRACTIONS for number in range(SHUFFLES if shuffled else draws)]
+    chosen = tuple(one.model_copy(update={"draw": n}) for one, n in zip(choices, numbers, strict=True))
     changes = {
         "scores": scores,
-        "selection": record.selection.model_copy(update={"criterion": "squared_error"}),
+        "selection": record.selection.model_copy(update={"criterion": "squared_error", "choices": chosen}),
         "provenance": record.provenance.model_copy(update=source),
     }
     return record.model_copy(update=changes), outcomes

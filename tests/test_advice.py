@@ -13,11 +13,12 @@ from geofm_eval.advice.validation import standard_error
 from geofm_eval.catalog import load_catalog
 from geofm_eval.cli import app
 from geofm_eval.errors import ContractError, DataError
-from geofm_eval.records import Outcome, Reverted, Score, read_record, write_record
+from geofm_eval.records import Outcome, Reverted, Score, content_of, read_record, write_record
 from geofm_eval.report.advice import advised
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.reselected import reselect
 from geofm_eval.report.run import read_content
+from geofm_eval.store import write_json
 from tests.planted_advice import MODEL, TAPS, TASK, drift, probe, probes, timing, trained
 from tests.planted_taps import planted_taps, right_items
 
@@ -502,20 +503,22 @@ def test_rmse_is_better_where_it_is_lower(tmp_path):
     run = tmp_path / "r"
     sums = {"block00": 900.0, "block02": 100.0}
     for layer, squared in sums.items():
-        record = trained(run, "single_w064_frozen_p100", layer, 0.7, squared**0.5)
+        record = trained(run, "single_w064_frozen_p100", layer, 0.7, 0.5)
+        seeds = tuple(one.model_copy(update={"val_score": squared**0.5}) for one in record.training.seeds)
+        training = record.training.model_copy(update={"seeds": seeds})
         counts = np.tile(np.array([100.0, 0.0, 0.0, 0.0, 5000.0]), (3, 24, 1))
         counts[..., 2] = squared * 100 * np.linspace(0.9, 1.1, 24)
         score = Score(
             metric="rmse", value=squared**0.5, per_draw=(squared**0.5,) * 3, n=24, n_train=48, direction="lower"
         )
         arrays = {"ids": np.array([str(i) for i in range(24)]), "counts_1.0": counts}
-        write_record(record.model_copy(update={"scores": {"1.0": score}}), arrays, run)
+        write_record(record.model_copy(update={"scores": {"1.0": score}, "training": training}), arrays, run)
     (reading,) = only(run).readings
     assert (reading.tap, reading.shows) == ("block02", "same")
     path = run / "segment" / f"{MODEL}-{TASK}-single_w064_frozen_p100-block00.json"
     record = read_record(path)
     seeds = tuple(one.model_copy(update={"val_score": 1.0}) for one in record.training.seeds)
     training = record.training.model_copy(update={"seeds": seeds})
-    path.write_text(record.model_copy(update={"training": training}).model_dump_json(indent=1), encoding="utf-8")
+    write_json(path, content_of(record.model_copy(update={"training": training})))
     (reading,) = only(run).readings
     assert (reading.tap, reading.shows, round(reading.gain.value)) == ("block00", "worse", 20)

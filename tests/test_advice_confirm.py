@@ -17,10 +17,11 @@ from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.cli import app
 from geofm_eval.errors import ContractError
 from geofm_eval.pipeline import Settings, Workspace
-from geofm_eval.records import Record, fraction_key, read_record, record_path, write_record
+from geofm_eval.records import Record, content_of, fraction_key, read_record, record_path, write_record
 from geofm_eval.report.advice import Advised, advised
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.run import read_content
+from geofm_eval.store import write_json
 from tests import small_suite
 from tests.small_suite import OPTIONS
 
@@ -103,7 +104,7 @@ def run(catalog: Catalog, tmp_path: Path) -> Path:
 
 def edited(run: Path, model: str, edit) -> None:
     path = record_path(run, "probe", f"{model}-{TASK}-linear-{TAP}")
-    path.write_text(edit(read_record(path)).model_dump_json(indent=1), encoding="utf-8")
+    write_json(path, content_of(edit(read_record(path))))
 
 
 def worse(record: Record) -> Record:

@@ -1,6 +1,5 @@
 """Which tap and which control are chosen, and how models are ranked."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,14 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geofm_eval.metrics import paired_interval
-from geofm_eval.records import Record, read_outcomes
+from geofm_eval.records import read_outcomes, write_record
 from geofm_eval.report import choice
 from geofm_eval.report.choice import choose_tap
 from geofm_eval.report.collation import collate
 from tests.collating import (
     MODEL,
     SMALL,
-    change,
     rows_of,
     subject_of,
 )
@@ -70,19 +68,14 @@ def test_ranks_gains_and_paired_intervals(run: Path):
 def test_the_best_control_is_chosen_on_validation_and_equal_scores_share_a_rank(tmp_path: Path, without_figures: None):
     twins = (MODEL, Synthetic("rcf", (0.6,), control=True), Synthetic("band_stats", (0.6,), control=True))
     run = write_run(tmp_path / "twins", twins, ("eurosat_sim",), ("linear",))
-    score = make_record(twins[1], "eurosat_sim", "linear", "final")[0].scores
-
-    def same_score(val: float) -> Callable[[Record], Record]:
-        def edit(record: Record) -> Record:
-            assert record.selection is not None
-            choices = tuple(c.model_copy(update={"val_score": val}) for c in record.selection.choices)
-            selection = record.selection.model_copy(update={"choices": choices})
-            return record.model_copy(update={"scores": score, "selection": selection})
-
-        return edit
-
-    change(run, twins[1], "final", same_score(0.4))
-    change(run, twins[2], "final", same_score(0.7))
+    same, outcomes = make_record(twins[1], "eurosat_sim", "linear", "final")
+    for twin, val in ((twins[1], 0.4), (twins[2], 0.7)):
+        record, _ = make_record(twin, "eurosat_sim", "linear", "final")
+        assert record.selection is not None
+        choices = tuple(c.model_copy(update={"val_score": val}) for c in record.selection.choices)
+        selection = record.selection.model_copy(update={"choices": choices})
+        edited = record.model_copy(update={"scores": same.scores, "selection": selection})
+        write_record(edited, outcomes, run)
     (ranking,) = collate(run).rankings
     assert rows_of(ranking) == {"galileo_nano": 1, "rcf": 2, "band_stats": 2}
     assert ranking.control == "band_stats"

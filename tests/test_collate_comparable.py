@@ -54,7 +54,11 @@ def test_what_is_not_comparable_is_split_and_named(run: Path, field: str, value:
 
 
 def test_one_evidence_class_per_table(run: Path):
-    change(run, SMALL[2], "final", lambda record: record.model_copy(update={"evidence": "published"}))
+    def published(record: Record) -> Record:
+        case = record.case.model_copy(update={"markers": ("real", "closed", "control")})
+        return record.model_copy(update={"evidence": "published", "case": case})
+
+    change(run, SMALL[2], "final", published)
     collation = collate(run)
     assert "differ in evidence" in collation.problems[0]
     assert {ranking.comparison.simulated for ranking in collation.rankings} == {True, False}

@@ -18,6 +18,7 @@ from geofm_eval.records import (
     Outcome,
     RunManifest,
     append_skip,
+    content_of,
     pack,
     read_record,
     record_path,
@@ -176,7 +177,7 @@ def test_a_case_that_has_no_score_any_more_fails_the_gate(old, new, status):
     record = read_record(record_path(old, "probe", "m_one-eurosat_sim-linear-block00"))
     outcome = Outcome(status=status, verdict="no_range", reason="ContractError: features are not finite")
     lost = record.model_copy(update={"outcome": outcome, "scores": {}, "outcomes_sha256": None})
-    write_json(record_path(new, "probe", record.case.id), lost.model_dump(mode="json"))
+    write_json(record_path(new, "probe", record.case.id), content_of(lost))
     failures = compare(old, new).failures()
     assert failures == {record.case.id: f"had a score and has none: {status}: ContractError: features are not finite"}
 
@@ -424,7 +425,7 @@ def test_a_baseline_of_an_older_schema_is_migrated(old, new, repository):
     path = record_path(old, "probe", content["case"]["id"])
     path.parent.mkdir(parents=True)
     shutil.copy(repository / "tests" / "golden" / f"{name}.json", path)
-    write_json(record_path(new, "probe", content["case"]["id"]), read_record(path).model_dump(mode="json"))
+    write_json(record_path(new, "probe", content["case"]["id"]), content_of(read_record(path)))
     (case,) = compare(old, new).cases
     assert case.identical
 
@@ -438,7 +439,7 @@ def test_the_checkpoint_at_a_third_of_its_steps_is_a_regression_on_the_reference
                 update={"model": "pocket_mae", "id": record.case.id.replace(model, "pocket_mae")}
             )
             renamed = record_path(folder, "probe", case.id)
-            write_json(renamed, record.model_copy(update={"case": case}).model_dump(mode="json"))
+            write_json(renamed, content_of(record.model_copy(update={"case": case})))
             shutil.copy(path, renamed.with_suffix(".npz"))
     found = compare(tmp_path / "whole", tmp_path / "third")
     (mean,) = found.pooled

@@ -98,6 +98,20 @@ def test_a_damaged_checkpoint_costs_the_time_and_nothing_else(tmp_path, kept, ca
     assert "is damaged" in caplog.text
 
 
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.6, 0.999])
+def test_one_changed_bit_of_a_checkpoint_is_noticed(tmp_path, place, caplog):
+    _, whole = run(tmp_path / "whole")
+    with pytest.raises(Stop):
+        run(tmp_path / "pieces", samples=Interrupted(crops(), 3), every=0.0)
+    path = tmp_path / "pieces" / CHECKPOINT
+    damaged = bytearray(path.read_bytes())
+    damaged[int(place * len(damaged))] ^= 1
+    path.write_bytes(damaged)
+    _, again = run(tmp_path / "pieces")
+    assert again.losses == whole.losses
+    assert "is damaged" in caplog.text
+
+
 def test_the_checkpoint_of_another_training_is_not_continued(tmp_path, caplog):
     with pytest.raises(Stop):
         run(tmp_path, samples=Interrupted(crops(), 3), every=0.0)

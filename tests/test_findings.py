@@ -27,10 +27,11 @@ from geofm_eval.findings.finding import joint
 from geofm_eval.findings.heads import FIXED, PROBED, SAME
 from geofm_eval.findings.layers import BEFORE_NORM
 from geofm_eval.findings.means import Means, Pairing
-from geofm_eval.records import read_record, record_path
+from geofm_eval.records import content_of, read_record, record_path
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.collation import collate
 from geofm_eval.report.run import read_content
+from geofm_eval.store import write_json
 
 CATALOG = load_catalog()
 LAYERS, PROFILES, HEADS = "the tap", "depth profiles", "a single-level"
@@ -146,7 +147,7 @@ def test_cells_on_the_same_items_are_one_data_set(tmp_path):
             record = read_record(path)
             items = {"train": task, "test": "shared"}
             source = record.provenance.model_copy(update={"items_sha256": items})
-            path.write_text(record.model_copy(update={"provenance": source}).model_dump_json())
+            write_json(path, content_of(record.model_copy(update={"provenance": source})))
     finding = found_in(tmp_path, LAYERS)
     assert finding.verdict == "not enough records"
     assert "9 cells from 1 data set and 3 backbones with an interval" in finding.why[0]

@@ -7,9 +7,10 @@ import pytest
 from fixtures.planted_findings import DENSE_TASKS, trained
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings.imagenet import BEST, MEDIAN, MODEL, RGB, imagenet_competes
-from geofm_eval.records import read_record, record_path, write_record
+from geofm_eval.records import content_of, read_record, record_path, write_record
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.run import read_content
+from geofm_eval.store import write_json
 
 CATALOG = load_catalog()
 ADAPTATIONS = ("lightms_full_p010", "lightms_full_p100", "upernet_w064_full_p100")
@@ -33,7 +34,7 @@ def test_the_rival_is_chosen_on_validation_and_read_on_test(tmp_path):
         record = read_record(path)
         seeds = tuple(one.model_copy(update={"val_score": 0.1}) for one in record.training.seeds)
         training = record.training.model_copy(update={"seeds": seeds})
-        path.write_text(record.model_copy(update={"training": training}).model_dump_json())
+        write_json(path, content_of(record.model_copy(update={"training": training})))
     finding = finding_in(tmp_path)
     assert {cell.contrast for cell in finding.groups[BEST]} == {f"{MODEL} - m_two"}
     assert {cell.contrast for cell in finding.groups[MEDIAN]} == {f"{MODEL} - m_three"}

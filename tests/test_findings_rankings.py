@@ -10,9 +10,10 @@ from fixtures.recomputed import verdict_of
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import Finding, findings
 from geofm_eval.findings.rankings import fields, rankings_change
-from geofm_eval.records import read_record, record_path, write_record
+from geofm_eval.records import content_of, read_record, record_path, write_record
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.run import read_content
+from geofm_eval.store import write_json
 
 CATALOG = load_catalog()
 CROSSING = {"t_one": {"m_a": 0.85, "m_b": 0.80}, "t_two": {"m_a": 0.70, "m_b": 0.75}}
@@ -70,7 +71,7 @@ def test_one_data_set_is_not_enough(tmp_path: Path):
         path = record_path(run, "probe", f"{model}-{task}-linear-final")
         record = read_record(path)
         shared = record.provenance.model_copy(update={"items_sha256": {"test": "shared"}})
-        path.write_text(record.model_copy(update={"provenance": shared}).model_dump_json())
+        write_json(path, content_of(record.model_copy(update={"provenance": shared})))
     found = decide(run)
     assert found is not None
     assert found.verdict == "not enough records"
@@ -127,7 +128,7 @@ def test_one_name_for_two_sets_of_weights_is_no_backbone(tmp_path: Path):
     path = record_path(run, "probe", "m_b-t_two-linear-final")
     record = read_record(path)
     source = record.provenance.model_copy(update={"weights_sha256": "1" * 64})
-    path.write_text(record.model_copy(update={"provenance": source}).model_dump_json(), encoding="utf-8")
+    write_json(path, content_of(record.model_copy(update={"provenance": source})))
     (field,) = fields(read_content(run), CATALOG)
     assert field.models == ("m_a",)
     assert field.aside == {"m_b": "other weights in other settings"}
@@ -139,7 +140,7 @@ def test_settings_of_another_recipe_stay_out_and_are_counted(tmp_path: Path):
         path = record_path(run, "probe", f"{model}-t_three-linear-final")
         record = read_record(path)
         source = record.provenance.model_copy(update={"recipe": {"slug": "pangaea"}})
-        path.write_text(record.model_copy(update={"provenance": source}).model_dump_json(), encoding="utf-8")
+        write_json(path, content_of(record.model_copy(update={"provenance": source})))
     found = decide(run)
     assert found is not None
     assert {cell.id for cell in found.cells} == {"t_one-linear-p100", "t_two-linear-p100"}

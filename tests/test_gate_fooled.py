@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from geofm_eval.compare import compare
-from geofm_eval.records import Outcome, RunManifest, append_skip, read_record, record_path, write_manifest
+from geofm_eval.records import Outcome, RunManifest, append_skip, content_of, read_record, record_path, write_manifest
 from geofm_eval.report.comparing import json_of, lines_of, markdown_of
 from geofm_eval.store import write_json
 from tests.planted_compare import easy, moved, probe, trained
@@ -108,7 +108,7 @@ def crashed(old: Path, new: Path) -> None:
     record = read_record(record_path(new, "probe", FINAL))
     outcome = Outcome(status="error", verdict="no_range", reason="the worker died in this case")
     lost = record.model_copy(update={"outcome": outcome, "scores": {}, "outcomes_sha256": None})
-    write_json(record_path(new, "probe", FINAL), lost.model_dump(mode="json"))
+    write_json(record_path(new, "probe", FINAL), content_of(lost))
 
 
 def unreadable(old: Path, new: Path) -> None:

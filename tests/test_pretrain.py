@@ -11,7 +11,7 @@ from geofm_eval.backbones.pocket.pretrain import stream as streams
 from geofm_eval.backbones.pocket.pretrain.objectives import OBJECTIVES
 from geofm_eval.backbones.pocket.pretrain.publish import Card, effective_rank, measured_rank, write_card
 from geofm_eval.backbones.pocket.pretrain.stream import Stream, pixel_statistics, simulate_shard
-from geofm_eval.backbones.pocket.pretrain.training import THIRD, Plan, learning_rate, normaliser, train
+from geofm_eval.backbones.pocket.pretrain.training import THIRD, Plan, learning_rate, load_sealed, normaliser, train
 from geofm_eval.backbones.pocket.pretrain.views import random_view
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.scene import SAVANNA, TEMPERATE, Palette, simulate_blocks
@@ -146,7 +146,7 @@ def test_training_leaves_the_global_generator_alone_and_keeps_the_weights_of_a_t
     before = torch.random.get_rng_state()
     trained = last(plan("pocket_mae"), small_stream, tmp_path)
     assert torch.equal(before, torch.random.get_rng_state())
-    third = torch.load(tmp_path / THIRD, weights_only=True)
+    third = load_sealed(tmp_path / THIRD)
     stopped = last(plan("pocket_mae"), small_stream, tmp_path / "other", stop_after=8)
     for key, tensor in stopped.objective.published().items():
         assert torch.equal(third[key], tensor), key

@@ -10,10 +10,11 @@ from fixtures.planted_findings import DENSE_TASKS, MODELS, singles, trained
 from fixtures.planted_ranking import Levels, orders_of, planted_run, rivalries_of
 from geofm_eval.catalog import load_catalog
 from geofm_eval.ranking import Aggregate, aggregate, aggregates, alike, data_sets, settings
-from geofm_eval.records import Record, read_outcomes, read_record, record_path, write_record
+from geofm_eval.records import Record, content_of, read_outcomes, read_record, record_path, write_record
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.collation import collate
 from geofm_eval.report.run import read_content
+from geofm_eval.store import write_json
 from tests.collating import SMALL, no_figures
 from tests.synthetic_run import write_run
 
@@ -265,12 +266,15 @@ def test_lower_is_better_where_it_is(tmp_path: Path):
     path = record_path(run, "segment", "m_one-floods_sim-single_w064_frozen_p100-block05")
 
     def lower(record: Record) -> Record:
-        scores = {key: score.model_copy(update={"direction": "lower"}) for key, score in record.scores.items()}
+        scores = {
+            key: score.model_copy(update={"direction": "lower", "metric": "rmse"})
+            for key, score in record.scores.items()
+        }
         return record.model_copy(update={"scores": scores})
 
     for model in ("m_one", "m_two"):
         own = path.with_name(path.name.replace("m_one", model))
-        own.write_text(lower(read_record(own)).model_dump_json(), encoding="utf-8")
+        write_json(own, content_of(lower(read_record(own))))
     (found,) = orders_of(run).values()
     assert list(found.standings) == ["m_one", "m_two"]
     assert found.standings["m_one"].best > 0.95

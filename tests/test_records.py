@@ -33,7 +33,7 @@ def test_a_record_reads_back_as_it_was_written(tmp_path: Path):
     path, record, outcomes = write_one(tmp_path)
     assert path == tmp_path / "probe" / "galileo_nano-eurosat_sim-linear-block01.json"
     found = records.read_record(path)
-    assert found.model_copy(update={"outcomes_sha256": None}) == record
+    assert found.model_copy(update={"outcomes_sha256": None, "checksum": None}) == record
     read = records.read_outcomes(tmp_path, found)
     assert read is not None
     assert read.groups is None
@@ -53,13 +53,13 @@ def test_groups_travel_with_the_outcomes(tmp_path: Path):
 
 
 def migrated(content: dict[str, Any]) -> dict[str, Any]:
-    """What schema 2 makes of a record of schema 1; optional fields that came later read as their defaults."""
+    """What schema 3 makes of a record of schema 1; optional fields that came later read as their defaults."""
     content.pop("expected_range")
     for choice in content["selection"]["choices"]:
         choice |= {"val_loss": None, "runner_up_gap": None}
     content["selection"]["near"] = {}
-    later = {"first_attempt": None, "resamples_sha256": None}
-    return {**content, "schema_version": 2, "expected_ranges": {}, **later}
+    later = {"first_attempt": None, "resamples_sha256": None, "checksum": None}
+    return {**content, "schema_version": 3, "expected_ranges": {}, **later}
 
 
 @pytest.mark.parametrize("kind", ["probe", "segment"])
@@ -70,7 +70,7 @@ def test_real_records_of_schema_1_are_migrated(tmp_path: Path, kind: str):
     assert record.case.kind == kind
     assert record.model_dump(mode="json") == migrated(content)
     path = records.write_record(record.model_copy(update={"outcomes_sha256": None}), None, tmp_path)
-    assert json.loads(path.read_text(encoding="utf-8"))["schema_version"] == 2
+    assert json.loads(path.read_text(encoding="utf-8"))["schema_version"] == 3
 
 
 def test_the_golden_record_still_loads_and_is_written_the_same(tmp_path: Path):
@@ -154,7 +154,7 @@ def test_a_truncated_record_is_named_and_the_rest_is_read(tmp_path: Path):
     [
         ("[]", "expected a JSON object"),
         ('{"schema_version": 1}', "field 'run': Field required"),
-        ('{"schema_version": 99}', "newer than 2.*upgrade"),
+        ('{"schema_version": 99}', "newer than 3.*upgrade"),
         ('{"schema_version": 0}', "schema 0 is unknown"),
         ("\x00\x01", "not a readable record"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.reference import make_reference, renew_pages, without_dead_links
 from geofm_eval.catalog import dense_cases, load_catalog
 from geofm_eval.errors import DataError
-from geofm_eval.records import pack, read_run, record_path, unpack
+from geofm_eval.records import content_of, pack, read_run, record_path, unpack
 from geofm_eval.report.collation import collate
 from geofm_eval.store import write_json
 from tests.collating import no_figures, small_run
@@ -64,7 +64,7 @@ def test_a_reference_keeps_the_outcomes_of_the_tap_that_each_label_fraction_choo
             ]
             selection = record.selection.model_copy(update={"choices": tuple(choices)})
             path = record_path(run, "probe", record.case.id)
-            write_json(path, record.model_copy(update={"selection": selection}).model_dump(mode="json"))
+            write_json(path, content_of(record.model_copy(update={"selection": selection})))
     folder = tmp_path / "reference"
     make_reference(run, folder)
     again = collate(unpack(folder / "small.tar.xz"))

@@ -6,6 +6,7 @@ it; an epoch's score is that of all chips together.
 
 import functools
 import io
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,10 +21,13 @@ from geofm_eval.dense.model import TunableModel
 from geofm_eval.dense.plan import Validation, best_of
 from geofm_eval.dense.training import checkpoints
 from geofm_eval.paths import geofm_cache
+from geofm_eval.seals import seal_bytes, unseal_bytes
 from geofm_eval.store import publish_directory, write_bytes
 
 if TYPE_CHECKING:
     from geofm_eval.dense.job import DenseJob
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "folds.json"
 FOLD = "fold.json"
@@ -79,6 +83,7 @@ def cross_validate(job: "DenseJob", rate: float, key: str) -> dict[str, Any]:
 def _write(job: "DenseJob", rate: float, number: int, key: str, folder: Path) -> dict[str, Any]:
     """Train without a fold, and keep the counts of its chips after every epoch that is validated."""
     held, seen = job.budget.folds[number].tolist(), checkpoints(key)
+    stored = _stored(seen)
     counts: dict[int, NDArray[Any]] = {}
 
     def keep(model: TunableModel, epoch: int) -> float:
@@ -86,13 +91,27 @@ def _write(job: "DenseJob", rate: float, number: int, key: str, folder: Path) ->
         buffer = io.BytesIO()
         np.save(buffer, counts[epoch])
         # Beside the checkpoint, so that both are there for whoever goes on, or neither.
-        write_bytes(seen / f"epoch{epoch}.npy", buffer.getvalue())
+        write_bytes(seen / f"epoch{epoch}.npy", seal_bytes(buffer.getvalue()))
         return 0.0  # a fold alone has no score: it may lack a class
 
     _, done, _ = job.trained_on(job.budget.without(number), rate, key, keep)
     earlier = {one.epoch for one in done.validations} - set(counts)
-    counts |= {epoch: np.load(seen / f"epoch{epoch}.npy", allow_pickle=False) for epoch in earlier}
+    counts |= {epoch: stored[epoch] for epoch in earlier}
     np.savez(folder / COUNTS, **{str(epoch): counts[epoch] for epoch in sorted(counts)})  # type: ignore[arg-type]
     shutil.rmtree(seen, ignore_errors=True)
     job.check_unchanged("train")
     return {"seconds": done.seconds}
+
+
+def _stored(seen: Path) -> dict[int, NDArray[Any]]:
+    """Counts of the epochs that an interrupted call validated; where one is damaged the training begins anew."""
+    found = {}
+    for path in sorted(seen.glob("epoch*.npy")):
+        try:
+            content = io.BytesIO(unseal_bytes(path.read_bytes()))
+            found[int(path.stem.removeprefix("epoch"))] = np.load(content, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            log.warning("%s is damaged (%s): the training of this fold begins anew", path, error)
+            shutil.rmtree(seen)
+            return {}
+    return found

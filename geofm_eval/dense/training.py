@@ -27,6 +27,7 @@ from geofm_eval.dense.recipes import TrainingRecipe
 from geofm_eval.dense.samples import Batch, Samples
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.paths import geofm_cache
+from geofm_eval.seals import seal_bytes, unseal_bytes
 from geofm_eval.store import content_hash, write_bytes
 
 log = logging.getLogger(__name__)
@@ -251,7 +252,7 @@ class _Loop:
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, seal_bytes(buffer.getvalue()))
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint; one that is damaged, or of another plan, is left behind with a warning."""
@@ -259,7 +260,9 @@ class _Loop:
             return
         fresh = self.model.trained_state(), copy.deepcopy(self.optimizer.state_dict())
         try:
-            content = torch.load(path, map_location=self.device, weights_only=True)
+            # PyTorch does not compare the checksums of the zip file: a flipped bit would train on in other numbers.
+            file = io.BytesIO(unseal_bytes(path.read_bytes()))
+            content = torch.load(file, map_location=self.device, weights_only=True)
             if content["plan"] != self._identity:
                 log.warning("%s belongs to another training: it begins anew", path)
                 return

@@ -22,7 +22,7 @@ _LINE = {
 }
 _OPTIONAL = {
     **dict.fromkeys(("sd", "spread", "freedom", "floor", "gap"), _NUMBER),
-    **dict.fromkeys(("choices", "weights"), _TEXT),
+    **dict.fromkeys(("choices", "weights", "seal"), _TEXT),
 }
 _DATA = {"task_version": _COUNT, "split": _TEXT, "protocol": _TEXT, "items": _TABLE, "labels": _TABLE}
 _ORIGIN = {"runs": _TEXTS, "why": _TEXT, "code": _TEXT, "date": _TEXT}
@@ -36,8 +36,8 @@ def table_of(path: Path, name: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def read_range(path: Path, key: Key, line: Any, shared: Mapping[str, Mapping[str, Any]]) -> Range:
-    """One range from its line and the tables that it names.
+def read_range(path: Path, key: Key, line: Any, shared: Mapping[str, Mapping[str, Any]]) -> tuple[Range, str | None]:
+    """One range from its line and the tables that it names, and the seal of the line; None where it has none.
 
     Args:
         path: of the file, for messages.
@@ -55,6 +55,7 @@ def read_range(path: Path, key: Key, line: Any, shared: Mapping[str, Mapping[str
             f"found {key.case}.{key.fraction}"
         )
     fields = _checked(where, line, _LINE, _OPTIONAL)
+    seal = fields.pop("seal", None)
     if fields["rule"] not in RULES:
         raise DataError(f"{where}: rule is '{fields['rule']}', expected one of {', '.join(RULES)}")
     _check_numbers(where, fields)
@@ -66,7 +67,7 @@ def read_range(path: Path, key: Key, line: Any, shared: Mapping[str, Mapping[str
     plain = ("rule", "n", "choices")
     numbers: dict[str, Any] = {name: float(value) for name, value in fields.items() if name not in plain}
     given: dict[str, Any] = {name: fields[name] for name in plain if name in fields}
-    return Range(basis=basis, origin=_origin(where, found["origins"]), **given, **numbers)
+    return Range(basis=basis, origin=_origin(where, found["origins"]), **given, **numbers), seal
 
 
 def _checked(where: str, found: Any, needed: Mapping[str, str], optional: Mapping[str, str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from geofm_eval.errors import DataError
 from geofm_eval.expected.checks import read_range, table_of
 from geofm_eval.expected.ranges import KINDS, RANDOM, X86_64, Basis, Data, Key, Origin, Range, Ranges, short_name
 from geofm_eval.expected.toml import toml_key, toml_value
+from geofm_eval.seals import content_hash
 from geofm_eval.store import write_bytes
 
 FOLDER = Path("benchmarks/expected")
@@ -32,6 +33,10 @@ def range_path(folder: Path, task: str) -> Path:
     return folder / f"{task}.toml"
 
 
+ROWS = "rows"
+"""Number of ranges in a file. A file that says it has a seal in every row; one written by hand may have neither."""
+
+
 def read_folder(folder: Path, tasks: Iterable[str]) -> dict[str, Ranges]:
     """Ranges of some tasks; those without a file are left out.
 
@@ -43,26 +48,75 @@ def read_folder(folder: Path, tasks: Iterable[str]) -> dict[str, Ranges]:
 
 
 def read_ranges(path: Path) -> Ranges:
-    """Read the ranges of a task, as they were written or edited by hand.
+    """Read the ranges of a task, as they were written, or edited by hand and sealed again.
 
     Raises:
-        DataError: the file is no TOML (a key twice, too), or an entry is not what it should be; the message names both.
+        DataError: the file is no TOML (a key twice, too), an entry is not what it should be, or a range is not the one
+            that its seal was made for; the message names both.
     """
+    rows, sealed = _read(path)
+    found = {key: row for key, (row, _) in rows.items()}
+    if sealed is None and not rows:
+        raise DataError(f"{path}: holds no range: it was cut short; restore it with git")
+    if sealed is None and not any(seal for _, seal in rows.values()):
+        return Ranges(path.stem, found)
+    for key, (row, seal) in rows.items():
+        if seal != seal_of(path.stem, key, row):
+            raise DataError(
+                f"{path}: range '{key.name}' is not the one that was written (its seal is "
+                f"{'absent' if seal is None else 'of other values'}): restore the file with git, or accept an edit: "
+                f'geofm-eval expect --reseal {path.stem} --why "..."'
+            )
+    if sealed != len(rows):
+        raise DataError(
+            f"{path}: found {len(rows)} ranges, expected {sealed} (rows): restore the file with git, or accept the "
+            f'edit: geofm-eval expect --reseal {path.stem} --why "..."'
+        )
+    return Ranges(path.stem, found)
+
+
+def read_unsealed(path: Path) -> tuple[Ranges, frozenset[Key]]:
+    """The ranges of a file whatever their seals say, and the keys of those whose seal is absent or of other values.
+
+    Raises:
+        DataError: see :func:`read_ranges`.
+    """
+    rows, _ = _read(path)
+    edited = frozenset(key for key, (row, seal) in rows.items() if seal != seal_of(path.stem, key, row))
+    return Ranges(path.stem, {key: row for key, (row, _) in rows.items()}), edited
+
+
+def seal_of(task: str, key: Key, found: Range) -> str:
+    """Checksum over a range with its key and all that it shares with others, 16 hex digits."""
+    fields = {
+        name: float(value) if type(value) is int and name != "n" else value for name, value in vars(found).items()
+    }
+    plain = {**fields, "basis": asdict(found.basis), "origin": asdict(found.origin)}
+    return content_hash([task, asdict(key), plain])[:16]
+
+
+def _read(path: Path) -> tuple[dict[Key, tuple[Range, str | None]], int | None]:
+    """Ranges with their seals, and how many the file says that there are."""
     try:
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not readable ({error}): restore it with 'git checkout -- {path}'") from None
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{path}: {error}{_line_of(text, str(error))}: correct that line") from None
+    except RecursionError:
+        raise DataError(f"{path}: nested too deeply: restore it with 'git checkout -- {path}'") from None
+    except ValueError as error:
+        raise DataError(f"{path}: {str(error)[:120]}{_line_of(text, str(error))}: correct that line") from None
     if content.get("task") != path.stem:
         raise DataError(f"{path}: task is {content.get('task')!r}, expected '{path.stem}', as the file is called")
-    unknown = sorted(set(content) - {"task", *SHARED, *KINDS})
+    unknown = sorted(set(content) - {"task", ROWS, *SHARED, *KINDS})
     if unknown:
-        raise DataError(f"{path}: '{unknown[0]}' is unknown; expected task, {', '.join((*SHARED, *KINDS))}")
+        raise DataError(f"{path}: '{unknown[0][:60]}' is unknown; expected task, {', '.join((*SHARED, *KINDS, ROWS))}")
+    count = content.get(ROWS)
+    if count is not None and type(count) is not int:
+        raise DataError(f"{path}: {ROWS} is {str(count)[:40]!r}, expected the number of ranges")
     shared = {name: table_of(path, name, content.get(name, {})) for name in SHARED}
     lines = _lines(path, {kind: content[kind] for kind in KINDS if kind in content})
-    return Ranges(path.stem, {key: read_range(path, key, line, shared) for key, line in lines})
+    return {key: read_range(path, key, line, shared) for key, line in lines}, count
 
 
 def _line_of(text: str, message: str) -> str:
@@ -98,10 +152,10 @@ def as_text(ranges: Ranges) -> str:
     shared: dict[str, dict[str, Any]] = {name: {} for name in SHARED}
     sections: dict[str, list[str]] = {}
     for key in sorted(ranges.ranges):
-        fields = _line(ranges.ranges[key], shared)
+        fields = _line(ranges.ranges[key], shared) | {"seal": seal_of(ranges.task, key, ranges.ranges[key])}
         line = f"{toml_key(key.case)}.{toml_key(key.fraction)} = {toml_value(fields)}"
         sections.setdefault(".".join(map(toml_key, (key.kind, key.device, key.dtype))), []).append(line)
-    parts = [_HEAD.format(task=ranges.task) + f"task = {toml_value(ranges.task)}"]
+    parts = [_HEAD.format(task=ranges.task) + f"task = {toml_value(ranges.task)}\n{ROWS} = {len(ranges.ranges)}"]
     for name in SHARED:
         entries = [f"{toml_key(own)} = {toml_value(value)}" for own, value in sorted(shared[name].items())]
         parts += ["\n".join([f"[{name}]", *entries])] if entries else []
@@ -145,4 +199,16 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-__all__ = ["FOLDER", "Basis", "Data", "Origin", "as_text", "range_path", "read_folder", "read_ranges", "write_ranges"]
+__all__ = [
+    "FOLDER",
+    "Basis",
+    "Data",
+    "Origin",
+    "as_text",
+    "range_path",
+    "read_folder",
+    "read_ranges",
+    "read_unsealed",
+    "seal_of",
+    "write_ranges",
+]

@@ -2,19 +2,12 @@
 
 from geofm_eval.records.archive import pack, unpack
 from geofm_eval.records.files import (
-    CORRECT,
-    COUNTS,
     MIGRATIONS,
-    PREDICTION,
-    TARGET,
-    VALIDATION,
-    Outcomes,
-    read_outcomes,
+    content_of,
+    read_checked,
     read_record,
-    read_resamples,
     read_run,
     record_files,
-    record_path,
     rewrite_record,
     write_record,
 )
@@ -32,6 +25,17 @@ from geofm_eval.records.inside import (
 from geofm_eval.records.keys import content_key
 from geofm_eval.records.manifest import RunManifest, add_to_plan, read_manifest, remove_plan, write_manifest
 from geofm_eval.records.marks import MARK, MOSTLY_FILLED, marked, marked_name, marks
+from geofm_eval.records.outcomes import (
+    CORRECT,
+    COUNTS,
+    PREDICTION,
+    TARGET,
+    VALIDATION,
+    Outcomes,
+    read_outcomes,
+    read_resamples,
+)
+from geofm_eval.records.paths import record_path
 from geofm_eval.records.schema import (
     SCHEMA_VERSION,
     CaseInfo,
@@ -91,6 +95,7 @@ __all__ = [
     "add_to_plan",
     "append_skip",
     "content_key",
+    "content_of",
     "fraction_key",
     "landmarks",
     "marked",
@@ -98,6 +103,7 @@ __all__ = [
     "marks",
     "pack",
     "pair_name",
+    "read_checked",
     "read_manifest",
     "read_outcomes",
     "read_record",

@@ -1,22 +1,20 @@
-"""Records on disk: ``<run>/<kind>/<id>.json``, the per-item outcomes beside it as ``.npz``, whole or absent."""
+"""Records on disk: ``<run>/<kind>/<id>.json``, sealed by a checksum, per-item outcomes beside it, whole or absent."""
 
-import hashlib
-import io
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from geofm_eval.crossed import OF_CONFUSIONS, SUMS
-from geofm_eval.errors import ContractError, DataError
-from geofm_eval.metrics import prediction_dtype
+from geofm_eval.errors import DataError
+from geofm_eval.records.agreement import disagreement
 from geofm_eval.records.manifest import PARTS
-from geofm_eval.records.schema import SCHEMA_VERSION, Record, Score
+from geofm_eval.records.outcomes import VALIDATION, arrays_sha256, checked_outcomes, checked_resamples, npz_bytes
+from geofm_eval.records.paths import record_path
+from geofm_eval.records.schema import SCHEMA_VERSION, Record
+from geofm_eval.records.verified import Verified
+from geofm_eval.seals import CHECKSUM, checksum_of, is_whole, parse_json, sealed
 from geofm_eval.store import write_bytes, write_json
 
 
@@ -26,54 +24,16 @@ def _ranges_per_fraction(older: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "schema_version": 2, "expected_ranges": {}}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _ranges_per_fraction}
+def _with_checksum(older: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2 to 3: records carry a checksum; one of an older schema has none, and says so."""
+    return {**older, "schema_version": 3, CHECKSUM: None}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _ranges_per_fraction, 2: _with_checksum}
 """From schema version v to v + 1; a reader applies them in turn, a writer writes the newest only."""
 
 OUTPUTS = ("tables", "figures", PARTS)
 """Folders of a run that hold no records."""
-
-CORRECT, PREDICTION = "correct_", "prediction_"
-"""Prefixes of the arrays of per-item outcomes, such as ``correct_1.0``, of classification and regression."""
-
-COUNTS = "counts_"
-"""Prefix of what is counted over the pixels of every image of a dense task, such as ``counts_1.0``."""
-
-TARGET = "target"
-"""Name of the array of a regression target."""
-
-VALIDATION = "val_"
-"""Prefix of validation scores on resampled validation items, such as ``val_1.0``, in the same file.
-
-They have a hash of their own: a committed run keeps them for every tap, and per-item outcomes for few.
-"""
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """Per-item outcomes of one case on the items that it was tested on.
-
-    Args:
-        ids: (n,) str, item ids in split order.
-        groups: (n,) str, the scene or event of every item; None where unknown.
-        correct: per label fraction, (draws, n) uint8; empty for regression.
-        prediction: per label fraction, (draws, n) float32, or float64 where float32 is too coarse for the target; with
-            shuffle splits one row per shuffle, NaN for the items that it did not test. Empty for classification.
-        target: (n,) float64, what was to be predicted; None for classification.
-        counts: per label fraction of a dense task, (seeds, n, K, K) int64 confusion counts (rows: true class), or
-            (seeds, n, 5) float64 ``crossed.SUMS``. Empty for tasks with one label per item.
-    """
-
-    ids: npt.NDArray[np.str_]
-    groups: npt.NDArray[np.str_] | None
-    correct: dict[str, npt.NDArray[np.uint8]]
-    prediction: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
-    target: npt.NDArray[np.float64] | None = None
-    counts: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
-
-
-def record_path(run_dir: Path, kind: str, case_id: str) -> Path:
-    """Where the record of a case lies."""
-    return run_dir / kind / f"{case_id}.json"
 
 
 def write_record(record: Record, outcomes: Mapping[str, npt.NDArray[Any]] | None, run_dir: Path) -> Path:
@@ -98,14 +58,14 @@ def write_record(record: Record, outcomes: Mapping[str, npt.NDArray[Any]] | None
     hashes: dict[str, str | None] = {"outcomes_sha256": None, "resamples_sha256": None}
     if outcomes is not None:
         items = {name: array for name, array in outcomes.items() if not name.startswith(VALIDATION)}
-        arrays = _checked_outcomes(record, items)
-        resamples = _checked_resamples(record, {name: outcomes[name] for name in outcomes if name not in items})
-        hashes["outcomes_sha256"] = _arrays_sha256(arrays)
-        hashes["resamples_sha256"] = _arrays_sha256(resamples) if resamples else None
-        write_bytes(path.with_suffix(".npz"), _npz(arrays | resamples))
+        arrays = checked_outcomes(record, items)
+        resamples = checked_resamples(record, {name: outcomes[name] for name in outcomes if name not in items})
+        hashes["outcomes_sha256"] = arrays_sha256(arrays)
+        hashes["resamples_sha256"] = arrays_sha256(resamples) if resamples else None
+        write_bytes(path.with_suffix(".npz"), npz_bytes(arrays | resamples))
     else:
         path.with_suffix(".npz").unlink(missing_ok=True)
-    write_json(path, record.model_copy(update=hashes).model_dump(mode="json"))
+    write_json(path, content_of(record.model_copy(update=hashes)))
     return path
 
 
@@ -115,32 +75,59 @@ def rewrite_record(record: Record, run_dir: Path) -> None:
     Raises:
         StoreError: the disk is full or the folder cannot be written.
     """
-    write_json(record_path(run_dir, record.case.kind, record.case.id), record.model_dump(mode="json"))
+    write_json(record_path(run_dir, record.case.kind, record.case.id), content_of(record))
+
+
+def content_of(record: Record) -> dict[str, Any]:
+    """What a record's file holds: its fields, and a checksum over them."""
+    return sealed(record.model_dump(mode="json"))
 
 
 def read_record(path: Path) -> Record:
     """Read one record, migrating it from an older schema.
 
     Raises:
-        DataError: the file is truncated, not a record, or of a newer schema than this version knows.
+        DataError: the file is truncated, damaged, not a record, impossible, or of a newer schema than this version
+            knows.
     """
+    return _read(path)[0]
+
+
+def read_checked(run_dir: Path, path: Path) -> Record:
+    """Read one record whose scores follow from the per-item outcomes beside it.
+
+    Raises:
+        DataError: see :func:`read_record`; or the outcomes are absent or damaged, or give other scores.
+    """
+    record = read_record(path)
+    problem = disagreement(run_dir, record)
+    if problem is not None:
+        raise DataError(problem)
+    return record
+
+
+def _read(path: Path) -> tuple[Record, str]:
+    """A record, and the checksum of what its file holds."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"{path}: not a readable record ({error}): delete it and run the case again with --resume"
-        ) from None
-    if not isinstance(content, dict) or not isinstance(content.get("schema_version"), int):
+        content = parse_json(path.read_bytes())
+        found = checksum_of(content) if isinstance(content, dict) else ""
+    except (ValueError, OSError, RecursionError) as error:
+        raise DataError(f"{path}: not a readable record ({str(error)[:120]}): {_CURE}") from None
+    if not isinstance(content, dict) or type(content.get("schema_version")) is not int:
         raise DataError(f"{path}: not a record: expected a JSON object with a schema_version")
     try:
-        return Record.model_validate(_migrate(path, content))
+        return Record.model_validate(_migrate(path, content)), found
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "record"
+        where = ".".join(str(part) for part in first["loc"])[:80] or "record"
         raise DataError(
-            f"{path}: field '{where}': {first['msg']} ({error.error_count()} problems in all): "
-            "delete it and run the case again with --resume"
+            f"{path}: field '{where}': {first['msg'][:160]} ({error.error_count()} problems in all): {_CURE}"
         ) from None
+    except (RecursionError, OverflowError) as error:
+        raise DataError(f"{path}: not a readable record ({str(error)[:120]}): {_CURE}") from None
+
+
+_CURE = "delete it and run the case again with --resume"
 
 
 def record_files(run_dir: Path) -> list[Path]:
@@ -150,10 +137,11 @@ def record_files(run_dir: Path) -> list[Path]:
 
 
 def read_run(run_dir: Path) -> tuple[list[Record], list[str]]:
-    """Read every record of a run, in the order of kind and case id.
+    """Read every record of a run, in the order of kind and case id; scores are recomputed from per-item outcomes.
 
     Returns:
-        The records that could be read, and one sentence per file that could not.
+        The records that could be read, and one sentence per file that is not what it was written as. A record whose
+        scores are not those of its outcomes is left out; one whose outcomes are damaged keeps its own scores.
 
     Raises:
         DataError: the folder does not exist.
@@ -162,176 +150,46 @@ def read_run(run_dir: Path) -> tuple[list[Record], list[str]]:
         raise DataError(f"{run_dir}: no such run: give the folder of a run, or its name below reports/runs")
     records: list[Record] = []
     problems: list[str] = []
+    verified = Verified(run_dir)
     for path in record_files(run_dir):
         try:
-            records.append(_placed(read_record(path), path))
+            record, checksum = _read(path)
+            problem = verified.problem(_placed(record, path), checksum)
         except DataError as error:
             problems.append(str(error))
+            continue
+        if problem is not None:
+            problems.append(problem.text)
+        if problem is None or not problem.contradicts:
+            records.append(record)
+    verified.keep()
     return records, problems
-
-
-def read_outcomes(run_dir: Path, record: Record) -> Outcomes | None:
-    """Read the per-item outcomes of a record; None where the record has none.
-
-    Raises:
-        DataError: the file is absent, damaged or belongs to another version of the record.
-    """
-    if record.outcomes_sha256 is None:
-        return None
-    path = record_path(run_dir, record.case.kind, record.case.id).with_suffix(".npz")
-    arrays = _read_arrays(path, "per-item outcomes", lambda name: not name.startswith(VALIDATION))
-    if _arrays_sha256(arrays) != record.outcomes_sha256:
-        raise DataError(f"{path}: per-item outcomes are not those that the record was written with: run the case again")
-    found = {
-        prefix: {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        for prefix in (CORRECT, PREDICTION, COUNTS)
-    }
-    return Outcomes(
-        arrays["ids"], arrays.get("groups"), found[CORRECT], found[PREDICTION], arrays.get(TARGET), found[COUNTS]
-    )
-
-
-def read_resamples(run_dir: Path, record: Record) -> dict[str, npt.NDArray[np.float32]]:
-    """Read the validation scores of a record on resampled validation items.
-
-    Returns:
-        (B,) per label fraction; resample b has the same validation items in every record of a task. Empty where the
-        record has none: it is of an older version, or was not validated.
-
-    Raises:
-        DataError: the file is absent, damaged or belongs to another version of the record.
-    """
-    if record.resamples_sha256 is None:
-        return {}
-    path = record_path(run_dir, record.case.kind, record.case.id).with_suffix(".npz")
-    arrays = _read_arrays(path, "validation resamples", lambda name: name.startswith(VALIDATION))
-    if _arrays_sha256(arrays) != record.resamples_sha256:
-        raise DataError(
-            f"{path}: validation resamples are not those that the record was written with: run the case again"
-        )
-    return {name.removeprefix(VALIDATION): array for name, array in arrays.items()}
-
-
-def resamples_alone(run_dir: Path, record: Record) -> bytes:
-    """The ``.npz`` of a record as it is without per-item outcomes: not compressed, since archives compress better.
-
-    Raises:
-        DataError: as in :func:`read_resamples`.
-    """
-    buffer = io.BytesIO()
-    arrays = {f"{VALIDATION}{key}": array for key, array in read_resamples(run_dir, record).items()}
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
-
-
-def _read_arrays(path: Path, what: str, wanted: Callable[[str], bool]) -> dict[str, npt.NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if wanted(name)}
-    except Exception as error:  # of a damaged byte zipfile, zlib and numpy complain in a dozen unrelated ways
-        raise DataError(f"{path}: {what} are not readable ({error}): run the case again") from None
 
 
 def _migrate(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     version = content["schema_version"]
     if version > SCHEMA_VERSION:
         raise DataError(
-            f"{path}: record schema {version} is newer than {SCHEMA_VERSION}, the newest that this version reads: "
-            "upgrade geofm-eval"
+            f"{path}: record schema {_short(version)} is newer than {SCHEMA_VERSION}, the newest that this version "
+            "reads: upgrade geofm-eval"
         )
+    if (version == SCHEMA_VERSION or CHECKSUM in content) and not (version == SCHEMA_VERSION and is_whole(content)):
+        raise DataError(f"{path}: its content does not match its checksum: it was damaged, or edited by hand: {_CURE}")
     while version < SCHEMA_VERSION:
         if version not in MIGRATIONS:
-            raise DataError(f"{path}: record schema {version} is unknown; schemas up to {SCHEMA_VERSION} are read")
+            raise DataError(
+                f"{path}: record schema {_short(version)} is unknown; schemas up to {SCHEMA_VERSION} are read"
+            )
         content = MIGRATIONS[version](content)
         version += 1
     return content
+
+
+def _short(version: int) -> str:
+    return str(version) if abs(version) < 10**6 else "of very many digits"
 
 
 def _placed(record: Record, path: Path) -> Record:
     if (record.case.kind, record.case.id) != (path.parent.name, path.stem):
         raise DataError(f"{path}: holds the record of {record.case.kind}/{record.case.id}: move it there or delete it")
     return record
-
-
-def _checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    where = f"outcomes of {record.case.id}"
-    dense = any(name.startswith(COUNTS) for name in outcomes)
-    regression = not dense and any(score.metric == "r2" for score in record.scores.values())
-    prefix = COUNTS if dense else PREDICTION if regression else CORRECT
-    expected = {"ids", *((TARGET,) if regression else ()), *(f"{prefix}{key}" for key in record.scores)}
-    if set(outcomes) - {"groups"} != expected:
-        raise ContractError(f"{where}: found arrays {sorted(outcomes)}, expected {sorted(expected)} (and groups)")
-    arrays = {name: np.asarray(array) for name, array in outcomes.items()}
-    for name in {"ids", "groups"} & set(arrays):
-        arrays[name] = arrays[name].astype(np.str_)
-    items = {name: len(arrays[name]) for name in ("ids", "groups", TARGET) if name in arrays}
-    if len(set(items.values())) > 1:
-        raise ContractError(f"{where}: lengths {items} differ")
-    shuffled = record.provenance.protocol == "shuffle_splits"
-    for key, score in record.scores.items():
-        name = f"{prefix}{key}"
-        if dense:
-            arrays[name] = _checked_counts(f"{where}: {name}", arrays[name], score, items["ids"])
-            continue
-        arrays[name] = arrays[name].astype(prediction_dtype(arrays[TARGET]) if regression else np.uint8)
-        _check_array(f"{where}: {name}", arrays[name], score, items["ids"], shuffled)
-    if regression:
-        arrays[TARGET] = arrays[TARGET].astype(np.float64)
-        if not np.isfinite(arrays[TARGET]).all():
-            raise ContractError(f"{where}: the target is not finite everywhere")
-    return arrays
-
-
-def _checked_resamples(record: Record, given: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    arrays = {name: np.asarray(array, dtype=np.float32) for name, array in given.items()}
-    lengths = {array.shape for array in arrays.values()}
-    unknown = [name for name in arrays if name.removeprefix(VALIDATION) not in record.scores]
-    if unknown or len(lengths) > 1 or any(len(shape) != 1 for shape in lengths):
-        raise ContractError(
-            f"validation resamples of {record.case.id}: found {sorted(arrays)} of shapes {sorted(lengths)}, expected "
-            "one array (B,) per label fraction with a score"
-        )
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ContractError(f"validation resamples of {record.case.id} are not finite everywhere")
-    return arrays
-
-
-def _checked_counts(where: str, array: npt.NDArray[Any], score: Score, items: int) -> npt.NDArray[Any]:
-    """Counts as they are written; those of another number of seeds, images or classes are refused."""
-    confusions = score.metric in OF_CONFUSIONS
-    shape, wanted = array.shape, (len(score.per_draw), items)
-    fits = len(shape) == 4 and shape[2] == shape[3] if confusions else len(shape) == 3 and shape[2] == len(SUMS)
-    if shape[:2] != wanted or not fits or score.n != items:
-        rest = "K, K" if confusions else str(len(SUMS))
-        raise ContractError(f"{where} has shape {shape}, expected (seeds, n, {rest}) with (seeds, n) = {wanted}")
-    if not np.isfinite(array).all():
-        raise ContractError(f"{where} is not finite everywhere")
-    return array.astype(np.int64 if confusions else np.float64)
-
-
-def _check_array(where: str, array: npt.NDArray[Any], score: Score, items: int, shuffled: bool) -> None:
-    """Refuse outcomes that are not those of a score: every draw tests every item, every shuffle some of them."""
-    if array.shape != (len(score.per_draw), items):
-        raise ContractError(f"{where} has shape {array.shape}, expected (draws, n) = ({len(score.per_draw)}, {items})")
-    known = ~np.isnan(array)
-    if np.isinf(array).any() or not (shuffled or known.all()):
-        raise ContractError(f"{where} is not finite everywhere")
-    tested = int(known.any(axis=0).sum())
-    if tested != score.n:
-        raise ContractError(f"{where} has outcomes of {tested} items, which differ from the scores' n, {score.n}")
-
-
-def _arrays_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    """Hash of the arrays themselves: the bytes of a zip file hold its date."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _npz(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()

@@ -5,7 +5,6 @@ other session touches; ``run.json`` unites them, for people and archives. Reader
 whoever wrote ``run.json`` last.
 """
 
-import json
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from geofm_eval.errors import DataError
 from geofm_eval.records.section import Section
+from geofm_eval.seals import CHECKSUM, is_whole, parse_json, sealed
 from geofm_eval.store import write_json
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def write_manifest(run_dir: Path, manifest: RunManifest) -> Path:
         StoreError: the disk is full or the folder cannot be written.
     """
     path = run_dir / NAME
-    write_json(path, manifest.model_dump(mode="json"))
+    write_json(path, sealed(manifest.model_dump(mode="json")))
     return path
 
 
@@ -57,7 +57,7 @@ def add_to_plan(run_dir: Path, session: str, cases: Sequence[str]) -> None:
     path = part_path(run_dir, session)
     earlier = _read(path)
     own = dict.fromkeys([*(earlier.cases if earlier else ()), *cases])
-    write_json(path, RunManifest(name=run_dir.name, cases=tuple(own)).model_dump(mode="json"))
+    write_json(path, sealed(RunManifest(name=run_dir.name, cases=tuple(own)).model_dump(mode="json")))
     written = None
     while (plan := _plan_to_write(run_dir)) != written and plan is not None:
         write_manifest(run_dir, plan)
@@ -101,7 +101,7 @@ def read_manifest(run_dir: Path) -> RunManifest | None:
     """Read the plan of a run, that of all its sessions; None for a folder of records without one.
 
     Raises:
-        DataError: a file of it is not readable.
+        DataError: a file of it is not readable, or does not match its checksum. Files of older versions have none.
     """
     paths = [run_dir / NAME, *sorted((run_dir / PARTS).glob("*.json"))]
     found = [part for path in paths if not path.name.startswith(".") and (part := _read(path)) is not None]
@@ -113,10 +113,15 @@ def read_manifest(run_dir: Path) -> RunManifest | None:
 
 def _read(path: Path) -> RunManifest | None:
     try:
-        return RunManifest.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        content = parse_json(path.read_bytes())
+        if isinstance(content, dict) and CHECKSUM in content:
+            if not is_whole(content):
+                raise ValueError("its content does not match its checksum")
+            content.pop(CHECKSUM)
+        return RunManifest.model_validate(content)
     except FileNotFoundError:  # there is none, or the session that wrote it measured nothing and took it back
         return None
-    except (ValueError, ValidationError, OSError) as error:
+    except (ValueError, ValidationError, OSError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
             f"{path}: not a readable list of cases ({reason}): cases without a record go unnoticed. "

@@ -3,12 +3,23 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from geofm_eval.records.inside import Drift, Similarity
+from geofm_eval.records.plausible import record_problem, refuse, score_problem
 from geofm_eval.records.section import Section
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version that is written; older ones are migrated when read."""
 
 Status = Literal["passed", "failed", "error"]
@@ -84,6 +95,12 @@ class IntervalInfo(Section):
     method: str
     covers: str
 
+    @model_validator(mode="after")
+    def _ordered(self) -> "IntervalInfo":
+        if self.low > self.high:
+            raise ValueError(f"the interval begins at {self.low} and ends at {self.high}")
+        return self
+
 
 class Score(Section):
     """Test score at one label fraction.
@@ -108,6 +125,11 @@ class Score(Section):
     direction: Literal["higher", "lower"] = "higher"
     extra: dict[str, float] = {}
 
+    @model_validator(mode="after")
+    def _possible(self) -> "Score":
+        refuse(score_problem(self))
+        return self
+
 
 class Choice(Section):
     """What was chosen on validation for one label fraction and draw.
@@ -127,15 +149,15 @@ class Choice(Section):
     fraction: float = Field(gt=0, le=1)
     draw: int = Field(ge=0)
     val_kind: Literal["split", "inner_cv", "none"]
-    n_val: int | None = None
+    n_val: NonNegativeInt | None = None
     chosen: float | None = None
     at_edge: bool | None = None
     val_score: float | None = None
     val_loss: float | None = None
     runner_up_gap: float | None = None
     converged: bool | None = None
-    iterations: int | None = None
-    dropped_channels: int | None = None
+    iterations: NonNegativeInt | None = None
+    dropped_channels: NonNegativeInt | None = None
 
 
 class Selection(Section):
@@ -176,6 +198,12 @@ class ExpectedRange(Section):
     seeds: int | None = None
     runs: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _ordered(self) -> "ExpectedRange":
+        if not self.low <= self.mean <= self.high:
+            raise ValueError(f"the range [{self.low}, {self.high}] does not hold its own mean, {self.mean}")
+        return self
+
 
 class FirstAttempt(Section):
     """How a trained case lay to its range before it was confirmed: trained once more, with as many fresh seeds.
@@ -204,13 +232,13 @@ class Cost(Section):
         flops: floating-point operations of a forward pass over one image or window.
     """
 
-    seconds: dict[str, float] = {}
-    shared_by: int | None = None
-    images_per_second: float | None = None
-    parameters: int | None = None
-    trained_parameters: int | None = None
-    flops: float | None = None
-    peak_memory_bytes: int | None = None
+    seconds: dict[str, NonNegativeFloat] = {}
+    shared_by: PositiveInt | None = None
+    images_per_second: NonNegativeFloat | None = None
+    parameters: NonNegativeInt | None = None
+    trained_parameters: NonNegativeInt | None = None
+    flops: NonNegativeFloat | None = None
+    peak_memory_bytes: NonNegativeInt | None = None
 
 
 class SeedTraining(Section):
@@ -232,12 +260,12 @@ class SeedTraining(Section):
     """
 
     seed: int = Field(ge=0)
-    rate: float
-    epoch: int
+    rate: PositiveFloat
+    epoch: NonNegativeInt
     val_score: float
     validations: tuple[tuple[int, float], ...] = ()
     losses: tuple[float, ...] = ()
-    seconds: dict[str, float] = {}
+    seconds: dict[str, NonNegativeFloat] = {}
     key: str = ""
     backbone_sha256: str | None = None
     initial_sha256: str | None = None
@@ -272,7 +300,7 @@ class Training(Section):
     lengthened: int = 1
     rates: tuple[float, ...] = ()
     window: int
-    chips: dict[str, int]
+    chips: dict[str, NonNegativeInt]
     absent_classes: tuple[str, ...] = ()
     token_gsd_m: float
     context_m: float
@@ -322,7 +350,7 @@ class Provenance(Section):
     labels_sha256: dict[str, str] = {}
     split_definition: Literal["official", "custom"] | None = None
     protocol: Literal["holdout", "shuffle_splits"] = "holdout"
-    dropped: dict[str, dict[str, int]] = {}
+    dropped: dict[str, dict[str, NonNegativeInt]] = {}
     target_unit: str | None = None
     recipe: Description | None = None
     inputs: Inputs | None = None
@@ -340,9 +368,13 @@ class Provenance(Section):
 
 
 class Record(Section):
-    """One case of one run, whether it passed, failed or stopped with an error."""
+    """One case of one run, whether it passed, failed or stopped with an error.
 
-    schema_version: Literal[2] = 2
+    ``checksum`` is over all other fields as the file has them; None of a record that was not read from a file, or that
+    was written before schema 3.
+    """
+
+    schema_version: Literal[3] = 3
     run: RunInfo
     case: CaseInfo
     outcome: Outcome
@@ -359,12 +391,14 @@ class Record(Section):
     content_key: str | None = None
     outcomes_sha256: str | None = None
     resamples_sha256: str | None = None
+    checksum: str | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Record":
         for key in self.scores:
             if key != fraction_key(float(key)):
                 raise ValueError(f"scores: key '{key}' must be written '{fraction_key(float(key))}'")
+        refuse(record_problem(self))
         measured = self.scores or self.similarity or self.drift or self.case.kind == "throughput"
         if self.outcome.status == "passed" and not measured:
             raise ValueError("a case that passed needs scores, or what else its kind measures")

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from geofm_eval.records.section import Section
+from geofm_eval.seals import CHECKSUM, is_whole, parse_json, sealed
 from geofm_eval.store import storing
 
 
@@ -40,7 +41,8 @@ def append_skip(run_dir: Path, worker: str, case_id: str, kind: str, what: str, 
         StoreError: the disk is full or the folder cannot be written.
     """
     path = run_dir / f"skipped-{worker}.jsonl"
-    line = Skip(case_id=case_id, kind=kind, what=what, how=how).model_dump_json()
+    skip = Skip(case_id=case_id, kind=kind, what=what, how=how)
+    line = json.dumps(sealed(skip.model_dump(mode="json")))
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
@@ -58,9 +60,19 @@ def read_skips(run_dir: Path) -> tuple[list[Skip], list[str]]:
     for path in sorted(run_dir.glob("skipped-*.jsonl"), key=lambda path: (path.stat().st_mtime, path.name)):
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             try:
-                skip = Skip.model_validate(json.loads(line))
-            except (ValueError, ValidationError):
+                skip = _skip_of(line)
+            except (ValueError, ValidationError, RecursionError):
                 problems.append(f"{path}: line {number} is not a readable skip: {line[:60]!r}")
                 continue
             skips[skip.case_id] = skip
     return [skips[case_id] for case_id in sorted(skips)], problems
+
+
+def _skip_of(line: str) -> Skip:
+    """One line; ValueError for one that does not match its checksum. Lines of older versions have none."""
+    content = parse_json(line)
+    if isinstance(content, dict) and CHECKSUM in content:
+        if not is_whole(content):
+            raise ValueError("its content does not match its checksum")
+        content.pop(CHECKSUM)
+    return Skip.model_validate(content)

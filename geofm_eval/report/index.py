@@ -79,6 +79,12 @@ def summary_lines(content: RunContent) -> list[str]:
             f"The run is incomplete: {len(unrecorded)} of {len(content.planned)} planned cases have no record. "
             f"Go on with: pytest benchmarks --run {content.name} --resume"
         )
+    unsealed = sum(record.checksum is None for record in content.records)
+    if unsealed:
+        lines.append(
+            f"{unsealed} of {len(content.records)} records have no checksum: they were written before record schema 3, "
+            "and a damaged number in them can go unnoticed."
+        )
     return lines
 
 

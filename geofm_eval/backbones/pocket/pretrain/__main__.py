@@ -10,7 +10,7 @@ import typer
 from geofm_eval.backbones.pocket.pretrain.objectives import OBJECTIVES, Normalise
 from geofm_eval.backbones.pocket.pretrain.publish import Card, measured_rank, save_weights, write_card
 from geofm_eval.backbones.pocket.pretrain.stream import Stream
-from geofm_eval.backbones.pocket.pretrain.training import STEPS, THIRD, Plan, Trained, normaliser, train
+from geofm_eval.backbones.pocket.pretrain.training import STEPS, THIRD, Plan, Trained, load_sealed, normaliser, train
 from geofm_eval.backbones.pocket.vit import weights_name
 from geofm_eval.catalog import load_catalog
 from geofm_eval.errors import ContractError, GeofmError
@@ -78,7 +78,7 @@ def _publish(plan: Plan, trained: Trained, normalise: Normalise, checkpoints: Pa
     third = None
     if (plan.name, plan.seed) == WITH_THIRD:
         third = path.with_name(f"{path.stem}_third.safetensors")
-        early = torch.load(checkpoints / THIRD, map_location="cpu", weights_only=True)
+        early = load_sealed(checkpoints / THIRD)
         typer.echo(f"{third}: sha256 {save_weights(third, early, plan, plan.steps // 3)}")
     sha256 = save_weights(path, tensors, plan, plan.steps)
     rank = measured_rank(tensors, normalise)

@@ -18,6 +18,7 @@ from geofm_eval.backbones.pocket.pretrain.stream import STREAM_VERSION, Stream
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.seeds import generator
 from geofm_eval.errors import WeightsError
+from geofm_eval.seals import seal_bytes, unseal_bytes
 from geofm_eval.store import write_bytes
 
 log = logging.getLogger(__name__)
@@ -201,7 +202,7 @@ class _State:
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
-        write_bytes(folder / f"step{self.step:06d}.pt", buffer.getvalue())
+        write_bytes(folder / f"step{self.step:06d}.pt", seal_bytes(buffer.getvalue()))
         for old in _checkpoints(folder)[:-2]:
             old.unlink()
 
@@ -209,14 +210,14 @@ class _State:
         """Keep what the weight file would hold now: an older version of the finished backbone."""
         buffer = io.BytesIO()
         torch.save(self.objective.published(), buffer)
-        write_bytes(folder / THIRD, buffer.getvalue())
+        write_bytes(folder / THIRD, seal_bytes(buffer.getvalue()))
 
     def resume(self, folder: Path) -> None:
         """Load the newest whole checkpoint; damaged ones are named and passed over."""
         damaged = []
         for path in reversed(_checkpoints(folder)):
             try:
-                content = torch.load(path, map_location=self.device, weights_only=True)
+                content = load_sealed(path, self.device)
                 given = json.loads(content["plan"])
                 objective, optimizer, numbers = content["objective"], content["optimizer"], content["numbers"]
             except Exception as error:  # A truncated file makes torch raise almost anything.
@@ -240,6 +241,15 @@ class _State:
         if differ:
             found = "; ".join(f"{name} was {old}, is {new}" for name, (old, new) in differ.items())
             raise WeightsError(f"{path} belongs to another training ({found}): choose another --out, or remove it")
+
+
+def load_sealed(path: Path, device: str = "cpu") -> Any:
+    """What was saved with its checksum.
+
+    Raises:
+        Exception: the file is damaged; a truncated file makes torch raise almost anything.
+    """
+    return torch.load(io.BytesIO(unseal_bytes(path.read_bytes())), map_location=device, weights_only=True)
 
 
 THIRD = "third.pt"

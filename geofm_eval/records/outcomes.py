@@ -1,0 +1,221 @@
+"""Per-item outcomes beside a record, ``<run>/<kind>/<id>.npz``: checked when written, hashed, bounded when read."""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.crossed import OF_CONFUSIONS, SUMS
+from geofm_eval.errors import ContractError, DataError
+from geofm_eval.metrics import prediction_dtype
+from geofm_eval.records.paths import record_path
+from geofm_eval.records.schema import Record, Score
+
+CORRECT, PREDICTION = "correct_", "prediction_"
+"""Prefixes of the arrays of per-item outcomes, such as ``correct_1.0``, of classification and regression."""
+
+COUNTS = "counts_"
+"""Prefix of what is counted over the pixels of every image of a dense task, such as ``counts_1.0``."""
+
+TARGET = "target"
+"""Name of the array of a regression target."""
+
+VALIDATION = "val_"
+"""Prefix of validation scores on resampled validation items, such as ``val_1.0``, in the same file.
+
+They have a hash of their own: a committed run keeps them for every tap, and per-item outcomes for few.
+"""
+
+
+MOST_BYTES = 2 * 2**30
+"""Bytes that a file of outcomes may unpack to: a small file may claim any size."""
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Per-item outcomes of one case on the items that it was tested on.
+
+    Args:
+        ids: (n,) str, item ids in split order.
+        groups: (n,) str, the scene or event of every item; None where unknown.
+        correct: per label fraction, (draws, n) uint8; empty for regression.
+        prediction: per label fraction, (draws, n) float32, or float64 where float32 is too coarse for the target; with
+            shuffle splits one row per shuffle, NaN for the items that it did not test. Empty for classification.
+        target: (n,) float64, what was to be predicted; None for classification.
+        counts: per label fraction of a dense task, (seeds, n, K, K) int64 confusion counts (rows: true class), or
+            (seeds, n, 5) float64 ``crossed.SUMS``. Empty for tasks with one label per item.
+    """
+
+    ids: npt.NDArray[np.str_]
+    groups: npt.NDArray[np.str_] | None
+    correct: dict[str, npt.NDArray[np.uint8]]
+    prediction: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    target: npt.NDArray[np.float64] | None = None
+    counts: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+def read_outcomes(run_dir: Path, record: Record) -> Outcomes | None:
+    """Read the per-item outcomes of a record; None where the record has none.
+
+    Raises:
+        DataError: the file is absent, damaged or belongs to another version of the record.
+    """
+    if record.outcomes_sha256 is None:
+        return None
+    path = record_path(run_dir, record.case.kind, record.case.id).with_suffix(".npz")
+    arrays = _read_arrays(path, "per-item outcomes", lambda name: not name.startswith(VALIDATION))
+    if arrays_sha256(arrays) != record.outcomes_sha256:
+        raise DataError(f"{path}: per-item outcomes are not those that the record was written with: run the case again")
+    found = {
+        prefix: {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        for prefix in (CORRECT, PREDICTION, COUNTS)
+    }
+    return Outcomes(
+        arrays["ids"], arrays.get("groups"), found[CORRECT], found[PREDICTION], arrays.get(TARGET), found[COUNTS]
+    )
+
+
+def names_outcomes(path: Path) -> bool:
+    """Whether a file of arrays holds more than validation resamples; False where there is none that can be read."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return any(not name.startswith(VALIDATION) for name in file.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def read_resamples(run_dir: Path, record: Record) -> dict[str, npt.NDArray[np.float32]]:
+    """Read the validation scores of a record on resampled validation items.
+
+    Returns:
+        (B,) per label fraction; resample b has the same validation items in every record of a task. Empty where the
+        record has none: it is of an older version, or was not validated.
+
+    Raises:
+        DataError: the file is absent, damaged or belongs to another version of the record.
+    """
+    if record.resamples_sha256 is None:
+        return {}
+    path = record_path(run_dir, record.case.kind, record.case.id).with_suffix(".npz")
+    arrays = _read_arrays(path, "validation resamples", lambda name: name.startswith(VALIDATION))
+    if arrays_sha256(arrays) != record.resamples_sha256:
+        raise DataError(
+            f"{path}: validation resamples are not those that the record was written with: run the case again"
+        )
+    return {name.removeprefix(VALIDATION): array for name, array in arrays.items()}
+
+
+def resamples_alone(run_dir: Path, record: Record) -> bytes:
+    """The ``.npz`` of a record as it is without per-item outcomes: not compressed, since archives compress better.
+
+    Raises:
+        DataError: as in :func:`read_resamples`.
+    """
+    buffer = io.BytesIO()
+    arrays = {f"{VALIDATION}{key}": array for key, array in read_resamples(run_dir, record).items()}
+    np.savez(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def _read_arrays(path: Path, what: str, wanted: Callable[[str], bool]) -> dict[str, npt.NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            unpacked = sum(member.file_size for member in file.zip.infolist())
+            if unpacked > MOST_BYTES:
+                raise ValueError(f"it unpacks to {unpacked} bytes, more than {MOST_BYTES}")
+            return {name: file[name] for name in file.files if wanted(name)}
+    except Exception as error:  # of a damaged byte zipfile, zlib and numpy complain in a dozen unrelated ways
+        raise DataError(f"{path}: {what} are not readable ({error}): run the case again") from None
+
+
+def checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Outcomes as they are written; ContractError for what does not fit the scores."""
+    where = f"outcomes of {record.case.id}"
+    dense = any(name.startswith(COUNTS) for name in outcomes)
+    regression = not dense and any(score.metric == "r2" for score in record.scores.values())
+    prefix = COUNTS if dense else PREDICTION if regression else CORRECT
+    expected = {"ids", *((TARGET,) if regression else ()), *(f"{prefix}{key}" for key in record.scores)}
+    if set(outcomes) - {"groups"} != expected:
+        raise ContractError(f"{where}: found arrays {sorted(outcomes)}, expected {sorted(expected)} (and groups)")
+    arrays = {name: np.asarray(array) for name, array in outcomes.items()}
+    for name in {"ids", "groups"} & set(arrays):
+        arrays[name] = arrays[name].astype(np.str_)
+    items = {name: len(arrays[name]) for name in ("ids", "groups", TARGET) if name in arrays}
+    if len(set(items.values())) > 1:
+        raise ContractError(f"{where}: lengths {items} differ")
+    shuffled = record.provenance.protocol == "shuffle_splits"
+    for key, score in record.scores.items():
+        name = f"{prefix}{key}"
+        if dense:
+            arrays[name] = _checked_counts(f"{where}: {name}", arrays[name], score, items["ids"])
+            continue
+        arrays[name] = arrays[name].astype(prediction_dtype(arrays[TARGET]) if regression else np.uint8)
+        _check_array(f"{where}: {name}", arrays[name], score, items["ids"], shuffled)
+    if regression:
+        arrays[TARGET] = arrays[TARGET].astype(np.float64)
+        if not np.isfinite(arrays[TARGET]).all():
+            raise ContractError(f"{where}: the target is not finite everywhere")
+    return arrays
+
+
+def checked_resamples(record: Record, given: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Validation resamples as they are written; ContractError for what does not fit the scores."""
+    arrays = {name: np.asarray(array, dtype=np.float32) for name, array in given.items()}
+    lengths = {array.shape for array in arrays.values()}
+    unknown = [name for name in arrays if name.removeprefix(VALIDATION) not in record.scores]
+    if unknown or len(lengths) > 1 or any(len(shape) != 1 for shape in lengths):
+        raise ContractError(
+            f"validation resamples of {record.case.id}: found {sorted(arrays)} of shapes {sorted(lengths)}, expected "
+            "one array (B,) per label fraction with a score"
+        )
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ContractError(f"validation resamples of {record.case.id} are not finite everywhere")
+    return arrays
+
+
+def _checked_counts(where: str, array: npt.NDArray[Any], score: Score, items: int) -> npt.NDArray[Any]:
+    """Counts as they are written; those of another number of seeds, images or classes are refused."""
+    confusions = score.metric in OF_CONFUSIONS
+    shape, wanted = array.shape, (len(score.per_draw), items)
+    fits = len(shape) == 4 and shape[2] == shape[3] if confusions else len(shape) == 3 and shape[2] == len(SUMS)
+    if shape[:2] != wanted or not fits or score.n != items:
+        rest = "K, K" if confusions else str(len(SUMS))
+        raise ContractError(f"{where} has shape {shape}, expected (seeds, n, {rest}) with (seeds, n) = {wanted}")
+    if not np.isfinite(array).all():
+        raise ContractError(f"{where} is not finite everywhere")
+    return array.astype(np.int64 if confusions else np.float64)
+
+
+def _check_array(where: str, array: npt.NDArray[Any], score: Score, items: int, shuffled: bool) -> None:
+    """Refuse outcomes that are not those of a score: every draw tests every item, every shuffle some of them."""
+    if array.shape != (len(score.per_draw), items):
+        raise ContractError(f"{where} has shape {array.shape}, expected (draws, n) = ({len(score.per_draw)}, {items})")
+    known = ~np.isnan(array)
+    if np.isinf(array).any() or not (shuffled or known.all()):
+        raise ContractError(f"{where} is not finite everywhere")
+    tested = int(known.any(axis=0).sum())
+    if tested != score.n:
+        raise ContractError(f"{where} has outcomes of {tested} items, which differ from the scores' n, {score.n}")
+
+
+def arrays_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
+    """Hash of the arrays themselves: the bytes of a zip file hold its date."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def npz_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """A compressed ``.npz`` file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
