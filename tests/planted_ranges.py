@@ -29,8 +29,10 @@ def on_cpu(record: Record, **update: Any) -> Record:
 def probe(value: float, run: str = "new", tap: str = "final", model: Any = MODEL, **update: Any) -> Record:
     """A probe of 400 test items with one label fraction."""
     record, _ = make_record(model, "eurosat_sim", "linear", tap, run)
-    score = record.scores["1.0"].model_copy(update={"value": value, "per_draw": (value,)})
-    return on_cpu(record.model_copy(update={"scores": {"1.0": score}}), **update)
+    score = record.scores["1.0"].model_copy(update={"value": value, "per_draw": (value,), "interval": None})
+    choices = tuple(choice for choice in record.selection.choices if choice.fraction == 1.0)
+    selection = record.selection.model_copy(update={"choices": choices})
+    return on_cpu(record.model_copy(update={"scores": {"1.0": score}, "selection": selection}), **update)
 
 
 def trained(
@@ -70,7 +72,13 @@ def trained(
     weights = {"weights_sha256": f"{len(model):064x}"}
     provenance = base.provenance.model_copy(update=weights)
     return base.model_copy(
-        update={"case": case, "training": training, "scores": {"0.1": score}, "provenance": provenance}
+        update={
+            "case": case,
+            "training": training,
+            "scores": {"0.1": score},
+            "selection": None,
+            "provenance": provenance,
+        }
     )
 
 

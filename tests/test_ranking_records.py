@@ -4,17 +4,18 @@ import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fixtures.planted_findings import DENSE_TASKS, MODELS, singles, trained
+from fixtures.planted_findings import DENSE_TASKS, IMAGES, MODELS, item_ids, singles, trained
 from fixtures.planted_ranking import Levels, orders_of, planted_run, rivalries_of
 from geofm_eval.catalog import load_catalog
+from geofm_eval.crossed import count_score
 from geofm_eval.ranking import Aggregate, aggregate, aggregates, alike, data_sets, settings
-from geofm_eval.records import Record, content_of, read_outcomes, read_record, record_path, write_record
+from geofm_eval.records import read_outcomes, read_record, record_path, write_record
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.collation import collate
 from geofm_eval.report.run import read_content
-from geofm_eval.store import write_json
 from tests.collating import SMALL, no_figures
 from tests.synthetic_run import write_run
 
@@ -261,20 +262,16 @@ def test_over_settings_changes_of_order_and_shares_are_shown(collated: tuple[Pat
 
 def test_lower_is_better_where_it_is(tmp_path: Path):
     run = tmp_path / "run"
-    for model, shift in (("m_one", 0.0), ("m_two", 0.05)):
-        trained(run, model, "single_w064_frozen_p100", "block05", shift)
-    path = record_path(run, "segment", "m_one-floods_sim-single_w064_frozen_p100-block05")
-
-    def lower(record: Record) -> Record:
-        scores = {
-            key: score.model_copy(update={"direction": "lower", "metric": "rmse"})
-            for key, score in record.scores.items()
-        }
-        return record.model_copy(update={"scores": scores})
-
-    for model in ("m_one", "m_two"):
-        own = path.with_name(path.name.replace("m_one", model))
-        write_json(own, content_of(lower(read_record(own))))
+    for model, error in (("m_one", 1.0), ("m_two", 1.3)):
+        trained(run, model, "single_w064_frozen_p100", "block05", 0.0)
+        record = read_record(record_path(run, "segment", f"{model}-floods_sim-single_w064_frozen_p100-block05"))
+        sums = np.tile(np.array([100.0, 0.0, 0.0, 0.0, 5000.0]), (3, IMAGES, 1))
+        sums[..., 2] = 100 * error * np.linspace(0.9, 1.1, IMAGES)
+        values = count_score(sums, "rmse").tolist()
+        changes = {"metric": "rmse", "direction": "lower", "value": sum(values) / 3, "per_draw": tuple(values)}
+        scores = {key: score.model_copy(update=changes) for key, score in record.scores.items()}
+        arrays = {"ids": item_ids("floods_sim", IMAGES), "counts_1.0": sums}
+        write_record(record.model_copy(update={"scores": scores}), arrays, run)
     (found,) = orders_of(run).values()
     assert list(found.standings) == ["m_one", "m_two"]
     assert found.standings["m_one"].best > 0.95

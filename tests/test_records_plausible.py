@@ -110,6 +110,13 @@ def test_what_a_measurement_gives_is_accepted(content: dict[str, Any]):
     Record.model_validate(changed)
 
 
+def test_the_draw_of_a_training_is_the_number_of_its_seed(content: dict[str, Any]):
+    changed = copy.deepcopy(content)
+    training(seed={"seed": 7})(changed)
+    changed["selection"] = {**content["selection"], "choices": [{**content["selection"]["choices"][-1], "draw": 7}]}
+    Record.model_validate(changed)
+
+
 def test_a_pooled_score_of_shuffles_need_not_be_the_mean_of_its_draws():
     record, _ = make_regression(MODEL, "biomass_sim", "final", shuffled=True)
     score = record.scores["1.0"]

@@ -99,7 +99,8 @@ def _choice_problems(record: "Record") -> Iterator[str]:
             yield from _out_of_bounds("val_score", [choice.val_score], record.scores[key].metric)
     for key, own in draws.items():
         count = len(record.scores[key].per_draw)
-        if len(set(own)) < len(own) or max(own) >= count:
+        beyond = record.training is None and max(own) >= count  # of a training the draw is the number of its seed
+        if len(set(own)) < len(own) or beyond:
             yield f"selection at fraction {key} has choices of draws {sorted(own)[:9]}, the score has {count} draws"
 
 
