@@ -17,11 +17,10 @@ from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.cli import app
 from geofm_eval.errors import ContractError
 from geofm_eval.pipeline import Settings, Workspace
-from geofm_eval.records import Record, content_of, fraction_key, read_record, record_path, write_record
+from geofm_eval.records import Record, fraction_key, read_record, record_path, write_record
 from geofm_eval.report.advice import Advised, advised
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.run import read_content
-from geofm_eval.store import write_json
 from tests import small_suite
 from tests.small_suite import OPTIONS
 
@@ -103,14 +102,16 @@ def run(catalog: Catalog, tmp_path: Path) -> Path:
 
 
 def edited(run: Path, model: str, edit) -> None:
+    """Change a record, without outcomes that would contradict it: an archive has none at most taps."""
     path = record_path(run, "probe", f"{model}-{TASK}-linear-{TAP}")
-    write_json(path, content_of(edit(read_record(path))))
+    write_record(edit(read_record(path)), None, run)
 
 
 def worse(record: Record) -> Record:
     """A record that claims another score than was measured."""
     key = fraction_key(1.0)
-    score = record.scores[key].model_copy(update={"value": record.scores[key].value - 0.3})
+    value = record.scores[key].value - 0.3
+    score = record.scores[key].model_copy(update={"value": value, "per_draw": (value,), "interval": None})
     return record.model_copy(update={"scores": {**record.scores, key: score}})
 
 
