@@ -69,6 +69,8 @@ def check_stored(stored: npt.NDArray[Any], dates: tuple[date, ...], task: TaskSp
     Raises:
         DataError: another number of bands or dates, dates that do not ascend, dates without a series or the reverse.
     """
+    if np.iscomplexobj(stored):
+        raise DataError(f"{where}: complex values, expected real ones. Convert them to the unit of task '{task.slug}'")
     bands = f"{len(task.bands)} bands ({', '.join(task.bands)})"
     if task.dates is None:
         if stored.ndim != 3 or len(stored) != len(task.bands):

@@ -1,6 +1,7 @@
 """Read the files that data sets are made of; what cannot be read is named, with what to do about it."""
 
 import csv
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from geofm_eval.data.items import NAMES
 from geofm_eval.data.readers.grids import degrees
 from geofm_eval.data.readers.rasters import read_raster
 from geofm_eval.errors import DataError
+
+_PICTURES = ("L", "LA", "RGB", "RGBA", "I;16")
+"""Modes of pictures whose values are measurements: no index of a palette, no ink."""
 
 
 def read_text(path: Path) -> str:
@@ -91,18 +95,35 @@ def load_geotiff(path: Path) -> npt.NDArray[Any]:
 
 
 def load_image(path: Path) -> npt.NDArray[Any]:
-    """Read a JPEG or PNG as (channels, height, width) uint8.
+    """Read a JPEG or PNG as (channels, height, width), uint8 or NaN where the picture is transparent.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, is of another format or larger than any chip, or has a palette.
     """
-    return read_or_explain(path, "image", lambda: _read_picture(path), (OSError, SyntaxError, ValueError))
+    from PIL import Image
+
+    failures = (OSError, SyntaxError, ValueError, MemoryError, Image.DecompressionBombError)
+    return read_or_explain(path, "image", lambda: _read_picture(path), failures)
 
 
 def _read_picture(path: Path) -> npt.NDArray[Any]:
     from PIL import Image
 
-    with Image.open(path) as image:
+    with warnings.catch_warnings():
+        # Pillow only warns below twice its limit of 89 million pixels.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            # Other formats are read by programs of their own (PostScript), or are not what their name says.
+            image = Image.open(path, formats=("JPEG", "PNG"))
+        except Image.DecompressionBombWarning as warning:
+            raise ValueError(str(warning)) from warning
+    with image:
+        if image.mode not in _PICTURES:
+            raise ValueError(f"its pixels are of mode {image.mode}, expected {', '.join(_PICTURES)}")
+        if image.has_transparency_data:
+            pixels = np.asarray(image.convert("RGBA" if image.mode.startswith("RGB") else "LA"))
+            pixels = np.where(pixels[..., -1:] == 0, np.float32(np.nan), pixels[..., :-1])
+            return pixels.transpose(2, 0, 1)
         return np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
 
 
@@ -117,4 +138,5 @@ def read_or_explain(
     try:
         return read()
     except failures as error:
-        raise DataError(f"{path}: not a readable {what} ({error}). Fetch or unpack this file again") from error
+        reason = str(error).replace(str(path), path.name)[:160] or type(error).__name__
+        raise DataError(f"{path}: not a readable {what} ({reason}). Fetch or unpack this file again") from error

@@ -2,7 +2,7 @@
 
 import logging
 import math
-import zipfile
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ import numpy.typing as npt
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.items import Definition, Item, Listing
-from geofm_eval.data.readers.files import place, read_or_explain, read_rows
+from geofm_eval.data.readers.files import place, read_rows
 from geofm_eval.data.readers.listed import visible
+from geofm_eval.data.readers.rasters import check_tag
 from geofm_eval.data.readers.series import band_positions, check_option_names, without_empty
+from geofm_eval.data.readers.zarrs import read_arrays
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -137,34 +139,28 @@ def _read_places(task: TaskSpec, path: Path) -> dict[str, tuple[float, float]]:
 
 def _load_cube(path: Path, modality: str, task: TaskSpec) -> npt.NDArray[np.float32]:
     """Read the task's bands of a cube, (4, bands, height, width), seasons in file order."""
-    try:
-        import zarr
-    except ImportError as error:
-        raise Unavailable("package", "zarr", "Install it with: pip install zarr") from error
-    held: dict[str, tuple[str, ...]] = {}
-
-    def read() -> npt.NDArray[Any]:
-        # Of what is no archive, zarr only says that it could not close it.
-        if not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile("it is no zip archive, or was cut short")
-        with zarr.storage.ZipStore(path, mode="r") as store:
-            cube: Any = zarr.open_group(store, mode="r")
-            held["bands"] = _names(cube, modality)
-            return np.asarray(cube["bands"][...])
-
-    failures = (OSError, ValueError, KeyError, TypeError, RuntimeError, zipfile.BadZipFile)
-    stored = read_or_explain(path, "zarr cube", read, failures)
+    arrays, attributes = read_arrays(path, "bands", ("band",))
+    # A cube says the order of its bands itself where it is whole.
+    names = tuple(str(name) for name in arrays["band"]) if "band" in arrays else MODALITIES[modality]
+    stored = arrays["bands"]
     seasons = stored[0] if stored.ndim == 5 and len(stored) == 1 else stored
-    if seasons.ndim != 4 or seasons.shape[:2] != (len(SEASONS), len(held["bands"])):
+    if seasons.ndim != 4 or seasons.shape[:2] != (len(SEASONS), len(names)):
         raise DataError(
-            f"{path}: shape {stored.shape}, expected (1, {len(SEASONS)} seasons, {len(held['bands'])} bands, height, "
-            "width). Fetch this file again"
+            f"{path}: shape {stored.shape}, expected (1, {len(SEASONS)} seasons, {len(names)} bands, height, width). "
+            "Fetch this file again"
         )
-    chosen = seasons[:, band_positions(task, held["bands"], path)]
+    tag = _tag(path, attributes)
+    for band in task.bands:
+        check_tag(path, task, band, tag)
+    chosen = seasons[:, band_positions(task, names, path)]
     as_stored = modality == "s1" or task.options.get("zeros") == "values"
     return chosen.astype(np.float32) if as_stored else without_empty(chosen)
 
 
-def _names(cube: Any, modality: str) -> tuple[str, ...]:
-    """Bands in the order of the cube, which says so itself where it is whole."""
-    return tuple(str(name) for name in cube["band"][...]) if "band" in cube else MODALITIES[modality]
+def _tag(path: Path, attributes: Mapping[str, Any]) -> tuple[float, float]:
+    """Scale and offset that a cube gives for its values, as xarray writes them."""
+    found = (attributes.get("scale_factor", 1), attributes.get("add_offset", 0))
+    try:
+        return float(found[0]), float(found[1])
+    except (TypeError, ValueError):
+        raise DataError(f"{path}: scale_factor and add_offset are {str(found)[:80]}, expected numbers") from None

@@ -147,7 +147,7 @@ def read_bands(path: Path, task: TaskSpec, bands: Sequence[str], *, shift: float
             f"match the layout of task '{task.slug}'; download it again"
         )
     for band, tag in zip(bands, raster.tags, strict=True):
-        _check_tag(path, task, band, tag, shift)
+        check_tag(path, task, band, tag, shift)
     return raster
 
 
@@ -244,8 +244,21 @@ def _read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         return np.asarray((mask.read() == 0).any(axis=0))
 
 
-def _check_tag(path: Path, task: TaskSpec, band: str, tag: tuple[float, float], shift: float) -> None:
-    """Compare a band's tags with the task; digital numbers are reflectance times 10,000, and tags may mean either."""
+def check_tag(path: Path, task: TaskSpec, band: str, tag: tuple[float, float], shift: float = 0.0) -> None:
+    """Compare a band's scale and offset as its file gives them with the task's.
+
+    Digital numbers are reflectance times 10,000, and files may mean either.
+
+    Args:
+        path: the file, for messages.
+        task: declares scale and offset; a band that it lacks is not compared.
+        band: name of the band.
+        tag: scale and offset of the file.
+        shift: what the reader itself adds to stored values.
+
+    Raises:
+        DataError: they contradict each other.
+    """
     names = [canonical(name) for name in task.bands]
     if tag == _PLAIN or canonical(band) not in names:
         return

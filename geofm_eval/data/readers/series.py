@@ -10,7 +10,7 @@ import numpy.typing as npt
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.bands import canonical
 from geofm_eval.data.readers.files import read_or_explain
-from geofm_eval.errors import ContractError
+from geofm_eval.errors import ContractError, DataError
 
 
 def check_option_names(task: TaskSpec, known: Iterable[str]) -> None:
@@ -65,9 +65,13 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     """Open a ``.npy`` file; its values are read when they are used.
 
     Raises:
-        DataError: the file cannot be read, or holds Python objects.
+        DataError: the file cannot be read, or holds Python objects or complex values.
     """
-    return read_or_explain(path, "npy array", lambda: _mapped(path), (OSError, ValueError, EOFError))
+    failures = (OSError, ValueError, EOFError, OverflowError, MemoryError, RecursionError, SyntaxError)
+    array = read_or_explain(path, "npy array", lambda: _mapped(path), failures)
+    if array.dtype.kind not in "biufU":
+        raise DataError(f"{path}: values of type {array.dtype}, expected real numbers. Write the array again as such")
+    return array
 
 
 def _mapped(path: Path) -> npt.NDArray[Any]:
