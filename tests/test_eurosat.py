@@ -59,6 +59,18 @@ def test_reads_the_folder_of_the_rgb_archive(task: TaskSpec, tmp_path: Path):
     assert open_splits(task)["test"].items[0].path == folder / "2750/River/River_2.jpg"
 
 
+@pytest.mark.parametrize("where", ["", "2750"])
+def test_lists_are_read_from_the_root_or_from_beside_the_class_folders(task: TaskSpec, tmp_path: Path, where: str):
+    folder = tmp_path / task.root
+    write_images(folder / "2750")
+    write_lists(folder / where)
+    splits = open_splits(task)
+    assert {name: split.ids for name, split in splits.items()} == {
+        "train": ("Forest_0",), "val": ("Forest_1",), "test": ("River_2",)
+    }  # fmt: skip
+    assert splits["test"].definition == "official"
+
+
 def test_own_split_file_may_say_scenes_and_places(task: TaskSpec, root: Path):
     rows = [f"{row},scene_{number},{7.5 + number},48.1" for number, row in enumerate(ROWS)]
     write_split_file(root, "file,class,split,group,lon,lat", rows, "subset.csv")

@@ -198,6 +198,15 @@ def test_images_of_another_size_are_refused():
         load(tiny()).backbone(batch(side=48))
 
 
+@pytest.mark.parametrize("recipe", ["probing", "pangaea"])
+def test_all_dates_of_a_series_are_taken_at_once_under_both_recipes(recipe):
+    task = CATALOG.task("pastis_sim")
+    adapter = InputAdapter(tiny(), task, CATALOG.recipe(recipe))
+    assert (adapter.native, adapter.report.temporal, adapter.report.dates) == (True, "native", 6)
+    others = InputAdapter(CATALOG.model("terramind_v1"), task, CATALOG.recipe(recipe))
+    assert others.report.temporal == "per_date"
+
+
 def test_top_of_atmosphere_pixels_are_a_recorded_mismatch():
     report = InputAdapter(tiny(), CATALOG.task("eurosat_sim"), CATALOG.recipe("probing")).report
     assert (report.product_expected, report.product_found, report.product_mismatch) == ("HLS", "L1C", True)

@@ -18,7 +18,7 @@ def test_another_recipe_is_used_and_recorded(tmp_path: Path):
     assert "recipe pangaea" in done.text
     record = suite.records("z")["oak-colours-linear-final"]
     recipe, inputs = record["provenance"]["recipe"], record["provenance"]["inputs"]
-    assert (recipe["slug"], recipe["normalisation"], recipe["temporal"]) == ("pangaea", "dataset", "per_date")
+    assert (recipe["slug"], recipe["normalisation"], recipe["temporal"]) == ("pangaea", "dataset", "native")
     assert inputs["normalisation"]["mean"] == [1300.0] * 3
     assert inputs["temporal"] == "single"
 
