@@ -16,8 +16,8 @@ from geofm_eval import pipeline
 from geofm_eval.catalog import Case, Catalog, TaskSpec, load_catalog
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.readers import READERS
-from geofm_eval.errors import DataError
-from geofm_eval.metrics import pooled_r2, r2_per_draw
+from geofm_eval.errors import ContractError, DataError
+from geofm_eval.metrics import neuco_q, pooled_r2, r2_per_draw
 from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import read_outcomes, read_record, write_record
 from tests.small_suite import OPTIONS
@@ -83,10 +83,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def measured(task: str, folder: Path, layer: str = "final", resume: bool = False) -> Measurement:
+def measured(
+    task: str, folder: Path, layer: str = "final", resume: bool = False, adaptation: str = "ridge"
+) -> Measurement:
     known = catalog()
     suite = Suite(OPTIONS, known, {}, Run("r", folder / "r", resume), "main")
-    return measure(Workspace(known, Settings()), suite, Case("probe", "tiny", task, "ridge", layer))
+    return measure(Workspace(known, Settings()), suite, Case("probe", "tiny", task, adaptation, layer))
 
 
 def test_a_test_split_gives_a_record_with_predictions(home: Path, tmp_path: Path) -> None:
@@ -112,6 +114,25 @@ def test_a_test_split_gives_a_record_with_predictions(home: Path, tmp_path: Path
     assert (source.protocol, source.target_unit, source.dropped) == ("holdout", "t/ha", {})
     np.testing.assert_allclose(r2_per_draw(outcomes["prediction_1.0"], outcomes["target"]), score.per_draw)
     assert outcomes["target"].shape == (60,)
+
+
+@pytest.mark.parametrize("adaptation", ["adamw", "adamw_mended"])
+def test_neuco_bench_s_own_probe_gives_a_record_without_any_choice(home: Path, tmp_path: Path, adaptation: str) -> None:
+    found = measured("shuffled", tmp_path, adaptation=adaptation)
+    record = found.record
+    score = record.scores["1.0"]
+    assert record.selection is not None
+    assert found.outcomes is not None
+    assert (record.selection.criterion, record.selection.candidates, record.selection.near) == ("none", (), {})
+    assert {choice.val_score for choice in record.selection.choices} == {None}
+    assert score.extra["neuco_q"] == pytest.approx(neuco_q(score.per_draw))
+    assert score.extra["mean_r2"] == pytest.approx(np.mean(score.per_draw))
+    assert found.outcomes["prediction_1.0"].shape == (40, 260)
+
+
+def test_neuco_bench_s_own_probe_needs_shuffle_splits(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"'adamw' is NeuCo-Bench's protocol of shuffle splits.*choose ridge"):
+        measured("brightness", tmp_path, adaptation="adamw")
 
 
 @pytest.mark.parametrize("task", ["shuffled", "blocked"])

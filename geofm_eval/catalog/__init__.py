@@ -13,6 +13,7 @@ from geofm_eval.catalog.specs import (
     Statistics,
     TaskSpec,
     WeightsSpec,
+    is_neuco,
 )
 from geofm_eval.catalog.tuned import drift_cases, trained_case, tune_cases
 
@@ -35,6 +36,7 @@ __all__ = [
     "dense_adaptation",
     "dense_cases",
     "drift_cases",
+    "is_neuco",
     "load_catalog",
     "missing_bands",
     "probe_cases",

@@ -463,11 +463,16 @@ class Recipe(Spec):
     val_budget: Literal["matched", "full"] = "matched"
 
 
+def is_neuco(adaptation: str) -> bool:
+    """True for NeuCo-Bench's own probe, faithful or mended: in a table of its own, in no ranking, verdict or range."""
+    return adaptation.split("_")[0] == "adamw"
+
+
 class Adaptation(Spec):
     """How a frozen backbone is used for a task: a probe and the pooling that it reads."""
 
     slug: str = Field(pattern=SLUG)
-    probe: Literal["knn", "linear", "ridge"]
+    probe: Literal["knn", "linear", "ridge", "adamw", "adamw_mended"]
     pooling: Literal["mean", "cls"]
     suites: tuple[str, ...] = ("study",)
     variant_of: str | None = None
@@ -475,6 +480,8 @@ class Adaptation(Spec):
     @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of task that the probe serves; tasks with a label per pixel are probed token by token."""
+        if is_neuco(self.probe):
+            return ("regression",)
         whole, dense = (
             ("regression", "dense_regression") if self.probe == "ridge" else ("classification", "segmentation")
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from geofm_eval.catalog import is_neuco
 from geofm_eval.errors import DataError
 from geofm_eval.expected import rules
 from geofm_eval.expected.admissible import Admitted, as_text
@@ -95,6 +96,8 @@ def take(runs: Sequence[Sequence[Record]], tasks: Sequence[str] = ()) -> Taken:
             refused[f"{record.case.kind} {record.case.id} of run '{record.run.name}'"] = (
                 f"{outcome.status}: {outcome.reason}"
             )
+        elif is_neuco(record.case.adaptation):
+            refused[f"{record.case.kind} {record.case.id}"] = "a probe that is not at its optimum has no range"
         elif has_scores(record):
             for fraction in record.scores:
                 groups.setdefault((record.case.task, key_of(record, fraction)), []).append(record)

@@ -1,5 +1,6 @@
 """Solve one probe for every tap, label fraction and draw at once, and keep the result as plain files."""
 
+import functools
 import json
 import time
 import zipfile
@@ -16,6 +17,7 @@ from geofm_eval.data.labels import Labels, LabelSubset, ValidationPlan
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.probes.knn import solve_knn
 from geofm_eval.probes.linear import solve_linear
+from geofm_eval.probes.neuco import solve_neuco
 from geofm_eval.probes.problem import FeatureSource, ProbeProblem, SweepRow
 from geofm_eval.probes.resampled import resampled_scores
 from geofm_eval.probes.ridge import solve_ridge
@@ -34,10 +36,10 @@ __all__ = [
     "solve_together",
 ]
 
-Probe = Literal["knn", "linear", "ridge"]
+Probe = Literal["knn", "linear", "ridge", "adamw", "adamw_mended"]
 OutcomeKind = Literal["correct", "prediction"]
 
-PROBE_VERSION: dict[Probe, int] = {"knn": 2, "linear": 4, "ridge": 4}
+PROBE_VERSION: dict[Probe, int] = {"knn": 2, "linear": 4, "ridge": 4, "adamw": 1, "adamw_mended": 1}
 """Part of every sweep's key: a change that moves any score raises it."""
 
 SWEEP_FORMAT = "v2"
@@ -55,7 +57,7 @@ class Sweep:
 
     Attributes:
         key: what the sweep is found by; empty until the caller that knows the blocks gives it one.
-        probe: ``knn``, ``linear`` or ``ridge``.
+        probe: one of ``PROBE_VERSION``.
         kind: what the outcomes of its rows are: ``correct`` (1 where a class is right) or ``prediction`` (a number).
         pooling: pooling of the features.
         taps: shallowest first.
@@ -95,7 +97,12 @@ class Sweep:
         return rows
 
 
-_CLASSIFIERS: dict[str, Callable[[ProbeProblem], Iterator[SweepRow]]] = {"knn": solve_knn, "linear": solve_linear}
+_SOLVERS: dict[str, Callable[[ProbeProblem], Iterator[SweepRow]]] = {
+    "knn": solve_knn,
+    "linear": solve_linear,
+    "adamw": functools.partial(solve_neuco, mended=False),
+    "adamw_mended": functools.partial(solve_neuco, mended=True),
+}
 
 
 def solve(
@@ -116,7 +123,7 @@ def solve(
     CPU a tap's rows do not depend on which other taps are solved with it.
 
     Args:
-        probe: ``knn``, ``linear`` or ``ridge``.
+        probe: one of ``PROBE_VERSION``.
         features: (tap, split) -> (n, D) float32; the splits are ``train``, ``val`` and ``test``, or ``all`` alone.
         labels: per split, (n,) int64 classes or float64 targets.
         taps: shallowest first.
@@ -139,7 +146,7 @@ def solve_together(probe: Probe, problems: Sequence[ProbeProblem], pooling: str)
     """Solve ``probe`` for several targets of the same features: ridge decomposes what they have in common once.
 
     Args:
-        probe: ``knn``, ``linear`` or ``ridge``.
+        probe: one of ``PROBE_VERSION``.
         problems: one per target, all with the same features, taps and device.
         pooling: pooling of the features, for the record.
 
@@ -167,7 +174,7 @@ def _rows(probe: Probe, problems: Sequence[ProbeProblem]) -> Iterator[tuple[int,
         yield from solve_ridge(problems)
         return
     for number, problem in enumerate(problems):
-        for row in _CLASSIFIERS[probe](problem):
+        for row in _SOLVERS[probe](problem):
             yield number, row
 
 
@@ -186,11 +193,17 @@ def _sweep(
 
 
 def _check_served(probe: Probe, problem: ProbeProblem) -> None:
-    if problem.regression != (probe == "ridge"):
-        wanted, found = ("a number", "classes") if probe == "ridge" else ("a class", "a number to be predicted")
+    of_numbers = probe not in ("knn", "linear")
+    if problem.regression != of_numbers:
+        wanted, found = ("a number", "classes") if of_numbers else ("a class", "a number to be predicted")
         raise ContractError(f"probe '{probe}' predicts {wanted}, and {problem.task} has {found}: choose another probe")
     if not problem.regression and problem.training != "train":
         raise ContractError(f"probe '{probe}' needs train, val and test, and {problem.task} has shuffle splits")
+    if probe.startswith("adamw") and problem.training == "train":
+        raise ContractError(
+            f"probe '{probe}' is NeuCo-Bench's protocol of shuffle splits, and {problem.task} has a split of its own: "
+            "choose ridge"
+        )
 
 
 def save_sweep(sweep: Sweep, directory: Path) -> None:

@@ -26,6 +26,7 @@ from geofm_eval.report.figures import depth_figure, label_figure
 from geofm_eval.report.formats import Table, to_csv, to_latex, to_markdown
 from geofm_eval.report.heatmaps import FIGURES
 from geofm_eval.report.index import index_page, summary_lines
+from geofm_eval.report.neuco import lines_of_neuco, neuco_studies, neuco_table
 from geofm_eval.report.ranking import Ranking, rank
 from geofm_eval.report.ranks import rows as rank_rows
 from geofm_eval.report.ranks.overview import Overview, overview
@@ -105,6 +106,7 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
     decided = findings(content, pairs, known)
     ranked = overview(content, pairs, known)
     moved = transfers(content, pairs, known)
+    of_neuco = neuco_studies(content)
     index = tables / "README.md"
     with storing(index):
         _clear(tables, figures)
@@ -122,11 +124,13 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
         for one in moved:
             _write_table(transfer_table(one), tables)
             _write_csv(tables / f"{one.slug}.csv", transfer_rows(one))
+        for one_task in of_neuco:
+            _write_table(neuco_table(one_task, known), tables)
         problems = (*content.problems, *split, *mixed, *unlike, *apart, *pairs.problems)
         lines = verdicts.lines_of_findings(decided)
         shared, orders = lines_of_shares(made_out), lines_of_rankings(ranked)
         over_tasks = lines_of_transfers(moved)
-        more = (drifts, alike, shared, orders, ranked.ordered, over_tasks)
+        more = (drifts, alike, shared, orders, ranked.ordered, over_tasks, lines_of_neuco(of_neuco))
         page = index_page(content, rankings, studies, problems, known, lines, *more)
         index.write_text(page, encoding="utf-8")
     return Collation(index, rankings, problems, _text(content, texts, problems, index), decided)

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 
+from geofm_eval.catalog import is_neuco
 from geofm_eval.records import Record, Score
 from geofm_eval.report.run import PROBE, RunContent
 
@@ -95,11 +96,15 @@ def last_block(subject: Subject) -> str | None:
 def comparisons(content: RunContent) -> tuple[list[Comparison], list[str]]:
     """Group the records of a run into tables; what may not be compared is split, and named.
 
+    NeuCo-Bench's own probe is in none of them: it has a table of its own (``report/neuco.py``).
+
     Returns:
         Comparisons in the order of task and adaptation, and one sentence per split or refusal.
     """
     groups: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in content.scored_of(PROBE):
+        if is_neuco(record.case.adaptation):
+            continue
         groups[record.case.task, record.case.adaptation].append(record)
     gaps = _gaps_by_model(content)
     found: list[Comparison] = []

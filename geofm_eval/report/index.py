@@ -41,8 +41,9 @@ def index_page(
     ranked: Sequence[str] = (),
     ordered: Collection[str] = (),
     transfers: Sequence[str] = (),
+    of_neuco: Sequence[str] = (),
 ) -> str:
-    """Markdown of ``tables/README.md``; ``findings``, ``shares``, ``ranked`` and ``transfers`` are lines about them.
+    """Markdown of ``tables/README.md``; ``findings``, ``shares``, ``ranked``, ``transfers`` and ``of_neuco`` are lines.
 
     Tables of ranks are linked of comparisons and case studies whose slugs are in ``ordered``.
     """
@@ -56,6 +57,7 @@ def index_page(
         _drift_links(drifts),
         _section("Similarity of layers and backbones", map(_likeness_line, alike)),
         _section("What explains scores: shares of their variance, and what wrong choices cost", shares),
+        _section("NeuCo-Bench's own protocol, not ranked", of_neuco),
         _section("Not ranked", _dropped(rankings)),
         _section("Skipped", _skip_lines(content)),
         _section("Without a score", _gap_lines(content)),

@@ -1,0 +1,148 @@
+"""NeuCo-Bench's own probe: a linear map trained by AdamW for ten epochs on every shuffle, as its leaderboard does.
+
+Code: embed2scale/NeuCo-Bench at a89ba06, ``benchmark/evaluation`` (docs/parity.md). Two things in it leak from test
+items: the best of the ten epochs is picked on the very items that are scored, and features and target are scaled with
+the numbers of all items. ``adamw`` does both, so that its scores can be compared with the leaderboard;
+``adamw_mended`` scales with training items alone and scores the last epoch. Neither is a probe at its optimum: no
+ranking or verdict counts them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from geofm_eval.metrics import prediction_dtype, r2, rmse
+from geofm_eval.probes.problem import ProbeProblem, SweepRow
+
+EPOCHS, BATCH, RATE, SEED = 10, 64, 1e-3, 42
+"""Of NeuCo-Bench's ``configs/sample_config_linear.yaml`` and ``evaluation.py``."""
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """One shuffle: positions of the training items and of the test items."""
+
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+
+def solve_neuco(problem: ProbeProblem, mended: bool) -> Iterator[SweepRow]:
+    """Train and test every tap on every shuffle; the shuffles of a label fraction share one stream of random numbers.
+
+    Args:
+        problem: a regression with shuffle splits.
+        mended: without the two leaks.
+    """
+    fractions = dict.fromkeys(subset.fraction for subset in problem.subsets)
+    for tap in problem.taps:
+        features = np.asarray(problem.features(tap, problem.training), dtype=np.float32)
+        target = problem.labels[problem.training].astype(np.float64)
+        for fraction in fractions:
+            subsets = [subset for subset in problem.subsets if subset.fraction == fraction]
+            folds = [Shuffled(one.rows, one.held_out) for one in map(problem.tested, subsets)]
+            predicted = fit_shuffles(features, target, folds, mended, problem.device)
+            for subset, fold, values in zip(subsets, folds, predicted, strict=True):
+                yield _row(tap, subset.fraction, subset.draw, target, fold, values)
+
+
+def fit_shuffles(
+    features: NDArray[np.float32],
+    target: NDArray[np.float64],
+    folds: list[Shuffled],
+    mended: bool,
+    device: torch.device | None = None,
+) -> list[NDArray[np.float64]]:
+    """Predictions of the test items of every shuffle, in the target's unit.
+
+    Args:
+        features: (n, D).
+        target: (n,).
+        folds: shuffles, in the order that they are drawn in.
+        mended: scale with training items and score the last epoch; else scale with all items and score the best epoch.
+        device: where to train.
+    """
+    place = device or torch.device("cpu")
+    # Outside of inference mode, which the solver of all probes is in: gradients are needed.
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return [_fold(features, target, fold, mended, place) for fold in folds]
+
+
+def _fold(
+    features: NDArray[np.float32], target: NDArray[np.float64], fold: Shuffled, mended: bool, device: torch.device
+) -> NDArray[np.float64]:
+    scaled_by = fold.train if mended else np.arange(len(target))
+    # One mean and deviation for all channels together, as there.
+    centre, deviation = features[scaled_by].mean(), features[scaled_by].std() or 1.0
+    low, high = target[scaled_by].min(), target[scaled_by].max()
+    extent = (high - low) or 1.0
+    rows = torch.from_numpy((features - centre) / deviation).to(device)
+    wanted = torch.from_numpy((target - low) / extent).float().to(device)
+    network = nn.Linear(features.shape[1], 1)
+    optimizer = torch.optim.AdamW(network.to(device).parameters(), lr=RATE)
+    best, kept = -np.inf, np.zeros(len(fold.test))
+    for _ in range(EPOCHS):
+        for chosen in _batches(fold.train):
+            loss = functional.mse_loss(network(rows[chosen])[:, 0], wanted[chosen])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        _order(len(fold.test))  # there the test items are shuffled too
+        predicted = _predicted(network, rows[fold.test]) * extent + low
+        score = r2(target[fold.test], predicted)
+        if mended or score > best:
+            best, kept = score, predicted
+    return kept
+
+
+def _predicted(network: nn.Module, rows: Tensor) -> NDArray[np.float64]:
+    with torch.no_grad():
+        values: NDArray[np.float64] = network(rows)[:, 0].double().cpu().numpy()
+    return values
+
+
+def _batches(items: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    order = items[_order(len(items))]
+    for start in range(0, len(order), BATCH):
+        yield order[start : start + BATCH]
+
+
+def _order(count: int) -> NDArray[np.int64]:
+    """A permutation, with the random numbers that PyTorch's ``DataLoader`` over a ``SubsetRandomSampler`` draws."""
+    torch.empty((), dtype=torch.int64).random_()
+    return torch.randperm(count).numpy()
+
+
+def _row(
+    tap: str, fraction: float, draw: int, target: NDArray[np.float64], fold: Shuffled, predicted: NDArray[np.float64]
+) -> SweepRow:
+    dtype = prediction_dtype(target)
+    outcomes = np.full(len(target), np.nan, dtype=dtype)
+    outcomes[fold.test] = predicted
+    pair = target[fold.test], outcomes[fold.test].astype(np.float64)
+    return SweepRow(
+        tap=tap,
+        fraction=fraction,
+        draw=draw,
+        n_train=len(fold.train),
+        n_val=0,
+        n_test=len(fold.test),
+        val_kind="none",
+        candidates=(),
+        chosen=None,
+        chosen_index=None,
+        at_edge=False,
+        val_loss=(),
+        val_score=None,
+        test_score=r2(*pair),
+        outcomes=outcomes,
+        converged=True,
+        iterations=EPOCHS,
+        dropped_channels=0,
+        extra={"rmse": rmse(*pair)},
+    )
