@@ -1,11 +1,14 @@
 """Verdicts on planted records: what is judged, and what is not."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.expected import judged
+from fixtures.measure import Measurement
 from geofm_eval.errors import ContractError
 from geofm_eval.expected import Ranges, judge, rules
 from geofm_eval.expected.files import range_path, read_ranges, write_ranges
@@ -152,6 +155,9 @@ def test_a_published_number_of_another_protocol_is_told_and_judges_nothing():
     assert len(found.reason) <= 400
     assert judge(record, published(record, recipe={"slug": "pangaea"})).other_protocol
     assert not judge(record, ranges_for(record)).other_protocol
+    suite = SimpleNamespace(ranges={record.case.task: Ranges(record.case.task, {key: other})})
+    kept = judged(Measurement(record, None, 10), suite).record.outcome
+    assert (kept.verdict, kept.reason) == ("no_range", found.reason), "the record says it"
 
 
 def test_a_range_of_ones_own_comes_before_a_published_one():
