@@ -207,6 +207,8 @@ def _random_twin(model: ModelSpec) -> ModelSpec:
             "family": "control",
             "weights": None,
             "random_seed": 0,
+            "provenance": "verified",
+            "provenance_reason": "",
             "suites": model.suites,
             "variant_of": model.slug,
         }

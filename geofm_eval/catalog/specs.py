@@ -153,6 +153,9 @@ class ModelSpec(Spec):
         simulated_pretraining: True for weights that have seen simulated scenes alone; tables say so.
         from_scratch: True for a network that has no features before it is trained, such as a UNet: the baseline of
             dense tasks, never probed.
+        provenance: ``unverified`` for weights of which nobody can say that they are what they are called: marked in
+            tables, hatched in figures, excluded from findings and verdicts.
+        provenance_reason: why they are unverified, in a few words.
     """
 
     slug: str = Field(pattern=SLUG)
@@ -180,6 +183,8 @@ class ModelSpec(Spec):
     worth: Worth | None = None
     simulated_pretraining: bool = False
     from_scratch: bool = False
+    provenance: Literal["verified", "unverified"] = "verified"
+    provenance_reason: str = ""
     variant_of: str | None = None
     licence: str = ""
     citation: str = ""
@@ -194,6 +199,8 @@ class ModelSpec(Spec):
             value = getattr(self.normalisation, name)
             if isinstance(value, tuple) and len(value) != count:
                 raise ValueError(f"normalisation.{name} has {len(value)} values, bands has {count}")
+        if (self.provenance == "unverified") != bool(self.provenance_reason):
+            raise ValueError("provenance = 'unverified' and provenance_reason go together: give both or neither")
         own = ":" in self.architecture
         if self.family != "control" and self.weights is None and self.random_seed is None and not own:
             raise ValueError("weights or random_seed is needed for a model that is no control")

@@ -24,7 +24,7 @@ from geofm_eval.records.inside import (
 )
 from geofm_eval.records.keys import content_key
 from geofm_eval.records.manifest import RunManifest, add_to_plan, read_manifest, remove_plan, write_manifest
-from geofm_eval.records.marks import MARK, MOSTLY_FILLED, marked, marked_name, marks
+from geofm_eval.records.marks import MARK, MOSTLY_FILLED, display_name, figure_name, marked, marks, marks_legend
 from geofm_eval.records.outcomes import (
     CORRECT,
     COUNTS,
@@ -96,11 +96,13 @@ __all__ = [
     "append_skip",
     "content_key",
     "content_of",
+    "display_name",
+    "figure_name",
     "fraction_key",
     "landmarks",
     "marked",
-    "marked_name",
     "marks",
+    "marks_legend",
     "pack",
     "pair_name",
     "read_checked",

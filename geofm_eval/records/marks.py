@@ -1,19 +1,24 @@
-"""Marks: why a row is shown and yet counts for no verdict."""
+"""Marks: what a reader must know of a row before comparing it with others, and why some count for no verdict."""
+
+from collections.abc import Iterable
 
 from geofm_eval.records.schema import Record
+
+CONTROL, SHORT_CONTROL = "(control)", "(c)"
 
 MARK = "(marked)"
 """Follows the name of a model in tables and figures whose row counts for no verdict."""
 
+UNVERIFIED_MARK = "(u)"
+"""The same for weights of unverified provenance."""
+
 MOSTLY_FILLED = "more than half of its bands are filled"
+UNVERIFIED = "weights of unverified provenance"
 
 
 def marks(record: Record) -> tuple[str, ...]:
     """Reasons why a record counts for no verdict, as tables print them; empty for most records."""
-    inputs = record.provenance.inputs
-    if inputs is not None and 2 * len(inputs.filled_bands) > len(inputs.expected_bands):
-        return (MOSTLY_FILLED,)
-    return ()
+    return (UNVERIFIED,) * record.case.is_unverified + (MOSTLY_FILLED,) * _mostly_filled(record)
 
 
 def marked(record: Record) -> bool:
@@ -21,6 +26,41 @@ def marked(record: Record) -> bool:
     return bool(marks(record))
 
 
-def marked_name(record: Record, name: str) -> str:
-    """A model's name with the mark where its record has one."""
-    return f"{name} {MARK}" if marked(record) else name
+def display_name(record: Record, *, short: bool = False) -> str:
+    """Slug of a record's model with its marks.
+
+    Args:
+        record: any record of the model.
+        short: for lines of a terminal: ``rcf (c)`` instead of ``rcf (control)``.
+
+    Returns:
+        Such as ``rcf (control)`` or ``dinov2_vits14 (u)``.
+    """
+    control = SHORT_CONTROL if short else CONTROL
+    return f"{record.case.model} {control}{_suffix(record)}" if record.case.is_control else figure_name(record)
+
+
+def figure_name(record: Record) -> str:
+    """Slug of a record's model in a figure, where lines of controls are dashed and need no mark."""
+    return f"{record.case.model}{_suffix(record)}"
+
+
+def marks_legend(records: Iterable[Record]) -> list[str]:
+    """Why weights are unverified: a sentence on all records that say so; empty without any."""
+    reasons: dict[str, str] = {}
+    for record in records:
+        if record.case.is_unverified:
+            reasons.setdefault(record.case.model, record.provenance.weights_unverified or "no reason is recorded")
+    if not reasons:
+        return []
+    told = "; ".join(f"{model}: {reason.rstrip('.')}" for model, reason in sorted(reasons.items()))
+    return [f"{UNVERIFIED_MARK} {UNVERIFIED}, excluded from findings and verdicts ({told})."]
+
+
+def _mostly_filled(record: Record) -> bool:
+    inputs = record.provenance.inputs
+    return inputs is not None and 2 * len(inputs.filled_bands) > len(inputs.expected_bands)
+
+
+def _suffix(record: Record) -> str:
+    return f" {UNVERIFIED_MARK}" * record.case.is_unverified + f" {MARK}" * _mostly_filled(record)

@@ -71,6 +71,11 @@ class CaseInfo(Section):
         """True when the subject is a control: a random twin, band statistics, random convolutions."""
         return "control" in self.markers
 
+    @property
+    def is_unverified(self) -> bool:
+        """True when the subject's weights are of unverified provenance."""
+        return "unverified" in self.markers
+
 
 class Outcome(Section):
     """How the case ended: passed, failed an assertion or stopped with an error; and what its expected range said."""
@@ -331,6 +336,7 @@ class Provenance(Section):
 
     Args:
         weights_source: ``file:<name>``, ``url:<address>`` or ``random:seed=<n>``.
+        weights_unverified: why their provenance is unverified; None where it is not.
         items_sha256: per split, over item ids and the contents of the files; simulated: the generator's version.
         labels_sha256: per split, over item ids and labels.
         split_definition: ``official`` or ``custom`` (the data folder's own list).
@@ -344,6 +350,7 @@ class Provenance(Section):
 
     weights_sha256: str | None = None
     weights_source: str | None = None
+    weights_unverified: str | None = None
     missing_keys: tuple[str, ...] = ()
     unexpected_keys: tuple[str, ...] = ()
     items_sha256: dict[str, str] = {}

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import cast
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import Certainty, Matrix, Record, Similarity, landmarks, pair_name
+from geofm_eval.records import Certainty, Matrix, Record, Similarity, display_name, landmarks, pair_name
 from geofm_eval.report.comparison import Comparison, Subject, split_records, split_sentence
 from geofm_eval.report.formats import Footnotes, Table
 from geofm_eval.report.raw import Row
 from geofm_eval.report.run import SIMILARITY, RunContent
-from geofm_eval.report.tables import display_name, remarks
+from geofm_eval.report.tables import remarks
 from geofm_eval.report.wording import UNKNOWN, heading, named, shared_notes
 
 SHOWN = 3
@@ -141,7 +141,7 @@ def _cells(subject: Subject, catalog: Catalog, footnotes: Footnotes) -> tuple[st
     width = found.channels[blocks[-1] if blocks else found.within.rows[-1]].participation
     texts = [*_one_channel(found), *remarks(subject, catalog)]
     return (
-        display_name(subject),
+        display_name(subject.record),
         _value(found.neighbours),
         _sure(ends) + chance,
         *(_sure(one) for one in twins or [None] * 3),

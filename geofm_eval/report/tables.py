@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import Record, Score, marked_name, marks
+from geofm_eval.records import Record, Score, display_name, marks
 from geofm_eval.report.comparison import Comparison, Subject, tap_order
 from geofm_eval.report.curves import DepthProfile, LabelCurve, LabelPoint
 from geofm_eval.report.formats import Footnotes, Table
@@ -64,7 +64,7 @@ def _ranking_cells(row: RankingRow, unit: Unit, catalog: Catalog, footnotes: Foo
     record = row.subject.record
     return (
         str(row.rank),
-        display_name(row.subject),
+        display_name(row.subject.record),
         family(record, catalog),
         unit.score(row.chosen.score),
         *((f"{row.chosen.score.extra['rmse']:.4g}",) if _has_rmse(row.chosen.score) else ()),
@@ -88,12 +88,6 @@ def _taken_as_given(row: RankingRow) -> list[str]:
 
 def _has_rmse(score: Score) -> bool:
     return "rmse" in score.extra
-
-
-def display_name(subject: Subject) -> str:
-    """Slug of the model; controls and rows that count for no verdict say so."""
-    name = f"{subject.model} (control)" if subject.is_control else subject.model
-    return marked_name(subject.record, name)
 
 
 def real_bands(record: Record) -> str:
@@ -181,7 +175,7 @@ def depth_table(comparison: Comparison, profiles: Sequence[DepthProfile], catalo
     return Table(
         slug=f"{comparison.slug}-depth",
         title=heading(comparison, catalog, what),
-        header=("tap", *(display_name(profile.subject) for profile in profiles)),
+        header=("tap", *(display_name(profile.subject.record) for profile in profiles)),
         rows=tuple((tap, *(cell(profile.subject.model, tap) for profile in profiles)) for tap in taps),
         notes=(
             f"{CHOSEN} chosen on validation. The other test scores are a figure, not results: the best of a column is "
@@ -199,7 +193,7 @@ def label_table(comparison: Comparison, curves: Sequence[LabelCurve], catalog: C
         slug=f"{comparison.slug}-labels",
         title=heading(comparison, catalog, f"label efficiency, test {unit.label}"),
         header=("model", *(of_labels(scores, fraction) for fraction in comparison.fractions)),
-        rows=tuple((display_name(curve.subject), *_label_cells(curve, fractions, unit)) for curve in curves),
+        rows=tuple((display_name(curve.subject.record), *_label_cells(curve, fractions, unit)) for curve in curves),
         notes=(
             "Mean over the draws of the label subset, at the tap that validation chose at that fraction.",
             interval_sentence(_scores(curves)),

@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import marked_name
-from geofm_eval.report.comparison import Subject
+from geofm_eval.records import display_name, marks_legend
+from geofm_eval.records.marks import SHORT_CONTROL
 from geofm_eval.report.curves import DepthProfile
 from geofm_eval.report.ranking import Ranking, RankingRow
 from geofm_eval.report.tables import CHOSEN
 from geofm_eval.report.wording import UNKNOWN, Unit, heading, named, of_labels, unit_of
 
 BARS = "▁▂▃▄▅▆▇█"
-CONTROL = "(c)"
 
 
 def text_of(ranking: Ranking, profiles: Sequence[DepthProfile], catalog: Catalog) -> str:
@@ -38,19 +37,20 @@ def _ranking_lines(ranking: Ranking, unit: Unit) -> list[str]:
     ]
     rows = [header, *(_ranking_cells(row, unit) for row in ranking.rows)]
     legend = (
-        f"  {CONTROL} control; chosen tap: best of N on validation; within one SE: taps at most one standard error "
-        "below it on validation; gain: chosen minus final"
+        f"  {SHORT_CONTROL} control; chosen tap: best of N on validation; within one SE: taps at most one standard "
+        "error below it on validation; gain: chosen minus final"
     )
     return [
         *aligned(rows, "rllllrll"),
         legend + (f"; {ranking.control}: best control on validation" if ranking.control else ""),
+        *(f"  {line}" for line in marks_legend(row.subject.record for row in ranking.rows)),
     ]
 
 
 def _ranking_cells(row: RankingRow, unit: Unit) -> list[str]:
     return [
         str(row.rank),
-        _name(row.subject),
+        display_name(row.subject.record, short=True),
         unit.score(row.chosen.score),
         f"{row.chosen.tap} of {row.chosen.candidates}",
         UNKNOWN if row.again is None else row.again.words,
@@ -80,16 +80,12 @@ def _depth_lines(profiles: Sequence[DepthProfile], unit: Unit) -> list[str]:
 def _depth_cells(profile: DepthProfile, unit: Unit, low: float, high: float) -> list[str]:
     cells = [f"{p.score.value * unit.factor:.{_decimals(unit)}f}{CHOSEN if p.chosen else ' '}" for p in profile.points]
     bars = "".join(sparkbar(point.score.value, low, high) for point in profile.points)
-    return [_name(profile.subject), *cells, bars]
+    return [display_name(profile.subject.record, short=True), *cells, bars]
 
 
 def _decimals(unit: Unit) -> int:
     """One decimal less than in tables: fourteen taps must fit into a line."""
     return unit.decimals - 1
-
-
-def _name(subject: Subject) -> str:
-    return marked_name(subject.record, f"{subject.model} {CONTROL}" if subject.is_control else subject.model)
 
 
 def sparkbar(value: float, low: float, high: float) -> str:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from geofm_eval.records import display_name
 from geofm_eval.report.choice import Difference, sign
 from geofm_eval.report.comparison import LAST
 from geofm_eval.report.formats import Table
 from geofm_eval.report.raw import Row
-from geofm_eval.report.tables import display_name
 from geofm_eval.report.transfer import FEWEST_TASKS, Transfer, TransferStudy
 from geofm_eval.report.wording import SIMULATED, UNKNOWN, percent, unit_of
 
@@ -40,7 +40,7 @@ def transfer_table(study: TransferStudy) -> Table:
 def _cells(row: Transfer) -> tuple[str, ...]:
     unit, final = unit_of(row.comparison), row.subject.score(LAST, row.fraction)
     return (
-        display_name(row.subject),
+        display_name(row.subject.record),
         f"{row.task}, {unit.label}",
         f"{row.tap} (by {len(row.others)} tasks)",
         unit.score(row.score),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import IntervalInfo, Record, Score
+from geofm_eval.records import IntervalInfo, Record, Score, marks_legend
 from geofm_eval.report.choice import Difference
 from geofm_eval.report.comparison import Comparison
 
@@ -174,6 +174,7 @@ def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
     record, notes = comparison.record, []
     if comparison.simulated:
         notes.append("Simulated data: these numbers exercise the tool and say nothing about real imagery.")
+    notes += marks_legend(subject.record for subject in comparison.subjects)
     specs = [catalog.models.get(subject.model) for subject in comparison.subjects]
     pockets = [spec.slug for spec in specs if spec is not None and spec.simulated_pretraining]
     if pockets:

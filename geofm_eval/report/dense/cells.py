@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from geofm_eval.catalog import DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.dense import NARROW
-from geofm_eval.records import Record, Score
+from geofm_eval.records import Record, Score, marked
 from geofm_eval.report.comparison import Comparison, Subject, identity
 from geofm_eval.report.run import SEGMENT, TUNE, RunContent
 
@@ -100,8 +100,8 @@ class CaseStudy:
 
     @property
     def candidates(self) -> list[Cell]:
-        """Cells whose model is no control."""
-        return [cell for cell in self.cells if not cell.record.case.is_control]
+        """Cells whose model is neither a control nor marked as counting for no verdict."""
+        return [cell for cell in self.cells if not (cell.record.case.is_control or marked(cell.record))]
 
     @property
     def factorial(self) -> list[Cell]:

@@ -43,8 +43,8 @@ def effects(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Effect]:
     for factor, contrast, partner in _contrasts(study, catalog):
         matched = [
             (cell, study.by_address[address])
-            for cell in study.cells
-            if not cell.record.case.is_control and (address := partner(cell)) in study.by_address and address
+            for cell in study.candidates
+            if (address := partner(cell)) in study.by_address and address
         ]
         models = sorted({cell.model for cell, _ in matched})
         for model in (None, *models) if len(models) > 1 else models:

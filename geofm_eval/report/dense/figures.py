@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.records import figure_name
 from geofm_eval.report.dense.cells import CaseStudy, Cell
 from geofm_eval.report.dense.notes import unit_of_study
 from geofm_eval.report.dense.pareto import fronts
@@ -41,7 +42,7 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
             # Beside the point, on the side where the axis has room.
             right = cell.seconds < middle
             axis.annotate(
-                f"{cell.model} {cell.name}",
+                f"{figure_name(cell.record)} {cell.name}",
                 place,
                 (4 if right else -4, -8),
                 ha="left" if right else "right",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import marked_name
+from geofm_eval.records import display_name
 from geofm_eval.report.choice import Difference, Pairs
 from geofm_eval.report.dense.cells import FACTORIAL, CaseStudy, Cell
 from geofm_eval.report.dense.effects import Effect
@@ -53,7 +53,7 @@ def _ranking_cells(
         texts.append(f"training chips lack {', '.join(training.absent_classes)}, which count in the score")
     return (
         str(rank),
-        marked_name(cell.record, cell.model + (" (control)" if cell.record.case.is_control else "")),
+        display_name(cell.record),
         cell.record.case.adaptation,
         reads(training),
         unit.score(cell.score),

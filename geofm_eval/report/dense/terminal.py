@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import marked_name
+from geofm_eval.records import display_name, marks_legend
+from geofm_eval.records.marks import SHORT_CONTROL
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.dense.cells import CaseStudy
 from geofm_eval.report.dense.effects import Effect, pooled
 from geofm_eval.report.dense.levels import Factor, best_cases
 from geofm_eval.report.dense.notes import reads, unit_of_study
 from geofm_eval.report.dense.tables import over_twin
-from geofm_eval.report.terminal import CONTROL, aligned
+from geofm_eval.report.terminal import aligned
 from geofm_eval.report.wording import UNKNOWN, heading, percent
 
 SHOWN = 25
@@ -30,7 +31,7 @@ def text_of_study(
         rows.append(
             [
                 str(rank),
-                marked_name(cell.record, cell.model + (f" {CONTROL}" if cell.record.case.is_control else "")),
+                display_name(cell.record, short=True),
                 cell.record.case.adaptation,
                 reads(training),
                 unit.score(cell.score),
@@ -41,7 +42,8 @@ def text_of_study(
     lines = [heading(study.comparison, catalog, what, study.how), *aligned(rows, "rllllrr")]
     if len(study.cells) > SHOWN:
         lines.append(f"  and {len(study.cells) - SHOWN} more in the tables")
-    lines.append(f"  {CONTROL} control; over tuned twin: the random twin, fully tuned on as many labels")
+    lines.append(f"  {SHORT_CONTROL} control; over tuned twin: the random twin, fully tuned on as many labels")
+    lines += [f"  {line}" for line in marks_legend(cell.record for cell in study.cells)]
     lines += ["", *_choices(study, chosen)]
     shown = pooled(found)
     if shown:

@@ -6,7 +6,7 @@ import numpy as np
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.estimates import Estimate, estimate, leader
-from geofm_eval.records import Contrast, Reverted, marked_name
+from geofm_eval.records import Contrast, Reverted, display_name
 from geofm_eval.report.drift.cells import NAMES, VERDICTS_ON, DriftCell, DriftStudy
 from geofm_eval.report.formats import Table
 from geofm_eval.report.raw import Row
@@ -47,8 +47,7 @@ def summary_table(study: DriftStudy, catalog: Catalog) -> Table:
     rows = []
     for cell in study.cells:
         drift = cell.drift
-        name = cell.model + (" (control)" if cell.record.case.is_control else "")
-        row = [marked_name(cell.record, name), cell.name]
+        row = [display_name(cell.record), cell.name]
         row += [_labels(cell), f"{drift.rate:g}"]
         row += [unit.value(drift.score), unit.value(drift.frozen_score)]
         for measure in VERDICTS_ON:

@@ -6,7 +6,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.findings.rankings import points
 from geofm_eval.findings.tables import ONLY_SIMULATED
 from geofm_eval.ranking import Aggregate, Entry, Met, Ordering, Rivalry, Scale
-from geofm_eval.records import marked_name
+from geofm_eval.records import display_name
 from geofm_eval.report.formats import Table, to_markdown
 from geofm_eval.report.ranks.overview import Over, Overview, Source
 from geofm_eval.report.ranks.words import (
@@ -92,7 +92,7 @@ def _setting_rows(one: Ordering, unit: Unit) -> list[tuple[str, ...]]:
 
 
 def _cells(entry: Entry, one: Ordering, unit: Unit) -> tuple[str, ...]:
-    name = marked_name(entry.record, f"{entry.model} (control)" if entry.is_control else entry.model)
+    name = display_name(entry.record)
     standing = one.standings.get(entry.model)
     rank = str(one.setting.rank(entry))
     if standing is None:

@@ -7,6 +7,7 @@ from geofm_eval.findings import EVIDENCE
 from geofm_eval.findings.rankings import points
 from geofm_eval.findings.tables import ON, WIDTH
 from geofm_eval.ranking import Ordering, Rivalry
+from geofm_eval.records import figure_name
 from geofm_eval.report.ranks.overview import Over, Overview
 from geofm_eval.report.ranks.tables import POINTS
 from geofm_eval.report.ranks.words import MANUAL, beats, share
@@ -47,7 +48,7 @@ def _settings(orders: Sequence[Ordering]) -> list[str]:
     rows = [["setting", "models", "groups", "group of the best", "most likely best"]]
     for one in ranked[:SHOWN]:
         best = max(one.standings, key=lambda model: one.standings[model].best)
-        likely = f"{best} {one.standings[best].best:.2f}"
+        likely = f"{figure_name(one.setting.by_model[best].record)} {one.standings[best].best:.2f}"
         known, entries = len(one.standings), len(one.setting.entries)
         models = str(known) if known == entries else f"{known} of {entries}"
         rows.append([one.setting.name, models, str(len(one.groups)), _group(one.groups[0], one), likely])

@@ -1,0 +1,106 @@
+"""Weights of unverified provenance: marked wherever they stand beside others, and counted nowhere."""
+
+from pathlib import Path
+
+import pytest
+
+from fixtures.cases import markers
+from geofm_eval.catalog import Case, load_catalog
+from geofm_eval.errors import ContractError
+from geofm_eval.findings.scope import probed
+from geofm_eval.records import Record, display_name, figure_name, marks_legend
+from geofm_eval.report.choice import Pairs
+from geofm_eval.report.collation import collate
+from geofm_eval.report.comparison import comparisons
+from geofm_eval.report.curves import depth_profiles
+from geofm_eval.report.figures import _draw_profile, _styles
+from geofm_eval.report.ranking import rank
+from geofm_eval.report.run import read_content
+from geofm_eval.report.wording import unit_of
+from tests.collating import CATALOG, CONTROL, MODEL, change, no_figures, small_run
+
+ENTRY = """
+[models.mine]
+like = "mae_vits16"
+title = "Mine"
+weights = {{ file = "weights/mine.safetensors" }}
+{more}
+"""
+WHY = "the package does not say whether the backbone was frozen"
+GIVEN = f'provenance = "unverified"\nprovenance_reason = "{WHY}"'
+
+
+def unverified(record: Record) -> Record:
+    case = record.case.model_copy(update={"markers": (*record.case.markers, "unverified")})
+    provenance = record.provenance.model_copy(update={"weights_unverified": WHY})
+    return record.model_copy(update={"case": case, "provenance": provenance})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run whose only model that is no control has weights of unverified provenance."""
+    made = small_run(tmp_path)
+    for tap in MODEL.taps:
+        change(made, MODEL, tap, unverified)
+    return made
+
+
+def test_an_entry_says_why_and_its_random_twin_is_verified(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(ENTRY.format(more=GIVEN), encoding="utf-8")
+    catalog = load_catalog([tmp_path / "mine.toml"])
+    case = Case("probe", "mine", "eurosat", "linear", "final")
+    assert "unverified" in markers(case, catalog)
+    assert catalog.model("mine_random").provenance == "verified"
+    assert "unverified" not in markers(Case("probe", "mine_random", "eurosat", "linear", "final"), catalog)
+
+
+@pytest.mark.parametrize("more", ['provenance = "unverified"', 'provenance_reason = "why"'])
+def test_the_word_and_the_reason_go_together(tmp_path: Path, more: str) -> None:
+    (tmp_path / "mine.toml").write_text(ENTRY.format(more=more), encoding="utf-8")
+    with pytest.raises(ContractError, match="provenance_reason go together"):
+        load_catalog([tmp_path / "mine.toml"])
+
+
+def test_marks_say_control_and_unverified_and_the_legend_says_why(run: Path) -> None:
+    records = {record.case.model: record for record in read_content(run).records}
+    own, control = records[MODEL.slug], records[CONTROL.slug]
+    assert display_name(own) == display_name(own, short=True) == figure_name(own) == f"{MODEL.slug} (u)"
+    assert (display_name(control), display_name(control, short=True)) == (
+        f"{CONTROL.slug} (control)",
+        f"{CONTROL.slug} (c)",
+    )
+    assert figure_name(control) == CONTROL.slug
+    assert marks_legend([control]) == []
+    (sentence,) = marks_legend([own, control, own])
+    assert sentence.startswith("(u) weights of unverified provenance")
+    assert f"{MODEL.slug}: {WHY}" in sentence
+
+
+def test_tables_and_terminal_mark_it_with_a_legend(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_figures(monkeypatch)
+    text = collate(run, CATALOG).text
+    assert f"{MODEL.slug} (u)" in text
+    assert "(u) weights of unverified provenance" in text
+    for name in ("ranking", "depth", "labels"):
+        table = (run / "tables" / f"eurosat_sim-linear-{name}.md").read_text(encoding="utf-8")
+        assert f"{MODEL.slug} (u)" in table
+        assert WHY in table
+
+
+def test_findings_set_it_aside(run: Path) -> None:
+    asides = {one.subject.model: one.aside for one in probed(read_content(run), CATALOG)}
+    assert asides[MODEL.slug] == ("weights of unverified provenance",)
+
+
+def test_figures_hatch_it(run: Path) -> None:
+    from matplotlib.figure import Figure
+
+    (comparison,), _ = comparisons(read_content(run))
+    styles = _styles(comparison.subjects)
+    hatches = {}
+    for profile in depth_profiles(rank(comparison, Pairs(run))):
+        axis = Figure().subplots()
+        name, *_ = _draw_profile(axis, profile, unit_of(comparison), styles[profile.subject.model])
+        hatches[name] = {band.get_hatch() for band in axis.collections}
+    assert hatches.pop(f"{MODEL.slug} (u)") == {"////"}
+    assert set().union(*hatches.values()) <= {None}
