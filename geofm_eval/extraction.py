@@ -58,11 +58,16 @@ class Extraction:
         self.split.check_unchanged()
         return {"taps": spec.taps, "poolings": spec.poolings, "meta": meta}
 
-    def pooled(self) -> dict[str, np.ndarray]:
-        """Features of few items by tap, (n, D) float32, averaged over patches; nothing is stored."""
+    def pooled(self, *, checked: bool = True) -> dict[str, np.ndarray]:
+        """Features of few items by tap, (n, D) float32, averaged over patches; nothing is stored.
+
+        Args:
+            checked: check on the first batch that features depend on each image alone; False for a caller that
+                measures how much they do.
+        """
         check_frozen(self.loaded)
         with torch.inference_mode(), exact_float32():
-            whole = np.concatenate(list(self._batches(InputStatistics(self.adapter.bands))), axis=1)
+            whole = np.concatenate(list(self._batches(InputStatistics(self.adapter.bands), checked=checked)), axis=1)
         self.split.check_unchanged()
         spec = self.loaded.spec
         return dict(zip(spec.taps, whole[:: len(spec.poolings)], strict=True))
