@@ -5,10 +5,11 @@ They exist so that everything can be run without data; they are marked as simula
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.contents import contents
 from geofm_eval.data.scene import GENERATOR_VERSION
 from geofm_eval.data.scene.region import LANDSCAPE_VERSION
 from geofm_eval.data.standins import (
@@ -22,10 +23,10 @@ from geofm_eval.data.standins import (
     pastis,
     sen1floods11,
 )
-from geofm_eval.errors import ContractError
+from geofm_eval.errors import ContractError, DataError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.sharing import building, locked, publish
-from geofm_eval.store import content_hash, storing, write_json
+from geofm_eval.store import content_hash, file_sha256, storing, write_json
 
 log = logging.getLogger(__name__)
 
@@ -67,20 +68,41 @@ def ensure_standin(task: TaskSpec) -> Path:
     identity = {"sizes": task.sizes, "classes": task.classes, "chip": task.options.get("chip")}
     version = f"v{task.version}-{generator_version(task)}-{content_hash(identity)[:12]}"
     final = geofm_cache() / "standins" / task.standin / version
-    if not _whole(final):
+    if _problem(final) is not None:
         with storing(final), locked(final):
-            if not _whole(final):
+            if _problem(final) is not None:
                 _publish(final, task, GENERATORS[task.standin])
     return final
 
 
-def _whole(folder: Path) -> bool:
-    """True when every file that was written is there in its full size."""
+def _problem(folder: Path) -> str | None:
+    """Say which file is not as it was written; None when all of them are.
+
+    A file that did not change since it was last hashed is not read again.
+    """
     try:
-        files: dict[str, int] = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["files"]
-        return all((folder / name).stat().st_size == size for name, size in files.items())
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        files = {folder / name: sha256 for name, sha256 in manifest["files"].items()}
+        if manifest["sha256"] != content_hash(manifest["files"]):
+            return f"{_MANIFEST} does not match its sha256"
+    except FileNotFoundError:
+        return f"{_MANIFEST} is absent"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return f"{_MANIFEST} is not readable: {error}"
+    added = {path for path in _files(folder) if path.name != _MANIFEST} - set(files)
+    if added:
+        return f"{min(added).relative_to(folder)} was added"
+    try:
+        found = contents(files, folder)
+    except DataError as error:
+        return str(error)
+    changed = [path for path, sha256 in files.items() if found[path] != sha256]
+    return f"{min(changed).relative_to(folder)} does not match its sha256" if changed else None
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files below a folder; hidden ones are of the system or of locks."""
+    return (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
 def _publish(final: Path, task: TaskSpec, write: Callable[[Path, TaskSpec], None]) -> None:
@@ -88,8 +110,8 @@ def _publish(final: Path, task: TaskSpec, write: Callable[[Path, TaskSpec], None
     with building(final) as temporary:
         temporary.rmdir()  # writers make their folder
         write(temporary, task)
-        written = [path for path in temporary.rglob("*") if path.is_file()]
-        files = {str(path.relative_to(temporary)): path.stat().st_size for path in written}
-        write_json(temporary / _MANIFEST, {"standin": task.standin, "simulated": True, "files": files})
+        files = {path.relative_to(temporary).as_posix(): file_sha256(path) for path in _files(temporary)}
+        content = {"standin": task.standin, "simulated": True, "files": files, "sha256": content_hash(files)}
+        write_json(temporary / _MANIFEST, content)
         # A stand-in holds nothing that cannot be made again: a damaged one is removed.
-        publish(temporary, final, lambda folder: None if _whole(folder) else "a file is absent or cut short")
+        publish(temporary, final, _problem)
