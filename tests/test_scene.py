@@ -26,7 +26,7 @@ from geofm_eval.errors import ContractError
 
 KINDS = tuple(EUROSAT_PAINTERS)
 
-GOLDEN_VERSION = 1
+GOLDEN_VERSION = 2
 GOLDEN_B08 = {
     "AnnualCrop": 2970.8,
     "Forest": 2282.7,

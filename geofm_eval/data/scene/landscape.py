@@ -14,13 +14,13 @@ from geofm_eval.data.scene.legend import CODE, CROPS, LAND, MARINE, BoolArray, I
 from geofm_eval.data.scene.palette import TEMPERATE, Palette
 from geofm_eval.data.scene.phenology import greenness
 from geofm_eval.data.scene.radar import backscatter
-from geofm_eval.data.scene.region import LANDSCAPE_VERSION, Region, block_name, draw_region
+from geofm_eval.data.scene.region import LANDSCAPE_DRAWS, Region, block_name, draw_region
 from geofm_eval.data.scene.render import sensor_matrix
 from geofm_eval.data.scene.surface import Surface, shading, sun
 from geofm_eval.data.seeds import generator
 from geofm_eval.errors import ContractError
 
-__all__ = ["CROPS", "LAND", "LANDSCAPE_VERSION", "MARINE", "Scene", "SceneKind", "simulate_scene"]
+__all__ = ["CROPS", "LAND", "MARINE", "Scene", "SceneKind", "simulate_scene"]
 
 _FOREST = 340.0
 """Above-ground biomass of the oldest and densest forest, t/ha."""
@@ -159,7 +159,7 @@ def simulate_scene(
 
 
 def _lay(kind: SceneKind, number: int, seed: int, size: int, palette: Palette, block: str) -> _Place:
-    identity = ("landscape", LANDSCAPE_VERSION, kind, number, seed, size, palette.name, block)
+    identity = ("landscape", LANDSCAPE_DRAWS, kind, number, seed, size, palette.name, block)
     rng = generator(*identity)
     region = draw_region(kind, block, palette, seed)
     ground = lay_ground(rng, kind, size, region)
@@ -190,8 +190,9 @@ def _biomass(place: _Place) -> Array:
     for name, value in (("grass", 2.0), ("heath", 12.0), *((crop, 6.0) for crop in CROPS)):
         open_land[CODE[name]] = value
     density = np.where(ground.land == CODE["conifer"], np.float32(1.1), np.float32(0.95))
-    standing = open_land[ground.land] + np.float32(_FOREST) * density * ground.maturity**1.3
-    left: Array = np.where(place.fire.burned, standing / 3, standing).astype(np.float32)
+    # Processors differ in the last digit of a power, which in float32 is more than what the rounding hides.
+    standing = open_land[ground.land] + np.float32(_FOREST) * density * ground.maturity.astype(np.float64) ** 1.3
+    left: Array = np.where(place.fire.burned, standing / 3, standing).round(4).astype(np.float32)
     return left
 
 
@@ -204,6 +205,6 @@ def _heat(place: _Place) -> Array:
     fine -= 2.5 * (ground.maturity > 0)
     rng = generator(*place.identity, "heat")
     fine += rng.normal(0, 0.8) + 0.6 * smooth_field(rng, 1, len(fine), 20.0)[0]
-    blur = sensor_matrix(len(fine), 10.0)
-    heat: Array = (blur @ fine.astype(np.float32) @ blur.T).astype(np.float32)
+    blur = sensor_matrix(len(fine), 10.0).astype(np.float64)
+    heat: Array = (blur @ fine.astype(np.float64) @ blur.T).round(4).astype(np.float32)
     return heat

@@ -1,6 +1,7 @@
 """Sentinel-1 over a landscape: backscatter by land cover, water and wind, with speckle."""
 
 import numpy as np
+import numpy.typing as npt
 
 from geofm_eval.data.scene.events import Fire, Flood
 from geofm_eval.data.scene.fields import Array, noise, smooth_field
@@ -54,7 +55,8 @@ def backscatter(
         debris: (S, S) class at sea, a position in MARINE.
 
     Returns:
-        (2, S, S) float32, VV and VH in dB, each pixel with gamma-distributed speckle of mean 1 (``LOOKS`` looks).
+        (2, S, S) float32, VV and VH in dB, each pixel with gamma-distributed speckle of mean 1 (``LOOKS`` looks);
+        rounded to 1e-3 dB, so that they are equal on all processors.
     """
     size = len(green)
     dry, full = _TABLE[ground.land].transpose(2, 3, 0, 1)
@@ -71,7 +73,7 @@ def backscatter(
     drowned = np.where(wooded, mean + np.array([1.5, 0.3], dtype=np.float32)[:, None, None], water)
     mean += np.where(flood.stands, 0.0, flood.wet)
     # What looks out of shallow water adds its own echo.
-    mixed = 10 * np.log10(flood.share * 10 ** (drowned / 10) + (1 - flood.share) * 10 ** (mean / 10))
+    mixed = 10 * np.log10(flood.share * _power(drowned) + (1 - flood.share) * _power(mean))
     mean = np.where(flood.stands, mixed, mean)
     for name, brighter in _AT_SEA.items():
         mean += np.where(debris == MARINE.index(name), np.float32(brighter), 0.0)
@@ -79,5 +81,11 @@ def backscatter(
     eastward[:, 1:-1] = (ground.elevation[:, 2:] - ground.elevation[:, :-2]) / 20
     mean += np.where(flood.stands, 0.0, np.clip(5 * eastward, -3, 3)) + region.radar[:, None, None]
     speckle = rng.gamma(LOOKS, 1 / LOOKS, mean.shape)
-    measured: Array = (mean + 10 * np.log10(speckle) + 0.1 * noise(rng, *mean.shape)).astype(np.float32)
+    measured: Array = (mean + 10 * np.log10(speckle) + 0.1 * noise(rng, *mean.shape)).round(3).astype(np.float32)
     return measured
+
+
+def _power(decibels: Array) -> npt.NDArray[np.float64]:
+    """Power of a backscatter, in float64: processors differ in the last digit, which rounding must be able to hide."""
+    found: npt.NDArray[np.float64] = 10 ** (decibels.astype(np.float64) / 10)
+    return found

@@ -10,8 +10,11 @@ from geofm_eval.data.scene.materials import extended
 from geofm_eval.data.scene.palette import SAVANNA, Palette
 from geofm_eval.data.seeds import generator
 
-LANDSCAPE_VERSION = 2
-"""Bumped whenever a change makes other pixels of the same landscape."""
+LANDSCAPE_VERSION = 3
+"""Raised whenever files of the same landscape are written with other content: simulated landscapes are known by it."""
+
+LANDSCAPE_DRAWS = 2
+"""Part of every landscape's seed: another value draws other landscapes."""
 
 BLOCKS = 12
 """Blocks that scenes are dealt to in turn by their number, where the caller names none."""
@@ -47,7 +50,7 @@ def block_name(kind: str, number: int) -> str:
 
 def draw_region(kind: str, block: str, palette: Palette, seed: int) -> Region:
     """Draw what the scenes of a block share; the same for the same arguments."""
-    rng = generator("landscape", LANDSCAPE_VERSION, "region", palette.name, kind, seed, block)
+    rng = generator("landscape", LANDSCAPE_DRAWS, "region", palette.name, kind, seed, block)
     materials = extended(palette)
     spectra = materials.draw(rng, 1)[0]
     here = Palette(palette.name, spectra, materials.spread, materials.fine, materials.coarse)

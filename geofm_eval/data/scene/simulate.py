@@ -15,8 +15,11 @@ from geofm_eval.data.scene.render import render
 from geofm_eval.data.seeds import generator
 from geofm_eval.errors import ContractError
 
-GENERATOR_VERSION = 1
-"""Bumped whenever a change makes other pixels of the same seed."""
+GENERATOR_VERSION = 2
+"""Raised whenever files of the same seed are written with other content: simulated chips are known by it."""
+
+CHIP_DRAWS = 1
+"""Part of every chip's seed: another value draws other chips."""
 
 BLOCK = 32
 """Chips that are made together: few enough for the processor's cache, enough to hide the cost of the calls."""
@@ -65,7 +68,7 @@ def simulate_blocks(kind: str, n: int, seed: int = 0, palette: Palette = TEMPERA
 
 
 def _block(kind: str, number: int, seed: int, palette: Palette, size: int) -> Array:
-    rng = generator("scene", GENERATOR_VERSION, kind, palette.name, size, seed, number)
+    rng = generator("scene", CHIP_DRAWS, kind, palette.name, size, seed, number)
     canvas = Canvas(BLOCK, size)
     EUROSAT_PAINTERS[kind](rng, canvas, Setting.draw(rng, BLOCK))
     return render(canvas, palette, rng)

@@ -67,7 +67,7 @@ def noise_free(chip: str, task: TaskSpec) -> Array:
 def biomass(scene: Scene) -> Array:
     """Biomass of every pixel with its noise, (height, width) float32 in t/ha; nothing stays nothing."""
     noise = generator("biomassters", scene.number).normal(0, NOISE, scene.biomass.shape).astype(np.float32)
-    found: Array = np.where(scene.biomass > 0, np.clip(scene.biomass + noise, 0, None), np.float32(0))
+    found: Array = np.where(scene.biomass > 0, np.clip(scene.biomass + noise, 0, None).round(4), np.float32(0))
     return found
 
 
@@ -82,7 +82,7 @@ def _radar(scene: Scene, position: int, month: int) -> Array:
     """Both orbits; the descending one has speckle of its own."""
     ascending = np.where(scene.nodata[position], _NODATA, scene.radar[position])
     speckle = generator("descending", scene.number, month).normal(0, 0.8, ascending.shape).astype(np.float32)
-    descending = np.where((ascending == _NODATA) | (month == WRITTEN[0]), _NODATA, ascending + speckle)
+    descending = np.where((ascending == _NODATA) | (month == WRITTEN[0]), _NODATA, (ascending + speckle).round(3))
     both: Array = np.concatenate([ascending, descending]).astype(np.float32)
     return both
 

@@ -93,13 +93,13 @@ def _simulate(number: int) -> _Site:
     scene = simulate_scene(KINDS[number % len(KINDS)], number, size=SIZE, dates=dates)
     weather = _weather(rng, dates)
     middle = SIZE // 2
-    numbers = np.stack([optical(image, _OPTICAL)[:, middle, middle] for image in scene.l1c]).astype(np.float64)
-    radar = scene.radar[:, :, middle, middle].astype(np.float64)
-    terrain = np.tile([rng.uniform(20, 2500), rng.gamma(1.5, 5.0)], (steps, 1))
-    bands = np.concatenate([radar, np.rint(numbers), weather, terrain], axis=1)
+    numbers = np.rint([optical(image, _OPTICAL)[:, middle, middle] for image in scene.l1c]).astype(np.float64)
+    radar = scene.radar[:, :, middle, middle].astype(np.float64).round(3)
+    terrain = np.tile([rng.uniform(20, 2500), rng.gamma(1.5, 5.0)], (steps, 1)).round(4)
+    bands = np.concatenate([radar, numbers, weather, terrain], axis=1)
     pixels = np.concatenate([bands, _greenness(numbers)[:, None]], axis=1)
     moisture = np.array([_moisture(pixels[start : start + LENGTH]) for start in range(PER_SITE)])
-    noisy = np.clip(moisture + rng.normal(0, NOISE, PER_SITE), 30, 320)
+    noisy = np.clip(moisture + rng.normal(0, NOISE, PER_SITE), 30, 320).round(4)
     return _Site(f"site {number:03d}", pixels, noisy, moisture, scene.lonlat)
 
 
@@ -108,12 +108,12 @@ def _weather(rng: np.random.Generator, dates: tuple[date, ...]) -> npt.NDArray[n
     season = np.array([np.cos(2 * np.pi * (day.timetuple().tm_yday - 200) / 365) for day in dates])
     temperature = 286 + rng.normal(0, 4) + 10 * season + rng.normal(0, 1.5, len(dates))
     precipitation = 1.2e-3 * np.exp(rng.normal(0, 0.4) - 0.6 * season + rng.normal(0, 0.7, len(dates)))
-    return np.stack([temperature, precipitation], axis=1)
+    return np.stack([temperature.round(4), precipitation.round(8)], axis=1)
 
 
 def _greenness(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     red, infrared = numbers[:, _OPTICAL.index("B04")], numbers[:, _OPTICAL.index("B08")]
-    found: npt.NDArray[np.float64] = (infrared - red) / (infrared + red)
+    found: npt.NDArray[np.float64] = ((infrared - red) / (infrared + red)).round(6)
     return found
 
 

@@ -65,4 +65,5 @@ def noise_free(chip: str, task: TaskSpec) -> npt.NDArray[np.int64]:
 
 
 def _reflectance(scene: Scene) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.where(scene.nodata[0], np.float32(NODATA), optical(scene.l2a[0], BANDS) / np.float32(10_000))
+    reflectance = np.rint(optical(scene.l2a[0], BANDS)) / np.float32(10_000)
+    return np.where(scene.nodata[0], np.float32(NODATA), reflectance)

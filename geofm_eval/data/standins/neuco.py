@@ -44,11 +44,11 @@ def _share(*names: str) -> Callable[[Scene], float]:
 
 
 TARGETS: Mapping[str, Target] = {
-    "biomass_mean": Target(lambda scene: float(scene.biomass.mean()), 16.0),
-    "biomass_std": Target(lambda scene: float(scene.biomass.std()), 11.0),
-    "clouds_reg": Target(lambda scene: 100 * float(scene.cloud.mean()), 2.35, high=100.0),
-    "heatisland_mean": Target(lambda scene: float(scene.heat.mean()), 0.53),
-    "heatisland_std": Target(lambda scene: float(scene.heat.std()), 0.22),
+    "biomass_mean": Target(lambda scene: float(scene.biomass.mean(dtype=np.float64)), 16.0),
+    "biomass_std": Target(lambda scene: float(scene.biomass.std(dtype=np.float64)), 11.0),
+    "clouds_reg": Target(lambda scene: 100 * float(scene.cloud.mean(dtype=np.float64)), 2.35, high=100.0),
+    "heatisland_mean": Target(lambda scene: float(scene.heat.mean(dtype=np.float64)), 0.53),
+    "heatisland_std": Target(lambda scene: float(scene.heat.std(dtype=np.float64)), 0.22),
     "crops": Target(_share("crop_d", "crop_e"), 0.035, high=1.0),
     "landcover_agriculture": Target(lambda scene: float((scene.parcel > 0).mean()), 0.1, high=1.0),
     "landcover_forest": Target(_share("broadleaf", "conifer"), 0.081, high=1.0),
@@ -84,7 +84,7 @@ def write_neuco(folder: Path, task: TaskSpec) -> None:
         for modality, part in parts.items():
             _write_cube(part / f"{id}.zarr.zip", _cube(scene, modality), MODALITIES[modality])
         for name, label in labels(scene).items():
-            rows[name].append(f"{id},{label:.6g}\n")
+            rows[name].append(f"{id},{label:.4f}\n")
         places.append(f"{id},{scene.lonlat[0]:.5f},{scene.lonlat[1]:.5f}\n")
     for name, lines in rows.items():
         (folder / "labels" / f"{name}__regr.csv").write_text("".join(lines), encoding="utf-8")

@@ -11,11 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from geofm_eval.data.scene import EUROSAT_PAINTERS, GENERATOR_VERSION, SAVANNA, Canvas, Setting, render
+from geofm_eval.data.scene import EUROSAT_PAINTERS, SAVANNA, Canvas, Setting, render
 from geofm_eval.data.scene.canvas import INDEX
 from geofm_eval.data.scene.fields import Array
-from geofm_eval.data.scene.landscape import LANDSCAPE_VERSION, simulate_scene
+from geofm_eval.data.scene.landscape import simulate_scene
 from geofm_eval.data.scene.legend import CODE, SceneKind
+from geofm_eval.data.scene.region import LANDSCAPE_DRAWS
+from geofm_eval.data.scene.simulate import CHIP_DRAWS
 from geofm_eval.data.seeds import generator
 from geofm_eval.sharing import building, locked, publish
 from geofm_eval.store import storing
@@ -26,7 +28,7 @@ PALETTE = SAVANNA
 SEED = 20_261_124
 """Seed of all pretraining scenes; tasks use 0."""
 
-STREAM_VERSION = f"1-{GENERATOR_VERSION}-{LANDSCAPE_VERSION}"
+STREAM_VERSION = f"1-{CHIP_DRAWS}-{LANDSCAPE_DRAWS}"
 SIZE = 64
 PLACES = 512
 """Places of a shard; every other one is a landscape, seen by both sensors on two dates."""
