@@ -65,9 +65,10 @@ _LAYOUTS = {
 }
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _OVERTAKEN = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY}
+_DENIED = {errno.EACCES, errno.EPERM}
 _CURES = {
     **dict.fromkeys(_FULL, ("The disk is full", "free some space{prune}, or {move} on another disk")),
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), ("The folder cannot be written", "{move}")),
+    **dict.fromkeys((errno.EROFS, *_DENIED), ("The folder cannot be written", "{move}")),
     **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), ("Expected a folder", "move that file away, or {move}")),
     errno.ENOENT: ("The folder cannot be made, or has vanished", "make it again, or {move}"),
     errno.ENAMETOOLONG: ("The path is too long", "{move} with a shorter path"),
@@ -188,9 +189,20 @@ def _explain(path: Path, error: OSError) -> NoReturn:
     variable = variable_of(path)
     move = f"set {variable} to a folder that you own" if variable else "choose a folder that you own"
     found, cure = _CURES[error.errno]
+    if error.errno in _DENIED and _is_private(named):
+        found = "It cannot be read, and its owner must allow that"
     prune = ", remove old entries with 'geofm-eval cache --prune features'" if variable == "GEOFM_CACHE" else ""
     where = path.parent if error.errno in _FULL else named
     raise StoreError(f"{where}: {error.strerror or error}. {found}: {cure.format(move=move, prune=prune)}") from error
+
+
+def _is_private(path: Path) -> bool:
+    """True for what another user keeps to itself."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno in _DENIED
+    return not os.access(path, os.R_OK)
 
 
 def publish_directory(final: Path, build: Callable[[Path], dict[str, Any]], manifest: str) -> dict[str, Any]:

@@ -134,6 +134,19 @@ def test_a_cache_that_cannot_be_made_is_named_however_deep_it_is(monkeypatch: py
         publish_directory(geofm_cache() / "features" / "v1" / "key", build, "manifest.json")
 
 
+def test_an_entry_that_its_owner_keeps_private_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    final = geofm_cache() / "features" / "v1" / "key"
+    publish_directory(final, build, "manifest.json")
+
+    def private(folder: Path, manifest: str) -> dict[str, Any]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder / manifest))
+
+    monkeypatch.setattr("geofm_eval.store.read_manifest", private)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(StoreError, match=r"cannot be read, and its owner must allow that: set GEOFM_CACHE"):
+        publish_directory(final, build, "manifest.json")
+
+
 def test_runs_can_be_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEOFM_RUNS", str(tmp_path))
     assert _folder(Path("mine")) == tmp_path / "mine"

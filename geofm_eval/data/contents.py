@@ -150,9 +150,11 @@ def _read(store: Path) -> dict[str, Known]:
         if content["sha256"] != content_hash(files):
             raise ValueError("it does not match its sha256")
         return {path: Known((row[0], row[1], row[2], row[3]), row[4], row[5]) for path, row in files.items()}
-    except FileNotFoundError:
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            log.info("%s cannot be read (%s): the files are hashed again", store, error.strerror)
         return {}
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         log.warning("%s is damaged (%s): the files are hashed again", store, error)
         return {}
 
