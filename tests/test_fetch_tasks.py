@@ -1,5 +1,6 @@
 """What the fetch command says about data sets: instructions, and a look at what lies in the home."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.readers import READERS
 from geofm_eval.errors import DataError, Unavailable
 from geofm_eval.fetch import check_task, describe_task
+from tests.chip_files import write_tif
 
 PER_SPLIT = {"train": 3, "val": 2, "test": 1}
 
@@ -110,6 +112,23 @@ def test_targets_of_dense_tasks_are_read_and_dropped_items_are_counted(tmp_path,
     lines = check_task(dense)
     assert lines[1] == "  train    1 items of 1; the first, train_0, is 1 x 8 x 6, target 8 x 6, 100% valid"
     assert lines[3].startswith("  test     1 items of 3; 2 dropped: label is NaN; the first, ")
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        (None, r"\(nodata 0 is background; label_nodata = 'ignore' would make it no label\)"),
+        ("ignore", r"\(nodata 0: no label\)"),
+    ],
+)
+def test_what_the_nodata_of_labels_means_is_said(tmp_path, monkeypatch, told, says):
+    monkeypatch.setenv("GEOFM_HOME", str(tmp_path))
+    fields = load_catalog().task("ai4smallfarms").model_copy(update={"official_sizes": (1, 1, 1), "label_nodata": told})
+    for number, split in enumerate(("train", "validate", "test")):
+        folder = tmp_path / fields.root / "sentinel-2-asia" / split
+        write_tif(folder / "images" / f"{number}.tif", np.full((4, 6, 6), 900, np.uint16))
+        write_tif(folder / "masks" / f"{number}.tif", np.eye(6, dtype=np.uint8), nodata=0)
+    assert re.search(says, check_task(fields)[1])
 
 
 def test_simulated_data_need_nothing_and_can_be_checked():

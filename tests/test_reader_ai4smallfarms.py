@@ -10,7 +10,7 @@ from geofm_eval.data.readers import ai4smallfarms
 from geofm_eval.data.split import open_splits
 from geofm_eval.data.standins.ai4smallfarms import outlines, write_ai4smallfarms
 from geofm_eval.errors import DataError, Unavailable
-from tests.chip_files import read_tif, tree, write_lines, write_tif
+from tests.chip_files import place_tif, read_tif, tree, write_lines, write_tif
 
 FOLDER = "sentinel-2-asia"
 TILES = {"train": ("0_vietnam", "2_cambodia"), "validate": ("4_cambodia",), "test": ("12_cambodia",)}
@@ -156,3 +156,13 @@ def test_values_in_another_unit_are_refused(root: Path, factor: float):
         write_tif(path, (read_tif(path) * factor).astype(np.float32))
     with pytest.raises(DataError, match=r"the median value is .* DN, expected"):
         open_splits(task())["train"].read(0)
+
+
+def test_mask_of_another_place_is_refused_and_one_without_a_place_is_not(root: Path):
+    for path in root.rglob("images/*.tif"):
+        place_tif(path)
+    open_splits(task())["train"].read_pair(0)
+    for path in root.rglob("masks/*.tif"):
+        place_tif(path, east=10)
+    with pytest.raises(DataError, match=r"masks/0_vietnam.tif: its grid .* is not that of images/0_vietnam.tif"):
+        open_splits(task())["train"].read_pair(0)

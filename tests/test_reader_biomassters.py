@@ -306,3 +306,11 @@ def test_a_chip_in_two_folders_is_refused(task: TaskSpec, root: Path):
     write_chip(root / "train_features", root / "train_agbm", TEST[0])
     with pytest.raises(DataError, match=f"{TEST[0]}_S\\d_.*lies in .*train_features too; keep a chip in one folder"):
         open_splits(task)
+
+
+@pytest.mark.parametrize("moved", [f"test_features/{TEST[0]}_S2_10.tif", f"test_agbm/{TEST[0]}_agbm.tif"])
+def test_month_or_biomass_of_another_place_is_refused(task: TaskSpec, root: Path, moved: str):
+    with rasterio.open(root / moved, "r+") as file:
+        file.transform = rasterio.Affine(10, 0, 500_320, 0, -10, 5_400_000)
+    with pytest.raises(DataError, match=r"its grid .* is not that of"):
+        open_splits(task)["test"].read_pair(0)

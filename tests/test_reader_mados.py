@@ -11,7 +11,7 @@ from geofm_eval.data.scene.landscape import MARINE
 from geofm_eval.data.split import open_splits
 from geofm_eval.data.standins.mados import coarser, write_mados
 from geofm_eval.errors import ContractError, DataError, Unavailable
-from tests.chip_files import read_tif, tree, write_lines, write_tif
+from tests.chip_files import place_tif, read_tif, tree, write_lines, write_tif
 
 SIDE = 12
 CROPS = {"train": ("Scene_0_1", "Scene_0_10"), "val": ("Scene_7_0",), "test": ("Scene_12_3",)}
@@ -218,3 +218,24 @@ def test_standin_through_the_catalog():
     assert len(np.unique(labels)) > 4
     assert 0.02 < (labels >= 0).mean() < 0.6
     assert train.read(0).pixels.shape == (11, 40, 40)
+
+
+def placed(root: Path, shifted: str = "") -> None:
+    """Give every file its place, as large as the pixels of its folder; that of ``shifted`` is 60 m further east."""
+    for path in root.rglob("*.tif"):
+        place_tif(path, 60 if shifted and shifted in path.name else 0, metres=int(path.parent.name))
+
+
+def test_bands_and_labels_of_several_pixel_sizes_lie_on_one_grid(root: Path):
+    before = open_splits(task())["train"].read_pair(0)
+    placed(root)
+    image, labels = open_splits(task())["train"].read_pair(0)
+    np.testing.assert_array_equal(image.pixels, before[0].pixels)
+    np.testing.assert_array_equal(labels, before[1])
+
+
+@pytest.mark.parametrize("shifted", ["rhorc_443", "rhorc_1614", "_cl_"])
+def test_band_or_label_of_another_place_is_refused(root: Path, shifted: str):
+    placed(root, shifted)
+    with pytest.raises(DataError, match=rf"{shifted}.*its grid .* is not that of|is not that of .*{shifted}"):
+        open_splits(task())["train"].read_pair(0)

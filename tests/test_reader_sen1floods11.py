@@ -10,7 +10,7 @@ from geofm_eval.data.readers import sen1floods11
 from geofm_eval.data.split import open_splits
 from geofm_eval.data.standins.sen1floods11 import EVENTS, HELD_OUT, write_sen1floods11
 from geofm_eval.errors import ContractError, DataError, Unavailable
-from tests.chip_files import read_tif, tree, write_lines, write_tif
+from tests.chip_files import place_tif, read_tif, tree, write_lines, write_tif
 
 HAND = "v1.1/data/flood_events/HandLabeled"
 LISTS = "v1.1/splits/flood_handlabeled"
@@ -327,3 +327,14 @@ def test_real_official_lists_have_the_published_sizes(real: Path, tmp_path: Path
     assert len({item.group for items in listing.items.values() for item in items}) == 10
     apart = sen1floods11.read_listing(task("sen1floods11_s1", options={"modality": "s1", "test": "bolivia"}), tmp_path)
     assert len(apart.items["test"]) == 15
+
+
+@pytest.mark.parametrize("shifted", ["S1Hand", "S2Hand", "LabelHand"])
+def test_sensor_or_label_of_another_place_is_refused(root: Path, shifted: str):
+    for path in root.rglob("*.tif"):
+        place_tif(path)
+    open_splits(task("sen1floods11_s1s2"))["train"].read_pair(0)
+    for path in (root / HAND / shifted).iterdir():
+        place_tif(path, east=3)
+    with pytest.raises(DataError, match=r"its grid .* is not that of"):
+        open_splits(task("sen1floods11_s1s2"))["train"].read_pair(0)

@@ -1,7 +1,12 @@
 """Data sets: where to get them, the layout they must have, and a look at what lies here."""
 
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.items import NAMES
+from geofm_eval.data.items import NAMES, Item
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_home
 
@@ -40,7 +45,7 @@ def check_task(task: TaskSpec) -> list[str]:
 
     def line(name: str, split: Split) -> str:
         image = split.read(0)
-        target = f", target {_shape(split.read_target(0).shape)}" if task.dense else ""
+        target = _target(task, split.items[0], split.read_target(0)) if task.dense else ""
         dropped = "".join(f"; {len(ids)} dropped: {reason}" for reason, ids in split.dropped.items())
         first = f"the first, {split.ids[0]}, is {_shape(image.pixels.shape)}{target}, {image.valid.mean():.0%} valid"
         return f"  {name:<8} {len(split)} items{_of(expected.get(name))}{dropped}; {first}"
@@ -61,6 +66,26 @@ def check_task(task: TaskSpec) -> list[str]:
             )
     state = "readable and complete" if expected else "readable"
     return [f"{task.slug}: {state}", *lines, "  split    official"]
+
+
+def _target(task: TaskSpec, item: Item, target: npt.NDArray[Any]) -> str:
+    """Size of the first target, and what became of its file's nodata value."""
+    from geofm_eval.data.inspection import labelled
+    from geofm_eval.data.readers.rasters import read_target
+
+    size = f", target {_shape(target.shape)}"
+    try:
+        stored = read_target(item.target or item.path)
+    except DataError:
+        return size  # a target of another format, which its own reader has read
+    found = target[stored.is_nodata[0]] if stored.nodata is not None else target[:0]
+    if not found.size:
+        return size
+    value, kept = f"{stored.nodata:g}", np.unique(found[labelled(found, task)])
+    if not kept.size:
+        return f"{size} (nodata {value}: no label)"
+    names = ", ".join(task.classes[int(number)] for number in kept) if task.classes else "a value"
+    return f"{size} (nodata {value} is {names}; label_nodata = 'ignore' would make it no label)"
 
 
 def _expected(task: TaskSpec) -> dict[str, int]:

@@ -8,8 +8,8 @@ import numpy as np
 from geofm_eval.errors import Unavailable
 
 
-def write_geotiff(path: Path, pixels: np.ndarray[Any, Any], *, nodata: float | None = None) -> None:
-    """Write (bands, height, width) pixels of 10 m as a GeoTIFF of their own type, somewhere in UTM zone 32.
+def write_geotiff(path: Path, pixels: np.ndarray[Any, Any], *, nodata: float | None = None, metres: float = 10) -> None:
+    """Write (bands, height, width) pixels as a GeoTIFF of their own type, somewhere in UTM zone 32.
 
     It is encoded in memory and written plainly: GDAL reports a full disk late, without saying so, or not at all.
 
@@ -24,7 +24,7 @@ def write_geotiff(path: Path, pixels: np.ndarray[Any, Any], *, nodata: float | N
         raise Unavailable("package", "rasterio, which writes stand-ins", how) from error
     count, height, width = pixels.shape
     shape = {"count": count, "height": height, "width": width, "dtype": pixels.dtype, "nodata": nodata}
-    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 500_000, 0, -10, 5_400_000)}
+    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(metres, 0, 500_000, 0, -metres, 5_400_000)}
     with MemoryFile() as memory:
         with memory.open(driver="GTiff", **shape, **place) as file:
             file.write(pixels)

@@ -55,7 +55,8 @@ def _write_crop(folder: Path, scene_number: int, crop: int, number: int, size: i
         pixels = np.where(scene.nodata[0], np.float32(np.nan), optical(scene.l2a[0], (band,)) / np.float32(10_000))
         # Some bands have one name for both satellites.
         file = f"{name}_L2R_rhorc_{nanometres[scene_number % 2 % len(nanometres)]}_{crop}.tif"
-        write_geotiff(folder / name / str(metres) / file, coarser(pixels, metres // 10).round(5), nodata=float("nan"))
+        path, averaged = folder / name / str(metres) / file, coarser(pixels, metres // 10).round(5)
+        write_geotiff(path, averaged, nodata=float("nan"), metres=metres)
     write_geotiff(folder / name / "10" / f"{name}_L2R_cl_{crop}.tif", _drawn(scene).astype(np.uint8)[None])
     return f"{name}_{crop}"
 
