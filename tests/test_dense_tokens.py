@@ -107,8 +107,8 @@ def test_counts_equal_those_of_a_loop_over_pixels():
     split = made.splits["test"]
     for item in range(len(split)):
         target = split.read_target(item)
-        (_, maps), *_ = made.encoder.maps(split.read(item), [Window(0, 0, 32)])
-        logits = solved.apply(maps["block01"])[0].detach().numpy()
+        encoded, *_ = made.encoder.maps(split.read(item), [Window(0, 0, 32)])
+        logits = solved.apply(encoded.taps["block01"])[0].detach().numpy()
         said = np.zeros_like(target)
         for row in range(32):
             for column in range(32):

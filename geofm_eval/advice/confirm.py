@@ -342,7 +342,7 @@ def _chip_difference(one: TokenEncoder, other: TokenEncoder, split: Split, item:
     height, width = image.valid.shape[-2:]
     windows = covering(int(height), int(width), one.size)
     difference = largest = 0.0
-    for (_, made), (_, stored) in zip(one.maps(image, windows), other.maps(image, windows), strict=True):
-        difference = max(difference, float((made[tap] - stored[tap]).abs().max()))
-        largest = max(largest, float(stored[tap].abs().max()))
+    for made, stored in zip(one.maps(image, windows), other.maps(image, windows), strict=True):
+        difference = max(difference, float((made.taps[tap] - stored.taps[tap]).abs().max()))
+        largest = max(largest, float(stored.taps[tap].abs().max()))
     return difference, largest

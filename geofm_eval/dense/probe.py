@@ -2,7 +2,7 @@
 
 The target of a token is what its labelled pixels are: class shares for a multinomial logistic regression, their mean
 for ridge. Logits are enlarged bilinearly (pixel areas aligned), so that a depth profile of segmentation costs about one
-pass of the frozen backbone.
+pass of the frozen backbone. Tokens without data or without a labelled pixel take no part in either (``gaps.enlarged``).
 """
 
 import json
@@ -20,11 +20,12 @@ from torch import Tensor
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget, check_classes
-from geofm_eval.dense.decoders import resize
 from geofm_eval.dense.fits import Fit, LinearMap, logistic, ridge
+from geofm_eval.dense.gaps import enlarged
 from geofm_eval.dense.inference import counts_of, joined, quality, resampled_quality
-from geofm_eval.dense.sample import TokenEncoder, TokenSample, sample_tokens
-from geofm_eval.dense.windows import covering
+from geofm_eval.dense.sample import TokenEncoder, TokenSample, WindowMaps, sample_tokens
+from geofm_eval.dense.tokens import token_targets
+from geofm_eval.dense.windows import covering, cut_target
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import block_key
@@ -326,6 +327,11 @@ class DenseProbe:
                     for k, fold in enumerate(budget.folds)
                 ]
             weight = sum(float(tokens.weights.sum()) for *_, tokens in held)
+            if weight == 0:
+                raise DataError(
+                    f"{self._task.slug}: no validation token has both data and a label at {subset[0]:g} of the labels, "
+                    "so no penalty can be chosen: look at the images and labels of the validation chips"
+                )
             for tap, coarse in final.items():
                 near = near_minimum(np.sum([fits[tap].losses(tokens) for fits, *_, tokens in held], axis=0) / weight)
                 exact = [(fits[tap].refined(near), name, chips, tokens) for fits, name, chips, tokens in held]
@@ -389,14 +395,23 @@ class DenseProbe:
             shape = (int(target.shape[0]), int(target.shape[1]))
             windows = covering(*shape, self.encoder.size)
             values: dict[K, list[Tensor]] = {key: [] for key in own}
-            for _, maps in self.encoder.maps(image, windows):
+            for encoded in self.encoder.maps(image, windows):
+                usable = encoded.with_data & self._labelled(target, encoded)
                 for key, apply in own.items():
-                    values[key] += resize(apply(maps[apply.tap]), (self.encoder.size, self.encoder.size))
+                    logits = apply(encoded.taps[apply.tap])
+                    values[key] += enlarged(logits, usable, (self.encoder.size, self.encoder.size))
             for key, parts in values.items():
                 whole = joined(parts, windows, shape)
                 predicted = whole[0] if split.task.kind == "dense_regression" else whole.argmax(0)
                 found[key].append(counts_of(split.task, target, predicted.cpu().numpy()))
         return {key: np.stack(counts) for key, counts in found.items()}
+
+    def _labelled(self, target: NDArray[Any], encoded: WindowMaps) -> Tensor:
+        """(B, h, w) bool, True for tokens that cover a labelled pixel: what is ignored has no say in what is scored."""
+        grid = (encoded.with_data.shape[-2], encoded.with_data.shape[-1])
+        parts = [cut_target(target, window, self._task) for window in encoded.windows]
+        shares = [token_targets(part, grid, self._task)[1] for part in parts]
+        return (torch.stack(shares) > 0).to(encoded.with_data.device)
 
     def _row(
         self,

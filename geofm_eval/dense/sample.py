@@ -14,7 +14,7 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.seeds import generator
 from geofm_eval.data.split import Split
-from geofm_eval.dense.maps import feature_map
+from geofm_eval.dense.maps import feature_map, tokens_with_data
 from geofm_eval.dense.tokens import token_targets
 from geofm_eval.dense.windows import Window, covering, cut, cut_target
 from geofm_eval.errors import ContractError
@@ -43,11 +43,29 @@ class TokenSample:
 
     def of(self, chips: NDArray[np.int64]) -> "TokenSample":
         """The tokens of some chips."""
-        rows = np.isin(self.chips, chips)
+        return self.rows(np.isin(self.chips, chips))
+
+    def rows(self, rows: NDArray[np.bool_]) -> "TokenSample":
+        """Some of the tokens."""
         if rows.all():
             return self  # a copy of all features would be as large again
         features = {tap: values[rows] for tap, values in self.features.items()}
         return TokenSample(features, self.targets[rows], self.weights[rows], self.chips[rows])
+
+
+@dataclass(frozen=True)
+class WindowMaps:
+    """Some windows of a chip, encoded.
+
+    Args:
+        windows: where they are.
+        with_data: (B, h, w) bool, False for tokens without a valid pixel on any date.
+        taps: maps (B, D, h, w) by tap; tokens without data are filled from their neighbours.
+    """
+
+    windows: list[Window]
+    with_data: Tensor
+    taps: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -71,10 +89,8 @@ class TokenEncoder:
         batch = self.adapter([cut(image, Window(0, 0, self.size))]).to(self.device)
         return self.loaded.backbone.layout(batch).grid
 
-    def maps(
-        self, image: RawImage, windows: list[Window], *, first: bool = False
-    ) -> Iterator[tuple[list[Window], dict[str, Tensor]]]:
-        """Some windows of a chip with their maps (B, D, h, w) by tap.
+    def maps(self, image: RawImage, windows: list[Window], *, first: bool = False) -> Iterator[WindowMaps]:
+        """Maps of some windows of a chip after another.
 
         Args:
             image: the chip.
@@ -93,11 +109,13 @@ class TokenEncoder:
             for tap, values in found.items():
                 if not bool(torch.isfinite(values).all()):
                     raise ContractError(f"{self.loaded.spec.slug}: features of '{tap}' are not finite")
-            yield some, found
+            yield WindowMaps(some, tokens_with_data(encoded).any(1), found)
 
 
 def sample_tokens(encoder: TokenEncoder, split: Split, seed: int, most: int = MOST_TOKENS) -> TokenSample:
-    """Encode a split and keep some of its tokens with a labelled pixel; which ones, the grid and the seed decide alone.
+    """Encode a split and keep some of its tokens with data and a labelled pixel.
+
+    Which labelled ones are drawn, the grid and the seed decide alone; those without data are then left out.
 
     Args:
         encoder: of the model.
@@ -115,6 +133,7 @@ def sample_tokens(encoder: TokenEncoder, split: Split, seed: int, most: int = MO
         tap: np.empty((len(known), encoder.loaded.backbone.width), np.float32) for tap in encoder.loaded.spec.taps
     }
     per_window, begun, first_chip = grid[0] * grid[1], 0, True
+    with_data = np.zeros(len(known), dtype=np.bool_)
     for item in range(len(split)):
         image = split.read(item)
         height, width = image.valid.shape[-2:]
@@ -123,14 +142,19 @@ def sample_tokens(encoder: TokenEncoder, split: Split, seed: int, most: int = MO
         first, last = np.searchsorted(known, [begun, begun + tokens])
         if last > first:
             own = {tap: [] for tap in features}  # type: dict[str, list[Tensor]]
-            for _, maps in encoder.maps(image, windows, first=first_chip):
-                for tap, values in maps.items():
+            seen: list[Tensor] = []
+            for encoded in encoder.maps(image, windows, first=first_chip):
+                seen.append(encoded.with_data.flatten())
+                for tap, values in encoded.taps.items():
                     own[tap].append(values.flatten(2).transpose(1, 2).flatten(0, 1))
             first_chip = False
+            rows = known[first:last] - begun
+            with_data[first:last] = torch.cat(seen).cpu().numpy()[rows]
             for tap, parts in own.items():
-                features[tap][first:last] = torch.cat(parts).cpu().numpy()[known[first:last] - begun]
+                features[tap][first:last] = torch.cat(parts).cpu().numpy()[rows]
         begun += tokens
-    return TokenSample(features, targets[known], weights[known], chips[known])
+    everything = TokenSample(features, targets[known], weights[known], chips[known])
+    return everything.rows(with_data)
 
 
 def _covered(
