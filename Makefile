@@ -1,5 +1,5 @@
 # make bench: the whole path in minutes on simulated data.   make test: checks of the tool itself.
-# make study: all models on all stand-ins, for reports/reference (hours, resumable).
+# make study: all models on all stand-ins, for reports/reference (hours, resumable): suite extended has them.
 # make speed: speed of the tool as ratios.                   make standins: how hard each stand-in is (an hour).
 # make clean: remove the virtual environment.
 PYTHON ?= python3
@@ -26,7 +26,7 @@ lint: $(VENV)/installed
 
 # Hours; go on with a study that was interrupted by the same command.
 study: $(VENV)/installed
-	$(BIN)/pytest benchmarks --suite study -m sim -n $(WORKERS) --run study --resume -q
+	$(BIN)/pytest benchmarks --suite extended -m sim -n $(WORKERS) --run study --resume -q
 	$(BIN)/python -m benchmarks.reference reports/runs/study
 
 speed: $(VENV)/installed

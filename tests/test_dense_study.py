@@ -104,9 +104,11 @@ def test_the_issue_s_ids_exist():
         "unet-sen1floods11-tokenlinear_full_p100-final",
         "prithvi_v1-hls_burn_scars-upernet_frozen_p100-multi",
         "prithvi_v1-biomassters-upernet_frozen_p100-multi",
-        "pocket_mae-sen1floods11_sim-upernet_w064_frozen_p010-multi",
+        "pocket_mae-sen1floods11_sim-lightms_frozen_p010-multi",
     ):
         assert f"test_segment[{case}]" in ids
+    extended = {case.nodename for case in dense_cases(CATALOG, "extended")}
+    assert "test_segment[pocket_mae-sen1floods11_sim-upernet_w064_frozen_p010-multi]" in extended - ids
     assert len(ids) == len(dense_cases(CATALOG, "study"))
 
 
@@ -314,7 +316,7 @@ def test_the_blocks_of_few_labels_are_chosen_with_few_labels():
 
 def test_dates_are_joined_by_one_weight_each_where_the_case_says_so():
     assert dense_adaptation("lightms_frozen_p100_dateweights").variant == "dateweights"
-    ids = {case.id for case in dense_cases(CATALOG, models=["pocket_mae"], tasks=["pastis_sim", TASK.slug])}
+    ids = {case.id for case in dense_cases(CATALOG, "extended", models=["pocket_mae"], tasks=["pastis_sim", TASK.slug])}
     assert "pocket_mae-pastis_sim-lightms_frozen_p100_dateweights-multi" in ids
     assert f"pocket_mae-{TASK.slug}-lightms_frozen_p100_dateweights-multi" not in ids
     assert study("lightms_frozen_p100").choice.recipe.temporal == "ltae"
@@ -322,7 +324,7 @@ def test_dates_are_joined_by_one_weight_each_where_the_case_says_so():
 
 
 def test_another_pretraining_of_a_pocket_is_trained_when_it_is_named():
-    models = {case.model for case in dense_cases(CATALOG, tasks=[TASK.slug])}
+    models = {case.model for case in dense_cases(CATALOG, "extended", tasks=[TASK.slug])}
     assert {"pocket_mae", "pocket_contrast", "pocket_random", "unet"} <= models
     assert not models & {"pocket_mae_seed1", "pocket_mae_third", "pocket_contrast_seed1"}
     assert dense_cases(CATALOG, models=["pocket_mae_seed1"], tasks=[TASK.slug])

@@ -93,8 +93,8 @@ def test_a_feature_map_has_every_token_in_its_place():
     known[0, [1 + 5, 1 + 11]] = False  # both groups, row 1, column 2
     found = feature_map(Encoded({"final": tokens}, known, layout, 1), "final")
     assert found.shape == (1, 1, width, *grid)
-    # The mean of both groups; group a alone; of a place without data both.
-    assert found[0, 0, 0].tolist() == [[3.0, 4.0, 5.0], [6.0, 4.0, 8.0]]
+    # The mean of both groups; group a alone; of a place without data the nearest place (above, before the left).
+    assert found[0, 0, 0].tolist() == [[3.0, 4.0, 5.0], [6.0, 4.0, 4.0]]
 
 
 def test_dates_of_a_series_stay_apart_however_they_were_encoded():

@@ -48,8 +48,11 @@ def test_slugs_of_whole_items():
 
 def test_cases_of_the_suites():
     assert tune_cases(CATALOG, "bench") == []
-    study = tune_cases(CATALOG, "study")
-    assert {case.task for case in study} == {"eurosat", "eurosat_sim", "neuco_biomass_mean", "neuco_sim_biomass_mean"}
+    real = tune_cases(CATALOG, "study")
+    assert {case.task for case in real} == {"eurosat", "neuco_biomass_mean"}
+    simulated = [case for case in tune_cases(CATALOG, "extended") if CATALOG.task(case.task).simulated]
+    assert {case.task for case in simulated} == {"eurosat_sim", "neuco_sim_biomass_mean"}
+    study = [*real, *simulated]
     assert {(case.kind, case.layer) for case in study} == {("tune", "final")}
     assert len({case.id for case in study}) == len(study)
     ids = {case.id for case in study}
@@ -80,8 +83,8 @@ def test_what_is_named_is_tuned_where_it_can_be():
 
 
 def test_cases_of_drift_are_of_what_was_tuned():
-    tuned = tune_cases(CATALOG, models=["pocket_mae", "pocket_random"], tasks=["eurosat_sim"])
-    dense = dense_cases(CATALOG, models=["pocket_mae", "unet"], tasks=["sen1floods11_sim"])
+    tuned = tune_cases(CATALOG, "extended", models=["pocket_mae", "pocket_random"], tasks=["eurosat_sim"])
+    dense = dense_cases(CATALOG, "extended", models=["pocket_mae", "unet"], tasks=["sen1floods11_sim"])
     drifts = drift_cases(CATALOG, [*tuned, *dense])
     assert not any("frozen" in case.adaptation or case.model == "unet" for case in drifts)
     assert {case.layer for case in drifts if case.task == "eurosat_sim"} == {"multi"}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING
 
 from geofm_eval.catalog.specs import Adaptation, ModelSpec, TaskSpec
@@ -12,7 +13,7 @@ from geofm_eval.errors import ContractError
 if TYPE_CHECKING:
     from geofm_eval.catalog.load import Catalog
 
-MAX_CASES = 20_000
+MAX_CASES = 30_000
 SUITES = ("bench", "study", "extended")
 
 
@@ -63,9 +64,30 @@ def compatible(model: ModelSpec, task: TaskSpec) -> bool:
     return not missing or (model.missing != "refuse" and len(missing) < len(model.bands))
 
 
+def suites_of(suite: str, task: TaskSpec) -> tuple[str, ...]:
+    """Suites whose members a suite measures on a task.
+
+    On real data they are its own. On stand-ins ``study`` has the cases of ``bench`` alone, so that a study does not
+    spend hours on simulated data, and ``extended`` has the cases of all suites.
+    """
+    counted = {"study": ("bench",), "extended": SUITES} if task.simulated else {}
+    return counted.get(suite, (suite,))
+
+
+def only_bench(suite: str, task: TaskSpec) -> bool:
+    """True where a suite has no other cases on a task than ``bench`` has."""
+    return suites_of(suite, task) == ("bench",)
+
+
+def belongs(suite: str, task: TaskSpec, *members: ModelSpec | TaskSpec | Adaptation) -> bool:
+    """True when one of the suites that count on a task holds all of some entries; what was named need not be held."""
+    return any(all(one in member.suites for member in members) for one in suites_of(suite, task))
+
+
 def suite_tasks(catalog: "Catalog", suite: str) -> list[TaskSpec]:
-    """Tasks of a suite; ``extended`` has dense ones only where they are named: all would be more than 20,000 cases."""
-    return [t for t in catalog.tasks.values() if suite in t.suites and not (t.dense and suite == "extended")]
+    """Tasks of a suite; ``extended`` has real dense ones only where they are named: all would be too many cases."""
+    dense = suite != "extended"
+    return [t for t in catalog.tasks.values() if belongs(suite, t, t) and (dense or t.simulated or not t.dense)]
 
 
 def dense_subject(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
@@ -102,14 +124,18 @@ def probe_cases(
     """
     if suite not in SUITES:
         raise ContractError(f"suite '{suite}' is unknown; known suites: {', '.join(SUITES)}")
-    chosen_models = [catalog.model(m) for m in models] or [m for m in catalog.models.values() if suite in m.suites]
+    chosen_models = [catalog.model(m) for m in models] or list(catalog.models.values())
     chosen_tasks = [catalog.task(t) for t in tasks] or suite_tasks(catalog, suite)
-    chosen = [catalog.adaptation(a) for a in adaptations] or [
-        a for a in catalog.adaptations.values() if suite in a.suites
+    chosen = [catalog.adaptation(a) for a in adaptations] or list(catalog.adaptations.values())
+    triples = [
+        (m, t, a)
+        for m, t in product(chosen_models, chosen_tasks)
+        if _probed(m, t, named=bool(models))
+        for a in chosen
+        if belongs(suite, t, *(one for one, named in ((m, models), (t, tasks), (a, adaptations)) if not named))
     ]
-    pairs = [(m, t) for m in chosen_models for t in chosen_tasks if _probed(m, t, named=bool(models))]
-    cases = list(_expand(pairs, chosen, frozenset(layers)))
-    _check_layers(cases, chosen_models, layers)
+    cases = list(_expand(triples, frozenset(layers)))
+    _check_layers(cases, [m for m in chosen_models if models or suite in m.suites], layers)
     if len(cases) > MAX_CASES:
         raise ContractError(f"{len(cases)} cases selected, at most {MAX_CASES} are allowed: narrow --models or --tasks")
     return cases
@@ -119,16 +145,13 @@ def _probed(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
     return not model.from_scratch and (dense_subject(model, task, named) if task.dense else compatible(model, task))
 
 
-def _expand(
-    pairs: Iterable[tuple[ModelSpec, TaskSpec]], adaptations: Sequence[Adaptation], layers: frozenset[str]
-) -> Iterable[Case]:
-    for model, task in pairs:
-        for adaptation in adaptations:
-            if task.kind not in adaptation.kinds or adaptation.pooling not in model.poolings:
-                continue
-            for tap in model.taps:
-                if not layers or tap in layers:
-                    yield Case("probe", model.slug, task.slug, adaptation.slug, tap)
+def _expand(triples: Iterable[tuple[ModelSpec, TaskSpec, Adaptation]], layers: frozenset[str]) -> Iterable[Case]:
+    for model, task, adaptation in triples:
+        if task.kind not in adaptation.kinds or adaptation.pooling not in model.poolings:
+            continue
+        for tap in model.taps:
+            if not layers or tap in layers:
+                yield Case("probe", model.slug, task.slug, adaptation.slug, tap)
 
 
 def _check_layers(cases: Sequence[Case], models: Sequence[ModelSpec], layers: Sequence[str]) -> None:

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
-from geofm_eval.catalog.cases import Case, dense_subject, suite_tasks
+from geofm_eval.catalog.cases import Case, belongs, dense_subject, only_bench, suite_tasks
 from geofm_eval.catalog.specs import ModelSpec, TaskSpec
 from geofm_eval.errors import ContractError
 
@@ -174,15 +175,14 @@ def dense_cases(
         training: recipe of the training; None trains ``quick`` on stand-ins and ``pangaea`` on real data. With
             ``quick``, decoders for CPUs take the place of the wide ones.
     """
-    chosen_models = [catalog.model(m) for m in models] or [
-        m for m in catalog.models.values() if _takes_part(m, suite, catalog)
-    ]
+    chosen_models = [catalog.model(m) for m in models] or list(catalog.models.values())
     chosen_tasks = [catalog.task(t) for t in tasks] or suite_tasks(catalog, suite)
     return [
         case
-        for model in chosen_models
-        for task in chosen_tasks
+        for model, task in product(chosen_models, chosen_tasks)
         if task.dense and dense_subject(model, task, named=bool(models))
+        if models or _takes_part(model, task, suite, catalog, named=bool(tasks))
+        if adaptations or models or not only_bench(suite, task) or model.slug in (task.bench_models or (model.slug,))
         for case in _cases(model, task, suite, adaptations, training_recipe_of(task, training) == "quick")
     ]
 
@@ -192,13 +192,17 @@ def training_recipe_of(task: TaskSpec, training: str | None) -> str:
     return training or ("quick" if task.simulated else "pangaea")
 
 
-def _takes_part(model: ModelSpec, suite: str, catalog: "Catalog") -> bool:
+def _takes_part(model: ModelSpec, task: TaskSpec, suite: str, catalog: "Catalog", named: bool) -> bool:
+    """True when a model that is not named takes part; ``named`` says that the task is."""
+    own_task = () if named else (task,)
     # RGB-only variants are in no suite of probes, but beside the ImageNet model they are needed.
     if model.rgb_only:
-        return suite != "bench"
+        return not only_bench(suite, task) and belongs(suite, task, *own_task)
     # What another pretraining of the same kind gives is told by probes; trainings are dear, and have to be asked for.
     again = model.simulated_pretraining and model.variant_of is not None
-    return suite in model.suites and not (again and catalog.model(str(model.variant_of)).bands == model.bands)
+    if again and catalog.model(str(model.variant_of)).bands == model.bands:
+        return False
+    return belongs(suite, task, model, *own_task)
 
 
 def _cases(model: ModelSpec, task: TaskSpec, suite: str, adaptations: Sequence[str], narrow: bool) -> Iterator[Case]:
@@ -217,6 +221,8 @@ def _cases(model: ModelSpec, task: TaskSpec, suite: str, adaptations: Sequence[s
 
 
 def _suite_adaptations(model: ModelSpec, task: TaskSpec, suite: str) -> list[DenseAdaptation]:
+    if only_bench(suite, task) and task.design == "factorial":
+        return _bench(model)
     if model.from_scratch:
         fractions = (0.1, 1.0) if task.design == "factorial" else (1.0,)
         return [DenseAdaptation("tokenlinear", "full", fraction) for fraction in fractions]
@@ -225,18 +231,14 @@ def _suite_adaptations(model: ModelSpec, task: TaskSpec, suite: str) -> list[Den
     if task.design != "factorial":
         tunings = ("frozen", "full") if model.is_control else ("frozen",)
         return [DenseAdaptation("upernet", tuning, 1.0) for tuning in tunings]
-    if suite == "bench":
-        return _bench(model)
     return _twin() if model.is_control else _factorial(task, suite)
 
 
 def _bench(model: ModelSpec) -> list[DenseAdaptation]:
-    """Minutes on a CPU: every decoder frozen, one of them tuned."""
-    tuned = [DenseAdaptation("lightms", "full", fraction) for fraction in (0.1, 1.0)]
-    if model.is_control:
-        return [DenseAdaptation("lightms", "frozen", 1.0), *tuned]
-    frozen = [DenseAdaptation(head, "frozen", 1.0) for head in ("upernet", "lightms", "single", "tokenlinear")]
-    return [*frozen, DenseAdaptation("lightms", "frozen", 0.1), *tuned]
+    """Minutes on a CPU: one light decoder, frozen and fully tuned, at 10 and 100 % of the labels."""
+    # A frozen random twin at a tenth of the labels is in no larger suite either.
+    fractions = {"frozen": (1.0,) if model.is_control else (0.1, 1.0), "full": (0.1, 1.0)}
+    return [DenseAdaptation("lightms", tuning, fraction) for tuning, own in fractions.items() for fraction in own]
 
 
 def _twin() -> list[DenseAdaptation]:

@@ -321,6 +321,7 @@ class TaskSpec(Spec):
         design: what is trained on a dense task: ``factorial`` varies decoder, tuning and labels, ``frozen`` compares
             backbones under one decoder.
         tuned: True where backbones are tuned too on a task with one label per item, beside being probed.
+        bench_models: models that suite ``bench`` trains on a dense task; empty for all of the suite.
         official_sizes: items per split of the complete data set: train, val, test.
         size: what a user must fetch, such as ``2.1 GB``.
         layout: files below the root that the reader expects, one pattern per line.
@@ -365,6 +366,7 @@ class TaskSpec(Spec):
     gsd: float = 10.0
     design: Literal["factorial", "frozen"] = "frozen"
     tuned: bool = False
+    bench_models: tuple[str, ...] = ()
     suites: tuple[str, ...] = ("extended",)
     variant_of: str | None = None
     licence: str = ""

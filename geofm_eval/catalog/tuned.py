@@ -1,9 +1,10 @@
 """Cases about backbones that are tuned: for tasks with one label per item, and what tuning changed on any task."""
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
-from geofm_eval.catalog.cases import Case, dense_subject, suite_tasks
+from geofm_eval.catalog.cases import Case, belongs, dense_subject, only_bench, suite_tasks
 from geofm_eval.catalog.dense import FINAL, KIND, MULTI, POOLED, TUNINGS, DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.specs import ModelSpec, TaskSpec
 
@@ -29,20 +30,21 @@ def tune_cases(
 
     Args:
         catalog: models and tasks.
-        suite: ``study`` or ``extended``; ``bench`` has none.
+        suite: ``study`` or ``extended``; ``bench`` has none, and so has ``study`` on stand-ins.
         models: slugs; empty takes the suite's.
         tasks: slugs; empty takes the suite's.
         adaptations: slugs such as ``pooled_full_p010``; empty takes the suite's.
     """
     asked = [found for slug in adaptations if (found := dense_adaptation(slug)) is not None and found.pooled]
-    if (suite == "bench" or adaptations) and not asked:
+    if adaptations and not asked:
         return []
-    chosen = [catalog.model(m) for m in models] or [m for m in catalog.models.values() if _takes_part(m, suite)]
+    chosen = [catalog.model(m) for m in models] or list(catalog.models.values())
     wanted = [catalog.task(t) for t in tasks] or suite_tasks(catalog, suite)
     return [
         Case(TUNE, model.slug, task.slug, adaptation.slug, FINAL)
-        for model in chosen
-        for task in wanted
+        for model, task in product(chosen, wanted)
+        if asked or not only_bench(suite, task)
+        if models or _takes_part(model, task, suite, named=bool(tasks))
         if _fits(model, task, named=bool(models), asked=bool(asked))
         for adaptation in asked or _suite_adaptations(model, task)
     ]
@@ -71,9 +73,9 @@ def trained_case(case: Case, task: TaskSpec) -> Case:
     return Case(kind, case.model, case.task, case.adaptation, layer)
 
 
-def _takes_part(model: ModelSpec, suite: str) -> bool:
+def _takes_part(model: ModelSpec, task: TaskSpec, suite: str, named: bool) -> bool:
     again = model.simulated_pretraining and model.variant_of is not None
-    return suite in model.suites and not model.rgb_only and not again
+    return belongs(suite, task, model, *(() if named else (task,))) and not model.rgb_only and not again
 
 
 def _fits(model: ModelSpec, task: TaskSpec, named: bool, asked: bool) -> bool:

@@ -19,7 +19,7 @@ FAMILY_ALARM = 0.05
 """How often a run may raise any false alarm."""
 
 FAMILY_CASES = 100
-"""Trained cases that a run has at most for that: suite ``bench`` has 55."""
+"""Trained cases that a run has at most for that: suite ``bench`` has 15."""
 
 CONFIDENCE = 0.95
 """How sure it is that a tolerance interval holds the content that it promises."""
