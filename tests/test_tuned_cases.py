@@ -137,7 +137,7 @@ def test_a_skip_counts_for_the_tuned_case_and_for_that_of_its_drift(tmp_path):
 @pytest.mark.parametrize(
     ("file", "why"),
     [
-        ("benchmarks/test_drift.py", "suite bench has none, nor have frozen backbones"),
+        ("benchmarks/test_drift.py", "suite bench has none, study none on stand-ins"),
         ("benchmarks/test_tune.py::test_tune", "tasks with one label per item take adaptations such as pooled_full"),
     ],
 )
