@@ -128,8 +128,8 @@ class Split:
         changed = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
         if changed:
             raise DataError(
-                f"{changed[0]}: changed while the run was under way (so did {len(changed) - 1} other files of task "
-                f"'{self.task.slug}'). Nothing was stored. Wait until nothing writes to the data, and start again"
+                f"{changed[0]}: changed while the run was under way (files of task '{self.task.slug}' that did: "
+                f"{len(changed)}). Nothing was stored. Wait until nothing writes to the data, and start again"
             )
 
     def read(self, index: int) -> RawImage:
