@@ -298,3 +298,20 @@ def test_images_smaller_than_what_a_model_sees_make_no_case():
     assert not compatible(catalog.model("galileo_nano"), pixel)
     assert compatible(catalog.model("band_stats"), pixel)
     assert compatible(catalog.model("mae_vits16"), pixel), "a model with a size of its own gets the pixel resized"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 100_000,
+        "a = " + "9" * 6000,
+        f'[models.mine]\ntitle = "{"a" * 100_000}"\nfamily = "{"b" * 100_000}"\n',
+        f"[{'x' * 10_000}.y]\na = 1\n",
+    ],
+)
+def test_a_hostile_catalog_ends_in_a_message_of_bounded_length(tmp_path: Path, text: str):
+    path = tmp_path / "own.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ContractError, match=r"own\.toml") as caught:
+        load_catalog([path])
+    assert len(str(caught.value).replace(str(path), "")) < 1500

@@ -25,6 +25,9 @@ RGB = ("B04", "B03", "B02")
 NAMES = ("embed", "block00", "final", "probe", "throughput", "segment", "tune", "drift", "similarity")
 """Parts of case names that are in no file: layers, of which ``block00`` stands for all blocks, and tests."""
 
+SHOWN = 5
+"""Problems of an entry that a message lists."""
+
 T = TypeVar("T")
 Raw = dict[str, dict[str, Any]]
 """Fields of every entry read so far, by section and slug."""
@@ -114,12 +117,16 @@ def _read(file: Path, raw: Raw) -> dict[str, dict[str, Spec]]:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ContractError(f"{file}: catalog file does not exist: check the path given with --catalog") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ContractError(f"{file}: not a readable TOML file: {error}") from None
+    except RecursionError:
+        raise ContractError(f"{file}: not a readable TOML file: it is nested too deeply") from None
+    except (ValueError, OSError) as error:  # numbers of very many digits are a ValueError of their own
+        raise ContractError(f"{file}: not a readable TOML file: {_short(error)}") from None
     result: dict[str, dict[str, Spec]] = {}
     for section, table in content.items():
         if section not in SECTIONS or not isinstance(table, dict):
-            raise ContractError(f"{file}: section '{section}' is unknown; known sections: {', '.join(SECTIONS)}")
+            raise ContractError(
+                f"{file}: section '{_short(section)}' is unknown; known sections: {', '.join(SECTIONS)}"
+            )
         entries = raw.setdefault(section, {})
         for slug, fields in table.items():
             found = _resolved(file, section, slug, fields, entries)
@@ -142,23 +149,30 @@ def _resolved(file: Path, section: str, slug: str, fields: Any, entries: dict[st
 
 
 def _entry(file: Path, section: str, slug: str, fields: Any) -> Spec:
-    where = f"{file}: [{section}.{slug}]"
+    where = f"{file}: [{section}.{_short(slug)}]"
     if not isinstance(fields, dict):
         raise ContractError(f"{where} must be a table, found {type(fields).__name__}")
     try:
         return SECTIONS[section].model_validate({"slug": slug, **_with_file_folder(file, fields)})
     except ValidationError as error:
-        problems = "; ".join(_problem(p) for p in error.errors())
-        raise ContractError(f"{where}: {problems}") from None
+        found = error.errors()
+        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        raise ContractError(f"{where}: {'; '.join(map(_problem, found[:SHOWN]))}{more}") from None
 
 
 def _problem(error: Any) -> str:
-    field = ".".join(str(part) for part in error["loc"])
-    message = str(error["msg"]).removeprefix("Value error, ")
+    field = _short(".".join(str(part) for part in error["loc"]))
+    message = _short(str(error["msg"]).removeprefix("Value error, "), 240)
     if not field:
         return message
-    found = "" if error["type"] == "missing" else f" (found {error['input']!r})"
+    found = "" if error["type"] == "missing" else f" (found {_short(repr(error['input']))})"
     return f"field '{field}': {message}{found}"
+
+
+def _short(text: object, most: int = 80) -> str:
+    """The beginning of a text: a value may be of any length, and a message says where it is."""
+    whole = str(text)
+    return whole if len(whole) <= most else f"{whole[:most]}.."
 
 
 def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
