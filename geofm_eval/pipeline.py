@@ -19,8 +19,9 @@ import torch
 from geofm_eval.backbones import load_backbone
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.catalog import Adaptation, Catalog, TaskSpec
-from geofm_eval.data.budget import LabelBudget, label_budget
+from geofm_eval.data.budget import LabelBudget, label_budget, tell_equal
 from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.data.labels import distinct
 from geofm_eval.data.split import Split, open_splits
 from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
 from geofm_eval.dense.probe import DenseProbe, DenseSweep, label_subsets
@@ -184,10 +185,11 @@ class Workspace:
         size = window_size(self.catalog.model(model).image_size, splits["train"].shapes)
         device = torch.device(self.settings.device)
         encoder = TokenEncoder(self.backbone(model, task), self.adapter(model, task), size, device)
-        budgets = {
-            (fraction, draw): self.chips(task, fraction, draw)
-            for fraction, draw in label_subsets(spec.label_fractions, spec.draws)
-        }
+        asked = label_subsets(spec.label_fractions, spec.draws)
+        budgets = {subset: self.chips(task, *subset) for subset in asked}
+        kept = distinct({subset: budget.train for subset, budget in budgets.items()})
+        tell_equal(spec, (fraction for fraction, _ in asked), kept)
+        budgets = {subset: budget for subset, budget in budgets.items() if subset[0] in kept}
         return DenseProbe(encoder, splits, budgets, task_seed(spec), self.progress)
 
     def dense_sweep(self, model: str, task: str) -> DenseSweep:

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofm_eval.data.labels import label_subsets, ranked_folds, strata_of, validation_plan
+from geofm_eval.data.budget import label_budget
+from geofm_eval.data.labels import distinct, label_subsets, ranked_folds, strata_of, validation_plan
 from geofm_eval.errors import ContractError
+from tests.small_items import CATALOG, items
 
 FRACTIONS = (0.01, 0.1, 1.0)
 
@@ -157,3 +159,24 @@ def test_ranked_folds_partition_the_items_and_spread_over_the_target(values: lis
 
 def test_two_targets_leave_nothing_to_validate_on():
     assert ranked_folds(np.array([1.0, 2.0]), ("folds", 0)).kind == "none"
+
+
+def test_fractions_that_select_the_same_items_are_one():
+    labels = np.repeat(np.arange(10), 10)
+    cut = {(s.fraction, s.draw): s.indices for s in label_subsets(labels, (0.01, 0.1, 1.0), 3, seed=0)}
+    np.testing.assert_array_equal(cut[0.01, 2], cut[0.1, 2])
+    assert distinct(cut) == [0.1, 1.0]
+    few = {(s.fraction, s.draw): s.indices for s in label_subsets(np.arange(4), (0.01, 0.1, 1.0), 2, seed=0)}
+    assert distinct(few) == [1.0]
+    apart = {(s.fraction, s.draw): s.indices for s in label_subsets(np.repeat([0, 1], 500), (0.01, 0.1, 1.0), 2, 0)}
+    assert distinct(apart) == [0.01, 0.1, 1.0]
+
+
+def test_equal_fractions_are_measured_once_and_said_once(caplog: pytest.LogCaptureFixture):
+    labels = [index % 10 for index in range(100)]
+    task = CATALOG.task("eurosat_sim")
+    splits = {name: items(task, name, 100, labels=labels) for name in ("train", "val", "test")}
+    for _ in range(2):
+        budget = label_budget(task, splits, "matched", seed=0)
+    assert {subset.fraction for subset in budget.subsets} == {0.1, 1.0}
+    assert caplog.messages == ["eurosat_sim: 0.01 and 0.1 of the labels are the same items: measured once, as 0.1"]

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.suite import select_cases
+from fixtures.runs import Run
+from fixtures.suite import Suite, select_cases
+from fixtures.summary import header
 from geofm_eval.catalog import SUITES, Case, load_catalog
 from geofm_eval.catalog.dense import dense_adaptation
 from tests.small_suite import OPTIONS
@@ -80,3 +82,13 @@ def test_what_is_named_is_measured_in_any_suite() -> None:
 def test_a_named_adaptation_trains_every_model_of_the_suite() -> None:
     found = standins("bench", adaptations=("upernet_w064_frozen_p100",))["segment"]
     assert {identifier.split("-")[0] for identifier in found} >= {"pocket_contrast", "pocket_distill", "pocket_mae"}
+
+
+def test_the_header_says_how_many_similarity_cases_an_adaptation_leaves_out(tmp_path: Path) -> None:
+    options = replace(OPTIONS, models=("pocket_mae", "band_stats"), tasks=("eurosat_sim",), adaptations=("linear",))
+    suite = Suite(options, CATALOG, select_cases(options, CATALOG), Run("own", tmp_path, False), "main")
+    (line,) = [line for line in header(suite) if "similarity" in line]
+    assert line.startswith("--adaptations leaves out 2 similarity case(s)")
+    everything = replace(options, adaptations=())
+    whole = replace(suite, options=everything, cases=select_cases(everything, CATALOG))
+    assert not any("similarity" in line for line in header(whole))

@@ -1,16 +1,20 @@
 """The label budget of a task: which training labels a probe may see, and what its penalty is chosen on."""
 
+import functools
 import hashlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from geofm_eval.catalog.specs import TaskSpec
-from geofm_eval.data.labels import Indices, LabelSubset, ValidationPlan, label_subsets, validation_plan
+from geofm_eval.data.labels import Indices, LabelSubset, ValidationPlan, distinct, label_subsets, validation_plan
 from geofm_eval.data.shuffles import item_blocks, published_order, shuffled_subsets
 from geofm_eval.data.split import ALL, Split
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,29 @@ def label_budget(
         order = published_order(whole.items)
         return LabelBudget(*shuffled_subsets(whole.labels, task.label_fractions, seed, blocks, order))
     train, val = splits["train"].labels, splits["val"].labels
-    subsets = label_subsets(train, task.label_fractions, task.draws, seed)
+    cut = label_subsets(train, task.label_fractions, task.draws, seed)
+    kept = distinct({(subset.fraction, subset.draw): subset.indices for subset in cut})
+    tell_equal(task, task.label_fractions, kept)
+    subsets = [subset for subset in cut if subset.fraction in kept]
     plans = {
         (s.fraction, s.draw): validation_plan(train[s.indices], val, s.fraction, s.draw, val_budget, seed)
         for s in subsets
     }
     return LabelBudget(subsets, plans)
+
+
+@functools.cache
+def _tell(text: str) -> None:
+    log.warning(text)
+
+
+def tell_equal(task: TaskSpec, asked: Iterable[float], kept: Iterable[float]) -> None:
+    """Say once per process which label fractions are not measured because a larger one selects the same items."""
+    left_out, remaining = sorted(set(asked) - set(kept)), sorted(set(kept))
+    for fraction in left_out:
+        larger = min(other for other in remaining if other > fraction)
+        same = f"{fraction:.4g} and {larger:.4g} of the labels are the same items"
+        _tell(f"{task.slug}: {same}: measured once, as {larger:.4g}")
 
 
 def _hash(positions: Indices) -> str:

@@ -4,7 +4,7 @@ Classes are strata as they are, regression targets are stratified on their quant
 labels, the seed and the draw alone, so all models see the same ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -90,6 +90,26 @@ def label_subsets(labels: Labels, fractions: Sequence[float], draws: int, seed: 
         for fraction in fractions
         for draw in range(draws if fraction < 1 else 1)
     ]
+
+
+def distinct(subsets: Mapping[tuple[float, int], Indices]) -> list[float]:
+    """Label fractions without those that select, in every draw, the same items as the next larger one.
+
+    1 % and 10 % of a hundred items of ten classes are both one item of every class: the same measurement twice.
+
+    Args:
+        subsets: positions by fraction and draw.
+
+    Returns:
+        Fractions, ascending.
+    """
+    found: list[float] = []
+    for fraction in sorted({fraction for fraction, _ in subsets}, reverse=True):
+        own = {draw: indices for (one, draw), indices in subsets.items() if one == fraction}
+        larger = {draw: subsets.get((found[-1], draw), subsets[found[-1], 0]) for draw in own} if found else {}
+        if not larger or any(not np.array_equal(indices, larger[draw]) for draw, indices in own.items()):
+            found.append(fraction)
+    return found[::-1]
 
 
 def strata_of(labels: Labels) -> Indices:
