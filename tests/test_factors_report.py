@@ -85,7 +85,7 @@ def test_shares_of_shuffles_are_those_of_the_pooled_scores_that_tables_print(tmp
     for model, tap in itertools.product(models, taps):
         table[model, tap] = [0.3 + 0.2 * (fraction == "1.0") + 0.1 * taps.index(tap) for fraction in ("0.1", "1.0")]
         path = tmp_path / "run"
-        single = rng.normal(0, 5, (2, 40))
+        single = 1 - np.square(rng.normal(0, 2, (2, 40)))
         scores = {
             key: Score(metric="r2", value=value, per_draw=tuple(row), n=300, n_train=27)
             for key, value, row in zip(("0.1", "1.0"), table[model, tap], single, strict=True)
