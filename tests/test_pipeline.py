@@ -43,7 +43,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def use_tiny(replace: Callable[[Any, str, Any], None]) -> Counter[str]:
     counter: Counter[str] = Counter()
 
-    def open_splits(task: Any) -> dict[str, Any]:
+    def open_splits(task: Any, *_: Any) -> dict[str, Any]:
         counter["open"] += 1
         return {name: TinySplit(name, n, task) for name, n in SIZES.items()}
 
