@@ -146,7 +146,7 @@ def scores(made: DenseProbe) -> dict[str, float]:
         Planes(STRIP, gap=orbit_edge, ignored=scattered),
         Planes((512, 512), gap=orbit_edge, ignored=holes, size=224, token=16, train=4),
     ],
-    ids=str,
+    ids=lambda planes: f"{planes.shape[0]}x{planes.shape[1]}-{planes.gap.__name__}-{planes.ignored.__name__}",
 )
 def test_a_half_plane_is_exact_at_every_tap(planes):
     assert scores(planes.probe()) == dict.fromkeys(TAPS, 1.0)
