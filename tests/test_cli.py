@@ -128,7 +128,7 @@ def test_fetch_says_what_it_would_do_and_checks_what_is_there(small_home: Path):
     assert not (small_home / "weights").exists()
     checked = run("fetch", "eurosat_rgb", "--check", home=small_home)
     assert checked.returncode == 0
-    assert re.search(r"val +3 items.*the first, Forest_3, is 3 x 64 x 64, 100% valid", checked.stdout)
+    assert re.search(r"val +3 items.*the first, Forest/Forest_3\.jpg, is 3 x 64 x 64, 100% valid", checked.stdout)
 
 
 def test_cache_lists_and_prunes(small_home: Path):
