@@ -42,6 +42,7 @@ def trained(
     first_seed: int = 0,
     metric: str = "accuracy",
     items: int = 1000,
+    direction: str = "higher",
 ) -> Record:
     """A tuned case of ``pooled_full_p010`` with these scores of its seeds."""
     base = probe(0.5, run)
@@ -68,7 +69,14 @@ def trained(
         context_m=640.0,
         seeds=tuple(seeds),
     )
-    score = Score(metric=metric, value=float(np.mean(values)), per_draw=tuple(values), n=items, n_train=200)
+    score = Score(
+        metric=metric,
+        value=float(np.mean(values)),
+        per_draw=tuple(values),
+        n=items,
+        n_train=200,
+        direction=direction,
+    )
     weights = {"weights_sha256": f"{len(model):064x}"}
     provenance = base.provenance.model_copy(update=weights)
     return base.model_copy(

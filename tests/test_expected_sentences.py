@@ -162,9 +162,7 @@ def test_trainings_choose_by_seeds_and_say_what_the_range_rests_on():
 
 
 def test_below_is_better_where_errors_are_scored():
-    record = trained([7.0, 7.2, 7.1], metric="rmse")
-    score = record.scores["0.1"].model_copy(update={"direction": "lower"})
-    record = record.model_copy(update={"scores": {"0.1": score}})
+    record = trained([7.0, 7.2, 7.1], metric="rmse", direction="lower")
     reason = said(record, "0.1", lo=8.0, hi=9.0, mean=8.5, choices=None, gap=None, **SEEDS)
     assert "RMSE 7.100 at 10 % of the labels is below its expected range [8.000, 9.000]" in reason
     assert LEAK in reason
