@@ -60,7 +60,7 @@ def test_knn(rows: dict[str, list[tuple[float, int | None, float]]]):
 
 
 def test_linear(rows: dict[str, list[tuple[float, int | None, float]]]):
-    assert PROBE_VERSION["linear"] == 3
+    assert PROBE_VERSION["linear"] == 4
     assert rows["linear"] == LINEAR
 
 
@@ -84,7 +84,7 @@ def numbers(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_ridge():
-    assert PROBE_VERSION["ridge"] == 3
+    assert PROBE_VERSION["ridge"] == 4
     data = {name: numbers(n, seed) for seed, (name, n) in enumerate((("train", 300), ("val", 150), ("test", 100)))}
     targets = {name: truth for name, (_, truth) in data.items()}
     subsets = label_subsets(targets["train"], FRACTIONS, 2, seed=5)

@@ -90,6 +90,16 @@ def test_taps_that_ask_for_other_penalties_change_no_bit_of_each_other():
     assert all(torch.equal(alone.exact[i][0], company.exact[i][0]) for i in NEAR)
 
 
+def test_features_that_say_nothing_give_the_shares_of_the_classes():
+    labels = np.array([0, 0, 1, 2] * 10)
+    job = HeadJob("tap", np.arange(40), labels)
+    ((_, head),) = fit_heads([job], {"tap": np.ones((40, 6), np.float32)}, 3, CPU, refined=lambda job, head: NEAR)
+    assert head.converged
+    for weights, intercepts in head.exact.values():
+        assert weights.numel() == 0 or not weights.any()
+        assert intercepts.softmax(0).numpy() == pytest.approx([0.5, 0.25, 0.25], abs=1e-9)
+
+
 def heads_of(seeds, asked=NEAR):
     """Heads by tap; every second tap asks for fewer penalties."""
     rng = np.random.default_rng(0)

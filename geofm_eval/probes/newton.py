@@ -41,7 +41,7 @@ def refine(design: Design, penalties: Tensor, weights: Tensor) -> PathSolution:
     for _ in range(STEPS):
         system = _System(exact, design.rows, penalties, weights + step)
         lower = system.decrement < last
-        weights, last = weights + lower * step, system.decrement
+        weights, last = torch.where(lower, weights + step, weights), system.decrement
         going = lower & system.open
         if not bool(going.any()):
             break
@@ -71,9 +71,11 @@ class _System:
         penalised = torch.arange(weights.shape[3], device=weights.device) > 0
         self.penalty = penalties[:, :, None, None] * penalised
         floor = torch.where(exact.present, 0.0, ABSENT_LOGIT)[:, None, :, None]
-        probabilities = (_times(weights, exact.rows.transpose(1, 2)) + floor).softmax(2)
-        shares = exact.shares[:, None]
-        self.gradient = _times((probabilities - exact.targets[:, None]) * shares, exact.rows) + self.penalty * weights
+        log_shares = (_times(weights, exact.rows.transpose(1, 2)) + floor).log_softmax(2)
+        probabilities = log_shares.exp()
+        shares, targets = exact.shares[:, None], exact.targets[:, None]
+        self.gradient = _times((probabilities - targets) * shares, exact.rows) + self.penalty * weights
+        objective = _total(weights.square() * self.penalty) / 2 - _total(targets * log_shares * shares)
         weighted = probabilities * shares
         mixing = torch.diag_embed(weighted.sum(3)) - weighted @ probabilities.transpose(2, 3)
         curvature, self.modes = torch.linalg.eigh(mixing)
@@ -82,7 +84,8 @@ class _System:
         self.inverse = 1 / (curvature[..., None] * exact.curvature[:, None, None] + self.penalty)
         self.probabilities, self.shares = probabilities.float(), shares.float()
         self.decrement = _total(self.gradient * self._preconditioned(self.gradient))
-        self.open = self.decrement > EXACT_TOLERANCE.weights**2 * self._length(weights)
+        tolerated = EXACT_TOLERANCE.weights**2 * self._length(weights) + EXACT_TOLERANCE.rounding * objective
+        self.open = self.decrement > tolerated
 
     def step(self, going: Tensor) -> Tensor:
         """The solutions x by conjugate gradients, 0 where a problem is not ``going``.
@@ -99,7 +102,9 @@ class _System:
             if not bool(going.any()):
                 break
             along = self._product(direction)
-            length = torch.where(going, size / _total(direction * along), 0.0)
+            curvature = _total(direction * along)
+            going = going & (curvature > 0)
+            length = torch.where(going, size / curvature, 0.0)
             found = torch.addcmul(found, length, direction)
             residual = torch.addcmul(residual, length, along, value=-1)
             preconditioned = self._preconditioned(residual)
