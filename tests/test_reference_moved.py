@@ -18,11 +18,13 @@ TOLERANCE = 0.002
 """Another CPU or BLAS rounds features and solves otherwise; a change of method moves scores by more than this."""
 
 MEASURED_ANEW = [
-    ("pocket_mae", "neuco_sim_biomass_mean", "ridge"),
     ("band_stats", "neuco_sim_biomass_mean", "ridge"),
     ("band_stats", "eurosat_sim", "linear"),
     ("band_stats", "eurosat_sim", "knn"),
 ]
+
+# Pockets belong here as well, once the reference is measured again: it was measured when pixels without data were zeros
+# to a backbone. They take the means of its pretraining data now, which moves R2 of pocket_mae on NeuCo by up to .1.
 
 OLDER = {"pastis_sim": 1}
 """Tasks that the reference was measured with in an older version; empty once it is measured again."""

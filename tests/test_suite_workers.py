@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from geofm_eval.backbones.contract import CHECKED_IMAGES
 from tests.small_suite import ADAPTATIONS, ITEMS, LAYERS, Session, SmallSuite, install
 
 TASKS = ("colours", "colours_few")
@@ -19,6 +20,9 @@ RECORDED = PER_MODEL + 1
 
 REPEATED = 2 * 30
 """That case runs the test items anew, in batches of two sizes."""
+
+CHECKED = 3 * 2 * CHECKED_IMAGES
+"""The first images of each split are encoded again, together and in two halves."""
 
 CASES = {
     model: [f"{model}-{task}-{adaptation}-{layer}" for task in TASKS for adaptation in ADAPTATIONS for layer in LAYERS]
@@ -87,7 +91,9 @@ def test_similarity_does_not_depend_on_the_number_of_workers(alone, two, four) -
 def test_every_block_is_extracted_once(alone, two, four) -> None:  # type: ignore[no-untyped-def]
     for suite, _ in (alone, two, four):
         seen = suite.items_passed()
-        assert {model: seen[model] for model in ("oak", "elm")} == dict.fromkeys(("oak", "elm"), ITEMS + REPEATED)
+        assert {model: seen[model] for model in ("oak", "elm")} == dict.fromkeys(
+            ("oak", "elm"), ITEMS + REPEATED + CHECKED
+        )
 
 
 def test_every_process_computes_with_one_thread(alone, four) -> None:  # type: ignore[no-untyped-def]
