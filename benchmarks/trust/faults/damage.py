@@ -32,4 +32,4 @@ def damaged(raw: bytes, rng: random.Random) -> bytes:
 
 
 Trial = Callable[[random.Random], Verdict]
-"""Damages one file anew, reads it as the library does, and puts it right again."""
+"""Damages a fresh copy of one file, reads it as the library does, and restores it."""

@@ -113,7 +113,7 @@ def plans(folder: Path) -> Trial:
 
 
 def manifests(folder: Path) -> Trial:
-    """The manifest of a directory of the cache, results included: built anew, with a warning."""
+    """The manifest of a cache directory, results included: rebuilt with a warning."""
     return _cached(folder, (world.MANIFEST,))
 
 
@@ -159,7 +159,7 @@ def checkpoints(folder: Path) -> Trial:
         try:
             return "right" if unseal_bytes(path.read_bytes()) == whole else "silent wrong"
         except ValueError:
-            return "told"  # the training begins anew, with a warning
+            return "told"  # training restarts with a warning
 
     return trial_of(path, look)
 
