@@ -6,7 +6,8 @@ gradients (Nocedal & Wright 2006, algorithms 5.3 and 7.1) with float32 products,
 The penalties of a problem share its rows, and so one matrix product.
 
 Near an optimum no line search is needed. `Walk`, which proves convergence, has the last word: where Newton has not
-arrived, it goes on with steps that do not raise the objective.
+arrived, it goes on with steps that do not raise the objective. Weights that are worse than none are no use to either,
+as probabilities of 0 and 1 have no curvature: such a problem starts from 0.
 """
 
 from dataclasses import replace
@@ -35,6 +36,7 @@ def refine(design: Design, penalties: Tensor, weights: Tensor) -> PathSolution:
         penalties: (B, L) float64.
         weights: (B, L, K, p) float64, near the optima.
     """
+    weights = torch.where(_worse_than_none(design, penalties, weights), 0.0, weights)
     exact = replace(design, rows=design.rows.double())
     steps = torch.zeros_like(penalties, dtype=torch.int64)
     step, last = torch.zeros_like(weights), torch.full_like(penalties, torch.inf)[:, :, None, None]
@@ -58,6 +60,13 @@ def refine(design: Design, penalties: Tensor, weights: Tensor) -> PathSolution:
     )
 
 
+def _worse_than_none(design: Design, penalties: Tensor, weights: Tensor) -> Tensor:
+    """(B, L, 1, 1) bool, where the objective is above the one of no weights, the log of the number of classes."""
+    log_shares = _log_shares(design, weights.float()).double()
+    penalty = penalties[:, :, None, None] * _penalised(weights)
+    return ~(_objective(design, weights, penalty, log_shares) <= design.present.sum(1).log()[:, None, None, None])
+
+
 class _System:
     """Newton's linear systems H x = -g of B problems at L penalties; all tensors are (B, L, K, p) or (B, L, K, n).
 
@@ -68,14 +77,12 @@ class _System:
 
     def __init__(self, exact: Design, coarse: Tensor, penalties: Tensor, weights: Tensor) -> None:
         self.coarse = coarse
-        penalised = torch.arange(weights.shape[3], device=weights.device) > 0
-        self.penalty = penalties[:, :, None, None] * penalised
-        floor = torch.where(exact.present, 0.0, ABSENT_LOGIT)[:, None, :, None]
-        log_shares = (_times(weights, exact.rows.transpose(1, 2)) + floor).log_softmax(2)
+        self.penalty = penalties[:, :, None, None] * _penalised(weights)
+        log_shares = _log_shares(exact, weights)
         probabilities = log_shares.exp()
         shares, targets = exact.shares[:, None], exact.targets[:, None]
         self.gradient = _times((probabilities - targets) * shares, exact.rows) + self.penalty * weights
-        objective = _total(weights.square() * self.penalty) / 2 - _total(targets * log_shares * shares)
+        objective = _objective(exact, weights, self.penalty, log_shares)
         weighted = probabilities * shares
         mixing = torch.diag_embed(weighted.sum(3)) - weighted @ probabilities.transpose(2, 3)
         curvature, self.modes = torch.linalg.eigh(mixing)
@@ -125,6 +132,23 @@ class _System:
         logits = _times(vector.float(), self.coarse.transpose(1, 2))
         centred = logits - (self.probabilities * logits).sum(2, keepdim=True)
         return _times(self.probabilities * centred * self.shares, self.coarse).double() + self.penalty * vector
+
+
+def _penalised(weights: Tensor) -> Tensor:
+    """(p,) bool, False for the intercept."""
+    return torch.arange(weights.shape[3], device=weights.device) > 0
+
+
+def _log_shares(design: Design, weights: Tensor) -> Tensor:
+    """Log probability of every class in every row, (B, L, K, n)."""
+    floor = torch.where(design.present, 0.0, ABSENT_LOGIT)[:, None, :, None]
+    return (_times(weights, design.rows.transpose(1, 2)) + floor).log_softmax(2)
+
+
+def _objective(design: Design, weights: Tensor, penalty: Tensor, log_shares: Tensor) -> Tensor:
+    """(B, L, 1, 1), from a penalty per weight."""
+    losses = -_total(design.targets[:, None] * log_shares * design.shares[:, None])
+    return losses + _total(weights.square() * penalty) / 2
 
 
 def _times(left: Tensor, right: Tensor) -> Tensor:
