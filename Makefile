@@ -34,6 +34,7 @@ speed: $(VENV)/installed
 	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py benchmarks/speed/bench_targets.py benchmarks/speed/bench_dense.py benchmarks/speed/bench_dense_memory.py benchmarks/speed/bench_similarity.py
 
 standins: $(VENV)/installed
+	$(BIN)/pytest -p no:xdist -q benchmarks/standins/bench_eurosat.py
 	$(BIN)/python -m benchmarks.standins
 
 # Installed anew only when what is to be installed changes, so that a second call starts its work at once.

@@ -7,8 +7,12 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 from pathlib import Path  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
 
 import pytest  # noqa: E402
+
+if TYPE_CHECKING:
+    from geofm_eval.records import Record
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,6 +37,18 @@ def real_home() -> Path:
 def repository() -> Path:
     """The repository's root."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def reference_records(tmp_path_factory: pytest.TempPathFactory) -> list["Record"]:
+    """Records of the committed reference: reading them takes seconds, so that a process does it once."""
+    from geofm_eval.records import read_run, unpack
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOFM_CACHE", str(tmp_path_factory.mktemp("reference")))
+        records, problems = read_run(unpack(ROOT / "reports" / "reference" / "study.tar.xz"))
+    assert not problems
+    return records
 
 
 @pytest.fixture

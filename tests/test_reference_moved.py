@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -10,9 +9,7 @@ from fixtures.scoring import score_fractions
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.split import ALL
 from geofm_eval.pipeline import Settings, Workspace
-from geofm_eval.records import Record, Score, read_run, unpack
-
-ARCHIVE = Path(__file__).resolve().parents[1] / "reports" / "reference" / "study.tar.xz"
+from geofm_eval.records import Record, Score
 
 TOLERANCE = 0.002
 """Another CPU or BLAS rounds features and solves otherwise; a change of method moves scores by more than this."""
@@ -51,11 +48,9 @@ def moved(case: str, before: Mapping[str, Score], after: Mapping[str, Score]) ->
             yield Moved(case, fraction, before[fraction].value, score.value)
 
 
-@pytest.fixture
-def reference() -> dict[str, Record]:
-    records, problems = read_run(unpack(ARCHIVE))
-    assert not problems
-    return {record.case.id: record for record in records if record.case.kind == "probe"}
+@pytest.fixture(scope="module")
+def reference(reference_records: list[Record]) -> dict[str, Record]:
+    return {record.case.id: record for record in reference_records if record.case.kind == "probe"}
 
 
 @pytest.mark.slow

@@ -41,16 +41,13 @@ def test_weights_that_are_absent_do_not_exit_0_unless_something_else_was_measure
     done = suite.run(*alone)
     assert done.status == 1, done.text
     assert "4 because: weights unavailable: " in said(done.text)
-    beside = suite.run("--models", "absent,oak", *CHOSEN[2:])
-    assert beside.status == 0, beside.text
-    assert "nothing was measured" not in beside.text
-
-
-def test_what_is_taken_from_records_counts_as_measured(suite: SmallSuite) -> None:
-    assert suite.run(*CHOSEN, "--run", "kept").status == 0
-    again = suite.run(*CHOSEN, "--run", "kept", "--resume")
+    beside = ("--models", "absent,oak", *CHOSEN[2:], "--run", "beside")
+    measured = suite.run(*beside)
+    assert measured.status == 0, measured.text
+    assert "nothing was measured" not in measured.text
+    again = suite.run(*beside, "--resume")
     assert "resumed: 4 cases were taken from their records" in again.text
-    assert again.status == 0, again.text
+    assert again.status == 0, "what is taken from records counts as measured: " + again.text
 
 
 def test_a_selection_that_matches_nothing_says_so_and_keeps_the_status_of_pytest(suite: SmallSuite) -> None:
