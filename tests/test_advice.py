@@ -443,7 +443,9 @@ def test_runs_without_a_result_are_refused(tmp_path):
     with pytest.raises(ContractError, match=r"no case of eurosat_sim in run failed has a result: DataError: a\.tif"):
         advised(tmp_path / "failed", CATALOG, TASK)
     probes(tmp_path / "controls", RISING, RISING, model="pocket_random")
-    with pytest.raises(ContractError, match=r"controls alone on eurosat_sim \(pocket_random\): name one with --model"):
+    with pytest.raises(
+        ContractError, match=r"only controls and marked models on eurosat_sim \(pocket_random\): name one with --model"
+    ):
         advised(tmp_path / "controls", CATALOG, TASK)
 
 

@@ -8,15 +8,20 @@ from fixtures.cases import markers
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.errors import ContractError
 from geofm_eval.findings.scope import probed
-from geofm_eval.records import Record, display_name, figure_name, marks_legend
+from geofm_eval.records import Inputs, Record, display_name, figure_name, marks_legend, write_record
+from geofm_eval.report.advice import advised
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.collation import collate
 from geofm_eval.report.comparison import comparisons
 from geofm_eval.report.curves import depth_profiles
+from geofm_eval.report.dense.cells import case_studies
+from geofm_eval.report.dense.figures import pareto_figure
+from geofm_eval.report.dense.pareto import pareto_table
 from geofm_eval.report.figures import _draw_profile, _styles
 from geofm_eval.report.ranking import rank
 from geofm_eval.report.run import read_content
 from geofm_eval.report.wording import unit_of
+from tests import planted_advice
 from tests.collating import CATALOG, CONTROL, MODEL, change, no_figures, small_run
 
 ENTRY = """
@@ -104,3 +109,69 @@ def test_figures_hatch_it(run: Path) -> None:
         hatches[name] = {band.get_hatch() for band in axis.collections}
     assert hatches.pop(f"{MODEL.slug} (u)") == {"////"}
     assert set().union(*hatches.values()) <= {None}
+
+
+def mostly_filled(record: Record) -> Record:
+    inputs = Inputs(
+        expected_bands=("B02", "B03", "B04"), real_bands=("B02",), filled_bands=("B03", "B04"),
+        product_expected="L1C", product_found="L1C", product_mismatch=False,
+    )  # fmt: skip
+    return record.model_copy(update={"provenance": record.provenance.model_copy(update={"inputs": inputs})})
+
+
+def test_the_group_of_the_best_names_models_with_their_marks(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    no_figures(monkeypatch)
+    for tap in MODEL.taps:
+        change(run, MODEL, tap, lambda record: mostly_filled(unverified(record)))
+    lines = collate(run, CATALOG).text.splitlines()
+    start = next(number for number, line in enumerate(lines) if "group of the best" in line)
+    shown = f"{MODEL.slug} (u) (marked)"
+    assert lines[start + 1].count(shown) == 2  # alone in the first group, and the most likely best
+
+
+PLANTED = ((0.5, 0.6, 0.7, 0.71, 0.72), (0.5, 0.6, 0.7, 0.71, 0.72))
+
+
+def planted(folder: Path, edit: object = None) -> Path:
+    """Probes of two models, of which one is verified."""
+    planted_advice.probes(folder, *PLANTED, model="galileo_nano")
+    planted_advice.probes(folder, *PLANTED)
+    for record in read_content(folder).records:
+        if record.case.model == planted_advice.MODEL and callable(edit):
+            write_record(edit(record), None, folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("edit", "why"),
+    [(unverified, "weights of unverified provenance"), (mostly_filled, "more than half of its bands are filled")],
+)
+def test_advice_sets_it_aside_unless_it_is_named(tmp_path: Path, edit: object, why: str) -> None:
+    own = planted(tmp_path / "run", edit)
+    everything = advised(own, CATALOG, planted_advice.TASK)
+    assert [advice.model for advice in everything.advices] == ["galileo_nano"]
+    aside = f"Models that count for no verdict are advised on where --model names them: pocket_mae ({why})."
+    assert aside in everything.text()
+    named = advised(own, CATALOG, planted_advice.TASK, planted_advice.MODEL)
+    assert [advice.model for advice in named.advices] == [planted_advice.MODEL]
+    assert f"{planted_advice.MODEL}: {why}; no verdict counts it." in named.text()
+    (tmp_path / "plain").mkdir()
+    assert "count for no verdict" not in advised(planted(tmp_path / "plain"), CATALOG, planted_advice.TASK).text()
+
+
+def test_score_against_cost_hatches_and_marks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.axes import Axes
+
+    for adaptation, right in (("lightms_frozen_p100", 0.7), ("lightms_full_p100", 0.8)):
+        record = planted_advice.trained(tmp_path / "run", adaptation, "multi", right, right, outcomes=False)
+        if "full" in adaptation:
+            write_record(unverified(record), None, tmp_path / "run")
+    (study,), _ = case_studies(read_content(tmp_path / "run"))
+    hatches = []
+    plain = Axes.scatter
+    monkeypatch.setattr(Axes, "scatter", lambda *a, **k: hatches.append(k["hatch"]) or plain(*a, **k))
+    pareto_figure(study, CATALOG, tmp_path / "pareto.png")
+    assert sorted(hatches, key=str) == ["////", None]
+    table = pareto_table(study, CATALOG)
+    assert table is not None
+    assert [row[1] for row in table.rows if "(u)" in row[1]] == [f"{planted_advice.MODEL} (u)"]

@@ -1,14 +1,14 @@
 """All advice for the backbones of a run on one task; nothing is advised without a record that shows it."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from geofm_eval.advice.cut import Cut, cuts
 from geofm_eval.advice.reading import Reading, advised_fractions, decoder_readings, probe_readings
 from geofm_eval.advice.tuning import Parts, TuningChoice, reverted_parts, trained_cells, tuning_choices
 from geofm_eval.errors import ContractError
-from geofm_eval.records import Record
+from geofm_eval.records import Record, marks
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.comparison import Comparison, Subject, comparisons, identity, summarise
 from geofm_eval.report.run import THROUGHPUT, RunContent
@@ -56,7 +56,7 @@ def advise(content: RunContent, task: str, model: str | None, pairs: Pairs) -> l
     Args:
         content: the run.
         task: slug.
-        model: slug; None takes every backbone with records on the task that is no control.
+        model: slug; None takes every backbone with records on the task, without controls and marked models.
         pairs: per-item outcomes of the run.
 
     Raises:
@@ -69,7 +69,8 @@ def advise(content: RunContent, task: str, model: str | None, pairs: Pairs) -> l
     chosen = [model] if model is not None else _backbones(records)
     if not chosen:
         raise ContractError(
-            f"run {content.name} has controls alone on {task} ({', '.join(models)}): name one with --model"
+            f"run {content.name} has only controls and marked models on {task} ({', '.join(models)}): name one with "
+            "--model"
         )
     found, problems = comparisons(content)
     probed = [one for one in found if one.record.case.task == task and one.record.case.adaptation in PROBES]
@@ -103,8 +104,26 @@ def controls_of(content: RunContent, task: str) -> list[str]:
     return sorted({record.case.model for record in records_of(content, task) if record.case.is_control})
 
 
-def _backbones(records: Iterable[Record]) -> list[str]:
-    return sorted({record.case.model for record in records if not record.case.is_control})
+def marked_of(content: RunContent, task: str) -> dict[str, tuple[str, ...]]:
+    """Models that count for no verdict on the task, with the reasons; controls left out.
+
+    A model is marked where any of its records is: advice on it would rest on that record too.
+    """
+    return _marked(records_of(content, task))
+
+
+def _marked(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for record in records:
+        if not record.case.is_control and (reasons := marks(record)):
+            model = record.case.model
+            found[model] = tuple(dict.fromkeys((*found.get(model, ()), *reasons)))
+    return dict(sorted(found.items()))
+
+
+def _backbones(records: Sequence[Record]) -> list[str]:
+    aside = _marked(records)
+    return sorted({record.case.model for record in records if not record.case.is_control} - set(aside))
 
 
 def _near(name: str, known: list[str]) -> str:

@@ -20,6 +20,7 @@ from geofm_eval.advice import (
     TuningChoice,
     advise,
     controls_of,
+    marked_of,
 )
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record, fraction_key
@@ -90,7 +91,7 @@ def advised(run_dir: Path, catalog: Catalog, task: str, model: str | None = None
         run_dir: folder of the run.
         catalog: for titles.
         task: slug.
-        model: slug; None takes every backbone that is no control.
+        model: slug; None takes every backbone, without controls and marked models.
 
     Raises:
         DataError: the folder does not exist or holds no run.
@@ -99,10 +100,8 @@ def advised(run_dir: Path, catalog: Catalog, task: str, model: str | None = None
     content, pairs = read_content(run_dir), Pairs(run_dir)
     found = advise(content, task, model, pairs)
     split = [problem for problem in comparisons(content)[1] if problem.startswith(f"{task}-")]
-    left_out = [] if model is not None else controls_of(content, task)
     opening = _opening(content, task, _shown(found, content), catalog)
-    if left_out:
-        opening.append(f"Controls are advised on where --model names them: {', '.join(left_out)}.")
+    opening += _set_aside(content, task, model)
     return Advised(content, tuple(found), tuple(opening), (*content.problems, *split, *pairs.problems))
 
 
@@ -127,6 +126,22 @@ def _opening(content: RunContent, task: str, shown: Comparison | None, catalog: 
     if shown is None:
         return [title]
     return [f"{SIMULATED}: {title}" if shown.simulated else title, *shared_notes(shown, catalog)]
+
+
+def _set_aside(content: RunContent, task: str, model: str | None) -> list[str]:
+    """Models that are advised on only where they are named, and what a reader must know of a named one."""
+    aside = marked_of(content, task)
+    if model is not None:
+        return [f"{model}: {' and '.join(aside[model])}; no verdict counts it."] if model in aside else []
+    groups = {
+        "Controls": controls_of(content, task),
+        "Models that count for no verdict": [f"{name} ({', '.join(why)})" for name, why in aside.items()],
+    }
+    return [
+        f"{what} are advised on where --model names them: {', '.join(names)}."
+        for what, names in groups.items()
+        if names
+    ]
 
 
 def _shown(advices: Sequence[Advice], content: RunContent) -> Comparison | None:

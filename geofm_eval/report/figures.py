@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import figure_name
+from geofm_eval.records import Record, figure_name
 from geofm_eval.report.comparison import Comparison, Subject
 from geofm_eval.report.curves import DepthProfile, LabelCurve, LabelPoint
 from geofm_eval.report.wording import Unit, heading, of_labels, share_of_labels, unit_of
@@ -143,9 +143,9 @@ def _styles(subjects: Sequence[Subject]) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def _hatch(subject: Subject) -> str | None:
+def hatch_of(record: Record) -> str | None:
     """Weights of unverified provenance are hatched."""
-    return "////" if subject.record.case.is_unverified else None
+    return "////" if record.case.is_unverified else None
 
 
 def _draw_profile(
@@ -159,7 +159,9 @@ def _draw_profile(
     if shaded and all(interval is not None for interval in intervals):
         low = [interval.low * unit.factor for interval in intervals if interval is not None]
         high = [interval.high * unit.factor for interval in intervals if interval is not None]
-        axis.fill_between(x, low, high, color=style["color"], alpha=0.13, linewidth=0, hatch=_hatch(profile.subject))
+        axis.fill_between(
+            x, low, high, color=style["color"], alpha=0.13, linewidth=0, hatch=hatch_of(profile.subject.record)
+        )
     ringed = [position for position, point in enumerate(profile.points) if point.chosen]
     ring = {"markersize": 11, "markerfacecolor": "none", "markeredgewidth": 1.8, "color": style["color"]}
     axis.plot(ringed, [y[position] for position in ringed], "o", **ring)
@@ -179,7 +181,7 @@ def _draw_curve(axis: "Axes", curve: LabelCurve, unit: Unit, style: dict[str, An
     y = [point.score.value * unit.factor for point in curve.points]
     axis.plot(x, y, markersize=4.5, **style)
     low, high = zip(*(_spread_of_draws(point, unit) for point in curve.points), strict=True)
-    axis.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0, hatch=_hatch(curve.subject))
+    axis.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0, hatch=hatch_of(curve.subject.record))
     return figure_name(curve.subject.record), y[-1], style["color"]
 
 

@@ -11,7 +11,7 @@ from geofm_eval.records import figure_name
 from geofm_eval.report.dense.cells import CaseStudy, Cell
 from geofm_eval.report.dense.notes import unit_of_study
 from geofm_eval.report.dense.pareto import fronts
-from geofm_eval.report.figures import COLOURS, GREY, MARKERS
+from geofm_eval.report.figures import COLOURS, GREY, MARKERS, hatch_of
 from geofm_eval.report.wording import Unit, heading
 
 
@@ -22,17 +22,7 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
     heads = sorted({cell.adaptation.head for cell in study.cells})
     for cell in study.cells:
         index = heads.index(cell.adaptation.head)
-        colour = GREY if cell.record.case.is_control else COLOURS[index % len(COLOURS)]
-        filled = cell.adaptation.tuning == "frozen"
-        axis.plot(
-            [cell.seconds],
-            [cell.score.value * unit.factor],
-            linestyle="",
-            marker=MARKERS[index % len(MARKERS)],
-            color=colour,
-            markerfacecolor=colour if filled else "white",
-            markersize=5,
-        )
+        _point(axis, cell, unit, COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
     middle = statistics.geometric_mean([min(c.seconds for c in study.cells), max(c.seconds for c in study.cells)])
     for number, (best, style) in enumerate(zip(fronts(study).values(), ("-", "--", ":", "-."), strict=False)):
         places = [(cell.seconds, cell.score.value * unit.factor) for cell in best]
@@ -53,8 +43,11 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
     axis.set_xlabel("seconds: encoding, all seeds, all learning rates")
     axis.set_ylabel(f"test {unit.label}")
     _legend(axis, heads)
+    hatched = any(hatch_of(cell.record) for cell in study.cells)
     figure.supxlabel(
-        "Filled: frozen. Open: tuned. Grey: controls. Lines: with as many labels nothing cheaper is better.", fontsize=8
+        "Filled: frozen. Open: tuned. Grey: controls. Lines: with as many labels nothing cheaper is better."
+        + " Hatched: weights of unverified provenance." * hatched,
+        fontsize=8,
     )
     figure.savefig(path, dpi=110)
 
@@ -74,13 +67,38 @@ def block_figure(study: CaseStudy, catalog: Catalog, path: Path) -> bool:
                 (c for c in singles if (c.model, c.adaptation.tuning) == (model, tuning)), key=lambda c: c.layer
             )
             if own:
-                _line(axis, own, layers, unit, COLOURS[number % len(COLOURS)], style, f"{model}, {tuning}")
+                _line(
+                    axis,
+                    own,
+                    layers,
+                    unit,
+                    COLOURS[number % len(COLOURS)],
+                    style,
+                    f"{figure_name(own[0].record)}, {tuning}",
+                )
     axis.set_xticks(range(len(layers)), layers)
     axis.set_ylabel(f"test {unit.label}")
     figure.legend(loc="outside right upper", fontsize=7, frameon=False)
     figure.supxlabel("Mean over seeds; bars: interval of the test score.", fontsize=8)
     figure.savefig(path, dpi=110)
     return True
+
+
+def _point(axis: Any, cell: Cell, unit: Unit, colour: str, marker: str) -> None:
+    """One case; a hatched marker is larger than others, or its lines could not be seen."""
+    colour = GREY if cell.record.case.is_control else colour
+    filled, hatch = cell.adaptation.tuning == "frozen", hatch_of(cell.record)
+    axis.scatter(
+        [cell.seconds],
+        [cell.score.value * unit.factor],
+        s=25 if hatch is None else 100,
+        marker=marker,
+        facecolor=colour if filled else "white",
+        # Matplotlib draws the lines of a hatch in the colour of the edge.
+        edgecolor="#000000" if filled and hatch else colour,
+        hatch=hatch,
+        zorder=2,
+    )
 
 
 def _line(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.records import display_name
 from geofm_eval.report.dense.cells import CaseStudy, Cell
 from geofm_eval.report.dense.notes import grid_notes, unit_of_study
 from geofm_eval.report.formats import Table
@@ -41,7 +42,7 @@ def pareto_table(study: CaseStudy, catalog: Catalog) -> Table | None:
     rows = [
         (
             percent(cell.adaptation.fraction),
-            cell.model,
+            display_name(cell.record),
             cell.name,
             unit.score(cell.score),
             f"{cell.seconds:.1f}",
@@ -66,4 +67,4 @@ def pareto_table(study: CaseStudy, catalog: Catalog) -> Table | None:
 
 def _beaten(cell: Cell, best: Sequence[Cell]) -> str:
     by = next(c for c in reversed(best) if c.seconds <= cell.seconds and c.quality >= cell.quality)
-    return f"{by.model} {by.name}"
+    return f"{display_name(by.record)} {by.name}"

@@ -7,7 +7,7 @@ from geofm_eval.findings import EVIDENCE
 from geofm_eval.findings.rankings import points
 from geofm_eval.findings.tables import ON, WIDTH
 from geofm_eval.ranking import Ordering, Rivalry
-from geofm_eval.records import figure_name
+from geofm_eval.records import display_name
 from geofm_eval.report.ranks.overview import Over, Overview
 from geofm_eval.report.ranks.tables import POINTS
 from geofm_eval.report.ranks.words import MANUAL, beats, share
@@ -48,7 +48,7 @@ def _settings(orders: Sequence[Ordering]) -> list[str]:
     rows = [["setting", "models", "groups", "group of the best", "most likely best"]]
     for one in ranked[:SHOWN]:
         best = max(one.standings, key=lambda model: one.standings[model].best)
-        likely = f"{figure_name(one.setting.by_model[best].record)} {one.standings[best].best:.2f}"
+        likely = f"{_name(best, one)} {one.standings[best].best:.2f}"
         known, entries = len(one.standings), len(one.setting.entries)
         models = str(known) if known == entries else f"{known} of {entries}"
         rows.append([one.setting.name, models, str(len(one.groups)), _group(one.groups[0], one), likely])
@@ -63,8 +63,13 @@ def _settings(orders: Sequence[Ordering]) -> list[str]:
 def _group(models: Sequence[str], one: Ordering) -> str:
     if len(models) == len(one.standings):
         return "all of them"
-    shown = ", ".join(models[:NAMED])
+    shown = ", ".join(_name(model, one) for model in models[:NAMED])
     return shown if len(models) <= NAMED else f"{shown} and {len(models) - NAMED} more"
+
+
+def _name(model: str, one: Ordering) -> str:
+    """A model with its marks, as the other lists of the terminal name it."""
+    return display_name(one.setting.by_model[model].record, short=True)
 
 
 def _averages(over: Over) -> list[str]:
