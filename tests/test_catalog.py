@@ -307,6 +307,10 @@ def test_images_smaller_than_what_a_model_sees_make_no_case():
         "a = " + "9" * 6000,
         f'[models.mine]\ntitle = "{"a" * 100_000}"\nfamily = "{"b" * 100_000}"\n',
         f"[{'x' * 10_000}.y]\na = 1\n",
+        f'[models.{"x" * 5_000}]\nlike = "{"y" * 5_000}"\n',
+        '[models.mine]\nlike = "qqqq"\n',
+        "[models.mine]\n",
+        f'[models.{"x" * 5_000}]\nlike = "mae_vits16"\n[models.{"x" * 5_000}y]\nlike = "mae_vits16"\n',
     ],
 )
 def test_a_hostile_catalog_ends_in_a_message_of_bounded_length(tmp_path: Path, text: str):
@@ -314,4 +318,11 @@ def test_a_hostile_catalog_ends_in_a_message_of_bounded_length(tmp_path: Path, t
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ContractError, match=r"own\.toml") as caught:
         load_catalog([path])
-    assert len(str(caught.value).replace(str(path), "")) < 1500
+    assert len(str(caught.value).replace(str(path), "")) <= 400
+
+
+def test_an_unknown_name_ends_in_a_message_of_bounded_length():
+    for name in ("qqqq", "x" * 5_000):
+        with pytest.raises(ContractError, match="is unknown; known: moco_vits16") as caught:
+            load_catalog().model(name)
+        assert len(str(caught.value)) <= 400

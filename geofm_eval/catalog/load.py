@@ -25,8 +25,8 @@ RGB = ("B04", "B03", "B02")
 NAMES = ("embed", "block00", "final", "probe", "throughput", "segment", "tune", "drift", "similarity")
 """Parts of case names that are in no file: layers, of which ``block00`` stands for all blocks, and tests."""
 
-SHOWN = 5
-"""Problems of an entry that a message lists."""
+ROOM = 380
+"""Characters that a message has for what was found; the path of the file is not counted."""
 
 T = TypeVar("T")
 Raw = dict[str, dict[str, Any]]
@@ -77,9 +77,10 @@ def load_catalog(extra: Sequence[Path] = ()) -> Catalog:
         for section, specs in _read(Path(file), raw).items():
             for slug, spec in specs.items():
                 if slug in entries[section]:
+                    name = _short(slug)
                     raise ContractError(
-                        f"{file}: [{section}.{slug}] exists already in the catalog: choose another name, "
-                        f"such as {slug}_mine with variant_of = '{slug}'"
+                        f"{file}: [{section}.{name}] exists already in the catalog: choose another name, "
+                        f"such as {name}_mine with variant_of = '{name}'"
                     )
                 entries[section][slug] = spec
     models = {slug: _as(ModelSpec, spec) for slug, spec in entries["models"].items()}
@@ -106,8 +107,9 @@ def _refuse_ambiguous(catalog: Catalog, files: Sequence[Path]) -> None:
         # A task is no variant of a model, nor a model of a probe: there only another name helps.
         variant = ", or make the entry a variant: variant_of = 'base' for a name that begins with base_"
         cure = "" if all(problem.endswith(")") for problem in problems) else variant
+        what = "names that pytest's -k cannot tell apart: "
         raise ContractError(
-            f"{where}: names that pytest's -k cannot tell apart: {'; '.join(problems)}. Choose another name{cure}"
+            f"{where}: {what}{_fitting(problems, '; ', len(what + cure) + 25)}. Choose another name{cure}"
         )
 
 
@@ -140,39 +142,46 @@ def _resolved(file: Path, section: str, slug: str, fields: Any, entries: dict[st
     if not isinstance(fields, dict) or "like" not in fields:
         return fields
     if fields["like"] not in entries:
-        known = difflib.get_close_matches(str(fields["like"]), entries, n=3) or list(entries)
-        raise ContractError(
-            f"{file}: [{section}.{slug}] like = {fields['like']!r} names no entry before it; known: {', '.join(known)}"
-        )
+        known = difflib.get_close_matches(str(fields["like"])[:80], entries, n=3) or list(entries)
+        what = f"[{section}.{_short(slug)}] like = {_short(repr(fields['like']))} names no entry before it; known: "
+        raise ContractError(f"{file}: {what}{_fitting(known, ', ', len(what))}")
     own = {name: value for name, value in fields.items() if name != "like"}
     return {**entries[fields["like"]], **own}
 
 
 def _entry(file: Path, section: str, slug: str, fields: Any) -> Spec:
-    where = f"{file}: [{section}.{_short(slug)}]"
+    where = f"[{section}.{_short(slug)}]"
     if not isinstance(fields, dict):
-        raise ContractError(f"{where} must be a table, found {type(fields).__name__}")
+        raise ContractError(f"{file}: {where} must be a table, found {type(fields).__name__}")
     try:
         return SECTIONS[section].model_validate({"slug": slug, **_with_file_folder(file, fields)})
     except ValidationError as error:
-        found = error.errors()
-        more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-        raise ContractError(f"{where}: {'; '.join(map(_problem, found[:SHOWN]))}{more}") from None
+        problems = _fitting([_problem(one) for one in error.errors()], "; ", len(where))
+        raise ContractError(f"{file}: {where}: {problems}") from None
 
 
 def _problem(error: Any) -> str:
     field = _short(".".join(str(part) for part in error["loc"]))
-    message = _short(str(error["msg"]).removeprefix("Value error, "), 240)
+    message = str(error["msg"]).removeprefix("Value error, ")
     if not field:
-        return message
+        return _short(message, 280)
     found = "" if error["type"] == "missing" else f" (found {_short(repr(error['input']))})"
-    return f"field '{field}': {message}{found}"
+    return f"field '{field}': {_short(message, 280 - len(field + found))}{found}"
 
 
 def _short(text: object, most: int = 80) -> str:
     """The beginning of a text: a value may be of any length, and a message says where it is."""
     whole = str(text)
     return whole if len(whole) <= most else f"{whole[:most]}.."
+
+
+def _fitting(texts: Sequence[str], separator: str, used: int) -> str:
+    """Texts in a row, as many as a message has room for beside ``used`` characters; the rest is counted."""
+    shown = 1
+    while shown < len(texts) and len(separator.join(texts[: shown + 1])) + used + 20 <= ROOM:
+        shown += 1
+    more = f"{separator}and {len(texts) - shown} more" if shown < len(texts) else ""
+    return _short(separator.join(texts[:shown]), ROOM - 20 - used) + more
 
 
 def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
@@ -251,9 +260,10 @@ def _rgb_only(model: ModelSpec) -> ModelSpec:
 def _lookup(table: dict[str, T], slug: str, what: str) -> T:
     if slug in table:
         return table[slug]
-    near = difflib.get_close_matches(slug, table, n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(table)}"
-    raise ContractError(f"{what} '{slug}' is unknown; {hint}")
+    near = difflib.get_close_matches(slug[:80], table, n=3)
+    found = f"{what} '{_short(slug)}' is unknown; "
+    hint = f"did you mean {', '.join(near)}?" if near else f"known: {_fitting(list(table), ', ', len(found) + 7)}"
+    raise ContractError(f"{found}{hint}")
 
 
 def _as(kind: type[T], spec: object) -> T:
