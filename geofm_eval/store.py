@@ -50,19 +50,29 @@ KINDS = (
     "standins",
     "pretraining",
     "references",
+    "contents",
+    "inspections",
+    "verified",
+    "weights",
     "damaged",
     "unfinished",
 )
 """What a cache holds: finished directories (``noise``: probes solved again with last-digit noise on their features; of
-pretraining the scenes, not the checkpoints), damaged ones set aside,
-and what killed processes left."""
+pretraining the scenes, not the checkpoints), files (hashes of data, which items of it can be used, which records were
+checked, downloaded weights), damaged directories set aside, and what killed processes left."""
 
 _DAMAGED = ".damaged-"
 _LAYOUTS = {
     **dict.fromkeys(("features", "sweeps", "noise", "maps", "pretraining"), "v*/*"),
     **dict.fromkeys(("standins", "references", "trainings"), "*/*"),
     "tuned": "*",
+    "contents": "*/*.json",
+    **dict.fromkeys(("inspections", "verified"), "*.json"),
+    "weights": "*",
 }
+_FILES = ("contents", "inspections", "verified", "weights")
+"""Kinds whose entries are files."""
+
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _OVERTAKEN = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY}
 _DENIED = {errno.EACCES, errno.EPERM}
@@ -89,12 +99,12 @@ class StoreError(GeofmError):
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One directory of the cache.
+    """One directory of the cache, or a file that is an entry by itself.
 
     Args:
         kind: one of KINDS.
         key: name that the directory is found by, such as a block's key or ``eurosat_sim/v1-1``.
-        path: the directory.
+        path: the directory or file.
         bytes: size of its files.
         age_days: days since it was last used.
     """
@@ -329,21 +339,20 @@ def list_cache(kind: str | None = None, older_days: float = 0.0) -> list[CacheEn
     if kind is not None and kind not in KINDS:
         raise ContractError(f"cache kind '{kind}' is unknown; known kinds: {', '.join(KINDS)}")
     folders = [(place, path) for place, pattern in _LAYOUTS.items() for path in (geofm_cache() / place).glob(pattern)]
-    entries = [entry for place, path in folders if path.is_dir() and (entry := _entry(place, path)) is not None]
+    found = [
+        (place, path) for place, path in folders if path.is_dir() == (place not in _FILES) and path.suffix != ".lock"
+    ]
+    entries = [entry for place, path in found if (entry := _entry(place, path)) is not None]
     chosen = [entry for entry in entries if kind in (None, entry.kind) and entry.age_days >= older_days]
     return sorted(chosen, key=lambda entry: (-entry.bytes, entry.key))
 
 
 def _entry(place: str, path: Path) -> CacheEntry | None:
-    """Describe one directory; None when another process renames or removes it meanwhile."""
+    """Describe one directory or file; None when another process renames or removes it meanwhile."""
     kind = "unfinished" if TEMPORARY in path.name else "damaged" if _DAMAGED in path.name else place
-    key = (
-        path.name
-        if place in ("features", "sweeps", "noise", "maps", "trainings", "tuned")
-        else f"{path.parent.name}/{path.name}"
-    )
+    key = f"{path.parent.name}/{path.name}" if place in ("pretraining", "standins", "references") else path.name
     try:
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
         return CacheEntry(kind, key, path, size, max(0.0, time.time() - path.stat().st_mtime) / 86_400)
     except FileNotFoundError:
         return None
@@ -377,7 +386,10 @@ def _remove(entry: CacheEntry) -> bool:
         try:
             if entry.kind == "unfinished" and not is_abandoned(entry.path):
                 return False
-            remove_at_once(entry.path)
+            if entry.kind in _FILES:
+                entry.path.unlink(missing_ok=True)
+            else:
+                remove_at_once(entry.path)
         finally:
             lock.release()
     return True

@@ -246,6 +246,23 @@ def test_pruning_removes_what_was_asked_for_and_nothing_else(filled_cache: Path)
     assert list_cache() == []
 
 
+def test_files_of_the_cache_are_listed_and_pruned_too(filled_cache: Path) -> None:
+    for name in ("contents/v1/data.json", "inspections/data.json", "verified/run.json", "weights/mae.pth"):
+        (filled_cache / name).parent.mkdir(parents=True)
+        (filled_cache / name).write_bytes(b"123")
+    (filled_cache / "weights" / ".mae.pth.lock").touch()
+    files = {(entry.kind, entry.key): entry.bytes for entry in list_cache() if entry.bytes == 3}
+    assert set(files) == {
+        ("contents", "data.json"),
+        ("inspections", "data.json"),
+        ("verified", "run.json"),
+        ("weights", "mae.pth"),
+    }
+    assert [entry.key for entry in prune_cache("contents")] == ["data.json"]
+    assert not (filled_cache / "contents" / "v1" / "data.json").exists()
+    assert (filled_cache / "inspections" / "data.json").exists()
+
+
 def test_use_keeps_an_entry_young(filled_cache: Path) -> None:
     publish_directory(filled_cache / "features" / "v1" / "old", Build(), MANIFEST)
     assert list_cache("features", older_days=1) == []
