@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from geofm_eval.data import contents as module
-from geofm_eval.data.contents import contents
+from geofm_eval.data.contents import hashes_of
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.store import file_sha256
@@ -50,13 +50,13 @@ def files(folder: Path, count: int = 3) -> list[Path]:
 def again(paths: list[Path]) -> dict[Path, str]:
     """What another process finds."""
     module._known.clear()
-    return contents(paths, "data")
+    return hashes_of(paths, "data")
 
 
 def test_a_file_that_did_not_change_is_hashed_once(tmp_path, hashed, monkeypatch):
     settle(monkeypatch)
     paths = files(tmp_path, 200)
-    found = contents(paths, "data")
+    found = hashes_of(paths, "data")
     assert found == {path: file_sha256(path) for path in paths}
     assert sorted(hashed) == sorted(path.name for path in paths)
     hashed.clear()
@@ -68,7 +68,7 @@ def test_a_file_that_did_not_change_is_hashed_once(tmp_path, hashed, monkeypatch
 def test_a_file_of_the_same_size_and_times_is_noticed(tmp_path, monkeypatch, kept):
     settle(monkeypatch)
     paths = files(tmp_path)
-    before, status = contents(paths, "data"), paths[0].stat()
+    before, status = hashes_of(paths, "data"), paths[0].stat()
     paths[0].write_bytes(b"x" * 100)
     if kept != "size":
         os.utime(paths[0], ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -81,7 +81,7 @@ def test_a_swap_of_two_files_of_one_size_is_noticed(tmp_path, monkeypatch):
     one, other, _ = files(tmp_path)
     for path in (one, other):
         os.utime(path, (OLD, OLD))
-    before = contents([one, other], "data")
+    before = hashes_of([one, other], "data")
     one.rename(tmp_path / "aside")
     other.rename(one)
     (tmp_path / "aside").rename(other)
@@ -90,7 +90,7 @@ def test_a_swap_of_two_files_of_one_size_is_noticed(tmp_path, monkeypatch):
 
 def test_a_hash_of_a_file_just_written_is_not_trusted(tmp_path, hashed):
     path = files(tmp_path)[0]
-    contents([path], "data")
+    hashes_of([path], "data")
     again([path])
     assert hashed == [path.name] * 2
 
@@ -99,7 +99,7 @@ def test_a_file_from_the_future_is_not_trusted(tmp_path, hashed, monkeypatch):
     settle(monkeypatch)
     path = files(tmp_path)[0]
     os.utime(path, (time.time() + 1e6, time.time() + 1e6))
-    contents([path], "data")
+    hashes_of([path], "data")
     again([path])
     assert hashed == [path.name] * 2
 
@@ -108,7 +108,7 @@ def test_a_file_from_the_future_is_not_trusted(tmp_path, hashed, monkeypatch):
 def test_a_damaged_memory_is_not_believed(tmp_path, monkeypatch, caplog, damage):
     settle(monkeypatch)
     paths = files(tmp_path)
-    found = contents(paths, "data")
+    found = hashes_of(paths, "data")
     store = next((geofm_cache() / "contents").rglob("*.json"))
     text = store.read_text()
     sha256 = found[paths[0]]
@@ -132,7 +132,7 @@ def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "file" / "cache"))
     paths = files(tmp_path)
-    assert contents(paths, "data") == {path: file_sha256(path) for path in paths}
+    assert hashes_of(paths, "data") == {path: file_sha256(path) for path in paths}
 
 
 def test_a_folder_is_known_by_every_member_and_its_place(tmp_path):
@@ -140,7 +140,7 @@ def test_a_folder_is_known_by_every_member_and_its_place(tmp_path):
     (cube / "bands").mkdir(parents=True)
     (cube / "bands" / "0.0").write_bytes(b"a")
     (cube / ".zattrs").write_bytes(b"b")
-    first = contents([cube], "data")[cube]
+    first = hashes_of([cube], "data")[cube]
     (cube / "bands" / "0.0").rename(cube / "bands" / "0.1")
     second = again([cube])[cube]
     (cube / ".zattrs").write_bytes(b"c")
@@ -157,12 +157,12 @@ def test_a_file_that_is_written_meanwhile_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "file_sha256", slow)
     with pytest.raises(DataError, match=r"0\.bin: was changed while it was read\. Wait until nothing writes"):
-        contents([path], "data")
+        hashes_of([path], "data")
 
 
 def test_an_absent_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"gone.bin: cannot be read \(No such file.*Complete the copy"):
-        contents([tmp_path / "gone.bin"], "data")
+        hashes_of([tmp_path / "gone.bin"], "data")
 
 
 def test_progress_counts_the_files_that_are_hashed(tmp_path):
@@ -178,5 +178,5 @@ def test_progress_counts_the_files_that_are_hashed(tmp_path):
         def done(self) -> None:
             seen.append(("done", 0))
 
-    contents(files(tmp_path, 100), "data/mine", Shown)
+    hashes_of(files(tmp_path, 100), "data/mine", Shown)
     assert seen == [("hashing the files of data/mine", 100), ("update", 64), ("update", 36), ("done", 0)]

@@ -28,9 +28,9 @@ def main() -> None:
         os.environ["GEOFM_CACHE"] = f"{folder}/cache"
         paths = written(Path(folder), chosen.files, chosen.bytes)
         time.sleep(2 * module.SETTLED_NS / 1e9)  # hashes of files just written are not trusted
-        first = seconds(lambda: module.contents(paths, "data"))
+        first = seconds(lambda: module.hashes_of(paths, "data"))
         module._known.clear()  # what another process knows
-        again = seconds(lambda: module.contents(paths, "data"))
+        again = seconds(lambda: module.hashes_of(paths, "data"))
     total = chosen.files * chosen.bytes
     print(f"{chosen.files:,} files of {chosen.bytes / 1e3:,.0f} kB ({total / 1e9:.2f} GB), seconds of the processor")
     print(f"  hashed for the first time: {first:.2f} ({total / first / 1e9:.2f} GB per second)")

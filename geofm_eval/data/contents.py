@@ -54,7 +54,7 @@ class Known:
 _known: dict[str, Known] = {}
 
 
-def contents(paths: Iterable[Path], where: object, progress: StartProgress = LogProgress) -> dict[Path, str]:
+def hashes_of(paths: Iterable[Path], where: object, progress: StartProgress = LogProgress) -> dict[Path, str]:
     """Return the sha256 of files; hash those that changed or were never hashed, in parallel.
 
     Args:

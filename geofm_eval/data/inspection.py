@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
-from geofm_eval.data.contents import contents
+from geofm_eval.data.contents import hashes_of
 from geofm_eval.data.identity import files_read, items_sha256, labels_sha256
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.pixels import check_stored, check_unit, to_unit
@@ -65,7 +65,7 @@ def inspection_key(task: TaskSpec, splits: Mapping[str, Sequence[Item]], progres
         # Targets of the same items are not read here, so that one look serves them all.
         declared["options"] = {name: task.options[name] for name in task.options if name not in ("target", "blocks")}
     every = [item for items in splits.values() for item in items]
-    known = {} if task.simulated else contents(files_read(task, every), task.root, progress)
+    known = {} if task.simulated else hashes_of(files_read(task, every), task.root, progress)
     data = {
         name: [items_sha256(task, items, known), labels_sha256(task, items, known) if task.dense else None]
         for name, items in splits.items()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog.specs import TaskSpec
-from geofm_eval.data.contents import contents
+from geofm_eval.data.contents import hashes_of
 from geofm_eval.data.identity import files_read, items_sha256, labels_sha256
 from geofm_eval.data.inspection import NO_PIXEL, checked_target, inspect_items
 from geofm_eval.data.items import ABSENT, NAMES, Definition, Item, Listing
@@ -116,7 +116,7 @@ class Split:
         """Sha256 of every file that is read; simulated data are known by their generator."""
         if self.task.simulated:
             return {}
-        return contents(files_read(self.task, self.items), self.task.root, self.progress)
+        return hashes_of(files_read(self.task, self.items), self.task.root, self.progress)
 
     def check_unchanged(self) -> None:
         """Refuse data that changed since they were hashed: what was computed meanwhile belongs to neither content.

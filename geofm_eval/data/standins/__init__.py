@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from geofm_eval.catalog.specs import TaskSpec
-from geofm_eval.data.contents import contents
+from geofm_eval.data.contents import hashes_of
 from geofm_eval.data.scene import GENERATOR_VERSION
 from geofm_eval.data.scene.region import LANDSCAPE_VERSION
 from geofm_eval.data.standins import (
@@ -93,7 +93,7 @@ def _problem(folder: Path) -> str | None:
     if added:
         return f"{min(added).relative_to(folder)} was added"
     try:
-        found = contents(files, folder)
+        found = hashes_of(files, folder)
     except DataError as error:
         return str(error)
     changed = [path for path, sha256 in files.items() if found[path] != sha256]
