@@ -75,6 +75,19 @@ def test_the_text_gives_primary_cases_first_then_what_is_exploratory_then_depth(
     assert alarms == [True, True, False, False, False, True, True, False, False, False]
 
 
+def test_records_without_a_checksum_are_counted_in_all_formats(runs):
+    assert not any(line.startswith("no checksum") for line in texts(compare(*runs)))
+    path = next(runs[0].glob("probe/*.json"))
+    content = json.loads(path.read_text())
+    del content["checksum"]
+    path.write_text(json.dumps({**content, "schema_version": 2}))
+    found = compare(*runs)
+    said = "baseline old: 1 of 4 records have no checksum: they were written before record schema 3"
+    assert any(line.startswith(f"no checksum: {said}") for line in texts(found))
+    assert f"- {said}" in markdown_of(found)
+    assert json.loads(json_of(found))["no_checksum"] == {"baseline": 1, "run": 0}
+
+
 def test_twelve_families_are_told_what_chance_brings(tmp_path):
     old, new = tmp_path / "old", tmp_path / "new"
     for number in range(12):

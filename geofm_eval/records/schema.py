@@ -186,7 +186,8 @@ class ExpectedRange(Section):
     Args:
         low: lowest expected value, in the metric's own unit.
         high: highest expected value.
-        rule: ``numeric``, ``seeds`` or ``published``.
+        rule: ``numeric``, ``seeds``, ``published``, or ``other_protocol`` for a number that is shown and judges
+            nothing.
         why: why the range is what it is.
         mean: what was expected.
         n: what it rests on: solves, or seeds; 1 for a published number.

@@ -12,7 +12,7 @@ from geofm_eval.report.drift.cells import DriftStudy
 from geofm_eval.report.ranking import Ranking
 from geofm_eval.report.run import RunContent
 from geofm_eval.report.similarity import Likeness
-from geofm_eval.report.wording import SIMULATED, named
+from geofm_eval.report.wording import SIMULATED, named, unsealed_sentence
 
 SHOWN = 20
 """Unfinished cases are listed by name up to this many models."""
@@ -81,12 +81,8 @@ def summary_lines(content: RunContent) -> list[str]:
             f"The run is incomplete: {len(unrecorded)} of {len(content.planned)} planned cases have no record. "
             f"Go on with: pytest benchmarks --run {content.name} --resume"
         )
-    unsealed = sum(record.checksum is None for record in content.records)
-    if unsealed:
-        lines.append(
-            f"{unsealed} of {len(content.records)} records have no checksum: they were written before record schema 3, "
-            "and a damaged number in them can go unnoticed."
-        )
+    if sentence := unsealed_sentence(content):
+        lines.append(f"{sentence}.")
     return lines
 
 

@@ -56,6 +56,11 @@ class RunContent:
         counts = Counter(record.outcome.status for record in self.records)
         return {status: counts[status] for status in ("passed", "failed", "error") if counts[status]}
 
+    @property
+    def unsealed(self) -> int:
+        """Number of records that were written before records carried a checksum."""
+        return sum(record.checksum is None for record in self.records)
+
     def gaps(self, kind: str = PROBE) -> dict[str, str]:
         """Cases of a kind that were planned and have no score, with the reason, by case id.
 

@@ -8,6 +8,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.records import IntervalInfo, Record, Score, marks_legend
 from geofm_eval.report.choice import Difference
 from geofm_eval.report.comparison import Comparison
+from geofm_eval.report.run import RunContent
 
 UNKNOWN = "-"
 SIMULATED = "SIMULATED DATA"
@@ -167,6 +168,16 @@ def interval_sentence(scores: Sequence[Score]) -> str:
         if (interval := score.interval) is not None
     }
     return f"Intervals: {'; '.join(sorted(kinds))}." if kinds else "No intervals were computed."
+
+
+def unsealed_sentence(content: RunContent) -> str:
+    """How many records of a run have no checksum; empty where all have one."""
+    if not content.unsealed:
+        return ""
+    return (
+        f"{content.unsealed} of {len(content.records)} records have no checksum: they were written before record "
+        "schema 3, and a damaged number in them can go unnoticed"
+    )
 
 
 def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from geofm_eval.report.comparing.sentences import (
     headline,
     levels_text,
     moved_sentence,
+    no_checksum_sentences,
     other_sentences,
     pooled_text,
     reason_sentences,
@@ -39,6 +40,7 @@ def markdown_of(found: RunComparison, fail_on: FailOn = "regression", require_al
     lines += _list("Not comparable", refusal_sentences(matches.refused, roles))
     lines += _list("Not tested", reason_sentences(untested(found), roles))
     lines += _list("Not compared", other_sentences(found))
+    lines += _list("Records without a checksum", no_checksum_sentences(found))
     lines += _list("Problems", found.problems)
     return "\n".join(lines).rstrip() + "\n"
 

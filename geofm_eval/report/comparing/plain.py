@@ -67,6 +67,7 @@ def json_of(found: RunComparison, fail_on: FailOn = "regression", require_all: b
         "not_selected": {one.name: {"cases": one.cases, "in_catalog": one.known} for one in found.unselected},
         "only_in_run": [_name(key) for key in found.matches.only_new],
         "not_compared": found.matches.not_compared,
+        "no_checksum": {"baseline": found.old.unsealed, "run": found.new.unsealed},
         "problems": found.problems,
     }
     return json.dumps(content, indent=1, allow_nan=False)

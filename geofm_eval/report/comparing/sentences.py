@@ -16,7 +16,7 @@ from geofm_eval.compare import (
     expected_false,
 )
 from geofm_eval.compare.matching import CaseKey
-from geofm_eval.report.wording import Unit, of_labels, unit_named
+from geofm_eval.report.wording import Unit, of_labels, unit_named, unsealed_sentence
 
 RULE = (
     "plus is better; primary cases decide: the tap that the baseline's validation chose, and final, at the largest "
@@ -215,6 +215,12 @@ def other_sentences(found: RunComparison) -> list[str]:
         kinds = ", ".join(f"{count} of {kind}" for kind, count in found.matches.not_compared.items())
         sentences.append(f"records without a score: {kinds}")
     return sentences
+
+
+def no_checksum_sentences(found: RunComparison) -> list[str]:
+    """How many records of each run have no checksum."""
+    both = {"baseline": found.old, "run": found.new}
+    return [f"{role} {run.name}: {unsealed_sentence(run)}" for role, run in both.items() if run.unsealed]
 
 
 def named(names: Sequence[str], most: int = 4) -> str:

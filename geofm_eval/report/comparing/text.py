@@ -11,6 +11,7 @@ from geofm_eval.report.comparing.sentences import (
     drop_sentence,
     headline,
     moved_sentence,
+    no_checksum_sentences,
     other_sentences,
     pooled_sentence,
     primary_sentence,
@@ -45,6 +46,7 @@ def lines_of(found: RunComparison, fail_on: FailOn = "regression", require_all: 
         *_listed("not comparable", refusal_sentences(matches.refused, roles), strict),
         *_listed("not tested", reason_sentences(untested(found), roles), strict),
         *_listed("not compared", other_sentences(found), require_all and bool(found.unselected)),
+        *_listed("no checksum", no_checksum_sentences(found)),
         *_listed("problem", found.problems),
         Line(RULE),
     ]
