@@ -1,10 +1,15 @@
 """Shared by the tests of the tool: real samples where they exist, and no user's home or cache ever touched."""
 
 import os
+import sys
 
 # One thread per process, before torch and numpy are loaded: the workers of a test run share two cores.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# Byte code is kept, whatever the environment says: each of some hundred processes would compile the package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402

@@ -6,13 +6,16 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from PIL import Image
 
 from fixtures.options import Options
+from tests.session_server import Request, SessionServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -177,6 +180,14 @@ class SmallSuite:
         return {**kept, **own, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **extra}
 
     def run(self, *arguments: str, **extra: str) -> Session:
+        """Run a session that draws no figures, in a fork of a process that has loaded torch."""
+        output = self.folder / f"{uuid4().hex}.log"
+        request = Request(self.command(*arguments)[3:], str(self.folder), self.environment(**extra), str(output))
+        status = _server().run(request)
+        return Session(status, output.read_text(encoding="utf-8"))
+
+    def run_fresh(self, *arguments: str, **extra: str) -> Session:
+        """Run a session as a user does, in a process that has loaded nothing."""
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
@@ -201,6 +212,11 @@ class SmallSuite:
             model, count = line.split()
             seen[model] = seen.get(model, 0) + int(count)
         return seen
+
+
+@cache
+def _server() -> SessionServer:
+    return SessionServer(ROOT)
 
 
 def install(folder: Path) -> SmallSuite:

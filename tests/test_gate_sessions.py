@@ -43,7 +43,7 @@ def verdicts(suite: SmallSuite, file: str) -> dict[str, ElementTree.Element]:
 
 
 def test_worse_weights_fail_the_session_although_all_cases_pass(suite):
-    done = session(suite, "blind", "worse", "-n", "2", "--baseline", "base", "--junitxml", "worse.xml")
+    done = session(suite, "blind", "worse", "-n", "1", "--baseline", "base", "--junitxml", "worse.xml")
     assert done.status == 1, done.text
     assert "2 failed, 2 passed" in done.text
     assert "GATE FAILS: worse against base: 2 of 2 primary cases are worse" in done.text

@@ -41,7 +41,7 @@ def session(tmp_path_factory: pytest.TempPathFactory, name: str, *arguments: str
     with FileLock(shared / f"suite-{name}.lock"):
         if not log.exists():
             folder.mkdir()
-            done = install(folder).run(*SELECTION, *arguments)
+            done = install(folder).run_fresh(*SELECTION, *arguments)
             log.write_text(json.dumps([done.status, done.text]), encoding="utf-8")
     return SmallSuite(folder), Session(*json.loads(log.read_text(encoding="utf-8")))
 

@@ -1,7 +1,6 @@
 """Tokens without data: what a backbone makes of fill values says nothing about the place, and must not reach others."""
 
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional
 
@@ -58,6 +57,8 @@ def _nearest(values: Tensor, usable: Tensor) -> Tensor:
     """Values (..., h, w) with those of the nearest usable place wherever a place (h, w) is not usable."""
     if bool(usable.all()) or not bool(usable.any()):
         return values
+    from scipy.ndimage import distance_transform_edt  # here, because loading it takes a second
+
     places = distance_transform_edt(~usable.cpu().numpy(), return_distances=False, return_indices=True)
     rows, columns = torch.from_numpy(places).to(values.device).long()
     return values[..., rows, columns]
