@@ -112,6 +112,19 @@ def test_own_split_file(root: Path):
     assert splits["test"].definition == "custom"
 
 
+def test_a_chip_that_both_folders_have_is_listed_with_its_folder(root: Path):
+    for ending in ("_merged.tif", ".mask.tif"):
+        content = (root / "training" / f"{name(0)}{ending}").read_bytes()
+        (root / "validation" / f"{name(0)}{ending}").write_bytes(content)
+    rows = [f"{name(16)},val", f"{name(2)},test"]
+    write_lines(root / "splits.csv", "chip,split", f"{name(0)},train", *rows)
+    with pytest.raises(DataError, match=r"is in 2 folders. Give it with its folder, such as training/"):
+        open_splits(task())
+    write_lines(root / "splits.csv", "chip,split", f"training/{name(0)},train", *rows)
+    item = open_splits(task())["train"].items[0]
+    assert (item.id, item.path.parent.name) == (f"training/{name(0)}", "training")
+
+
 def test_one_tile_in_two_splits_is_refused_unless_the_task_says_so(root: Path):
     with pytest.raises(DataError, match=r"group 'T1.SGH' stands in splits 'train' and"):
         open_splits(task(shared_groups=False))

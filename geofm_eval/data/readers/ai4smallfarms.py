@@ -12,6 +12,7 @@ from geofm_eval.data.readers.chips import (
     check_options,
     class_loader,
     custom_listing,
+    listed_items,
     load_bands,
     read_split_file,
 )
@@ -26,7 +27,8 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     """List the tiles of an AI4SmallFarms folder by split: ``sentinel-2-asia/<split>/{images,masks}/<tile>.tif``.
 
     The folders are the publishers' split. A ``splits.csv`` (columns chip, split) in the root goes before it; of its
-    tiles, in whatever folder they lie, those without a file are dropped and counted. Tiles have sizes of their own,
+    tiles, in whatever folder they are, those without a file are dropped and counted; a name that several folders
+    have is given with its folder, such as ``sentinel-2-asia/train/images/0_vietnam``. Tiles have sizes of their own,
     near 500 pixels per side. Masks hold outlines of fields, about a quarter of all pixels, as 255 or as 1.
 
     Args:
@@ -49,8 +51,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     if own is None:
         check_complete(task, root, tiles, f"{FOLDER}/<split>/images/<tile>.tif")
         return Listing(root, tiles, "official", load, load_target)
-    known = {item.id: item for items in tiles.values() for item in items}
-    listed = {split: [known.get(name) or _item(root / FOLDER / "train", name) for name in own[split]] for split in own}
+    listed = listed_items(root, own, tiles, lambda name: _item(root / FOLDER / "train", name))
     return custom_listing(root, listed, lambda path: f"{path.parent.name} file", load, load_target)
 
 

@@ -1,6 +1,8 @@
 """What readers of image chips with a class per pixel share: split files, absent files, class maps, options."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,49 @@ def read_split_file(root: Path) -> dict[str, tuple[str, ...]] | None:
         name: tuple(listed_name(row["chip"], where) for where, row in listed if not is_litter(row["chip"]))
         for name, listed in rows.items()
     }
+
+
+def _with_unique_ids(root: Path, items: Mapping[str, tuple[Item, ...]]) -> dict[str, tuple[Item, ...]]:
+    """Put the folder before the id of every item that shares it with another: a name may be in several folders."""
+    counts = Counter(item.id for own in items.values() for item in own)
+
+    def unique(item: Item) -> Item:
+        folder = item.path.parent.relative_to(root).as_posix()
+        return item if counts[item.id] == 1 else replace(item, id=f"{folder}/{item.id}")
+
+    return {name: tuple(map(unique, own)) for name, own in items.items()}
+
+
+def listed_items(
+    root: Path, own: Mapping[str, Iterable[str]], items: Mapping[str, tuple[Item, ...]], absent: Callable[[str], Item]
+) -> dict[str, list[Item]]:
+    """Items of every split that a folder's own split file names.
+
+    An item whose name is in several folders has its folder in its id, and is listed so.
+
+    Args:
+        root: the folder.
+        own: names of every split.
+        items: what the folder holds.
+        absent: gives the item of a name that the folder does not hold.
+
+    Raises:
+        DataError: a name without a folder that several folders have.
+    """
+    known = {item.id: item for found in _with_unique_ids(root, items).values() for item in found}
+
+    def find(name: str) -> Item:
+        if name in known:
+            return known[name]
+        several = [id for id in known if id.endswith(f"/{name}")]
+        if several:
+            raise DataError(
+                f"{root / SPLIT_FILE}: '{name[:80]}' is in {len(several)} folders. Give it with its folder, such as "
+                f"{several[0]}"
+            )
+        return absent(name)
+
+    return {split: [find(name) for name in names] for split, names in own.items()}
 
 
 def custom_listing(

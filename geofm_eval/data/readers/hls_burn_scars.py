@@ -16,6 +16,7 @@ from geofm_eval.data.readers.chips import (
     check_options,
     class_loader,
     custom_listing,
+    listed_items,
     load_bands,
     read_split_file,
 )
@@ -39,7 +40,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     ``training`` folder is cut into training (90 %) and validation with PANGAEA's draw, so that training and test images
     are the ones of its published numbers. No image is in two splits, as in PANGAEA since 2025; its versions of 2024
     validated on a tenth of the test images. A ``splits.csv`` (columns chip, split) in the root goes before all this; of
-    its chips, those without a file are dropped and counted.
+    its chips, those without a file are dropped and counted; a name that both folders have is given with its folder.
 
     The group of a chip is the tile of the Sentinel-2 grid in its name. Values are reflectances (0..1), 9999 or HLS' own
     -9999 where there are none.
@@ -65,8 +66,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     if own is None:
         check_complete(task, root, folders, f"{{training,validation}}/<chip>{IMAGE}")
         return Listing(root, _official(folders), "official", load, load_target)
-    known = {item.id: item for items in folders.values() for item in items}
-    listed = {split: [known.get(name) or _item(root / "training", name) for name in own[split]] for split in own}
+    listed = listed_items(root, own, folders, lambda name: _item(root / "training", name))
     return custom_listing(root, listed, _kind, load, load_target)
 
 
