@@ -114,11 +114,13 @@ def test_own_split_file(root: Path):
 
 def test_a_chip_that_both_folders_have_is_listed_with_its_folder(root: Path):
     for ending in ("_merged.tif", ".mask.tif"):
-        content = (root / "training" / f"{name(0)}{ending}").read_bytes()
+        content = (root / "training" / f"{name(1)}{ending}").read_bytes()
         (root / "validation" / f"{name(0)}{ending}").write_bytes(content)
     rows = [f"{name(16)},val", f"{name(2)},test"]
     write_lines(root / "splits.csv", "chip,split", f"{name(0)},train", *rows)
-    with pytest.raises(DataError, match=r"is in 2 folders. Give it with its folder, such as training/"):
+    with pytest.raises(
+        DataError, match=r"is in 2 folders, with different files. Give it with its folder, such as training/"
+    ):
         open_splits(task())
     write_lines(root / "splits.csv", "chip,split", f"training/{name(0)},train", *rows)
     item = open_splits(task())["train"].items[0]

@@ -302,7 +302,8 @@ def _check_present(task: TaskSpec, listing: Listing, names: Sequence[str]) -> No
     items = [item for name in names for item in listing.items[name]]
     absent = [path for item in items if (path := next((p for p in item.files if not p.exists()), None)) is not None]
     if absent and len(absent) == len(items):
-        raise Unavailable("data", f"none of the {len(items)} listed files is in {listing.root}", task.how_to_get)
+        what = f"none of the {len(items)} listed files is in {listing.root}, such as {absent[0].name}"
+        raise Unavailable("data", what, task.how_to_get)
     if absent:
         raise DataError(
             f"{listing.root}: {len(absent)} of {len(items)} listed files are absent, the first is {absent[0]}. "

@@ -27,9 +27,11 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     """List the tiles of an AI4SmallFarms folder by split: ``sentinel-2-asia/<split>/{images,masks}/<tile>.tif``.
 
     The folders are the publishers' split. A ``splits.csv`` (columns chip, split) in the root goes before it; of its
-    tiles, in whatever folder they are, those without a file are dropped and counted; a name that several folders
-    have is given with its folder, such as ``sentinel-2-asia/train/images/0_vietnam``. Tiles have sizes of their own,
-    near 500 pixels per side. Masks hold outlines of fields, about a quarter of all pixels, as 255 or as 1.
+    tiles, in whatever folder they are, those without a file are dropped and counted; a name of which several
+    folders have different files is given with its folder, such as ``sentinel-2-asia/train/images/0_vietnam``.
+
+    Tiles have sizes of their own, near 500 pixels per side. Masks hold outlines of fields, about a quarter of all
+    pixels, as 255 or as 1.
 
     Args:
         task: has no options.

@@ -1,6 +1,6 @@
 """What readers of image chips with a class per pixel share: split files, absent files, class maps, options."""
 
-from collections import Counter
+import filecmp
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,23 +56,10 @@ def read_split_file(root: Path) -> dict[str, tuple[str, ...]] | None:
     }
 
 
-def _with_unique_ids(root: Path, items: Mapping[str, tuple[Item, ...]]) -> dict[str, tuple[Item, ...]]:
-    """Put the folder before the id of every item that shares it with another: a name may be in several folders."""
-    counts = Counter(item.id for own in items.values() for item in own)
-
-    def unique(item: Item) -> Item:
-        folder = item.path.parent.relative_to(root).as_posix()
-        return item if counts[item.id] == 1 else replace(item, id=f"{folder}/{item.id}")
-
-    return {name: tuple(map(unique, own)) for name, own in items.items()}
-
-
 def listed_items(
     root: Path, own: Mapping[str, Iterable[str]], items: Mapping[str, tuple[Item, ...]], absent: Callable[[str], Item]
 ) -> dict[str, list[Item]]:
-    """Items of every split that a folder's own split file names.
-
-    An item whose name is in several folders has its folder in its id, and is listed so.
+    """Items of every split that a folder's own split file names, by their id or by their folder and id.
 
     Args:
         root: the folder.
@@ -81,22 +68,31 @@ def listed_items(
         absent: gives the item of a name that the folder does not hold.
 
     Raises:
-        DataError: a name without a folder that several folders have.
+        DataError: a name without a folder of which several folders hold different files.
     """
-    known = {item.id: item for found in _with_unique_ids(root, items).values() for item in found}
+    by_name: dict[str, list[Item]] = {}
+    by_path: dict[str, Item] = {}
+    for item in (item for found in items.values() for item in found):
+        by_name.setdefault(item.id, []).append(item)
+        path = f"{item.path.parent.relative_to(root).as_posix()}/{item.id}"
+        by_path[path] = replace(item, id=path)
 
     def find(name: str) -> Item:
-        if name in known:
-            return known[name]
-        several = [id for id in known if id.endswith(f"/{name}")]
-        if several:
+        first, *others = by_name.get(name) or [by_path.get(name) or absent(name)]
+        if not all(_same_files(first, other) for other in others):
+            place = first.path.parent.relative_to(root).as_posix()
             raise DataError(
-                f"{root / SPLIT_FILE}: '{name[:80]}' is in {len(several)} folders. Give it with its folder, such as "
-                f"{several[0]}"
+                f"{root / SPLIT_FILE}: '{name[:80]}' is in {len(others) + 1} folders, with different files. Give it "
+                f"with its folder, such as {place}/{name[:80]}"
             )
-        return absent(name)
+        return first
 
     return {split: [find(name) for name in names] for split, names in own.items()}
+
+
+def _same_files(one: Item, other: Item) -> bool:
+    pairs = list(zip(one.files, other.files, strict=True))
+    return all(a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False) for a, b in pairs)
 
 
 def custom_listing(

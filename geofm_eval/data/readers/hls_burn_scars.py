@@ -40,7 +40,8 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     ``training`` folder is cut into training (90 %) and validation with PANGAEA's draw, so that training and test images
     are the ones of its published numbers. No image is in two splits, as in PANGAEA since 2025; its versions of 2024
     validated on a tenth of the test images. A ``splits.csv`` (columns chip, split) in the root goes before all this; of
-    its chips, those without a file are dropped and counted; a name that both folders have is given with its folder.
+    its chips, those without a file are dropped and counted; a name of which the folders have different files is
+    given with its folder.
 
     The group of a chip is the tile of the Sentinel-2 grid in its name. Values are reflectances (0..1), 9999 or HLS' own
     -9999 where there are none.
