@@ -8,13 +8,14 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from geofm_eval.errors import DataError
+from geofm_eval.garbage import uncollected
 from geofm_eval.records.agreement import disagreement
 from geofm_eval.records.manifest import PARTS
 from geofm_eval.records.outcomes import VALIDATION, arrays_sha256, checked_outcomes, checked_resamples, npz_bytes
 from geofm_eval.records.paths import record_path
 from geofm_eval.records.schema import SCHEMA_VERSION, Record
 from geofm_eval.records.verified import Verified
-from geofm_eval.seals import CHECKSUM, checksum_of, is_whole, parse_json, sealed
+from geofm_eval.seals import CHECKSUM, checksum_of, parse_json, sealed
 from geofm_eval.store import write_bytes, write_json
 
 
@@ -116,7 +117,7 @@ def _read(path: Path) -> tuple[Record, str]:
     if not isinstance(content, dict) or type(content.get("schema_version")) is not int:
         raise DataError(f"{path}: not a record: expected a JSON object with a schema_version")
     try:
-        return Record.model_validate(_migrate(path, content)), found
+        return Record.model_validate(_migrate(path, content, found)), found
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])[:80] or "record"
@@ -148,6 +149,11 @@ def read_run(run_dir: Path) -> tuple[list[Record], list[str]]:
     """
     if not run_dir.is_dir():
         raise DataError(f"{run_dir}: no such run: give the folder of a run, or its name below reports/runs")
+    with uncollected():
+        return _read_all(run_dir)
+
+
+def _read_all(run_dir: Path) -> tuple[list[Record], list[str]]:
     records: list[Record] = []
     problems: list[str] = []
     verified = Verified(run_dir)
@@ -166,14 +172,16 @@ def read_run(run_dir: Path) -> tuple[list[Record], list[str]]:
     return records, problems
 
 
-def _migrate(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+def _migrate(path: Path, content: dict[str, Any], checksum: str) -> dict[str, Any]:
+    """The content in the newest schema; ``checksum`` is the one that it should carry."""
     version = content["schema_version"]
     if version > SCHEMA_VERSION:
         raise DataError(
             f"{path}: record schema {_short(version)} is newer than {SCHEMA_VERSION}, the newest that this version "
             "reads: upgrade geofm-eval"
         )
-    if (version == SCHEMA_VERSION or CHECKSUM in content) and not (version == SCHEMA_VERSION and is_whole(content)):
+    whole = version == SCHEMA_VERSION and content.get(CHECKSUM) == checksum
+    if not whole and (version == SCHEMA_VERSION or CHECKSUM in content):
         raise DataError(f"{path}: its content does not match its checksum: it was damaged, or edited by hand: {_CURE}")
     while version < SCHEMA_VERSION:
         if version not in MIGRATIONS:
