@@ -7,6 +7,7 @@ from pathlib import Path
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.findings import Finding, findings
 from geofm_eval.findings import tables as verdicts
+from geofm_eval.garbage import set_aside
 from geofm_eval.report.choice import Pairs
 from geofm_eval.report.comparison import comparisons
 from geofm_eval.report.curves import depth_profiles, label_curves
@@ -95,6 +96,11 @@ def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
     """
     known = load_catalog() if catalog is None else catalog
     content = read_content(run_dir)
+    with set_aside():
+        return _collated(content, run_dir, known)
+
+
+def _collated(content: RunContent, run_dir: Path, known: Catalog) -> Collation:
     tables, figures = run_dir / "tables", run_dir / "figures"
     found, split = comparisons(content)
     pairs = Pairs(run_dir)
