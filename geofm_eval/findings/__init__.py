@@ -1,7 +1,6 @@
 """Findings: what a study claimed, confirmed or refuted on any set of records (manual: ``docs/findings.md``)."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings.adaptation import adaptation_matters
@@ -39,6 +38,6 @@ def findings(content: RunContent, pairs: Pairs, catalog: Catalog) -> tuple[Findi
     """Every verdict that a run has records for, one per claim and evidence class."""
     found = []
     for evidence in EVIDENCE:
-        own = replace(content, records=tuple(record for record in content.records if record.evidence == evidence))
+        own = content.of_evidence(evidence)
         found += [made for rule in FINDINGS if (made := rule(own, pairs, catalog)) is not None]
     return tuple(found)

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from geofm_eval.catalog import dense_adaptation
 from geofm_eval.records import Record, Score
@@ -11,7 +12,7 @@ from geofm_eval.report.choice import sign
 from geofm_eval.report.comparison import Comparison, comparisons
 from geofm_eval.report.dense.cells import CaseStudy, Cell, case_studies
 from geofm_eval.report.ranking import best_control, choose_taps
-from geofm_eval.report.run import RunContent
+from geofm_eval.report.run import RunContent, once_per_run
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Setting:
         """One of the scores, for what all share: metric, direction."""
         return self.entries[0].score
 
-    @property
+    @cached_property
     def by_model(self) -> dict[str, Entry]:
         """Entries by model."""
         return {entry.model: entry for entry in self.entries}
@@ -108,6 +109,7 @@ class Setting:
         return json.dumps([self.record.evidence, self.record.provenance.recipe], sort_keys=True)
 
 
+@once_per_run
 def settings(content: RunContent) -> tuple[Setting, ...]:
     """Every setting of a run: probes at each label fraction, then trained cases; those without any score are left out.
 

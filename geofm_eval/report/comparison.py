@@ -3,10 +3,11 @@
 import json
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 
 from geofm_eval.catalog import is_neuco
 from geofm_eval.records import Record, Score
-from geofm_eval.report.run import PROBE, RunContent
+from geofm_eval.report.run import PROBE, RunContent, once_per_run
 
 FIRST, LAST = "embed", "final"
 """Names of the shallowest and the deepest tap; blocks lie between, in the order of their zero-padded names."""
@@ -61,7 +62,7 @@ class Comparison:
         """One of the records, for what all share: task, adaptation, data, recipe, metric."""
         return self.subjects[0].record
 
-    @property
+    @cached_property
     def fractions(self) -> list[str]:
         """Label fractions in ascending order."""
         keys = {key for subject in self.subjects for record in subject.taps.values() for key in record.scores}
@@ -93,6 +94,7 @@ def last_block(subject: Subject) -> str | None:
     return max((tap for tap in subject.taps if tap.startswith("block")), default=None)
 
 
+@once_per_run
 def comparisons(content: RunContent) -> tuple[list[Comparison], list[str]]:
     """Group the records of a run into tables; what may not be compared is split, and named.
 

@@ -2,11 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, wraps
 from pathlib import Path
+from typing import TypeVar
 
 from geofm_eval.errors import DataError
+from geofm_eval.memo import Memo
 from geofm_eval.records import Record, Skip, read_manifest, read_run, read_skips
 
 KINDS = ("probe", "segment", "tune", "drift", "similarity", "throughput")
@@ -27,6 +30,7 @@ class RunContent:
         skips: cases that something was absent for and that have no record.
         planned: kind and id of the cases that the run selected; empty when the run holds no list of them.
         problems: one sentence per file that could not be read.
+        known: what follows from these alone and was computed before, see :func:`once_per_run`.
     """
 
     folder: Path
@@ -34,17 +38,26 @@ class RunContent:
     skips: tuple[Skip, ...]
     planned: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
+    known: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
         """Name of the run."""
         return self.folder.resolve().name
 
-    @property
+    @cached_property
     def scored(self) -> list[Record]:
         """Records that hold a measurement: a case that failed an assertion keeps its scores."""
         measured = [record for record in self.records if record.scores or record.drift or record.similarity]
         return [record for record in measured if record.outcome.status != "error"]
+
+    def of_evidence(self, evidence: str) -> "RunContent":
+        """The same run with the records of one evidence class alone."""
+
+        def own() -> RunContent:
+            return replace(self, records=tuple(record for record in self.records if record.evidence == evidence))
+
+        return self.known.get(("evidence", evidence), own)
 
     def scored_of(self, kind: str) -> list[Record]:
         """Those of one kind."""
@@ -77,6 +90,19 @@ class RunContent:
         reasons |= {r.case.id: f"{r.outcome.status}: {r.outcome.reason or 'no scores'}" for r in own_records}
         scored = {record.case.id for record in self.scored_of(kind)}
         return {case_id: reason for case_id, reason in sorted(reasons.items()) if case_id not in scored}
+
+
+T = TypeVar("T")
+
+
+def once_per_run(compute: Callable[[RunContent], T]) -> Callable[[RunContent], T]:
+    """Decorate a function of a run: it is computed once for it, and callers leave what they share as it is."""
+
+    @wraps(compute)
+    def known(content: RunContent) -> T:
+        return content.known.get(compute, lambda: compute(content))
+
+    return known
 
 
 def read_content(run_dir: Path) -> RunContent:

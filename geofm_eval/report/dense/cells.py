@@ -8,7 +8,7 @@ from geofm_eval.catalog import DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.dense import NARROW
 from geofm_eval.records import Record, Score, marked
 from geofm_eval.report.comparison import Comparison, Subject, identity
-from geofm_eval.report.run import SEGMENT, TUNE, RunContent
+from geofm_eval.report.run import SEGMENT, TUNE, RunContent, once_per_run
 
 Address = tuple[str, str, str]
 """Model, adaptation slug and layer."""
@@ -134,6 +134,7 @@ class CaseStudy:
         return Comparison(self.slug, tuple(Subject(model, taps, {}) for model, taps in sorted(models.items())), {})
 
 
+@once_per_run
 def case_studies(content: RunContent) -> tuple[list[CaseStudy], list[str]]:
     """Group the trained cases of a run; what may not be compared is split, and named.
 
@@ -169,5 +170,6 @@ def _by_width(cells: list[Cell]) -> list[list[Cell]]:
     """Narrow decoders are made for CPUs: what is narrow never stands beside what is wide."""
     wide = [cell for cell in cells if cell.adaptation.head in NARROW]
     narrow = [cell for cell in cells if cell.adaptation.head in NARROW.values()]
-    other = [cell for cell in cells if cell not in wide and cell not in narrow]
+    either = {*NARROW, *NARROW.values()}
+    other = [cell for cell in cells if cell.adaptation.head not in either]
     return [[*part, *other] for part in (wide, narrow) if part] or [other]

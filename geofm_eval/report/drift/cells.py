@@ -13,7 +13,7 @@ from geofm_eval.catalog import DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.dense import LORA_PARTS, TUNINGS
 from geofm_eval.records import Drift, Record
 from geofm_eval.report.comparison import Comparison, Subject, identity
-from geofm_eval.report.run import DRIFT, RunContent
+from geofm_eval.report.run import DRIFT, RunContent, once_per_run
 
 VERDICTS_ON = ("total", "local", "weight")
 """Measures that have a verdict each."""
@@ -116,6 +116,7 @@ class DriftStudy:
         return Comparison(self.slug, tuple(Subject(model, taps, {}) for model, taps in sorted(models.items())), {})
 
 
+@once_per_run
 def drift_studies(content: RunContent) -> tuple[list[DriftStudy], list[str]]:
     """Group the drift records of a run; what may not be compared is split, and named."""
     groups: defaultdict[str, defaultdict[str, list[DriftCell]]] = defaultdict(lambda: defaultdict(list))

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings import EVIDENCE
@@ -98,8 +98,7 @@ def overview(content: RunContent, pairs: Pairs, catalog: Catalog) -> Overview:
     over: list[Over] = []
     too_small = 0
     for evidence in EVIDENCE:
-        own = replace(content, records=tuple(record for record in content.records if record.evidence == evidence))
-        found = fields(own, catalog)
+        found = fields(content.of_evidence(evidence), catalog)
         enough = [field for field in found if min(len(field.settings), len(field.models)) > 1]
         over += [_over(evidence, field, pairs, catalog) for field in enough]
         too_small += len(found) - len(enough)
