@@ -17,6 +17,9 @@ RANK_LEVEL = 0.90
 
 RESAMPLES = 10_000
 
+AT_ONCE = 500
+"""Resamples whose subjects are compared pair by pair at once: those of all together would fill the memory."""
+
 ROUNDING = 1e-12
 """Share of the largest eigenvalue of a covariance below which one is none."""
 
@@ -128,13 +131,9 @@ def ranks(drawn: Floats, level: float = RANK_LEVEL) -> Ranks:
         drawn: (resamples, k) scores, more being better.
         level: nominal coverage of the intervals.
     """
-    gap = drawn[:, :, None] - drawn[:, None, :]
-    tie = EQUAL * (1 + float(np.median(np.abs(drawn))))
-    behind, ahead = (gap < -tie), (gap > tie)
-    first, last = 1 + behind.sum(2), drawn.shape[1] - ahead.sum(2)
+    first, last, above = _placed(drawn, EQUAL * (1 + float(np.median(np.abs(drawn)))))
     tail = (1 - level) / 2
     lead = (first == 1) / (first == 1).sum(1, keepdims=True)
-    above = ahead.mean(0) + (1 - ahead.mean(0) - behind.mean(0)) / 2
     return Ranks(
         median=np.asarray(np.median((first + last) / 2, axis=0), dtype=np.float64),
         low=np.quantile(first, tail, axis=0, method="inverted_cdf").astype(np.int64),
@@ -142,6 +141,21 @@ def ranks(drawn: Floats, level: float = RANK_LEVEL) -> Ranks:
         best=np.asarray(lead.mean(0), dtype=np.float64),
         above=np.asarray(above, dtype=np.float64),
     )
+
+
+def _placed(drawn: Floats, tie: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """(resamples, k) best and worst rank that ties leave open, and (k, k) probability of being above, ties half."""
+    count, subjects = drawn.shape
+    first, last = (np.empty(drawn.shape, dtype=np.int64) for _ in range(2))
+    behind, ahead = (np.zeros((subjects, subjects), dtype=np.int64) for _ in range(2))
+    for start in range(0, count, AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        gap = drawn[part, :, None] - drawn[part, None, :]
+        lower, higher = gap < -tie, gap > tie
+        first[part], last[part] = 1 + lower.sum(2), subjects - higher.sum(2)
+        behind += lower.sum(0)
+        ahead += higher.sum(0)
+    return first, last, ahead / count + (1 - ahead / count - behind / count) / 2
 
 
 def simultaneous_ranks(subjects: Sequence[str], worse: Mapping[tuple[str, str], bool]) -> dict[str, tuple[int, int]]:
