@@ -7,6 +7,7 @@ a sum of squared errors divided by the spread of the target. Both are ratios of 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -68,15 +69,16 @@ class Sample:
 
     def ratios(self) -> Floats:
         """(draws,) ratios of all items; NaN where the target has no spread."""
-        numerators, sizes, *moments = self._totals()
+        numerators, sizes, *moments = self._totals
         return self._divided(numerators.sum(1), sizes.sum(), *(one.sum() for one in moments))
 
     def without(self) -> Floats:
         """(draws, units) ratios without each unit in turn; NaN where the target of the others has no spread."""
-        numerators, *rest = self._totals()
+        numerators, *rest = self._totals
         others = numerators.sum(1, keepdims=True) - numerators
         return self._divided(others, *(one.sum() - one for one in rest))
 
+    @cached_property
     def _totals(self) -> tuple[Floats, ...]:
         """Sums over every unit: numerators (draws, units), sizes (units,); target and its square about the mean."""
         numerators = np.array([self.sums(row) for row in self.values])

@@ -1,8 +1,9 @@
 """The tap that validation chooses, and differences of test scores with their paired intervals."""
 
+import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from geofm_eval.crossed import Term, contrast_interval
 from geofm_eval.errors import DataError
 from geofm_eval.metrics import Interval, paired_interval, paired_r2_interval, paired_shuffle_interval
-from geofm_eval.records import Choice, Outcomes, Record, Score, read_outcomes, read_resamples, record_path
+from geofm_eval.records import Choice, Outcomes, Record, Score, read_outcomes, read_resamples
 from geofm_eval.report.comparison import Subject
 from geofm_eval.reselection import choose
 
@@ -92,7 +93,8 @@ def val_loss(record: Record, fraction: str) -> float | None:
 
 def _choices(record: Record, fraction: str) -> list[Choice]:
     choices = record.selection.choices if record.selection else ()
-    return [choice for choice in choices if choice.fraction == float(fraction)]
+    wanted = float(fraction)
+    return [choice for choice in choices if choice.fraction == wanted]
 
 
 def candidates(subject: Subject, fraction: str) -> list[ChosenTap]:
@@ -125,6 +127,9 @@ def choose_tap(subject: Subject, fraction: str) -> ChosenTap | None:
     return best_of(found) if found else None
 
 
+Place = tuple[Path, str, str]
+"""Folder of a run, kind and id of one of its cases."""
+
 Pair = tuple[Record, Record, str]
 """Two records and the label fraction that they are compared at."""
 
@@ -142,8 +147,9 @@ class Pairs:
     def __init__(self, run_dir: Path, other: Path | None = None) -> None:
         self._run_dir = run_dir
         self._other = run_dir if other is None else other
-        self._outcomes: dict[Path, Outcomes | None] = {}
-        self._resamples: dict[Path, dict[str, NDArray[np.float32]]] = {}
+        self._outcomes: dict[Place, Outcomes | None] = {}
+        self._resamples: dict[Place, dict[str, NDArray[np.float32]]] = {}
+        self._shared: dict[str, NDArray[Any]] = {}
         self._problems: dict[str, None] = {}
         self._differences: dict[tuple[str, ...], Difference] = {}
 
@@ -212,14 +218,14 @@ class Pairs:
 
     def resamples(self, record: Record, fraction: str) -> NDArray[np.float64] | None:
         """(B,) validation score of a record on resampled validation items; None where there is none."""
-        path = record_path(self._run_dir, record.case.kind, record.case.id)
-        if path not in self._resamples:
+        place = (self._run_dir, *_named(record))
+        if place not in self._resamples:
             try:
-                self._resamples[path] = read_resamples(self._run_dir, record)
+                self._resamples[place] = read_resamples(self._run_dir, record)
             except DataError as error:
-                self._resamples[path] = {}
+                self._resamples[place] = {}
                 self._problems[f"{error} (until then its tap is taken to be chosen without error)"] = None
-        found = self._resamples[path].get(fraction)
+        found = self._resamples[place].get(fraction)
         return None if found is None else found.astype(np.float64)
 
     def groups(self, record: Record) -> NDArray[Any] | None:
@@ -228,18 +234,28 @@ class Pairs:
         return None if outcomes is None else outcomes.groups
 
     def _read(self, record: Record, folder: Path) -> Outcomes | None:
-        case_id = record.case.id
-        path = record_path(folder, record.case.kind, case_id)
-        if path not in self._outcomes:
-            try:
-                self._outcomes[path] = read_outcomes(folder, record)
-            except DataError as error:
-                self._outcomes[path] = None
-                self._problems[f"{error} (until then its differences have no interval)"] = None
-            else:
-                if self._outcomes[path] is None:
-                    self._problems[f"{case_id} has no per-item outcomes: its differences have no interval"] = None
-        return self._outcomes[path]
+        place = (folder, *_named(record))
+        if place not in self._outcomes:
+            self._outcomes[place] = self._read_once(record, folder)
+        return self._outcomes[place]
+
+    def _read_once(self, record: Record, folder: Path) -> Outcomes | None:
+        try:
+            found = read_outcomes(folder, record)
+        except DataError as error:
+            self._problems[f"{error} (until then its differences have no interval)"] = None
+            return None
+        if found is None:
+            self._problems[f"{record.case.id} has no per-item outcomes: its differences have no interval"] = None
+            return None
+        ids = self._one_copy(found.ids)
+        groups, target = (None if one is None else self._one_copy(one) for one in (found.groups, found.target))
+        return replace(found, ids=ids, groups=groups, target=target)
+
+    def _one_copy(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The first array with this content: records of a task list the same items, which take most of the memory."""
+        name = f"{array.dtype.str} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}"
+        return self._shared.setdefault(name, array)
 
 
 def task_seed(record: Record) -> int:
@@ -261,7 +277,7 @@ def _per_item(outcomes: Outcomes, fraction: str) -> NDArray[Any]:
 def _same_items(one: tuple[Outcomes, str], other: tuple[Outcomes, str]) -> bool:
     (left, key), (right, other_key) = one, other
     first, second = _per_item(left, key), _per_item(right, other_key)
-    if left.ids.tolist() != right.ids.tolist() or first.shape[1:] != second.shape[1:]:
+    if not _equal(left.ids, right.ids) or first.shape[1:] != second.shape[1:]:
         return False
     if left.counts and right.counts:
         return True  # the seeds of two networks vary each for itself, so that their numbers may differ
@@ -269,7 +285,11 @@ def _same_items(one: tuple[Outcomes, str], other: tuple[Outcomes, str]) -> bool:
         return False
     if left.target is None or right.target is None:
         return True
-    return np.array_equal(left.target, right.target) and np.array_equal(np.isnan(first), np.isnan(second))
+    return _equal(left.target, right.target) and np.array_equal(np.isnan(first), np.isnan(second))
+
+
+def _equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one is other or np.array_equal(one, other)
 
 
 def _paired(
