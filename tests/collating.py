@@ -1,6 +1,7 @@
 """What the tests of collation share: a small run, and edits of its records."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def subject_of(val_scores: list[float], test_scores: list[float]) -> Subject:
     for tap, val, test in zip(model.taps, val_scores, test_scores, strict=True):
         record, _ = make_record(model, "eurosat_sim", "linear", tap)
         assert record.selection is not None
-        choices = tuple(c.model_copy(update={"val_score": val}) for c in record.selection.choices)
+        choices = tuple(replace(c, val_score=val) for c in record.selection.choices)
         scores = {"1.0": record.scores["1.0"].model_copy(update={"value": test})}
         selection = record.selection.model_copy(update={"choices": choices})
         taps[tap] = record.model_copy(update={"scores": scores, "selection": selection})

@@ -1,6 +1,7 @@
 """Made-up records of regression tasks, with a test split or with shuffle splits, beside those of `synthetic_run`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def make_regression(
         for number in range(SHUFFLES if shuffled else draws)
     ]
     numbers = [number for _, draws, _ in FRACTIONS for number in range(SHUFFLES if shuffled else draws)]
-    chosen = tuple(one.model_copy(update={"draw": n}) for one, n in zip(choices, numbers, strict=True))
+    chosen = tuple(replace(one, draw=n) for one, n in zip(choices, numbers, strict=True))
     changes = {
         "scores": scores,
         "selection": record.selection.model_copy(update={"criterion": "squared_error", "choices": chosen}),

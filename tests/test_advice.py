@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,7 +160,7 @@ def test_the_error_from_the_spread_over_draws_is_that_of_their_mean(share, draws
         items = rng.normal(0, 1, pool)
         vals = [rng.choice(items, round(share * pool), replace=False).mean() for _ in range(draws)]
         choices = tuple(
-            one.model_copy(update={"val_score": value, "n_val": round(share * pool)})
+            replace(one, val_score=value, n_val=round(share * pool))
             for one, value in zip(record.selection.choices, vals, strict=True)
         )
         selection = record.selection.model_copy(update={"choices": choices})

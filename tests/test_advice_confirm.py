@@ -84,10 +84,7 @@ def suite_of(catalog: Catalog, run: Path) -> Suite:
 
 def planted(record: Record) -> Record:
     """Make one tap the choice of validation, so that there is a cut to confirm."""
-    own = tuple(
-        one.model_copy(update={"val_score": 0.9 if record.case.layer == TAP else 0.5})
-        for one in record.selection.choices
-    )
+    own = tuple(replace(one, val_score=0.9 if record.case.layer == TAP else 0.5) for one in record.selection.choices)
     return record.model_copy(update={"selection": record.selection.model_copy(update={"choices": own})})
 
 

@@ -1,5 +1,6 @@
 """Which tap and which control are chosen, and how models are ranked."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_the_mean_over_draws_decides_below_all_labels():
     assert record.selection is not None
     one = record.selection.choices[0]
     values = enumerate((0.2, None, 0.9))
-    other = [one.model_copy(update={"fraction": 0.1, "draw": draw, "val_score": value}) for draw, value in values]
+    other = [replace(one, fraction=0.1, draw=draw, val_score=value) for draw, value in values]
     selection = record.selection.model_copy(update={"choices": tuple(other)})
     assert choice.val_score(record.model_copy(update={"selection": selection}), "0.1") == pytest.approx(0.55)
     assert choice.val_score(record.model_copy(update={"selection": selection}), "1.0") is None
@@ -72,7 +73,7 @@ def test_the_best_control_is_chosen_on_validation_and_equal_scores_share_a_rank(
     for twin, val in ((twins[1], 0.4), (twins[2], 0.7)):
         record, _ = make_record(twin, "eurosat_sim", "linear", "final")
         assert record.selection is not None
-        choices = tuple(c.model_copy(update={"val_score": val}) for c in record.selection.choices)
+        choices = tuple(replace(c, val_score=val) for c in record.selection.choices)
         selection = record.selection.model_copy(update={"choices": choices})
         edited = record.model_copy(update={"scores": same.scores, "selection": selection})
         write_record(edited, outcomes, run)

@@ -1,6 +1,7 @@
 """What may not stand in one table is split, and named."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,7 @@ def test_without_validation_no_tap_is_chosen(run: Path):
     def blind(record: Record) -> Record:
         assert record.selection is not None
         choices = tuple(
-            c.model_copy(update={"val_kind": "none", "val_score": None} if c.fraction < 0.1 else {})
-            for c in record.selection.choices
+            replace(c, val_kind="none", val_score=None) if c.fraction < 0.1 else c for c in record.selection.choices
         )
         return record.model_copy(update={"selection": record.selection.model_copy(update={"choices": choices})})
 

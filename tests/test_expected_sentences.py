@@ -132,7 +132,7 @@ def test_ridge_is_told_in_its_own_unit(value, side):
 @pytest.mark.parametrize("value", [0.3, 0.6])
 def test_knn_has_no_penalty_to_turn(value):
     record = chosen(value, TURNED, LAST)
-    bare = tuple(one.model_copy(update={"chosen": None, "runner_up_gap": None}) for one in record.selection.choices)
+    bare = tuple(replace(one, chosen=None, runner_up_gap=None) for one in record.selection.choices)
     selection = record.selection.model_copy(update={"candidates": (), "criterion": "none", "choices": bare})
     reason = said(record.model_copy(update={"selection": selection}), choices=None, gap=None)
     assert "No near-tie explains it: there is no penalty, and the range admits votes that nearly tie." in reason

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -158,7 +159,7 @@ def test_label_fractions_are_averaged_apart(tmp_path: Path):
         record = read_record(path)
         outcomes = read_outcomes(run, record)
         (choice,) = record.selection.choices
-        chosen = record.selection.model_copy(update={"choices": (choice, choice.model_copy(update={"fraction": 0.1}))})
+        chosen = record.selection.model_copy(update={"choices": (choice, replace(choice, fraction=0.1))})
         scores = {"0.1": record.scores["1.0"], **record.scores}
         right = outcomes.correct["1.0"]
         arrays = {"ids": outcomes.ids, "correct_0.1": right, "correct_1.0": right}

@@ -1,5 +1,6 @@
 """A run packed into one file, and the committed reference of ``make study``."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,10 +57,7 @@ def test_a_reference_keeps_the_outcomes_of_the_tap_that_each_label_fraction_choo
     no_figures(monkeypatch)
     for record in read_run(run)[0]:
         if record.case.layer == "block01":
-            choices = [
-                one.model_copy(update={"val_score": 0.99}) if one.fraction < 1 else one
-                for one in record.selection.choices
-            ]
+            choices = [replace(one, val_score=0.99) if one.fraction < 1 else one for one in record.selection.choices]
             selection = record.selection.model_copy(update={"choices": tuple(choices)})
             path = record_path(run, "probe", record.case.id)
             write_json(path, content_of(record.model_copy(update={"selection": selection})))

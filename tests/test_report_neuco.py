@@ -1,5 +1,6 @@
 """NeuCo-Bench's own probe in reports: a table of its own, and no part in rankings, verdicts, ranges or advice."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def run(tmp_path: Path) -> Path:
                 record = record.model_copy(update={"case": case})
                 if adaptation != "ridge":
                     assert record.selection is not None
-                    silent = [one.model_copy(update={"val_score": None}) for one in record.selection.choices]
+                    silent = [replace(one, val_score=None) for one in record.selection.choices]
                     record = record.model_copy(
                         update={"selection": record.selection.model_copy(update={"choices": tuple(silent)})}
                     )

@@ -14,6 +14,7 @@ from pydantic import (
     PositiveInt,
     model_validator,
 )
+from pydantic.dataclasses import dataclass
 
 from geofm_eval.records.inside import Drift, Similarity
 from geofm_eval.records.plausible import record_problem, refuse, score_problem
@@ -136,8 +137,11 @@ class Score(Section):
         return self
 
 
-class Choice(Section):
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class Choice:
     """What was chosen on validation for one label fraction and draw.
+
+    A record may hold hundreds of these, which as sections would take most of the memory of a run.
 
     Args:
         val_kind: ``split`` (validation split), ``inner_cv`` (folds of the training labels) or ``none``.
@@ -151,8 +155,8 @@ class Choice(Section):
         converged: the solver reached its optimum.
     """
 
-    fraction: float = Field(gt=0, le=1)
-    draw: int = Field(ge=0)
+    fraction: Annotated[float, Field(gt=0, le=1)]
+    draw: NonNegativeInt
     val_kind: Literal["split", "inner_cv", "none"]
     n_val: NonNegativeInt | None = None
     chosen: float | None = None
