@@ -31,7 +31,7 @@ study: $(VENV)/installed
 
 speed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[speed]'
-	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py benchmarks/speed/bench_targets.py benchmarks/speed/bench_dense.py benchmarks/speed/bench_dense_memory.py benchmarks/speed/bench_similarity.py
+	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py benchmarks/speed/bench_targets.py benchmarks/speed/bench_dense.py benchmarks/speed/bench_dense_memory.py benchmarks/speed/bench_similarity.py benchmarks/speed/bench_collate.py
 
 standins: $(VENV)/installed
 	$(BIN)/pytest -p no:xdist -q benchmarks/standins/bench_eurosat.py

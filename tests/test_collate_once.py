@@ -1,0 +1,42 @@
+"""What a collation computes once, and what it leaves behind."""
+
+import gc
+from dataclasses import replace
+from pathlib import Path
+
+from geofm_eval.garbage import set_aside, uncollected
+from geofm_eval.ranking import settings
+from geofm_eval.report.choice import Pairs
+from geofm_eval.report.comparison import comparisons
+from geofm_eval.report.run import read_content
+from tests.collating import small_run
+
+
+def test_records_are_grouped_once_per_run(tmp_path: Path):
+    content = read_content(small_run(tmp_path))
+    assert comparisons(content) is comparisons(content)
+    assert settings(content) is settings(content)
+    assert content.of_evidence("simulated") is content.of_evidence("simulated")
+    assert len(content.of_evidence("simulated").records) == len(content.records)
+
+
+def test_another_selection_of_records_is_grouped_anew(tmp_path: Path):
+    content = read_content(small_run(tmp_path))
+    found, _ = comparisons(content)
+    fewer = replace(content, records=content.records[:1])
+    assert len(comparisons(fewer)[0][0].subjects) < len(found[0].subjects)
+    assert not content.of_evidence("published").records
+
+
+def test_item_ids_are_held_once(tmp_path: Path):
+    run = small_run(tmp_path)
+    pairs, records = Pairs(run), read_content(run).records
+    assert len({id(outcomes.ids) for record in records if (outcomes := pairs.outcomes(record)) is not None}) == 1
+
+
+def test_garbage_collection_is_as_before():
+    before = gc.isenabled(), gc.get_freeze_count()
+    with uncollected(), set_aside():
+        during = gc.isenabled(), gc.get_freeze_count() > 0
+    assert during == (False, True)
+    assert (gc.isenabled(), gc.get_freeze_count()) == before
