@@ -95,7 +95,11 @@ def _is_running(process: int) -> bool:
         return False
     except OSError:  # it is another user's
         return True
-    return True
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):  # no such list on this system, or it has just ended
+        return True
+    return state != "Z"  # a zombie ended, and its parent has not asked how
 
 
 def publish(

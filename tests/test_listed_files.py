@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from geofm_eval.catalog import TaskSpec, load_catalog
+from geofm_eval.catalog import TaskSpec, WeightsSpec, load_catalog
 from geofm_eval.data.readers.listed import check_inside, visible
 from geofm_eval.data.split import open_splits
 from geofm_eval.errors import DataError
@@ -78,6 +78,13 @@ def test_catalog_cannot_either(task: TaskSpec, field: str):
         value = name if field == "root" else {"split_lists": name, "edition": "tif"}
         with pytest.raises(ValidationError, match="expected a name below the folder of the data"):
             TaskSpec.model_validate({**task.model_dump(), field: value})
+
+
+@pytest.mark.parametrize("name", ["/vsicurl/http://a", "s3://b", "../x"])
+def test_weights_of_the_catalog_cannot_either(name: str):
+    with pytest.raises(ValidationError, match="expected a path below GEOFM_HOME or a full one"):
+        WeightsSpec(file=name)
+    assert WeightsSpec(file="/full/path.pth").file == "/full/path.pth"
 
 
 @pytest.mark.parametrize("name", ["a.tif", "Forest/Größe 1 ü.tif", "a/../b.tif", "..x/a.tif", "2019-01-01T10:30.tif"])

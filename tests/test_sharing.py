@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -117,6 +118,17 @@ def test_only_what_nobody_can_be_at_work_on_is_removed(final: Path, dead: int) -
     kept = [temporary(final, here, os.getpid(), old), temporary(final, "elsewhere.0", dead, 1)]
     publish_directory(final, build, MANIFEST)
     assert [path.exists() for path in (*removed, *kept)] == [False, False, True, True]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system has no list of processes")
+def test_a_killed_process_is_dead_before_its_parent_asks(final: Path) -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    folder = temporary(final, writer_name().split("-")[0], child.pid, 0)
+    assert not is_abandoned(folder)
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert is_abandoned(folder)
+    child.wait()
 
 
 def test_a_folder_of_another_host_that_grows_is_alive(final: Path) -> None:

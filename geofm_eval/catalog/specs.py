@@ -66,6 +66,10 @@ class FillMeans(Spec):
     source: str = Field(min_length=1)
 
 
+def _is_full_path(name: str) -> bool:
+    return PurePosixPath(name).is_absolute() and not name.startswith("/vsi")
+
+
 class WeightsSpec(Spec):
     """Where a model's weights come from and what they must be.
 
@@ -108,6 +112,8 @@ class WeightsSpec(Spec):
             raise ValueError("a folder needs both: parts, and a url that ends in '/'; a single file needs neither")
         if self.url is not None and not self.url.startswith(("https://", "http://")):
             raise ValueError(f"url must begin with https:// or http://, found '{self.url}'")
+        if not _is_full_path(self.file) and (reason := escape(self.file)) is not None:
+            raise ValueError(f"file = '{self.file[:80]}' {reason}, expected a path below GEOFM_HOME or a full one")
         return self
 
 
@@ -407,7 +413,7 @@ class TaskSpec(Spec):
 
     def _check_paths(self) -> None:
         """Refuse names of files that lead out of GEOFM_HOME; the root alone may be an absolute path."""
-        root = "" if PurePosixPath(self.root).is_absolute() and not self.root.startswith("/vsi") else self.root
+        root = "" if _is_full_path(self.root) else self.root
         named = {"root": root, **{f"options.{name}": value for name, value in self.options.items()}}
         for name, value in named.items():
             if isinstance(value, str) and value and (reason := escape(value)) is not None:
