@@ -127,6 +127,8 @@ def test_the_group_of_the_best_names_models_with_their_marks(run: Path, monkeypa
     start = next(number for number, line in enumerate(lines) if "group of the best" in line)
     shown = f"{MODEL.slug} (u) (marked)"
     assert lines[start + 1].count(shown) == 2  # alone in the first group, and the most likely best
+    legend = f"(marked) more than half of its bands are filled, excluded from findings and verdicts ({MODEL.slug})."
+    assert f"  {legend}" in lines
 
 
 PLANTED = ((0.5, 0.6, 0.7, 0.71, 0.72), (0.5, 0.6, 0.7, 0.71, 0.72))

@@ -46,15 +46,21 @@ def figure_name(record: Record) -> str:
 
 
 def marks_legend(records: Iterable[Record]) -> list[str]:
-    """Why weights are unverified: a sentence on all records that say so; empty without any."""
+    """What the marks of some records mean: a sentence on each mark that is there, with the models that have it."""
     reasons: dict[str, str] = {}
+    filled: set[str] = set()
     for record in records:
         if record.case.is_unverified:
             reasons.setdefault(record.case.model, record.provenance.weights_unverified or "no reason is recorded")
-    if not reasons:
-        return []
-    told = "; ".join(f"{model}: {reason.rstrip('.')}" for model, reason in sorted(reasons.items()))
-    return [f"{UNVERIFIED_MARK} {UNVERIFIED}, excluded from findings and verdicts ({told})."]
+        if _mostly_filled(record):
+            filled.add(record.case.model)
+    lines = []
+    if reasons:
+        told = "; ".join(f"{model}: {reason.rstrip('.')}" for model, reason in sorted(reasons.items()))
+        lines.append(f"{UNVERIFIED_MARK} {UNVERIFIED}, excluded from findings and verdicts ({told}).")
+    if filled:
+        lines.append(f"{MARK} {MOSTLY_FILLED}, excluded from findings and verdicts ({', '.join(sorted(filled))}).")
+    return lines
 
 
 def _mostly_filled(record: Record) -> bool:
