@@ -81,6 +81,15 @@ def test_a_link_of_the_hugging_face_cache_is_read_and_its_shards_lie_beside_the_
     assert len(read_state_dict(shard)) == len(read_state_dict(shard.resolve())) == 2
 
 
+def test_a_folder_of_sharded_torch_files_is_read_by_its_index(tmp_path: Path) -> None:
+    state, names = filled(2), {}
+    for number, key in enumerate(state):
+        names[key] = f"pytorch_model-{number}.bin"
+        torch.save({key: state[key]}, tmp_path / names[key])
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": names}), encoding="utf-8")
+    assert read_state_dict(tmp_path).keys() == state.keys()
+
+
 def test_the_hash_of_an_index_covers_its_shards(tmp_path: Path) -> None:
     index = sharded(tmp_path, filled(2))
     entry = load_catalog().model("imagenet_vitb16").model_copy(update={"slug": "mine", "weights": PLAIN})

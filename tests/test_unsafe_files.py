@@ -244,3 +244,11 @@ def test_arrays_of_other_than_real_numbers_are_refused(tmp_path: Path, array: np
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
     with pytest.raises(DataError, match=r"a.npy: (not a readable npy array|values of type)"):
         load_array(tmp_path / "a.npy")
+
+
+def test_a_message_does_not_say_how_to_run_what_is_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(pickle.dumps(Bomb(tmp_path / "made")))
+    with pytest.raises(DataError, match=r"pickled \(object\) data\.\)") as caught:
+        load_array(tmp_path / "a.npy")
+    assert "allow_pickle" not in str(caught.value)
+    assert not (tmp_path / "made").exists()

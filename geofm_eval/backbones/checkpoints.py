@@ -17,7 +17,9 @@ from torch import Tensor
 
 from geofm_eval.errors import WeightsError
 
-INDEX = "*.safetensors.index.json"
+INDEX = "*.index.json"
+"""Names of indexes in a folder, of safetensors and of torch files alike."""
+
 MOST_INDEX_BYTES = 64_000_000
 DEPTH = 3
 """State dicts are looked for in dictionaries up to this deep, as training frameworks nest them."""

@@ -1,6 +1,7 @@
 """Read the files that data sets are made of; what cannot be read is named, with what to do about it."""
 
 import csv
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -138,5 +139,7 @@ def read_or_explain(
     try:
         return read()
     except failures as error:
-        reason = str(error).replace(str(path), path.name)[:160] or type(error).__name__
+        # numpy goes on with how to read the file all the same, which would run what is in it.
+        said = re.split(r"\n|(?<=\.) If you trust", str(error).replace(str(path), path.name))[0]
+        reason = said[:160] or type(error).__name__
         raise DataError(f"{path}: not a readable {what} ({reason}). Fetch or unpack this file again") from error
