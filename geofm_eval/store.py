@@ -202,8 +202,13 @@ def _explain(path: Path, error: OSError) -> NoReturn:
     if error.errno in _DENIED and _is_private(named):
         found = "It cannot be read, and its owner must allow that"
     prune = ", remove old entries with 'geofm-eval cache --prune features'" if variable == "GEOFM_CACHE" else ""
-    where = path.parent if error.errno in _FULL else named
+    where = path.parent if error.errno in _FULL else _in_the_way(named) if error.errno == errno.ENOTDIR else named
     raise StoreError(f"{where}: {error.strerror or error}. {found}: {cure.format(move=move, prune=prune)}") from error
+
+
+def _in_the_way(path: Path) -> Path:
+    """The file that stands where a path needs a folder."""
+    return next((part for part in (path, *path.parents) if part.is_file()), path)
 
 
 def _is_private(path: Path) -> bool:
