@@ -1,6 +1,5 @@
 """Processes on one GPU take turns; those on different GPUs, whatever each of them calls its own, do not wait."""
 
-import multiprocessing
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +9,8 @@ import pytest
 import torch
 
 from geofm_eval.devices import device_turn, gpu_identity
+from tests.processes import CONTEXT, process
 
-PROCESSES = multiprocessing.get_context("spawn")
 UUIDS = ("aaaaaaaa-1111", "bbbbbbbb-2222")
 
 
@@ -34,13 +33,13 @@ def hold(visible: int, folder: str, times: Any) -> None:
 
 def overlap(folder: Path, *visible: int) -> bool:
     """True where two processes that see these GPUs were at work at the same time."""
-    times = PROCESSES.Queue()
-    processes = [PROCESSES.Process(target=hold, args=(gpu, str(folder), times)) for gpu in visible]
-    for process in processes:
-        process.start()
+    times = CONTEXT.Queue()
+    processes = [process(hold, gpu, str(folder), times) for gpu in visible]
+    for one in processes:
+        one.start()
     (_, first), (second, _) = sorted(times.get(timeout=60) for _ in processes)
-    for process in processes:
-        process.join(30)
+    for one in processes:
+        one.join(30)
     return second < first
 
 

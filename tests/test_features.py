@@ -1,7 +1,6 @@
 import errno
 import json
 import logging
-import multiprocessing
 import os
 import signal
 import time
@@ -24,9 +23,8 @@ from geofm_eval.extraction import exact_float32
 from geofm_eval.features import block_key
 from geofm_eval.paths import geofm_cache
 from geofm_eval.store import StoreError, list_cache
+from tests.processes import process
 from tests.tiny import RECIPE, SPEC, TASK, TinyBackbone, TinySplit, tiny_block, tiny_loaded
-
-PROCESSES = multiprocessing.get_context("spawn")
 
 
 def key_of(split: TinySplit, recipe: Recipe = RECIPE, **loaded: Any) -> str:
@@ -279,23 +277,23 @@ def extract_in_process(seconds_per_item: float, done: Path) -> None:
 
 def test_two_processes_extract_a_block_once(tmp_path: Path) -> None:
     files = [tmp_path / "a", tmp_path / "b"]
-    processes = [PROCESSES.Process(target=extract_in_process, args=(0.02, file)) for file in files]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
+    processes = [process(extract_in_process, 0.02, file) for file in files]
+    for one in processes:
+        one.start()
+    for one in processes:
+        one.join(60)
     assert sorted(file.read_text() for file in files) == ["0", "20"]
 
 
 def test_a_killed_extraction_is_never_read(tmp_path: Path) -> None:
-    process = PROCESSES.Process(target=extract_in_process, args=(0.5, tmp_path / "a"))
-    process.start()
+    killed = process(extract_in_process, 0.5, tmp_path / "a")
+    killed.start()
     folder = geofm_cache() / "features" / "v1"
     deadline = time.monotonic() + 60
     while not list(folder.glob(".*.tmp-*/final.mean.npy")) and time.monotonic() < deadline:
         time.sleep(0.02)
-    os.kill(process.pid or 0, signal.SIGKILL)
-    process.join(10)
+    os.kill(killed.pid or 0, signal.SIGKILL)
+    killed.join(10)
     split = TinySplit()
     assert tiny_block(split).features("final").shape == (20, 4)
     assert len(split.reads) == 20

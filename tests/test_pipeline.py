@@ -17,9 +17,9 @@ from geofm_eval.memo import Memo
 from geofm_eval.pipeline import Settings, Workspace, task_seed
 from geofm_eval.probes.sweep import PROBE_VERSION, Sweep
 from geofm_eval.store import list_cache
+from tests.processes import process
 from tests.tiny import RECIPE, SPEC, TASK, TinySplit, tiny_loaded
 
-PROCESSES = multiprocessing.get_context("spawn")
 SIZES = {"train": 60, "val": 20, "test": 30}
 
 
@@ -187,11 +187,11 @@ def sweep_in_process(folder: Path) -> None:
 
 
 def test_two_runs_at_once_extract_and_solve_once(tmp_path: Path) -> None:
-    processes = [PROCESSES.Process(target=sweep_in_process, args=(tmp_path,), name=name) for name in ("a", "b")]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
+    processes = [process(sweep_in_process, tmp_path, name=name) for name in ("a", "b")]
+    for one in processes:
+        one.start()
+    for one in processes:
+        one.join(60)
     solved, seconds = zip(*[(tmp_path / name).read_text().split() for name in ("a", "b")], strict=True)
     assert sorted(solved) == ["0", "1"]
     assert seconds[0] == seconds[1]

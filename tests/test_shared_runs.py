@@ -1,7 +1,6 @@
 """Several sessions fill one run: no plan is lost, and none removes what another wrote."""
 
 import json
-import multiprocessing
 import time
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from geofm_eval.compare import find_run
 from geofm_eval.errors import DataError
 from geofm_eval.records import append_skip, pack, read_manifest, read_run, read_skips, unpack, write_record
 from geofm_eval.sharing import writer_name
+from tests.processes import process
 from tests.synthetic_run import MODELS, make_record
 
-PROCESSES = multiprocessing.get_context("spawn")
 SESSIONS, CASES = 4, 50
 
 
@@ -40,11 +39,11 @@ def planned(folder: Path) -> int:
 
 def test_sessions_that_start_together_lose_no_planned_case(folder: Path) -> None:
     moment = time.time() + 4.0
-    started = [PROCESSES.Process(target=note_at, args=(folder, f"m{number}", moment)) for number in range(SESSIONS)]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join(60)
+    started = [process(note_at, folder, f"m{number}", moment) for number in range(SESSIONS)]
+    for one in started:
+        one.start()
+    for one in started:
+        one.join(60)
     assert planned(folder) == SESSIONS * CASES
     assert len(json.loads((folder / "run.json").read_text())["cases"]) == SESSIONS * CASES
 

@@ -1,7 +1,7 @@
 """Regression targets of the same items: solved in one pass, each as if it had been solved alone."""
 
 import dataclasses
-import multiprocessing
+import os
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -18,6 +18,7 @@ from geofm_eval.probes import ridge
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import solve_together
 from geofm_eval.reselection import RESAMPLES
+from tests.processes import CONTEXT, set_environment
 
 N, WIDTH, TAPS = 60, 12, ("embed", "final")
 TARGETS = ("neuco_sim_clouds_reg", "neuco_sim_biomass_std", "neuco_sim_landcover_agriculture")
@@ -92,7 +93,8 @@ def seconds_of(slug: str) -> float:
 
 
 def test_two_processes_that_want_two_targets_solve_once():
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    given = (dict(os.environ),)
+    with ProcessPoolExecutor(2, mp_context=CONTEXT, initializer=set_environment, initargs=given) as pool:
         first, second = pool.map(seconds_of, TARGETS[:2])
     assert first == second, "targets of one pass share its time, to the last digit; those of two passes do not"
 
