@@ -50,6 +50,17 @@ def small_data(tmp_path, monkeypatch):
     return splits
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A cache for the tests that read the dense probe's sweep, which is then solved once."""
+    return tmp_path_factory.mktemp("swept")
+
+
+@pytest.fixture
+def solved_once(small_data, swept, monkeypatch):
+    monkeypatch.setenv("GEOFM_CACHE", str(swept))
+
+
 def study(adaptation, layer="multi", model="pocket_mae", seeds=2, **more):
     case = Case("segment", model, TASK.slug, adaptation, layer)
     return DenseStudy(Workspace(CATALOG, Settings()), case, seeds, **more)
@@ -220,6 +231,7 @@ def test_a_twin_that_every_seed_draws_anew_is_compared_with_its_own_beginning(tm
     assert stuck.moved == {True, False}
 
 
+@pytest.mark.usefixtures("solved_once")
 def test_the_dense_probe_records_what_confounds_comparisons(tmp_path):
     case = Case("probe", "pocket_mae", TASK.slug, "linear", "block07")
     found = measure_dense(Workspace(CATALOG, Settings()), suite(tmp_path), case)
@@ -266,6 +278,7 @@ def test_a_unet_learns_from_scratch_and_is_restored_with_its_statistics():
     assert score[0] > 0.3
 
 
+@pytest.mark.usefixtures("solved_once")
 def test_blocks_that_the_probe_chose_are_read():
     made = study("upernet_w064_probe_frozen_p100")
     assert made.taps == (made.workspace.dense_sweep("pocket_mae", TASK.slug).best_taps(4), "validation")
@@ -306,6 +319,7 @@ def test_few_labels_choose_rate_and_epoch_by_folds_of_the_training_chips(small_d
     assert all(1 <= len(one.losses) == one.epoch for one in trained)
 
 
+@pytest.mark.usefixtures("solved_once")
 def test_the_blocks_of_few_labels_are_chosen_with_few_labels():
     made = study("single_w064_frozen_p010", "chosen")
     sweep = made.workspace.dense_sweep("pocket_mae", TASK.slug)
