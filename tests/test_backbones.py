@@ -153,8 +153,8 @@ def test_hooks_are_gone_even_after_a_failure():
         ({"architecture": "resnet"}, "architecture 'resnet' is unknown; known: timm_vit, pocket, galileo"),
         ({"architecture": "no_such_module:build"}, "'no_such_module' cannot be imported"),
         ({"architecture": "/nowhere/own.py:build"}, "own.py does not exist"),
-        ({"architecture": "json:loads"}, "json:loads raised TypeError"),
-        ({"architecture": "json:nothing"}, "has no function 'nothing'"),
+        ({"architecture": "colorsys:rgb_to_hls"}, "colorsys:rgb_to_hls raised TypeError"),
+        ({"architecture": "colorsys:nothing"}, "has no function 'nothing'"),
         ({"architecture": "builtins:divmod"}, "builtins:divmod raised TypeError"),
     ],
 )
