@@ -146,11 +146,12 @@ def preflight(
     picture: Annotated[Path | None, typer.Option(help="PNG of one item; default reports/runs/preflight/.")] = None,
 ) -> None:
     """Show what MODEL really receives from TASK: per channel band, product, unit, mean and sd after normalisation."""
-    from geofm_eval import preflight as check
-
     known = load_catalog(catalog or ())
-    spec = known.task(task)
-    result = check.preflight(known.model(model), spec, known.recipe(recipe), items)
+    spec, own, chosen = known.task(task), known.model(model), known.recipe(recipe)
+
+    from geofm_eval import preflight as check  # here, because a wrong name need not wait for torch
+
+    result = check.preflight(own, spec, chosen, items)
     report = result.report
     table = Table(
         "channel", "band", "status", "product", "unit", "mean (data)", "mean (input)", "sd (input)", "invalid"

@@ -30,6 +30,13 @@ def isolated_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
 
 
 @pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that all workers of a test run share: stand-ins of full size are written once."""
+    base = tmp_path_factory.getbasetemp()
+    return (base.parent if base.name.startswith("popen-") else base) / "shared-cache"
+
+
+@pytest.fixture(scope="session")
 def real_home() -> Path:
     """A home with real weights and imagery; skipped where there is none."""
     path = Path(os.environ.get("GEOFM_TEST_REAL", ROOT.parent / "shared" / "real"))

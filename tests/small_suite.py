@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Only what the suite needs: other installed plugins cost every session a second or two.
 PLUGINS = ("-p", "xdist.plugin", "-p", "pytest_benchmark.plugin")
+
+QUICK_TIMING = ("--benchmark-max-time", "0.02", "--benchmark-min-rounds", "1")
 
 CLASSES = ("Bright", "Dark", "Green")
 PER_CLASS = {"train": 20, "val": 15, "test": 10}
@@ -181,10 +183,7 @@ class SmallSuite:
 
     def run(self, *arguments: str, **extra: str) -> Session:
         """Run a session that draws no figures, in a fork of a process that has loaded torch."""
-        output = self.folder / f"{uuid4().hex}.log"
-        request = Request(self.command(*arguments)[3:], str(self.folder), self.environment(**extra), str(output))
-        status = _server().run(request)
-        return Session(status, output.read_text(encoding="utf-8"))
+        return forked(self.folder, self.environment(**extra), *self.command(*arguments)[3:])
 
     def run_fresh(self, *arguments: str, **extra: str) -> Session:
         """Run a session as a user does, in a process that has loaded nothing."""
@@ -212,6 +211,13 @@ class SmallSuite:
             model, count = line.split()
             seen[model] = seen.get(model, 0) + int(count)
         return seen
+
+
+def forked(folder: Path, environment: dict[str, str], *arguments: str) -> Session:
+    """Run a session that draws no figures, in a fork of a process that has loaded torch."""
+    with NamedTemporaryFile("r", encoding="utf-8") as output:
+        status = _server().run(Request(list(arguments), str(folder), environment, output.name))
+        return Session(status, output.read())
 
 
 @cache

@@ -9,8 +9,6 @@ import pytest
 
 from benchmarks import gpu
 
-TINY = gpu.Size(images=40, chips=4, epochs=4)
-
 BLOCKED = ("rasterio", "torchgeo", "zarr", "matplotlib", "requests", "segmentation_models_pytorch", "pandas", "pytest")
 
 
@@ -44,7 +42,7 @@ def test_features_that_depend_on_the_batch_fail(monkeypatch: pytest.MonkeyPatch)
         return {tap: values * (1 + 0.01 * (batch == 7)) for tap, values in found.items()}, rate
 
     monkeypatch.setattr(gpu, "extracted", dependent)
-    assert not gpu.check_batches("cpu", TINY)["passed"]
+    assert not gpu.check_batches("cpu", gpu.TINY)["passed"]
 
 
 def test_a_resumed_training_that_begins_anew_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +54,7 @@ def test_a_resumed_training_that_begins_anew_fails(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(gpu, "fresh_weights", other_weights)
     monkeypatch.setattr("geofm_eval.dense.training._Loop.resume", lambda *_: None)
-    assert not gpu.check_training("cpu", TINY)["passed"]
+    assert not gpu.check_training("cpu", gpu.TINY)["passed"]
 
 
 def test_a_check_that_raises_has_failed_and_the_others_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +62,7 @@ def test_a_check_that_raises_has_failed_and_the_others_run(monkeypatch: pytest.M
         raise RuntimeError("CUDA error: no kernel image is available")
 
     monkeypatch.setattr(gpu, "CHECKS", {"extraction": broken, "batches": lambda *_: {"passed": True}})
-    found = gpu.report("cpu", TINY)
+    found = gpu.report("cpu", gpu.TINY)
     assert not found["passed"]
     assert "no kernel image" in found["checks"]["extraction"]["error"]
     assert found["checks"]["batches"]["passed"]

@@ -16,15 +16,9 @@ STANDINS = {task.slug: task for task in load_catalog().tasks.values() if task.si
 CONTROL = "neuco_sim_random_reg"
 
 
-@pytest.fixture(scope="module")
-def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for the stand-ins of this file."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture(autouse=True)
 def cache(isolated_folders: None, shared_cache: Path, monkeypatch: pytest.MonkeyPatch):
-    """Stand-ins are written once for all tests of this file."""
+    """Stand-ins are written once for all tests that need them whole."""
     monkeypatch.setenv("GEOFM_CACHE", str(shared_cache))
 
 

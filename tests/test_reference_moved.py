@@ -54,7 +54,8 @@ def reference(reference_records: list[Record]) -> dict[str, Record]:
 
 
 @pytest.mark.slow
-def test_the_present_code_gives_the_scores_of_the_reference(reference):
+def test_the_present_code_gives_the_scores_of_the_reference(reference, shared_cache, monkeypatch):
+    monkeypatch.setenv("GEOFM_CACHE", str(shared_cache))
     catalog = load_catalog()
     workspace = Workspace(catalog, Settings())
     found = []

@@ -1,6 +1,7 @@
 """Which cases exist, how they are named, marked and selected, and that finding out stays cheap."""
 
 import ast
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,16 +14,15 @@ from fixtures.options import _check
 from fixtures.suite import select_cases
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.errors import ContractError
-from tests.small_suite import ADAPTATIONS, OPTIONS, install
+from tests.small_suite import ADAPTATIONS, OPTIONS, forked, install
 
 CATALOG = load_catalog()
 
 
 def collect(repository: Path, *arguments: str) -> list[str]:
     """Names of the collected tests, such as ``test_probe[...]``."""
-    command = [sys.executable, "-m", "pytest", "benchmarks", "--collect-only", "-q", *arguments]
-    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
-    return [line.partition("::")[2] for line in done.stdout.splitlines() if "::" in line]
+    done = forked(repository, dict(os.environ), "benchmarks", "--collect-only", "-q", *arguments)
+    return [line.partition("::")[2] for line in done.text.splitlines() if "::" in line]
 
 
 def test_names_are_selected_exactly(tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ import pytest
 from filelock import FileLock
 
 from geofm_eval.backbones.contract import CHECKED_IMAGES
-from tests.small_suite import ADAPTATIONS, ITEMS, LAYERS, Session, SmallSuite, install
+from tests.small_suite import ADAPTATIONS, ITEMS, LAYERS, QUICK_TIMING, Session, SmallSuite, install
 
 TASKS = ("colours", "colours_few")
 SELECTION = ("--models", "oak,elm,broken,absent", "--tasks", ",".join(TASKS), "--run", "run", "-v")
-QUICK_TIMING = ("--benchmark-max-time", "0.02", "--benchmark-min-rounds", "1")
 PER_MODEL = len(TASKS) * len(ADAPTATIONS) * len(LAYERS)
 RECORDED = PER_MODEL + 1
 """With the one case of similarity, for both tasks are on the same items."""

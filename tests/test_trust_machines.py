@@ -14,7 +14,7 @@ from benchmarks.trust.machines.facts import Facts, Scored, read_facts, write_fac
 from benchmarks.trust.machines.measure import Workplace, all_finished, finished, measure
 from benchmarks.trust.machines.variants import DEFAULT, PRESET, described, variants
 from geofm_eval.errors import DataError
-from tests.small_suite import PLUGINS, ROOT, install
+from tests.small_suite import PLUGINS, QUICK_TIMING, ROOT, install
 
 WIDE = {"numpy_uses": ["X86_V3", "X86_V4", "AVX512_ICL"]}
 MACHINE = {
@@ -156,8 +156,8 @@ def test_an_unknown_variant_is_refused_by_name(capsys):
 def measured(tmp_path_factory):
     """The small suite under two variants; the run of the second was there already, as after an interruption."""
     suite = install(tmp_path_factory.mktemp("machines"))
-    own = ("--catalog", "small.toml", "--models", "oak", "--tasks", "colours")
-    place = Workplace(suite.folder, "table", sys.executable, 1, False, (*PLUGINS, *own), suite.environment())
+    own = ("--catalog", "small.toml", "--models", "oak", "--tasks", "colours", *QUICK_TIMING)
+    place = Workplace(suite.folder, "table", sys.executable, 0, False, (*PLUGINS, *own), suite.environment())
     known = variants({"numpy_uses": []})
     default = measure(place, known[DEFAULT])
     once = suite.items_passed()["oak"]
