@@ -99,7 +99,7 @@ def _is_running(process: int) -> bool:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):  # no such list on this system, or it has just ended
         return True
-    return state != "Z"  # a zombie ended, and its parent has not asked how
+    return state != "Z"  # a zombie has ended; its parent has not collected its status yet
 
 
 def publish(

@@ -176,7 +176,7 @@ def _short(text: object, most: int = 80) -> str:
 
 
 def _fitting(texts: Sequence[str], separator: str, used: int) -> str:
-    """Texts in a row, as many as a message has room for beside ``used`` characters; the rest is counted."""
+    """Join as many texts as fit into a message that holds ``used`` other characters, and count the rest."""
     shown = 1
     while shown < len(texts) and len(separator.join(texts[: shown + 1])) + used + 20 <= ROOM:
         shown += 1

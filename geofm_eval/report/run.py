@@ -96,7 +96,7 @@ T = TypeVar("T")
 
 
 def once_per_run(compute: Callable[[RunContent], T]) -> Callable[[RunContent], T]:
-    """Decorate a function of a run: it is computed once for it, and callers leave what they share as it is."""
+    """Decorate a function of a run: it is computed once per run, and callers must not change the result."""
 
     @wraps(compute)
     def known(content: RunContent) -> T:
