@@ -13,13 +13,15 @@ import numpy as np
 
 from geofm_eval.catalog import Catalog, ModelSpec, load_catalog
 from geofm_eval.paths import in_package
-from geofm_eval.report.choice import ChosenTap, Difference, Pairs, choose_tap
-from geofm_eval.report.comparison import Comparison, Subject, comparisons
-from geofm_eval.report.curves import depth_profiles
-from geofm_eval.report.figures import overview_figure
-from geofm_eval.report.ranking import rank
-from geofm_eval.report.run import read_content
-from geofm_eval.report.wording import SIMULATED, unit_of
+from geofm_eval.report.probes.curves import depth_profiles
+from geofm_eval.report.probes.figures import overview_figure
+from geofm_eval.results.comparison import Comparison, Subject, comparisons
+from geofm_eval.results.leaderboard import rank
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
+from geofm_eval.results.taps import ChosenTap, choose_tap
+from geofm_eval.results.units import SIMULATED, unit_of
+from geofm_eval.stats.difference import Difference
 
 PROBES = ("linear", "ridge")
 REFERENCES = ("band_stats", "rcf")

@@ -14,12 +14,13 @@ from pathlib import Path
 from geofm_eval.catalog import load_catalog
 from geofm_eval.errors import DataError
 from geofm_eval.records import pack, read_run, unpack
-from geofm_eval.report.choice import Pairs, choose_tap
 from geofm_eval.report.collation import collate
-from geofm_eval.report.comparison import LAST, last_block
-from geofm_eval.report.ranking import Ranking
-from geofm_eval.report.run import SEGMENT, TUNE, read_content
-from geofm_eval.report.transfer import TransferStudy, transfers
+from geofm_eval.results.comparison import LAST, last_block
+from geofm_eval.results.leaderboard import Ranking
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import SEGMENT, TUNE, read_content
+from geofm_eval.results.taps import choose_tap
+from geofm_eval.results.transfer import TransferStudy, transfers
 
 REFERENCE = Path(__file__).parents[1] / "reports" / "reference"
 

@@ -257,7 +257,7 @@ def compare(
 ) -> None:
     """Say per primary case whether RUN is better, equivalent or worse than BASELINE; status 1 where it is worse."""
     from geofm_eval import compare as comparing
-    from geofm_eval.report.comparing import json_of, lines_of, markdown_of
+    from geofm_eval.report.gate import json_of, lines_of, markdown_of
     from geofm_eval.store import write_bytes
 
     runs = comparing.find_run(baseline), comparing.find_run(run)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from geofm_eval.catalog import ModelSpec, Recipe, TaskSpec
-from geofm_eval.data.bands import unit_of
+from geofm_eval.catalog.bands import unit_of
 from geofm_eval.data.inputs import InputAdapter, InputReport, ModelInput
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.split import Split, open_splits

@@ -9,8 +9,8 @@ import pytest
 from geofm_eval.catalog import load_catalog
 from geofm_eval.records import Outcome, Record, read_record, record_path, write_record
 from geofm_eval.report import collation
-from geofm_eval.report.comparison import Subject
-from geofm_eval.report.ranking import Ranking
+from geofm_eval.results.comparison import Subject
+from geofm_eval.results.leaderboard import Ranking
 from tests.synthetic_run import MODELS, Synthetic, make_record, write_run
 
 SMALL = tuple(model for model in MODELS if model.slug in {"galileo_nano", "galileo_nano_random", "band_stats"})

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from geofm_eval.crossed import count_score
 from geofm_eval.records import (
     CaseInfo,
     Choice,
@@ -24,6 +23,7 @@ from geofm_eval.records import (
     fraction_key,
     write_record,
 )
+from geofm_eval.stats.counts import count_score
 
 MODEL, TASK, N = "pocket_mae", "eurosat_sim", 500
 TAPS = ("embed", "block00", "block01", "block02", "final")

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofm_eval.crossed import count_score
-from geofm_eval.metrics import pooled_r2, r2_per_draw
 from geofm_eval.records import (
     CaseInfo,
     Choice,
@@ -22,6 +20,8 @@ from geofm_eval.records import (
     Training,
     write_record,
 )
+from geofm_eval.stats.counts import count_score
+from geofm_eval.stats.scores import pooled_r2, r2_per_draw
 
 N = 1000
 

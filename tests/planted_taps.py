@@ -18,8 +18,8 @@ from geofm_eval.records import (
     read_record,
     write_record,
 )
-from geofm_eval.report.comparison import Subject
-from geofm_eval.reselection import as_stored, resample_weights, weighted_mean
+from geofm_eval.results.comparison import Subject
+from geofm_eval.stats.reselection import as_stored, resample_weights, weighted_mean
 
 Right = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import pytest
 
 from geofm_eval.backbones import Backbone, load_backbone
 from geofm_eval.catalog import ModelSpec, TaskSpec, load_catalog
-from geofm_eval.data.bands import SENTINEL1, SENTINEL2
+from geofm_eval.catalog.bands import SENTINEL1, SENTINEL2
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.errors import Unavailable

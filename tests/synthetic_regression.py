@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from geofm_eval.data.seeds import generator
-from geofm_eval.metrics import neuco_q, pooled_r2, r2_interval, r2_per_draw, rmse, shuffle_interval
 from geofm_eval.records import IntervalInfo, Record, RunManifest, Score, fraction_key, write_manifest, write_record
+from geofm_eval.seeds import generator
+from geofm_eval.stats.scores import neuco_q, pooled_r2, r2_interval, r2_per_draw, rmse, shuffle_interval
 from tests.synthetic_run import FRACTIONS, N_TEST, Synthetic, make_record
 
 SHUFFLES = 40

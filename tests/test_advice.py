@@ -16,9 +16,9 @@ from geofm_eval.cli import app
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.records import Outcome, Reverted, Score, content_of, read_record, write_record
 from geofm_eval.report.advice import advised
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.reselected import reselect
-from geofm_eval.report.run import read_content
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.reselected import reselect
+from geofm_eval.results.run import read_content
 from geofm_eval.store import write_json
 from tests.planted_advice import MODEL, TAPS, TASK, drift, probe, probes, timing, trained
 from tests.planted_taps import planted_taps, right_items

@@ -19,8 +19,8 @@ from geofm_eval.errors import ContractError
 from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import Record, fraction_key, read_record, record_path, write_record
 from geofm_eval.report.advice import Advised, advised
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.run import read_content
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
 from tests import small_suite
 from tests.small_suite import OPTIONS
 

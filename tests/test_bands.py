@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.data.bands import BANDS, SENTINEL2, band, canonical
+from geofm_eval.catalog.bands import BANDS, SENTINEL2, band, canonical
 from geofm_eval.errors import ContractError
 
 

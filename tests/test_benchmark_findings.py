@@ -13,8 +13,8 @@ from fixtures.summary import write_summary
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import FINDINGS as RULES
 from geofm_eval.findings import findings
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.run import read_content
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
 
 CATALOG = load_catalog()
 

@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofm_eval.metrics import paired_interval
 from geofm_eval.records import read_outcomes, write_record
-from geofm_eval.report import choice
-from geofm_eval.report.choice import choose_tap
 from geofm_eval.report.collation import collate
+from geofm_eval.results.taps import choose_tap, val_score
+from geofm_eval.stats.scores import paired_interval
 from tests.collating import (
     MODEL,
     SMALL,
@@ -41,8 +40,8 @@ def test_the_mean_over_draws_decides_below_all_labels():
     values = enumerate((0.2, None, 0.9))
     other = [replace(one, fraction=0.1, draw=draw, val_score=value) for draw, value in values]
     selection = record.selection.model_copy(update={"choices": tuple(other)})
-    assert choice.val_score(record.model_copy(update={"selection": selection}), "0.1") == pytest.approx(0.55)
-    assert choice.val_score(record.model_copy(update={"selection": selection}), "1.0") is None
+    assert val_score(record.model_copy(update={"selection": selection}), "0.1") == pytest.approx(0.55)
+    assert val_score(record.model_copy(update={"selection": selection}), "1.0") is None
 
 
 def test_ranks_gains_and_paired_intervals(run: Path):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geofm_eval.report.figures import spread
 from geofm_eval.report.formats import Table, latex, to_csv, to_latex, to_markdown
-from geofm_eval.report.terminal import sparkbar
+from geofm_eval.report.probes.figures import spread
+from geofm_eval.report.probes.terminal import sparkbar
 
 
 def test_formats_escape_what_they_must():

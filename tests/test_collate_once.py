@@ -6,9 +6,9 @@ from pathlib import Path
 
 from geofm_eval.garbage import set_aside, uncollected
 from geofm_eval.ranking import settings
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.comparison import comparisons
-from geofm_eval.report.run import read_content
+from geofm_eval.results.comparison import comparisons
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
 from tests.collating import small_run
 
 

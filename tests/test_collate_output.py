@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from geofm_eval.errors import DataError
-from geofm_eval.metrics import Interval
 from geofm_eval.records import read_record, record_path
-from geofm_eval.report import choice
 from geofm_eval.report.collation import collate
+from geofm_eval.results import pairs as choice
+from geofm_eval.stats.scores import Interval
 from geofm_eval.store import StoreError
 from tests.collating import (
     CATALOG,

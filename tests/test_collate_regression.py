@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from geofm_eval.metrics import paired_r2_interval, paired_shuffle_interval
 from geofm_eval.records import read_outcomes, write_record
 from geofm_eval.report.collation import collate
-from geofm_eval.report.terminal import sparkbar
+from geofm_eval.report.probes.terminal import sparkbar
+from geofm_eval.stats.scores import paired_r2_interval, paired_shuffle_interval
 from tests.collating import CATALOG, SMALL, no_figures, rows_of
 from tests.synthetic_regression import UNIT, make_regression, write_regression_run
 from tests.synthetic_run import make_record

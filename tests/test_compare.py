@@ -11,7 +11,6 @@ import pytest
 from geofm_eval.catalog import load_catalog
 from geofm_eval.compare import chance_of_false, compare, expected_false, find_run
 from geofm_eval.errors import DataError
-from geofm_eval.holm import p_value
 from geofm_eval.records import (
     ExpectedRange,
     FirstAttempt,
@@ -25,8 +24,9 @@ from geofm_eval.records import (
     unpack,
     write_manifest,
 )
-from geofm_eval.report.comparing import lines_of
-from geofm_eval.report.run import read_content
+from geofm_eval.report.gate import lines_of
+from geofm_eval.results.run import read_content
+from geofm_eval.stats.p_values import p_value
 from geofm_eval.store import write_json
 from tests.planted_compare import easy, moved, probe, trained
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from geofm_eval.compare import compare
-from geofm_eval.crossed import count_score
-from geofm_eval.holm import p_value
-from geofm_eval.metrics import paired_shuffle_interval, pooled_r2, r2
+from geofm_eval.stats.counts import count_score
+from geofm_eval.stats.p_values import p_value
+from geofm_eval.stats.scores import paired_shuffle_interval, pooled_r2, r2
 from tests.planted_compare import easy, moved, probe, regression, trained
 
 LAYERS = ("block00", "block01", "block02")

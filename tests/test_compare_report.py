@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from geofm_eval.cli import app
 from geofm_eval.compare import compare
 from geofm_eval.paths import geofm_cache
-from geofm_eval.report.comparing import json_of, lines_of, markdown_of
+from geofm_eval.report.gate import json_of, lines_of, markdown_of
 from geofm_eval.similarity import cka
 from tests.planted_compare import easy, moved, probe
 
@@ -266,7 +266,7 @@ def test_a_comparison_of_files_loads_no_torch(runs):
         (folder / "block.json").unlink()
     code = (
         "import sys; from pathlib import Path; from geofm_eval.compare import compare; "
-        "from geofm_eval.report.comparing import lines_of; "
+        "from geofm_eval.report.gate import lines_of; "
         f"print(len(lines_of(compare(Path({str(old)!r}), Path({str(new)!r})))), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

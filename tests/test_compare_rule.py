@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from geofm_eval.compare import chance_of_finding, decide, smallest_found, standard_error
-from geofm_eval.holm import p_value
-from geofm_eval.intervals import joined
-from geofm_eval.metrics import paired_interval
-from geofm_eval.report.choice import Difference
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.p_values import p_value
+from geofm_eval.stats.scores import paired_interval
+from geofm_eval.stats.standard_error import joined
 from tests.planted_compare import easy, moved
 
 POINT = 0.01

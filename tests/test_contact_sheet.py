@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.report.dense.sheet import NOTHING, SheetRow, class_picture, composite, pick, write_sheet
+from geofm_eval.report.trainings.contact_sheet import NOTHING, SheetRow, class_picture, composite, pick, write_sheet
 
 CATALOG = load_catalog()
 FLOODS, HEIGHTS = CATALOG.task("sen1floods11_sim"), CATALOG.task("biomassters_sim")

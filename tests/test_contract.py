@@ -11,7 +11,7 @@ from geofm_eval.backbones import SUBMODULES, LoadedBackbone, pool
 from geofm_eval.backbones.contract import encode_checked
 from geofm_eval.backbones.weights import state_dict_sha256
 from geofm_eval.catalog import Statistics
-from geofm_eval.data.bands import SENTINEL2
+from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.errors import ContractError

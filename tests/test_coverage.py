@@ -11,7 +11,7 @@ from benchmarks.trust.coverage.families import mistaken
 from benchmarks.trust.coverage.families import simulations as families
 from benchmarks.trust.coverage.images import FLOODS, _difficulty, _network, _pixels, truth_of
 from benchmarks.trust.coverage.simulation import Coverage, Simulation, measure
-from geofm_eval.crossed import count_score
+from geofm_eval.stats.counts import count_score
 
 DRAWS = 400
 """Coverage of 95 % is then measured to +-1.1 points (one standard error)."""

@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from geofm_eval.confusion import iou_per_class, mean_iou
-from geofm_eval.crossed import Term, contrast_interval, count_interval, count_score
 from geofm_eval.errors import ContractError
+from geofm_eval.stats.confusion import iou_per_class, mean_iou
+from geofm_eval.stats.counts import Term, contrast_interval, count_interval, count_score
 
 
 def images(rng: np.random.Generator, n: int, seeds: int = 1, spread: float = 0.1) -> NDArray[np.int64]:

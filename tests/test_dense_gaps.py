@@ -9,7 +9,6 @@ import torch
 from torch.nn import functional
 
 from geofm_eval.catalog.specs import Normalisation
-from geofm_eval.crossed import count_score
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.items import Item
 from geofm_eval.data.split import Split
@@ -20,6 +19,7 @@ from geofm_eval.dense.sample import TokenEncoder, sample_tokens
 from geofm_eval.dense.windows import Window
 from geofm_eval.errors import DataError
 from geofm_eval.progress import LogProgress
+from geofm_eval.stats.counts import count_score
 from tests.small_chips import CATALOG, CROPS, FLOODS, chips
 from tests.small_vit import load, small_vit
 

@@ -18,7 +18,6 @@ from fixtures.suite import Suite
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import Case, dense_adaptation, dense_cases, load_catalog
 from geofm_eval.catalog.dense import HEADS, TUNINGS, DenseAdaptation, narrowed, usual_taps
-from geofm_eval.crossed import count_score
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
@@ -28,7 +27,8 @@ from geofm_eval.errors import ContractError
 from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import Outcome, read_outcomes, read_record, read_resamples, write_record
 from geofm_eval.report.collation import collate
-from geofm_eval.reselection import RESAMPLES
+from geofm_eval.stats.counts import count_score
+from geofm_eval.stats.reselection import RESAMPLES
 from tests.small_chips import chips
 from tests.small_suite import OPTIONS
 

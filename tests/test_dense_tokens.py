@@ -7,8 +7,6 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from geofm_eval.confusion import confusion, mean_iou
-from geofm_eval.crossed import count_score
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.items import Item
 from geofm_eval.dense.budget import ChipBudget
@@ -20,6 +18,8 @@ from geofm_eval.errors import DataError
 from geofm_eval.probes.heads import HeadJob, fit_heads
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.progress import LogProgress
+from geofm_eval.stats.confusion import confusion, mean_iou
+from geofm_eval.stats.counts import count_score
 from tests.small_chips import CATALOG, CROPS, FLOODS, chips, target_of
 from tests.small_vit import load, small_vit
 

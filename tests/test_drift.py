@@ -14,10 +14,10 @@ from geofm_eval.backbones.base import SUBMODULES
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.relabelled import with_shuffled_labels
 from geofm_eval.errors import ContractError, DataError
-from geofm_eval.estimates import estimate, estimate_of, leader, p_of, sign_verdict
-from geofm_eval.resampling import jackknife_error_of
 from geofm_eval.similarity import cka, drift
 from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
+from geofm_eval.stats.jackknife import jackknife_error_of
+from geofm_eval.stats.over_seeds import estimate, estimate_of, leader, p_of, sign_verdict
 from tests.reduced_models import batch, subject
 from tests.small_chips import chips
 from tests.small_items import WOOD, items

@@ -8,14 +8,14 @@ import pytest
 
 from fixtures.planted_findings import DENSE_TASKS, MODELS, decoders, probe, singles, trained
 from geofm_eval.catalog import load_catalog
-from geofm_eval.crossed import count_score
 from geofm_eval.factors.explained import error_of, trained_shares
 from geofm_eval.factors.factorial import probed_factorial, replicates, trained_factorial
 from geofm_eval.factors.regret import ADAPTATION, regrets
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.comparison import comparisons
-from geofm_eval.report.dense.cells import case_studies
-from geofm_eval.report.run import read_content
+from geofm_eval.results.comparison import comparisons
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
+from geofm_eval.results.trainings import case_studies
+from geofm_eval.stats.counts import count_score
 
 CATALOG = load_catalog()
 

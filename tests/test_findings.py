@@ -28,9 +28,9 @@ from geofm_eval.findings.heads import FIXED, PROBED, SAME
 from geofm_eval.findings.layers import BEFORE_NORM
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.records import content_of, read_record, record_path
-from geofm_eval.report.choice import Pairs
 from geofm_eval.report.collation import collate
-from geofm_eval.report.run import read_content
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
 from geofm_eval.store import write_json
 
 CATALOG = load_catalog()

@@ -8,8 +8,8 @@ from fixtures.planted_findings import DENSE_TASKS, trained
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings.imagenet import BEST, MEDIAN, MODEL, RGB, imagenet_competes
 from geofm_eval.records import content_of, read_record, record_path, write_record
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.run import read_content
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
 from geofm_eval.store import write_json
 
 CATALOG = load_catalog()

@@ -11,8 +11,8 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import Finding, findings
 from geofm_eval.findings.rankings import fields, rankings_change
 from geofm_eval.records import content_of, read_record, record_path, write_record
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.run import read_content
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
 from geofm_eval.store import write_json
 
 CATALOG = load_catalog()

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fixtures import recomputed
-from geofm_eval.crossed import Term, contrast_interval, count_score
-from geofm_eval.findings.finding import AS_GOOD, GAIN, Cell, Claim, adjusted, cell_of, in_points, joint, mean_of
+from geofm_eval.findings.finding import AS_GOOD, GAIN, Cell, Claim, adjusted, cell_of, joint, mean_of
 from geofm_eval.findings.most import decide, majority, partial_conjunction, shortage
-from geofm_eval.holm import holm, p_above, p_below, p_value
-from geofm_eval.metrics import paired_interval, paired_shuffle_interval, pooled_r2
 from geofm_eval.records import Score
-from geofm_eval.report.choice import Difference
+from geofm_eval.results.units import in_points
+from geofm_eval.stats.counts import Term, contrast_interval, count_score
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.p_values import holm, p_above, p_below, p_value
+from geofm_eval.stats.scores import paired_interval, paired_shuffle_interval, pooled_r2
 
 
 def cells_of(values: list[float], half: float, claim: Claim = GAIN) -> list[Cell]:

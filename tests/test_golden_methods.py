@@ -9,9 +9,9 @@ import pytest
 from fixtures.measure import RECORD_VERSION
 from geofm_eval.data.labels import label_subsets, validation_plan
 from geofm_eval.data.shuffles import shuffled_subsets
-from geofm_eval.metrics import mean_interval, paired_interval, paired_r2_interval, r2_interval, shuffle_interval
 from geofm_eval.probes import solve
 from geofm_eval.probes.sweep import PROBE_VERSION
+from geofm_eval.stats.scores import mean_interval, paired_interval, paired_r2_interval, r2_interval, shuffle_interval
 
 CLASSES = 3
 FRACTIONS = (0.1, 1.0)

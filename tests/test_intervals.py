@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from geofm_eval.intervals import LOG, LOGIT, Part, Spread, joined, spread_of, student, uneven_freedom
-from geofm_eval.resampling import make_sample
+from geofm_eval.stats.jackknife import make_sample
+from geofm_eval.stats.standard_error import LOG, LOGIT, Part, Spread, joined, spread_of, student, uneven_freedom
 
 
 def means(values):

@@ -10,10 +10,10 @@ from geofm_eval.factors.factorial import probed_factorial
 from geofm_eval.ranking.settings import settings
 from geofm_eval.report.advice import advised
 from geofm_eval.report.collation import collate
-from geofm_eval.report.comparison import comparisons
 from geofm_eval.report.ranks.words import setting_label
-from geofm_eval.report.run import read_content
-from geofm_eval.report.wording import of_labels, share_of_labels
+from geofm_eval.results.comparison import comparisons
+from geofm_eval.results.run import read_content
+from geofm_eval.results.units import of_labels, share_of_labels
 from tests import synthetic_run
 from tests.collating import CATALOG, SMALL, no_figures
 from tests.planted_ranges import ORIGIN, on_cpu, ranges_for

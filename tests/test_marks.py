@@ -7,13 +7,13 @@ import pytest
 
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings.rankings import fields
-from geofm_eval.findings.scope import model_aside
 from geofm_eval.records import MOSTLY_FILLED, Record, marked, write_record
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.comparison import comparisons
-from geofm_eval.report.ranking import rank
-from geofm_eval.report.run import read_content
-from geofm_eval.report.tables import ranking_table
+from geofm_eval.report.probes.tables import ranking_table
+from geofm_eval.results.comparison import comparisons
+from geofm_eval.results.leaderboard import rank
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
+from geofm_eval.results.scope import model_aside
 from tests.synthetic_run import BANDS, MODELS, Synthetic, make_record, write_run
 
 CATALOG = load_catalog()

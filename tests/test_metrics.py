@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from geofm_eval.errors import ContractError
-from geofm_eval.metrics import mean_interval, paired_interval
+from geofm_eval.stats.scores import mean_interval, paired_interval
 
 
 def outcomes(draws, n, p=0.8, seed=0):

@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.metrics import r2_score
 
 from geofm_eval.errors import ContractError
-from geofm_eval.metrics import (
+from geofm_eval.stats.scores import (
     neuco_q,
     paired_r2_interval,
     paired_shuffle_interval,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import ShuffleSplit
 
-from geofm_eval.metrics import neuco_q, r2
 from geofm_eval.probes.neuco import Shuffled, fit_shuffles
+from geofm_eval.stats.scores import neuco_q, r2
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from geofm_eval.catalog import TaskSpec, load_catalog
-from geofm_eval.confusion import confusion, mean_iou
 from geofm_eval.data.split import Split, open_splits
 from geofm_eval.data.standins.oracle import oracle_labels, oracle_map
 from geofm_eval.errors import ContractError
-from geofm_eval.metrics import r2, rmse
+from geofm_eval.stats.confusion import confusion, mean_iou
+from geofm_eval.stats.scores import r2, rmse
 
 STANDINS = {task.slug: task for task in load_catalog().tasks.values() if task.simulated}
 CONTROL = "neuco_sim_random_reg"

@@ -17,9 +17,9 @@ from geofm_eval.catalog import Case, Catalog, TaskSpec, load_catalog
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.readers import READERS
 from geofm_eval.errors import ContractError, DataError
-from geofm_eval.metrics import neuco_q, pooled_r2, r2_per_draw
 from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import read_outcomes, read_record, write_record
+from geofm_eval.stats.scores import neuco_q, pooled_r2, r2_per_draw
 from tests.small_suite import OPTIONS
 from tests.tiny import RECIPE, SIDE, SPEC, tiny_loaded
 

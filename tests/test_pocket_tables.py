@@ -7,12 +7,12 @@ import pytest
 
 from benchmarks.pockets import gain_table, gains, read, score_table, spread, spread_table
 from geofm_eval.catalog import load_catalog
-from geofm_eval.report.comparison import comparisons
-from geofm_eval.report.curves import depth_profiles
-from geofm_eval.report.figures import overview_figure
-from geofm_eval.report.ranking import rank
-from geofm_eval.report.run import read_content
+from geofm_eval.report.probes.curves import depth_profiles
+from geofm_eval.report.probes.figures import overview_figure
 from geofm_eval.report.wording import shared_notes
+from geofm_eval.results.comparison import comparisons
+from geofm_eval.results.leaderboard import rank
+from geofm_eval.results.run import read_content
 from tests.synthetic_run import Synthetic, write_run
 
 CATALOG = load_catalog()

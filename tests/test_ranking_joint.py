@@ -10,11 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from benchmarks.trust.ranks import KINDS, MODELS, trust
 from fixtures.planted_ranking import outcomes_of, probe_record, shuffled_record, trained_record
-from geofm_eval.crossed import count_score, scores_without
 from geofm_eval.errors import ContractError
-from geofm_eval.intervals import Part, spread_of
-from geofm_eval.metrics import pooled_r2
-from geofm_eval.out_of_fold import contributions, error_parts
 from geofm_eval.ranking import (
     Source,
     joint_covariance,
@@ -25,7 +21,11 @@ from geofm_eval.ranking import (
     sources_of,
     weighted_spread,
 )
-from geofm_eval.resampling import t_quantile
+from geofm_eval.stats.counts import count_score, scores_without
+from geofm_eval.stats.jackknife import t_quantile
+from geofm_eval.stats.out_of_fold import contributions, error_parts
+from geofm_eval.stats.scores import pooled_r2
+from geofm_eval.stats.standard_error import Part, spread_of
 
 RNG = np.random.default_rng(5)
 

@@ -11,12 +11,12 @@ import pytest
 from fixtures.planted_findings import DENSE_TASKS, IMAGES, MODELS, item_ids, singles, trained
 from fixtures.planted_ranking import Levels, orders_of, planted_run, rivalries_of
 from geofm_eval.catalog import load_catalog
-from geofm_eval.crossed import count_score
 from geofm_eval.ranking import Aggregate, aggregate, aggregates, alike, data_sets, settings
 from geofm_eval.records import read_outcomes, read_record, record_path, write_record
-from geofm_eval.report.choice import Pairs
 from geofm_eval.report.collation import collate
-from geofm_eval.report.run import read_content
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
+from geofm_eval.stats.counts import count_score
 from tests.collating import SMALL, no_figures
 from tests.synthetic_run import write_run
 

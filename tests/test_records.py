@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from geofm_eval import records
 from geofm_eval.errors import ContractError, DataError
-from geofm_eval.metrics import r2_per_draw
 from geofm_eval.records import Outcome, Record, RunManifest, Score
 from geofm_eval.records import files as record_files
+from geofm_eval.stats.scores import r2_per_draw
 from geofm_eval.store import StoreError
 from tests.synthetic_regression import make_regression
 from tests.synthetic_run import MODELS, make_record

@@ -11,7 +11,7 @@ from geofm_eval import records
 from geofm_eval.errors import DataError
 from geofm_eval.records import RunManifest
 from geofm_eval.report.index import summary_lines
-from geofm_eval.report.run import read_content
+from geofm_eval.results.run import read_content
 from geofm_eval.seals import is_whole, parse_json, sealed
 from geofm_eval.store import write_json
 from tests.synthetic_run import MODELS, make_record

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.crossed import Term, contrast_interval, count_interval, count_score
+from geofm_eval.factors.effects import effects, pooled
+from geofm_eval.factors.levels import _complete, best_cases, factors
 from geofm_eval.records import (
     CaseInfo,
     Cost,
@@ -25,14 +26,13 @@ from geofm_eval.records import (
     write_manifest,
     write_record,
 )
-from geofm_eval.report.choice import Pairs
 from geofm_eval.report.collation import collate
-from geofm_eval.report.dense.cells import case_studies
-from geofm_eval.report.dense.effects import effects, pooled
-from geofm_eval.report.dense.levels import _complete, best_cases, factors
-from geofm_eval.report.dense.pareto import fronts
-from geofm_eval.report.dense.tables import clear, factorial_table, over_twin, ranking_table
-from geofm_eval.report.run import read_content
+from geofm_eval.report.trainings.pareto import fronts
+from geofm_eval.report.trainings.tables import clear, factorial_table, over_twin, ranking_table
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
+from geofm_eval.results.trainings import case_studies
+from geofm_eval.stats.counts import Term, contrast_interval, count_interval, count_score
 
 CATALOG = load_catalog()
 TASK = "sen1floods11_sim"

@@ -11,8 +11,8 @@ from geofm_eval.expected.update import take
 from geofm_eval.ranking.settings import settings
 from geofm_eval.records import RunManifest, read_run, write_manifest, write_record
 from geofm_eval.report.collation import collate
-from geofm_eval.report.comparison import comparisons
-from geofm_eval.report.run import read_content
+from geofm_eval.results.comparison import comparisons
+from geofm_eval.results.run import read_content
 from tests.synthetic_regression import make_regression
 from tests.synthetic_run import MODELS
 

@@ -12,9 +12,9 @@ from geofm_eval.dense.inference import quality, resampled_quality
 from geofm_eval.dense.probe import DenseRow, DenseSweep
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.records import pack, read_outcomes, read_record, read_resamples, read_run, unpack, write_record
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.comparison import Subject
-from geofm_eval.report.reselected import reselect, selected_difference
+from geofm_eval.results.comparison import Subject
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.reselected import reselect, selected_difference
 from tests.planted_taps import planted_taps, right_items
 from tests.synthetic_run import MODELS, make_record
 

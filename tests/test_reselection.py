@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geofm_eval.reselection import (
+from geofm_eval.stats.reselection import (
     RESAMPLES,
     as_stored,
     choose,

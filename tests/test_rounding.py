@@ -7,11 +7,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from geofm_eval.data.labels import label_subsets, validation_plan
-from geofm_eval.metrics import prediction_dtype
 from geofm_eval.probes import solve
 from geofm_eval.probes.selection import NEAR_LOWEST
 from geofm_eval.probes.standardise import fit_standardiser, rotate
-from geofm_eval.reselection import weighted_r2
+from geofm_eval.stats.reselection import weighted_r2
+from geofm_eval.stats.scores import prediction_dtype
 
 PATH_ERROR = 2e-4
 """Of a validation loss on the path, in nats."""

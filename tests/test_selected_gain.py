@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geofm_eval.report.choice import Difference, Pairs, choose_tap
 from geofm_eval.report.collation import collate
-from geofm_eval.report.comparison import Subject
-from geofm_eval.report.reselected import reselect, runs, selected_difference, with_selection
+from geofm_eval.results.comparison import Subject
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.reselected import reselect, runs, selected_difference, with_selection
+from geofm_eval.results.taps import choose_tap
+from geofm_eval.stats.difference import Difference
 from tests.collating import no_figures
 from tests.planted_taps import names, planted_taps, right_items
 

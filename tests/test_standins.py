@@ -11,8 +11,8 @@ import pytest
 import rasterio
 
 from geofm_eval.catalog import TaskSpec, load_catalog
+from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.data import standins
-from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.scene import simulate
 from geofm_eval.data.split import open_splits
 from geofm_eval.data.standins import ensure_standin

@@ -9,14 +9,14 @@ import torch
 
 from geofm_eval.data.labels import LabelSubset, ValidationPlan, label_subsets, validation_plan
 from geofm_eval.errors import ContractError, DataError
-from geofm_eval.metrics import r2
 from geofm_eval.probes import PROBE_VERSION, linear, load_sweep, save_sweep, solve
 from geofm_eval.probes.heads import HeadJob, fit_heads
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.problem import ProbeProblem, SweepRow, ValidationItems
 from geofm_eval.probes.resampled import resampled_scores
 from geofm_eval.probes.selection import PathScores, choose, default_choice, score_path
-from geofm_eval.reselection import RESAMPLES, resample_weights
+from geofm_eval.stats.reselection import RESAMPLES, resample_weights
+from geofm_eval.stats.scores import r2
 
 TAPS = ("embed", "block00", "final")
 CLASSES = 3

@@ -17,7 +17,7 @@ from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.probes import ridge
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import solve_together
-from geofm_eval.reselection import RESAMPLES
+from geofm_eval.stats.reselection import RESAMPLES
 from tests.processes import CONTEXT, set_environment
 
 N, WIDTH, TAPS = 60, 12, ("embed", "final")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.report.choice import Pairs
 from geofm_eval.report.collation import collate
-from geofm_eval.report.run import read_content
-from geofm_eval.report.transfer import family_of, transferable_tap, transfers
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
+from geofm_eval.results.transfer import family_of, transferable_tap, transfers
 from tests.collating import no_figures
 from tests.planted_taps import names, planted_taps, right_items
 

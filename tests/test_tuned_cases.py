@@ -16,7 +16,7 @@ from geofm_eval.dense.study import DenseStudy
 from geofm_eval.errors import ContractError
 from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import Skip, read_outcomes, read_record, write_record
-from geofm_eval.report.run import RunContent
+from geofm_eval.results.run import RunContent
 from tests.small_items import CATALOG, WOOD, items
 from tests.small_suite import OPTIONS
 

@@ -7,20 +7,20 @@ import pytest
 from fixtures.cases import markers
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.errors import ContractError
-from geofm_eval.findings.scope import probed
 from geofm_eval.records import Inputs, Record, display_name, figure_name, marks_legend, write_record
 from geofm_eval.report.advice import advised
-from geofm_eval.report.choice import Pairs
 from geofm_eval.report.collation import collate
-from geofm_eval.report.comparison import comparisons
-from geofm_eval.report.curves import depth_profiles
-from geofm_eval.report.dense.cells import case_studies
-from geofm_eval.report.dense.figures import pareto_figure
-from geofm_eval.report.dense.pareto import pareto_table
-from geofm_eval.report.figures import _draw_profile, _styles
-from geofm_eval.report.ranking import rank
-from geofm_eval.report.run import read_content
-from geofm_eval.report.wording import unit_of
+from geofm_eval.report.probes.curves import depth_profiles
+from geofm_eval.report.probes.figures import _draw_profile, _styles
+from geofm_eval.report.trainings.figures import pareto_figure
+from geofm_eval.report.trainings.pareto import pareto_table
+from geofm_eval.results.comparison import comparisons
+from geofm_eval.results.leaderboard import rank
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import read_content
+from geofm_eval.results.scope import probed
+from geofm_eval.results.trainings import case_studies
+from geofm_eval.results.units import unit_of
 from tests import planted_advice
 from tests.collating import CATALOG, CONTROL, MODEL, change, no_figures, small_run
 

@@ -11,9 +11,9 @@ from torch.nn import functional
 from benchmarks.standins.dense import stacked
 from benchmarks.standins.pooled import tested
 from benchmarks.standins.score import Measured, from_counts, score_maps
-from geofm_eval.confusion import confusion
 from geofm_eval.data.split import ALL, Split
-from geofm_eval.metrics import mean_interval, r2, r2_interval
+from geofm_eval.stats.confusion import confusion
+from geofm_eval.stats.scores import mean_interval, r2, r2_interval
 
 REACHES = {1: (), 15: (1, 2, 4), 63: (1, 2, 4, 8, 16)}
 """Pixels that a pixel sees, and the dilations that give it: a pixel, less than a patch of 16 pixels, a whole chip."""

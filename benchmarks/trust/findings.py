@@ -23,11 +23,11 @@ from geofm_eval.findings.drift import mean_over, p_of_lead, p_of_no_lead
 from geofm_eval.findings.finding import AS_GOOD, GAIN, Cell, Claim, cell_of
 from geofm_eval.findings.most import decide, majority, partial_conjunction
 from geofm_eval.findings.rankings import verdict_of_order
-from geofm_eval.holm import holm
 from geofm_eval.ranking import Entry, Met, Rivalry, Setting, gail_simon
 from geofm_eval.records import Contrast
-from geofm_eval.report.choice import Difference
-from geofm_eval.resampling import Floats
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.jackknife import Floats
+from geofm_eval.stats.p_values import holm
 
 SHARED = 0.3
 """Correlation of the errors of two cells on the same items."""

@@ -18,12 +18,12 @@ from scipy.special import ndtr
 from scipy.stats import trim_mean
 
 from fixtures.planted_ranking import outcomes_of, probe_record, shuffled_record, trained_record
-from geofm_eval.crossed import count_score
-from geofm_eval.metrics import pooled_r2
 from geofm_eval.ranking.aggregate import TRIMMED, mean_of_shares
 from geofm_eval.ranking.joint import ranks, resample_scores
 from geofm_eval.ranking.sources import Source, sources_of
-from geofm_eval.resampling import Floats
+from geofm_eval.stats.counts import count_score
+from geofm_eval.stats.jackknife import Floats
+from geofm_eval.stats.scores import pooled_r2
 
 MODELS = 7
 RESAMPLES = 2000

@@ -21,10 +21,10 @@ import numpy as np
 from geofm_eval.catalog.specs import POINT
 from geofm_eval.compare import chance_of_finding, decide, standard_error
 from geofm_eval.compare.verdicts import REACH
-from geofm_eval.holm import holm, p_value
-from geofm_eval.metrics import paired_interval
-from geofm_eval.report.choice import Difference
 from geofm_eval.report.formats import markdown_grid
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.p_values import holm, p_value
+from geofm_eval.stats.scores import paired_interval
 
 ITEMS, SIMULATIONS = 1000, 2000
 TAPS, FRACTIONS, PRIMARY = 14, 3, 2

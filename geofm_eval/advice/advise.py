@@ -9,10 +9,10 @@ from geofm_eval.advice.reading import Reading, advised_fractions, decoder_readin
 from geofm_eval.advice.tuning import Parts, TuningChoice, reverted_parts, trained_cells, tuning_choices
 from geofm_eval.errors import ContractError
 from geofm_eval.records import Record, marks
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.comparison import Comparison, Subject, comparisons, identity, summarise
-from geofm_eval.report.run import THROUGHPUT, RunContent
-from geofm_eval.report.wording import of_labels
+from geofm_eval.results.comparison import Comparison, Subject, comparisons, identity, summarise
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import THROUGHPUT, RunContent
+from geofm_eval.results.units import of_labels
 
 PROBES = ("linear", "ridge")
 """Adaptations that a block is chosen by: solved to their optimum, on the mean of the patch tokens."""

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from geofm_eval.advice.reading import Verdict, verdict
 from geofm_eval.advice.validation import StandardError, standard_error
 from geofm_eval.records import CaseInfo, Record, Score
-from geofm_eval.report.choice import ChosenTap, Difference, Pairs, best_of, candidates, sign, val_score
-from geofm_eval.report.comparison import LAST, Subject, last_block, tap_order
-from geofm_eval.report.reselected import Reselection, reselect
-from geofm_eval.report.run import THROUGHPUT, RunContent
-from geofm_eval.reselection import RESAMPLES, SCORE_TOLERANCE
+from geofm_eval.results.comparison import LAST, Subject, last_block, tap_order
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.reselected import Reselection, reselect
+from geofm_eval.results.run import THROUGHPUT, RunContent
+from geofm_eval.results.taps import ChosenTap, best_of, candidates, sign, val_score
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.reselection import RESAMPLES, SCORE_TOLERANCE
 
 
 @dataclass(frozen=True)

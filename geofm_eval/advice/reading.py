@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from geofm_eval.catalog.dense import CHOSEN
+from geofm_eval.factors.effects import mean_difference
 from geofm_eval.records import Score
-from geofm_eval.report.choice import Difference, Pairs, choose_tap, sign
-from geofm_eval.report.comparison import LAST, Subject
-from geofm_eval.report.dense.cells import Cell
-from geofm_eval.report.dense.effects import mean_difference
-from geofm_eval.report.reselected import Reselection, reselect, selected_difference
-from geofm_eval.reselection import choose
+from geofm_eval.results.comparison import LAST, Subject
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.reselected import Reselection, reselect, selected_difference
+from geofm_eval.results.taps import choose_tap, sign
+from geofm_eval.results.trainings import Cell
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.reselection import choose
 
 TENTH = "0.1"
 """Label fraction that is advised on beside the largest."""

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 
 from geofm_eval.advice.reading import Verdict, verdict
 from geofm_eval.catalog import DenseAdaptation, dense_adaptation
-from geofm_eval.estimates import estimate, p_of
-from geofm_eval.holm import ALPHA, holm
+from geofm_eval.factors.effects import mean_difference
 from geofm_eval.records import Record, Reverted, Score
-from geofm_eval.report.choice import Difference, Pairs
-from geofm_eval.report.comparison import identity
-from geofm_eval.report.dense.cells import Cell
-from geofm_eval.report.dense.effects import mean_difference
-from geofm_eval.report.run import DRIFT, SEGMENT, TUNE, RunContent
+from geofm_eval.results.comparison import identity
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import DRIFT, SEGMENT, TUNE, RunContent
+from geofm_eval.results.trainings import Cell
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.over_seeds import estimate, p_of
+from geofm_eval.stats.p_values import ALPHA, holm
 
 FROZEN = "frozen"
 WHOLE = "all"

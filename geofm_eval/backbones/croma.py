@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from geofm_eval.backbones.base import Backbone, Submodule, TokenLayout, attention_parts, block_parts
 from geofm_eval.backbones.weights import read_state_dicts
 from geofm_eval.catalog import ModelSpec
-from geofm_eval.data.bands import SENTINEL2
+from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.errors import ContractError, Unavailable
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from geofm_eval.backbones.blocks import PATCH, BlockBackbone, check_entry, sine_cosine
 from geofm_eval.catalog import ModelSpec
-from geofm_eval.data.bands import BANDS
+from geofm_eval.catalog.bands import BANDS
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.errors import ContractError, Unavailable
 

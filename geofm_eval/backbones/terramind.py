@@ -11,7 +11,7 @@ from torch.nn import functional
 from geofm_eval.backbones.blocks import PATCH, BlockBackbone, check_entry, initialise, sine_cosine, timm_blocks
 from geofm_eval.backbones.checkpoints import read_state_dict
 from geofm_eval.catalog import ModelSpec
-from geofm_eval.data.bands import SENTINEL2
+from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.errors import ContractError
 

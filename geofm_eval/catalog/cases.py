@@ -6,8 +6,8 @@ from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING
 
+from geofm_eval.catalog.bands import canonical
 from geofm_eval.catalog.specs import Adaptation, ModelSpec, TaskSpec
-from geofm_eval.data.bands import canonical
 from geofm_eval.errors import ContractError
 
 if TYPE_CHECKING:

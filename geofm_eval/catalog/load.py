@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from geofm_eval.catalog.bands import canonical
 from geofm_eval.catalog.specs import Adaptation, ModelSpec, Recipe, Spec, TaskSpec
-from geofm_eval.data.bands import canonical
 from geofm_eval.errors import ContractError
 
 HERE = Path(__file__).parent

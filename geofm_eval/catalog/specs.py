@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from geofm_eval.data.bands import canonical, units_of
+from geofm_eval.catalog.bands import canonical, units_of
 from geofm_eval.paths import escape
 
 Product = Literal["L1C", "L2A", "HLS", "ACOLITE", "GRD", "RTC", "any"]
@@ -290,8 +290,8 @@ class TaskSpec(Spec):
         reader: reader of the on-disk layout (``eurosat``).
         root: path below ``GEOFM_HOME``; for stand-ins the path is in the cache.
         options: what the reader takes (``edition``, ``split_lists``).
-        bands: band names in file order; each has the unit of :data:`geofm_eval.data.bands.BANDS`: ``DN`` (reflectance
-            x 10,000) for optical bands, ``dB`` for radar.
+        bands: band names in file order; each has the unit of :data:`geofm_eval.catalog.bands.BANDS`: ``DN``
+            (reflectance x 10,000) for optical bands, ``dB`` for radar.
         radar: radar product of the pixels, beside optical ones; None where there is no radar, or ``product`` says it.
         scale: factor from stored values to the band's unit, one for all bands or one per band.
         offset: added after the scale, one for all bands or one per band (-1000 for DN of processing baseline 04.00 and

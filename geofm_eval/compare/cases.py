@@ -10,10 +10,12 @@ from geofm_eval.compare.families import Role, Together, family_of
 from geofm_eval.compare.matching import CaseKey
 from geofm_eval.compare.verdicts import Verdict, beyond, decide, smallest_found, standard_error
 from geofm_eval.errors import DataError
-from geofm_eval.findings.finding import in_points
-from geofm_eval.holm import holm, p_value
 from geofm_eval.records import Record, Score, read_outcomes
-from geofm_eval.report.choice import Difference, Pairs, sign
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.taps import sign
+from geofm_eval.results.units import in_points
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.p_values import holm, p_value
 
 NOTHING = Difference(0.0, 0.0, 0.0)
 """The difference of two records that no item tells apart."""

@@ -13,8 +13,8 @@ from geofm_eval.compare.matching import CaseKey, Matches, Selection, match, scor
 from geofm_eval.compare.moved import Moved, moved
 from geofm_eval.compare.pooled import PooledVerdict, pooled_verdicts
 from geofm_eval.errors import DataError
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.run import RunContent, read_content
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import RunContent, read_content
 
 FailOn = Literal["regression", "undecided"]
 FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)

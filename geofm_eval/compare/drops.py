@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from geofm_eval.compare.matching import CaseKey
 from geofm_eval.compare.verdicts import beyond
 from geofm_eval.records import Record
-from geofm_eval.report.choice import sign
+from geofm_eval.results.taps import sign
 
 
 @dataclass(frozen=True)

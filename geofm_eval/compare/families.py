@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from typing import Literal, get_args
 
 from geofm_eval.compare.matching import CaseKey
-from geofm_eval.holm import ALPHA
 from geofm_eval.records import Record
-from geofm_eval.report.choice import choose_tap
-from geofm_eval.report.comparison import LAST, Subject, split_records, tap_order
-from geofm_eval.report.run import PROBE
+from geofm_eval.results.comparison import LAST, Subject, split_records, tap_order
+from geofm_eval.results.run import PROBE
+from geofm_eval.results.taps import choose_tap
+from geofm_eval.stats.p_values import ALPHA
 
 Role = Literal["chosen", "final", "chosen and final", "deepest", "trained"]
 """Why a case is primary. ``deepest`` stands in where the baseline has neither validation scores nor ``final``."""

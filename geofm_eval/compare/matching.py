@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from geofm_eval.records import Record
-from geofm_eval.report.comparison import identity
-from geofm_eval.report.run import PROBE, SEGMENT, TUNE, RunContent
+from geofm_eval.results.comparison import identity
+from geofm_eval.results.run import PROBE, SEGMENT, TUNE, RunContent
 
 SCORED = (PROBE, SEGMENT, TUNE)
 """Kinds of cases that have scores; drift, similarity and timings are no better or worse."""

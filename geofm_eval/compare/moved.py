@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.records import Provenance, Record
-from geofm_eval.report.comparison import tap_order
-from geofm_eval.report.run import PROBE
+from geofm_eval.results.comparison import tap_order
+from geofm_eval.results.run import PROBE
 
 TESTED = ("test", "all")
 """Splits whose features are compared: with shuffle splits that of all items."""

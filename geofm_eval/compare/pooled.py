@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 from geofm_eval.compare.cases import NOTHING, CaseVerdict, turned
 from geofm_eval.compare.verdicts import Verdict, decide, smallest_found, standard_error
-from geofm_eval.holm import holm, p_value
 from geofm_eval.records import Score
-from geofm_eval.report.choice import Difference, Pairs
-from geofm_eval.report.comparison import split_records
+from geofm_eval.results.comparison import split_records
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.p_values import holm, p_value
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ with 1,000 items of which 4 % change, it finds a third where this rule finds nin
 from statistics import NormalDist
 from typing import Literal
 
-from geofm_eval.holm import ALPHA
-from geofm_eval.report.choice import LEVEL, Difference
-from geofm_eval.resampling import t_quantile
+from geofm_eval.stats.difference import LEVEL, Difference
+from geofm_eval.stats.jackknife import t_quantile
+from geofm_eval.stats.p_values import ALPHA
 
 Verdict = Literal["regression", "improvement", "equivalent", "undecided"]
 

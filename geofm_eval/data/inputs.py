@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
-from geofm_eval.data.bands import SENTINEL1, canonical, units_of
+from geofm_eval.catalog.bands import SENTINEL1, canonical, units_of
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.errors import ContractError, DataError
 

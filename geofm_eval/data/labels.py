@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.data.seeds import generator
 from geofm_eval.errors import ContractError
+from geofm_eval.seeds import generator
 
 MIN_PER_CLASS = 5
 """Fewer validation items of any class than this, and cross-validation on the training labels is used instead."""

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Item
-from geofm_eval.data.seeds import generator
 from geofm_eval.data.split import Split
 from geofm_eval.errors import DataError
+from geofm_eval.seeds import generator
 
 FEWEST = 2
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from geofm_eval.backbones.base import Backbone
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.data.pixels import RawImage
-from geofm_eval.data.seeds import generator
 from geofm_eval.dense.choice import Trained
 from geofm_eval.dense.floors import at_rate_zero, on_shuffled_labels
 from geofm_eval.dense.job import DenseJob
@@ -19,6 +18,7 @@ from geofm_eval.dense.study import DenseStudy
 from geofm_eval.dense.windows import Window, cut
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
+from geofm_eval.seeds import generator
 from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
 from geofm_eval.similarity.features import FEWEST
 

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.confusion import confusion, iou_per_class
-from geofm_eval.crossed import count_score
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.pixels import RawImage
@@ -19,6 +17,8 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.losses import classes_of
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.windows import Window, covering, cut
+from geofm_eval.stats.confusion import confusion, iou_per_class
+from geofm_eval.stats.counts import count_score
 
 Array = NDArray[Any]
 

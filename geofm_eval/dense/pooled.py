@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.labels import label_subsets, validation_plan
-from geofm_eval.data.seeds import generator
 from geofm_eval.data.shuffles import item_blocks, published_order, shuffles
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.dense.budget import ChipBudget
@@ -25,6 +24,7 @@ from geofm_eval.dense.samples import Batch, InMemory, Pair, Samples, target_tens
 from geofm_eval.dense.training import fresh_weights
 from geofm_eval.dense.windows import flipped
 from geofm_eval.errors import DataError
+from geofm_eval.seeds import generator
 
 HELD_SHUFFLES = 4
 """Shuffles whose test sets together are tested; those of as many others validate."""

@@ -34,7 +34,7 @@ from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.ridge import RIDGE_PENALTIES
 from geofm_eval.probes.selection import near_minimum
 from geofm_eval.progress import LogProgress, StartProgress
-from geofm_eval.reselection import Stored, as_stored, choose, resample_weights
+from geofm_eval.stats.reselection import Stored, as_stored, choose, resample_weights
 from geofm_eval.store import content_hash, publish_directory
 
 DENSE_PROBE_VERSION = 4

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
-from geofm_eval.crossed import count_score, scores_without
 from geofm_eval.dense.choice import Trained
 from geofm_eval.dense.job import DenseJob
-from geofm_eval.resampling import jackknife_error_of
+from geofm_eval.stats.counts import count_score, scores_without
+from geofm_eval.stats.jackknife import jackknife_error_of
 
 PARTS = ("norm1", "qkv", "attn_proj", "norm2", "fc1", "fc2")
 """Parts that are reverted in all blocks at once."""

@@ -12,12 +12,12 @@ from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.backbones.contract import encode_checked
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.pixels import RawImage
-from geofm_eval.data.seeds import generator
 from geofm_eval.data.split import Split
 from geofm_eval.dense.maps import feature_map, tokens_with_data
 from geofm_eval.dense.tokens import token_targets
 from geofm_eval.dense.windows import Window, covering, cut, cut_target
 from geofm_eval.errors import ContractError
+from geofm_eval.seeds import generator
 
 MOST_TOKENS = 20_000
 """A sample has at most so many: a linear probe of a thousand channels gains nothing from more."""

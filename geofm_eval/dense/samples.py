@@ -14,10 +14,10 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.pixels import RawImage
-from geofm_eval.data.seeds import generator
 from geofm_eval.data.split import Split
 from geofm_eval.dense.windows import Window, cut, cut_target, flipped
 from geofm_eval.errors import DataError
+from geofm_eval.seeds import generator
 
 TRIALS = 10
 """Random windows of a chip that are tried until one has a labelled pixel."""

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.seeds import generator
 from geofm_eval.dense.ahead import GPU_THREADS, Ahead
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import TunableModel
@@ -28,6 +27,7 @@ from geofm_eval.dense.samples import Batch, Samples
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.seals import seal_bytes, unseal_bytes
+from geofm_eval.seeds import generator
 from geofm_eval.store import content_hash, write_bytes
 
 log = logging.getLogger(__name__)

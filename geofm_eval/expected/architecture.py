@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from geofm_eval.expected.ranges import Range
 from geofm_eval.records import ExpectedRange, Record, Score
-from geofm_eval.report.wording import of_labels, unit_named
+from geofm_eval.results.units import of_labels, unit_named
 
 UNVERIFIED = "range not verified on this architecture"
 """What a score outside such a range is called, in reasons and in the summary of a session."""

@@ -14,7 +14,7 @@ from geofm_eval.expected.ranges import Range
 from geofm_eval.expected.subject import key_of
 from geofm_eval.expected.update import Change, Proposal, Solve, merged, propose, read_records, take
 from geofm_eval.records import Record
-from geofm_eval.report.wording import Unit, unit_named
+from geofm_eval.results.units import Unit, unit_named
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from geofm_eval.crossed import count_score
 from geofm_eval.dense.fits import LinearMap
 from geofm_eval.dense.probe import DenseProbe, Key
 from geofm_eval.dense.sample import TokenSample
@@ -33,6 +32,7 @@ from geofm_eval.extraction import exact_float32
 from geofm_eval.paths import geofm_cache
 from geofm_eval.pipeline import Workspace
 from geofm_eval.records import Record, fraction_key
+from geofm_eval.stats.counts import count_score
 from geofm_eval.store import content_hash, publish_directory
 
 FILE = "admitted.json"

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofm_eval.data.seeds import generator
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import DataError
 from geofm_eval.expected import compatible
@@ -28,6 +27,7 @@ from geofm_eval.pipeline import ProbeJob, Workspace
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import Probe, Sweep, SweepRow, solve_together
 from geofm_eval.records import Record
+from geofm_eval.seeds import generator
 from geofm_eval.store import content_hash, problem_with, publish_directory
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from geofm_eval.expected.admissible import from_text
 from geofm_eval.expected.architecture import ends_text
 from geofm_eval.expected.ranges import Key, Range
 from geofm_eval.records import Choice, ExpectedRange, Record
-from geofm_eval.report.wording import of_labels, unit_named
+from geofm_eval.results.units import of_labels, unit_named
 
 OUTSIDE = "its expected range"
 """Words in the reason of a case that failed by a score outside its range alone."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from geofm_eval.factors.noise import ErrorOfMeans, ends_of_square, through
-from geofm_eval.report.choice import LEVEL, Difference
-from geofm_eval.resampling import Floats, t_quantile
+from geofm_eval.stats.difference import LEVEL, Difference
+from geofm_eval.stats.jackknife import Floats, t_quantile
 
 
 @dataclass(frozen=True)

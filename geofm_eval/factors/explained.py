@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from geofm_eval.crossed import scores_without
 from geofm_eval.factors.factorial import FEWEST_FACTORS, LABELS, Factorial, replicates
 from geofm_eval.factors.noise import ErrorOfMeans, error_of_means, logit
 from geofm_eval.factors.shares import Share, shares
 from geofm_eval.records import Score
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.dense.cells import Cell
-from geofm_eval.resampling import Floats
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.trainings import Cell
+from geofm_eval.stats.counts import scores_without
+from geofm_eval.stats.jackknife import Floats
 
 BOUNDED = ("accuracy", "miou", "iou")
 """Metrics whose shares are those of their logits: near 1 a point is harder to gain than in the middle."""

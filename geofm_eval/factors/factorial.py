@@ -10,12 +10,12 @@ import numpy as np
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.factors.blocks import Combination, largest_block, left_out
+from geofm_eval.factors.levels import decoder, plain
 from geofm_eval.records import Score
-from geofm_eval.report.comparison import Subject
-from geofm_eval.report.dense.cells import Cell
-from geofm_eval.report.dense.levels import decoder, plain
-from geofm_eval.report.wording import percent, share_of_labels
-from geofm_eval.resampling import Floats
+from geofm_eval.results.comparison import Subject
+from geofm_eval.results.trainings import Cell
+from geofm_eval.results.units import percent, share_of_labels
+from geofm_eval.stats.jackknife import Floats
 
 T = TypeVar("T")
 

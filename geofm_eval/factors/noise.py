@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geofm_eval.report.choice import LEVEL, Difference
-from geofm_eval.resampling import Floats, joint_freedom, t_quantile
+from geofm_eval.stats.difference import LEVEL, Difference
+from geofm_eval.stats.jackknife import Floats, joint_freedom, t_quantile
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 
 from geofm_eval.factors.factorial import BACKBONE, LABELS, Factorial
 from geofm_eval.factors.noise import ErrorOfMeans
-from geofm_eval.report.choice import Difference
-from geofm_eval.report.dense.cells import Cell
-from geofm_eval.reselection import choose
+from geofm_eval.results.trainings import Cell
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.reselection import choose
 
 ADAPTATION = "adaptation"
 """All that is chosen beside the backbone: decoder and tuning together."""

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from geofm_eval.errors import ContractError
 from geofm_eval.factors.noise import ErrorOfMeans, ends_of_square, through
-from geofm_eval.report.choice import LEVEL
-from geofm_eval.resampling import Floats, t_quantile
+from geofm_eval.stats.difference import LEVEL
+from geofm_eval.stats.jackknife import Floats, t_quantile
 
 Effect = tuple[int, ...]
 """Positions of the factors that interact; of one factor its main effect."""

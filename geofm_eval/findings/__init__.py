@@ -11,8 +11,8 @@ from geofm_eval.findings.imagenet import imagenet_competes
 from geofm_eval.findings.layers import layer_gain
 from geofm_eval.findings.profiles import distinct_profiles
 from geofm_eval.findings.rankings import rankings_change
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.run import RunContent
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import RunContent
 
 __all__ = ["EVIDENCE", "FINDINGS", "Cell", "Finding", "Rule", "Verdict", "findings"]
 

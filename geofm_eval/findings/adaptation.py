@@ -28,16 +28,17 @@ from geofm_eval.findings.finding import (
     cell_of,
     decided,
     joint,
-    points_per_unit,
     spread,
     undecidable,
 )
 from geofm_eval.findings.most import decide, most_words, shortage, tally_as_good
-from geofm_eval.findings.scope import data_of, model_aside, task_aside
-from geofm_eval.report.choice import Difference, Pairs
-from geofm_eval.report.dense.cells import CaseStudy, case_studies
-from geofm_eval.report.dense.cells import Cell as Trained
-from geofm_eval.report.run import RunContent
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.scope import data_of, model_aside, task_aside
+from geofm_eval.results.trainings import CaseStudy, case_studies
+from geofm_eval.results.trainings import Cell as Trained
+from geofm_eval.results.units import points_per_unit
+from geofm_eval.stats.difference import Difference
 
 TITLE = "the adaptation matters as much as the backbone"
 COUNTED = (DECODER, TUNING)

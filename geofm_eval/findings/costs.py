@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import NARROW
+from geofm_eval.factors.effects import to_upernet
 from geofm_eval.findings.finding import Cell, cell_of
-from geofm_eval.report.choice import Difference
-from geofm_eval.report.dense.cells import Address, CaseStudy
-from geofm_eval.report.dense.cells import Cell as Trained
-from geofm_eval.report.dense.effects import to_upernet
+from geofm_eval.results.trainings import Address, CaseStudy
+from geofm_eval.results.trainings import Cell as Trained
+from geofm_eval.stats.difference import Difference
 
 FROZEN_SAVES = "seconds that a frozen backbone saves (%)"
 SINGLE_SAVES = "seconds that a single-level decoder saves (%)"

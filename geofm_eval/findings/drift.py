@@ -7,7 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import mean
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.estimates import (
+from geofm_eval.findings.finding import GAIN, MARGIN, Cell, Finding, adjusted
+from geofm_eval.findings.most import decide, most_words, shortage
+from geofm_eval.records import Contrast
+from geofm_eval.results.drift import VERDICTS_ON, DriftCell, drift_studies
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.scope import data_of, model_aside
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.over_seeds import (
     LEADER,
     Estimate,
     PerSeed,
@@ -19,13 +27,6 @@ from geofm_eval.estimates import (
     p_over,
     p_under,
 )
-from geofm_eval.findings.finding import GAIN, MARGIN, Cell, Finding, adjusted
-from geofm_eval.findings.most import decide, most_words, shortage
-from geofm_eval.findings.scope import data_of, model_aside
-from geofm_eval.records import Contrast
-from geofm_eval.report.choice import Difference, Pairs
-from geofm_eval.report.drift.cells import VERDICTS_ON, DriftCell, drift_studies
-from geofm_eval.report.run import RunContent
 
 UNIT = "hundredths"
 """Drift times 100: of 1 - CKA, or of the relative change of weights."""

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from geofm_eval.holm import ALPHA, holm, p_above, p_below, p_value
-from geofm_eval.records import Score
-from geofm_eval.report.choice import LEVEL, Difference
-from geofm_eval.report.run import RunContent
-from geofm_eval.report.wording import Unit
-from geofm_eval.resampling import joint_freedom, t_quantile
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.units import Unit
+from geofm_eval.stats.difference import LEVEL, Difference
+from geofm_eval.stats.jackknife import joint_freedom, t_quantile
+from geofm_eval.stats.p_values import ALPHA, holm, p_above, p_below, p_value
 
 Verdict = Literal["supported", "refuted", "undecided", "not enough records"]
 
@@ -124,24 +123,6 @@ class Finding:
         for cell in sorted(self.cells, key=lambda cell: not cell.counts):
             found[cell.group].append(cell)
         return dict(found)
-
-
-def points_per_unit(score: Score, base: Score) -> float:
-    """What a difference of two scores is multiplied by to be in points, negative where less is better."""
-    factor = 100.0 if score.direction == "higher" else -100.0
-    bounded = score.metric in ("accuracy", "miou", "iou", "r2")
-    return factor if bounded or base.value == 0 else factor / abs(base.value)
-
-
-def in_points(difference: Difference, score: Score, base: Score) -> Difference:
-    """A difference of two scores in points, turned so that more is better.
-
-    Args:
-        difference: in the metric's own unit.
-        score: for metric and direction.
-        base: what it is a difference to: errors are given in percents of it.
-    """
-    return difference.times(points_per_unit(score, base))
 
 
 def cell_of(

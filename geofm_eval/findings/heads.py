@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import CHOSEN, DEPTH, MULTI, SINGLE_BLOCKS, scaled_block
+from geofm_eval.factors.effects import last_block, mean_difference
 from geofm_eval.findings.finding import (
     GAIN,
     Cell,
@@ -13,19 +14,19 @@ from geofm_eval.findings.finding import (
     adjusted,
     cell_of,
     decided,
-    in_points,
     spread,
     tally,
     undecidable,
 )
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import decide, most_words, shortage, without
-from geofm_eval.findings.scope import data_of, model_aside
-from geofm_eval.report.choice import Difference, Pairs
-from geofm_eval.report.dense.cells import Address, case_studies
-from geofm_eval.report.dense.cells import Cell as Trained
-from geofm_eval.report.dense.effects import last_block, mean_difference
-from geofm_eval.report.run import RunContent
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.scope import data_of, model_aside
+from geofm_eval.results.trainings import Address, case_studies
+from geofm_eval.results.trainings import Cell as Trained
+from geofm_eval.results.units import in_points
+from geofm_eval.stats.difference import Difference
 
 TITLE = "a single-level decoder on an earlier block beats one on the last"
 FIXED = tuple(f"block {block} of {DEPTH}" for block in SINGLE_BLOCKS[:-1])

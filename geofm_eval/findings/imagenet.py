@@ -5,26 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.factors.effects import mean_difference
 from geofm_eval.findings.adaptation import RATES, searched
-from geofm_eval.findings.finding import (
-    AS_GOOD,
-    Cell,
-    Finding,
-    adjusted,
-    cell_of,
-    decided,
-    in_points,
-    spread,
-    undecidable,
-)
+from geofm_eval.findings.finding import AS_GOOD, Cell, Finding, adjusted, cell_of, decided, spread, undecidable
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import decide, most_words, shortage, tally_as_good
-from geofm_eval.findings.scope import data_of, model_aside, task_aside
-from geofm_eval.report.choice import Difference, Pairs
-from geofm_eval.report.dense.cells import CaseStudy, case_studies
-from geofm_eval.report.dense.cells import Cell as Trained
-from geofm_eval.report.dense.effects import mean_difference
-from geofm_eval.report.run import RunContent
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.scope import data_of, model_aside, task_aside
+from geofm_eval.results.trainings import CaseStudy, case_studies
+from geofm_eval.results.trainings import Cell as Trained
+from geofm_eval.results.units import in_points
+from geofm_eval.stats.difference import Difference
 
 TITLE = "a fine-tuned ImageNet ViT-B/16 is as good as the best fine-tuned backbone"
 MODEL = "imagenet_vitb16"

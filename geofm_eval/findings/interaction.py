@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from geofm_eval.findings.finding import MARGIN
-from geofm_eval.holm import ALPHA, t_tails
-from geofm_eval.report.choice import Difference
-from geofm_eval.resampling import Floats, joint_freedom, t_quantile
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.jackknife import Floats, joint_freedom, t_quantile
+from geofm_eval.stats.p_values import ALPHA, t_tails
 
 PERMUTATIONS = 2000
 

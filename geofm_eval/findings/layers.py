@@ -4,25 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.findings.finding import (
-    GAIN,
-    Cell,
-    Finding,
-    adjusted,
-    cell_of,
-    decided,
-    in_points,
-    spread,
-    tally,
-    undecidable,
-)
+from geofm_eval.findings.finding import GAIN, Cell, Finding, adjusted, cell_of, decided, spread, tally, undecidable
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import decide, most_words, shortage, without
-from geofm_eval.findings.scope import Probed, probed
-from geofm_eval.report.choice import Difference, Pairs, choose_tap
-from geofm_eval.report.comparison import LAST, last_block
-from geofm_eval.report.reselected import selected_difference
-from geofm_eval.report.run import RunContent
+from geofm_eval.results.comparison import LAST, last_block
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.reselected import selected_difference
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.scope import Probed, probed
+from geofm_eval.results.taps import choose_tap
+from geofm_eval.results.units import in_points
+from geofm_eval.stats.difference import Difference
 
 TITLE = "the tap that validation chooses beats final"
 BEFORE_NORM = "minus the last block"

@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from geofm_eval.findings.finding import joint, points_per_unit
+from geofm_eval.findings.finding import joint
 from geofm_eval.ranking.joint import weighted_interval
 from geofm_eval.ranking.sources import Source, sources_of
 from geofm_eval.records import Record
-from geofm_eval.report.choice import Difference, Pairs, sign
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.taps import sign
+from geofm_eval.results.units import points_per_unit
+from geofm_eval.stats.difference import Difference
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Collection, Sequence
 
 from geofm_eval.findings.finding import Cell, Claim, Verdict
-from geofm_eval.holm import ALPHA, holm
-from geofm_eval.report.choice import Difference
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.p_values import ALPHA, holm
 
 FEWEST_CELLS, FEWEST_DATA_SETS, FEWEST_BACKBONES = 5, 3, 3
 """Without these nothing is said about most cells. Cells with the same test items are of one data set."""

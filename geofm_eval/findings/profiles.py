@@ -8,22 +8,14 @@ import numpy as np
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.data.shuffles import TEST_SHARE
-from geofm_eval.findings.finding import (
-    GAIN,
-    Cell,
-    Finding,
-    adjusted,
-    decided,
-    points_per_unit,
-    spread,
-    tally,
-    undecidable,
-)
+from geofm_eval.findings.finding import GAIN, Cell, Finding, adjusted, decided, spread, tally, undecidable
 from geofm_eval.findings.interaction import Interaction, interaction, together
 from geofm_eval.findings.most import decide, most_words, shortage
-from geofm_eval.findings.scope import Probed, probed
-from geofm_eval.report.choice import Difference, Pairs, task_seed
-from geofm_eval.report.run import RunContent
+from geofm_eval.results.pairs import Pairs, recorded_seed
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.scope import Probed, probed
+from geofm_eval.results.units import points_per_unit
+from geofm_eval.stats.difference import Difference
 
 TITLE = "depth profiles differ by backbone"
 TWINS, WITH_TWIN, AGAIN = "random twins", "a backbone and its random twin", "a model and its variants"
@@ -138,7 +130,7 @@ def _profiles(slug: str, group: str, which: str, some: Sequence[Probed]) -> Prof
         values * points_per_unit(score, typical),
         TEST_SHARE / (1 - TEST_SHARE) if shuffled else 0.0,
         tested=group not in (WITH_TWIN, AGAIN),
-        seed=task_seed(record),
+        seed=recorded_seed(record),
     )
     cell = Cell(
         id=f"{which}-{slug}".removeprefix("-"),

@@ -7,27 +7,19 @@ from itertools import combinations
 from math import comb
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.findings.finding import (
-    MARGIN,
-    Cell,
-    Finding,
-    Verdict,
-    adjusted,
-    cell_of,
-    decided,
-    in_points,
-    spread,
-    undecidable,
-)
+from geofm_eval.findings.finding import MARGIN, Cell, Finding, Verdict, adjusted, cell_of, decided, spread, undecidable
 from geofm_eval.findings.means import Means, Pairing
-from geofm_eval.findings.scope import model_aside, pooling_aside, task_aside
 from geofm_eval.ranking.agreement import agreement
 from geofm_eval.ranking.qualitative import Met, Rivalry, rivalries
 from geofm_eval.ranking.settings import Setting, alike, settings
 from geofm_eval.records import MOSTLY_FILLED, marked
-from geofm_eval.report.choice import LEVEL, Difference, Pairs, sign
-from geofm_eval.report.run import RunContent
-from geofm_eval.resampling import t_quantile
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.scope import model_aside, pooling_aside, task_aside
+from geofm_eval.results.taps import sign
+from geofm_eval.results.units import in_points
+from geofm_eval.stats.difference import LEVEL, Difference
+from geofm_eval.stats.jackknife import t_quantile
 
 TITLE = "rankings change with task and adaptation"
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from geofm_eval.metrics import prediction_dtype, r2, rmse
 from geofm_eval.probes.problem import ProbeProblem, SweepRow
+from geofm_eval.stats.scores import prediction_dtype, r2, rmse
 
 EPOCHS, BATCH, RATE, SEED = 10, 64, 1e-3, 42
 """Of NeuCo-Bench's ``configs/sample_config_linear.yaml`` and ``evaluation.py``."""

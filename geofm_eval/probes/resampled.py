@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.probes.problem import ProbeProblem, SweepRow, ValidationItems
-from geofm_eval.reselection import Stored, as_stored, resample_weights, weighted_mean, weighted_r2
+from geofm_eval.stats.reselection import Stored, as_stored, resample_weights, weighted_mean, weighted_r2
 
 
 def resampled_scores(problem: ProbeProblem, solved: Mapping[tuple[str, float, int], SweepRow]) -> dict[float, Stored]:

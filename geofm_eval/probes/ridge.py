@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofm_eval.data.labels import LabelSubset
-from geofm_eval.metrics import prediction_dtype, r2, rmse
 from geofm_eval.probes.heads import as_tensor
 from geofm_eval.probes.logistic import penalty_path
 from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow, ValidationItems
 from geofm_eval.probes.selection import Choice
 from geofm_eval.probes.standardise import Rotation, Standardiser, fit_standardiser, rotate
+from geofm_eval.stats.scores import prediction_dtype, r2, rmse
 
 RIDGE_PENALTIES = penalty_path(4, -6)
 """Penalties as multiples of tr(X'X)/p, strongest first."""

@@ -21,7 +21,7 @@ from geofm_eval.probes.neuco import solve_neuco
 from geofm_eval.probes.problem import FeatureSource, ProbeProblem, SweepRow
 from geofm_eval.probes.resampled import resampled_scores
 from geofm_eval.probes.ridge import solve_ridge
-from geofm_eval.reselection import Stored
+from geofm_eval.stats.reselection import Stored
 
 __all__ = [
     "PROBE_VERSION",

@@ -11,8 +11,10 @@ from geofm_eval.ranking.joint import ranks, resample_scores, weighted_interval
 from geofm_eval.ranking.settings import Setting
 from geofm_eval.ranking.sources import Source
 from geofm_eval.ranking.standing import errors_of
-from geofm_eval.report.choice import Difference, Pairs, sign
-from geofm_eval.resampling import Floats
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.taps import sign
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.jackknife import Floats
 
 REFERENCE = "imagenet_vitb16"
 """The model that counts as 1 where no oracle is known."""

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.errors import ContractError
-from geofm_eval.intervals import Spread, joined, uneven_freedom
 from geofm_eval.ranking.sources import Source, joint_covariance
-from geofm_eval.report.choice import LEVEL, Difference
-from geofm_eval.resampling import Floats, joint_freedom
+from geofm_eval.stats.difference import LEVEL, Difference
+from geofm_eval.stats.jackknife import Floats, joint_freedom
+from geofm_eval.stats.standard_error import Spread, joined, uneven_freedom
 
 RANK_LEVEL = 0.90
 """Nominal coverage of rank intervals."""
@@ -87,7 +87,7 @@ def weighted_spread(weights: Sequence[float], scores: Sequence[tuple[Source, ...
 
     Of every source the parts are summed with the weights of their scores, so that what scores have in common stays in
     it. Degrees of freedom of units follow from how uneven their sums are, and are joined as in
-    :func:`geofm_eval.intervals.joined`.
+    :func:`geofm_eval.stats.standard_error.joined`.
 
     Args:
         weights: (k,).

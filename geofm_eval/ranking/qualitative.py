@@ -9,11 +9,13 @@ from math import comb
 import numpy as np
 
 from geofm_eval.errors import ContractError
-from geofm_eval.holm import ALPHA, holm, p_value
 from geofm_eval.ranking.settings import Setting, data_sets
 from geofm_eval.records import Score
-from geofm_eval.report.choice import Difference, Pairs, sign
-from geofm_eval.resampling import Floats
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.taps import sign
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.jackknife import Floats
+from geofm_eval.stats.p_values import ALPHA, holm, p_value
 
 CEILING = 0.01
 """Two scores that both lie within this of the best possible say nothing: neither can lead by more."""

@@ -8,11 +8,11 @@ from functools import cached_property
 
 from geofm_eval.catalog import dense_adaptation
 from geofm_eval.records import Record, Score
-from geofm_eval.report.choice import sign
-from geofm_eval.report.comparison import Comparison, comparisons
-from geofm_eval.report.dense.cells import CaseStudy, Cell, case_studies
-from geofm_eval.report.ranking import best_control, choose_taps
-from geofm_eval.report.run import RunContent, once_per_run
+from geofm_eval.results.comparison import Comparison, comparisons
+from geofm_eval.results.leaderboard import best_control, choose_taps
+from geofm_eval.results.run import RunContent, once_per_run
+from geofm_eval.results.taps import sign
+from geofm_eval.results.trainings import CaseStudy, Cell, case_studies
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 The error of a score is a sum over sources: items (or groups of them), label draws, training seeds, shuffle splits. Of
 each the score keeps a vector with one number per unit, whose sum of squares is the variance that the source adds to it,
-as in the intervals of :mod:`geofm_eval.intervals`. Two scores with the same source have the scalar product of their
-vectors as covariance: a joint jackknife, crossed over items and draws, from which differences come out paired (Efron
-and Tibshirani 1993, chapter 11).
+as in the intervals of :mod:`geofm_eval.stats.standard_error`. Two scores with the same source have the scalar product
+of their vectors as covariance: a joint jackknife, crossed over items and draws, from which differences come out paired
+(Efron and Tibshirani 1993, chapter 11).
 """
 
 import hashlib
@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from geofm_eval.crossed import count_score, scores_without
 from geofm_eval.errors import ContractError
-from geofm_eval.intervals import uneven_freedom
-from geofm_eval.out_of_fold import contributions, error_parts
 from geofm_eval.records import Outcomes, Record
-from geofm_eval.report.choice import sign
-from geofm_eval.report.run import PROBE
-from geofm_eval.resampling import Floats, make_sample
+from geofm_eval.results.run import PROBE
+from geofm_eval.results.taps import sign
+from geofm_eval.stats.counts import count_score, scores_without
+from geofm_eval.stats.jackknife import Floats, make_sample
+from geofm_eval.stats.out_of_fold import contributions, error_parts
+from geofm_eval.stats.standard_error import uneven_freedom
 
 NOTHING: Floats = np.zeros(0)
 
@@ -51,7 +51,7 @@ def sources_of(record: Record, outcomes: Outcomes, fraction: str) -> tuple[Sourc
     """Sources of the error of a test score, turned so that more is better.
 
     Label draws of a probe are the same for all models of a task; seeds of a training are its own. Shuffle splits are
-    draws too, with the share of the training items that they have in common, see :mod:`geofm_eval.out_of_fold`.
+    draws too, with the share of the training items that they have in common, see :mod:`geofm_eval.stats.out_of_fold`.
 
     Args:
         record: of the score.

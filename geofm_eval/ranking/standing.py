@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from geofm_eval.holm import ALPHA, holm, p_value
 from geofm_eval.ranking.joint import RESAMPLES, ranks, resample_scores, simultaneous_ranks
 from geofm_eval.ranking.letters import letters
 from geofm_eval.ranking.settings import Entry, Setting
 from geofm_eval.ranking.sources import Source, sources_of
-from geofm_eval.report.choice import Difference, Pairs, task_seed
+from geofm_eval.results.pairs import Pairs, recorded_seed
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.p_values import ALPHA, holm, p_value
 
 NO_OUTCOMES = "no per-item outcomes"
 
@@ -94,7 +95,7 @@ def order(setting: Setting, pairs: Pairs) -> Ordering:
     entries = [entry for entry in setting.entries if entry.model in known]
     if len(entries) < 2:
         return Ordering(setting, {}, (), without)
-    seed = task_seed(setting.record)
+    seed = recorded_seed(setting.record)
     drawn = resample_scores([e.quality for e in entries], [known[e.model] for e in entries], RESAMPLES, seed)
     found = ranks(drawn)
     models = [entry.model for entry in entries]

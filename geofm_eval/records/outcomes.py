@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.crossed import OF_CONFUSIONS, SUMS
 from geofm_eval.errors import ContractError, DataError
-from geofm_eval.metrics import prediction_dtype
 from geofm_eval.records.paths import record_path
 from geofm_eval.records.schema import Record, Score
+from geofm_eval.stats.counts import OF_CONFUSIONS, SUMS
+from geofm_eval.stats.scores import prediction_dtype
 
 CORRECT, PREDICTION = "correct_", "prediction_"
 """Prefixes of the arrays of per-item outcomes, such as ``correct_1.0``, of classification and regression."""

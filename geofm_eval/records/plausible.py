@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from geofm_eval.crossed import BOUNDS
+from geofm_eval.stats.counts import BOUNDS
 
 if TYPE_CHECKING:
     from geofm_eval.records.schema import Record, Score

@@ -24,11 +24,13 @@ from geofm_eval.advice import (
 )
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record, fraction_key
-from geofm_eval.report.choice import Difference, Pairs
-from geofm_eval.report.comparison import LAST, Comparison, Subject, comparisons
-from geofm_eval.report.run import DRIFT, PROBE, SEGMENT, TUNE, RunContent, read_content
-from geofm_eval.report.terminal import aligned
-from geofm_eval.report.wording import SIMULATED, UNKNOWN, Unit, percent, shared_notes, unit_named
+from geofm_eval.report.probes.terminal import aligned
+from geofm_eval.report.wording import shared_notes
+from geofm_eval.results.comparison import LAST, Comparison, Subject, comparisons
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import DRIFT, PROBE, SEGMENT, TUNE, RunContent, read_content
+from geofm_eval.results.units import SIMULATED, UNKNOWN, Unit, percent, unit_named
+from geofm_eval.stats.difference import Difference
 
 if TYPE_CHECKING:
     from geofm_eval.advice.confirm import Confirmation

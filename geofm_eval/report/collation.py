@@ -5,38 +5,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geofm_eval.catalog import Catalog, load_catalog
+from geofm_eval.factors.effects import effects
+from geofm_eval.factors.levels import factors
 from geofm_eval.findings import Finding, findings
-from geofm_eval.findings import tables as verdicts
 from geofm_eval.garbage import set_aside
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.comparison import comparisons
-from geofm_eval.report.curves import depth_profiles, label_curves
-from geofm_eval.report.dense import choices
-from geofm_eval.report.dense import tables as dense
-from geofm_eval.report.dense.cells import CaseStudy, case_studies
-from geofm_eval.report.dense.effects import effects
-from geofm_eval.report.dense.figures import block_figure, pareto_figure
-from geofm_eval.report.dense.levels import factors
-from geofm_eval.report.dense.pareto import has_front, pareto_table
-from geofm_eval.report.dense.terminal import text_of_study
+from geofm_eval.report import findings as verdicts
 from geofm_eval.report.drift import figures as drift_figures
 from geofm_eval.report.drift import tables as drift_tables
-from geofm_eval.report.drift.cells import DriftStudy, drift_studies
 from geofm_eval.report.drift.terminal import text_of_drift
-from geofm_eval.report.figures import depth_figure, label_figure
-from geofm_eval.report.formats import Table, to_csv, to_latex, to_markdown
-from geofm_eval.report.heatmaps import FIGURES
+from geofm_eval.report.formats import Row, Table, to_csv, to_latex, to_markdown
 from geofm_eval.report.index import index_page, summary_lines
-from geofm_eval.report.neuco import lines_of_neuco, neuco_studies, neuco_table
-from geofm_eval.report.ranking import Ranking, rank
+from geofm_eval.report.probes.curves import depth_profiles, label_curves
+from geofm_eval.report.probes.figures import depth_figure, label_figure
+from geofm_eval.report.probes.neuco import lines_of_neuco, neuco_table
+from geofm_eval.report.probes.rows import depth_rows, label_rows, ranking_rows
+from geofm_eval.report.probes.tables import depth_table, label_table, ranking_table
+from geofm_eval.report.probes.terminal import text_of
+from geofm_eval.report.probes.transfer import lines_of_transfers, transfer_rows, transfer_table
 from geofm_eval.report.ranks import rows as rank_rows
 from geofm_eval.report.ranks.overview import Overview, overview
 from geofm_eval.report.ranks.tables import over_tables, page_of_rankings, ranks_tables
 from geofm_eval.report.ranks.terminal import text_of_rankings
 from geofm_eval.report.ranks.words import SLUG as RANKINGS
 from geofm_eval.report.ranks.words import lines_of_rankings
-from geofm_eval.report.raw import Row, depth_rows, label_rows, ranking_rows
-from geofm_eval.report.run import RunContent, read_content
 from geofm_eval.report.shares import (
     Explained,
     explained,
@@ -47,17 +38,22 @@ from geofm_eval.report.shares import (
     shares_table,
     text_of_shares,
 )
-from geofm_eval.report.similarity import (
-    Likeness,
-    likenesses,
-    similarity_rows,
-    similarity_table,
-    text_of_similarity,
-)
-from geofm_eval.report.tables import depth_table, label_table, ranking_table
-from geofm_eval.report.terminal import text_of
-from geofm_eval.report.transfer import transfers
-from geofm_eval.report.transfer_tables import lines_of_transfers, transfer_rows, transfer_table
+from geofm_eval.report.similarity.heatmaps import FIGURES
+from geofm_eval.report.similarity.tables import similarity_rows, similarity_table, text_of_similarity
+from geofm_eval.report.trainings import choices
+from geofm_eval.report.trainings import tables as dense
+from geofm_eval.report.trainings.figures import block_figure, pareto_figure
+from geofm_eval.report.trainings.pareto import has_front, pareto_table
+from geofm_eval.report.trainings.terminal import text_of_study
+from geofm_eval.results.comparison import comparisons
+from geofm_eval.results.drift import DriftStudy, drift_studies
+from geofm_eval.results.leaderboard import Ranking, rank
+from geofm_eval.results.neuco import neuco_studies
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import RunContent, read_content
+from geofm_eval.results.similarity import Likeness, likenesses
+from geofm_eval.results.trainings import CaseStudy, case_studies
+from geofm_eval.results.transfer import transfers
 from geofm_eval.store import storing
 
 SUFFIXES = (".md", ".csv", ".tex", ".png")

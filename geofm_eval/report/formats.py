@@ -133,3 +133,6 @@ def _csv_value(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return repr(value) if isinstance(value, float) else str(value)
+
+
+Row = dict[str, Value]

@@ -4,15 +4,16 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 
 from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec
-from geofm_eval.report.comparison import Comparison, tap_order
-from geofm_eval.report.dense.cells import CaseStudy
-from geofm_eval.report.dense.levels import has_factors
-from geofm_eval.report.dense.pareto import has_front
-from geofm_eval.report.drift.cells import DriftStudy
-from geofm_eval.report.ranking import Ranking
-from geofm_eval.report.run import RunContent
-from geofm_eval.report.similarity import Likeness
-from geofm_eval.report.wording import SIMULATED, named, unsealed_sentence
+from geofm_eval.factors.levels import has_factors
+from geofm_eval.report.trainings.pareto import has_front
+from geofm_eval.report.wording import named, unsealed_sentence
+from geofm_eval.results.comparison import Comparison, tap_order
+from geofm_eval.results.drift import DriftStudy
+from geofm_eval.results.leaderboard import Ranking
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.similarity import Likeness
+from geofm_eval.results.trainings import CaseStudy
+from geofm_eval.results.units import SIMULATED
 
 SHOWN = 20
 """Unfinished cases are listed by name up to this many models."""

@@ -20,15 +20,15 @@ from geofm_eval.factors.factorial import (
 )
 from geofm_eval.factors.regret import Loss, Regret, regrets
 from geofm_eval.factors.shares import Share, Without
-from geofm_eval.findings.scope import model_aside
 from geofm_eval.records import Record, marked
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.comparison import Comparison, tap_order
-from geofm_eval.report.dense.cells import CaseStudy
-from geofm_eval.report.formats import Table
-from geofm_eval.report.raw import Row
-from geofm_eval.report.run import RunContent
-from geofm_eval.report.wording import SIMULATED, UNKNOWN, Unit, heading, shared_notes, unit_named
+from geofm_eval.report.formats import Row, Table
+from geofm_eval.report.wording import heading, shared_notes
+from geofm_eval.results.comparison import Comparison, tap_order
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.scope import model_aside
+from geofm_eval.results.trainings import CaseStudy
+from geofm_eval.results.units import SIMULATED, UNKNOWN, Unit, unit_named
 
 SHOWN = 4
 """So many effects are named in a line for a terminal."""

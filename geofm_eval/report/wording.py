@@ -1,119 +1,13 @@
 """How numbers and comparisons are put into words, the same in tables, figures and the terminal."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import IntervalInfo, Record, Score, marks_legend
-from geofm_eval.report.choice import Difference
-from geofm_eval.report.comparison import Comparison
-from geofm_eval.report.run import RunContent
-
-UNKNOWN = "-"
-SIMULATED = "SIMULATED DATA"
-
-ABOUT = 0.05
-"""A realised part of the labels that differs from what was asked by more than this part of it is named instead."""
-
-
-@dataclass(frozen=True)
-class Unit:
-    """How a metric is shown: ``value * factor`` with so many decimals, in ``symbol``.
-
-    ``floor`` is where figures cut their vertical axis, for a metric without a lowest value; None cuts nothing.
-    """
-
-    name: str
-    symbol: str
-    factor: float
-    decimals: int
-    floor: float | None = None
-
-    def value(self, value: float | None) -> str:
-        """Such as ``84.2``."""
-        return UNKNOWN if value is None else f"{value * self.factor:.{self.decimals}f}"
-
-    def score(self, score: Score) -> str:
-        """Such as ``84.2 [81.0, 87.2]``."""
-        return self.value(score.value) + self._interval(score.interval)
-
-    def difference(self, difference: Difference | None) -> str:
-        """Such as ``+2.2 [+0.4, +4.0]``."""
-        if difference is None:
-            return UNKNOWN
-        text = self._signed(difference.value)
-        if difference.low is None or difference.high is None:
-            return text
-        return f"{text} [{self._signed(difference.low)}, {self._signed(difference.high)}]"
-
-    @property
-    def label(self) -> str:
-        """Such as ``accuracy (%)``."""
-        return f"{self.name} ({self.symbol})" if self.symbol else self.name
-
-    def _interval(self, interval: IntervalInfo | None) -> str:
-        return "" if interval is None else f" [{self.value(interval.low)}, {self.value(interval.high)}]"
-
-    def _signed(self, value: float) -> str:
-        # Adding zero turns -0.0 into 0.0 after rounding.
-        rounded = round(value * self.factor, self.decimals) + 0.0
-        return f"{rounded:+.{self.decimals}f}"
-
-
-def unit_of(comparison: Comparison) -> Unit:
-    """Percent for accuracy and overlaps, the bare value for any other metric."""
-    return unit_named(comparison.any_score.metric)
-
-
-def unit_named(metric: str, target: str | None = None) -> Unit:
-    """How a metric is shown; ``target`` is the unit of a regression target."""
-    known = {
-        "accuracy": Unit("accuracy", "%", 100.0, 1),
-        "miou": Unit("mIoU", "%", 100.0, 1),
-        "iou": Unit("IoU", "%", 100.0, 1),
-        "r2": Unit("R2", "", 1.0, 3, floor=-0.5),
-        "rmse": Unit("RMSE", target or "target's unit", 1.0, 2),
-    }
-    return known.get(metric, Unit(metric, "", 1.0, 3))
-
-
-def target_unit(comparison: Comparison) -> str:
-    """Unit of a regression target, such as ``t/ha``."""
-    return comparison.record.provenance.target_unit or "target's unit"
-
-
-def percent(fraction: float) -> str:
-    """Label fraction in words: ``1 %``, ``0.5 %``."""
-    return f"{fraction * 100:g} %"
-
-
-def share_of_labels(scores: Mapping[str, Score], fraction: str) -> str:
-    """The part of the labels that a score rests on: ``1 %``, or what was realised, ``3.7 %``.
-
-    A draw takes at least one label of every class or stratum, so a small fraction of a small data set is more than was
-    asked for.
-
-    Args:
-        scores: of a record, whose score with all labels says how many there are; without it the fraction is as asked.
-        fraction: key of the score.
-    """
-    count = _realised(scores, fraction)
-    return percent(float(fraction)) if count is None else f"{100 * count[0] / count[1]:.1f} %"
-
-
-def of_labels(scores: Mapping[str, Score], fraction: str) -> str:
-    """The same for a sentence or heading: ``1 % of the labels``, ``3.7 % of the labels (10 of 270; 1 % asked)``."""
-    text, count = f"{share_of_labels(scores, fraction)} of the labels", _realised(scores, fraction)
-    return text if count is None else f"{text} ({count[0]} of {count[1]}; {percent(float(fraction))} asked)"
-
-
-def _realised(scores: Mapping[str, Score], fraction: str) -> tuple[int, int] | None:
-    """Labels that were drawn and all labels, where these are not near the fraction."""
-    if "1.0" not in scores or fraction not in scores:
-        return None
-    drawn, whole, asked = scores[fraction].n_train, scores["1.0"].n_train, float(fraction)
-    return (drawn, whole) if abs(drawn / whole - asked) > ABOUT * asked else None
+from geofm_eval.records import Record, Score, marks_legend
+from geofm_eval.results.comparison import Comparison
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.units import SIMULATED, UNKNOWN, Unit, unit_named
 
 
 def heading(comparison: Comparison, catalog: Catalog, what: str, how: str | None = None) -> str:

@@ -24,14 +24,14 @@ from numpy.typing import ArrayLike, NDArray
 from geofm_eval.backbones.base import SUBMODULES, Backbone
 from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
 from geofm_eval.errors import ContractError
-from geofm_eval.estimates import LEADER
-from geofm_eval.resampling import jackknife_error_of
 from geofm_eval.similarity.cka import CkaMatrix, cka, cka_matrix
 from geofm_eval.similarity.companions import procrustes_distance, relative_distance
 from geofm_eval.similarity.features import FEWEST
 from geofm_eval.similarity.inside import OWN, Batches, Floats, Inside, features_inside, tap_inside
 from geofm_eval.similarity.uncertainty import jackknife_values
 from geofm_eval.similarity.weights import WeightChange, affine_maps, weight_changes
+from geofm_eval.stats.jackknife import jackknife_error_of
+from geofm_eval.stats.over_seeds import LEADER
 
 OF_FEATURES = ("total", "local", "token", "procrustes", "distance")
 OF_WEIGHTS = ("weight", "weight_spectral", "stable_rank")

@@ -13,8 +13,8 @@ from geofm_eval.backbones.base import Backbone
 from geofm_eval.backbones.parts import outputs_read
 from geofm_eval.backbones.series import Encoded, encode, frame
 from geofm_eval.data.inputs import ModelInput
-from geofm_eval.data.seeds import generator
 from geofm_eval.extraction import exact_float32
+from geofm_eval.seeds import generator
 
 TOKEN_DRAWS = 4
 """So many times one token is drawn from every item."""

@@ -40,12 +40,11 @@ def _sources() -> list[str]:
     """Hashes of the code that intervals come from, and of the simulations."""
     own = Path(__file__).parent
     library = own.parents[2] / "geofm_eval"
-    names = ("intervals", "proportions", "resampling", "metrics", "crossed", "out_of_fold", "estimates")
     of_findings = (library / "findings" / f"{name}.py" for name in ("finding", "interaction"))
-    of_taps = (library / "reselection.py", library / "report" / "reselected.py")
+    of_taps = (library / "results" / "reselected.py",)
     of_ranking = (library / "ranking" / f"{name}.py" for name in ("joint", "sources"))
     others = (*of_findings, *of_taps, *of_ranking)
-    paths = [*own.glob("*.py"), *(library / f"{name}.py" for name in names), *others]
+    paths = [*own.glob("*.py"), *(library / "stats").glob("*.py"), *others]
     return [file_sha256(path) for path in sorted(paths)]
 
 

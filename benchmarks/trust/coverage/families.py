@@ -6,8 +6,8 @@ import numpy as np
 
 from benchmarks.trust.coverage import images, regressions, shares
 from benchmarks.trust.coverage.simulation import Simulation
-from geofm_eval.holm import ALPHA, holm, p_value
-from geofm_eval.report.choice import Difference
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.p_values import ALPHA, holm, p_value
 
 CELLS = 10
 """Of a family."""

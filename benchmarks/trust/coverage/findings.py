@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from benchmarks.trust.coverage.simulation import Ends, Simulation
 from benchmarks.trust.ranks import probes, shuffles, trainings
 from fixtures.planted_ranking import outcomes_of, probe_record
-from geofm_eval.estimates import estimate_of
 from geofm_eval.findings.interaction import interaction, together
 from geofm_eval.ranking import sources_of, weighted_interval
-from geofm_eval.resampling import Floats
+from geofm_eval.stats.jackknife import Floats
+from geofm_eval.stats.over_seeds import estimate_of
 
 
 def simulations() -> Iterator[Simulation]:

@@ -15,8 +15,8 @@ from scipy.special import expit
 
 from benchmarks.trust.coverage.shares import EVENTS
 from benchmarks.trust.coverage.simulation import Ends, Simulation, ends
-from geofm_eval.crossed import Term, contrast_interval, count_interval, count_score
-from geofm_eval.resampling import Floats
+from geofm_eval.stats.counts import Term, contrast_interval, count_interval, count_score
+from geofm_eval.stats.jackknife import Floats
 
 PIXELS = 400
 """Of a chip. Fewer than real ones: neighbours depend on each other, so that a chip says less than its pixels."""
@@ -35,7 +35,7 @@ class Chips:
         seeds: trainings.
         seed: of the quality of seeds.
         noise: of seed and chip together.
-        metric: see :class:`geofm_eval.crossed.Term`.
+        metric: see :class:`geofm_eval.stats.counts.Term`.
     """
 
     n: int

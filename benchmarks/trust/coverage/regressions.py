@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from benchmarks.trust.coverage.simulation import Ends, Simulation, ends
-from geofm_eval.metrics import paired_r2_interval, r2_interval, r2_per_draw
-from geofm_eval.resampling import Floats
+from geofm_eval.stats.jackknife import Floats
+from geofm_eval.stats.scores import paired_r2_interval, r2_interval, r2_per_draw
 
 LEFT = 0.4
 """Share of the variance that the predictions leave."""

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.stats import norm
 
 from benchmarks.trust.coverage.simulation import Ends, Simulation, ends
-from geofm_eval.metrics import mean_interval, paired_interval
-from geofm_eval.resampling import Floats
+from geofm_eval.stats.jackknife import Floats
+from geofm_eval.stats.scores import mean_interval, paired_interval
 
 EVENTS = (9, 14, 6, 4, 6, 13, 5, 6, 8, 14)
 """Sizes of ten events that are as uneven as those of a flood data set with 85 chips."""

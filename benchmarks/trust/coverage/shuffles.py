@@ -13,8 +13,8 @@ from functools import cache, partial
 import numpy as np
 
 from benchmarks.trust.coverage.simulation import Ends, Simulation, ends
-from geofm_eval.metrics import paired_shuffle_interval, pooled_r2, shuffle_interval
-from geofm_eval.resampling import Floats
+from geofm_eval.stats.jackknife import Floats
+from geofm_eval.stats.scores import paired_shuffle_interval, pooled_r2, shuffle_interval
 
 ITEMS, SHUFFLES, TESTED = 300, 40, 30
 PENALTIES = np.logspace(-4, 2, 14)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geofm_eval.intervals import Spread
-from geofm_eval.proportions import share_interval
-from geofm_eval.resampling import Interval, t_quantile
+from geofm_eval.stats.jackknife import Interval, t_quantile
+from geofm_eval.stats.proportions import share_interval
+from geofm_eval.stats.standard_error import Spread
 
 LOW, HIGH = 0.93, 0.97
 """Coverage that a nominal 95 % interval shall have."""

@@ -11,11 +11,12 @@ from functools import partial
 import numpy as np
 
 from benchmarks.trust.coverage.simulation import Ends, Simulation
-from geofm_eval.metrics import paired_interval
-from geofm_eval.report.choice import MEAN_DECIMALS, Difference
-from geofm_eval.report.reselected import with_selection
-from geofm_eval.resampling import Floats
-from geofm_eval.reselection import choose, chosen_each, resample_weights, weighted_mean
+from geofm_eval.results.pairs import MEAN_DECIMALS
+from geofm_eval.results.reselected import with_selection
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.jackknife import Floats
+from geofm_eval.stats.reselection import choose, chosen_each, resample_weights, weighted_mean
+from geofm_eval.stats.scores import paired_interval
 
 TAPS = 14
 OWN = 0.35

@@ -10,9 +10,9 @@ from geofm_eval.errors import DataError
 from geofm_eval.expected.subject import has_scores
 from geofm_eval.expected.update import read_records
 from geofm_eval.records import Record
-from geofm_eval.report.choice import choose_tap
-from geofm_eval.report.comparison import comparisons
-from geofm_eval.report.run import read_content
+from geofm_eval.results.comparison import comparisons
+from geofm_eval.results.run import read_content
+from geofm_eval.results.taps import choose_tap
 from geofm_eval.store import write_bytes
 
 EDGE = 0.95

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.trust.machines.facts import Facts
 from benchmarks.trust.machines.variants import DEFAULT
-from geofm_eval.report.wording import unit_named
+from geofm_eval.results.units import unit_named
 
 HEADER = (
     "variant",

@@ -15,8 +15,8 @@ from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.data.readers.files import read_text
 from geofm_eval.data.readers.grids import degrees
 from geofm_eval.data.readers.series import band_positions, check_option_names, dates_of, load_array
-from geofm_eval.data.seeds import generator
 from geofm_eval.errors import DataError, Unavailable
+from geofm_eval.seeds import generator
 
 COLUMNS = (
     *("VV", "VH", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"),

@@ -17,8 +17,8 @@ from geofm_eval.data.scene.radar import backscatter
 from geofm_eval.data.scene.region import LANDSCAPE_DRAWS, Region, block_name, draw_region
 from geofm_eval.data.scene.render import sensor_matrix
 from geofm_eval.data.scene.surface import Surface, shading, sun
-from geofm_eval.data.seeds import generator
 from geofm_eval.errors import ContractError
+from geofm_eval.seeds import generator
 
 __all__ = ["CROPS", "LAND", "MARINE", "Scene", "SceneKind", "simulate_scene"]
 

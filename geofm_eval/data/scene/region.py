@@ -8,7 +8,7 @@ from geofm_eval.data.scene.fields import Array
 from geofm_eval.data.scene.legend import CROPS
 from geofm_eval.data.scene.materials import extended
 from geofm_eval.data.scene.palette import SAVANNA, Palette
-from geofm_eval.data.seeds import generator
+from geofm_eval.seeds import generator
 
 LANDSCAPE_VERSION = 3
 """Raised whenever files of the same landscape are written with other content: simulated landscapes are known by it."""

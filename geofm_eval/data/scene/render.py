@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from geofm_eval.data.bands import SENTINEL2
+from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.data.scene.canvas import Canvas
 from geofm_eval.data.scene.fields import Array, noise, per_chip, smooth_field, uniform
 from geofm_eval.data.scene.palette import Palette

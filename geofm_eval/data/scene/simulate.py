@@ -12,8 +12,8 @@ from geofm_eval.data.scene.mixed import Painter, highway, river, sea_lake, with_
 from geofm_eval.data.scene.nature import forest, herbaceous
 from geofm_eval.data.scene.palette import TEMPERATE, Palette
 from geofm_eval.data.scene.render import render
-from geofm_eval.data.seeds import generator
 from geofm_eval.errors import ContractError
+from geofm_eval.seeds import generator
 
 GENERATOR_VERSION = 2
 """Raised whenever files of the same seed are written with other content: simulated chips are known by it."""

@@ -10,9 +10,9 @@ from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.readers.biomassters import MONTHS, OPTICAL
 from geofm_eval.data.scene.fields import Array
 from geofm_eval.data.scene.landscape import Scene, simulate_scene
-from geofm_eval.data.seeds import generator
 from geofm_eval.data.standins.chips import chip_size, numbered, optical
 from geofm_eval.data.standins.files import write_geotiff
+from geofm_eval.seeds import generator
 
 CHIP = 64
 WRITTEN = (1, 3, 5, 7, 9, 11)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.catalog.specs import TaskSpec
-from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.items import NAMES
 from geofm_eval.data.scene.fields import smooth_field
 from geofm_eval.data.scene.landscape import Scene
-from geofm_eval.data.seeds import generator
+from geofm_eval.seeds import generator
 
 Pixels = npt.NDArray[Any]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.catalog.specs import TaskSpec
-from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.items import NAMES
 from geofm_eval.data.scene import simulate_blocks
 from geofm_eval.data.scene.fields import Array

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.readers.fuel_moisture import COLUMNS, STEP
 from geofm_eval.data.scene.landscape import SceneKind, simulate_scene
-from geofm_eval.data.seeds import generator
 from geofm_eval.data.standins.chips import optical
+from geofm_eval.seeds import generator
 
 SIZE = 16
 """Pixels per side of a site's scene; series are taken from its middle."""

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.catalog.specs import TaskSpec
-from geofm_eval.data.bands import SENTINEL2
 from geofm_eval.data.readers.mados import WAVELENGTHS
 from geofm_eval.data.scene.landscape import MARINE, Scene, simulate_scene
-from geofm_eval.data.seeds import generator
 from geofm_eval.data.standins.chips import Pixels, chip_size, hidden, numbered, optical
 from geofm_eval.data.standins.files import write_geotiff
+from geofm_eval.seeds import generator
 
 CHIP = 72
 CROPS_PER_SCENE = 4

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.readers.neuco import MODALITIES, PLACES, SEASONS
 from geofm_eval.data.scene.landscape import LAND, Scene, SceneKind, simulate_scene
-from geofm_eval.data.seeds import generator
 from geofm_eval.data.standins.chips import chip_size, numbered, optical
 from geofm_eval.errors import Unavailable
+from geofm_eval.seeds import generator
 
 CHIP = 64
 KINDS: tuple[SceneKind, ...] = ("mixed", "forest", "crops")

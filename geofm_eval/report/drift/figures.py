@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.estimates import estimate
-from geofm_eval.report.drift.cells import NAMES, VERDICTS_ON, DriftCell, DriftStudy
 from geofm_eval.report.drift.tables import TUNED, part_drift, unit_of_drift
-from geofm_eval.report.figures import COLOURS, GREY, MARKERS
+from geofm_eval.report.probes.figures import COLOURS, GREY, MARKERS
 from geofm_eval.report.wording import heading
+from geofm_eval.results.drift import NAMES, VERDICTS_ON, DriftCell, DriftStudy
+from geofm_eval.stats.over_seeds import estimate
 
 ARMS = (("tuned", COLOURS[0], "-"), ("shuffled", COLOURS[1], "--"), ("seeds", GREY, ":"))
 """Colour and line of what is drawn over depth."""

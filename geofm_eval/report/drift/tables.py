@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.estimates import Estimate, estimate, leader
 from geofm_eval.records import Contrast, Reverted, display_name
-from geofm_eval.report.drift.cells import NAMES, VERDICTS_ON, DriftCell, DriftStudy
-from geofm_eval.report.formats import Table
-from geofm_eval.report.raw import Row
-from geofm_eval.report.wording import UNKNOWN, Unit, heading, named, shared_notes, unit_named
+from geofm_eval.report.formats import Row, Table
+from geofm_eval.report.wording import heading, named, shared_notes
+from geofm_eval.results.drift import NAMES, VERDICTS_ON, DriftCell, DriftStudy
+from geofm_eval.results.units import UNKNOWN, Unit, unit_named
+from geofm_eval.stats.over_seeds import Estimate, estimate, leader
 
 DIGITS = 3
 QKV = ("q", "k", "v")

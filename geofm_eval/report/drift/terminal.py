@@ -1,12 +1,12 @@
 """Drift as plain text, for the end of a run."""
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.estimates import estimate
-from geofm_eval.report.drift.cells import VERDICTS_ON, DriftStudy
 from geofm_eval.report.drift.figures import heading_of
 from geofm_eval.report.drift.tables import part_verdict, signed, small
-from geofm_eval.report.terminal import aligned
-from geofm_eval.report.wording import UNKNOWN
+from geofm_eval.report.probes.terminal import aligned
+from geofm_eval.results.drift import VERDICTS_ON, DriftStudy
+from geofm_eval.results.units import UNKNOWN
+from geofm_eval.stats.over_seeds import estimate
 
 SHOWN = 25
 """Lines; the tables have all of them."""

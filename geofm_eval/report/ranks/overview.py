@@ -8,11 +8,12 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.findings import EVIDENCE
 from geofm_eval.findings.rankings import Field, fields
 from geofm_eval.ranking import Aggregate, Ordering, Rivalry, aggregates, agreement, order, rivalries, settings
-from geofm_eval.report.choice import Pairs
-from geofm_eval.report.comparison import Comparison, comparisons
-from geofm_eval.report.dense.cells import case_studies
-from geofm_eval.report.run import RunContent
-from geofm_eval.report.wording import percent, recipe_name
+from geofm_eval.report.wording import recipe_name
+from geofm_eval.results.comparison import Comparison, comparisons
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.trainings import case_studies
+from geofm_eval.results.units import percent
 
 
 @dataclass(frozen=True)

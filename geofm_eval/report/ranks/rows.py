@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from geofm_eval.findings.rankings import points
 from geofm_eval.ranking import Ordering, Setting
+from geofm_eval.report.formats import Row
 from geofm_eval.report.ranks.overview import Over, Overview
-from geofm_eval.report.raw import Row
 
 
 def rank_rows(orders: Sequence[Ordering]) -> list[Row]:

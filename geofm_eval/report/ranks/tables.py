@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings.rankings import points
-from geofm_eval.findings.tables import ONLY_SIMULATED
 from geofm_eval.ranking import Aggregate, Entry, Met, Ordering, Rivalry, Scale
 from geofm_eval.records import display_name
+from geofm_eval.report.findings import ONLY_SIMULATED
 from geofm_eval.report.formats import Table, to_markdown
 from geofm_eval.report.ranks.overview import Over, Overview, Source
 from geofm_eval.report.ranks.words import (
@@ -20,15 +20,8 @@ from geofm_eval.report.ranks.words import (
     setting_label,
     share,
 )
-from geofm_eval.report.wording import (
-    UNKNOWN,
-    Unit,
-    heading,
-    percent,
-    shared_notes,
-    unit_named,
-    unit_of,
-)
+from geofm_eval.report.wording import heading, shared_notes
+from geofm_eval.results.units import UNKNOWN, Unit, percent, unit_named, unit_of
 
 POINTS = Unit("", "", 1.0, 1)
 

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 from geofm_eval.findings import EVIDENCE
 from geofm_eval.findings.rankings import points
-from geofm_eval.findings.tables import ON, WIDTH
 from geofm_eval.ranking import Ordering, Rivalry
 from geofm_eval.records import display_name
+from geofm_eval.report.findings import ON, WIDTH
+from geofm_eval.report.probes.terminal import aligned
 from geofm_eval.report.ranks.overview import Over, Overview
 from geofm_eval.report.ranks.tables import POINTS
 from geofm_eval.report.ranks.words import MANUAL, beats, share
-from geofm_eval.report.terminal import aligned
-from geofm_eval.report.wording import UNKNOWN, percent
+from geofm_eval.results.units import UNKNOWN, percent
 
 SHOWN = 25
 """Settings that are listed; the tables have all of them."""

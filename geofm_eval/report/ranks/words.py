@@ -3,13 +3,13 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from geofm_eval.findings.tables import ON
 from geofm_eval.ranking import Setting, Summary
-from geofm_eval.report.choice import Difference
+from geofm_eval.report.findings import ON
 from geofm_eval.report.ranks.overview import Over, Overview
 from geofm_eval.report.ranks.rows import over_rows
-from geofm_eval.report.run import PROBE
-from geofm_eval.report.wording import of_labels, percent
+from geofm_eval.results.run import PROBE
+from geofm_eval.results.units import of_labels, percent
+from geofm_eval.stats.difference import Difference
 
 MANUAL = "docs/ranking.md"
 

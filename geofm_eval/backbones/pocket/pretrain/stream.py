@@ -18,7 +18,7 @@ from geofm_eval.data.scene.landscape import simulate_scene
 from geofm_eval.data.scene.legend import CODE, SceneKind
 from geofm_eval.data.scene.region import LANDSCAPE_DRAWS
 from geofm_eval.data.scene.simulate import CHIP_DRAWS
-from geofm_eval.data.seeds import generator
+from geofm_eval.seeds import generator
 from geofm_eval.sharing import building, locked, publish
 from geofm_eval.store import storing
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from geofm_eval.backbones.pocket.pretrain.objectives import OBJECTIVES, Normalise, Objective
 from geofm_eval.backbones.pocket.pretrain.stream import STREAM_VERSION, Stream
 from geofm_eval.catalog import ModelSpec
-from geofm_eval.data.seeds import generator
 from geofm_eval.errors import WeightsError
 from geofm_eval.seals import seal_bytes, unseal_bytes
+from geofm_eval.seeds import generator
 from geofm_eval.store import write_bytes
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,179 @@
+"""Which backbone, which decoder, which block, which adaptation: levels of a factor on the cells that all of them have.
+
+The level to take is chosen by validation scores; test scores say what it is worth, and how far the others are behind.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.catalog.dense import CHOSEN, DEPTH, SINGLE_BLOCKS, scaled_block
+from geofm_eval.factors.effects import mean_difference
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.trainings import CaseStudy, Cell
+from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.reselection import choose
+
+Key = Callable[[Cell], tuple[str, Hashable] | None]
+"""From a cell to its level of a factor and to what it shares with cells of the other levels; None for other cells."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of a factor.
+
+    Args:
+        name: such as ``lightms``.
+        cells: its cells, one for each combination that all levels of the factor have.
+        chosen: its mean validation score is the best of the factor's levels.
+        test: mean test score.
+        behind: mean test score minus that of the chosen level, with its paired interval.
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+    chosen: bool
+    test: float
+    behind: Difference
+
+    @property
+    def validated(self) -> float:
+        """Mean validation score, in the metric."""
+        return _mean([cell.validated for cell in self.cells])
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What a user decides on.
+
+    Args:
+        name: such as ``decoder``.
+        levels: two or more, best by validation first.
+        left_out: names of levels that have few combinations: comparing on what they share would leave the others with
+            fewer cells altogether.
+    """
+
+    name: str
+    levels: tuple[Level, ...]
+    left_out: tuple[str, ...]
+
+
+def factors(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Factor]:
+    """Every factor that has two levels or more."""
+    found = ((name, *_complete(study, key)) for name, key in _keys(catalog))
+    return [Factor(name, _levels(own, pairs), left_out) for name, own, left_out in found if len(own) > 1]
+
+
+def has_factors(study: CaseStudy, catalog: Catalog) -> bool:
+    """True where some factor has two levels."""
+    return any(len(_complete(study, key)[0]) > 1 for _, key in _keys(catalog))
+
+
+def best_cases(study: CaseStudy) -> list[Cell]:
+    """The trained case that validation would choose, once per label fraction with two of them, fewest labels first."""
+    by_fraction: defaultdict[float, list[Cell]] = defaultdict(list)
+    for cell in study.candidates:
+        by_fraction[cell.adaptation.fraction].append(cell)
+    some = [cells for _, cells in sorted(by_fraction.items()) if len(cells) > 1]
+    return [cells[choose([cell.sign * cell.validated for cell in cells])] for cells in some]
+
+
+def _keys(catalog: Catalog) -> Iterator[tuple[str, Key]]:
+    yield "backbone", lambda cell: (cell.model, (cell.record.case.adaptation, place(cell, catalog)))
+    yield "decoder", lambda cell: _decoder(cell, catalog)
+    yield "block", lambda cell: _block(cell, catalog)
+    yield "tuning", _tuning
+    yield "tuning of lightms, 100 %", _tuning_of_lightms
+
+
+def place(cell: Cell, catalog: Catalog) -> str:
+    """What a cell reads, named as for twelve blocks: models of any depth share these names."""
+    spec = catalog.models.get(cell.model)
+    depth = DEPTH if spec is None else spec.depth
+    places = {f"block{scaled_block(block, depth):02d}": f"block{block:02d} of {DEPTH}" for block in SINGLE_BLOCKS}
+    return places.get(cell.layer, cell.layer)
+
+
+def plain(cell: Cell) -> bool:
+    """True for cells of the factorial and their like: no variant, the usual blocks."""
+    return not cell.adaptation.variant and not cell.adaptation.blocks and cell.layer != CHOSEN
+
+
+def _decoder(cell: Cell, catalog: Catalog) -> tuple[str, Hashable] | None:
+    return (decoder(cell, catalog), (cell.model, cell.adaptation.tuning, cell.fraction)) if plain(cell) else None
+
+
+def decoder(cell: Cell, catalog: Catalog) -> str:
+    """Name of a decoder as a level: such as ``lightms``, or ``single on block05 of 12``."""
+    head = cell.adaptation.head
+    return f"{head} on {place(cell, catalog)}" if head.startswith("single") else head
+
+
+def _block(cell: Cell, catalog: Catalog) -> tuple[str, Hashable] | None:
+    single = cell.adaptation.head.startswith("single")
+    return (place(cell, catalog), (cell.model, cell.adaptation.slug)) if plain(cell) and single else None
+
+
+def _tuning(cell: Cell) -> tuple[str, Hashable] | None:
+    adaptation = cell.adaptation
+    if not plain(cell) or adaptation.tuning not in ("frozen", "full"):
+        return None
+    return adaptation.tuning, (cell.model, adaptation.head, cell.fraction, cell.layer)
+
+
+def _tuning_of_lightms(cell: Cell) -> tuple[str, Hashable] | None:
+    adaptation = cell.adaptation
+    fits = plain(cell) and adaptation.head == "lightms" and adaptation.fraction == 1
+    return (adaptation.tuning, cell.model) if fits else None
+
+
+def _complete(study: CaseStudy, key: Key) -> tuple[dict[str, list[Cell]], tuple[str, ...]]:
+    """Cells by level, of every level those combinations that all have, in the same order; and the levels left out."""
+    found: defaultdict[str, dict[Hashable, Cell]] = defaultdict(dict)
+    for cell in study.candidates:
+        level = key(cell)
+        if level is not None:
+            found[level[0]][level[1]] = cell
+    # Levels go one by one, the one whose leaving leaves most cells to compare, and the best stage is taken. By name
+    # where that does not decide: scores have no say in what is compared.
+    stages = [sorted(found)]
+    while len(stages[-1]) > 2:
+        fewer = [[name for name in stages[-1] if name != gone] for gone in stages[-1]]
+        stages.append(max(fewer, key=lambda some: _cells(found, some)))
+    kept = max(stages, key=lambda some: _cells(found, some))
+    common = _common(found, kept)
+    left_out = tuple(sorted(set(found) - set(kept)))
+    return {name: [found[name][shared] for shared in common] for name in kept} if common else {}, left_out
+
+
+def _cells(found: Mapping[str, Mapping[Hashable, Cell]], kept: Sequence[str]) -> tuple[int, int]:
+    """Number of cells that some levels are compared on; of as many, the more levels the better."""
+    return len(kept) * len(_common(found, kept)), len(kept)
+
+
+def _common(found: Mapping[str, Mapping[Hashable, Cell]], kept: Sequence[str]) -> list[Hashable]:
+    first = found[kept[0]] if kept else {}
+    return sorted((shared for shared in first if all(shared in found[name] for name in kept)), key=str)
+
+
+def _levels(found: dict[str, list[Cell]], pairs: Pairs) -> tuple[Level, ...]:
+    names = sorted(found)
+    means = {name: _mean([c.sign * c.validated for c in found[name]]) for name in names}
+    best = names[choose(list(means.values()))]
+    order = sorted(names, key=lambda name: (name != best, -means[name], name))
+    first = found[best]
+    return tuple(
+        Level(
+            name,
+            tuple(found[name]),
+            name == order[0],
+            _mean([cell.score.value for cell in found[name]]),
+            mean_difference(list(zip(found[name], first, strict=True)), pairs),
+        )
+        for name in order
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

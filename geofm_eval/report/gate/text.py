@@ -1,0 +1,88 @@
+"""A comparison as plain text: primary cases first, then what fell, what is exploratory, and where features moved."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from geofm_eval.compare import FailOn, RunComparison
+from geofm_eval.report.gate.sentences import (
+    RULE,
+    cell_sentence,
+    chance_sentence,
+    drop_sentence,
+    headline,
+    moved_sentence,
+    no_checksum_sentences,
+    other_sentences,
+    pooled_sentence,
+    primary_sentence,
+    reason_sentences,
+    refusal_sentences,
+    tally,
+)
+
+MOST = 12
+"""At most so many lines per list; the rest is counted in one more. Primary cases are never cut."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text; ``alarm`` is set where it tells of a regression or of what has no score any more."""
+
+    text: str
+    alarm: bool = False
+
+
+def lines_of(found: RunComparison, fail_on: FailOn = "regression", require_all: bool = False) -> list[Line]:
+    """All lines of a comparison."""
+    matches, roles = found.matches, found.roles
+    strict = fail_on == "undecided"
+    return [
+        Line(headline(found, fail_on, require_all), bool(found.failures(fail_on, require_all))),
+        *_primary(found, strict),
+        *_listed("lost", reason_sentences(matches.broken, roles), alarm=True),
+        *_listed("fell", [drop_sentence(drop) for drop in found.fell], alarm=True),
+        *_exploratory(found),
+        *_listed("features moved", [moved_sentence(one) for one in found.moved]),
+        *_listed("not comparable", refusal_sentences(matches.refused, roles), strict),
+        *_listed("not tested", reason_sentences(untested(found), roles), strict),
+        *_listed("not compared", other_sentences(found), require_all and bool(found.unselected)),
+        *_listed("no checksum", no_checksum_sentences(found)),
+        *_listed("problem", found.problems),
+        Line(RULE),
+    ]
+
+
+def _primary(found: RunComparison, strict: bool) -> Iterator[Line]:
+    """Primary cases in which anything differs, each with what it could have found; the identical ones are counted."""
+    for case in found.primary:
+        if not case.identical:
+            alarm = case.verdict == "regression" or case.fell or (strict and case.doubtful)
+            yield Line(f"  {primary_sentence(case)}", alarm)
+    if same := [case for case in found.primary if case.identical]:
+        yield Line(f"  identical: {len(same)} of {len(found.primary)} primary cases")
+    if chance := chance_sentence(found):
+        yield Line(chance)
+
+
+def _exploratory(found: RunComparison) -> Iterator[Line]:
+    """What never fails the gate; regressions there are marked all the same, because somebody should look."""
+    for mean in found.pooled:
+        if not mean.identical:
+            yield Line(f"exploratory, mean of {pooled_sentence(mean)}", mean.verdict == "regression")
+    worse = [cell_sentence(case, cell) for case, cell in found.exploratory]
+    yield from _listed("exploratory, worse", worse, alarm=True)
+    if found.cases:
+        yield Line(f"all cases at their largest label fractions: {tally(found.cases)}")
+
+
+def untested(found: RunComparison) -> dict[tuple[str, str], str]:
+    """What cannot be shown to be no worse, but for cases under other conditions, which have lines of their own."""
+    refused = {one.case for one in found.matches.refused}
+    return {key: reason for key, reason in found.untested.items() if key not in refused}
+
+
+def _listed(word: str, sentences: Sequence[str], alarm: bool = False) -> Iterator[Line]:
+    for sentence in sentences[:MOST]:
+        yield Line(f"{word}: {sentence}", alarm)
+    if len(sentences) > MOST:
+        yield Line(f"{word}: and {len(sentences) - MOST} more", alarm)

@@ -1,0 +1,108 @@
+"""The rankings and depth profiles as plain text, for the end of a run."""
+
+from collections.abc import Sequence
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.records import display_name, marks_legend
+from geofm_eval.records.marks import SHORT_CONTROL
+from geofm_eval.report.probes.curves import DepthProfile
+from geofm_eval.report.probes.tables import CHOSEN
+from geofm_eval.report.wording import heading, named
+from geofm_eval.results.leaderboard import Ranking, RankingRow
+from geofm_eval.results.units import UNKNOWN, Unit, of_labels, unit_of
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def text_of(ranking: Ranking, profiles: Sequence[DepthProfile], catalog: Catalog) -> str:
+    """One comparison: the ranking, then the profile of every model that has a depth."""
+    comparison = ranking.comparison
+    unit = unit_of(comparison)
+    what = f"test {unit.label}, {of_labels(comparison.record.scores, comparison.full)}, n = {comparison.any_score.n}"
+    parts = [heading(comparison, catalog, what), *_ranking_lines(ranking, unit), *_depth_lines(profiles, unit)]
+    if ranking.dropped:
+        parts.append(f"  not ranked: {named(ranking.dropped)}")
+    return "\n".join(parts)
+
+
+def _ranking_lines(ranking: Ranking, unit: Unit) -> list[str]:
+    header = [
+        "",
+        "model",
+        "score [interval]",
+        "chosen tap",
+        "within one SE",
+        "final",
+        "gain [interval]",
+        f"over {ranking.control or 'best control'}",
+    ]
+    rows = [header, *(_ranking_cells(row, unit) for row in ranking.rows)]
+    legend = (
+        f"  {SHORT_CONTROL} control; chosen tap: best of N on validation; within one SE: taps at most one standard "
+        "error below it on validation; gain: chosen minus final"
+    )
+    return [
+        *aligned(rows, "rllllrll"),
+        legend + (f"; {ranking.control}: best control on validation" if ranking.control else ""),
+        *(f"  {line}" for line in marks_legend(row.subject.record for row in ranking.rows)),
+    ]
+
+
+def _ranking_cells(row: RankingRow, unit: Unit) -> list[str]:
+    return [
+        str(row.rank),
+        display_name(row.subject.record, short=True),
+        unit.score(row.chosen.score),
+        f"{row.chosen.tap} of {row.chosen.candidates}",
+        UNKNOWN if row.again is None else row.again.words,
+        unit.value(None if row.final is None else row.final.value),
+        unit.difference(row.gain),
+        unit.difference(row.over_control),
+    ]
+
+
+def _depth_lines(profiles: Sequence[DepthProfile], unit: Unit) -> list[str]:
+    """One block per set of taps, so that equal taps stand below each other."""
+    deep = [profile for profile in profiles if len(profile.points) > 1]
+    if not deep:
+        return []
+    scores = [point.score.value for profile in deep for point in profile.points]
+    low, high = min(scores), max(scores)
+    if unit.floor is not None and low < unit.floor < high:
+        low = unit.floor
+    lines = ["", f"  depth profile, test {unit.label} ({CHOSEN} tap chosen by validation)"]
+    for taps in sorted({profile.taps for profile in deep}, key=len):
+        rows = [["", *(tap.removeprefix("block") for tap in taps), ""]]
+        rows += [_depth_cells(profile, unit, low, high) for profile in deep if profile.taps == taps]
+        lines += aligned(rows, "l" + "r" * len(taps) + "l")
+    return lines
+
+
+def _depth_cells(profile: DepthProfile, unit: Unit, low: float, high: float) -> list[str]:
+    cells = [f"{p.score.value * unit.factor:.{_decimals(unit)}f}{CHOSEN if p.chosen else ' '}" for p in profile.points]
+    bars = "".join(sparkbar(point.score.value, low, high) for point in profile.points)
+    return [display_name(profile.subject.record, short=True), *cells, bars]
+
+
+def _decimals(unit: Unit) -> int:
+    """One decimal less than in tables: fourteen taps must fit into a line."""
+    return unit.decimals - 1
+
+
+def sparkbar(value: float, low: float, high: float) -> str:
+    """One of eight bars, the lowest for ``low`` and what lies below it, the highest for ``high``."""
+    share = (value - low) / (high - low) if high > low else 1.0
+    return BARS[min(max(int(share * len(BARS)), 0), len(BARS) - 1)]
+
+
+def aligned(rows: Sequence[Sequence[str]], alignment: str) -> list[str]:
+    """Rows as lines of equal columns, indented by two; ``l`` or ``r`` per column."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(alignment))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if side == "r" else cell.ljust(width)
+            for cell, width, side in zip(row, widths, alignment, strict=True)
+        ]
+        lines.append(("  " + "  ".join(cells)).rstrip())
+    return lines

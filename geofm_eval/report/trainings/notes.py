@@ -1,0 +1,38 @@
+"""What the tables of a case study have in common: the unit of its metric, and what confounds comparisons of models."""
+
+from geofm_eval.records import Training
+from geofm_eval.results.trainings import CaseStudy
+from geofm_eval.results.units import Unit, percent, unit_named
+
+
+def unit_of_study(study: CaseStudy) -> Unit:
+    """How the study's metric is shown."""
+    return unit_named(study.cells[0].score.metric, study.cells[0].record.provenance.target_unit)
+
+
+def reads(training: Training) -> str:
+    """What a decoder reads, such as ``03 05 07 11``."""
+    chosen = " (chosen)" if training.taps_by == "validation" else ""
+    return " ".join(tap.removeprefix("block") for tap in training.taps) + chosen
+
+
+def grid_notes(study: CaseStudy) -> list[str]:
+    """Of maps token, context and grid ceiling of every model, which confound comparisons of models; and the labels."""
+    unit, noun = unit_of_study(study), "items" if study.pooled else "chips"
+    models: dict[str, list[str]] = {}
+    chips: dict[str, str] = {}
+    for cell in study.cells:
+        training = cell.record.training
+        assert training is not None
+        shown = f"{training.token_gsd_m:g} m, {training.context_m:g} m, {unit.value(training.grid_ceiling)}"
+        if not cell.adaptation.variant:
+            models.setdefault(shown, []).append(cell.model)
+        selection = cell.record.selection
+        folds = selection is not None and any(choice.val_kind == "inner_cv" for choice in selection.choices)
+        by = "folds of these" if folds else f"{training.chips.get('val')} validation {noun}"
+        chips.setdefault(percent(cell.adaptation.fraction), f"{training.chips.get('train')} {noun}, chosen by {by}")
+    labels = f"Labels: {'; '.join(f'{share}: {text}' for share, text in sorted(chips.items()))}."
+    if study.pooled:
+        return [labels]
+    sizes = "; ".join(f"{shown} ({', '.join(sorted(set(names)))})" for shown, names in models.items())
+    return [f"Token, context, grid ceiling: {sizes}.", labels]

@@ -1,0 +1,1 @@
+"""A run as it is read: records grouped into comparisons, trainings, drifts and pairs. No torch."""

@@ -1,0 +1,200 @@
+"""Records that may stand in one table: same task, adaptation, evidence, data, labels and recipe."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+
+from geofm_eval.catalog import is_neuco
+from geofm_eval.records import Record, Score
+from geofm_eval.results.run import PROBE, RunContent, once_per_run
+
+FIRST, LAST = "embed", "final"
+"""Names of the shallowest and the deepest tap; blocks lie between, in the order of their zero-padded names."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model in a comparison.
+
+    Args:
+        model: slug.
+        taps: records by tap name, shallow to deep.
+        missing: planned taps that have no score, with the reason.
+    """
+
+    model: str
+    taps: dict[str, Record]
+    missing: dict[str, str]
+
+    @property
+    def record(self) -> Record:
+        """One of the records, for what all taps share: weights, inputs, cost."""
+        return next(iter(self.taps.values()))
+
+    @property
+    def is_control(self) -> bool:
+        """True for random twins, band statistics and random convolutions."""
+        return self.record.case.is_control
+
+    def score(self, tap: str, fraction: str) -> Score | None:
+        """Test score at a tap and a label fraction; None where it was not measured."""
+        record = self.taps.get(tap)
+        return None if record is None else record.scores.get(fraction)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models that may be compared with each other.
+
+    Args:
+        slug: name of its files, such as ``eurosat_sim-linear``, numbered when the records of a run had to be split.
+        subjects: models in the order of their slugs.
+        left_out: models of this task and adaptation that have no usable record, with the reason.
+    """
+
+    slug: str
+    subjects: tuple[Subject, ...]
+    left_out: dict[str, str]
+
+    @property
+    def record(self) -> Record:
+        """One of the records, for what all share: task, adaptation, data, recipe, metric."""
+        return self.subjects[0].record
+
+    @cached_property
+    def fractions(self) -> list[str]:
+        """Label fractions in ascending order."""
+        keys = {key for subject in self.subjects for record in subject.taps.values() for key in record.scores}
+        return sorted(keys, key=float)
+
+    @property
+    def full(self) -> str:
+        """The largest label fraction: the one that models are ranked at."""
+        return self.fractions[-1]
+
+    @property
+    def any_score(self) -> Score:
+        """One of the scores, for what all share: metric, direction, n."""
+        return next(iter(self.record.scores.values()))
+
+    @property
+    def simulated(self) -> bool:
+        """True for stand-ins."""
+        return self.record.evidence == "simulated"
+
+
+def tap_order(tap: str) -> tuple[int, str]:
+    """Sort key that puts taps from shallow to deep."""
+    return ({FIRST: 0, LAST: 2}.get(tap, 1), tap)
+
+
+def last_block(subject: Subject) -> str | None:
+    """The deepest tap before the norm; None for a model without blocks."""
+    return max((tap for tap in subject.taps if tap.startswith("block")), default=None)
+
+
+@once_per_run
+def comparisons(content: RunContent) -> tuple[list[Comparison], list[str]]:
+    """Group the records of a run into tables; what may not be compared is split, and named.
+
+    NeuCo-Bench's own probe is in none of them: it has a table of its own (``report/neuco.py``).
+
+    Returns:
+        Comparisons in the order of task and adaptation, and one sentence per split or refusal.
+    """
+    groups: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record in content.scored_of(PROBE):
+        if is_neuco(record.case.adaptation):
+            continue
+        groups[record.case.task, record.case.adaptation].append(record)
+    gaps = _gaps_by_model(content)
+    found: list[Comparison] = []
+    problems: list[str] = []
+    for (task, adaptation), records in sorted(groups.items()):
+        parts = split_records(records)
+        if len(parts) > 1:
+            problems.append(split_sentence(f"{task}-{adaptation}", parts))
+        for number, part in enumerate(parts, start=1):
+            slug = f"{task}-{adaptation}" + (f"-{number}" if len(parts) > 1 else "")
+            comparison, refused = _comparison(slug, part, gaps.get((task, adaptation), {}))
+            problems += refused
+            if comparison.subjects:
+                found.append(comparison)
+    return found, problems
+
+
+def identity(record: Record) -> dict[str, str]:
+    """What must be equal for two records to be compared."""
+    source = record.provenance
+    return {
+        "task_version": str(record.case.task_version),
+        "evidence": str(record.evidence),
+        "split_definition": str(source.split_definition),
+        "items_sha256": json.dumps(source.items_sha256, sort_keys=True),
+        "labels_sha256": json.dumps(source.labels_sha256, sort_keys=True),
+        "recipe": json.dumps(source.recipe, sort_keys=True),
+    }
+
+
+def split_records(records: list[Record]) -> list[list[Record]]:
+    """Records of equal identity together, the largest group first."""
+    parts: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        parts[json.dumps(identity(record), sort_keys=True)].append(record)
+    return [parts[key] for key in sorted(parts, key=lambda key: (-len(parts[key]), key))]
+
+
+def split_sentence(slug: str, parts: list[list[Record]]) -> str:
+    """Say which records of one table were split, and why."""
+    identities = [identity(part[0]) for part in parts]
+    differing = [name for name in identities[0] if len({identity[name] for identity in identities}) > 1]
+    members = "; ".join(
+        f"{slug}-{number}: {', '.join(sorted({record.case.model for record in part}))}"
+        for number, part in enumerate(parts, start=1)
+    )
+    return f"{slug}: records differ in {', '.join(differing)} and are not comparable: split into {members}"
+
+
+def _gaps_by_model(content: RunContent) -> dict[tuple[str, str], dict[str, dict[str, str]]]:
+    """Reasons by (task, adaptation), model and tap."""
+    gaps: defaultdict[tuple[str, str], dict[str, dict[str, str]]] = defaultdict(dict)
+    for case_id, reason in content.gaps().items():
+        if case_id.count("-") == 3:
+            model, task, adaptation, tap = case_id.split("-")
+            gaps[task, adaptation].setdefault(model, {})[tap] = reason
+    return dict(gaps)
+
+
+def _comparison(slug: str, records: list[Record], gaps: dict[str, dict[str, str]]) -> tuple[Comparison, list[str]]:
+    by_model: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_model[record.case.model].append(record)
+    left_out = {model: summarise(reasons, everything=True) for model, reasons in gaps.items() if model not in by_model}
+    subjects: list[Subject] = []
+    problems: list[str] = []
+    for model in sorted(by_model):
+        weights = sorted({str(record.provenance.weights_sha256)[:12] for record in by_model[model]})
+        if len(weights) > 1:
+            left_out[model] = f"its taps were measured with different weights (sha256 {', '.join(weights)})"
+            problems.append(f"{slug}: {model} is left out: {left_out[model]}: run it again under a new --run name")
+            continue
+        taps = {record.case.layer: record for record in by_model[model]}
+        ordered = {tap: taps[tap] for tap in sorted(taps, key=tap_order)}
+        subjects.append(Subject(model, ordered, gaps.get(model, {})))
+    return Comparison(slug, tuple(subjects), dict(sorted(left_out.items()))), problems
+
+
+def summarise(reasons: dict[str, str], everything: bool = False) -> str:
+    """Reasons per tap in a few words: equal ones together.
+
+    Args:
+        reasons: by tap name.
+        everything: these are all taps of the model, so that one reason for all of them needs no names.
+    """
+    if everything and len(set(reasons.values())) == 1:
+        return next(iter(reasons.values()))
+    taps: defaultdict[str, list[str]] = defaultdict(list)
+    for tap in sorted(reasons, key=tap_order):
+        taps[reasons[tap]].append(tap)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in taps.items())

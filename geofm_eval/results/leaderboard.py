@@ -1,0 +1,127 @@
+"""The ranking of one comparison: every model at its validation-chosen tap, beside ``final`` and the best control."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from geofm_eval.records import Score
+from geofm_eval.results.comparison import LAST, Comparison, Subject, summarise
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.reselected import Reselection, reselect, selected_difference
+from geofm_eval.results.taps import ChosenTap, best_of, choose_tap, sign
+from geofm_eval.stats.difference import Difference
+
+
+@dataclass(frozen=True)
+class RankingRow:
+    """One model of a ranking.
+
+    Args:
+        rank: 1 for the best test score; equal scores share a rank.
+        subject: the model and its records.
+        chosen: the tap that validation chose, with its test score.
+        final: test score after the last norm; None where that tap was not measured.
+        gain: chosen tap over ``final``, its interval with how the tap was chosen; None for a model of one tap.
+        again: what validation would choose on other items; None for a model of one tap, and where records do not say.
+        control: the control with the best validation score; None where there is none, and for controls themselves.
+        over_control: chosen tap over that control's chosen tap.
+    """
+
+    rank: int
+    subject: Subject
+    chosen: ChosenTap
+    final: Score | None
+    gain: Difference | None
+    again: Reselection | None
+    control: str | None
+    over_control: Difference | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The ranking of one comparison at its largest label fraction.
+
+    Args:
+        rows: best first.
+        dropped: models that are not ranked, with the reason.
+    """
+
+    comparison: Comparison
+    rows: tuple[RankingRow, ...]
+    dropped: dict[str, str]
+
+    @property
+    def subjects(self) -> list[Subject]:
+        """All models with scores: the ranked ones best first, then those that were dropped."""
+        ranked = [row.subject for row in self.rows]
+        return ranked + [s for s in self.comparison.subjects if s.model in self.dropped]
+
+    @property
+    def control(self) -> str | None:
+        """The control that models are compared with; None where there is none, or nothing but controls."""
+        return next((row.control for row in self.rows if row.control is not None), None)
+
+
+def rank(comparison: Comparison, pairs: Pairs) -> Ranking:
+    """Rank the models whose taps are all measured; the others are dropped by name.
+
+    Rows are ordered by test score; the tap and the control that they stand for were chosen on validation.
+    """
+    fraction = comparison.full
+    chosen, dropped = choose_taps(comparison, fraction)
+    ranked = [subject for subject in comparison.subjects if subject.model in chosen]
+    control = best_control(ranked, chosen)
+    rows = [_row(subject, ranked, chosen, control, pairs, fraction) for subject in ranked]
+    return Ranking(comparison, tuple(sorted(rows, key=lambda row: (row.rank, row.subject.model))), dropped)
+
+
+def choose_taps(comparison: Comparison, fraction: str) -> tuple[dict[str, ChosenTap], dict[str, str]]:
+    """The tap that validation chooses for every model whose taps are all measured, and why others have none."""
+    dropped = dict(comparison.left_out)
+    chosen: dict[str, ChosenTap] = {}
+    for subject in comparison.subjects:
+        best = choose_tap(subject, fraction)
+        if subject.missing:
+            dropped[subject.model] = f"{len(subject.missing)} taps without a score ({summarise(subject.missing)})"
+        elif best is None:
+            dropped[subject.model] = "no validation score to choose a tap by"
+        else:
+            chosen[subject.model] = best
+    return chosen, dropped
+
+
+def best_control(ranked: Sequence[Subject], chosen: Mapping[str, ChosenTap]) -> Subject | None:
+    """The control with the best validation score at its chosen tap, ties as among taps; None without a control."""
+    controls = [subject for subject in ranked if subject.is_control]
+    if not controls:
+        return None
+    found = [chosen[subject.model] for subject in controls]
+    return controls[found.index(best_of(found))]
+
+
+def _row(
+    subject: Subject,
+    ranked: list[Subject],
+    chosen: dict[str, ChosenTap],
+    control: Subject | None,
+    pairs: Pairs,
+    fraction: str,
+) -> RankingRow:
+    own = chosen[subject.model]
+    values = [sign(own.score) * chosen[other.model].score.value for other in ranked]
+    final = subject.score(LAST, fraction)
+    gain = over_control = None
+    if len(subject.taps) > 1 and final is not None:
+        gain = selected_difference(subject, LAST, fraction, pairs)
+    if control is not None and not subject.is_control:
+        best = control.taps[chosen[control.model].tap]
+        over_control = pairs.difference(subject.taps[own.tap], best, fraction)
+    return RankingRow(
+        rank=1 + sum(value > sign(own.score) * own.score.value for value in values),
+        subject=subject,
+        chosen=own,
+        final=final,
+        gain=gain,
+        again=reselect(subject, fraction, pairs),
+        control=control.model if control is not None and over_control is not None else None,
+        over_control=over_control,
+    )

@@ -1,0 +1,106 @@
+"""Which records a verdict counts: one probe per task, pretrained backbones, no control and nothing twice."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.records import Record, marks
+from geofm_eval.results.comparison import Comparison, Subject, comparisons
+from geofm_eval.results.run import RunContent
+
+CONTROL_TARGETS = ("random_reg", "nodata")
+"""Targets of NeuCo-Bench that nobody, or anybody, should predict."""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """One model on one task under one probe, all of its taps measured.
+
+    Args:
+        comparison: models that it may be compared with.
+        subject: the model and its records.
+        kind: ``linear``, ``ridge``, ``knn``, or ``dense`` of a task with a value per pixel.
+        aside: why the verdict does not count it; empty for what counts.
+    """
+
+    comparison: Comparison
+    subject: Subject
+    kind: str
+    aside: tuple[str, ...]
+
+    @property
+    def group(self) -> str:
+        """What it is reported with."""
+        return ", ".join(self.aside) or self.kind
+
+    @property
+    def name(self) -> str:
+        """Such as ``mae_vits16-eurosat-linear``."""
+        case = self.subject.record.case
+        return f"{case.model}-{case.task}-{case.adaptation}"
+
+    @property
+    def data(self) -> str:
+        """Equal for subjects that were tested on the same items."""
+        return data_of(self.subject.record)
+
+
+def probed(content: RunContent, catalog: Catalog) -> Iterator[Probed]:
+    """Every subject of a run that has more taps than one and all of those that were planned."""
+    scored = content.scored
+    models, tasks = {r.case.model for r in scored}, {r.case.task for r in scored}
+    for comparison in comparisons(content)[0]:
+        case = comparison.record.case
+        adaptation = catalog.adaptations.get(case.adaptation)
+        probe = adaptation.probe if adaptation is not None else case.adaptation.split("_")[0]
+        kind = "dense" if comparison.record.provenance.pooling == "tokens" else probe
+        beside = [*task_aside(case.task, tasks, catalog), *(["kNN"] if kind == "knn" else [])]
+        beside += pooling_aside(comparison.record)
+        for subject in comparison.subjects:
+            if len(subject.taps) > 1 and not subject.missing:
+                yield Probed(comparison, subject, kind, (*beside, *model_aside(subject.record, models, catalog)))
+
+
+def data_of(record: Record) -> str:
+    """Equal for records that were tested on the same items, whatever they were trained on.
+
+    A split protocol has a test split; shuffles test all items in turn. A record that lists no items is its task's.
+    """
+    items = record.provenance.items_sha256
+    return items.get("test") or items.get("all") or record.case.task
+
+
+def model_aside(record: Record, models: set[str], catalog: Catalog) -> list[str]:
+    """Why a verdict does not count a model: it is a control, marked, a variant, or knows simulated scenes alone.
+
+    Args:
+        record: of the model.
+        models: all models of the run: a variant counts where what it varies is not there.
+        catalog: says what is a variant, and what saw simulated scenes alone.
+    """
+    spec = catalog.models.get(record.case.model)
+    if record.case.is_control:
+        return ["controls"]
+    if reasons := marks(record):
+        return list(reasons)
+    if spec is None:
+        return []
+    if spec.variant_of in models:
+        return ["variants of models"]
+    real = record.evidence != "simulated"
+    return ["pretrained on simulated scenes"] if spec.simulated_pretraining and real else []
+
+
+def task_aside(task: str, tasks: set[str], catalog: Catalog) -> list[str]:
+    """Why a verdict does not count a task: nobody should predict it, or it varies another one of the run."""
+    spec = catalog.tasks.get(task)
+    if spec is None:
+        return []
+    if spec.options.get("target") in CONTROL_TARGETS:
+        return ["control targets"]
+    return ["variants of tasks"] if spec.variant_of in tasks else []
+
+
+def pooling_aside(record: Record) -> list[str]:
+    """Why a verdict does not count a pooling: it is not the one that recipes name."""
+    return [] if record.provenance.pooling in ("mean", "tokens", None) else [f"{record.provenance.pooling} pooling"]

@@ -1,0 +1,1 @@
+"""Statistics: scores, intervals, p-values. No torch, no records."""

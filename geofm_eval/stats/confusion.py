@@ -1,0 +1,64 @@
+"""Scores of segmentation from confusion counts: IoU per class and their mean; intervals are in ``crossed``.
+
+All pixels of a test split are counted in one matrix; images are never scored one by one and averaged.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from geofm_eval.errors import ContractError
+from geofm_eval.stats.jackknife import Floats
+
+Counts = NDArray[np.int64]
+"""(classes, classes) pixels by true class (rows) and predicted class (columns)."""
+
+
+def confusion(target: NDArray[Any], predicted: NDArray[Any], classes: int, ignore: int) -> Counts:
+    """Count the pixels of one image by true and predicted class.
+
+    Args:
+        target: classes of any shape, ``ignore`` where there is no label.
+        predicted: classes of the same shape.
+        classes: number of classes K.
+        ignore: label of pixels that do not count, whatever is predicted there.
+
+    Returns:
+        (K, K) int64.
+
+    Raises:
+        ContractError: shapes that differ, or a class outside 0..K-1 at a pixel that counts.
+    """
+    if target.shape != predicted.shape:
+        raise ContractError(f"target and prediction must have one shape, found {target.shape} and {predicted.shape}")
+    counted = target != ignore
+    truth, guess = target[counted].astype(np.int64), predicted[counted].astype(np.int64)
+    for what, values in (("target", truth), ("prediction", guess)):
+        if values.size and (values.min() < 0 or values.max() >= classes):
+            raise ContractError(f"{what} has classes {values.min()} to {values.max()}, expected 0 to {classes - 1}")
+    counts: Counts = np.bincount(truth * classes + guess, minlength=classes**2).reshape(classes, classes)
+    return counts
+
+
+def iou_per_class(counts: ArrayLike) -> Floats:
+    """Intersection over union of every class: TP / (TP + FP + FN).
+
+    Args:
+        counts: (..., K, K) confusion counts.
+
+    Returns:
+        (..., K), NaN for a class that neither occurs nor is predicted.
+    """
+    matrix = np.asarray(counts, dtype=np.float64)
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
+    union = matrix.sum(-1) + matrix.sum(-2) - hits
+    return np.asarray(np.divide(hits, union, out=np.full(hits.shape, np.nan), where=union > 0))
+
+
+def mean_iou(counts: ArrayLike) -> Floats:
+    """Unweighted mean of the IoU of the classes that occur or are predicted, (...,) for counts (..., K, K)."""
+    per_class = iou_per_class(counts)
+    known = ~np.isnan(per_class)
+    total = np.where(known, per_class, 0.0).sum(-1)
+    return np.asarray(np.divide(total, known.sum(-1), out=np.full(total.shape, np.nan), where=known.any(-1)))

@@ -1,0 +1,39 @@
+"""A difference of two scores with its paired interval."""
+
+import math
+from dataclasses import dataclass
+
+from geofm_eval.stats.scores import Interval
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Difference of two test scores.
+
+    Args:
+        value: in the metric's own unit.
+        low: lower end of its paired interval; None where none can be given.
+        high: upper end.
+        freedom: degrees of freedom of the t distribution that its error is taken to follow.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    freedom: float = math.inf
+
+    @classmethod
+    def within(cls, value: float, interval: Interval | None) -> "Difference":
+        """A difference with the interval that was found for it, or without one."""
+        return cls(value) if interval is None else cls(value, interval.low, interval.high, interval.freedom)
+
+    def times(self, factor: float) -> "Difference":
+        """The same in another unit; turned where the factor is negative."""
+        # Adding zero turns -0.0, which a difference of nothing may be after a change of direction, into 0.0.
+        value = factor * self.value + 0.0
+        if self.low is None or self.high is None:
+            return Difference(value)
+        low, high = sorted((factor * self.low, factor * self.high))
+        return Difference(value, low, high, self.freedom)

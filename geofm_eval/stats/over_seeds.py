@@ -1,0 +1,178 @@
+"""From drift per seed to estimates with intervals, and to one verdict per measure: does one part change most?
+
+Few seeds make a t interval wide, as they should: with three of them its half width is 2.5 standard deviations. The
+variance over the items, which all seeds share, is added to that of the mean over seeds; degrees of freedom are joined
+as in :mod:`geofm_eval.stats.standard_error`.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from geofm_eval.stats.jackknife import t_quantile
+from geofm_eval.stats.standard_error import Spread, joined
+
+LEVEL = 0.95
+
+LEADER = "fc1"
+"""The part that the literature expects to change most."""
+
+Verdict = Literal["supported", "refuted", "undecided"]
+
+
+class PerSeed(Protocol):
+    """A contrast of drifts, as it was measured or as a record holds it."""
+
+    @property
+    def per_seed(self) -> tuple[float, ...]:
+        """One value per seed."""
+
+    @property
+    def error(self) -> float | None:
+        """Standard error over the items of the mean over seeds; None where it is unknown."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its interval.
+
+    Args:
+        value: mean over seeds (or backbones).
+        low: lower end; None with a single seed.
+        high: upper end.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def above(self) -> bool:
+        """Clearly above 0."""
+        return self.low is not None and self.low > 0
+
+    @property
+    def below(self) -> bool:
+        """Clearly below 0."""
+        return self.high is not None and self.high < 0
+
+
+@dataclass(frozen=True)
+class Leader:
+    """Whether one part changes more than every other.
+
+    Args:
+        verdict: ``supported`` where it is clearly above each other part, and above its floor; ``refuted`` where a part
+            that is above its own floor is clearly above it, after Holm over the other parts; else ``undecided``.
+        rival: the part that decides: of those that lie above, the one with the smallest p; else the one that comes
+            closest.
+        lead: the part's drift minus that of the rival.
+        p: of the verdict's test: the largest of all where the part leads, else that of the rival times their number.
+    """
+
+    verdict: Verdict
+    rival: str
+    lead: Estimate
+    p: float
+
+
+def estimate(contrast: PerSeed, units: int | None = None, level: float = LEVEL) -> Estimate:
+    """Mean over k seeds with a t interval of standard error sqrt(s^2 / k + e^2), e the error over the items.
+
+    Args:
+        contrast: one value per seed.
+        units: items or groups that the error rests on; None for many.
+        level: nominal coverage.
+    """
+    return estimate_of(contrast.per_seed, contrast.error or 0.0, units, level)
+
+
+def estimate_of(
+    values: Sequence[float], error: float = 0.0, units: int | None = None, level: float = LEVEL
+) -> Estimate:
+    """The same from bare values, such as one per backbone."""
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Estimate(mean)
+    half = _spread(values, error, units).half_width(level)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def _spread(values: Sequence[float], error: float, units: int | None) -> Spread:
+    """Of a mean over seeds, that over the items included."""
+    count = len(values)
+    many = math.inf if units is None else max(units - 1, 1)
+    return joined((error**2, many), [(float(np.var(values, ddof=1)) / count, count - 1)])
+
+
+def leader(
+    leads: Mapping[str, PerSeed], excess: Mapping[str, PerSeed] | None = None, units: int | None = None
+) -> Leader:
+    """Verdict on a part from its lead over every other part.
+
+    To be above all is one hypothesis, each tested at the full level; to be below any of m is tested for the smallest p
+    times m, the first step of Holm (1979). What lies below its floor neither leads nor refutes: where no part changes
+    more than noise makes it change, to be the least below is no lead.
+
+    Args:
+        leads: drift of the part minus that of each other part.
+        excess: drift of every part, the leading one's under ``LEADER``, above its floor; None asks for no floor.
+        units: see :func:`estimate`.
+    """
+    found = {part: estimate(one, units) for part, one in leads.items()}
+    p = {part: p_of(one, units) for part, one in leads.items()}
+    ahead = [part for part in found if found[part].value < 0]
+    real = above_floor((*found, LEADER), excess, units)
+    if not ahead:
+        rival, tested = min(found, key=lambda part: found[part].value), max(p.values())
+        clear = LEADER in real and all(one.above for one in found.values())
+        return Leader("supported" if clear else "undecided", rival, found[rival], tested)
+    # Of the parts ahead, those above their own floor come first: they alone can refute.
+    rival = min(ahead, key=lambda part: (part not in real, p[part]))
+    tested = min(1.0, len(leads) * p[rival])
+    return Leader("refuted" if rival in real and tested <= 1 - LEVEL else "undecided", rival, found[rival], tested)
+
+
+def above_floor(parts: Iterable[str], excess: Mapping[str, PerSeed] | None, units: int | None = None) -> frozenset[str]:
+    """Parts that drift clearly more than their floor; all of them where no floor is asked for."""
+    return frozenset(part for part in parts if excess is None or _above(excess.get(part), units))
+
+
+def _above(contrast: PerSeed | None, units: int | None) -> bool:
+    return contrast is not None and estimate(contrast, units).above
+
+
+def sign_verdict(found: Estimate) -> Verdict:
+    """``supported`` where clearly above 0, ``refuted`` where clearly below, else ``undecided``."""
+    return "supported" if found.above else "refuted" if found.below else "undecided"
+
+
+def p_of(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:
+    """Two-sided p of a contrast being ``against``, from the same t as :func:`estimate`; 1 with a single seed."""
+    from scipy.special import ndtr, stdtr  # loaded here, as in resampling
+
+    if len(contrast.per_seed) < 2:
+        return 1.0
+    found = _spread(contrast.per_seed, contrast.error or 0.0, units)
+    value, tails = abs(float(np.mean(contrast.per_seed)) - against), found.tails
+    # At the level of the intervals p is that of the interval; beyond it the tails are heavier.
+    error = found.half_width(LEVEL) / t_quantile((1 + LEVEL) / 2, tails)
+    if error == 0:
+        return 1.0 if value == 0 else 0.0
+    return float(2 * (ndtr(-value / error) if math.isinf(tails) else stdtr(tails, -value / error)))
+
+
+def p_over(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:
+    """One-sided p of a contrast being ``against`` or less; 1 with a single seed."""
+    if len(contrast.per_seed) < 2:
+        return 1.0
+    p, exceeds = p_of(contrast, units, against), float(np.mean(contrast.per_seed)) > against
+    return p / 2 if exceeds else 1 - p / 2
+
+
+def p_under(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:
+    """One-sided p of a contrast being ``against`` or more; 1 with a single seed."""
+    return 1.0 if len(contrast.per_seed) < 2 else 1 - p_over(contrast, units, against)

@@ -1,0 +1,300 @@
+"""Metrics and their intervals: accuracy, R2 on a test split, and R2 out of fold over shuffle splits.
+
+Which units an interval varies over is what it speaks about, so every `Interval` names them in ``covers``. How often
+each kind of interval holds the truth was measured: see ``docs/intervals.md``.
+"""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from geofm_eval.errors import ContractError
+from geofm_eval.stats.jackknife import Floats, Interval, Sample, as_outcomes, checked_level, make_sample
+from geofm_eval.stats.out_of_fold import paired_shuffle_interval, shuffle_interval, tested_share
+from geofm_eval.stats.proportions import difference_interval, share_interval
+from geofm_eval.stats.standard_error import Part, Spread, spread_of, student
+
+__all__ = [
+    "Interval",
+    "mean_interval",
+    "neuco_q",
+    "paired_interval",
+    "paired_r2_interval",
+    "paired_shuffle_interval",
+    "pooled_r2",
+    "r2",
+    "r2_interval",
+    "r2_per_draw",
+    "rmse",
+    "shuffle_interval",
+    "tested_share",
+]
+
+
+def r2(target: ArrayLike, predicted: ArrayLike) -> float:
+    """Share of a target's variance that predictions explain: 1 - sum (y - p)^2 / sum (y - mean y)^2.
+
+    It is 1 at best and has no lower bound; 0 is what predicting the mean of these very items gives.
+
+    Args:
+        target: (n,) y.
+        predicted: (n,) p.
+
+    Raises:
+        ContractError: shapes that differ, values that are not finite, or a constant target, for which it is undefined.
+    """
+    y, p = _pair(target, predicted)
+    spread = float(np.square(y - y.mean()).sum()) if len(y) else 0.0
+    if len(y) == 0 or y.min() == y.max():
+        raise ContractError(f"R2 is undefined: the target is constant over these {len(y)} items")
+    return 1 - float(np.square(y - p).sum()) / spread
+
+
+def rmse(target: ArrayLike, predicted: ArrayLike) -> float:
+    """Root of the mean squared error, in the target's unit.
+
+    Raises:
+        ContractError: no item, shapes that differ, or values that are not finite.
+    """
+    y, p = _pair(target, predicted)
+    if len(y) == 0:
+        raise ContractError("an error needs at least one item")
+    return math.sqrt(float(np.square(y - p).mean()))
+
+
+def _pair(target: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
+    y, p = np.asarray(target, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    if y.ndim != 1 or y.shape != p.shape:
+        raise ContractError(f"target and predictions must be (n,) of the same items, found {y.shape} and {p.shape}")
+    if not (np.isfinite(y).all() and np.isfinite(p).all()):
+        raise ContractError("target and predictions must be finite: leave out items without a target")
+    return y, p
+
+
+def mean_interval(correct: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95) -> Interval | None:
+    """Interval of the mean outcome; see :func:`geofm_eval.stats.proportions.share_interval`.
+
+    Args:
+        correct: (draws, n) or (n,) outcomes in [0, 1] of the same items under each label draw.
+        groups: (n,) group (scene, event) of each item, whose items are dependent.
+        level: nominal coverage.
+
+    Returns:
+        None where an interval is unknown: fewer than two items or groups. Of outcomes that are all alike the exact
+        binomial bound (Clopper & Pearson 1934).
+
+    Raises:
+        ContractError: shapes that do not fit, outcomes outside [0, 1] or not finite, a level outside (0, 1).
+    """
+    checked_level(level)
+    sample = _bounded(make_sample(correct, groups), (0.0, 1.0))
+    if sample is None:
+        return None
+    if _all_one(sample, (0.0, 1.0)):
+        return _all_alike((0.0, 1.0), sample, level)
+    return share_interval(sample.values, _spread(sample), level, sample.covers)
+
+
+def paired_interval(
+    first: ArrayLike, second: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
+) -> Interval | None:
+    """Interval of the mean difference ``first - second`` of two subjects on the same items and label draws.
+
+    See :func:`geofm_eval.stats.proportions.difference_interval`.
+
+    Args:
+        first: (draws, n) or (n,) outcomes in [0, 1].
+        second: the other subject's, in the same order.
+        groups: (n,) group of each item.
+        level: nominal coverage.
+
+    Returns:
+        None with fewer than two items or groups. Items none of which tells the two apart only bound the share of others
+        that do: 1 - (alpha/2)^(1/n) to either side, which is 3.7/n at 95 % (the rule of three, two-sided; Hanley &
+        Lippman-Hand 1983).
+
+    Raises:
+        ContractError: the two are not of the same shape, or an argument is out of range.
+    """
+    a, b = _same_shape(first, second)
+    checked_level(level)
+    sample = _bounded(make_sample(a - b, groups), (-1.0, 1.0))
+    if sample is None:
+        return None
+    if _all_one(sample, (-1.0, 0.0, 1.0)):
+        return _all_alike((-1.0, 1.0), sample, level)
+    found = difference_interval(sample.values, _spread(sample), level, sample.covers)
+    return replace(found, low=max(-1.0, found.low), high=min(1.0, found.high))
+
+
+def r2_interval(
+    predicted: ArrayLike, target: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
+) -> Interval | None:
+    """Interval of R2, the mean over label draws: jackknife and Student's t.
+
+    Args:
+        predicted: (draws, n) or (n,) predictions.
+        target: (n,) target of the same items.
+        groups: (n,) group of each item, whose items are dependent.
+        level: nominal coverage.
+
+    Returns:
+        None with fewer than two items or groups, or a constant target.
+
+    Raises:
+        ContractError: shapes that do not fit, values that are not finite, a level outside (0, 1).
+    """
+    errors = np.square(as_outcomes(predicted) - _target_of(predicted, target))
+    unexplained = ratio_interval(_error_sample(errors, target, groups), level)
+    if unexplained is None:
+        return None
+    return replace(unexplained, low=1 - unexplained.high, high=min(1.0, 1 - unexplained.low))
+
+
+def paired_r2_interval(
+    first: ArrayLike,
+    second: ArrayLike,
+    target: ArrayLike,
+    groups: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Interval | None:
+    """Interval of the difference in R2 of ``first`` and ``second`` on the same items and label draws.
+
+    The difference is (errors of second - errors of first) over the spread of the target, which both have in common.
+
+    Args:
+        first: (draws, n) or (n,) predictions.
+        second: the other subject's, in the same order.
+        target: (n,) target of the same items.
+        groups: (n,) group of each item.
+        level: nominal coverage.
+
+    Returns:
+        None with fewer than two items or groups, a constant target, or predictions that are all equal: they say
+        nothing about how far two subjects may lie apart on other items.
+
+    Raises:
+        ContractError: the two are not of the same shape, or an argument is out of range.
+    """
+    a, b = _same_shape(first, second)
+    truth = _target_of(first, target)
+    sample = _error_sample(np.square(b - truth) - np.square(a - truth), target, groups)
+    checked_level(level)
+    return None if np.array_equal(a, b) else ratio_interval(sample, level)
+
+
+def ratio_interval(sample: Sample, level: float = 0.95) -> Interval | None:
+    """Interval of the mean over draws of a sample's ratio: jackknife over its units, Student's t.
+
+    Returns:
+        None with fewer than two units, or where the target has no spread, or would have none without a unit.
+    """
+    checked_level(level)
+    spread = spread_of([Part(1.0, sample.ratios(), sample.without())]) if sample.count > 1 else None
+    if spread is None:
+        return None
+    method = f"t interval, jackknife over {sample.covers}"
+    return student(float(sample.ratios().mean()), spread, level, method, sample.covers)
+
+
+def r2_per_draw(predicted: ArrayLike, target: ArrayLike) -> Floats:
+    """(draws,) R2 of each draw or shuffle, over the items that it tested.
+
+    Args:
+        predicted: (draws, n) predictions, NaN where an item was not tested.
+        target: (n,) target.
+    """
+    y = np.asarray(target, dtype=np.float64)
+    rows = np.atleast_2d(np.asarray(predicted, dtype=np.float64))
+    return np.array([r2(y[~np.isnan(row)], row[~np.isnan(row)]) for row in rows])
+
+
+def pooled_r2(predicted: ArrayLike, target: ArrayLike) -> float:
+    """R2 over all (shuffle, item) predictions together.
+
+    Args:
+        predicted: (shuffles, n) predictions, NaN where an item was not tested.
+        target: (n,) target.
+    """
+    rows = np.atleast_2d(np.asarray(predicted, dtype=np.float64))
+    tested = ~np.isnan(rows)
+    return r2(np.broadcast_to(np.asarray(target, dtype=np.float64), rows.shape)[tested], rows[tested])
+
+
+def neuco_q(scores: ArrayLike) -> float:
+    """Quality score of NeuCo-Bench: 2 mean / (0.02 + sd) of the scores of all shuffles, sd as of a population."""
+    values = np.asarray(scores, dtype=np.float64)
+    return float(2 * values.mean() / (0.02 + values.std()))
+
+
+def _same_shape(first: ArrayLike, second: ArrayLike) -> tuple[Floats, Floats]:
+    a, b = as_outcomes(first), as_outcomes(second)
+    if a.shape != b.shape:
+        raise ContractError(
+            f"paired outcomes must cover the same draws and items, found (draws, items) {a.shape} and {b.shape}: "
+            "compare runs over the same test split and label draws"
+        )
+    return a, b
+
+
+def _target_of(predicted: ArrayLike, target: ArrayLike) -> Floats:
+    outcomes, y = as_outcomes(predicted), as_outcomes(target)
+    if y.shape != (1, outcomes.shape[1]):
+        raise ContractError(f"the target must have one value per item: {outcomes.shape[1]} items, found {y.shape[1]}")
+    return y.ravel()
+
+
+def _error_sample(errors: Floats, target: ArrayLike, groups: ArrayLike | None) -> Sample:
+    return make_sample(errors, groups, np.asarray(target, dtype=np.float64))
+
+
+def _bounded(sample: Sample, bounds: tuple[float, float]) -> Sample | None:
+    """The sample itself; None with fewer than two units.
+
+    Raises:
+        ContractError: an outcome beyond ``bounds``.
+    """
+    if not sample.values.size:
+        return None
+    lowest, highest = float(sample.values.min()), float(sample.values.max())
+    if lowest < bounds[0] or highest > bounds[1]:
+        wanted = f"[{bounds[0]:g}, {bounds[1]:g}]"
+        raise ContractError(f"outcomes must lie in {wanted}, found {lowest:g} to {highest:g}")
+    return sample if sample.count > 1 else None
+
+
+def _all_one(sample: Sample, values: tuple[float, ...]) -> bool:
+    """Whether all outcomes are one and the same of some values."""
+    return bool(sample.values.min() == sample.values.max()) and float(sample.values.min()) in values
+
+
+def _all_alike(bounds: tuple[float, float], sample: Sample, level: float) -> Interval:
+    """What ``sample.count`` units of one outcome leave possible: at most this share of others has another outcome."""
+    value, share = float(sample.values.min()), 1 - ((1 - level) / 2) ** (1 / sample.count)
+    low, high = value - share * (value - bounds[0]), value + share * (bounds[1] - value)
+    return Interval(low, high, level, f"exact binomial, all {sample.noun} alike", sample.noun)
+
+
+def _spread(sample: Sample) -> Spread:
+    """Of a mean of outcomes. Single items matter alike, groups as much as they hold."""
+    found = spread_of([Part(1.0, sample.ratios(), sample.without())], even=sample.noun == "items")
+    assert found is not None  # means of finite outcomes are finite
+    return found
+
+
+FINEST_STEP = 1e-4
+"""Largest step, as a share of the targets' sd, with which predictions are stored as float32."""
+
+
+def prediction_dtype(targets: ArrayLike) -> type[np.float32] | type[np.float64]:
+    """The dtype that predictions of ``targets`` are stored in: float32 unless its steps are coarse beside their spread.
+
+    Targets of 1e9 +- 1 differ by less than a float32 step.
+    """
+    values = np.asarray(targets, dtype=np.float64)
+    if not values.size or not np.isfinite(values).all():
+        return np.float32
+    step = float(np.spacing(np.float32(np.abs(values).max())))
+    return np.float32 if step <= FINEST_STEP * float(values.std()) else np.float64
