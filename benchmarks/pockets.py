@@ -176,7 +176,7 @@ def read(folders: Sequence[Path]) -> list[tuple[Comparison, Pairs]]:
 def oracle_cells(found: Sequence[Comparison], catalog: Catalog) -> dict[str, str]:
     """Score of the labels without their noise, by task."""
     from benchmarks.standins.pooled import oracle_pooled
-    from geofm_eval.pipeline import Settings, Workspace
+    from geofm_eval.workspace import Settings, Workspace
 
     workspace, cells = Workspace(catalog, Settings()), {}
     for comparison in found:

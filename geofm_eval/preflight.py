@@ -9,7 +9,8 @@ from geofm_eval.catalog import ModelSpec, Recipe, TaskSpec
 from geofm_eval.catalog.bands import unit_of
 from geofm_eval.data.inputs import InputAdapter, InputReport, ModelInput
 from geofm_eval.data.pixels import RawImage
-from geofm_eval.data.split import Split, open_splits
+from geofm_eval.data.split import Split
+from geofm_eval.datasets import open_splits
 
 RGB = ("B04", "B03", "B02")
 

@@ -7,7 +7,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["geofm_eval.pipeline"])
+CONTEXT.set_forkserver_preload(["geofm_eval.workspace"])
 
 
 def process(target: Callable[..., object], *arguments: Any, name: str | None = None) -> BaseProcess:

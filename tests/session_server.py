@@ -98,7 +98,7 @@ def session(request: Request) -> int:
 
 
 if __name__ == "__main__":
-    import geofm_eval.pipeline  # noqa: F401
+    import geofm_eval.workspace  # noqa: F401
     import tests.collating  # noqa: F401
 
     serve()

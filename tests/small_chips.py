@@ -56,5 +56,5 @@ def few_chips(monkeypatch: pytest.MonkeyPatch) -> Catalog:
     task = FLOODS.model_copy(update={"label_fractions": (1.0,), "draws": 1})
     sizes = (("train", 6, 0), ("val", 3, 50), ("test", 3, 70))
     splits = {name: chips(task, name, count=count, first=first) for name, count, first in sizes}
-    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda *_: splits)
+    monkeypatch.setattr("geofm_eval.workspace.open_splits", lambda *_: splits)
     return replace(CATALOG, tasks={task.slug: task})

@@ -16,11 +16,11 @@ from geofm_eval.advice.confirm import confirm_first
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.cli import app
 from geofm_eval.errors import ContractError
-from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import Record, fraction_key, read_record, record_path, write_record
 from geofm_eval.report.advice import Advised, advised
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_content
+from geofm_eval.workspace import Settings, Workspace
 from tests import small_suite
 from tests.small_suite import OPTIONS
 

@@ -13,6 +13,7 @@ from geofm_eval.dense.choice import DenseChoice
 from geofm_eval.dense.inference import ChipPredictor, companions, counts_of, predictions, quality, score_of
 from geofm_eval.dense.job import COUNTS, DenseJob
 from geofm_eval.dense.recipes import TrainingRecipe
+from geofm_eval.dense.search import cross_validated, train_chosen
 from geofm_eval.errors import DataError
 from tests.small_chips import CATALOG, CROPS, FLOODS, chips
 from tests.small_vit import load, small_vit
@@ -43,7 +44,7 @@ def own_cache(tmp_path, monkeypatch):
 def test_stored_maps_give_what_encoding_anew_gives(side):
     """Chips as large as the window, larger (four windows, overlapping) and smaller (one, enlarged)."""
     made = job(side=side)
-    network = made.restored(made.run())
+    network = made.restored(train_chosen(made))
     assert made.size == min(side, 32)
     anew = ChipPredictor(made.adapter, made.size, torch.device("cpu"))
     stored = made._predictor("test")
@@ -57,11 +58,11 @@ def test_stored_maps_give_what_encoding_anew_gives(side):
 
 def test_a_training_is_done_once_and_tested_once(monkeypatch):
     first = job("full")
-    trained = first.run()
+    trained = train_chosen(first)
     counts = first.tested(trained)
     monkeypatch.setattr("geofm_eval.dense.job.train", lambda *_, **__: pytest.fail("trained again"))
     again = job("full")
-    assert again.run() == trained
+    assert train_chosen(again) == trained
     assert (again.tested(trained) == counts).all()
     assert counts.shape == (3, 2, 2)
     assert counts.sum() == 3 * 31 * 32  # the row without labels is left out
@@ -69,48 +70,48 @@ def test_a_training_is_done_once_and_tested_once(monkeypatch):
 
 def test_the_rate_is_chosen_on_validation_and_a_frozen_backbone_has_one():
     made = job("lora")
-    trained = made.run()
+    trained = train_chosen(made)
     every = [made.at_rate(rate) for rate in QUICK.rates]
     assert trained.val_score == max(one.val_score for one in every)
     assert trained.rate in QUICK.rates
     frozen = job()
-    assert frozen.run().rate == QUICK.rate
-    assert frozen.run().seconds["encode"] > 0
-    assert trained.trained_parameters > frozen.run().trained_parameters
-    low_rank = trained.trained_parameters - frozen.run().trained_parameters
+    assert train_chosen(frozen).rate == QUICK.rate
+    assert train_chosen(frozen).seconds["encode"] > 0
+    assert trained.trained_parameters > train_chosen(frozen).trained_parameters
+    low_rank = trained.trained_parameters - train_chosen(frozen).trained_parameters
     assert low_rank == 3 * 4 * 8 * (16 + 16)  # blocks, parts, rank, rows and columns
-    assert trained.total_parameters == frozen.run().total_parameters + low_rank
+    assert trained.total_parameters == train_chosen(frozen).total_parameters + low_rank
 
 
 def test_what_is_easy_is_learnt():
     longer = TrainingRecipe("test", epochs=20, validate_every=5, batch=4, rate=3e-3)
     made = job(count=8, recipe=longer, decoder="single_w064")
-    assert score_of(FLOODS, made.tested(made.run())) > 0.8
+    assert score_of(FLOODS, made.tested(train_chosen(made))) > 0.8
 
 
 def test_another_seed_budget_tap_or_window_is_another_training():
     narrow = job()
     narrow.__dict__["size"] = 16
     paths = {
-        narrow.run().path,
-        job().run().path,
-        job(seed=1).run().path,
-        job(count=4).run().path,
-        job(taps=("block01",)).run().path,
-        job(lengthened=2).run().path,
+        train_chosen(narrow).path,
+        train_chosen(job()).path,
+        train_chosen(job(seed=1)).path,
+        train_chosen(job(count=4)).path,
+        train_chosen(job(taps=("block01",))).path,
+        train_chosen(job(lengthened=2)).path,
     }
     assert len(paths) == 6
 
 
 def test_a_damaged_result_is_trained_anew():
     made = job()
-    trained = made.run()
+    trained = train_chosen(made)
     counts = made.tested(trained)
     network = trained.path / "network.safetensors"
     network.write_bytes(network.read_bytes()[:-20])
     again = job()
-    assert (again.tested(again.run()) == counts).all()
-    assert again.run().losses == trained.losses
+    assert (again.tested(train_chosen(again)) == counts).all()
+    assert train_chosen(again).losses == trained.losses
     assert list(trained.path.parent.glob("*damaged*"))
     assert COUNTS in {path.name for path in trained.path.parents[1].glob("tested/*/*")}
 
@@ -170,18 +171,18 @@ def test_folds_give_what_trainings_without_each_of_them_give():
         alone = replace(plain, budget=left)
         network = alone.restored(alone.at_rate(1e-2))
         counts.append(alone.counts(network, "train", part.tolist()))
-    found = folded.cross_validated(1e-2)
+    found = cross_validated(folded, 1e-2)
     assert [one.epoch for one in found.validations] == [2]
     assert found.chosen.score == quality(FLOODS, np.concatenate(counts))
     # The final training sees all chips, for as many epochs as the folds chose.
-    final = folded.run()
+    final = train_chosen(folded)
     assert (final.epoch, len(final.losses), final.examples) == (2, 2, 12)
-    assert final.val_score == max(folded.cross_validated(rate).chosen.score for rate in short.rates)
+    assert final.val_score == max(cross_validated(folded, rate).chosen.score for rate in short.rates)
 
 
 def test_folds_that_are_interrupted_go_on(monkeypatch, tmp_path):
     made = replace(job("full"), budget=ChipBudget(np.arange(6), np.arange(0), folds=(np.arange(3), np.arange(3, 6))))
-    expected = made.cross_validated(1e-2)
+    expected = cross_validated(made, 1e-2)
     monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "other"))
     whole, calls = DenseJob.counts, []
 
@@ -193,8 +194,8 @@ def test_folds_that_are_interrupted_go_on(monkeypatch, tmp_path):
 
     monkeypatch.setattr(DenseJob, "counts", failing)
     with pytest.raises(KeyboardInterrupt):
-        made.cross_validated(1e-2)
-    assert made.cross_validated(1e-2).validations == expected.validations
+        cross_validated(made, 1e-2)
+    assert cross_validated(made, 1e-2).validations == expected.validations
     # The first fold was finished: what is left are the two validations of the second.
     assert len(calls) == 4 + 2
 
@@ -217,7 +218,7 @@ def test_an_epoch_on_stored_maps_has_one_window_of_every_chip():
     made = job(side=80, recipe=replace(QUICK, epochs=9, validate_every=9))
     samples, _ = made.samples(np.arange(6))
     assert len(samples) == 6
-    assert made.run().examples == 9 * 6
+    assert train_chosen(made).examples == 9 * 6
     seen = [[samples._window(position, epoch) for epoch in range(18)] for position in range(6)]
     for position, rows in enumerate(seen):
         assert set(rows[:9]) == set(rows[9:]) == set(range(9 * position, 9 * position + 9))
@@ -299,14 +300,14 @@ def test_small_budgets_keep_every_class_and_are_nested():
 
 def test_a_series_is_encoded_date_by_date_and_joined():
     made = job(task=CROPS, count=4)
-    trained = made.run()
+    trained = train_chosen(made)
     assert made.tested(trained).shape == (3, 10, 10)
     assert made._maps("train").maps("block02").shape == (4, 6, 16, 4, 4)
 
 
 def test_predictions_come_in_the_unit_of_the_target():
     made = job()
-    network = made.restored(made.run())
+    network = made.restored(train_chosen(made))
     split = made.splits["test"]
     heights = split.task.model_copy(update={"kind": "dense_regression", "metric": "rmse", "classes": ()})
     numbers = split.__class__(**{**split.__dict__, "task": heights})

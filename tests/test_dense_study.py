@@ -21,14 +21,15 @@ from geofm_eval.catalog.dense import HEADS, TUNINGS, DenseAdaptation, narrowed, 
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
-from geofm_eval.dense.study import DenseStudy, input_recipe, tuned_path, under
+from geofm_eval.dense.search import cross_validated
+from geofm_eval.dense.study import DenseStudy, input_recipe, tuned_path
 from geofm_eval.dense.training import ran_out_of_memory
 from geofm_eval.errors import ContractError
-from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import Outcome, read_outcomes, read_record, read_resamples, write_record
 from geofm_eval.report.collation import collate
 from geofm_eval.stats.counts import count_score
 from geofm_eval.stats.reselection import RESAMPLES
+from geofm_eval.workspace import Settings, Workspace
 from tests.small_chips import chips
 from tests.small_suite import OPTIONS
 
@@ -44,7 +45,7 @@ def small_data(tmp_path, monkeypatch):
         name: chips(TASK, name, count=n, first=first)
         for name, n, first in (("train", 10, 0), ("val", 4, 50), ("test", 5, 70))
     }
-    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda *_: splits)
+    monkeypatch.setattr("geofm_eval.workspace.open_splits", lambda *_: splits)
     short = TrainingRecipe("quick", epochs=2, validate_every=1, batch=4, rate=1e-2, rates=(1e-3, 1e-2, 3e-2))
     monkeypatch.setitem(RECIPES, "quick", short)
     return splits
@@ -309,7 +310,7 @@ def test_few_labels_choose_rate_and_epoch_by_folds_of_the_training_chips(small_d
     folds = made.budget.folds
     assert len(folds) == 3
     assert np.concatenate(folds).size == len(made.budget.train)
-    found = {rate: first.cross_validated(rate) for rate in made.choice.rates}
+    found = {rate: cross_validated(first, rate) for rate in made.choice.rates}
     best = max(found, key=lambda rate: (found[rate].chosen.score, -rate))
     trained = made.run()
     assert {one.rate for one in trained} == {best}
@@ -360,8 +361,8 @@ def test_recipes_of_inputs():
     assert input_recipe(CATALOG.task("biomassters"), None) == "probing"
     assert input_recipe(TASK, "pangaea") == "pangaea"
     workspace = Workspace(CATALOG, Settings())
-    assert under(workspace, "probing") is workspace
-    assert under(workspace, "pangaea") is under(workspace, "pangaea")
+    assert workspace.with_recipe("probing") is workspace
+    assert workspace.with_recipe("pangaea") is workspace.with_recipe("pangaea")
 
 
 def test_out_of_memory_says_which_batch_fits(monkeypatch):

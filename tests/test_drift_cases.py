@@ -20,9 +20,9 @@ from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
 from geofm_eval.dense.revert import PARTS, WHOLE, causes
 from geofm_eval.dense.study import DenseStudy
 from geofm_eval.errors import ContractError
-from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import read_record, write_record
 from geofm_eval.report.collation import collate
+from geofm_eval.workspace import Settings, Workspace
 from tests.small_chips import chips
 from tests.small_items import items
 from tests.small_suite import OPTIONS
@@ -64,7 +64,7 @@ def small_data(cache, catalog, monkeypatch):
             for name, count, first in (("train", 12, 0), ("val", 30, 50), ("test", 30, 90))
         },
     }
-    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda task, *_: data[task.slug])
+    monkeypatch.setattr("geofm_eval.workspace.open_splits", lambda task, *_: data[task.slug])
     short = TrainingRecipe("quick", epochs=2, validate_every=1, batch=4, rate=1e-2, rates=(1e-3, 1e-2))
     monkeypatch.setitem(RECIPES, "quick", short)
     monkeypatch.setattr("geofm_eval.dense.recipes.EPOCHS_OF_ITEMS", 4)

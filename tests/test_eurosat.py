@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from geofm_eval.catalog import TaskSpec, load_catalog
-from geofm_eval.data.split import open_splits
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import DataError, Unavailable
 
 ROWS = ("Forest/Forest_0.jpg,Forest,train", "Forest/Forest_1.jpg,Forest,val", "River/River_2.jpg,River,test")

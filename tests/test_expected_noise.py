@@ -16,9 +16,9 @@ from geofm_eval.expected import compatible, dense_noise, noise
 from geofm_eval.expected.item_scores import by_score
 from geofm_eval.expected.noise import UNPERTURBED, Blocks, Perturbation, Solved
 from geofm_eval.paths import geofm_cache
-from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.stats.scores import pooled_r2, r2
 from geofm_eval.store import list_cache
+from geofm_eval.workspace import Settings, Workspace
 from tests.small_chips import few_chips
 from tests.small_suite import OPTIONS, install
 

@@ -12,8 +12,8 @@ from fixtures.suite import Suite
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
 from geofm_eval.dense.study import DenseStudy
-from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import read_record, write_record
+from geofm_eval.workspace import Settings, Workspace
 from tests.planted_ranges import ranges_for, trained
 from tests.small_chips import chips
 from tests.small_suite import OPTIONS
@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
     short = TrainingRecipe("quick", epochs=1, validate_every=1, batch=20, rate=1e-2, rates=(1e-3, 1e-2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEOFM_CACHE", str(folder / "cache"))
-        patch.setattr("geofm_eval.pipeline.open_splits", lambda *_: splits)
+        patch.setattr("geofm_eval.workspace.open_splits", lambda *_: splits)
         patch.setitem(RECIPES, "quick", short)
         yield folder
 

@@ -16,7 +16,8 @@ from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.data.identity import items_sha256, labels_sha256
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.items import Item
-from geofm_eval.data.split import Split, open_splits
+from geofm_eval.data.split import Split
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import DataError
 from geofm_eval.extraction import Extraction
 from geofm_eval.features import FeatureBlock, extract
@@ -192,7 +193,7 @@ def test_simulated_data_are_known_by_their_generator(monkeypatch: pytest.MonkeyP
     split = open_splits(task)["train"]
     assert not split._contents
     before = items_sha256(task, split.items, {})
-    monkeypatch.setattr("geofm_eval.data.standins.GENERATOR_VERSION", 0)
+    monkeypatch.setattr("geofm_eval.simulation.standins.GENERATOR_VERSION", 0)
     assert items_sha256(task, split.items, {}) != before
 
 

@@ -9,7 +9,8 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data import inspection
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.readers import READERS
-from geofm_eval.data.split import Split, check_splits, open_splits
+from geofm_eval.data.split import Split
+from geofm_eval.datasets import check_splits, open_splits
 from geofm_eval.errors import ContractError, DataError
 
 NAN = np.nan

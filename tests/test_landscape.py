@@ -5,12 +5,12 @@ from datetime import date
 import numpy as np
 import pytest
 
-from geofm_eval.data.scene.landscape import CROPS, LAND, Scene, simulate_scene
-from geofm_eval.data.scene.legend import CODE
-from geofm_eval.data.scene.palette import SAVANNA
-from geofm_eval.data.scene.radar import LOOKS
-from geofm_eval.data.scene.surface import sun
 from geofm_eval.errors import ContractError
+from geofm_eval.simulation.scene.landscape import CROPS, LAND, Scene, simulate_scene
+from geofm_eval.simulation.scene.legend import CODE
+from geofm_eval.simulation.scene.palette import SAVANNA
+from geofm_eval.simulation.scene.radar import LOOKS
+from geofm_eval.simulation.scene.surface import sun
 
 KINDS = ("flood", "crops", "burn", "marine", "smallfarms", "forest", "mixed")
 SEASONS = (date(2021, 3, 1), date(2021, 5, 20), date(2021, 7, 20), date(2021, 9, 20))

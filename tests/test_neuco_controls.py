@@ -9,7 +9,7 @@ from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data import inspection
 from geofm_eval.data.inputs import InputAdapter
-from geofm_eval.data.split import open_splits
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError
 from geofm_eval.features import extract
 from tests.test_reader_neuco import write_cube, write_labels

@@ -7,9 +7,9 @@ import pytest
 
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.data import offset
-from geofm_eval.data.split import open_splits
-from geofm_eval.data.standins.pastis import write_pastis
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import DataError
+from geofm_eval.simulation.standins.pastis import write_pastis
 
 PER_SPLIT = 8
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from geofm_eval.catalog import TaskSpec, load_catalog
-from geofm_eval.data.split import Split, open_splits
-from geofm_eval.data.standins.oracle import oracle_labels, oracle_map
+from geofm_eval.data.split import Split
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError
+from geofm_eval.simulation.standins.oracle import oracle_labels, oracle_map
 from geofm_eval.stats.confusion import confusion, mean_iou
 from geofm_eval.stats.scores import r2, rmse
 

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from geofm_eval import pipeline
+from geofm_eval import workspace as pipeline
 from geofm_eval.backbones import LoadedBackbone
-from geofm_eval.catalog import Catalog, load_catalog
+from geofm_eval.catalog import Catalog, TaskSpec, load_catalog
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.memo import Memo
-from geofm_eval.pipeline import Settings, Workspace, task_seed
+from geofm_eval.probes import job as probe_job
 from geofm_eval.probes.sweep import PROBE_VERSION, Sweep
 from geofm_eval.store import list_cache
+from geofm_eval.workspace import Settings, Workspace
 from tests.processes import process
 from tests.tiny import RECIPE, SPEC, TASK, TinySplit, tiny_loaded
 
@@ -51,14 +52,15 @@ def use_tiny(replace: Callable[[Any, str, Any], None]) -> Counter[str]:
         counter[f"load {spec.slug}"] += 1
         return tiny_loaded(spec=spec, sha256=str(len(spec.slug)) * 64)
 
-    real_solve = pipeline.solve_together
+    real_solve = probe_job.solve_together
 
     def solve(*args: Any, **kwargs: Any) -> Sweep:
         counter["solve"] += 1
         return real_solve(*args, **kwargs)
 
-    for name, function in (("open_splits", open_splits), ("load_backbone", load_backbone), ("solve_together", solve)):
-        replace(pipeline, name, function)
+    replace(pipeline, "open_splits", open_splits)
+    replace(pipeline, "load_backbone", load_backbone)
+    replace(probe_job, "solve_together", solve)
     return counter
 
 
@@ -68,7 +70,7 @@ def test_a_sweep_holds_every_tap_fraction_and_draw(calls: Counter[str]) -> None:
     assert [(row.tap, row.fraction, row.draw) for row in sweep.rows] == expected
     assert sweep.row("embed", 1.0, 0).test_score > 0.9  # brightness is all it takes
     assert sweep.row("embed", 1.0, 0).n_test == 30
-    assert sweep.meta["seed"] == task_seed(tiny_catalog().task("squares"))
+    assert sweep.meta["seed"] == tiny_catalog().task("squares").seed
     assert set(sweep.meta["feature_keys"]) == set(SIZES)
 
 
@@ -104,10 +106,10 @@ def test_the_key_of_a_sweep_follows_what_determines_it(calls: Counter[str], monk
         patch.setattr(TinySplit, "labels_sha256", "1" * 64)
         keys.append(key())
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "task_seed", lambda task: 1)
+        patch.setattr(TaskSpec, "seed", 1)
         keys.append(key())
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.ProbeJob, "device_kind", "cuda")
+        patch.setattr(probe_job.ProbeJob, "device_kind", "cuda")
         keys.append(key())
     assert len(set(keys)) == len(keys)
     assert key() == keys[0]
@@ -151,7 +153,7 @@ def test_a_failed_solve_fails_all_its_cases_with_one_cause(
         calls["failed"] += 1
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(pipeline, "solve_together", fail)
+    monkeypatch.setattr(probe_job, "solve_together", fail)
     workspace = Workspace(tiny_catalog(), Settings())
     for _ in range(3):
         with pytest.raises(RuntimeError, match="out of memory"):
@@ -215,8 +217,8 @@ def test_the_whole_path_on_a_small_stand_in() -> None:
 
 
 def test_the_seed_belongs_to_the_task_and_its_version() -> None:
-    assert task_seed(TASK) == task_seed(TASK.model_copy(update={"title": "Other words"}))
-    assert task_seed(TASK) != task_seed(TASK.model_copy(update={"version": 2}))
+    assert TASK.seed == TASK.model_copy(update={"title": "Other words"}).seed
+    assert TASK.seed != TASK.model_copy(update={"version": 2}).seed
 
 
 def test_memo_holds_values_errors_and_not_more_than_it_may() -> None:

@@ -12,14 +12,15 @@ from sklearn.model_selection import ShuffleSplit
 from fixtures.measure import Measurement, _content_key, measure
 from fixtures.runs import Run
 from fixtures.suite import Suite
-from geofm_eval import pipeline
+from geofm_eval import workspace as pipeline
 from geofm_eval.catalog import Case, Catalog, TaskSpec, load_catalog
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.readers import READERS
 from geofm_eval.errors import ContractError, DataError
-from geofm_eval.pipeline import Settings, Workspace
+from geofm_eval.probes import job as probe_job
 from geofm_eval.records import read_outcomes, read_record, write_record
 from geofm_eval.stats.scores import neuco_q, pooled_r2, r2_per_draw
+from geofm_eval.workspace import Settings, Workspace
 from tests.small_suite import OPTIONS
 from tests.tiny import RECIPE, SIDE, SPEC, tiny_loaded
 
@@ -201,9 +202,9 @@ def test_a_constant_target_names_task_and_split(home: Path, tmp_path: Path, task
 
 def test_deeper_taps_share_the_sweep(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[Any] = []
-    real = pipeline.solve_together
+    real = probe_job.solve_together
     monkeypatch.setattr(
-        pipeline, "solve_together", lambda *args, **kwargs: counted.append(args) or real(*args, **kwargs)
+        probe_job, "solve_together", lambda *args, **kwargs: counted.append(args) or real(*args, **kwargs)
     )
     values = {layer: measured("brightness", tmp_path, layer).record.scores["1.0"].value for layer in SPEC.taps}
     assert len(counted) == 1

@@ -20,6 +20,7 @@ from geofm_eval.dense.job import NETWORK
 from geofm_eval.dense.model import HEAD_GAIN, PooledModel
 from geofm_eval.dense.pooled import PooledJob, WholeItems, holdout, item_budget
 from geofm_eval.dense.recipes import TrainingRecipe
+from geofm_eval.dense.search import train_chosen
 from geofm_eval.dense.training import train
 from geofm_eval.errors import DataError
 from tests.small_items import CATALOG, LAND, WOOD, items
@@ -68,7 +69,7 @@ def test_mirrors_are_a_function_of_seed_epoch_and_item():
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_few_items_are_learnt_by_heart_and_the_frozen_stays_frozen(tuning):
     made = job(tuning)
-    trained = made.run()
+    trained = train_chosen(made)
     network = made.restored(trained)
     assert trained.losses[-1] < 0.5 * trained.losses[0]
     assert made.counts(network, "train", range(12)).trace(axis1=1, axis2=2).sum() >= 11
@@ -115,7 +116,7 @@ def test_numbers_come_back_in_their_unit_and_scores_are_those_of_scikit_learn():
     made = job("lora", WOOD, budget=ChipBudget(np.arange(10), np.arange(9)))
     labels = made.splits["train"].labels[:10]
     assert made.scale == pytest.approx((labels.mean(), labels.std()))
-    trained = made.run()
+    trained = train_chosen(made)
     network = made.restored(trained)
     target, predicted = found(made, network, "test")
     assert target.tolist() == made.splits["test"].labels.tolist()
@@ -132,7 +133,7 @@ def test_numbers_come_back_in_their_unit_and_scores_are_those_of_scikit_learn():
 
 def test_accuracy_is_that_of_scikit_learn():
     made = job(epochs=2, validate_every=1)
-    trained = made.run()
+    trained = train_chosen(made)
     network = made.restored(trained)
     counts = made.tested(trained)
     assert counts.shape == (30, 3, 3)

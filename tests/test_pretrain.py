@@ -14,10 +14,10 @@ from geofm_eval.backbones.pocket.pretrain.stream import Stream, pixel_statistics
 from geofm_eval.backbones.pocket.pretrain.training import THIRD, Plan, learning_rate, load_sealed, normaliser, train
 from geofm_eval.backbones.pocket.pretrain.views import random_view
 from geofm_eval.catalog import load_catalog
-from geofm_eval.data.scene import SAVANNA, TEMPERATE, Palette, simulate_blocks
-from geofm_eval.data.scene.landscape import simulate_scene
-from geofm_eval.data.scene.materials import extended
 from geofm_eval.errors import WeightsError
+from geofm_eval.simulation.scene import SAVANNA, TEMPERATE, Palette, simulate_blocks
+from geofm_eval.simulation.scene.landscape import simulate_scene
+from geofm_eval.simulation.scene.materials import extended
 
 CATALOG = load_catalog()
 NORMALISE = normaliser(CATALOG.model("pocket_mae"), CATALOG.model("pocket_crossmodal_s1"))

@@ -7,9 +7,9 @@ import pytest
 
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.data.readers import ai4smallfarms
-from geofm_eval.data.split import open_splits
-from geofm_eval.data.standins.ai4smallfarms import outlines, write_ai4smallfarms
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import DataError, Unavailable
+from geofm_eval.simulation.standins.ai4smallfarms import outlines, write_ai4smallfarms
 from tests.chip_files import place_tif, read_tif, tree, write_lines, write_tif
 
 FOLDER = "sentinel-2-asia"

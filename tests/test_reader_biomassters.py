@@ -8,10 +8,11 @@ import pytest
 import rasterio
 
 from geofm_eval.catalog import TaskSpec, load_catalog
-from geofm_eval.data.split import Split, open_splits
-from geofm_eval.data.standins import ensure_standin
-from geofm_eval.data.standins.files import write_geotiff
+from geofm_eval.data.split import Split
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
+from geofm_eval.simulation.standins import ensure_standin
+from geofm_eval.simulation.standins.files import write_geotiff
 
 TRAIN, TEST = tuple(f"{number:08x}" for number in range(20)), ("ffff0000", "ffff0001")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from geofm_eval.catalog import TaskSpec, load_catalog
-from geofm_eval.data.split import open_splits
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 SITES = 12

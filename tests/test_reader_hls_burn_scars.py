@@ -8,9 +8,9 @@ from sklearn.model_selection import train_test_split
 
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.data.readers import hls_burn_scars
-from geofm_eval.data.split import open_splits
-from geofm_eval.data.standins.hls_burn_scars import write_hls_burn_scars
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
+from geofm_eval.simulation.standins.hls_burn_scars import write_hls_burn_scars
 from tests.chip_files import read_tif, tree, write_lines, write_tif
 
 SIDE = 6

@@ -7,10 +7,10 @@ import pytest
 
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.data.readers import mados
-from geofm_eval.data.scene.landscape import MARINE
-from geofm_eval.data.split import open_splits
-from geofm_eval.data.standins.mados import coarser, write_mados
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
+from geofm_eval.simulation.scene.landscape import MARINE
+from geofm_eval.simulation.standins.mados import coarser, write_mados
 from tests.chip_files import place_tif, read_tif, tree, write_lines, write_tif
 
 SIDE = 12

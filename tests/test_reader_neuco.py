@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from geofm_eval.catalog import TaskSpec, load_catalog
-from geofm_eval.data.split import open_splits
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 IDS = ("0000007", "0000012", "0100000")

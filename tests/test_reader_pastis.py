@@ -10,9 +10,9 @@ import torch
 
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.data.readers.pastis import _spread
-from geofm_eval.data.split import open_splits
-from geofm_eval.data.standins import ensure_standin
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
+from geofm_eval.simulation.standins import ensure_standin
 
 DAYS = (20190301, 20190315, 20190401, 20190415, 20190501)
 FOLDS = {1: 10, 2: 20, 4: 40, 5: 50}

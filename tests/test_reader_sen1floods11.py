@@ -7,9 +7,9 @@ import pytest
 
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.data.readers import sen1floods11
-from geofm_eval.data.split import open_splits
-from geofm_eval.data.standins.sen1floods11 import EVENTS, HELD_OUT, write_sen1floods11
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
+from geofm_eval.simulation.standins.sen1floods11 import EVENTS, HELD_OUT, write_sen1floods11
 from tests.chip_files import place_tif, read_tif, tree, write_lines, write_tif
 
 HAND = "v1.1/data/flood_events/HandLabeled"

@@ -8,8 +8,8 @@ import pytest
 from fixtures.scoring import score_fractions
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.split import ALL
-from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import Record, Score
+from geofm_eval.workspace import Settings, Workspace
 
 TOLERANCE = 0.002
 """Another CPU or BLAS rounds features and solves otherwise; a change of method moves scores by more than this."""

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofm_eval.catalog.bands import SENTINEL2
-from geofm_eval.data.scene import (
+from geofm_eval.errors import ContractError
+from geofm_eval.seeds import generator
+from geofm_eval.simulation.scene import (
     BLOCK,
     EUROSAT_PAINTERS,
     GENERATOR_VERSION,
@@ -19,10 +21,8 @@ from geofm_eval.data.scene import (
     render,
     simulate,
 )
-from geofm_eval.data.scene.fields import fractal_field, smooth_field, soft_step
-from geofm_eval.data.scene.shapes import cells, distance_to_curve, frame
-from geofm_eval.errors import ContractError
-from geofm_eval.seeds import generator
+from geofm_eval.simulation.scene.fields import fractal_field, smooth_field, soft_step
+from geofm_eval.simulation.scene.shapes import cells, distance_to_curve, frame
 
 KINDS = tuple(EUROSAT_PAINTERS)
 

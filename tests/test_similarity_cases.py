@@ -16,12 +16,12 @@ from fixtures.scheduler import group_of
 from fixtures.similarity import SIMILARITY_VERSION, compare
 from fixtures.suite import Suite, select_cases
 from geofm_eval.catalog import load_catalog, probe_cases, similarity_cases, twin_of
-from geofm_eval.data.split import open_splits
-from geofm_eval.pipeline import Settings, Workspace
+from geofm_eval.datasets import open_splits
 from geofm_eval.records import Certainty, Channels, Similarity, pair_name, read_record, write_record
 from geofm_eval.report import collation
 from geofm_eval.report.collation import collate
 from geofm_eval.similarity import cka, cka_matrix
+from geofm_eval.workspace import Settings, Workspace
 from tests.small_suite import OPTIONS, TASKS, write_images
 from tests.synthetic_run import MODELS, make_record
 

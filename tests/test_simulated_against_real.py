@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.data.split import open_splits
+from geofm_eval.datasets import open_splits
 
 PER_ITEM = 2000
 

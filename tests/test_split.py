@@ -9,7 +9,8 @@ import rasterio
 from PIL import Image
 
 from geofm_eval.catalog import TaskSpec, load_catalog
-from geofm_eval.data.split import NAMES, Split, check_splits, open_splits, to_unit
+from geofm_eval.data.split import NAMES, Split, to_unit
+from geofm_eval.datasets import check_splits, open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 CLASSES = ("Forest", "River")

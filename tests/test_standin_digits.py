@@ -10,7 +10,7 @@ import pytest
 import rasterio
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.data.standins import ensure_standin
+from geofm_eval.simulation.standins import ensure_standin
 
 SMALL = {
     "sen1floods11_sim": (3, 1, 1),

@@ -9,9 +9,9 @@ import pytest
 
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data import contents as contents_module
-from geofm_eval.data import standins
-from geofm_eval.data.split import open_splits
-from geofm_eval.data.standins import ensure_standin
+from geofm_eval.datasets import open_splits
+from geofm_eval.simulation import standins
+from geofm_eval.simulation.standins import ensure_standin
 from geofm_eval.store import file_sha256
 
 TASK = load_catalog().task("eurosat_sim").model_copy(update={"sizes": (10, 10, 10)})

@@ -12,12 +12,12 @@ import rasterio
 
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.catalog.bands import SENTINEL2
-from geofm_eval.data import standins
-from geofm_eval.data.scene import simulate
-from geofm_eval.data.split import open_splits
-from geofm_eval.data.standins import ensure_standin
+from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.sharing import temporary_beside
+from geofm_eval.simulation import standins
+from geofm_eval.simulation.scene import simulate
+from geofm_eval.simulation.standins import ensure_standin
 from geofm_eval.store import StoreError
 
 
@@ -67,7 +67,7 @@ def test_a_damaged_stand_in_is_written_anew(task: TaskSpec):
 
 def test_another_generator_makes_other_items(task: TaskSpec, monkeypatch: pytest.MonkeyPatch):
     before = open_splits(task)["train"].items_sha256
-    monkeypatch.setattr("geofm_eval.data.standins.GENERATOR_VERSION", 0)
+    monkeypatch.setattr("geofm_eval.simulation.standins.GENERATOR_VERSION", 0)
     assert open_splits(task)["train"].items_sha256 != before
 
 

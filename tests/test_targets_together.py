@@ -9,15 +9,15 @@ import pytest
 import torch
 from sklearn.model_selection import ShuffleSplit
 
-from geofm_eval import pipeline
+from geofm_eval import workspace as pipeline
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.data.shuffles import SEED, SHUFFLES, TEST_SHARE, published_order, shuffled_subsets, shuffles
-from geofm_eval.data.split import open_splits
-from geofm_eval.pipeline import Settings, Workspace
+from geofm_eval.datasets import open_splits
 from geofm_eval.probes import ridge
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import solve_together
 from geofm_eval.stats.reselection import RESAMPLES
+from geofm_eval.workspace import Settings, Workspace
 from tests.processes import CONTEXT, set_environment
 
 N, WIDTH, TAPS = 60, 12, ("embed", "final")

@@ -13,8 +13,8 @@ from benchmarks.standins.dense import PENALTIES, measure_dense, stacked
 from benchmarks.standins.reach import REACHES, STEPS, Reach, measure_reach, prepare
 from benchmarks.standins.score import Measured, score_maps
 from geofm_eval.catalog import load_catalog
-from geofm_eval.data.standins.oracle import oracle_map
-from geofm_eval.pipeline import Settings, Workspace
+from geofm_eval.simulation.standins.oracle import oracle_map
+from geofm_eval.workspace import Settings, Workspace
 
 
 @pytest.fixture

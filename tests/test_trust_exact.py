@@ -9,8 +9,8 @@ from fixtures.measure import measure, measure_dense
 from fixtures.runs import Run
 from fixtures.suite import Suite
 from geofm_eval.catalog import Case, load_catalog
-from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.probes.sweep import solve_together
+from geofm_eval.workspace import Settings, Workspace
 from tests.small_chips import few_chips
 from tests.small_suite import OPTIONS, install
 from tests.test_targets_together import problems

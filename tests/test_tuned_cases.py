@@ -14,9 +14,9 @@ from geofm_eval.dense.pooled import PooledJob
 from geofm_eval.dense.recipes import RECIPES, for_items, training_recipe
 from geofm_eval.dense.study import DenseStudy
 from geofm_eval.errors import ContractError
-from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.records import Skip, read_outcomes, read_record, write_record
 from geofm_eval.results.run import RunContent
+from geofm_eval.workspace import Settings, Workspace
 from tests.small_items import CATALOG, WOOD, items
 from tests.small_suite import OPTIONS
 
@@ -99,7 +99,7 @@ def test_a_case_leaves_a_record_with_counts(tmp_path, monkeypatch):
         name: items(task.model_copy(update={"nodata": None}), name, n, k, labels=[i % 10 for i in range(n)])
         for name, n, k in (("train", 40, 0), ("val", 20, 50), ("test", 30, 70))
     }
-    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda *_: splits)
+    monkeypatch.setattr("geofm_eval.workspace.open_splits", lambda *_: splits)
     monkeypatch.setattr("geofm_eval.dense.recipes.EPOCHS_OF_ITEMS", 2)
     case = Case("tune", "pocket_random", "eurosat_sim", "pooled_lora_p050", "final")
     suite = Suite(replace(OPTIONS, seeds=2, batch=4), CATALOG, {}, Run("own", tmp_path, False), "main")
@@ -116,7 +116,7 @@ def test_a_case_leaves_a_record_with_counts(tmp_path, monkeypatch):
 
 
 def test_shuffle_splits_are_cut_for_tuning_alone(monkeypatch):
-    monkeypatch.setattr("geofm_eval.pipeline.open_splits", lambda *_: {"all": items(WOOD, "all", 60)})
+    monkeypatch.setattr("geofm_eval.workspace.open_splits", lambda *_: {"all": items(WOOD, "all", 60)})
     case = Case("tune", "pocket_random", WOOD.slug, "pooled_full_p100", "final")
     made = DenseStudy(Workspace(CATALOG, Settings()), case, 1)
     assert set(made.splits) == {"train", "val", "test"}

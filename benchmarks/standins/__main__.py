@@ -16,10 +16,10 @@ from benchmarks.standins.reach import REACHES, measure_reach, prepare
 from benchmarks.standins.score import Measured, score_maps
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.catalog.cases import compatible
-from geofm_eval.data.standins.oracle import oracle_map
 from geofm_eval.paths import geofm_cache
-from geofm_eval.pipeline import Settings, Workspace
+from geofm_eval.simulation.standins.oracle import oracle_map
 from geofm_eval.store import content_hash, write_json
+from geofm_eval.workspace import Settings, Workspace
 
 log = logging.getLogger(__name__)
 

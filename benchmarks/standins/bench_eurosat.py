@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from geofm_eval.data.scene import EUROSAT_PAINTERS, simulate
+from geofm_eval.simulation.scene import EUROSAT_PAINTERS, simulate
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from geofm_eval.backbones.controls import RandomConvolutions
 from geofm_eval.backbones.series import encode
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.split import Split
-from geofm_eval.pipeline import Workspace
 from geofm_eval.probes.pixelwise import PixelFit, PixelMoments
 from geofm_eval.stats.confusion import confusion
+from geofm_eval.workspace import Workspace
 
 Features = NDArray[np.float32]
 """(height, width, D) float32."""

@@ -9,7 +9,7 @@ import matplotlib.image
 import numpy as np
 from numpy.typing import NDArray
 
-from geofm_eval.data.scene.landscape import LAND, MARINE, Scene, SceneKind, simulate_scene
+from geofm_eval.simulation.scene.landscape import LAND, MARINE, Scene, SceneKind, simulate_scene
 
 matplotlib.use("Agg")
 

@@ -5,12 +5,12 @@ import numpy as np
 from benchmarks.standins.score import Measured
 from fixtures.scoring import score_fractions
 from geofm_eval.data.split import ALL, Split
-from geofm_eval.data.standins.oracle import oracle_labels
-from geofm_eval.pipeline import Workspace
 from geofm_eval.probes.sweep import SweepRow
 from geofm_eval.records import fraction_key
+from geofm_eval.simulation.standins.oracle import oracle_labels
 from geofm_eval.stats.reselection import choose
 from geofm_eval.stats.scores import mean_interval, r2, r2_interval
+from geofm_eval.workspace import Workspace
 
 
 def measure_pooled(workspace: Workspace, model: str, task: str) -> Measured:

@@ -28,7 +28,6 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.data.labels import LabelSubset
 from geofm_eval.expected.noise import job_of
 from geofm_eval.extraction import exact_float32
-from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.probes import heads
 from geofm_eval.probes.knn import GRID, NEIGHBOURS, TEMPERATURE
 from geofm_eval.probes.logistic import PathSolution
@@ -38,6 +37,7 @@ from geofm_eval.probes.selection import NEAR_LOWEST
 from geofm_eval.probes.standardise import fit_standardiser
 from geofm_eval.probes.sweep import Sweep, solve_together
 from geofm_eval.records import Record, read_run
+from geofm_eval.workspace import Settings, Workspace
 
 CLOSE = 2e-3
 """Penalties within this many nats of the best validation loss, and at least two, are solved independently."""

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from geofm_eval.backbones.series import encode
 from geofm_eval.catalog import load_catalog
-from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.probes.standardise import ROUNDING_STEPS, STEP, fit_standardiser
+from geofm_eval.workspace import Settings, Workspace
 
 Features = dict[str, NDArray[np.float64]]
 

@@ -23,7 +23,6 @@ from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import FeatureBlock, extract
-from geofm_eval.pipeline import Settings, Workspace
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import Sweep, solve_together
 from geofm_eval.progress import LogProgress, StartProgress
@@ -31,6 +30,7 @@ from geofm_eval.records import Choice, Record
 from geofm_eval.results.run import PROBE, RunContent
 from geofm_eval.stats.counts import count_score
 from geofm_eval.stats.scores import pooled_r2
+from geofm_eval.workspace import Settings, Workspace
 
 FEATURE_NOISE = 1e-5
 """Largest difference of features, as a share of the largest: the same products, added in another order."""

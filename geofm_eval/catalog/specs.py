@@ -1,5 +1,6 @@
 """Typed, frozen descriptions of models, tasks and recipes, as read from TOML."""
 
+import hashlib
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
@@ -428,6 +429,12 @@ class TaskSpec(Spec):
     def simulated(self) -> bool:
         """True for stand-ins."""
         return self.standin is not None
+
+    @property
+    def seed(self) -> int:
+        """Seed of everything random in the task: label subsets, validation plans, resamples; shared by all models."""
+        digest = hashlib.sha256(f"{self.slug}/{self.version}".encode()).digest()
+        return int.from_bytes(digest[:4], "big")
 
     @property
     def dense(self) -> bool:

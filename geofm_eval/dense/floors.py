@@ -4,9 +4,8 @@ from dataclasses import replace
 
 from geofm_eval.data.relabelled import with_shuffled_labels
 from geofm_eval.dense.choice import Trained
-from geofm_eval.dense.folds import CrossValidated
 from geofm_eval.dense.job import DenseJob
-from geofm_eval.dense.plan import Validation
+from geofm_eval.dense.plan import CrossValidated, Validation
 
 
 def on_shuffled_labels(job: DenseJob, trained: Trained) -> tuple[DenseJob, Trained]:

@@ -8,24 +8,19 @@ import functools
 import io
 import logging
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.dense.inference import quality
+from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.model import TunableModel
-from geofm_eval.dense.plan import Validation, best_of
 from geofm_eval.dense.training import checkpoints
 from geofm_eval.paths import geofm_cache
 from geofm_eval.seals import seal_bytes, unseal_bytes
 from geofm_eval.store import publish_directory, write_bytes
-
-if TYPE_CHECKING:
-    from geofm_eval.dense.job import DenseJob
 
 log = logging.getLogger(__name__)
 
@@ -34,30 +29,7 @@ FOLD = "fold.json"
 COUNTS = "counts.npz"
 
 
-@dataclass(frozen=True)
-class CrossValidated:
-    """What folds of the training chips say about a learning rate.
-
-    Args:
-        validations: quality of every epoch that was validated, over the chips of all folds.
-        seconds: spent in optimiser steps.
-    """
-
-    validations: tuple[Validation, ...]
-    seconds: float
-
-    @property
-    def chosen(self) -> Validation:
-        """The best epoch."""
-        return best_of(self.validations)
-
-
-def read(content: Mapping[str, Any]) -> CrossValidated:
-    """From what :func:`cross_validate` returned, as JSON keeps it."""
-    return CrossValidated(tuple(Validation(*one) for one in content["validations"]), content["seconds"])
-
-
-def cross_validate(job: "DenseJob", rate: float, key: str) -> dict[str, Any]:
+def cross_validate(job: DenseJob, rate: float, key: str) -> dict[str, Any]:
     """Train without each fold in turn; folds that an interrupted call finished are found again.
 
     Args:
@@ -80,7 +52,7 @@ def cross_validate(job: "DenseJob", rate: float, key: str) -> dict[str, Any]:
     return {"validations": scores, "seconds": seconds}
 
 
-def _write(job: "DenseJob", rate: float, number: int, key: str, folder: Path) -> dict[str, Any]:
+def _write(job: DenseJob, rate: float, number: int, key: str, folder: Path) -> dict[str, Any]:
     """Train without a fold, and keep the counts of its chips after every epoch that is validated."""
     held, seen = job.budget.folds[number].tolist(), checkpoints(key)
     stored = _stored(seen)

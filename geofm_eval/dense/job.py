@@ -21,15 +21,13 @@ from geofm_eval.catalog.dense import FOUR_BLOCKS, block_taps
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.split import Split
-from geofm_eval.dense import folds
 from geofm_eval.dense.adapters import merge, plain_state
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.choice import DenseChoice, Trained
-from geofm_eval.dense.folds import CrossValidated
 from geofm_eval.dense.inference import ChipPredictor, Predictor, StoredPredictor, counts_of, predictions, quality
 from geofm_eval.dense.losses import outputs_of
 from geofm_eval.dense.model import DenseModel, TunableModel
-from geofm_eval.dense.plan import TRAINING_VERSION, Plan, Progressed, Validation, best_of
+from geofm_eval.dense.plan import TRAINING_VERSION, CrossValidated, Plan, Progressed, Validation, best_of
 from geofm_eval.dense.samples import RandomCrops, Samples, StoredMaps
 from geofm_eval.dense.stored import Encoding, MapBlock
 from geofm_eval.dense.temporal import heads_of
@@ -80,39 +78,6 @@ class DenseJob:
     @property
     def _on_gpu(self) -> bool:
         return torch.device(self.device).type == "cuda"
-
-    def run(self) -> Trained:
-        """Train as :meth:`searched` chooses.
-
-        Raises:
-            Unavailable: weights or a package are absent.
-            GeofmError: a data, weights, contract or store error of the step that failed.
-        """
-        return self.at_rate(*self.searched())
-
-    def searched(self) -> tuple[float, CrossValidated | None]:
-        """The learning rate that validation chooses among all that are tried; ties go to the lower rate.
-
-        Where the training chips are cross-validated, what the folds say of it is returned too: its epoch is taken.
-
-        Raises:
-            Unavailable: weights or a package are absent.
-            GeofmError: a data, weights, contract or store error of the step that failed.
-        """
-        rates = self.choice.rates
-        if self.budget.folds:
-            tried = [(rate, self.cross_validated(rate)) for rate in rates]
-            return max(tried, key=lambda pair: (pair[1].chosen.score, -pair[0]))
-        if len(rates) == 1:
-            return rates[0], None
-        return max((self.at_rate(rate) for rate in rates), key=lambda one: (one.val_score, -one.rate)).rate, None
-
-    def cross_validated(self, rate: float) -> CrossValidated:
-        """Train without each fold of the training chips in turn, or find it done in the cache."""
-        key = content_hash({**self.identity, "rate": rate, "seed": self.seed, "cross_validated": True})
-        path = geofm_cache() / "trainings" / "folds" / key
-        publish_directory(path, lambda _: folds.cross_validate(self, rate, key), folds.MANIFEST)
-        return folds.read(json.loads((path / folds.MANIFEST).read_text(encoding="utf-8")))
 
     def at_rate(self, rate: float, validated: CrossValidated | None = None) -> Trained:
         """Train at one learning rate, or find it done in the cache.

@@ -62,6 +62,24 @@ def best_of(validations: Sequence[Validation]) -> Validation:
     return max(validations, key=lambda one: (one.score, -one.epoch))
 
 
+@dataclass(frozen=True)
+class CrossValidated:
+    """What folds of the training chips say about a learning rate.
+
+    Args:
+        validations: quality of every epoch that was validated, over the chips of all folds.
+        seconds: spent in optimiser steps.
+    """
+
+    validations: tuple[Validation, ...]
+    seconds: float
+
+    @property
+    def chosen(self) -> Validation:
+        """The best epoch."""
+        return best_of(self.validations)
+
+
 @dataclass
 class Progressed:
     """How far a training is; all of it is in a checkpoint.

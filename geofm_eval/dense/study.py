@@ -19,13 +19,14 @@ from geofm_eval.dense.choice import DenseChoice, Trained
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.pooled import PooledJob, holdout, item_budget
 from geofm_eval.dense.recipes import for_items, training_recipe
+from geofm_eval.dense.search import choose_rate, cross_validated
 from geofm_eval.dense.training import steps_per_epoch
 from geofm_eval.dense.windows import Window, cut
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_cache
-from geofm_eval.pipeline import Workspace, task_seed
 from geofm_eval.store import content_hash, write_bytes
+from geofm_eval.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class DenseStudy:
         if not self.adaptation.pooled:
             return self.workspace.chips(self.case.task, self.adaptation.fraction, 0)
         matched = self.workspace.recipe.val_budget == "matched"
-        return item_budget(self.task, self.splits, self.adaptation.fraction, matched, task_seed(self.task))
+        return item_budget(self.task, self.splits, self.adaptation.fraction, matched, self.task.seed)
 
     @functools.cached_property
     def choice(self) -> DenseChoice:
@@ -187,14 +188,14 @@ class DenseStudy:
         """
         jobs = self.jobs  # outside of the device's turn: the dense probe that chooses blocks takes one itself
         with device_turn(self.workspace.settings.device):
-            rate, validated = self.searcher.searched()
+            rate, validated = choose_rate(self.searcher)
             return [job.at_rate(rate, validated) for job in jobs]
 
     def search_seconds(self, rate: float) -> float:
         """Seconds that choosing took beside the trainings at the chosen ``rate``: other rates, or all folds."""
         first, rates = self.searcher, self.choice.rates
         if self.budget.folds:
-            return sum(first.cross_validated(tried).seconds for tried in rates)
+            return sum(cross_validated(first, tried).seconds for tried in rates)
         if len(rates) == 1:
             return 0.0
         # Of seeds that begin later the search is no part: its training at the chosen rate was a search as well.
@@ -250,11 +251,3 @@ def input_recipe(task: TaskSpec, asked: str | None) -> str:
     Stand-ins are for backbones that know their own normalisation.
     """
     return asked or ("pangaea" if not task.simulated and task.statistics is not None else "probing")
-
-
-def under(workspace: Workspace, recipe: str) -> Workspace:
-    """The workspace under another recipe, made once."""
-    if workspace.recipe.slug == recipe:
-        return workspace
-    settings = replace(workspace.settings, recipe=recipe)
-    return workspace.memo(("recipe", recipe), lambda: Workspace(workspace.catalog, settings, workspace.progress))

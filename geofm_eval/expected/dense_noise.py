@@ -30,10 +30,10 @@ from geofm_eval.expected.noise import (
 )
 from geofm_eval.extraction import exact_float32
 from geofm_eval.paths import geofm_cache
-from geofm_eval.pipeline import Workspace
 from geofm_eval.records import Record, fraction_key
 from geofm_eval.stats.counts import count_score
 from geofm_eval.store import content_hash, publish_directory
+from geofm_eval.workspace import Workspace
 
 FILE = "admitted.json"
 

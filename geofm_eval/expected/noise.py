@@ -23,12 +23,13 @@ from geofm_eval.expected.admissible import Admitted
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import FeatureBlock, stored_block
 from geofm_eval.paths import geofm_cache
-from geofm_eval.pipeline import ProbeJob, Workspace
+from geofm_eval.probes.job import ProbeJob
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import Probe, Sweep, SweepRow, solve_together
 from geofm_eval.records import Record
 from geofm_eval.seeds import generator
 from geofm_eval.store import content_hash, problem_with, publish_directory
+from geofm_eval.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +163,7 @@ def job_of(workspace: Workspace, record: Record) -> ProbeJob:
     """What solved the probe of a record, with its blocks from the cache."""
     task = record.case.task
     job = ProbeJob(
+        record.case.model,
         workspace.catalog.task(task),
         workspace.catalog.adaptation(record.case.adaptation),
         {split: stored_block(key) for split, key in record.provenance.feature_keys.items()},

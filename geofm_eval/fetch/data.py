@@ -41,7 +41,8 @@ def check_task(task: TaskSpec) -> list[str]:
         Unavailable: the data are absent.
         DataError: they are not what their layout says, or a split that should be complete is not.
     """
-    from geofm_eval.data.split import Split, open_splits
+    from geofm_eval.data.split import Split
+    from geofm_eval.datasets import open_splits
 
     def line(name: str, split: Split) -> str:
         image = split.read(0)

@@ -11,15 +11,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from geofm_eval.data.scene import EUROSAT_PAINTERS, SAVANNA, Canvas, Setting, render
-from geofm_eval.data.scene.canvas import INDEX
-from geofm_eval.data.scene.fields import Array
-from geofm_eval.data.scene.landscape import simulate_scene
-from geofm_eval.data.scene.legend import CODE, SceneKind
-from geofm_eval.data.scene.region import LANDSCAPE_DRAWS
-from geofm_eval.data.scene.simulate import CHIP_DRAWS
 from geofm_eval.seeds import generator
 from geofm_eval.sharing import building, locked, publish
+from geofm_eval.simulation.scene import EUROSAT_PAINTERS, SAVANNA, Canvas, Setting, render
+from geofm_eval.simulation.scene.canvas import INDEX
+from geofm_eval.simulation.scene.fields import Array
+from geofm_eval.simulation.scene.landscape import simulate_scene
+from geofm_eval.simulation.scene.legend import CODE, SceneKind
+from geofm_eval.simulation.scene.region import LANDSCAPE_DRAWS
+from geofm_eval.simulation.scene.simulate import CHIP_DRAWS
 from geofm_eval.store import storing
 
 PALETTE = SAVANNA

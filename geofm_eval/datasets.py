@@ -1,0 +1,133 @@
+"""Open the splits of a task: read, generated where it is a stand-in, inspected, and checked against each other."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.inspection import inspect_items
+from geofm_eval.data.items import ABSENT, NAMES, Listing
+from geofm_eval.data.offset import check_offset
+from geofm_eval.data.readers import READERS
+from geofm_eval.data.readers.listed import check_inside
+from geofm_eval.data.split import ALL, Split
+from geofm_eval.errors import ContractError, DataError, Unavailable
+from geofm_eval.paths import in_home
+from geofm_eval.progress import LogProgress, StartProgress
+from geofm_eval.simulation.standins import ensure_standin
+
+log = logging.getLogger(__name__)
+
+
+def open_splits(task: TaskSpec, progress: StartProgress = LogProgress) -> dict[str, Split]:
+    """Open train, val and test of a task; a stand-in is generated first where needed.
+
+    Args:
+        task: entry of the catalog.
+        progress: starts the progress of hashing the files.
+
+    Raises:
+        ContractError: the task's reader is unknown.
+        Unavailable: the data are absent.
+        DataError: part of the data is absent, or the splits are not what splits must be.
+    """
+    if task.reader not in READERS:
+        raise ContractError(
+            f"task '{task.slug}': reader '{task.reader}' is unknown; known readers: {', '.join(READERS)}"
+        )
+    root = ensure_standin(task) if task.simulated else in_home(task.root, "data", task.how_to_get)
+    listing = READERS[task.reader](task, root)
+    names = NAMES if task.protocol == "holdout" else (ALL,)
+    check_inside(listing.root, (path for name in names for item in listing.items[name] for path in item.files))
+    _check_present(task, listing, names)
+    dropped = _unusable(task, listing, names, progress)
+    splits = {name: _split(task, name, listing, dropped[name], progress) for name in names}
+    check_splits(splits)
+    check_offset(task, listing, progress)
+    log.info("%s: %s", task.slug, ", ".join(f"{name} {_described(split)}" for name, split in splits.items()))
+    return splits
+
+
+def _unusable(
+    task: TaskSpec, listing: Listing, names: Sequence[str], progress: StartProgress
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Ids that cannot be measured by reason, by split; those that the reader left out itself are among them."""
+    inspected = inspect_items(task, listing, progress) if task.inspect else {}
+    found = {}
+    for name in names:
+        unlabelled = tuple(
+            item.id for item in listing.items[name] if item.label is not None and item.label != item.label
+        )
+        reasons = {"the target is NaN": unlabelled} if unlabelled else {}
+        found[name] = {**listing.dropped.get(name, {}), **reasons, **inspected.get(name, {})}
+    return found
+
+
+def _split(
+    task: TaskSpec, name: str, listing: Listing, dropped: Mapping[str, tuple[str, ...]], progress: StartProgress
+) -> Split:
+    out = {item for ids in dropped.values() for item in ids}
+    kept = tuple(item for item in listing.items[name] if item.id not in out)
+    return Split(task, name, kept, listing.definition, listing.load, listing.load_target, dropped, progress)
+
+
+def _described(split: Split) -> str:
+    dropped = "; ".join(f"{len(ids)} dropped: {reason}" for reason, ids in split.dropped.items())
+    return f"{len(split)} ({dropped})" if dropped else f"{len(split)}"
+
+
+def check_splits(splits: Mapping[str, Split]) -> None:
+    """Refuse splits that would give wrong scores.
+
+    A scene or event that two splits share is refused too, unless the task says that its published split is so: its
+    items are alike, so the test score would be too good.
+
+    Args:
+        splits: the splits of one task by name.
+
+    Raises:
+        Unavailable: a split whose files are all absent.
+        DataError: an empty split, an item that is listed twice, an item or a group in two splits.
+    """
+    for name, split in splits.items():
+        if not split.items:
+            left_out = f" ({_described(split)})" if split.dropped else ""
+            if split.dropped and all(reason.endswith(ABSENT) for reason in split.dropped):
+                raise Unavailable(
+                    "data", f"{split.task.slug}: files of all items of split '{name}'{left_out}", split.task.how_to_get
+                )
+            raise DataError(f"{split.task.slug}: split '{name}' is empty{left_out}; every split needs images")
+        item, times = Counter(split.ids).most_common(1)[0]
+        if times > 1:
+            raise DataError(f"{split.task.slug}: split '{name}' lists item '{item}' more than once; list it once")
+    _check_separate("item", {name: split.ids for name, split in splits.items()})
+    if not all(split.task.shared_groups for split in splits.values()):
+        _check_separate("group", {name: _known_groups(split) for name, split in splits.items()})
+
+
+def _known_groups(split: Split) -> tuple[str, ...]:
+    return tuple(item.group for item in split.items if item.group is not None)
+
+
+def _check_separate(what: str, names: Mapping[str, Sequence[str]]) -> None:
+    first: dict[str, str] = {}
+    for split, found in names.items():
+        for name in dict.fromkeys(found):
+            if first.setdefault(name, split) != split:
+                raise DataError(
+                    f"{what} '{name}' stands in splits '{first[name]}' and '{split}': keep all of it in one of them"
+                )
+
+
+def _check_present(task: TaskSpec, listing: Listing, names: Sequence[str]) -> None:
+    """Look whether all files of the items are there."""
+    items = [item for name in names for item in listing.items[name]]
+    absent = [path for item in items if (path := next((p for p in item.files if not p.exists()), None)) is not None]
+    if absent and len(absent) == len(items):
+        what = f"none of the {len(items)} listed files is in {listing.root}, such as {absent[0].name}"
+        raise Unavailable("data", what, task.how_to_get)
+    if absent:
+        raise DataError(
+            f"{listing.root}: {len(absent)} of {len(items)} listed files are absent, the first is {absent[0]}. "
+            f"Complete the copy, or list what is there in a splits.csv; its columns: geofm-eval fetch {task.slug}"
+        )

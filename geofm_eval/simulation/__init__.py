@@ -1,0 +1,1 @@
+"""Simulated data: scenes, and stand-ins for published data sets."""

@@ -1,0 +1,25 @@
+"""Scene generator: simulated Sentinel-2 chips from land arranged by kind, for every stand-in data set.
+
+Land is painted on a canvas as shares of materials (farmland, nature, built and mixed, from the primitives of shapes and
+fields); a palette says what the materials look like; render lets light, air and the sensor act.
+"""
+
+from geofm_eval.simulation.scene.canvas import Canvas, Setting
+from geofm_eval.simulation.scene.palette import MATERIALS, SAVANNA, TEMPERATE, Palette
+from geofm_eval.simulation.scene.render import render
+from geofm_eval.simulation.scene.simulate import BLOCK, EUROSAT_PAINTERS, GENERATOR_VERSION, simulate, simulate_blocks
+
+__all__ = [
+    "BLOCK",
+    "EUROSAT_PAINTERS",
+    "GENERATOR_VERSION",
+    "MATERIALS",
+    "SAVANNA",
+    "TEMPERATE",
+    "Canvas",
+    "Palette",
+    "Setting",
+    "render",
+    "simulate",
+    "simulate_blocks",
+]

@@ -1,0 +1,134 @@
+"""The land that a scene is painted on: shares of materials, heights, and the setting of place and season."""
+
+from dataclasses import dataclass, fields
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.simulation.scene.fields import Array, per_chip, uniform
+from geofm_eval.simulation.scene.palette import MATERIALS
+
+INDEX = {name: position for position, name in enumerate(MATERIALS)}
+"""Position of every material along the second axis of a cover map."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a place and a season bring to every kind of land there; drawn in the same way for all classes.
+
+    One value per chip, (n,) float32. Because it is the same for all classes, the mean colour of a chip tells the season
+    and the soil, and hardly the class.
+
+    Args:
+        green: mean share of open ground that is green.
+        contrast: how far that share varies within the chip.
+        crop: share of crop (against grass) in what is green.
+        soil: share of bare soil (against dry grass) in what is not green.
+        conifer: share of conifers among trees.
+        metal: share of bright metal roofs among roofs.
+        relief: strength of the terrain, 0 (flat) to 1.
+    """
+
+    green: Array
+    contrast: Array
+    crop: Array
+    soil: Array
+    conifer: Array
+    metal: Array
+    relief: Array
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, n: int) -> Self:
+        """Draw n settings."""
+        return cls(
+            green=uniform(rng, 0.1, 0.9, n),
+            contrast=np.exp(uniform(rng, -1.8, -0.3, n)),
+            crop=uniform(rng, 0, 1, n),
+            soil=uniform(rng, 0, 1, n),
+            conifer=uniform(rng, 0, 1, n),
+            metal=uniform(rng, 0, 0.7, n),
+            relief=uniform(rng, 0, 1, n),
+        )
+
+    def take(self, chosen: npt.NDArray[np.bool_]) -> Self:
+        """Settings of the chosen chips."""
+        return type(self)(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+
+
+class Canvas:
+    """Land of n chips, painted from the ground up: what is laid later covers what was there.
+
+    Attributes:
+        cover: (n, materials, size, size) share of every material; shares of a pixel sum to 1.
+        height: (n, size, size) height in pixels (10 m) of what stands on the ground, and of the terrain.
+    """
+
+    def __init__(self, n: int, size: int) -> None:
+        self.cover: Array = np.zeros((n, len(MATERIALS), size, size), dtype=np.float32)
+        self.height: Array = np.zeros((n, size, size), dtype=np.float32)
+
+    @property
+    def n(self) -> int:
+        """Number of chips."""
+        return len(self.cover)
+
+    @property
+    def size(self) -> int:
+        """Pixels per side."""
+        return int(self.cover.shape[-1])
+
+    def ground(self, setting: Setting, green: Array) -> None:
+        """Cover everything with open ground.
+
+        Args:
+            setting: decides what grows and what is bare.
+            green: (n, size, size) share that is green; values outside 0..1 are clipped.
+        """
+        grown = np.clip(green, 0, 1)
+        bare = 1 - grown
+        self.cover[:] = 0
+        crop, soil = per_chip(setting.crop), per_chip(setting.soil)
+        for name, share in (
+            ("crop", grown * crop),
+            ("grass", grown * (1 - crop)),
+            ("soil", bare * soil),
+            ("dry_grass", bare * (1 - soil)),
+        ):
+            self.cover[:, INDEX[name]] = share
+
+    def lay(self, share: Array, height: float | Array = 0.0, **mixture: float | Array) -> None:
+        """Lay a material, or a mixture of materials, over part of the land.
+
+        Args:
+            share: (n, size, size) share of every pixel that is covered, 0..1.
+            height: height of what is laid, in pixels (10 m); it replaces what stood there.
+            mixture: share of each material by name, numbers or (n, size, size); they should sum to 1.
+        """
+        self.cover *= (1 - share)[:, None]
+        for name, part in mixture.items():
+            self.cover[:, INDEX[name]] += share * part
+        self.height += share * (height - self.height)
+
+    def lay_trees(self, setting: Setting, share: Array, height: float | Array) -> None:
+        """Lay trees, conifers and broadleaved ones as the setting mixes them."""
+        conifer = per_chip(setting.conifer)
+        self.lay(share, height, conifer=conifer, broadleaf=1 - conifer)
+
+    def blend(self, chosen: npt.NDArray[np.bool_], part: "Canvas", share: Array) -> None:
+        """Lay the land of a smaller canvas over some chips.
+
+        Args:
+            chosen: (n,) which chips.
+            part: as many chips as are chosen.
+            share: (chosen, size, size) share of every pixel that the other land takes.
+        """
+        # Chip by chip: a whole chip's cover fits into the processor's cache, a block's does not.
+        for position, chip in enumerate(np.flatnonzero(chosen)):
+            self.cover[chip] += share[position] * (part.cover[position] - self.cover[chip])
+            self.height[chip] += share[position] * (part.height[position] - self.height[chip])
+
+    def put(self, chosen: npt.NDArray[np.bool_], part: "Canvas") -> None:
+        """Copy the land of some chips from a smaller canvas."""
+        self.cover[chosen] = part.cover
+        self.height[chosen] = part.height

@@ -1,0 +1,104 @@
+"""Palettes: what materials look like in 13 Sentinel-2 bands, how much they vary between places, how rough they are.
+
+A palette is the only place where colours and textures are set. Scenes drawn from another palette share the arrangements
+and none of the spectra, so a model can be pretrained on one palette and evaluated on another.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from geofm_eval.simulation.scene.fields import Array, noise
+
+MATERIALS = (
+    "water",
+    "soil",
+    "dry_grass",
+    "grass",
+    "crop",
+    "broadleaf",
+    "conifer",
+    "asphalt",
+    "concrete",
+    "tile",
+    "metal",
+)
+"""What land is made of; a cover map has one share per material and pixel."""
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Spectra and textures of all materials.
+
+    Args:
+        name: part of every seed, so that two palettes never share random numbers.
+        spectra: (materials, 13) surface reflectance x 10,000, Sentinel-2 bands in order of wavelength.
+        spread: (materials,) standard deviation of the log reflectance from scene to scene.
+        fine: (materials,) standard deviation of brightness from pixel to pixel, relative.
+        coarse: (materials,) standard deviation of brightness over about ten pixels, relative.
+    """
+
+    name: str
+    spectra: Array
+    spread: Array
+    fine: Array
+    coarse: Array
+
+    def draw(self, rng: np.random.Generator, n: int) -> Array:
+        """Draw every material's spectrum for n scenes, (n, materials, 13) reflectance x 10,000.
+
+        The log of the reflectance varies smoothly with wavelength (brightness, slope, curvature), as moisture, pigment
+        and illumination make it do, and a little by band.
+        """
+        count, bands = self.spectra.shape
+        position = np.linspace(0, 1, bands, dtype=np.float32)
+        amplitudes = np.array([0.8, 0.55, 0.35], dtype=np.float32)
+        shapes = amplitudes[:, None] * np.cos(np.pi * np.arange(3, dtype=np.float32)[:, None] * position)
+        change = noise(rng, n, count, 3) @ shapes + np.float32(0.3) * noise(rng, n, count, bands)
+        spectra: Array = self.spectra * np.exp(self.spread[:, None] * change)
+        return spectra
+
+
+def _palette(name: str, table: dict[str, tuple[tuple[int, ...], float, float, float]]) -> Palette:
+    columns = [table[material] for material in MATERIALS]
+    spectra, spread, fine, coarse = (np.array(column, dtype=np.float32) for column in zip(*columns, strict=True))
+    return Palette(name, spectra, spread, fine, coarse)
+
+
+# Reflectance x 10,000 in B01..B08, B8A, B09..B12; then spread, fine and coarse texture. Typical values of each kind
+# of surface, rounded.
+TEMPERATE = _palette(
+    "temperate",
+    {
+        "water": ((320, 360, 420, 300, 220, 150, 130, 110, 100, 90, 60, 40, 30), 0.45, 0.02, 0.10),
+        "soil": ((600, 800, 1130, 1520, 1700, 1850, 1990, 2120, 2250, 2300, 2400, 2850, 2450), 0.24, 0.04, 0.07),
+        "dry_grass": ((500, 640, 960, 1180, 1500, 1950, 2150, 2300, 2450, 2500, 2600, 2700, 1900), 0.22, 0.05, 0.08),
+        "grass": ((260, 340, 660, 400, 980, 2450, 2950, 3080, 3250, 3300, 2300, 2050, 1050), 0.20, 0.04, 0.06),
+        "crop": ((250, 310, 620, 340, 920, 2700, 3400, 3550, 3700, 3700, 2300, 1900, 880), 0.20, 0.03, 0.06),
+        "broadleaf": ((190, 230, 430, 260, 720, 2150, 2700, 2800, 2950, 2950, 1700, 1450, 640), 0.22, 0.10, 0.08),
+        "conifer": ((160, 190, 330, 210, 520, 1500, 1850, 1950, 2050, 2050, 1200, 920, 400), 0.22, 0.11, 0.08),
+        "asphalt": ((700, 800, 930, 1000, 1060, 1120, 1180, 1240, 1280, 1300, 1350, 1500, 1400), 0.20, 0.04, 0.04),
+        "concrete": ((1300, 1550, 1850, 2050, 2150, 2230, 2320, 2400, 2450, 2450, 2500, 2650, 2500), 0.20, 0.04, 0.06),
+        "tile": ((680, 800, 1020, 1550, 1750, 1900, 2020, 2150, 2250, 2300, 2350, 2600, 2400), 0.24, 0.04, 0.05),
+        "metal": ((2100, 2450, 2650, 2750, 2820, 2880, 2940, 3000, 3020, 3000, 2900, 2900, 2700), 0.32, 0.04, 0.05),
+    },
+)
+"""Western and central Europe: what eurosat_sim is drawn from."""
+
+SAVANNA = _palette(
+    "savanna",
+    {
+        "water": ((450, 560, 780, 800, 620, 330, 290, 230, 200, 180, 100, 60, 45), 0.40, 0.02, 0.12),
+        "soil": ((480, 620, 1000, 1900, 2250, 2450, 2600, 2750, 2900, 2950, 3100, 3700, 3200), 0.20, 0.05, 0.09),
+        "dry_grass": ((620, 800, 1250, 1650, 1950, 2250, 2450, 2650, 2800, 2850, 3000, 3400, 2600), 0.20, 0.07, 0.10),
+        "grass": ((360, 470, 860, 760, 1300, 2200, 2500, 2650, 2800, 2850, 2500, 2500, 1500), 0.20, 0.06, 0.08),
+        "crop": ((310, 400, 780, 560, 1150, 2450, 2950, 3100, 3250, 3300, 2400, 2200, 1150), 0.20, 0.04, 0.08),
+        "broadleaf": ((240, 300, 540, 420, 850, 1700, 2000, 2120, 2250, 2300, 1700, 1650, 850), 0.20, 0.16, 0.10),
+        "conifer": ((200, 250, 440, 340, 700, 1350, 1600, 1700, 1800, 1850, 1400, 1300, 640), 0.20, 0.18, 0.10),
+        "asphalt": ((880, 1020, 1200, 1380, 1450, 1520, 1600, 1680, 1720, 1750, 1850, 2050, 1900), 0.18, 0.05, 0.05),
+        "concrete": ((1150, 1400, 1800, 2250, 2450, 2600, 2720, 2850, 2950, 3000, 3100, 3400, 3100), 0.18, 0.07, 0.06),
+        "tile": ((820, 950, 1150, 1350, 1450, 1530, 1600, 1680, 1750, 1800, 1900, 2100, 1950), 0.20, 0.09, 0.06),
+        "metal": ((2500, 2800, 2900, 2850, 2800, 2750, 2720, 2700, 2680, 2650, 2500, 2400, 2200), 0.28, 0.09, 0.06),
+    },
+)
+"""Red soils, dry grass and open woodland: disjoint from TEMPERATE, for pretraining."""

@@ -1,0 +1,74 @@
+"""Chips by kind of land: the same chip for the same number, however many are asked for."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from geofm_eval.errors import ContractError
+from geofm_eval.seeds import generator
+from geofm_eval.simulation.scene.built import industrial, residential
+from geofm_eval.simulation.scene.canvas import Canvas, Setting
+from geofm_eval.simulation.scene.farmland import annual_crop, pasture, permanent_crop
+from geofm_eval.simulation.scene.fields import Array
+from geofm_eval.simulation.scene.mixed import Painter, highway, river, sea_lake, with_neighbour
+from geofm_eval.simulation.scene.nature import forest, herbaceous
+from geofm_eval.simulation.scene.palette import TEMPERATE, Palette
+from geofm_eval.simulation.scene.render import render
+
+GENERATOR_VERSION = 2
+"""Raised whenever files of the same seed are written with other content: simulated chips are known by it."""
+
+CHIP_DRAWS = 1
+"""Part of every chip's seed: another value draws other chips."""
+
+BLOCK = 32
+"""Chips that are made together: few enough for the processor's cache, enough to hide the cost of the calls."""
+
+EUROSAT_PAINTERS: dict[str, Painter] = {
+    "AnnualCrop": with_neighbour(annual_crop),
+    "Forest": with_neighbour(forest),
+    "HerbaceousVegetation": with_neighbour(herbaceous),
+    "Highway": highway,
+    "Industrial": with_neighbour(industrial),
+    "Pasture": with_neighbour(pasture),
+    "PermanentCrop": with_neighbour(permanent_crop),
+    "Residential": with_neighbour(residential),
+    "River": river,
+    "SeaLake": sea_lake,
+}
+"""How to paint each class of EuroSAT."""
+
+
+def simulate(kind: str, n: int, seed: int = 0, palette: Palette = TEMPERATE, size: int = 64) -> Array:
+    """Simulate the first n chips of one kind of land.
+
+    Args:
+        kind: a class of EuroSAT, such as ``River``.
+        n: number of chips; chip i is the same for every n.
+        seed: another seed makes other chips.
+        palette: colours and textures.
+        size: pixels of 10 m per side.
+
+    Returns:
+        (n, 13, size, size) float32 digital numbers (L1C reflectance x 10,000), bands in order of wavelength.
+
+    Raises:
+        ContractError: the kind is unknown.
+    """
+    empty = np.empty((0, 13, size, size), dtype=np.float32)
+    return np.concatenate([empty, *simulate_blocks(kind, n, seed, palette, size)])
+
+
+def simulate_blocks(kind: str, n: int, seed: int = 0, palette: Palette = TEMPERATE, size: int = 64) -> Iterator[Array]:
+    """Simulate as :func:`simulate`, some chips at a time, so that memory does not grow with n."""
+    if kind not in EUROSAT_PAINTERS:
+        raise ContractError(f"no scene is known for '{kind}'; known: {', '.join(EUROSAT_PAINTERS)}")
+    for start in range(0, n, BLOCK):
+        yield _block(kind, start // BLOCK, seed, palette, size)[: n - start]
+
+
+def _block(kind: str, number: int, seed: int, palette: Palette, size: int) -> Array:
+    rng = generator("scene", CHIP_DRAWS, kind, palette.name, size, seed, number)
+    canvas = Canvas(BLOCK, size)
+    EUROSAT_PAINTERS[kind](rng, canvas, Setting.draw(rng, BLOCK))
+    return render(canvas, palette, rng)

@@ -1,0 +1,53 @@
+"""What writers of simulated chips with a class per pixel share."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.catalog.bands import SENTINEL2
+from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.items import NAMES
+from geofm_eval.seeds import generator
+from geofm_eval.simulation.scene.fields import smooth_field
+from geofm_eval.simulation.scene.landscape import Scene
+
+Pixels = npt.NDArray[Any]
+
+_OPAQUE = 0.5
+
+OFF = 0.7
+"""Standard deviation in pixels by which drawn outlines are off."""
+
+
+def chip_size(task: TaskSpec, default: int) -> int:
+    """Pixels per side of a stand-in's chips: the task's option ``chip``, or the generator's default."""
+    return int(task.options.get("chip", default))
+
+
+def numbered(task: TaskSpec) -> dict[str, range]:
+    """Numbers of the scenes of every split; no number occurs twice."""
+    sizes = task.sizes or (0, 0, 0)
+    ends = np.cumsum([0, *sizes]).tolist()
+    return {name: range(ends[position], ends[position + 1]) for position, name in enumerate(NAMES)}
+
+
+def optical(pixels: Pixels, bands: Sequence[str]) -> Pixels:
+    """Pick bands by name from (13, height, width) pixels in the order of Sentinel-2."""
+    order = list(SENTINEL2)
+    chosen: Pixels = pixels[[order.index(name) for name in bands]]
+    return chosen
+
+
+def as_drawn(mask: npt.NDArray[np.bool_], scene: Scene) -> npt.NDArray[np.bool_]:
+    """A mask (height, width) as somebody draws it: its outlines lie off by a pixel or so, here this way, there that."""
+    size = len(mask)
+    fields = [smooth_field(generator("drawn", scene.kind, scene.number, way), 1, size, 7.0)[0] for way in "xy"]
+    rows, columns = np.clip(np.rint(np.indices(mask.shape) + OFF * np.stack(fields)), 0, size - 1).astype(np.int64)
+    return np.asarray(mask[rows, columns])
+
+
+def hidden(scene: Scene) -> npt.NDArray[np.bool_]:
+    """Pixels (height, width) of the first date that nobody can label: clouds, their shadows, and beyond the swath."""
+    return np.asarray((scene.cloud[0] > _OPAQUE) | scene.shadow[0] | scene.nodata[0])
