@@ -1,4 +1,4 @@
-"""How alike the layers of a frozen backbone are to each other and to those of others: laws that hold for real ones.
+"""Similarity of the layers of a frozen backbone to each other and to those of others: laws that hold for real ones.
 
 - 1e-6: of weights loaded anew at most rounding differs, and CKA sees its square.
 - 1e-4 of the largest feature: on a CPU features were the same to the last bit in batches of 7, 16 and 64. A GPU may add
@@ -8,8 +8,8 @@
 """
 
 
-def test_similarity(likeness):
-    found = likeness.record.similarity
+def test_similarity(similarity):
+    found = similarity.record.similarity
     assert 1 - found.reloaded < 1e-6, f"weights loaded anew give other features: lowest CKA {found.reloaded}"
     assert found.batches < 1e-4, f"features depend on the batch size: by {found.batches:.1g} of the largest one"
     near, far = found.neighbours, found.ends

@@ -302,7 +302,7 @@ def advise(
     found = advised(_folder(run), known, task, model)
     confirmation = None
     if confirm:
-        from geofm_eval.advice.confirm import confirm_first  # here, because it loads torch
+        from geofm_eval.measure.confirm_cut import confirm_first  # here, because it loads torch
 
         confirmation = confirm_first(found.advices[0], found.content, known, weights=weights, device=device)
     if as_json:
@@ -335,7 +335,7 @@ def expect(
 
         say(accept(into, [str(task) for task in runs], why))
         return
-    from geofm_eval.expected.command import expect as set_ranges
+    from geofm_eval.measure.expect import expect as set_ranges
 
     chosen = [name.strip() for name in tasks.split(",") if name.strip()]
     found = set_ranges([_folder(run) for run in runs], load_catalog(catalog or ()), into, chosen, why)

@@ -10,13 +10,13 @@ import torch
 
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.catalog import Recipe, TaskSpec
+from geofm_eval.data.generators import generator_version
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.extraction import DTYPE, Extraction
 from geofm_eval.paths import geofm_cache
 from geofm_eval.progress import LogProgress, StartProgress
-from geofm_eval.simulation.standins import generator_version
 from geofm_eval.store import content_hash, problem_with, publish_directory, read_manifest
 
 __all__ = ["BATCH_SIZE", "DTYPE", "FEATURE_VERSION", "FeatureBlock", "block_key", "extract", "stored_block"]

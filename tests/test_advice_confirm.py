@@ -7,15 +7,16 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from fixtures.measure import measure
 from fixtures.outcomes import measured, settle
 from fixtures.runs import Run
+from fixtures.session import context_of
 from fixtures.suite import Suite, select_cases
 from geofm_eval.advice import advise
-from geofm_eval.advice.confirm import confirm_first
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.cli import app
 from geofm_eval.errors import ContractError
+from geofm_eval.measure import measurement_of
+from geofm_eval.measure.confirm_cut import confirm_first
 from geofm_eval.records import Record, fraction_key, read_record, record_path, write_record
 from geofm_eval.report.advice import Advised, advised
 from geofm_eval.results.pairs import Pairs
@@ -93,7 +94,7 @@ def run(catalog: Catalog, tmp_path: Path) -> Path:
     suite, workspace = suite_of(catalog, tmp_path / "mine"), Workspace(catalog, Settings())
     for case in suite.cases["probe"]:
         if case.adaptation == "linear":
-            found = measure(workspace, suite, case)
+            found = measurement_of(context_of(suite, workspace), case)
             write_record(planted(found.record), found.outcomes, suite.run.folder)
     return suite.run.folder
 
@@ -173,17 +174,15 @@ def test_what_cannot_be_cut_or_needs_no_cut_is_refused(run, catalog):
 
 def timed(catalog: Catalog, run: Path, case_id: str, median: float | None) -> Suite:
     """Let a timing end as pytest would: ``median`` is None where pytest-benchmark does not time."""
-    from fixtures.throughput import timing, truncated_forward
+    from geofm_eval.measure.throughput import measure_throughput, truncated_forward
 
     suite, workspace = suite_of(catalog, run), Workspace(catalog, Settings())
     case = next(one for one in suite.cases["throughput"] if one.id == case_id)
     forward = truncated_forward(workspace, case)
     assert len(forward()) == forward.images
-    stats = None if median is None else SimpleNamespace(stats=SimpleNamespace(median=median))
-    found = timing(workspace, suite, case, forward, SimpleNamespace(stats=stats))
     item = SimpleNamespace(callspec=SimpleNamespace(params={"case": case}), stash=pytest.Stash())
-    if found is not None:
-        item.stash[measured] = found
+    if median is not None:
+        item.stash[measured] = measure_throughput(context_of(suite, workspace), case, forward, median)
     call = pytest.CallInfo.from_call(lambda: None, when="call")
     report = pytest.TestReport("benchmarks/test_throughput.py::x", ("x", 1, "x"), {}, "passed", None, "call")
     settle(item, call, report, suite)

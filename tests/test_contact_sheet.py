@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.report.trainings.contact_sheet import NOTHING, SheetRow, class_picture, composite, pick, write_sheet
+from geofm_eval.records.examples import Example, pick
+from geofm_eval.report.trainings.contact_sheet import NOTHING, class_picture, composite, write_sheet
 
 CATALOG = load_catalog()
 FLOODS, HEIGHTS = CATALOG.task("sen1floods11_sim"), CATALOG.task("biomassters_sim")
@@ -21,10 +22,11 @@ def row(bands=("B04", "B03", "B02"), target=None, predicted=None, **more):
         "bands": tuple(bands),
         "date": None,
         "target": target,
+        "known": np.isfinite(target) & (target != -1),
         "predicted": np.zeros_like(target) if predicted is None else predicted,
         "score": 0.5,
     }
-    return SheetRow(**{**given, **more})
+    return Example(**{**given, **more})
 
 
 def test_best_median_and_worst_are_picked():

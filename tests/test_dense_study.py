@@ -9,22 +9,25 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fixtures.cases import case_info, markers
-from fixtures.measure import measure_dense
+from fixtures.outcomes import draw_sheet
 from fixtures.runs import Run
 from fixtures.scheduler import group_of
-from fixtures.segment import segment
+from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import Case, dense_adaptation, dense_cases, load_catalog
 from geofm_eval.catalog.dense import HEADS, TUNINGS, DenseAdaptation, narrowed, usual_taps
+from geofm_eval.catalog.markers import markers
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
 from geofm_eval.dense.search import cross_validated
-from geofm_eval.dense.study import DenseStudy, input_recipe, tuned_path
 from geofm_eval.dense.training import ran_out_of_memory
 from geofm_eval.errors import ContractError
+from geofm_eval.measure import measurement_of
+from geofm_eval.measure.case import case_info
+from geofm_eval.measure.training import measure_training
+from geofm_eval.measure.trainings import DenseStudy, input_recipe, tuned_path
 from geofm_eval.records import Outcome, read_outcomes, read_record, read_resamples, write_record
 from geofm_eval.report.collation import collate
 from geofm_eval.stats.counts import count_score
@@ -74,7 +77,7 @@ def suite(tmp_path, resume=False):
 
 def measured(tmp_path, adaptation, layer="multi", model="pocket_mae", resume=False):
     case = Case("segment", model, TASK.slug, adaptation, layer)
-    return segment(Workspace(CATALOG, Settings()), suite(tmp_path, resume), case)
+    return measure_training(context_of(suite(tmp_path, resume), Workspace(CATALOG, Settings())), case)
 
 
 def test_slugs_say_everything_and_read_back():
@@ -177,6 +180,7 @@ def test_a_case_leaves_a_record_with_counts_and_a_sheet(tmp_path):
     assert record.cost.trained_parameters < record.cost.parameters
     assert record.cost.flops > 1e6
     assert found.moved == {False}
+    draw_sheet(found, Case("segment", *record.case.id.split("-")), suite(tmp_path))
     assert (tmp_path / "own" / "sheets" / f"{record.case.id}.png").stat().st_size > 10_000
     path = write_record(record, found.outcomes, tmp_path / "own")
     assert read_record(path).training == record.training
@@ -235,7 +239,7 @@ def test_a_twin_that_every_seed_draws_anew_is_compared_with_its_own_beginning(tm
 @pytest.mark.usefixtures("solved_once")
 def test_the_dense_probe_records_what_confounds_comparisons(tmp_path):
     case = Case("probe", "pocket_mae", TASK.slug, "linear", "block07")
-    found = measure_dense(Workspace(CATALOG, Settings()), suite(tmp_path), case)
+    found = measurement_of(context_of(suite(tmp_path), Workspace(CATALOG, Settings())), case)
     record = found.record
     write_record(record, found.outcomes, tmp_path / "own")
     known = record.provenance.inputs.model_extra

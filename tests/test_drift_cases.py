@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from fixtures.drift import drifted
 from fixtures.runs import Run
+from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.data.relabelled import with_shuffled_labels
-from geofm_eval.dense.drifted import DriftMeasurement
 from geofm_eval.dense.floors import at_rate_zero, on_shuffled_labels
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
 from geofm_eval.dense.revert import PARTS, WHOLE, causes
-from geofm_eval.dense.study import DenseStudy
 from geofm_eval.errors import ContractError
+from geofm_eval.measure.drift import measure_drift
+from geofm_eval.measure.drift_inputs import DriftMeasurement
+from geofm_eval.measure.trainings import DenseStudy
 from geofm_eval.records import read_record, write_record
 from geofm_eval.report.collation import collate
 from geofm_eval.workspace import Settings, Workspace
@@ -93,7 +94,7 @@ def drift_case(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_a_record_holds_drift_its_floors_and_its_causes(task, catalog, tmp_path):
     owner = suite(catalog, tmp_path)
-    found = drifted(Workspace(catalog, Settings()), owner, drift_case(task))
+    found = measure_drift(context_of(owner, Workspace(catalog, Settings())), drift_case(task))
     record, drift = found.record, found.record.drift
     assert found.largest("still") < 1e-6
     assert found.largest("again") < 1e-6
@@ -117,7 +118,9 @@ def test_a_record_holds_drift_its_floors_and_its_causes(task, catalog, tmp_path)
     write_record(record, None, owner.run.folder)
     written = read_record(owner.run.folder / "drift" / f"{record.case.id}.json")
     assert written.model_copy(update={"checksum": None}) == record
-    again = drifted(Workspace(catalog, Settings()), suite(catalog, tmp_path, resume=True), drift_case(task))
+    again = measure_drift(
+        context_of(suite(catalog, tmp_path, resume=True), Workspace(catalog, Settings())), drift_case(task)
+    )
     assert again.reused
     assert again.record == written
 
@@ -178,7 +181,11 @@ def test_other_number_types_are_refused(catalog):
 def test_collated_drift_is_in_tables_figures_and_text(catalog, tmp_path):
     owner = suite(catalog, tmp_path)
     for task in TASKS:
-        write_record(drifted(Workspace(catalog, Settings()), owner, drift_case(task)).record, None, owner.run.folder)
+        write_record(
+            measure_drift(context_of(owner, Workspace(catalog, Settings())), drift_case(task)).record,
+            None,
+            owner.run.folder,
+        )
     found = collate(owner.run.folder, catalog)
     assert not found.problems
     tables, figures = owner.run.folder / "tables", owner.run.folder / "figures"

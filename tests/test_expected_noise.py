@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from fixtures.measure import measure, measure_dense
 from fixtures.runs import Run
+from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.errors import DataError, GeofmError
-from geofm_eval.expected import compatible, dense_noise, noise
-from geofm_eval.expected.item_scores import by_score
-from geofm_eval.expected.noise import UNPERTURBED, Blocks, Perturbation, Solved
+from geofm_eval.expected import compatible
+from geofm_eval.measure import dense_noise, measurement_of, noise
+from geofm_eval.measure.admitted import admitted_scores
+from geofm_eval.measure.item_scores import by_score
+from geofm_eval.measure.noise import UNPERTURBED, Blocks, Perturbation, Solved
 from geofm_eval.paths import geofm_cache
 from geofm_eval.stats.scores import pooled_r2, r2
 from geofm_eval.store import list_cache
@@ -42,7 +44,7 @@ def workspace(small, monkeypatch):
 
 def record_of(workspace, small, adaptation="knn", layer="final"):
     suite = Suite(OPTIONS, workspace.catalog, {}, Run("own", small / "own", False), "main")
-    return measure(workspace, suite, Case("probe", "oak", "colours", adaptation, layer)).record
+    return measurement_of(context_of(suite, workspace), Case("probe", "oak", "colours", adaptation, layer)).record
 
 
 def test_half_of_the_solves_have_noise_of_the_seventh_digit_half_of_the_sixth_and_one_has_none():
@@ -74,7 +76,7 @@ def test_noise_below_the_step_of_float32_still_moves_some_last_digits():
 
 def test_the_scores_are_those_of_scikit_learn_on_the_noisy_features(workspace, small):
     record = record_of(workspace, small)
-    found = noise.admitted_scores(workspace, [record])["colours"]["final"]
+    found = admitted_scores(workspace, [record])["colours"]["final"]
     splits, blocks = workspace.splits("colours"), workspace.blocks("oak", "colours")
     for one in (UNPERTURBED, *FEW):
         x = {split: Blocks(blocks, "mean", one)("final", split).astype(np.float64) for split in ("train", "test")}
@@ -89,7 +91,7 @@ def test_the_scores_are_those_of_scikit_learn_on_the_noisy_features(workspace, s
 @pytest.mark.parametrize("adaptation", ["knn", "linear"])
 def test_the_solve_without_noise_gives_the_record_s_score(workspace, small, adaptation):
     record = record_of(workspace, small, adaptation)
-    found = noise.admitted_scores(workspace, [record])["colours"]["final"]
+    found = admitted_scores(workspace, [record])["colours"]["final"]
     for key, score in record.scores.items():
         own = found[key]
         assert own.solves["no noise"] == pytest.approx(score.value, abs=1e-12)
@@ -102,13 +104,13 @@ def test_the_solve_without_noise_gives_the_record_s_score(workspace, small, adap
 
 def test_solves_that_are_there_are_not_repeated(workspace, small, monkeypatch):
     record = record_of(workspace, small)
-    before = noise.admitted_scores(workspace, [record])
+    before = admitted_scores(workspace, [record])
     job = noise.job_of(workspace, record)
     shutil.rmtree(noise.path_of(job.key, FEW[1]))
     solved = []
     original = noise.solve_together
     monkeypatch.setattr(noise, "solve_together", lambda *a: solved.append(1) or original(*a))
-    assert noise.admitted_scores(workspace, [record]) == before
+    assert admitted_scores(workspace, [record]) == before
     assert solved == [1]
     assert len(list((geofm_cache() / "noise" / "v2").iterdir())) >= 3
     assert noise.path_of(job.key, FEW[1]).name in {entry.key for entry in list_cache("noise")}
@@ -119,14 +121,14 @@ def test_a_block_that_is_gone_is_asked_for(workspace, small):
     keys = {**record.provenance.feature_keys, "test": "0" * 64}
     lost = record.model_copy(update={"provenance": record.provenance.model_copy(update={"feature_keys": keys})})
     with pytest.raises(DataError, match=r"block\.json is absent: run the case again here, with the same GEOFM_CACHE"):
-        noise.admitted_scores(workspace, [lost])
+        admitted_scores(workspace, [lost])
 
 
 def test_a_record_of_another_sweep_is_refused(workspace, small):
     record = record_of(workspace, small)
     other = record.model_copy(update={"provenance": record.provenance.model_copy(update={"sweep_key": "0" * 64})})
     with pytest.raises(DataError, match="oak-colours-knn-final of run 'own': what is here solves another probe"):
-        noise.admitted_scores(workspace, [other])
+        admitted_scores(workspace, [other])
 
 
 # -- the process that computes as other processors do
@@ -153,7 +155,7 @@ def test_the_other_process_solves_the_same_blocks(workspace, small, monkeypatch)
     monkeypatch.setattr(noise, "PERTURBATIONS", (Perturbation(compatible=True),))
     monkeypatch.setattr(noise, "NOISE_VERSION", "test")
     record = record_of(workspace, small)
-    found = noise.admitted_scores(workspace, [record])["colours"]["final"]["1.0"]
+    found = admitted_scores(workspace, [record])["colours"]["final"]["1.0"]
     assert found.solves == pytest.approx({"no noise": record.scores["1.0"].value, "MKL_CBWR=COMPATIBLE": found.low})
 
 
@@ -245,7 +247,7 @@ def dense(tmp_path, monkeypatch):
     workspace = Workspace(catalog, Settings())
     suite = Suite(OPTIONS, catalog, {}, Run("own", tmp_path / "own", False), "main")
     case = Case("probe", "pocket_random", "sen1floods11_sim", "linear", "block03")
-    return workspace, measure_dense(workspace, suite, case).record
+    return workspace, measurement_of(context_of(suite, workspace), case).record
 
 
 def test_the_dense_probe_is_encoded_once_solved_with_noise_and_tested_in_one_pass(dense, monkeypatch):
@@ -253,7 +255,7 @@ def test_the_dense_probe_is_encoded_once_solved_with_noise_and_tested_in_one_pas
     encoded = []
     original = dense_noise.DenseProbe.sampled
     monkeypatch.setattr(dense_noise.DenseProbe, "sampled", lambda probe: encoded.append(1) or original(probe))
-    (scores,) = noise.admitted_scores(workspace, [record]).values()
+    (scores,) = admitted_scores(workspace, [record]).values()
     own = scores["block03"]["1.0"]
     assert encoded == [1]
     assert set(scores["block03"]) == set(record.scores) == {"1.0"}
@@ -264,14 +266,14 @@ def test_the_dense_probe_is_encoded_once_solved_with_noise_and_tested_in_one_pas
     assert record.selection.candidates.index(choice.chosen) == draw.indices[0]
     assert draw.gap == pytest.approx(choice.runner_up_gap, rel=5e-4), "records keep four digits"
     assert all(abs(value - own.solves["no noise"]) < 0.01 for value in own.solves.values())
-    assert noise.admitted_scores(workspace, [record]) == {record.case.task: scores}
+    assert admitted_scores(workspace, [record]) == {record.case.task: scores}
     assert encoded == [1], "kept as a whole, and read again"
 
 
 def test_a_penalty_that_the_dense_probe_admits_is_tested(dense, monkeypatch):
     workspace, record = dense
     monkeypatch.setattr(dense_noise, "choices", lambda above, noisy, chosen, lowest: item_choices(chosen))
-    (scores,) = noise.admitted_scores(workspace, [record]).values()
+    (scores,) = admitted_scores(workspace, [record]).values()
     own = scores["block03"]["1.0"]
     assert own.low < own.high, "the strongest and the weakest penalty do not score alike"
     assert own.low <= record.scores["1.0"].value <= own.high

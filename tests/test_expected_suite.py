@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.expected import FOLDER, noise, read_ranges, write_ranges
-from geofm_eval.expected.command import expect
+from geofm_eval.expected import FOLDER, read_ranges, write_ranges
 from geofm_eval.expected.ranges import Key, Ranges
+from geofm_eval.measure import noise
+from geofm_eval.measure.expect import expect
 from geofm_eval.records import read_outcomes, read_run
 from tests.small_suite import LAYERS, install
 

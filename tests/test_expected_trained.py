@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from fixtures import expected as gate
-from fixtures.measure import Measurement
 from fixtures.runs import Run
-from fixtures.segment import segment
+from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
-from geofm_eval.dense.study import DenseStudy
+from geofm_eval.measure.case import Measurement
+from geofm_eval.measure.training import measure_training
+from geofm_eval.measure.trainings import DenseStudy
 from geofm_eval.records import read_record, write_record
 from geofm_eval.workspace import Settings, Workspace
 from tests.planted_ranges import ranges_for, trained
@@ -75,7 +76,7 @@ def suite(folder, resume=False, ranges=None, first_seed=0, seeds=2):
 
 def measured(session, model="pocket_mae", confirm=False, adaptation=SLUG):
     case = Case("segment", model, TASK.slug, adaptation, "block11")
-    return segment(Workspace(CATALOG, Settings()), session, case, confirm)
+    return measure_training(context_of(session, Workspace(CATALOG, Settings())), case, confirm)
 
 
 def test_a_record_tells_its_seeds_and_weights_that_do_not_depend_on_them(folder):

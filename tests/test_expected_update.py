@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from geofm_eval.catalog import load_catalog
 from geofm_eval.errors import DataError
 from geofm_eval.expected import Key, Ranges, judge, read_ranges, rules, write_ranges
-from geofm_eval.expected import command as commands
 from geofm_eval.expected.admissible import Admitted, Choices
 from geofm_eval.expected.claims import unclaimed
-from geofm_eval.expected.command import expect
 from geofm_eval.expected.subject import basis_of
 from geofm_eval.expected.update import FIRST, Change, merged, propose, read_records, take
+from geofm_eval.measure import expect as commands
+from geofm_eval.measure.expect import expect
 from geofm_eval.records import write_record
 from tests.planted_ranges import MODEL, RANGE, failed, of_run, on_cpu, probe, ranges_for, trained
 from tests.synthetic_run import make_record

@@ -6,9 +6,9 @@ Made by running the same lines; renew a number only together with its version.
 import numpy as np
 import pytest
 
-from fixtures.measure import RECORD_VERSION
 from geofm_eval.data.labels import label_subsets, validation_plan
 from geofm_eval.data.shuffles import shuffled_subsets
+from geofm_eval.measure.probe import RECORD_VERSION
 from geofm_eval.probes import solve
 from geofm_eval.probes.sweep import PROBE_VERSION
 from geofm_eval.stats.scores import mean_interval, paired_interval, paired_r2_interval, r2_interval, shuffle_interval

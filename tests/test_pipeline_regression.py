@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 from sklearn.model_selection import ShuffleSplit
 
-from fixtures.measure import Measurement, _content_key, measure
 from fixtures.runs import Run
+from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval import workspace as pipeline
 from geofm_eval.catalog import Case, Catalog, TaskSpec, load_catalog
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.readers import READERS
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.measure import measurement_of
+from geofm_eval.measure.case import Measurement
+from geofm_eval.measure.probe import _content_key
 from geofm_eval.probes import job as probe_job
 from geofm_eval.records import read_outcomes, read_record, write_record
 from geofm_eval.stats.scores import neuco_q, pooled_r2, r2_per_draw
@@ -89,7 +92,9 @@ def measured(
 ) -> Measurement:
     known = catalog()
     suite = Suite(OPTIONS, known, {}, Run("r", folder / "r", resume), "main")
-    return measure(Workspace(known, Settings()), suite, Case("probe", "tiny", task, adaptation, layer))
+    return measurement_of(
+        context_of(suite, Workspace(known, Settings())), Case("probe", "tiny", task, adaptation, layer)
+    )
 
 
 def test_a_test_split_gives_a_record_with_predictions(home: Path, tmp_path: Path) -> None:

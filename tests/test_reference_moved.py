@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from fixtures.scoring import score_fractions
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.split import ALL
+from geofm_eval.measure.scores import score_fractions
 from geofm_eval.records import Record, Score
 from geofm_eval.workspace import Settings, Workspace
 

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from benchmarks import test_similarity as laws
-from fixtures.cases import markers
-from fixtures.likeness import certainty_to_twin, evenly, some_of, to_matrix
-from fixtures.measure import Measurement
 from fixtures.runs import Run
 from fixtures.scheduler import group_of
-from fixtures.similarity import SIMILARITY_VERSION, compare
+from fixtures.session import context_of
 from fixtures.suite import Suite, select_cases
 from geofm_eval.catalog import load_catalog, probe_cases, similarity_cases, twin_of
+from geofm_eval.catalog.markers import markers
 from geofm_eval.datasets import open_splits
+from geofm_eval.measure.case import Measurement
+from geofm_eval.measure.similarity import SIMILARITY_VERSION, measure_similarity
+from geofm_eval.measure.similarity_values import certainty_to_twin, evenly, some_of, to_matrix
 from geofm_eval.records import Certainty, Channels, Similarity, pair_name, read_record, write_record
 from geofm_eval.report import collation
 from geofm_eval.report.collation import collate
@@ -119,7 +120,7 @@ def measured(catalog: Path, model: str, *models: str, resume: bool = False) -> M
     """The last of the selected models, or another, compared with those before it."""
     workspace, suite = session(catalog, *(models or (model,)), resume=resume)
     case = next(case for case in suite.cases["similarity"] if case.model == model)
-    return compare(workspace, suite, case)
+    return measure_similarity(context_of(suite, workspace), case)
 
 
 def similarity_of(measurement: Measurement) -> Similarity:

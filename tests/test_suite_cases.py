@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.cases import markers, quarters, throughput_cases
+from fixtures.cases import quarters, throughput_cases
 from fixtures.options import _check
 from fixtures.suite import select_cases
 from geofm_eval.catalog import Case, load_catalog
+from geofm_eval.catalog.markers import markers
 from geofm_eval.errors import ContractError
 from tests.small_suite import ADAPTATIONS, OPTIONS, forked, install
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.measure import earlier_record
 from fixtures.runs import Run, claim, discard_if_empty, name_run, note_cases
 from geofm_eval.catalog import Case
+from geofm_eval.measure.case import earlier_record
 from geofm_eval.records import Outcome, append_skip, read_manifest, write_record
 from tests.small_suite import LAYERS, OPTIONS, SmallSuite, install
 from tests.synthetic_run import MODELS, make_record

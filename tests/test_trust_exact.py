@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.trust import exact
-from fixtures.measure import measure, measure_dense
 from fixtures.runs import Run
+from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval.catalog import Case, load_catalog
+from geofm_eval.measure import measurement_of
 from geofm_eval.probes.sweep import solve_together
 from geofm_eval.workspace import Settings, Workspace
 from tests.small_chips import few_chips
@@ -22,7 +23,7 @@ def test_probes_choose_and_answer_as_the_independent_optimum(tmp_path, monkeypat
     install(tmp_path)
     workspace = Workspace(load_catalog([tmp_path / "small.toml"]), Settings())
     suite = Suite(OPTIONS, workspace.catalog, {}, Run("own", tmp_path / "own", False), "main")
-    record = measure(workspace, suite, Case("probe", "oak", "colours", adaptation, "final")).record
+    record = measurement_of(context_of(suite, workspace), Case("probe", "oak", "colours", adaptation, "final")).record
     rows = exact.measured(workspace, record)
     assert rows
     for row in rows:
@@ -60,7 +61,7 @@ def test_the_dense_probe_chooses_and_answers_as_the_independent_optimum(tmp_path
     workspace = Workspace(catalog, Settings())
     suite = Suite(OPTIONS, catalog, {}, Run("own", tmp_path / "own", False), "main")
     case = Case("probe", "pocket_random", "sen1floods11_sim", "linear", "block03")
-    rows = exact.measured(workspace, measure_dense(workspace, suite, case).record)
+    rows = exact.measured(workspace, measurement_of(context_of(suite, workspace), case).record)
     assert {row["tap"] for row in rows} > {"block00", "block03"}
     for row in rows:
         assert row["probe"] == "dense"

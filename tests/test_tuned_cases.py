@@ -6,14 +6,15 @@ from types import SimpleNamespace
 import pytest
 
 from fixtures.runs import Run
-from fixtures.segment import segment
+from fixtures.session import context_of
 from fixtures.suite import Suite, _check_files
 from geofm_eval.catalog import Case, dense_adaptation, dense_cases, drift_cases, trained_case, tune_cases
 from geofm_eval.catalog.dense import TUNINGS
 from geofm_eval.dense.pooled import PooledJob
 from geofm_eval.dense.recipes import RECIPES, for_items, training_recipe
-from geofm_eval.dense.study import DenseStudy
 from geofm_eval.errors import ContractError
+from geofm_eval.measure.training import measure_training
+from geofm_eval.measure.trainings import DenseStudy
 from geofm_eval.records import Skip, read_outcomes, read_record, write_record
 from geofm_eval.results.run import RunContent
 from geofm_eval.workspace import Settings, Workspace
@@ -103,13 +104,13 @@ def test_a_case_leaves_a_record_with_counts(tmp_path, monkeypatch):
     monkeypatch.setattr("geofm_eval.dense.recipes.EPOCHS_OF_ITEMS", 2)
     case = Case("tune", "pocket_random", "eurosat_sim", "pooled_lora_p050", "final")
     suite = Suite(replace(OPTIONS, seeds=2, batch=4), CATALOG, {}, Run("own", tmp_path, False), "main")
-    measured = segment(Workspace(CATALOG, Settings()), suite, case)
+    measured = measure_training(context_of(suite, Workspace(CATALOG, Settings())), case)
     record, training = measured.record, measured.record.training
     score = record.scores["0.5"]
     assert (score.metric, score.n, score.n_train, len(score.per_draw)) == ("accuracy", 30, 20, 2)
     assert (training.decoder, training.taps, training.recipe["slug"]) == ("pooled", ("final",), "quick_items_b04")
     assert (training.window, training.grid_ceiling, measured.moved) == (16, None, {True})
-    assert not (tmp_path / "sheets").exists()
+    assert not measured.examples
     path = write_record(record, measured.outcomes, tmp_path)
     assert path.parent.name == "tune"
     assert read_outcomes(tmp_path, read_record(path)).counts["0.5"].sum((1, 2, 3)).tolist() == [30, 30]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.cases import markers
 from geofm_eval.catalog import Case, load_catalog
+from geofm_eval.catalog.markers import markers
 from geofm_eval.errors import ContractError
 from geofm_eval.records import Inputs, Record, display_name, figure_name, marks_legend, write_record
 from geofm_eval.report.advice import advised

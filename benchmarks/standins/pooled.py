@@ -3,8 +3,8 @@
 import numpy as np
 
 from benchmarks.standins.score import Measured
-from fixtures.scoring import score_fractions
 from geofm_eval.data.split import ALL, Split
+from geofm_eval.measure.scores import score_fractions
 from geofm_eval.probes.sweep import SweepRow
 from geofm_eval.records import fraction_key
 from geofm_eval.simulation.standins.oracle import oracle_labels

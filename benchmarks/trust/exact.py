@@ -26,8 +26,8 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.trust import exact_dense
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.labels import LabelSubset
-from geofm_eval.expected.noise import job_of
 from geofm_eval.extraction import exact_float32
+from geofm_eval.measure.noise import job_of
 from geofm_eval.probes import heads
 from geofm_eval.probes.knn import GRID, NEIGHBOURS, TEMPERATURE
 from geofm_eval.probes.logistic import PathSolution

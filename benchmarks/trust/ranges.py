@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from geofm_eval.catalog import load_catalog
 from geofm_eval.errors import DataError
 from geofm_eval.expected.admissible import DEVIATIONS
-from geofm_eval.expected.noise import UNPERTURBED, Perturbation, Solved, described, job_of, solved
 from geofm_eval.expected.update import read_records
+from geofm_eval.measure.noise import UNPERTURBED, Perturbation, Solved, described, job_of, solved
 from geofm_eval.probes.job import ProbeJob
 from geofm_eval.records import Record
 from geofm_eval.workspace import Settings, Workspace

@@ -225,3 +225,68 @@ def _timings(content: RunContent, case: CaseInfo) -> dict[str, Record]:
 def _device(record: Record) -> str:
     device = record.provenance.device
     return str(device.get("model") or device.get("name"))
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Interleaved rounds of the cut and the whole backbone on one batch.
+
+    Args:
+        images: in the batch.
+        seconds: median of the cut backbone.
+        whole_seconds: median of the whole one.
+        ratio: median over rounds of the cut's time as a share of the whole's.
+        quartiles: of the same.
+        rounds: of each.
+    """
+
+    images: int
+    seconds: float
+    whole_seconds: float
+    ratio: float
+    quartiles: tuple[float, float]
+    rounds: int
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What became of an advised cut.
+
+    Args:
+        model: slug.
+        task: slug.
+        tap: what the probe reads.
+        kept: blocks that are left.
+        fraction: label fraction.
+        parameters: numbers that are left.
+        whole_parameters: numbers of the whole backbone.
+        timed: both on one batch.
+        difference: largest difference of the cut's features to the whole's, over all items that the probe reads.
+        largest: largest feature of the whole.
+        metric: of the score.
+        score: of the probe on the cut's features.
+        recorded: test score of the record.
+        penalties: label draws whose chosen penalty is the recorded one, of how many.
+        problems: in what it differs, one sentence each.
+    """
+
+    model: str
+    task: str
+    tap: str
+    kept: int
+    fraction: float
+    parameters: int
+    whole_parameters: int
+    timed: Timed
+    difference: float
+    largest: float
+    metric: str
+    score: float
+    recorded: float
+    penalties: tuple[int, int]
+    problems: tuple[str, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Features and score are those of the whole backbone, up to rounding."""
+        return not self.problems

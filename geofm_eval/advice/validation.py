@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from geofm_eval.data.shuffles import TEST_SHARE
 from geofm_eval.records import Choice, Record
+from geofm_eval.stats.out_of_fold import TEST_SHARE
 
 
 @dataclass(frozen=True)

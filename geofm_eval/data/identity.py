@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.data.generators import generator_version
 from geofm_eval.data.items import Item
 from geofm_eval.data.readers.rasters import MASK
-from geofm_eval.simulation.standins import generator_version
 from geofm_eval.store import content_hash
 
 LABEL_VERSION = 2

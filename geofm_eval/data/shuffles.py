@@ -15,9 +15,9 @@ import numpy.typing as npt
 from geofm_eval.data.items import Item
 from geofm_eval.data.labels import Indices, Labels, LabelSubset, ValidationPlan, random_folds, strata_of, stratified
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.stats.out_of_fold import TEST_SHARE
 
 SHUFFLES = 40
-TEST_SHARE = 0.1
 SEED = 42
 MIN_ITEMS = 20
 """With fewer items a fold would be tested on fewer than two, for which R2 is undefined."""

@@ -26,7 +26,7 @@ Scored = tuple[str, Key]
 
 Solve = Callable[[Sequence[Record]], Mapping[str, Mapping[str, Mapping[str, Admitted]]]]
 """From probe records on the same features to what admissible choices make of their scores, by task, tap and label
-fraction; see ``noise.admitted_scores``."""
+fraction; see ``measure.admitted``."""
 
 
 @dataclass(frozen=True)

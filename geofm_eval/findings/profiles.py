@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.data.shuffles import TEST_SHARE
 from geofm_eval.findings.finding import GAIN, Cell, Finding, adjusted, decided, spread, tally, undecidable
 from geofm_eval.findings.interaction import Interaction, interaction, together
 from geofm_eval.findings.most import decide, most_words, shortage
@@ -16,6 +15,7 @@ from geofm_eval.results.run import RunContent
 from geofm_eval.results.scope import Probed, probed
 from geofm_eval.results.units import points_per_unit
 from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.out_of_fold import TEST_SHARE
 
 TITLE = "depth profiles differ by backbone"
 TWINS, WITH_TWIN, AGAIN = "random twins", "a backbone and its random twin", "a model and its variants"

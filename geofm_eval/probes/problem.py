@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -77,7 +77,7 @@ class SweepRow:
     n_train: int
     n_val: int
     n_test: int
-    val_kind: str
+    val_kind: Literal["split", "inner_cv", "none"]
     candidates: tuple[float, ...]
     chosen: float | None
     chosen_index: int | None

@@ -33,7 +33,7 @@ from geofm_eval.results.units import SIMULATED, UNKNOWN, Unit, percent, unit_nam
 from geofm_eval.stats.difference import Difference
 
 if TYPE_CHECKING:
-    from geofm_eval.advice.confirm import Confirmation
+    from geofm_eval.advice.cut import Confirmation
 
 TITLES = {
     "block": "block to read from",

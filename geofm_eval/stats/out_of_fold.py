@@ -17,6 +17,9 @@ from geofm_eval.errors import ContractError
 from geofm_eval.stats.jackknife import Floats, Interval, checked_level
 from geofm_eval.stats.standard_error import Spread, joined, student, uneven_freedom
 
+TEST_SHARE = 0.1
+"""Proportion of the samples that each shuffle split tests, as in NeuCo-Bench."""
+
 SHARED_TRAINING = 0.25
 """Variance that a shared training sample adds to that of the tested items, at a complete overlap.
 

@@ -1,21 +1,16 @@
 """Contact sheets: input, truth, prediction and error of the best, the median and the worst test chip."""
 
 import io
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import canonical
-from geofm_eval.data.inspection import labelled
+from geofm_eval.records.examples import Array, Example
 from geofm_eval.store import write_bytes
-
-Array = NDArray[Any]
 
 CLASS_COLOURS = (
     "#F0E442", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F3C8D",
@@ -29,41 +24,7 @@ COLUMNS = ("input", "truth", "prediction", "error")
 RANKS = ("best", "median", "worst")
 
 
-@dataclass(frozen=True)
-class SheetRow:
-    """One chip.
-
-    Args:
-        id: of the chip.
-        image: (bands, H, W) in the bands' units, NaN where there are no data.
-        valid: (H, W) or (bands, H, W) bool.
-        bands: names of the bands.
-        date: of a series the date that is shown; None for single images.
-        target: (H, W).
-        predicted: (H, W).
-        score: of this chip alone, in the task's metric.
-    """
-
-    id: str
-    image: Array
-    valid: Array
-    bands: tuple[str, ...]
-    date: str | None
-    target: Array
-    predicted: Array
-    score: float
-
-
-def pick(qualities: Sequence[float]) -> list[int]:
-    """Positions of the best, the median and the worst, greater being better; chips without a quality are left out.
-
-    Fewer than three chips are all shown; of equal ones the first.
-    """
-    known = sorted((i for i, value in enumerate(qualities) if not math.isnan(value)), key=lambda i: -qualities[i])
-    return list(dict.fromkeys([known[0], known[(len(known) - 1) // 2], known[-1]])) if known else []
-
-
-def write_sheet(rows: Sequence[SheetRow], task: TaskSpec, title: str, path: Path) -> None:
+def write_sheet(rows: Sequence[Example], task: TaskSpec, title: str, path: Path) -> None:
     """Draw a sheet and write it, whole or not at all.
 
     Args:
@@ -92,14 +53,13 @@ def write_sheet(rows: Sequence[SheetRow], task: TaskSpec, title: str, path: Path
     write_bytes(path, buffer.getvalue())
 
 
-def _draw_row(figure: Any, axes: Sequence[Any], row: SheetRow, task: TaskSpec, name: str) -> None:
+def _draw_row(figure: Any, axes: Sequence[Any], row: Example, task: TaskSpec, name: str) -> None:
     picture, shown = composite(row)
-    known = labelled(row.target, task)
     axes[0].imshow(picture, interpolation="nearest")
     if task.kind == "dense_regression":
-        _draw_numbers(figure, axes[1:], row, known, task)
+        _draw_numbers(figure, axes[1:], row, task)
     else:
-        _draw_classes(axes[1:], row, known)
+        _draw_classes(axes[1:], row)
     for axis, column in zip(axes, (f"input ({shown})", *COLUMNS[1:]), strict=True):
         axis.set_title(column, fontsize=8, loc="left")
         axis.set_xticks([])
@@ -108,18 +68,18 @@ def _draw_row(figure: Any, axes: Sequence[Any], row: SheetRow, task: TaskSpec, n
     axes[0].set_ylabel(f"{name}: {row.id}\n{score}", fontsize=8)
 
 
-def _draw_classes(axes: Sequence[Any], row: SheetRow, known: Array) -> None:
+def _draw_classes(axes: Sequence[Any], row: Example) -> None:
     error = np.where((row.target == row.predicted)[..., None], _rgb(RIGHT), _rgb(WRONG))
-    pictures = (class_picture(row.target, known), class_picture(row.predicted, np.ones_like(known)), error)
+    pictures = (class_picture(row.target, row.known), class_picture(row.predicted, np.ones_like(row.known)), error)
     for axis, picture in zip(axes, pictures, strict=True):
         axis.imshow(picture, interpolation="nearest")
-    axes[2].images[0].set_data(np.where(known[..., None], error, _rgb(NOTHING)))
+    axes[2].images[0].set_data(np.where(row.known[..., None], error, _rgb(NOTHING)))
 
 
-def _draw_numbers(figure: Any, axes: Sequence[Any], row: SheetRow, known: Array, task: TaskSpec) -> None:
-    target = np.where(known, row.target, np.nan)
+def _draw_numbers(figure: Any, axes: Sequence[Any], row: Example, task: TaskSpec) -> None:
+    target = np.where(row.known, row.target, np.nan)
     low, high = np.nanquantile(target, [0.02, 0.98])
-    error = np.where(known, row.predicted - row.target, np.nan)
+    error = np.where(row.known, row.predicted - row.target, np.nan)
     widest = float(np.nanquantile(np.abs(error), 0.98)) or 1.0
     ranges: list[dict[str, Any]] = [{"vmin": low, "vmax": high, "cmap": "viridis"}] * 2
     ranges.append({"vmin": -widest, "vmax": widest, "cmap": "RdBu_r"})
@@ -129,13 +89,13 @@ def _draw_numbers(figure: Any, axes: Sequence[Any], row: SheetRow, known: Array,
         figure.colorbar(drawn, ax=axis, shrink=0.8, label=task.target_unit).ax.tick_params(labelsize=7)
 
 
-def _legend(figure: Any, rows: Sequence[SheetRow], task: TaskSpec) -> None:
+def _legend(figure: Any, rows: Sequence[Example], task: TaskSpec) -> None:
     from matplotlib.patches import Patch
 
     if task.kind == "dense_regression":
         figure.supxlabel("grey: no label", fontsize=8, x=0.01, ha="left")
         return
-    shown = sorted({int(k) for row in rows for part in (row.target[labelled(row.target, task)], row.predicted)
+    shown = sorted({int(k) for row in rows for part in (row.target[row.known], row.predicted)
                     for k in np.unique(part)})  # fmt: skip
     entries = [(task.classes[k], CLASS_COLOURS[k % len(CLASS_COLOURS)]) for k in shown]
     entries += [("no label", NOTHING), ("right", RIGHT), ("wrong", WRONG)]
@@ -150,7 +110,7 @@ def class_picture(classes: Array, known: Array) -> Array:
     return np.where(known[..., None], picture, _rgb(NOTHING))
 
 
-def composite(row: SheetRow) -> tuple[Array, str]:
+def composite(row: Example) -> tuple[Array, str]:
     """(H, W, 3) picture of a chip and what it shows: red, green and blue; radar as VV, VH and VV/VH; else one band."""
     names = [canonical(band) for band in row.bands]
     valid: Array = np.asarray(np.all(row.valid.reshape(-1, *row.valid.shape[-2:]), axis=0))

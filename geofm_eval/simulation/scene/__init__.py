@@ -7,12 +7,11 @@ fields); a palette says what the materials look like; render lets light, air and
 from geofm_eval.simulation.scene.canvas import Canvas, Setting
 from geofm_eval.simulation.scene.palette import MATERIALS, SAVANNA, TEMPERATE, Palette
 from geofm_eval.simulation.scene.render import render
-from geofm_eval.simulation.scene.simulate import BLOCK, EUROSAT_PAINTERS, GENERATOR_VERSION, simulate, simulate_blocks
+from geofm_eval.simulation.scene.simulate import BLOCK, EUROSAT_PAINTERS, simulate, simulate_blocks
 
 __all__ = [
     "BLOCK",
     "EUROSAT_PAINTERS",
-    "GENERATOR_VERSION",
     "MATERIALS",
     "SAVANNA",
     "TEMPERATE",

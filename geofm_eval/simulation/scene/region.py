@@ -10,9 +10,6 @@ from geofm_eval.simulation.scene.legend import CROPS
 from geofm_eval.simulation.scene.materials import extended
 from geofm_eval.simulation.scene.palette import SAVANNA, Palette
 
-LANDSCAPE_VERSION = 3
-"""Raised whenever files of the same landscape are written with other content: simulated landscapes are known by it."""
-
 LANDSCAPE_DRAWS = 2
 """Part of every landscape's seed: another value draws other landscapes."""
 

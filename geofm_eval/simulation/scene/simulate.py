@@ -15,9 +15,6 @@ from geofm_eval.simulation.scene.nature import forest, herbaceous
 from geofm_eval.simulation.scene.palette import TEMPERATE, Palette
 from geofm_eval.simulation.scene.render import render
 
-GENERATOR_VERSION = 2
-"""Raised whenever files of the same seed are written with other content: simulated chips are known by it."""
-
 CHIP_DRAWS = 1
 """Part of every chip's seed: another value draws other chips."""
 

@@ -10,11 +10,10 @@ from pathlib import Path
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.contents import hashes_of
+from geofm_eval.data.generators import generator_version
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.sharing import building, locked, publish
-from geofm_eval.simulation.scene import GENERATOR_VERSION
-from geofm_eval.simulation.scene.region import LANDSCAPE_VERSION
 from geofm_eval.simulation.standins import (
     ai4smallfarms,
     biomassters,
@@ -44,11 +43,6 @@ GENERATORS: dict[str, Callable[[Path, TaskSpec], None]] = {
     "fuel_moisture": fuel_moisture.write_fuel_moisture,
 }
 """Writers of stand-ins by the name that tasks use: (an absent or empty folder, the task)."""
-
-
-def generator_version(task: TaskSpec) -> str:
-    """Version of the generator that a stand-in is drawn by; another one draws other pixels under the same names."""
-    return f"{GENERATOR_VERSION}" if task.standin == "eurosat" else f"landscape{LANDSCAPE_VERSION}"
 
 
 def ensure_standin(task: TaskSpec) -> Path:

@@ -69,7 +69,7 @@ def _check_tasks(asked: Sequence[str], known: Sequence[str]) -> None:
 
 def _solver(catalog: Catalog) -> Solve:
     """Solves probes under the recipe and on the device of their records."""
-    from geofm_eval.expected.noise import admitted_scores  # here, because it loads torch
+    from geofm_eval.measure.admitted import admitted_scores  # here, because it loads torch
     from geofm_eval.workspace import Settings, Workspace
 
     made: dict[tuple[str, str], Workspace] = {}

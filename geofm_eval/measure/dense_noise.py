@@ -16,7 +16,8 @@ from geofm_eval.dense.sample import TokenSample
 from geofm_eval.devices import device_turn
 from geofm_eval.expected import compatible
 from geofm_eval.expected.admissible import DEVIATIONS, ROUNDING, Admitted, Choices, choices
-from geofm_eval.expected.noise import (
+from geofm_eval.extraction import exact_float32
+from geofm_eval.measure.noise import (
     FOLDER,
     MANIFEST,
     NOISE_VERSION,
@@ -28,7 +29,6 @@ from geofm_eval.expected.noise import (
     noisy,
     solves_of,
 )
-from geofm_eval.extraction import exact_float32
 from geofm_eval.paths import geofm_cache
 from geofm_eval.records import Record, fraction_key
 from geofm_eval.stats.counts import count_score

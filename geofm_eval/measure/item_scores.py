@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from geofm_eval.data.split import ALL
 from geofm_eval.expected.admissible import Admitted, Choices, choices
-from geofm_eval.expected.noise import UNPERTURBED, ByScore, Perturbation, Solved
+from geofm_eval.measure.noise import UNPERTURBED, ByScore, Perturbation, Solved
 from geofm_eval.probes.job import ProbeJob
 from geofm_eval.records import fraction_key
 

@@ -14,10 +14,10 @@ from geofm_eval.dense.choice import Trained
 from geofm_eval.dense.floors import at_rate_zero, on_shuffled_labels
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.revert import Causes, causes
-from geofm_eval.dense.study import DenseStudy
 from geofm_eval.dense.windows import Window, cut
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
+from geofm_eval.measure.trainings import DenseStudy
 from geofm_eval.seeds import generator
 from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
 from geofm_eval.similarity.features import FEWEST

@@ -128,31 +128,6 @@ def solves_of(device: str) -> tuple[Perturbation, ...]:
     return UNPERTURBED, *(one for one in PERTURBATIONS if not one.compatible)
 
 
-def admitted_scores(workspace: Workspace, records: Sequence[Record]) -> dict[str, ByScore]:
-    """What admissible choices make of the scores of some probes, solved where the cache lacks a solve.
-
-    Args:
-        workspace: under the recipe and device of the records.
-        records: probe cases of one model and adaptation on the same features, whatever their taps and targets.
-
-    Returns:
-        By task, then tap and label fraction.
-
-    Raises:
-        DataError: the feature blocks are not in the cache, or data, weights or probe are not those of the records.
-        GeofmError: a data, weights, contract or store error of the step that failed.
-    """
-    from geofm_eval.expected.dense_noise import admitted_dense  # here, as both read what this module defines
-    from geofm_eval.expected.item_scores import by_score
-
-    own = {record.case.task: record for record in records}
-    if workspace.catalog.task(next(iter(own))).dense:
-        return {task: admitted_dense(workspace, record) for task, record in own.items()}
-    jobs = {task: job_of(workspace, record) for task, record in own.items()}
-    solves = solved(workspace, jobs, described(records[0]))
-    return {task: by_score(jobs[task], found) for task, found in solves.items()}
-
-
 def described(record: Record) -> str:
     """What is solved, for progress."""
     case = record.case

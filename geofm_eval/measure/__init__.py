@@ -1,0 +1,6 @@
+"""From a case to its record: probes, trainings, drift, similarity and throughput. Loads without torch."""
+
+from geofm_eval.measure.case import Context, Measurement, TrainingOptions
+from geofm_eval.measure.kinds import measure_case, measurement_of
+
+__all__ = ["Context", "Measurement", "TrainingOptions", "measure_case", "measurement_of"]

@@ -1,0 +1,177 @@
+"""What the cases of a session share, and what each of them yields. Loads without torch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from geofm_eval.catalog import Case, Catalog
+from geofm_eval.catalog.markers import markers
+from geofm_eval.errors import DataError
+from geofm_eval.expected import Judgement
+from geofm_eval.records import CaseInfo, Outcome, Record, RunInfo, read_checked, record_path
+from geofm_eval.records.examples import Example
+
+if TYPE_CHECKING:
+    from geofm_eval.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What a session decides about trained cases.
+
+    Args:
+        seeds: trainings of every case.
+        first_seed: seed of the first of them; the others follow.
+        training: slug of the training recipe; None takes the default of the task.
+        recipe: slug of the recipe of the inputs; None takes the default of the task.
+        batch: chips or items per step; None takes the training recipe's.
+        dtype: of forward passes, ``float32`` or ``bf16``.
+    """
+
+    seeds: int = 3
+    first_seed: int = 0
+    training: str | None = None
+    recipe: str | None = None
+    batch: int | None = None
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the cases that are measured together share.
+
+    Args:
+        workspace: splits, backbones, feature blocks and sweeps, each computed once.
+        run: name of the run in the records.
+        earlier: folder of a run whose records are used again where nothing that they depend on has changed; None
+            measures every case.
+        training: options of trained cases.
+        similarity: selected similarity cases in their order: a backbone is compared with those before it.
+    """
+
+    workspace: "Workspace"
+    run: str = "notebook"
+    earlier: Path | None = None
+    training: TrainingOptions = field(default_factory=TrainingOptions)
+    similarity: Sequence[Case] = ()
+
+
+class Built(NamedTuple):
+    """What is measured of a case where no earlier record holds it.
+
+    Args:
+        sections: fields of :class:`Record`.
+        outcomes: per-item arrays; None where there are none.
+        examples: test chips with their predictions.
+    """
+
+    sections: dict[str, Any]
+    outcomes: dict[str, np.ndarray] | None = None
+    examples: tuple[Example, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one case measured.
+
+    Args:
+        record: with the outcome of a case that passes; the assertions may say otherwise.
+        outcomes: per-item arrays to be written beside it; None where there are none, or lie there already.
+        test_items: number of test items that the task declares; with shuffle splits of those that a shuffle tests.
+        reused: the record is that of an earlier session of the run.
+        judgement: how its scores lie to their expected ranges; None before it is judged.
+        rewritten: a reused record whose verdict or ranges have changed since.
+        examples: test chips with their predictions, for a contact sheet.
+    """
+
+    record: Record
+    outcomes: dict[str, np.ndarray] | None
+    test_items: int
+    reused: bool = False
+    judgement: Judgement | None = None
+    rewritten: bool = False
+    examples: tuple[Example, ...] = ()
+
+    @property
+    def unconverged(self) -> list[tuple[float, int]]:
+        """Label fraction and draw of every solve that did not reach its optimum."""
+        selection = self.record.selection
+        return [(c.fraction, c.draw) for c in (selection.choices if selection else ()) if c.converged is False]
+
+    @property
+    def moved(self) -> set[bool]:
+        """Whether the training changed the backbone's numbers, over all seeds."""
+        training = self.record.training
+        if training is None:
+            return set()
+        return {one.backbone_sha256 != (one.initial_sha256 or training.backbone_sha256) for one in training.seeds}
+
+    def largest(self, arm: str) -> float:
+        """Largest total drift of any tap of an arm, in whatever direction rounding goes."""
+        drift = self.record.drift
+        assert drift is not None
+        return max(abs(value) for row in drift.values["total"][arm] for value in row if value is not None)
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the training should change the backbone."""
+        training = self.record.training
+        return training is not None and training.tuning != "frozen"
+
+
+def measured(context: Context, case: Case, key: str | None, test_items: int, build: Callable[[], Built]) -> Measurement:
+    """Measure a case, or take its record from the earlier run of the session.
+
+    Args:
+        context: workspace, run and options.
+        case: what is measured.
+        key: hash of all that decides the result; None where every measurement differs.
+        test_items: number of test items that the task declares.
+        build: measures the case.
+
+    Raises:
+        Unavailable: data, weights or a package are absent.
+        GeofmError: a data, weights, contract or store error of the step that failed.
+    """
+    if context.earlier is not None and key is not None:
+        earlier = earlier_record(context.earlier, case, key)
+        if earlier is not None:
+            return Measurement(earlier, None, test_items, reused=True)
+    built = build()
+    record = Record(
+        run=RunInfo(name=context.run),
+        case=case_info(case, context.workspace.catalog),
+        outcome=Outcome(status="passed", verdict="no_range"),
+        content_key=key,
+        **built.sections,
+    )
+    return Measurement(record, built.outcomes, test_items, examples=built.examples)
+
+
+def earlier_record(run_folder: Path, case: Case, key: str) -> Record | None:
+    """The record of an earlier session, when it passed, is whole, and nothing that it depends on has changed."""
+    path = record_path(run_folder, case.kind, case.id)
+    if not path.exists():
+        return None
+    try:
+        record = read_checked(run_folder, path)
+    except DataError:
+        return None
+    return record if record.outcome.status == "passed" and record.content_key == key else None
+
+
+def case_info(case: Case, catalog: Catalog) -> CaseInfo:
+    """How a record describes a case."""
+    return CaseInfo(
+        kind=case.kind,
+        model=case.model,
+        task=case.task,
+        adaptation=case.adaptation,
+        layer=case.layer,
+        id=case.id,
+        task_version=catalog.tasks[case.task].version,
+        markers=markers(case, catalog),
+    )

@@ -1,0 +1,244 @@
+"""Records of probe cases, from solved sweeps."""
+
+from typing import Any
+
+from geofm_eval.catalog import Case, TaskSpec
+from geofm_eval.data.split import ALL, Split
+from geofm_eval.dense.probe import DENSE_PROBE_VERSION, DenseSweep
+from geofm_eval.features import FeatureBlock, block_key
+from geofm_eval.measure.case import Built, Context, Measurement, measured
+from geofm_eval.measure.provenance import described, evidence, tested_split
+from geofm_eval.measure.scores import (
+    Validated,
+    dense_outcomes,
+    near_taps,
+    outcome_arrays,
+    resample_arrays,
+    score_dense,
+    score_fractions,
+)
+from geofm_eval.probes.sweep import PROBE_VERSION, Sweep, SweepRow
+from geofm_eval.records import (
+    Choice,
+    Cost,
+    Provenance,
+    Selection,
+    content_key,
+)
+from geofm_eval.store import content_hash
+from geofm_eval.workspace import Workspace
+
+RECORD_VERSION = 3
+"""Raised whenever the same sweep would give other scores, intervals or selections.
+
+2: intervals from jackknife variances and score intervals in place of percentile bootstraps.
+3: validation scores on resampled validation items, and validation losses, which break ties.
+"""
+
+CRITERIA = {"linear": "log_loss", "ridge": "squared_error"}
+"""What the hyperparameter of a probe is chosen by on validation; other probes have none."""
+
+
+def measure_probe(context: Context, case: Case) -> Measurement:
+    """Measure one probe case, or take its record from an earlier run.
+
+    Raises:
+        Unavailable: data, weights or a package are absent.
+        GeofmError: a data, weights, contract or store error of the step that failed.
+    """
+    workspace = context.workspace
+    task = workspace.catalog.task(case.task)
+    if task.dense:
+        return _measure_dense(context, case)
+    tested = tested_split(workspace.splits(case.task))
+
+    def build() -> Built:
+        sweep = workspace.sweep(case.model, case.task, case.adaptation)
+        rows = sorted(sweep.rows_for(case.layer), key=lambda row: (row.fraction, row.draw))
+        sections = {
+            "scores": score_fractions(task, rows, tested),
+            "selection": _selection(sweep, rows, tested),
+            "cost": _cost(workspace, case, sweep),
+            "evidence": evidence(task, tested),
+            "provenance": _provenance(workspace, case, sweep),
+        }
+        arrays = outcome_arrays(task, rows, tested)
+        return Built(sections, arrays | resample_arrays(sweep.resamples, sweep.taps.index(case.layer)))
+
+    return measured(context, case, _content_key(workspace, case), _declared_items(workspace, task, tested), build)
+
+
+def _measure_dense(context: Context, case: Case) -> Measurement:
+    """Measure one case of the dense probe; see :func:`measure_probe`."""
+    workspace = context.workspace
+    task, splits = workspace.catalog.task(case.task), workspace.splits(case.task)
+    probe = workspace.dense_probe(case.model, case.task)
+    methods = {"dense_probe": DENSE_PROBE_VERSION, "record": RECORD_VERSION}
+    key = content_key(case.nodename, task.version, probe.key, methods)
+
+    def build() -> Built:
+        sweep = workspace.dense_sweep(case.model, case.task)
+        loaded = workspace.backbone(case.model, case.task)
+        blocks = {name: block_key(loaded, probe.encoder.adapter, split) for name, split in splits.items()}
+        sections = {
+            "scores": score_dense(task, sweep, case.layer, splits["test"]),
+            "selection": _dense_selection(sweep, case.layer),
+            "cost": Cost(
+                seconds=dict(sweep.seconds),
+                shared_by=len(workspace.catalog.model(case.model).taps),
+                images_per_second=sum(map(len, splits.values())) / sweep.seconds["extract"],
+                parameters=loaded.parameters,
+            ),
+            "evidence": evidence(task, splits["test"]),
+            "provenance": described(
+                workspace,
+                case,
+                loaded,
+                pooling="tokens",
+                feature_keys=blocks,
+                sweep_key=sweep.key,
+                grid=_grid(workspace, case, sweep),
+            ),
+        }
+        arrays = dense_outcomes(sweep, case.layer, splits["test"])
+        return Built(sections, arrays | resample_arrays(sweep.resamples, sweep.taps.index(case.layer)))
+
+    return measured(context, case, key, len(splits["test"]), build)
+
+
+def _grid(workspace: Workspace, case: Case, sweep: DenseSweep) -> dict[str, float]:
+    """What confounds comparisons of models on a dense task: metres of a token and a window, and the grid's ceiling."""
+    metres = sweep.window * workspace.catalog.task(case.task).gsd
+    return {
+        "token_gsd_m": metres / sweep.grid[0],
+        "context_m": metres,
+        "grid_ceiling": workspace.ceiling(case.task, sweep.window, sweep.grid),
+    }
+
+
+def _dense_selection(sweep: DenseSweep, tap: str) -> Selection:
+    rows = [row for fraction in sweep.fractions for row, _ in sweep.rows_for(tap, fraction)]
+    validated = {
+        fraction: [[(row.val_score, row.chosen_loss) for row, _ in sweep.rows_for(one, fraction)] for one in sweep.taps]
+        for fraction in sweep.fractions
+    }
+    return Selection(
+        split="val",
+        criterion="squared_error" if rows[0].converged is None else "log_loss",
+        candidates=sweep.candidates,
+        choices=tuple(
+            Choice(
+                fraction=row.fraction,
+                draw=row.draw,
+                val_kind="inner_cv" if row.cross_validated else "split",
+                n_val=row.n_val,
+                chosen=row.chosen,
+                at_edge=row.at_edge,
+                val_score=row.val_score,
+                val_loss=_digits(row.chosen_loss, 9),
+                runner_up_gap=_digits(row.runner_up_gap, 4),
+                converged=row.converged,
+                iterations=row.iterations,
+                dropped_channels=row.dropped_channels,
+            )
+            for row in rows
+        ),
+        near=near_taps(sweep.taps, validated, sweep.resamples),
+    )
+
+
+def _content_key(workspace: Workspace, case: Case) -> str:
+    """Key of the case's content, known before anything is extracted or solved."""
+    task = workspace.catalog.task(case.task)
+    probe = workspace.catalog.adaptation(case.adaptation).probe
+    splits = workspace.splits(case.task)
+    loaded, adapter = workspace.backbone(case.model, case.task), workspace.adapter(case.model, case.task)
+    solved: dict[str, Any] = {
+        "features": {name: block_key(loaded, adapter, split) for name, split in splits.items()},
+        "labels": {name: split.labels_sha256 for name, split in splits.items()},
+        "fractions": task.label_fractions,
+        "draws": task.draws,
+        "seed": task.seed,
+        "val_budget": workspace.recipe.val_budget,
+        "device": workspace.settings.device.partition(":")[0],
+    }
+    if ALL in splits:
+        solved["shuffles"] = workspace.budget(case.task).identity
+    methods = {probe: PROBE_VERSION[probe], "record": RECORD_VERSION}
+    return content_key(case.nodename, task.version, content_hash(solved), methods)
+
+
+def _declared_items(workspace: Workspace, task: TaskSpec, tested: Split) -> int:
+    if tested.name == ALL:
+        return workspace.budget(task.slug).shuffled_items
+    if task.sizes is None:
+        return len(tested)
+    return task.sizes[2] - sum(len(ids) for ids in tested.dropped.values())
+
+
+def _selection(sweep: Sweep, rows: list[SweepRow], tested: Split) -> Selection:
+    return Selection(
+        split=ALL if tested.name == ALL else "val",
+        criterion=CRITERIA.get(sweep.probe, "none"),
+        candidates=rows[0].candidates,
+        choices=tuple(_choice(row) for row in rows),
+        near=near_taps(sweep.taps, _validated(sweep), sweep.resamples),
+    )
+
+
+def _validated(sweep: Sweep) -> dict[float, list[list[Validated]]]:
+    """Validation score and loss of every draw, by label fraction and tap."""
+    found = {row.fraction: [list[Validated]() for _ in sweep.taps] for row in sweep.rows}
+    for row in sweep.rows:
+        found[row.fraction][sweep.taps.index(row.tap)].append((row.val_score, row.chosen_loss))
+    return found
+
+
+def _digits(value: float | None, digits: int) -> float | None:
+    """As many significant digits as anybody reads: a record has up to 120 choices, and random digits compress badly."""
+    return None if value is None else float(f"{value:.{digits}g}")
+
+
+def _choice(row: SweepRow) -> Choice:
+    return Choice(
+        fraction=row.fraction,
+        draw=row.draw,
+        val_kind=row.val_kind,
+        n_val=row.n_val,
+        chosen=row.chosen,
+        at_edge=row.at_edge,
+        val_score=row.val_score,
+        val_loss=_digits(row.chosen_loss, 9),
+        runner_up_gap=_digits(row.runner_up_gap, 4),
+        converged=row.converged,
+        iterations=row.iterations,
+        dropped_channels=row.dropped_channels,
+    )
+
+
+def _cost(workspace: Workspace, case: Case, sweep: Sweep) -> Cost:
+    blocks = workspace.blocks(case.model, case.task)
+    peaks = [peak for block in blocks.values() if (peak := block.meta["peak_memory_bytes"]) is not None]
+    return Cost(
+        seconds={"extract": sum(block.meta["seconds"] for block in blocks.values()), "solve": sweep.seconds},
+        shared_by=len(sweep.taps),
+        images_per_second=_rate(blocks),
+        parameters=workspace.backbone(case.model, case.task).parameters,
+        peak_memory_bytes=max(peaks, default=None),
+    )
+
+
+def _rate(blocks: dict[str, FeatureBlock]) -> float:
+    items, seconds = (sum(float(block.meta[name]) for block in blocks.values()) for name in ("items", "seconds"))
+    return items / seconds
+
+
+def _provenance(workspace: Workspace, case: Case, sweep: Sweep) -> Provenance:
+    return described(
+        workspace,
+        case,
+        workspace.backbone(case.model, case.task),
+        pooling=sweep.pooling,
+        feature_keys={name: block.key for name, block in workspace.blocks(case.model, case.task).items()},
+        sweep_key=sweep.key,
+    )
