@@ -27,15 +27,15 @@ lint: $(VENV)/installed
 # Hours; go on with a study that was interrupted by the same command.
 study: $(VENV)/installed
 	$(BIN)/pytest benchmarks --suite extended -m sim -n $(WORKERS) --run study --resume -q
-	$(BIN)/python -m benchmarks.reference reports/runs/study
+	$(BIN)/python -m benchmarks.studies.reference reports/runs/study
 
 speed: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[speed]'
 	$(BIN)/pytest -p no:xdist -q -s benchmarks/speed/bench_startup.py benchmarks/speed/bench_features.py benchmarks/speed/bench_probes.py benchmarks/speed/bench_targets.py benchmarks/speed/bench_dense.py benchmarks/speed/bench_dense_memory.py benchmarks/speed/bench_similarity.py benchmarks/speed/bench_collate.py
 
 standins: $(VENV)/installed
-	$(BIN)/pytest -p no:xdist -q benchmarks/standins/bench_eurosat.py
-	$(BIN)/python -m benchmarks.standins
+	$(BIN)/pytest -p no:xdist -q benchmarks/studies/standins/bench_eurosat.py
+	$(BIN)/python -m benchmarks.studies.standins
 
 # Installed anew only when what is to be installed changes, so that a second call starts its work at once.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -10,7 +10,7 @@ from fixtures import cases, options, outcomes, suite
 from fixtures.controller import Controller
 from fixtures.measured import Measured
 
-pytest_plugins = ["fixtures.session", "fixtures.claims"]
+pytest_plugins = ["fixtures.session", "fixtures.findings_fixtures"]
 
 _dist_given = pytest.StashKey[bool]()
 

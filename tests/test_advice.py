@@ -20,8 +20,8 @@ from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.reselected import reselect
 from geofm_eval.results.run import read_content
 from geofm_eval.store import write_json
-from tests.planted_advice import MODEL, TAPS, TASK, drift, probe, probes, timing, trained
-from tests.planted_taps import planted_taps, right_items
+from tests.planted.advice import MODEL, TAPS, TASK, drift, probe, probes, timing, trained
+from tests.planted.taps import planted_taps, right_items
 
 CATALOG = load_catalog()
 FLAT = (0.5, 0.6, 0.6, 0.6, 0.6)

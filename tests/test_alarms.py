@@ -3,11 +3,19 @@
 import numpy as np
 import pytest
 
-from benchmarks.trust.alarms import OUTCOMES, report_reruns, report_resampled, resampled, seeded, set_ranges, with_seeds
+from benchmarks.studies.trust.alarms import (
+    OUTCOMES,
+    report_reruns,
+    report_resampled,
+    resampled,
+    seeded,
+    set_ranges,
+    with_seeds,
+)
 from geofm_eval.errors import DataError
 from geofm_eval.expected.rules import FEWEST_SEEDS, SEEDS
 from geofm_eval.records import Record, write_record
-from tests.planted_ranges import failed, trained
+from tests.planted.ranges import failed, trained
 
 SEED_COUNT = 28
 

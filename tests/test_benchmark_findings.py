@@ -6,15 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from fixtures.independent_verdicts import verdict_of
 from fixtures.outcomes import FINDINGS
-from fixtures.planted_verdicts import PLANS, PLANTED, VERDICTS
-from fixtures.recomputed import verdict_of
 from fixtures.summary import write_summary
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import FINDINGS as RULES
 from geofm_eval.findings import findings
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_content
+from tests.planted.verdicts import PLANS, PLANTED, VERDICTS
 
 CATALOG = load_catalog()
 
@@ -32,6 +32,16 @@ def test_every_verdict_of_every_claim_is_planted():
     # Finding 5 has four rules that are planted at once.
     assert len(PLANS) + 3 == len(RULES)
     assert len({one.id for one in PLANTED}) == len(PLANTED)
+
+
+@pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.id)
+def test_planted_records_lead_to_every_verdict(planted, tmp_path):
+    found = findings_in(planted, tmp_path)
+    assert found, f"no finding {planted.number} on {planted.claim}"
+    for finding in found:
+        assert finding.verdict == planted.verdict, f"{finding.title}: {finding.verdict}, planted {planted.verdict}"
+        again = verdict_of(finding)
+        assert again == finding.verdict, f"{finding.title}: {finding.verdict}, but its cells say {again}"
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 5, 6])

@@ -28,7 +28,7 @@ from geofm_eval.report.gate import lines_of
 from geofm_eval.results.run import read_content
 from geofm_eval.stats.p_values import p_value
 from geofm_eval.store import write_json
-from tests.planted_compare import easy, moved, probe, trained
+from tests.planted.compare import easy, moved, probe, trained
 
 RIGHT = easy()
 WORSE = moved(RIGHT, 30, 10)

@@ -7,7 +7,7 @@ from geofm_eval.compare import compare
 from geofm_eval.stats.counts import count_score
 from geofm_eval.stats.p_values import p_value
 from geofm_eval.stats.scores import paired_shuffle_interval, pooled_r2, r2
-from tests.planted_compare import easy, moved, probe, regression, trained
+from tests.planted.compare import easy, moved, probe, regression, trained
 
 LAYERS = ("block00", "block01", "block02")
 RESAMPLES = 2000

@@ -15,7 +15,7 @@ from geofm_eval.compare import compare
 from geofm_eval.paths import geofm_cache
 from geofm_eval.report.gate import json_of, lines_of, markdown_of
 from geofm_eval.similarity import cka
-from tests.planted_compare import easy, moved, probe
+from tests.planted.compare import easy, moved, probe
 
 RIGHT = easy()
 TAPS = ("embed", "block00", "final")

@@ -13,7 +13,7 @@ from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.p_values import p_value
 from geofm_eval.stats.scores import paired_interval
 from geofm_eval.stats.standard_error import joined
-from tests.planted_compare import easy, moved
+from tests.planted.compare import easy, moved
 
 POINT = 0.01
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.trust.coverage import __main__ as command
-from benchmarks.trust.coverage.families import mistaken
-from benchmarks.trust.coverage.families import simulations as families
-from benchmarks.trust.coverage.images import FLOODS, _difficulty, _network, _pixels, truth_of
-from benchmarks.trust.coverage.simulation import Coverage, Simulation, measure
+from benchmarks.studies.trust.coverage import __main__ as command
+from benchmarks.studies.trust.coverage.families import mistaken
+from benchmarks.studies.trust.coverage.families import simulations as families
+from benchmarks.studies.trust.coverage.images import FLOODS, _difficulty, _network, _pixels, truth_of
+from benchmarks.studies.trust.coverage.simulation import Coverage, Simulation, measure
 from geofm_eval.stats.counts import count_score
 
 DRAWS = 400

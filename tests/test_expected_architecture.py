@@ -9,7 +9,7 @@ from geofm_eval.expected import FOLDER, Ranges, judge, read_ranges, write_ranges
 from geofm_eval.expected.architecture import architecture_of
 from geofm_eval.expected.files import as_text, range_path
 from geofm_eval.expected.update import propose, take
-from tests.planted_ranges import ORIGIN, on_cpu, probe, ranges_for, trained
+from tests.planted.ranges import ORIGIN, on_cpu, probe, ranges_for, trained
 from tests.small_suite import install
 from tests.test_expected_judge import published
 

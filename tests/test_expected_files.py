@@ -14,7 +14,7 @@ from geofm_eval.expected.files import as_text
 from geofm_eval.expected.ranges import X86_64
 from geofm_eval.expected.toml import toml_key, toml_value
 from geofm_eval.store import StoreError
-from tests.planted_ranges import KEY, RANGE
+from tests.planted.ranges import KEY, RANGE
 
 NUMBER = st.floats(-1e9, 1e9)
 POSITIVE = st.floats(1e-9, 1e6)

@@ -16,7 +16,7 @@ from geofm_eval.expected.ranges import ANY
 from geofm_eval.expected.subject import basis_of, decisions_of, key_of, seeds_of
 from geofm_eval.measure.case import Measurement
 from geofm_eval.records import Inputs
-from tests.planted_ranges import RANGE, of_run, on_cpu, probe, ranges_for, trained
+from tests.planted.ranges import RANGE, of_run, on_cpu, probe, ranges_for, trained
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.errors import DataError, GeofmError
-from geofm_eval.expected import compatible
-from geofm_eval.measure import dense_noise, measurement_of, noise
+from geofm_eval.measure import compatible, dense_noise, measurement_of, noise
 from geofm_eval.measure.admitted import admitted_scores
 from geofm_eval.measure.item_scores import by_score
 from geofm_eval.measure.noise import UNPERTURBED, Blocks, Perturbation, Solved

@@ -11,7 +11,7 @@ from geofm_eval.cli import app
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.expected import Ranges, read_ranges, write_ranges
 from geofm_eval.expected.reseal import reseal
-from tests.planted_ranges import KEY, RANGE
+from tests.planted.ranges import KEY, RANGE
 
 OTHER = replace(KEY, fraction="0.1")
 

@@ -9,7 +9,7 @@ from geofm_eval.expected.ranges import ANY
 from geofm_eval.expected.sentences import OUTSIDE, TIE
 from geofm_eval.expected.subject import basis_of, key_of
 from geofm_eval.records import Choice
-from tests.planted_ranges import RANGE, probe, ranges_for, trained
+from tests.planted.ranges import RANGE, probe, ranges_for, trained
 
 PENALTIES = tuple(10.0**-k for k in range(40))
 ADMITTED = "21 22 20 21 21|20"

@@ -15,7 +15,7 @@ from geofm_eval.measure.training import measure_training
 from geofm_eval.measure.trainings import DenseStudy
 from geofm_eval.records import read_record, write_record
 from geofm_eval.workspace import Settings, Workspace
-from tests.planted_ranges import ranges_for, trained
+from tests.planted.ranges import ranges_for, trained
 from tests.small_chips import chips
 from tests.small_suite import OPTIONS
 

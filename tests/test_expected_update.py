@@ -19,7 +19,7 @@ from geofm_eval.expected.update import FIRST, Change, merged, propose, read_reco
 from geofm_eval.measure import expect as commands
 from geofm_eval.measure.expect import expect
 from geofm_eval.records import write_record
-from tests.planted_ranges import MODEL, RANGE, failed, of_run, on_cpu, probe, ranges_for, trained
+from tests.planted.ranges import MODEL, RANGE, failed, of_run, on_cpu, probe, ranges_for, trained
 from tests.synthetic_run import make_record
 
 CATALOG = load_catalog()

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fixtures.planted_findings import DENSE_TASKS, MODELS, decoders, probe, singles, trained
 from geofm_eval.catalog import load_catalog
 from geofm_eval.factors.explained import error_of, trained_shares
 from geofm_eval.factors.factorial import probed_factorial, replicates, trained_factorial
@@ -16,6 +15,7 @@ from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_content
 from geofm_eval.results.trainings import case_studies
 from geofm_eval.stats.counts import count_score
+from tests.planted.findings import DENSE_TASKS, MODELS, decoders, probe, singles, trained
 
 CATALOG = load_catalog()
 

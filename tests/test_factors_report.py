@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-from fixtures.planted_findings import DENSE_TASKS, decoders, probe
-from fixtures.planted_ranking import shuffled_record
 from geofm_eval.records import Score, write_record
 from geofm_eval.report.collation import collate
+from tests.planted.findings import DENSE_TASKS, decoders, probe
+from tests.planted.ranking import shuffled_record
 
 
 @pytest.fixture

@@ -9,18 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.planted_findings import (
-    DENSE_TASKS,
-    MODELS,
-    TAPS,
-    TASKS,
-    everywhere,
-    probe,
-    probes,
-    singles,
-    trained,
-)
-from fixtures.planted_verdicts import PROFILE_TASKS
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import Finding, findings, interaction
 from geofm_eval.findings.finding import joint
@@ -32,6 +20,18 @@ from geofm_eval.report.collation import collate
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_content
 from geofm_eval.store import write_json
+from tests.planted.findings import (
+    DENSE_TASKS,
+    MODELS,
+    TAPS,
+    TASKS,
+    everywhere,
+    probe,
+    probes,
+    singles,
+    trained,
+)
+from tests.planted.verdicts import PROFILE_TASKS
 
 CATALOG = load_catalog()
 LAYERS, PROFILES, HEADS = "the tap", "depth profiles", "a single-level"

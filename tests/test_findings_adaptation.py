@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from fixtures.planted_findings import DENSE_TASKS, MODELS, decoders, singles, trained
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings.adaptation import NEITHER, adaptation_matters
 from geofm_eval.findings.costs import FROZEN_SAVES, SINGLE_SAVES, SINGLE_SMALLER
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_content
 from geofm_eval.results.trainings import case_studies
+from tests.planted.findings import DENSE_TASKS, MODELS, decoders, singles, trained
 
 CATALOG = load_catalog()
 

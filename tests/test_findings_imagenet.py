@@ -4,13 +4,13 @@ import itertools
 
 import pytest
 
-from fixtures.planted_findings import DENSE_TASKS, trained
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings.imagenet import BEST, MEDIAN, MODEL, RGB, imagenet_competes
 from geofm_eval.records import content_of, read_record, record_path, write_record
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_content
 from geofm_eval.store import write_json
+from tests.planted.findings import DENSE_TASKS, trained
 
 CATALOG = load_catalog()
 ADAPTATIONS = ("lightms_full_p010", "lightms_full_p100", "upernet_w064_full_p100")

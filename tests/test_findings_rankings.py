@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.planted_ranking import Levels, planted_run
-from fixtures.recomputed import verdict_of
+from fixtures.independent_verdicts import verdict_of
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import Finding, findings
 from geofm_eval.findings.rankings import fields, rankings_change
@@ -14,6 +13,7 @@ from geofm_eval.records import content_of, read_record, record_path, write_recor
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_content
 from geofm_eval.store import write_json
+from tests.planted.ranking import Levels, planted_run
 
 CATALOG = load_catalog()
 CROSSING = {"t_one": {"m_a": 0.85, "m_b": 0.80}, "t_two": {"m_a": 0.70, "m_b": 0.75}}

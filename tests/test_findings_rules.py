@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from fixtures import recomputed
+from fixtures import independent_verdicts as recomputed
 from geofm_eval.findings.finding import AS_GOOD, GAIN, Cell, Claim, adjusted, cell_of, joint, mean_of
 from geofm_eval.findings.most import decide, majority, partial_conjunction, shortage
 from geofm_eval.records import Score

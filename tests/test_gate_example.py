@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from geofm_eval.catalog import load_catalog
 from geofm_eval.cli import app
-from tests.planted_compare import easy, moved, probe
+from tests.planted.compare import easy, moved, probe
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from geofm_eval.compare import compare
 from geofm_eval.records import Outcome, RunManifest, append_skip, content_of, read_record, record_path, write_manifest
 from geofm_eval.report.gate import json_of, lines_of, markdown_of
 from geofm_eval.store import write_json
-from tests.planted_compare import easy, moved, probe, trained
+from tests.planted.compare import easy, moved, probe, trained
 
 TAPS = ("embed", *(f"block{number:02d}" for number in range(12)), "final")
 FRACTIONS = ("0.01", "0.1", "1.0")

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from benchmarks.trust import power, simulated_gate
-from benchmarks.trust.simulated_gate import (
+from benchmarks.studies.trust import power, simulated_gate
+from benchmarks.studies.trust.simulated_gate import (
     FRACTIONS,
     TAPS,
     Simulated,
@@ -18,7 +18,7 @@ from benchmarks.trust.simulated_gate import (
     simulate,
 )
 from geofm_eval.compare import compare
-from tests.planted_compare import easy, moved, probe
+from tests.planted.compare import easy, moved, probe
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from fixtures.gate import Gate
 from fixtures.options import Options, _fail_on, _family
-from tests.planted_compare import easy, moved, probe
+from tests.planted.compare import easy, moved, probe
 from tests.small_suite import OPTIONS, Session, SmallSuite, install
 
 SELECTION = ("--models", "absent", "--tasks", "colours", "--adaptations", "linear", "--layers", "block00,final")

@@ -16,7 +16,7 @@ from geofm_eval.results.run import read_content
 from geofm_eval.results.units import of_labels, share_of_labels
 from tests import synthetic_run
 from tests.collating import CATALOG, SMALL, no_figures
-from tests.planted_ranges import ORIGIN, on_cpu, ranges_for
+from tests.planted.ranges import ORIGIN, on_cpu, ranges_for
 from tests.synthetic_run import make_record, write_run
 
 FEW = ((0.01, 5, 10), (0.1, 5, 28), (0.2, 5, 60), (1.0, 1, 270))

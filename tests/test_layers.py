@@ -119,7 +119,8 @@ def test_records_are_made_by_what_measures():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Record"
     ]
-    assert set(making) <= {"fixtures/planted_findings.py"}, making
+    # The fault campaign makes the records that it damages.
+    assert set(making) <= {"benchmarks/studies/trust/faults/world.py"}, making
 
 
 @pytest.mark.parametrize("room", [*READS, "measure", "stats", "records", "catalog"])
@@ -128,6 +129,7 @@ def test_what_reads_loads_no_torch(room: str):
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in FILES
         if room_of(path) == room and (room != "measure" or path.name in ("__init__.py", "case.py", "kinds.py"))
+        if path != LIBRARY / EXCEPTION[0]
     ]
     code = f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'timm', 'pandas') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -5,8 +5,8 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.studies.standins.pixelwise import PixelMoments
 from geofm_eval.errors import ContractError
-from geofm_eval.probes.pixelwise import PixelMoments
 from geofm_eval.probes.ridge import RIDGE_PENALTIES
 
 

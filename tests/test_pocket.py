@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmarks.studies.pretrain.publish import save_weights
+from benchmarks.studies.pretrain.training import Plan
 from geofm_eval.availability import model_gap
 from geofm_eval.backbones import load_backbone
 from geofm_eval.backbones.pocket import network
-from geofm_eval.backbones.pocket.pretrain.publish import save_weights
-from geofm_eval.backbones.pocket.pretrain.training import Plan
 from geofm_eval.backbones.pocket.vit import FINGERPRINT, read_metadata
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.inputs import InputAdapter, ModelInput

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from geofm_eval.backbones.pocket.pretrain import stream as streams
-from geofm_eval.backbones.pocket.pretrain.objectives import OBJECTIVES
-from geofm_eval.backbones.pocket.pretrain.publish import Card, effective_rank, measured_rank, write_card
-from geofm_eval.backbones.pocket.pretrain.stream import Stream, pixel_statistics, simulate_shard
-from geofm_eval.backbones.pocket.pretrain.training import THIRD, Plan, learning_rate, load_sealed, normaliser, train
-from geofm_eval.backbones.pocket.pretrain.views import random_view
+from benchmarks.studies.pretrain import stream as streams
+from benchmarks.studies.pretrain.objectives import OBJECTIVES
+from benchmarks.studies.pretrain.publish import Card, effective_rank, measured_rank, write_card
+from benchmarks.studies.pretrain.stream import Stream, pixel_statistics, simulate_shard
+from benchmarks.studies.pretrain.training import THIRD, Plan, learning_rate, load_sealed, normaliser, train
+from benchmarks.studies.pretrain.views import random_view
 from geofm_eval.catalog import load_catalog
 from geofm_eval.errors import WeightsError
 from geofm_eval.simulation.scene import SAVANNA, TEMPERATE, Palette, simulate_blocks

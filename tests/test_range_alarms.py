@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from benchmarks.trust.ranges import MACHINES, OLD_NOISE, Rows, _probes, simulate
+from benchmarks.studies.trust.ranges import MACHINES, OLD_NOISE, Rows, _probes, simulate
 from geofm_eval.errors import DataError
 from tests.synthetic_run import write_run
 

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchmarks.trust.ranks import KINDS, MODELS, trust
-from fixtures.planted_ranking import outcomes_of, probe_record, shuffled_record, trained_record
+from benchmarks.studies.trust.ranks import KINDS, MODELS, trust
 from geofm_eval.errors import ContractError
 from geofm_eval.ranking import (
     Source,
@@ -26,6 +25,7 @@ from geofm_eval.stats.jackknife import t_quantile
 from geofm_eval.stats.out_of_fold import contributions, error_parts
 from geofm_eval.stats.scores import pooled_r2
 from geofm_eval.stats.standard_error import Part, spread_of
+from tests.planted.ranking import outcomes_of, probe_record, shuffled_record, trained_record
 
 RNG = np.random.default_rng(5)
 
@@ -250,7 +250,7 @@ def test_ranks_that_clear_differences_leave_open():
 
 
 def test_rank_intervals_cover_in_a_small_simulation():
-    """All kinds at full length: ``python -m benchmarks.trust.ranks``."""
+    """All kinds at full length: ``python -m benchmarks.studies.trust.ranks``."""
     found = trust(KINDS["3 seeds x 90 chips in 5 groups"], 60)
     assert 0.86 <= found.covered <= 1.0
     assert 1 < found.width < MODELS

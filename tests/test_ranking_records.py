@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fixtures.planted_findings import DENSE_TASKS, IMAGES, MODELS, item_ids, singles, trained
-from fixtures.planted_ranking import Levels, orders_of, planted_run, rivalries_of
 from geofm_eval.catalog import load_catalog
 from geofm_eval.ranking import Aggregate, aggregate, aggregates, alike, data_sets, settings
 from geofm_eval.records import read_outcomes, read_record, record_path, write_record
@@ -18,6 +16,8 @@ from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_content
 from geofm_eval.stats.counts import count_score
 from tests.collating import SMALL, no_figures
+from tests.planted.findings import DENSE_TASKS, IMAGES, MODELS, item_ids, singles, trained
+from tests.planted.ranking import Levels, orders_of, planted_run, rivalries_of
 from tests.synthetic_run import write_run
 
 CATALOG = load_catalog()

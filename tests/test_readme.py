@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.samples import SAMPLE, advice_sample
+from benchmarks.studies.samples import SAMPLE, advice_sample
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.inputs import InputAdapter, ModelInput
@@ -63,7 +63,7 @@ def test_the_options_that_readme_lists_exist(readme: str, option: str, repositor
 
 
 def test_the_sample_of_advice_is_what_the_committed_reference_says(repository: Path):
-    """To renew it: python -m benchmarks.samples."""
+    """To renew it: python -m benchmarks.studies.samples."""
     found = SAMPLE.search((repository / "docs" / "advise.md").read_text(encoding="utf-8"))
     assert found is not None
     assert found.group() == advice_sample(unpack(repository / "reports" / "reference" / "study.tar.xz"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reference import make_reference, renew_pages, without_dead_links
+from benchmarks.studies.reference import make_reference, renew_pages, without_dead_links
 from geofm_eval.catalog import dense_cases, load_catalog
 from geofm_eval.errors import DataError
 from geofm_eval.records import content_of, pack, read_run, record_path, unpack

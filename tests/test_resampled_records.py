@@ -15,7 +15,7 @@ from geofm_eval.records import pack, read_outcomes, read_record, read_resamples,
 from geofm_eval.results.comparison import Subject
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.reselected import reselect, selected_difference
-from tests.planted_taps import planted_taps, right_items
+from tests.planted.taps import planted_taps, right_items
 from tests.synthetic_run import MODELS, make_record
 
 CATALOG = load_catalog()

@@ -14,7 +14,7 @@ from geofm_eval.results.reselected import reselect, runs, selected_difference, w
 from geofm_eval.results.taps import choose_tap
 from geofm_eval.stats.difference import Difference
 from tests.collating import no_figures
-from tests.planted_taps import names, planted_taps, right_items
+from tests.planted.taps import names, planted_taps, right_items
 
 FLAT = (0.4, 0.6, 0.6, 0.6, 0.6, 0.6)
 N, M = 300, 400

@@ -1,4 +1,4 @@
-"""Stand-ins take what their tier says, measured by the means of benchmarks/standins; and these means themselves."""
+"""Stand-ins take what their tier says, measured as in benchmarks/studies/standins; and the measures themselves."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ import torch
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.standins.__main__ import main, table
-from benchmarks.standins.dense import PENALTIES, measure_dense, stacked
-from benchmarks.standins.reach import REACHES, STEPS, Reach, measure_reach, prepare
-from benchmarks.standins.score import Measured, score_maps
+from benchmarks.studies.standins.__main__ import main, table
+from benchmarks.studies.standins.dense import PENALTIES, measure_dense, stacked
+from benchmarks.studies.standins.reach import REACHES, STEPS, Reach, measure_reach, prepare
+from benchmarks.studies.standins.score import Measured, score_maps
 from geofm_eval.catalog import load_catalog
 from geofm_eval.simulation.standins.oracle import oracle_map
 from geofm_eval.workspace import Settings, Workspace
@@ -85,7 +85,7 @@ def test_the_table_says_what_was_not_measured(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr("sys.argv", ["standins", "--quick", "ai4smallfarms_sim", "--out", str(tmp_path / "table.md")])
     catalog = load_catalog()
     catalog.tasks["ai4smallfarms_sim"] = catalog.tasks["ai4smallfarms_sim"].model_copy(update={"sizes": (6, 4, 4)})
-    monkeypatch.setattr("benchmarks.standins.__main__.load_catalog", lambda: catalog)
+    monkeypatch.setattr("benchmarks.studies.standins.__main__.load_catalog", lambda: catalog)
     main()
     text = (tmp_path / "table.md").read_text()
     main()

@@ -12,7 +12,7 @@ from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_content
 from geofm_eval.results.transfer import family_of, transferable_tap, transfers
 from tests.collating import no_figures
-from tests.planted_taps import names, planted_taps, right_items
+from tests.planted.taps import names, planted_taps, right_items
 
 CATALOG = load_catalog()
 TAPS = names(4)

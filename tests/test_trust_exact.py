@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.trust import exact
+from benchmarks.studies.trust import exact
 from fixtures.runs import Run
 from fixtures.session import context_of
 from fixtures.suite import Suite

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.trust.faults.__main__ import NEVER, table
-from benchmarks.trust.faults.damage import damaged
-from benchmarks.trust.faults.kinds import KINDS, trial_of
+from benchmarks.studies.trust.faults.__main__ import NEVER, table
+from benchmarks.studies.trust.faults.damage import damaged
+from benchmarks.studies.trust.faults.kinds import KINDS, trial_of
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.trust import findings
-from benchmarks.trust.findings import TABLES, around, error_of_mean, errors, shares, verdicts
+from benchmarks.studies.trust import findings
+from benchmarks.studies.trust.findings import TABLES, around, error_of_mean, errors, shares, verdicts
 from geofm_eval.findings.finding import AS_GOOD, GAIN
 
 

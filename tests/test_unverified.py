@@ -21,8 +21,8 @@ from geofm_eval.results.run import read_content
 from geofm_eval.results.scope import probed
 from geofm_eval.results.trainings import case_studies
 from geofm_eval.results.units import unit_of
-from tests import planted_advice
 from tests.collating import CATALOG, CONTROL, MODEL, change, no_figures, small_run
+from tests.planted import advice as planted_advice
 
 ENTRY = """
 [models.mine]

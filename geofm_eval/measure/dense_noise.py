@@ -14,9 +14,9 @@ from geofm_eval.dense.fits import LinearMap
 from geofm_eval.dense.probe import DenseProbe, Key
 from geofm_eval.dense.sample import TokenSample
 from geofm_eval.devices import device_turn
-from geofm_eval.expected import compatible
 from geofm_eval.expected.admissible import DEVIATIONS, ROUNDING, Admitted, Choices, choices
 from geofm_eval.extraction import exact_float32
+from geofm_eval.measure import compatible
 from geofm_eval.measure.noise import (
     FOLDER,
     MANIFEST,

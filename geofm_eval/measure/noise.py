@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import DataError
-from geofm_eval.expected import compatible
 from geofm_eval.expected.admissible import Admitted
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import FeatureBlock, stored_block
+from geofm_eval.measure import compatible
 from geofm_eval.paths import geofm_cache
 from geofm_eval.probes.job import ProbeJob
 from geofm_eval.probes.problem import ProbeProblem
@@ -51,7 +51,7 @@ class Perturbation:
     Args:
         noise: standard deviation of the noise, relative to each number.
         number: of the solve; every number has noise of its own.
-        compatible: compute in the process of :mod:`geofm_eval.expected.compatible`.
+        compatible: compute in the process of :mod:`geofm_eval.measure.compatible`.
     """
 
     noise: float = 0.0

@@ -1,0 +1,118 @@
+"""Make a finished run the committed reference: ``python -m benchmarks.studies.reference reports/runs/study``.
+
+Writes the records as one archive; tables, depth profiles and figures of case studies, as they are read on the web,
+beside it, to reports/reference/. Without a run, tables and figures are made anew from the archive that is there.
+"""
+
+import argparse
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from geofm_eval.catalog import load_catalog
+from geofm_eval.errors import DataError
+from geofm_eval.records import pack, read_run, unpack
+from geofm_eval.report.collation import collate
+from geofm_eval.results.comparison import LAST, last_block
+from geofm_eval.results.leaderboard import Ranking
+from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import SEGMENT, TUNE, read_content
+from geofm_eval.results.taps import choose_tap
+from geofm_eval.results.transfer import TransferStudy, transfers
+
+REFERENCE = Path(__file__).parents[2] / "reports" / "reference"
+
+COPIED = {
+    "figures": ("*-depth.png", "*-segment*.png", "*-tune*.png", "*-similarity*.png", "*-drift-*-full.png"),
+    "tables": ("*.md",),
+}
+"""What of a run's folders is read on the web."""
+
+
+def cases_with_outcomes(rankings: tuple[Ranking, ...], moved: Sequence[TransferStudy] = ()) -> Iterator[str]:
+    """Cases that paired intervals need, of every model: the taps that validation chose, ``final`` and the last block.
+
+    A tap is chosen at every label fraction. Those of transferable taps count too.
+    """
+    for study in moved:
+        for row in study.rows:
+            yield row.subject.taps[row.tap].case.id
+    for ranking in rankings:
+        for subject in ranking.comparison.subjects:
+            chosen = (choose_tap(subject, fraction) for fraction in ranking.comparison.fractions)
+            taps = {LAST, last_block(subject), *(one.tap for one in chosen if one is not None)}
+            for tap in sorted(tap for tap in taps if tap is not None):
+                if tap in subject.taps:
+                    yield subject.taps[tap].case.id
+
+
+def without_dead_links(text: str, folder: Path) -> str:
+    """Leave out links to files beside the ``folder`` that are not there, with the comma before them."""
+
+    def kept(link: re.Match[str]) -> str:
+        target = link["target"]
+        return link[0] if "://" in target or (folder / target).exists() else ""
+
+    text = re.sub(r"(, )?(?<!!)\[[^\]]*\]\((?P<target>[^)]+)\)", kept, text)
+    return text.replace("| , [", "| [")
+
+
+def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
+    """Fill the reference folder from a run; what stood there before goes.
+
+    Returns:
+        Number of records.
+    """
+    collation = collate(run_dir)
+    name = run_dir.resolve().name
+    # Counts of trained cases are small, and every one of them stands in some contrast.
+    trained = {record.case.id for record in read_run(run_dir)[0] if record.case.kind in (SEGMENT, TUNE)}
+    moved = transfers(read_content(run_dir), Pairs(run_dir), load_catalog())
+    count = pack(run_dir, folder / f"{name}.tar.xz", {*cases_with_outcomes(collation.rankings, moved), *trained})
+    copy_pages(run_dir, folder)
+    return count
+
+
+def copy_pages(run_dir: Path, folder: Path = REFERENCE) -> None:
+    """Copy what is read on the web from a collated run; what stood there before goes."""
+    for kind, patterns in COPIED.items():
+        target = folder / kind
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for path in sorted(path for pattern in patterns for path in (run_dir / kind).glob(pattern)):
+            shutil.copyfile(path, target / path.name)
+    index = folder / "tables" / "README.md"
+    index.write_text(without_dead_links(index.read_text(encoding="utf-8"), index.parent), encoding="utf-8")
+
+
+def renew_pages(folder: Path = REFERENCE) -> None:
+    """Collate the archive of the reference with the present code.
+
+    Raises:
+        DataError: there is not one archive.
+    """
+    archives = sorted(folder.glob("*.tar.xz"))
+    if len(archives) != 1:
+        raise DataError(f"{folder}: expected one archive of records, found {len(archives)}")
+    with tempfile.TemporaryDirectory() as scratch:
+        run = shutil.copytree(unpack(archives[0]), Path(scratch) / archives[0].name.partition(".")[0])
+        collate(run)
+        copy_pages(run, folder)
+
+
+def main() -> None:
+    """Make the run that is named the reference, or renew its pages."""
+    parser = argparse.ArgumentParser(description="Make a finished run the committed reference, or renew its pages.")
+    parser.add_argument("run", type=Path, nargs="?", help="folder of the run; without it the pages are made anew")
+    chosen = parser.parse_args()
+    if chosen.run is None:
+        renew_pages()
+        print(f"tables and figures of the reference are made anew in {REFERENCE}")
+    else:
+        print(f"{make_reference(chosen.run)} records are now the reference in {REFERENCE}")
+
+
+if __name__ == "__main__":
+    main()
