@@ -27,11 +27,11 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.items import Item
 from geofm_eval.data.labels import label_subsets, validation_plan
 from geofm_eval.data.split import Split
+from geofm_eval.dense.batches import Batch, RandomCrops
 from geofm_eval.dense.inference import ChipPredictor, counts_of, predictions, quality
 from geofm_eval.dense.model import DenseModel, TunableModel
-from geofm_eval.dense.plan import Plan, Progressed
+from geofm_eval.dense.plan import TrainingPlan, TrainingState
 from geofm_eval.dense.recipes import TrainingRecipe
-from geofm_eval.dense.samples import Batch, RandomCrops
 from geofm_eval.dense.training import fresh_weights, train
 from geofm_eval.extraction import Extraction, exact_float32
 from geofm_eval.probes.sweep import Probe, solve
@@ -253,7 +253,7 @@ def check_training(device: str, size: Size) -> Result:
 
 def _trained(
     device: str, size: Size, folder: Path, stop_at: int | None = None
-) -> tuple[dict[str, torch.Tensor], Progressed, float]:
+) -> tuple[dict[str, torch.Tensor], TrainingState, float]:
     recipe = TrainingRecipe("gpu", epochs=size.epochs, validate_every=max(size.epochs // 2, 1), rate=1e-3, flips=True)
     training, held = drawn_chips("train", size.chips, 1), drawn_chips("val", max(size.chips // 4, 2), 2)
     loaded, adapter = loaded_on(CHIPS, device)
@@ -271,7 +271,9 @@ def _trained(
         model = DenseModel(loaded.backbone, "full", taps, "lightms", len(held.task.classes)).to(device)
         given = samples if stop_at is None else StoppingSamples(samples, stop_at)
         began = time.perf_counter()
-        done = train(model, given, held.task, Plan(recipe, recipe.rate, 0), validate, folder, device=device, every=0.0)
+        done = train(
+            model, given, held.task, TrainingPlan(recipe, recipe.rate, 0), validate, folder, device=device, every=0.0
+        )
     return model.trained_state(), done, time.perf_counter() - began
 
 

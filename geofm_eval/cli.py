@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from geofm_eval import __version__
-from geofm_eval.availability import availability, runnable_pairs
 from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
 from geofm_eval.catalog.specs import POINT
 from geofm_eval.errors import ContractError, GeofmError, Unavailable
+from geofm_eval.gaps import availability, runnable_pairs
 from geofm_eval.paths import geofm_cache, geofm_runs, home_line
 from geofm_eval.terminal import allow_any_terminal
 
@@ -149,9 +149,9 @@ def preflight(
     known = load_catalog(catalog or ())
     spec, own, chosen = known.task(task), known.model(model), known.recipe(recipe)
 
-    from geofm_eval import preflight as check  # here, because a wrong name need not wait for torch
+    from geofm_eval import checking
 
-    result = check.preflight(own, spec, chosen, items)
+    result = checking.preflight(own, spec, chosen, items)
     report = result.report
     table = Table(
         "channel", "band", "status", "product", "unit", "mean (data)", "mean (input)", "sd (input)", "invalid"
@@ -175,7 +175,7 @@ def preflight(
     for warning in result.warnings:
         say(f"note: {warning}")
     target = picture or geofm_runs() / "preflight" / f"{model}-{task}.png"
-    say(f"picture: {check.save_picture(result, spec, target)}")
+    say(f"picture: {checking.save_picture(result, spec, target)}")
 
 
 @app.command()
@@ -302,7 +302,7 @@ def advise(
     found = advised(_folder(run), known, task, model)
     confirmation = None
     if confirm:
-        from geofm_eval.measure.confirm_cut import confirm_first  # here, because it loads torch
+        from geofm_eval.measure.confirming import confirm_first  # here, because it loads torch
 
         confirmation = confirm_first(found.advices[0], found.content, known, weights=weights, device=device)
     if as_json:
@@ -331,11 +331,11 @@ def expect(
     The status is 1, and nothing is written, where a range would get looser without --why.
     """
     if reseal:
-        from geofm_eval.expected.reseal import reseal as accept
+        from geofm_eval.expected.resealing import reseal as accept
 
         say(accept(into, [str(task) for task in runs], why))
         return
-    from geofm_eval.measure.expect import expect as set_ranges
+    from geofm_eval.measure.setting_ranges import expect as set_ranges
 
     chosen = [name.strip() for name in tasks.split(",") if name.strip()]
     found = set_ranges([_folder(run) for run in runs], load_catalog(catalog or ()), into, chosen, why)

@@ -16,7 +16,7 @@ from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.cli import app
 from geofm_eval.errors import ContractError
 from geofm_eval.measure import measurement_of
-from geofm_eval.measure.confirm_cut import confirm_first
+from geofm_eval.measure.confirming import confirm_first
 from geofm_eval.records import Record, fraction_key, read_record, record_path, write_record
 from geofm_eval.report.advice import Advised, advised
 from geofm_eval.results.pairs import Pairs

@@ -5,12 +5,12 @@ import importlib.util
 import pytest
 import torch
 
-from geofm_eval.availability import model_gap
 from geofm_eval.backbones import load_backbone
 from geofm_eval.backbones.croma import BANDS
 from geofm_eval.catalog import ModelSpec, TaskSpec, load_catalog
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
+from geofm_eval.gaps import model_gap
 
 torchgeo_models = pytest.importorskip("torchgeo.models", reason="torchgeo is not installed")
 CATALOG = load_catalog()

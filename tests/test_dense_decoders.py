@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from geofm_eval.catalog.dense import FOUR_BLOCKS, block_taps, scaled_block
-from geofm_eval.dense.decoders import DECODERS, Head, UPerNet
+from geofm_eval.dense.decoders import DECODERS, Decoder, UPerNet
 from geofm_eval.errors import ContractError
 
 
@@ -15,8 +15,8 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def head(name: str, width: int = 16, outputs: int = 3) -> Head:
-    return Head(name, width, outputs, DECODERS[name][0])
+def head(name: str, width: int = 16, outputs: int = 3) -> Decoder:
+    return Decoder(name, width, outputs, DECODERS[name][0])
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -79,6 +79,6 @@ def test_what_cannot_be_read_is_refused():
     with pytest.raises(ContractError, match="block 12 is none of 0 to 11"):
         scaled_block(12, 12)
     with pytest.raises(ContractError, match="decoder 'unet' is unknown; known: tokenlinear"):
-        Head("unet", 8, 2, 1)
+        Decoder("unet", 8, 2, 1)
     with pytest.raises(ContractError, match="reads 4 feature maps, found 1"):
-        Head("lightms", 8, 2, 1)
+        Decoder("lightms", 8, 2, 1)

@@ -15,7 +15,7 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.gaps import enlarged, filled
 from geofm_eval.dense.probe import DenseProbe
-from geofm_eval.dense.sample import TokenEncoder, sample_tokens
+from geofm_eval.dense.token_sampling import TokenEncoder, sample_tokens
 from geofm_eval.dense.windows import Window
 from geofm_eval.errors import DataError
 from geofm_eval.progress import LogProgress

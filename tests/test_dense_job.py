@@ -9,8 +9,8 @@ from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardInde
 
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
-from geofm_eval.dense.choice import DenseChoice
-from geofm_eval.dense.inference import ChipPredictor, companions, counts_of, predictions, quality, score_of
+from geofm_eval.dense.config import TrainingConfig
+from geofm_eval.dense.inference import ChipPredictor, counts_of, predictions, quality, score_of, secondary_metrics
 from geofm_eval.dense.job import COUNTS, DenseJob
 from geofm_eval.dense.recipes import TrainingRecipe
 from geofm_eval.dense.search import cross_validated, train_chosen
@@ -30,7 +30,7 @@ def job(tuning="frozen", side=32, size=32, task=FLOODS, seed=0, count=6, **choic
         for name, n, first in (("train", count, 0), ("val", 2, 50), ("test", 3, 70))
     }
     taps = ("block01", "block02")
-    made = DenseChoice(**{"decoder": "tokenlinear", "tuning": tuning, "taps": taps[-1:], "recipe": QUICK, **choice})
+    made = TrainingConfig(**{"decoder": "tokenlinear", "tuning": tuning, "taps": taps[-1:], "recipe": QUICK, **choice})
     budget = ChipBudget(np.arange(count), np.arange(2))
     return DenseJob(lambda: load(spec, task.slug), adapter, splits, budget, made, seed)
 
@@ -124,7 +124,7 @@ def test_scores_against_torchmetrics():
     truth, guess = torch.from_numpy(targets), torch.from_numpy(found)
     iou = MulticlassJaccardIndex(10, average="none", ignore_index=-1)(guess, truth)
     f1 = MulticlassF1Score(10, average="none", ignore_index=-1)(guess.flatten(), truth.flatten())
-    more = companions(CROPS, counts)
+    more = secondary_metrics(CROPS, counts)
     shown = [k for k in range(10) if counts.sum(0)[k].sum() + counts.sum(0)[:, k].sum() > 0]
     assert score_of(CROPS, counts) == pytest.approx(float(iou[shown].mean()))
     assert more["mean_f1"] == pytest.approx(float(f1[shown].mean()))
@@ -141,7 +141,7 @@ def test_errors_of_a_regression_against_their_formula():
     error = (found - truth)[known]
     assert score_of(HEIGHTS, counts) == pytest.approx(float(np.sqrt(np.square(error).mean())), rel=1e-5)
     expected = 1 - np.square(error).sum() / np.square(truth[known] - truth[known].mean()).sum()
-    assert companions(HEIGHTS, counts)["r2"] == pytest.approx(float(expected), rel=1e-5)
+    assert secondary_metrics(HEIGHTS, counts)["r2"] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_constant_target_is_refused():

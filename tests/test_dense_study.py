@@ -17,7 +17,7 @@ from fixtures.suite import Suite
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import Case, dense_adaptation, dense_cases, load_catalog
 from geofm_eval.catalog.dense import HEADS, TUNINGS, DenseAdaptation, narrowed, usual_taps
-from geofm_eval.catalog.markers import markers
+from geofm_eval.catalog.marking import markers
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
@@ -27,7 +27,7 @@ from geofm_eval.errors import ContractError
 from geofm_eval.measure import measurement_of
 from geofm_eval.measure.case import case_info
 from geofm_eval.measure.training import measure_training
-from geofm_eval.measure.trainings import DenseStudy, input_recipe, tuned_path
+from geofm_eval.measure.trainings import CaseTrainings, input_recipe, tuned_path
 from geofm_eval.records import Outcome, read_outcomes, read_record, read_resamples, write_record
 from geofm_eval.report.collation import collate
 from geofm_eval.stats.counts import count_score
@@ -67,7 +67,7 @@ def solved_once(small_data, swept, monkeypatch):
 
 def study(adaptation, layer="multi", model="pocket_mae", seeds=2, **more):
     case = Case("segment", model, TASK.slug, adaptation, layer)
-    return DenseStudy(Workspace(CATALOG, Settings()), case, seeds, **more)
+    return CaseTrainings(Workspace(CATALOG, Settings()), case, seeds, **more)
 
 
 def suite(tmp_path, resume=False):
@@ -191,7 +191,7 @@ def test_a_case_leaves_a_record_with_counts_and_a_sheet(tmp_path):
 def test_a_run_that_is_resumed_does_not_train_again(tmp_path, monkeypatch):
     found = measured(tmp_path, "tokenlinear_frozen_p010", "block11")
     write_record(found.record, found.outcomes, tmp_path / "own")
-    monkeypatch.setattr(DenseStudy, "run", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(CaseTrainings, "run", lambda _: pytest.fail("trained again"))
     again = measured(tmp_path, "tokenlinear_frozen_p010", "block11", resume=True)
     assert again.reused
     with pytest.raises(pytest.fail.Exception, match="trained again"):

@@ -11,14 +11,14 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.items import Item
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.probe import DenseProbe, label_subsets
-from geofm_eval.dense.sample import TokenEncoder, sample_tokens
+from geofm_eval.dense.token_sampling import TokenEncoder, sample_tokens
 from geofm_eval.dense.tokens import grid_ceiling, token_targets
 from geofm_eval.dense.windows import Window
 from geofm_eval.errors import DataError
 from geofm_eval.probes.heads import HeadJob, fit_heads
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.progress import LogProgress
-from geofm_eval.stats.confusion import confusion, mean_iou
+from geofm_eval.stats.confusion_counts import confusion, mean_iou
 from geofm_eval.stats.counts import count_score
 from tests.small_chips import CATALOG, CROPS, FLOODS, chips, target_of
 from tests.small_vit import load, small_vit

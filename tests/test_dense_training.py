@@ -9,14 +9,14 @@ from torch import nn
 from geofm_eval.backbones.weights import state_dict_sha256
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.adapters import plain_state
-from geofm_eval.dense.ahead import Ahead
+from geofm_eval.dense.batches import InMemory, RandomCrops
 from geofm_eval.dense.decoders import DECODERS
 from geofm_eval.dense.inference import ChipPredictor, counts_of, predictions, quality
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import DenseModel
-from geofm_eval.dense.plan import Plan
+from geofm_eval.dense.plan import TrainingPlan
+from geofm_eval.dense.prefetch import Prefetcher
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
-from geofm_eval.dense.samples import InMemory, RandomCrops
 from geofm_eval.dense.training import CHECKPOINT, fresh_weights, train
 from geofm_eval.errors import ContractError, DataError
 from tests.small_chips import CATALOG, CROPS, FLOODS, chips
@@ -49,7 +49,7 @@ def scored(network, epoch=0, split=None):
 
 def run(folder, adaptation="frozen", plan=None, network=None, samples=None, **arguments):
     network = network or model(adaptation)
-    plan = plan or Plan(RECIPE, 1e-2, 0)
+    plan = plan or TrainingPlan(RECIPE, 1e-2, 0)
     return network, train(network, crops() if samples is None else samples, FLOODS, plan, scored, folder, **arguments)
 
 
@@ -115,7 +115,7 @@ def test_one_changed_bit_of_a_checkpoint_is_noticed(tmp_path, place, caplog):
 def test_the_checkpoint_of_another_training_is_not_continued(tmp_path, caplog):
     with pytest.raises(Stop):
         run(tmp_path, samples=Interrupted(crops(), 3), every=0.0)
-    _, found = run(tmp_path, plan=Plan(RECIPE, 1e-2, seed=1), network=model(seed=1))
+    _, found = run(tmp_path, plan=TrainingPlan(RECIPE, 1e-2, seed=1), network=model(seed=1))
     assert "belongs to another training" in caplog.text
     assert found.step == 3 * 2
 
@@ -150,14 +150,14 @@ def test_the_network_is_left_as_it_was_after_its_best_epoch(tmp_path):
 
 def test_seeds_and_nothing_else_tell_trainings_apart(tmp_path):
     losses = [
-        run(tmp_path / str(i), plan=Plan(RECIPE, 1e-2, seed), network=model(seed=seed))[1].losses
+        run(tmp_path / str(i), plan=TrainingPlan(RECIPE, 1e-2, seed), network=model(seed=seed))[1].losses
         for i, seed in enumerate((0, 0, 1))
     ]
     assert losses[0] == losses[1] != losses[2]
 
 
 def test_a_tenth_of_the_labels_can_have_as_many_steps_as_all_of_them(tmp_path):
-    plan = Plan(RECIPE, 1e-2, 0, lengthened=2)
+    plan = TrainingPlan(RECIPE, 1e-2, 0, lengthened=2)
     _, found = run(tmp_path, plan=plan, samples=crops(count=4))
     assert found.step == 2 * 3 * 1
     assert [one.epoch for one in found.validations] == [2, 4, 6]
@@ -243,7 +243,7 @@ def test_a_series_is_trained_through_a_mix_over_its_dates(tmp_path):
     network = DenseModel(load(spec, "pastis_sim").backbone, "frozen", ("block02",), "tokenlinear", 10, dates=6)
     split = chips(CROPS, count=4)
     samples = RandomCrops(split, np.arange(4), adapter, 32, seed=0)
-    plan = Plan(TrainingRecipe("test", epochs=2, validate_every=1, batch=2, rate=1e-2), 1e-2, 0)
+    plan = TrainingPlan(TrainingRecipe("test", epochs=2, validate_every=1, batch=2, rate=1e-2), 1e-2, 0)
     before = network.mix.queries.detach().clone()
     train(network, samples, CROPS, plan, lambda *_: 0.0, tmp_path)
     assert network.mix.queries.grad is not None
@@ -259,7 +259,7 @@ def test_a_series_of_one_date_is_trained_without_a_mix(tmp_path):
     fresh_weights(0)
     network = DenseModel(load(spec, "pastis_sim").backbone, "full", ("block02",), "tokenlinear", 10, dates=1)
     samples = RandomCrops(split, np.arange(6), adapter, 32, seed=0)
-    done = train(network, samples, split.task, Plan(RECIPE, 1e-2, 0), lambda *_: 0.0, tmp_path)
+    done = train(network, samples, split.task, TrainingPlan(RECIPE, 1e-2, 0), lambda *_: 0.0, tmp_path)
     assert done.losses[-1] < done.losses[0]
     assert ChipPredictor(adapter, 32, CPU)(network, split.read(0), 0).shape == (10, 32, 32)
 
@@ -282,7 +282,7 @@ def test_mixed_precision_is_close_and_answers_in_float32(tmp_path):
 @pytest.mark.parametrize("threads", [1, 4])
 def test_threads_that_read_ahead_change_no_number(tmp_path, monkeypatch, threads):
     network, plain = run(tmp_path / "plain", "full")
-    monkeypatch.setattr("geofm_eval.dense.training.Ahead", lambda make, _, end: Ahead(make, threads, end))
+    monkeypatch.setattr("geofm_eval.dense.training.Prefetcher", lambda make, _, end: Prefetcher(make, threads, end))
     again, ahead = run(tmp_path / "ahead", "full")
     assert ahead.losses == plain.losses
     expected = network.trained_state()
@@ -291,7 +291,7 @@ def test_threads_that_read_ahead_change_no_number(tmp_path, monkeypatch, threads
 
 def test_batches_are_read_some_steps_ahead_and_no_further():
     asked = []
-    ahead = Ahead(lambda step: asked.append(step) or step, threads=2, end=5)
+    ahead = Prefetcher(lambda step: asked.append(step) or step, threads=2, end=5)
     try:
         assert ahead.take(0) == 0
         assert ahead.take(1) == 1
@@ -306,7 +306,7 @@ def test_an_error_of_a_reading_thread_reaches_its_step():
     def make(step):
         raise DataError(f"chip of step {step}")
 
-    ahead = Ahead(make, threads=2, end=3)
+    ahead = Prefetcher(make, threads=2, end=3)
     try:
         with pytest.raises(DataError, match="chip of step 0"):
             ahead.take(0)
@@ -333,7 +333,7 @@ def test_batch_normalisation_begins_with_the_statistics_of_the_first_batch(tmp_p
     network = model(decoder="single_w064")
     norm = network.head.decoder.mix[0][1]
     still = TrainingRecipe("test", epochs=1, validate_every=1, batch=6, rate=1e-12)
-    train(network, crops(), FLOODS, Plan(still, 1e-12, 0), lambda *_: 0.0, tmp_path)
+    train(network, crops(), FLOODS, TrainingPlan(still, 1e-12, 0), lambda *_: 0.0, tmp_path)
     seen = []
     network.head.decoder.mix[0][0].register_forward_hook(lambda _, __, output: seen.append(output))
     order = np.arange(6)

@@ -13,14 +13,14 @@ from fixtures.suite import Suite
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.data.relabelled import with_shuffled_labels
-from geofm_eval.dense.floors import at_rate_zero, on_shuffled_labels
+from geofm_eval.dense.drift_controls import at_rate_zero, on_shuffled_labels
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
 from geofm_eval.dense.revert import PARTS, WHOLE, causes
 from geofm_eval.errors import ContractError
 from geofm_eval.measure.drift import measure_drift
 from geofm_eval.measure.drift_inputs import DriftMeasurement
-from geofm_eval.measure.trainings import DenseStudy
+from geofm_eval.measure.trainings import CaseTrainings
 from geofm_eval.records import read_record, write_record
 from geofm_eval.report.collation import collate
 from geofm_eval.workspace import Settings, Workspace
@@ -69,7 +69,7 @@ def small_data(cache, catalog, monkeypatch):
     short = TrainingRecipe("quick", epochs=2, validate_every=1, batch=4, rate=1e-2, rates=(1e-3, 1e-2))
     monkeypatch.setitem(RECIPES, "quick", short)
     monkeypatch.setattr("geofm_eval.dense.recipes.EPOCHS_OF_ITEMS", 4)
-    monkeypatch.setattr(DenseStudy, "untouched", lambda self, seed: _load(self))
+    monkeypatch.setattr(CaseTrainings, "untouched", lambda self, seed: _load(self))
 
 
 def _load(made):
@@ -80,7 +80,7 @@ def _load(made):
 def study(catalog, task, **more):
     case = Case("tune" if task == "eurosat_sim" else "segment", "pocket_mae", task, ADAPTATIONS[task], "block02")
     case = replace(case, layer="final") if task == "eurosat_sim" else case
-    return DenseStudy(Workspace(catalog, Settings()), case, 2, **more)
+    return CaseTrainings(Workspace(catalog, Settings()), case, 2, **more)
 
 
 def suite(catalog, tmp_path, resume=False):

@@ -123,7 +123,7 @@ def test_a_session_elsewhere_passes_counts_the_scores_and_fails_where_all_is_req
 def _elsewhere(suite, folder):
     """Ranges of the first run as another architecture had set them, those of ``final`` moved away."""
     from geofm_eval.catalog import load_catalog
-    from geofm_eval.measure.expect import expect
+    from geofm_eval.measure.setting_ranges import expect
 
     expect([folder / "reports/runs/first"], load_catalog([folder / "small.toml"]), folder / FOLDER)
     for key, found in read_ranges(range_path(folder / FOLDER, "colours")).ranges.items():

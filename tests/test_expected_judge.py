@@ -11,7 +11,7 @@ from fixtures.expected import judged
 from geofm_eval.errors import ContractError
 from geofm_eval.expected import Ranges, judge, rules
 from geofm_eval.expected.files import range_path, read_ranges, write_ranges
-from geofm_eval.expected.judge import rescaled
+from geofm_eval.expected.judging import rescaled
 from geofm_eval.expected.ranges import ANY
 from geofm_eval.expected.subject import basis_of, decisions_of, key_of, seeds_of
 from geofm_eval.measure.case import Measurement

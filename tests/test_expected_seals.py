@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from geofm_eval.cli import app
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.expected import Ranges, read_ranges, write_ranges
-from geofm_eval.expected.reseal import reseal
+from geofm_eval.expected.resealing import reseal
 from tests.planted.ranges import KEY, RANGE
 
 OTHER = replace(KEY, fraction="0.1")

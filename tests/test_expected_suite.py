@@ -9,7 +9,7 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.expected import FOLDER, read_ranges, write_ranges
 from geofm_eval.expected.ranges import Key, Ranges
 from geofm_eval.measure import noise
-from geofm_eval.measure.expect import expect
+from geofm_eval.measure.setting_ranges import expect
 from geofm_eval.records import read_outcomes, read_run
 from tests.small_suite import LAYERS, install
 

@@ -12,7 +12,7 @@ from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
 from geofm_eval.measure.case import Measurement
 from geofm_eval.measure.training import measure_training
-from geofm_eval.measure.trainings import DenseStudy
+from geofm_eval.measure.trainings import CaseTrainings
 from geofm_eval.records import read_record, write_record
 from geofm_eval.workspace import Settings, Workspace
 from tests.planted.ranges import ranges_for, trained
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 def study(adaptation=SLUG, model="pocket_mae", seeds=2, first_seed=0):
     case = Case("segment", model, TASK.slug, adaptation, "block11")
-    return DenseStudy(Workspace(CATALOG, Settings()), case, seeds, first_seed=first_seed)
+    return CaseTrainings(Workspace(CATALOG, Settings()), case, seeds, first_seed=first_seed)
 
 
 @pytest.mark.parametrize("adaptation", [SLUG, "tokenlinear_lnbias_p100", "tokenlinear_lnbias_p010"])
@@ -164,7 +164,7 @@ def test_nothing_is_confirmed_twice(twice, strict):
 def test_a_record_that_is_reused_keeps_its_first_attempt_and_is_judged_anew(folder, twice, strict, monkeypatch):
     passed = twice.record.outcome.model_copy(update={"status": "passed", "verdict": "in_range", "reason": None})
     write_record(twice.record.model_copy(update={"outcome": passed}), twice.outcomes, folder / "own")
-    monkeypatch.setattr(DenseStudy, "run", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(CaseTrainings, "run", lambda _: pytest.fail("trained again"))
     again = run_once(suite(folder, resume=True, ranges=strict.ranges))
     assert (again.reused, again.rewritten) == (True, True)
     assert again.record.outcome.verdict == "below"

@@ -16,8 +16,8 @@ from geofm_eval.expected.admissible import Admitted, Choices
 from geofm_eval.expected.claims import unclaimed
 from geofm_eval.expected.subject import basis_of
 from geofm_eval.expected.update import FIRST, Change, merged, propose, read_records, take
-from geofm_eval.measure import expect as commands
-from geofm_eval.measure.expect import expect
+from geofm_eval.measure import setting_ranges
+from geofm_eval.measure.setting_ranges import expect
 from geofm_eval.records import write_record
 from tests.planted.ranges import MODEL, RANGE, failed, of_run, on_cpu, probe, ranges_for, trained
 from tests.synthetic_run import make_record
@@ -259,7 +259,7 @@ def test_a_new_range_and_an_equal_one_are_no_looser():
 
 @pytest.fixture
 def planted(monkeypatch):
-    monkeypatch.setattr(commands, "_solver", lambda _: solver())
+    monkeypatch.setattr(setting_ranges, "_solver", lambda _: solver())
 
 
 def written(folder, *records):

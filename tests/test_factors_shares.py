@@ -11,7 +11,7 @@ from scipy import stats
 
 from geofm_eval.errors import ContractError
 from geofm_eval.factors.noise import ErrorOfMeans, error_of_means, logit
-from geofm_eval.factors.shares import anova, effects, shares
+from geofm_eval.factors.variance import anova, effects, shares
 
 NAMES = ("backbone", "decoder", "tuning")
 TABLES = arrays(np.float64, (3, 2, 2, 3), elements=st.floats(-9, 9))

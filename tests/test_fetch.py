@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from geofm_eval.availability import how_to_get_weights
 from geofm_eval.catalog import ModelSpec, WeightsSpec, load_catalog
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
 from geofm_eval.fetch import check_model, fetch_model, fetch_weights, look_up, plan_model
 from geofm_eval.fetch.transfer import CHUNK
+from geofm_eval.gaps import how_to_get_weights
 from tests.http_files import CONTENT, FileServer, serving
 
 PART = 16 * CHUNK

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.findings import Finding, findings, interaction
+from geofm_eval.findings import Finding, findings, interactions
 from geofm_eval.findings.finding import joint
 from geofm_eval.findings.heads import FIXED, PROBED, SAME
 from geofm_eval.findings.layers import BEFORE_NORM
@@ -244,10 +244,10 @@ def test_profiles_on_the_same_items_leave_a_draw_out_together():
     noise = rng.normal(0, 1, (3, 4, 9))
     depth = np.sin(np.arange(12)).reshape(3, 4, 1)
     one, other = (
-        interaction.interaction(3 * depth + noise + rng.normal(0, 0.1, noise.shape), tested=False) for _ in (0, 1)
+        interactions.interaction(3 * depth + noise + rng.normal(0, 0.1, noise.shape), tested=False) for _ in (0, 1)
     )
-    same, apart = interaction.together([("a", one), ("a", other)]), interaction.together([("a", one), ("b", other)])
-    alone = interaction.together([("a", one)])
+    same, apart = interactions.together([("a", one), ("a", other)]), interactions.together([("a", one), ("b", other)])
+    alone = interactions.together([("a", one)])
     assert (alone.value, alone.low, alone.high) == pytest.approx((one.size, one.low, one.high))
     assert same.value == apart.value == pytest.approx(math.sqrt((one.variance + other.variance) / 2))
     assert same.high - same.low == pytest.approx(alone.high - alone.low, rel=0.1)
@@ -267,7 +267,7 @@ def test_twins_and_variants_stand_beside_the_profiles(tmp_path):
 def test_the_interaction_is_that_of_an_analysis_of_variance():
     rng = np.random.default_rng(0)
     scores = rng.normal(0, 1, (3, 4, 5)) + rng.normal(0, 1, (3, 4, 1)) + rng.normal(0, 2, (1, 4, 5))
-    found = interaction.interaction(scores)
+    found = interactions.interaction(scores)
     m, b, d = scores.shape
     cells, draws = scores.mean(2), scores.mean(0)
     between = within = 0.0
@@ -284,17 +284,17 @@ def test_the_interaction_is_that_of_an_analysis_of_variance():
 
 def test_exchanges_give_the_p_of_all_exchanges():
     scores = np.random.default_rng(4).normal(0, 1, (2, 3, 7)) + np.array([[[0.8], [0], [0]], [[0], [0], [0.4]]])
-    found = interaction.interaction(scores)
+    found = interactions.interaction(scores)
     ratios = []
     for swaps in itertools.product((False, True), repeat=7):
         swapped = np.stack([scores[::-1, :, k] if swap else scores[..., k] for k, swap in enumerate(swaps)], 2)
-        ratios.append(interaction.interaction(swapped, tested=False).ratio)
+        ratios.append(interactions.interaction(swapped, tested=False).ratio)
     assert found.p == pytest.approx(np.mean(np.array(ratios) >= found.ratio * (1 - 1e-9)), abs=0.03)
-    assert interaction.interaction(scores[..., :5]).p is None
+    assert interactions.interaction(scores[..., :5]).p is None
 
 
 def test_parallel_profiles_are_seldom_called_distinct(monkeypatch):
-    monkeypatch.setattr(interaction, "PERMUTATIONS", 199)
+    monkeypatch.setattr(interactions, "PERMUTATIONS", 199)
     rng = np.random.default_rng(5)
     depth = np.arange(12)
     joined = np.linalg.cholesky(np.exp(-np.abs(np.subtract.outer(depth, depth)) / 6))
@@ -302,12 +302,12 @@ def test_parallel_profiles_are_seldom_called_distinct(monkeypatch):
     for _ in range(100):
         noise = np.einsum("ij,mjd->mid", joined, rng.normal(0, 1, (4, 12, 5)))
         shared = np.einsum("ij,jd->id", joined, rng.normal(0, 2, (12, 5)))
-        mistaken += interaction.interaction(noise + shared + 5 * np.sin(depth)[None, :, None]).p <= 0.05
+        mistaken += interactions.interaction(noise + shared + 5 * np.sin(depth)[None, :, None]).p <= 0.05
     assert mistaken <= 100 * 0.05 + 3 * math.sqrt(100 * 0.05 * 0.95)
 
 
 def test_shuffles_that_share_items_are_no_independent_draws(monkeypatch):
-    monkeypatch.setattr(interaction, "PERMUTATIONS", 199)
+    monkeypatch.setattr(interactions, "PERMUTATIONS", 199)
     rng = np.random.default_rng(6)
     mistaken = {0.0: 0, 1 / 9: 0}
     for _ in range(20):
@@ -315,7 +315,7 @@ def test_shuffles_that_share_items_are_no_independent_draws(monkeypatch):
         tests = [rng.permutation(200)[:20] for _ in range(40)]
         scores = np.stack([errors[..., test].mean(-1) for test in tests], -1)
         for overlap in mistaken:
-            mistaken[overlap] += interaction.interaction(scores, overlap).p <= 0.05
+            mistaken[overlap] += interactions.interaction(scores, overlap).p <= 0.05
     assert mistaken[0.0] > 10
     assert mistaken[1 / 9] <= 3
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from fixtures import independent_verdicts as recomputed
-from geofm_eval.findings.finding import AS_GOOD, GAIN, Cell, Claim, adjusted, cell_of, joint, mean_of
+from geofm_eval.findings.finding import AS_GOOD, GAIN, Claim, FindingCell, adjusted, cell_of, joint, mean_of
 from geofm_eval.findings.most import decide, majority, partial_conjunction, shortage
 from geofm_eval.records import Score
 from geofm_eval.results.units import in_points
@@ -21,7 +21,7 @@ from geofm_eval.stats.p_values import holm, p_above, p_below, p_value
 from geofm_eval.stats.scores import paired_interval, paired_shuffle_interval, pooled_r2
 
 
-def cells_of(values: list[float], half: float, claim: Claim = GAIN) -> list[Cell]:
+def cells_of(values: list[float], half: float, claim: Claim = GAIN) -> list[FindingCell]:
     differences = [Difference(value, value - half, value + half) for value in values]
     return adjusted([cell_of(str(i), "g", "", one, True, "items", claim) for i, one in enumerate(differences)])
 

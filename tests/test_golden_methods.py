@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from geofm_eval.data.labels import label_subsets, validation_plan
-from geofm_eval.data.shuffles import shuffled_subsets
+from geofm_eval.data.shuffle_splits import shuffled_subsets
 from geofm_eval.measure.probe import RECORD_VERSION
 from geofm_eval.probes import solve
 from geofm_eval.probes.sweep import PROBE_VERSION

@@ -11,7 +11,7 @@ from geofm_eval.backbones.parts import block_paths, exchanged, outputs_read, par
 from geofm_eval.backbones.series import encode
 from geofm_eval.backbones.weights import state_dict_sha256
 from geofm_eval.errors import ContractError
-from geofm_eval.similarity.inside import OWN, TOKEN_DRAWS, features_inside
+from geofm_eval.similarity.hooks import OWN, TOKEN_DRAWS, features_inside
 from geofm_eval.similarity.weights import affine_maps, weight_changes
 from tests.reduced_models import CATALOG, batch, subject
 from tests.small_vit import batch as small_batch

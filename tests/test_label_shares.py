@@ -7,7 +7,7 @@ import pytest
 
 from geofm_eval.expected import judge
 from geofm_eval.factors.factorial import probed_factorial
-from geofm_eval.ranking.settings import settings
+from geofm_eval.ranking.grouping import settings
 from geofm_eval.report.advice import advised
 from geofm_eval.report.collation import collate
 from geofm_eval.report.ranks.words import setting_label

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from geofm_eval.probes import heads, logistic
-from geofm_eval.probes.heads import Head, HeadJob, fit_heads
+from geofm_eval.probes.heads import HeadJob, ProbeHead, fit_heads
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.standardise import fit_standardiser, rotate
 
@@ -27,17 +27,17 @@ def clustered(n, width, classes, seed, signal=0.5, decay=0.5):
     return ((centres[labels] + rng.standard_normal((n, width))) * scale).astype(np.float32), labels.astype(np.int64)
 
 
-def fit(features, labels, classes, rows=None, penalties=PENALTIES) -> Head:
+def fit(features, labels, classes, rows=None, penalties=PENALTIES) -> ProbeHead:
     rows = np.arange(len(labels)) if rows is None else np.asarray(rows)
     ((_, head),) = fit_heads([HeadJob("tap", rows, labels[rows])], {"tap": features}, classes, CPU, penalties)
     return head
 
 
-def standardised(head: Head, features) -> np.ndarray:
+def standardised(head: ProbeHead, features) -> np.ndarray:
     return head.standardiser(torch.from_numpy(features)).numpy()
 
 
-def kept_rows(head: Head, features) -> np.ndarray:
+def kept_rows(head: ProbeHead, features) -> np.ndarray:
     """The standardised training rows without the axes that only hold rounding, which no probe sees."""
     x = head.standardiser(torch.from_numpy(features))
     rotation = rotate(x, head.standardiser.rounding)
@@ -55,7 +55,7 @@ def objective(x, labels, weights, intercepts, penalty) -> tuple[float, np.ndarra
     return value, residual.T @ x / len(x) + penalty * weights, residual.mean(0)
 
 
-def assert_optimal(head: Head, features, labels) -> None:
+def assert_optimal(head: ProbeHead, features, labels) -> None:
     """A penalised loss is strongly convex: |gradient|^2 / (2 penalty) bounds how far it is from its optimum."""
     x = kept_rows(head, features)
     for i, penalty in enumerate(PENALTIES):

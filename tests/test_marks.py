@@ -13,7 +13,7 @@ from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.leaderboard import rank
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_content
-from geofm_eval.results.scope import model_aside
+from geofm_eval.results.scope import excluded_model
 from tests.synthetic_run import BANDS, MODELS, Synthetic, make_record, write_run
 
 CATALOG = load_catalog()
@@ -49,7 +49,7 @@ def run(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("count", "expected"), [(0, False), (5, False), (6, True), (9, True)])
 def test_more_than_half_of_the_bands_filled_is_a_mark(count: int, expected: bool):
     assert marked(record_of(count)) == expected
-    assert model_aside(record_of(count), {DINO.slug}, CATALOG) == ([MOSTLY_FILLED] if expected else [])
+    assert excluded_model(record_of(count), {DINO.slug}, CATALOG) == ([MOSTLY_FILLED] if expected else [])
 
 
 def test_masked_bands_are_no_mark():

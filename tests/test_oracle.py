@@ -10,7 +10,7 @@ from geofm_eval.data.split import Split
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError
 from geofm_eval.simulation.standins.oracle import oracle_labels, oracle_map
-from geofm_eval.stats.confusion import confusion, mean_iou
+from geofm_eval.stats.confusion_counts import confusion, mean_iou
 from geofm_eval.stats.scores import r2, rmse
 
 STANDINS = {task.slug: task for task in load_catalog().tasks.values() if task.simulated}

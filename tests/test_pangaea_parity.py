@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from geofm_eval.dense.batches import Batch
 from geofm_eval.dense.decoders import UPerNet
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.plan import Plan
 from geofm_eval.dense.recipes import RECIPES
-from geofm_eval.dense.samples import Batch
 from geofm_eval.dense.temporal import HEADS, Ltae
 from geofm_eval.dense.training import steps_per_epoch, train
 from tests.small_chips import CATALOG, FLOODS

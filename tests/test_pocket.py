@@ -9,13 +9,13 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.studies.pretrain.publish import save_weights
 from benchmarks.studies.pretrain.training import Plan
-from geofm_eval.availability import model_gap
 from geofm_eval.backbones import load_backbone
 from geofm_eval.backbones.pocket import network
 from geofm_eval.backbones.pocket.vit import FINGERPRINT, read_metadata
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
+from geofm_eval.gaps import model_gap
 from geofm_eval.paths import in_package
 
 CATALOG = load_catalog()
@@ -105,7 +105,7 @@ def test_a_file_damaged_in_a_checkout_is_told_with_its_cure(weights, damage, mon
         weights.write_bytes(weights.read_bytes()[:1000])
     if damage == "absent":
         weights.unlink()
-    for module in ("geofm_eval.backbones.weights", "geofm_eval.availability"):
+    for module in ("geofm_eval.backbones.weights", "geofm_eval.gaps"):
         monkeypatch.setattr(f"{module}.in_package", lambda relative: weights)
     expected, message = (
         (Unavailable, "is missing.*git checkout") if damage == "absent" else (WeightsError, "sha256 is.*git checkout")

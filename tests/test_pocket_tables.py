@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.studies.pockets import gain_table, gains, read, score_table, spread, spread_table
+from benchmarks.studies.pocket_tables import gain_table, gains, read, score_table, spread, spread_table
 from geofm_eval.catalog import load_catalog
 from geofm_eval.report.probes.curves import depth_profiles
 from geofm_eval.report.probes.figures import overview_figure

@@ -14,7 +14,7 @@ from torch import nn
 from geofm_eval.catalog.dense import TUNINGS
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.budget import ChipBudget
-from geofm_eval.dense.choice import DenseChoice
+from geofm_eval.dense.config import TrainingConfig
 from geofm_eval.dense.inference import companions, score_of
 from geofm_eval.dense.job import NETWORK
 from geofm_eval.dense.model import HEAD_GAIN, PooledModel
@@ -33,7 +33,7 @@ SPEC = small_vit(bands=LAND.bands)
 def job(tuning="frozen", task=LAND, seed=0, budget=None, labels=None, **recipe):
     splits = {name: items(task, name, n, first) for name, n, first in (("val", 9, 50), ("test", 30, 70))}
     splits["train"] = items(task, labels=labels)
-    choice = DenseChoice("pooled", tuning, ("final",), replace(RECIPE, **recipe))
+    choice = TrainingConfig("pooled", tuning, ("final",), replace(RECIPE, **recipe))
     budget = budget or ChipBudget(np.arange(12), np.arange(9))
     return PooledJob(lambda: load(SPEC), adapter(task), splits, budget, choice, seed)
 

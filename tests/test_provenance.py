@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import geofm_eval
-from geofm_eval import provenance as module
+from geofm_eval import environment
+from geofm_eval.environment import provenance
 from geofm_eval.progress import LogProgress, TerminalProgress, progress_on
-from geofm_eval.provenance import provenance
 
 
 class Terminal(io.StringIO):
@@ -34,10 +34,10 @@ def test_provenance_of_two_calls_is_not_shared() -> None:
 
 
 def test_outside_a_checkout_the_commit_is_unknown(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ROOT", tmp_path)
-    module._code.cache_clear()
+    monkeypatch.setattr(environment, "_ROOT", tmp_path)
+    environment._code.cache_clear()
     assert provenance()["code"] == {"version": geofm_eval.__version__, "commit": None, "dirty": None}
-    module._code.cache_clear()
+    environment._code.cache_clear()
 
 
 def test_an_uncommitted_change_is_seen(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,17 +50,17 @@ def test_an_uncommitted_change_is_seen(tmp_path: object, monkeypatch: pytest.Mon
     git("init", "-q")
     git("add", "a.txt")
     git("commit", "-q", "-m", "first")
-    monkeypatch.setattr(module, "_ROOT", tmp_path)
+    monkeypatch.setattr(environment, "_ROOT", tmp_path)
     for text, dirty in (("1", False), ("2", True)):
         file.write_text(text)
-        module._code.cache_clear()
+        environment._code.cache_clear()
         assert provenance()["code"]["dirty"] is dirty
         assert len(provenance()["code"]["commit"]) == 40
-    module._code.cache_clear()
+    environment._code.cache_clear()
 
 
 def test_provenance_imports_no_torch() -> None:
-    code = "import sys, geofm_eval.provenance as p; p.provenance(); sys.exit('torch' in sys.modules)"
+    code = "import sys, geofm_eval.environment as p; p.provenance(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

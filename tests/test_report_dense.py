@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.factors.effects import effects, pooled
 from geofm_eval.factors.levels import _complete, best_cases, factors
+from geofm_eval.factors.marginal import effects, pooled
 from geofm_eval.records import (
     CaseInfo,
     Cost,

@@ -8,7 +8,7 @@ import pytest
 from geofm_eval.catalog import load_catalog, probe_cases
 from geofm_eval.errors import DataError
 from geofm_eval.expected.update import take
-from geofm_eval.ranking.settings import settings
+from geofm_eval.ranking.grouping import settings
 from geofm_eval.records import RunManifest, read_run, write_manifest, write_record
 from geofm_eval.report.collation import collate
 from geofm_eval.results.comparison import comparisons

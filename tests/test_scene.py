@@ -17,7 +17,7 @@ from geofm_eval.simulation.scene import (
     TEMPERATE,
     Canvas,
     Palette,
-    Setting,
+    SceneSetting,
     render,
     simulate,
 )
@@ -44,7 +44,7 @@ GOLDEN_B08 = {
 
 def painted(kind: str, n: int = 12, size: int = 64) -> Canvas:
     rng, canvas = generator("test", kind), Canvas(n, size)
-    EUROSAT_PAINTERS[kind](rng, canvas, Setting.draw(rng, n))
+    EUROSAT_PAINTERS[kind](rng, canvas, SceneSetting.draw(rng, n))
     return canvas
 
 

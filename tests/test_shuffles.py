@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from geofm_eval.data.items import Item
 from geofm_eval.data.labels import strata_of
-from geofm_eval.data.shuffles import item_blocks, shuffled_subsets, shuffles
+from geofm_eval.data.shuffle_splits import item_blocks, shuffled_subsets, shuffles
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.probes import load_sweep, save_sweep, solve
 

@@ -13,7 +13,7 @@ from fixtures.scheduler import group_of
 from fixtures.session import context_of
 from fixtures.suite import Suite, select_cases
 from geofm_eval.catalog import load_catalog, probe_cases, similarity_cases, twin_of
-from geofm_eval.catalog.markers import markers
+from geofm_eval.catalog.marking import markers
 from geofm_eval.datasets import open_splits
 from geofm_eval.measure.case import Measurement
 from geofm_eval.measure.similarity import SIMILARITY_VERSION, measure_similarity

@@ -8,8 +8,8 @@ from scipy.linalg import orthogonal_procrustes
 
 from geofm_eval.errors import ContractError
 from geofm_eval.similarity import (
+    channel_diagnostics,
     cka,
-    companions,
     half_sampling_error,
     jackknife_error,
     jackknife_values,
@@ -113,7 +113,7 @@ def test_one_massive_channel_decides_and_is_named():
     shared = gaussian(0, 200, 1) * 100
     x, y = (np.hstack([gaussian(seed, 200, 20), shared]) for seed in (1, 2))
     assert cka(x, y).debiased > 0.99
-    found = companions(x, y)
+    found = channel_diagnostics(x, y)
     assert found.one_channel_decides
     assert abs(found.without_top_channel) < 0.1
     assert min(found.top_channel_share) > 0.99
@@ -122,13 +122,13 @@ def test_one_massive_channel_decides_and_is_named():
 
 def test_even_features_have_no_deciding_channel():
     x, y = related(0, 400, 8, 8)
-    found = companions(x, y)
+    found = channel_diagnostics(x, y)
     assert not found.one_channel_decides
     spectrum = np.linalg.eigvalsh(np.cov(x.T))
     assert found.participation[0] == pytest.approx(spectrum.sum() ** 2 / np.square(spectrum).sum())
     assert found.top_direction_share[0] == pytest.approx(spectrum.max() / spectrum.sum())
     assert found.top_channel_share[0] == pytest.approx(x.var(0).max() / x.var(0).sum())
-    wide = companions(gaussian(3, 20, 50), gaussian(4, 20, 50))
+    wide = channel_diagnostics(gaussian(3, 20, 50), gaussian(4, 20, 50))
     assert wide.participation[0] <= 19
 
 
@@ -138,7 +138,7 @@ def test_constant_features_have_no_error_no_chance_and_no_shares(flat):
     assert np.isnan([jackknife_error(x, flat), half_sampling_error(x, flat)]).all()
     null = permutation_null(x, flat)
     assert np.isnan([null.observed, null.mean, null.sd, null.z]).all()
-    found = companions(x, flat)
+    found = channel_diagnostics(x, flat)
     assert np.isnan([found.participation[1], found.top_channel_share[1], found.top_direction_share[1]]).all()
     assert np.isfinite(found.participation[0])
 

@@ -13,7 +13,7 @@ from fixtures.cases import quarters, throughput_cases
 from fixtures.options import _check
 from fixtures.suite import select_cases
 from geofm_eval.catalog import Case, load_catalog
-from geofm_eval.catalog.markers import markers
+from geofm_eval.catalog.marking import markers
 from geofm_eval.errors import ContractError
 from tests.small_suite import ADAPTATIONS, OPTIONS, forked, install
 

@@ -11,7 +11,7 @@ from sklearn.model_selection import ShuffleSplit
 
 from geofm_eval import workspace as pipeline
 from geofm_eval.catalog import Catalog, load_catalog
-from geofm_eval.data.shuffles import SEED, SHUFFLES, TEST_SHARE, published_order, shuffled_subsets, shuffles
+from geofm_eval.data.shuffle_splits import SEED, SHUFFLES, TEST_SHARE, published_order, shuffled_subsets, shuffles
 from geofm_eval.datasets import open_splits
 from geofm_eval.probes import ridge
 from geofm_eval.probes.problem import ProbeProblem

@@ -11,8 +11,8 @@ import pytest
 from benchmarks.studies.trust.machines import __main__ as command
 from benchmarks.studies.trust.machines import report
 from benchmarks.studies.trust.machines.facts import Facts, Scored, read_facts, write_facts
-from benchmarks.studies.trust.machines.measure import Workplace, all_finished, finished, measure
-from benchmarks.studies.trust.machines.variants import DEFAULT, PRESET, described, variants
+from benchmarks.studies.trust.machines.running import Workplace, all_finished, finished, measure
+from benchmarks.studies.trust.machines.switches import DEFAULT, PRESET, described, variants
 from geofm_eval.errors import DataError
 from tests.small_suite import PLUGINS, QUICK_TIMING, ROOT, install
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from geofm_eval.catalog import Case, load_catalog
-from geofm_eval.catalog.markers import markers
+from geofm_eval.catalog.marking import markers
 from geofm_eval.errors import ContractError
 from geofm_eval.records import Inputs, Record, display_name, figure_name, marks_legend, write_record
 from geofm_eval.report.advice import advised

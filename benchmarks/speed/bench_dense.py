@@ -12,12 +12,12 @@ from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import load_catalog
 from geofm_eval.catalog.dense import FOUR_BLOCKS, block_taps
 from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.dense.batches import Samples
 from geofm_eval.dense.budget import ChipBudget
-from geofm_eval.dense.choice import DenseChoice
+from geofm_eval.dense.config import TrainingConfig
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.plan import Plan
 from geofm_eval.dense.recipes import training_recipe
-from geofm_eval.dense.samples import Samples
 from geofm_eval.dense.training import _Loop
 
 CATALOG = load_catalog()
@@ -37,7 +37,7 @@ def _job(decoder: str, online: bool) -> DenseJob:
     splits = {name: noise_split(TASK, name, count, SIDE) for name, count in (("train", CHIPS), ("val", 1), ("test", 1))}
     taps = block_taps(FOUR_BLOCKS, MODEL.depth)
     single = decoder.startswith(("single", "tokenlinear"))
-    choice = DenseChoice(decoder, "frozen", taps[-1:] if single else taps, training_recipe("pangaea"), online=online)
+    choice = TrainingConfig(decoder, "frozen", taps[-1:] if single else taps, training_recipe("pangaea"), online=online)
     return DenseJob(lambda: loaded, adapter, splits, ChipBudget(np.arange(CHIPS), np.arange(1)), choice, 0, DEVICE)
 
 

@@ -14,9 +14,9 @@ from benchmarks.speed.noise_chips import noise_split
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.inputs import InputAdapter
-from geofm_eval.dense import samples
+from geofm_eval.dense import batches
 from geofm_eval.dense.budget import ChipBudget
-from geofm_eval.dense.choice import DenseChoice
+from geofm_eval.dense.config import TrainingConfig
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.recipes import TrainingRecipe
 
@@ -41,11 +41,11 @@ def _train(tuning: str, chips: int, epochs: int, cache: str) -> float:
     """Train, and return the most memory that was held after an epoch."""
     torch.set_num_threads(1)
     os.environ["GEOFM_CACHE"] = cache
-    samples.MOST_BYTES = 16 * 2**20  # what is kept of small data sets is full with the few chips already
+    batches.MOST_BYTES = 16 * 2**20  # what is kept of small data sets is full with the few chips already
     adapter = InputAdapter(MODEL, TASK, CATALOG.recipe("probing"))
     splits = {name: noise_split(TASK, name, count, SIDE) for name, count in (("train", chips), ("val", 2), ("test", 2))}
     recipe = TrainingRecipe("memory", epochs=epochs, validate_every=1)
-    choice = DenseChoice("lightms", tuning, ("block03", "block05", "block07", "block11"), recipe)
+    choice = TrainingConfig("lightms", tuning, ("block03", "block05", "block07", "block11"), recipe)
     seen = []
 
     def load() -> Any:

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from geofm_eval.data.labels import label_subsets, validation_plan
 from geofm_eval.probes import solve
-from geofm_eval.probes.heads import Head, HeadJob, fit_heads
+from geofm_eval.probes.heads import HeadJob, ProbeHead, fit_heads
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.selection import choose, score_path
 
@@ -81,7 +81,7 @@ class Reference:
         chosen: position of the penalty with the lowest validation loss.
     """
 
-    head: Head
+    head: ProbeHead
     rows: np.ndarray
     labels: np.ndarray
     test_rows: np.ndarray

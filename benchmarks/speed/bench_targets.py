@@ -7,7 +7,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from geofm_eval.data.shuffles import shuffled_subsets
+from geofm_eval.data.shuffle_splits import shuffled_subsets
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import solve_together
 

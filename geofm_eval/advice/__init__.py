@@ -1,6 +1,6 @@
 """From diagnosis to use: what the records of a run advise for a backbone on a task, and the evidence for it."""
 
-from geofm_eval.advice.advise import Advice, advise, controls_of, marked_of
+from geofm_eval.advice.choosing import Advice, advise, controls_of, marked_of
 from geofm_eval.advice.cut import Cut, Saving
 from geofm_eval.advice.reading import Reading
 from geofm_eval.advice.tuning import PartLoss, Parts, Tuned, TuningChoice

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from geofm_eval.catalog.dense import CHOSEN
-from geofm_eval.factors.effects import mean_difference
+from geofm_eval.factors.marginal import mean_difference
 from geofm_eval.records import Score
 from geofm_eval.results.comparison import LAST, Subject
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.reselected import Reselection, reselect, selected_difference
 from geofm_eval.results.taps import choose_tap, sign
-from geofm_eval.results.trainings import Cell
+from geofm_eval.results.trainings import TrainedCell
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.reselection import choose
 
@@ -82,9 +82,9 @@ def probe_readings(subject: Subject, by: str, fractions: Sequence[str], pairs: P
     return found
 
 
-def decoder_readings(cells: Sequence[Cell], pairs: Pairs) -> list[Reading]:
+def decoder_readings(cells: Sequence[TrainedCell], pairs: Pairs) -> list[Reading]:
     """What decoders of one level choose, for every tuning and label fraction that was trained on several blocks."""
-    groups: defaultdict[tuple[str, float, str], dict[str, Cell]] = defaultdict(dict)
+    groups: defaultdict[tuple[str, float, str], dict[str, TrainedCell]] = defaultdict(dict)
     for cell in cells:
         adaptation = cell.adaptation
         if adaptation.head.startswith("single") and not adaptation.variant and cell.layer != CHOSEN:
@@ -96,7 +96,7 @@ def decoder_readings(cells: Sequence[Cell], pairs: Pairs) -> list[Reading]:
     ]
 
 
-def _of_decoders(by: str, cells: dict[str, Cell], pairs: Pairs) -> Reading:
+def _of_decoders(by: str, cells: dict[str, TrainedCell], pairs: Pairs) -> Reading:
     ordered = [cells[layer] for layer in sorted(cells)]
     best = ordered[choose([cell.sign * cell.validated for cell in ordered])]
     end = cells[max(cells)]

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from geofm_eval.advice.reading import Verdict, verdict
 from geofm_eval.catalog import DenseAdaptation, dense_adaptation
-from geofm_eval.factors.effects import mean_difference
+from geofm_eval.factors.marginal import mean_difference
 from geofm_eval.records import Record, Reverted, Score
 from geofm_eval.results.comparison import identity
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import DRIFT, SEGMENT, TUNE, RunContent
-from geofm_eval.results.trainings import Cell
+from geofm_eval.results.trainings import TrainedCell
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.over_seeds import estimate, p_of
 from geofm_eval.stats.p_values import ALPHA, holm
@@ -105,13 +105,13 @@ class Parts:
     parts: tuple[PartLoss, ...]
 
 
-def trained_cells(content: RunContent, task: str, model: str) -> tuple[list[Cell], str]:
+def trained_cells(content: RunContent, task: str, model: str) -> tuple[list[TrainedCell], str]:
     """The trainings of a model on a task, of whole items or dense.
 
     Returns:
         The cells, and why there are none: no training, or trainings that may not be compared.
     """
-    cells: defaultdict[str, list[Cell]] = defaultdict(list)
+    cells: defaultdict[str, list[TrainedCell]] = defaultdict(list)
     known: dict[str, dict[str, str]] = {}
     for kind in (SEGMENT, TUNE):
         for record in content.scored_of(kind):
@@ -122,7 +122,7 @@ def trained_cells(content: RunContent, task: str, model: str) -> tuple[list[Cell
             # One schedule may exist under two recipes of the inputs, and the other way round.
             key = "/".join(what.values())
             known[key] = what
-            cells[key].append(Cell(record, adaptation))
+            cells[key].append(TrainedCell(record, adaptation))
     if not cells:
         return [], f"no trained case of {model} on {task} in this run"
     if len(cells) > 1:
@@ -131,14 +131,14 @@ def trained_cells(content: RunContent, task: str, model: str) -> tuple[list[Cell
     return next(iter(cells.values())), ""
 
 
-def tuning_choices(cells: Sequence[Cell], pairs: Pairs) -> list[TuningChoice]:
+def tuning_choices(cells: Sequence[TrainedCell], pairs: Pairs) -> list[TuningChoice]:
     """The tunings under one head per label fraction: the head with most of them, of several the best on validation."""
-    groups: defaultdict[tuple[float, str, str], dict[str, Cell]] = defaultdict(dict)
+    groups: defaultdict[tuple[float, str, str], dict[str, TrainedCell]] = defaultdict(dict)
     for cell in cells:
         adaptation = cell.adaptation
         if not adaptation.variant and not adaptation.blocks:
             groups[adaptation.fraction, adaptation.head, cell.layer][adaptation.tuning] = cell
-    chosen: dict[float, dict[str, Cell]] = {}
+    chosen: dict[float, dict[str, TrainedCell]] = {}
     for (fraction, _, _), own in sorted(groups.items()):
         if FROZEN not in own or len(own) < 2:
             continue
@@ -147,11 +147,11 @@ def tuning_choices(cells: Sequence[Cell], pairs: Pairs) -> list[TuningChoice]:
     return [_choice(own, pairs) for _, own in sorted(chosen.items(), reverse=True)]
 
 
-def _rank(cells: dict[str, Cell]) -> tuple[int, float]:
+def _rank(cells: dict[str, TrainedCell]) -> tuple[int, float]:
     return len(cells), max(cell.sign * cell.validated for cell in cells.values())
 
 
-def _choice(cells: dict[str, Cell], pairs: Pairs) -> TuningChoice:
+def _choice(cells: dict[str, TrainedCell], pairs: Pairs) -> TuningChoice:
     frozen = cells[FROZEN]
     ordered = sorted(cells.values(), key=lambda cell: (-cell.sign * cell.validated, _size(cell), cell.name))
     head = _head(frozen.adaptation, frozen.layer)
@@ -159,11 +159,11 @@ def _choice(cells: dict[str, Cell], pairs: Pairs) -> TuningChoice:
     return TuningChoice(head, frozen.adaptation.fraction, len(frozen.score.per_draw), tunings)
 
 
-def _size(cell: Cell) -> float:
+def _size(cell: TrainedCell) -> float:
     return math.inf if cell.record.cost.trained_parameters is None else cell.record.cost.trained_parameters
 
 
-def _tuned(cell: Cell, frozen: Cell, pairs: Pairs) -> Tuned:
+def _tuned(cell: TrainedCell, frozen: TrainedCell, pairs: Pairs) -> Tuned:
     gain = None if cell is frozen else mean_difference([(cell, frozen)], pairs)
     shows: Verdict = "same" if gain is None else verdict(gain, cell.sign)
     size = cell.record.cost.trained_parameters

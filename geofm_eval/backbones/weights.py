@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from geofm_eval.availability import ALLOW_DOWNLOAD, downloadable, downloaded_weights, how_to_get_weights
 from geofm_eval.backbones.checkpoints import is_index, is_state_dict, kind_of, read_content, read_state_dict, shards
 from geofm_eval.catalog import ModelSpec, WeightsSpec
 from geofm_eval.errors import Unavailable, WeightsError
 from geofm_eval.fetch import fetch_weights, path_sha256, published_address, verified_sha256
+from geofm_eval.gaps import ALLOW_DOWNLOAD, downloadable, downloaded_weights, how_to_get_weights
 from geofm_eval.paths import geofm_home, in_package
 
 __all__ = ["LocatedWeights", "load_into", "locate", "read_state_dict", "read_state_dicts", "state_dict_sha256"]

@@ -1,9 +1,9 @@
 """The catalog: what models, tasks, recipes and cases exist. Loads without torch."""
 
-from geofm_eval.catalog.alike import similarity_cases, twin_of
 from geofm_eval.catalog.cases import MAX_CASES, SUITES, Case, compatible, missing_bands, probe_cases
 from geofm_eval.catalog.dense import DenseAdaptation, dense_adaptation, dense_cases
 from geofm_eval.catalog.load import Catalog, check_slugs, load_catalog
+from geofm_eval.catalog.similarity_cases import similarity_cases, twin_of
 from geofm_eval.catalog.specs import (
     Adaptation,
     ModelSpec,

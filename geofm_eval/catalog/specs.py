@@ -118,7 +118,7 @@ class WeightsSpec(Spec):
         return self
 
 
-class Worth(Spec):
+class ReleaseCriterion(Spec):
     """What a pretrained backbone must at least bring to be worth shipping.
 
     Args:
@@ -187,7 +187,7 @@ class ModelSpec(Spec):
     random_seed: int | None = None
     suites: tuple[str, ...] = ("extended",)
     twin: str | None = None
-    worth: Worth | None = None
+    worth: ReleaseCriterion | None = None
     simulated_pretraining: bool = False
     from_scratch: bool = False
     provenance: Literal["verified", "unverified"] = "verified"
@@ -316,7 +316,7 @@ class TaskSpec(Spec):
             takes one point (0.01) of accuracy, IoU and R2; an RMSE has no such unit and must state it, to be compared.
         target_range: (low, high) that every label of a regression task must lie in.
         protocol: ``holdout`` (train, val and test), or ``shuffle_splits`` where the data have no official split: forty
-            random splits, see :mod:`geofm_eval.data.shuffles`.
+            random splits, see :mod:`geofm_eval.data.shuffle_splits`.
         standin: name of the generator for a simulated stand-in; None for real data.
         sizes: items per split of a stand-in: train, val, test.
         tier: what it takes to solve a stand-in: ``spectral`` (colours of a pixel, on all its dates), ``texture`` (what

@@ -1,11 +1,11 @@
 """Are new weights worse? Two runs compared case by case, item by item (manual: ``docs/gate.md``)."""
 
-from geofm_eval.compare.cases import CaseVerdict, Cell
+from geofm_eval.compare.cases import CaseChange, CaseVerdict
 from geofm_eval.compare.comparison import FAIL_ON, FailOn, RunComparison, Unselected, compare
 from geofm_eval.compare.drops import RawDrop
 from geofm_eval.compare.families import TOGETHER, Role, Together, chance_of_false, expected_false
+from geofm_eval.compare.feature_change import Moved
 from geofm_eval.compare.matching import Matches, Refusal, match
-from geofm_eval.compare.moved import Moved
 from geofm_eval.compare.pooled import PooledVerdict
 from geofm_eval.compare.runs import find_run
 from geofm_eval.compare.verdicts import Verdict, chance_of_finding, decide, smallest_found, standard_error
@@ -13,8 +13,8 @@ from geofm_eval.compare.verdicts import Verdict, chance_of_finding, decide, smal
 __all__ = [
     "FAIL_ON",
     "TOGETHER",
+    "CaseChange",
     "CaseVerdict",
-    "Cell",
     "FailOn",
     "Matches",
     "Moved",

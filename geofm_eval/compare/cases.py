@@ -22,7 +22,7 @@ NOTHING = Difference(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Cell:
+class CaseChange:
     """One case at one label fraction.
 
     Args:
@@ -64,7 +64,7 @@ class CaseVerdict:
     old: Record
     new: Record
     delta: float
-    cells: tuple[Cell, ...]
+    cells: tuple[CaseChange, ...]
     identical: bool
     role: Role | None = None
     why: str = ""
@@ -81,7 +81,7 @@ class CaseVerdict:
         return not (self.why or _missing_outcomes(self.old, self.new))
 
     @property
-    def full(self) -> Cell:
+    def full(self) -> CaseChange:
         """At the largest label fraction: of a primary case the cell that decides, and what is pooled over taps."""
         return self.cells[-1]
 
@@ -91,7 +91,7 @@ class CaseVerdict:
         return self.full.verdict
 
     @property
-    def exploratory(self) -> tuple[Cell, ...]:
+    def exploratory(self) -> tuple[CaseChange, ...]:
         """Cells that never decide: all of an exploratory case, and the smaller label fractions of a primary one."""
         return self.cells if self.role is None else self.cells[:-1]
 
@@ -195,12 +195,12 @@ def _readable(folder: Path, record: Record) -> bool:
         return False
 
 
-def _cell(old: Score, new: Score, fraction: str, raw: Difference, delta: float) -> Cell:
+def _cell(old: Score, new: Score, fraction: str, raw: Difference, delta: float) -> CaseChange:
     points = in_points(raw, new, old).value + 0.0
     difference = turned(raw, new)
     p = None if raw == NOTHING else p_value(difference)
     verdict = "equivalent" if raw == NOTHING else decide(difference, p, delta)
-    return Cell(fraction, old.value, new.value, difference, points, p, verdict)
+    return CaseChange(fraction, old.value, new.value, difference, points, p, verdict)
 
 
 def turned(difference: Difference, score: Score) -> Difference:
@@ -253,7 +253,7 @@ def _group(case: CaseVerdict, index: int, together: Together) -> tuple[str, ...]
     return "exploratory", case.new.case.model, case.new.case.task
 
 
-def _with_p(cell: Cell, p: float, delta: float, tests: int) -> Cell:
+def _with_p(cell: CaseChange, p: float, delta: float, tests: int) -> CaseChange:
     """The cell after Holm; with the smallest drop found where it is primary, one of so many tests."""
     error = standard_error(cell.difference)
     smallest = None if error is None or not tests else smallest_found(error, cell.difference.freedom, delta, tests)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from geofm_eval.catalog import Catalog, load_catalog
-from geofm_eval.compare.cases import CaseVerdict, Cell, Comparer, margin_of
+from geofm_eval.compare.cases import CaseChange, CaseVerdict, Comparer, margin_of
 from geofm_eval.compare.drops import RawDrop, raw_drop
 from geofm_eval.compare.families import Role, Together, family_of, primary_roles
-from geofm_eval.compare.matching import CaseKey, Matches, Selection, match, scored
-from geofm_eval.compare.moved import Moved, moved
+from geofm_eval.compare.feature_change import Moved, moved
+from geofm_eval.compare.matching import CaseKey, CaseSelection, Matches, match, scored
 from geofm_eval.compare.pooled import PooledVerdict, pooled_verdicts
 from geofm_eval.errors import DataError
 from geofm_eval.results.pairs import Pairs
@@ -91,7 +91,7 @@ class RunComparison:
         return sorted(worse, key=lambda case: _surely_lost(case, case.full))
 
     @property
-    def exploratory(self) -> list[tuple[CaseVerdict, Cell]]:
+    def exploratory(self) -> list[tuple[CaseVerdict, CaseChange]]:
         """Regressions at other taps and label fractions, the worst first. They never fail the gate."""
         cells = [(case, cell) for case in self.cases for cell in case.exploratory if cell.verdict == "regression"]
         return sorted(cells, key=lambda one: _surely_lost(*one))
@@ -129,7 +129,7 @@ class RunComparison:
         return found
 
 
-def _surely_lost(case: CaseVerdict, cell: Cell) -> tuple[float, CaseKey]:
+def _surely_lost(case: CaseVerdict, cell: CaseChange) -> tuple[float, CaseKey]:
     high = cell.difference.high
     return (0.0 if high is None else high) / case.delta, case.key
 
@@ -170,7 +170,7 @@ def compare(
         matches=matches,
         unknown=unknown,
         fell=_fallen(cases, matches, known),
-        unselected=_unselected(matches, Selection.of(after), known),
+        unselected=_unselected(matches, CaseSelection.of(after), known),
         together=together,
         moved=tuple(moved(matches.pairs.values())),
         problems=(*before.problems, *after.problems, *pairs.problems),
@@ -192,7 +192,7 @@ def _fallen(cases: list[CaseVerdict], matches: Matches, catalog: Catalog) -> tup
     return tuple(sorted((drop for drop in found if drop is not None), key=lambda drop: drop.value / drop.delta))
 
 
-def _unselected(matches: Matches, inside: Selection, catalog: Catalog) -> tuple[Unselected, ...]:
+def _unselected(matches: Matches, inside: CaseSelection, catalog: Catalog) -> tuple[Unselected, ...]:
     """Models that the new run did not select, and tasks of the models that it did."""
     models: Counter[str] = Counter()
     tasks: Counter[str] = Counter()

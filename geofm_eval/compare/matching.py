@@ -72,7 +72,7 @@ def match(old: RunContent, new: RunContent) -> Matches:
         else:
             pairs[key] = before[key], after[key]
     broken, unmeasured = _lost(before, new)
-    inside = Selection.of(new)
+    inside = CaseSelection.of(new)
     unreadable = "its record in the baseline cannot be read: see the problems"
     blank = {key: f"in the baseline {why}" for key, why in _gaps(old).items() if key in after and key not in before}
     blank |= {key: unreadable for key in _unreadable(old) if key in inside}
@@ -91,14 +91,14 @@ def match(old: RunContent, new: RunContent) -> Matches:
 
 
 @dataclass(frozen=True)
-class Selection:
+class CaseSelection:
     """The models and tasks that a run selected: those of its planned cases; without a plan, of records and skips."""
 
     models: frozenset[str]
     tasks: frozenset[str]
 
     @classmethod
-    def of(cls, content: RunContent) -> "Selection":
+    def of(cls, content: RunContent) -> "CaseSelection":
         """Read it from a run; similarity and timings do not count, because they have no score."""
         planned = [case_id for kind, case_id in content.planned if kind in SCORED]
         recorded = [record.case.id for record in content.records if record.case.kind in SCORED]

@@ -11,7 +11,7 @@ import numpy as np
 
 from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.labels import Indices, LabelSubset, ValidationPlan, distinct, label_subsets, validation_plan
-from geofm_eval.data.shuffles import item_blocks, published_order, shuffled_subsets
+from geofm_eval.data.shuffle_splits import item_blocks, published_order, shuffled_subsets
 from geofm_eval.data.split import ALL, Split
 
 log = logging.getLogger(__name__)

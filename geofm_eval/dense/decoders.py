@@ -1,7 +1,7 @@
 """Decoders: from feature maps of some taps to one value per class and pixel.
 
 Every decoder takes a list of maps (B, D, h, w), in the order of depth, and returns (B, K, h', w') at its own size;
-:class:`Head` brings that to the size of the image. A regression has K = 1.
+:class:`Decoder` brings that to the size of the image. A regression has K = 1.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -203,7 +203,7 @@ DECODERS: Mapping[str, tuple[int, Callable[[int, int], nn.Module]]] = {
 """Number of maps that a decoder reads, and how it is built from the width D of the maps and the number of outputs K."""
 
 
-class Head(nn.Module):
+class Decoder(nn.Module):
     """A decoder with the taps that it reads and the size that it answers in.
 
     Args:

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofm_eval.dense.sample import TokenSample
-from geofm_eval.probes.heads import Head, HeadJob, fit_heads, refine_heads
+from geofm_eval.dense.token_sampling import TokenSample
+from geofm_eval.probes.heads import HeadJob, ProbeHead, fit_heads, refine_heads
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.ridge import RidgePath, decompose
 from geofm_eval.probes.standardise import Standardiser
@@ -62,7 +62,7 @@ def logistic(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, F
 
     classes = tokens.targets.shape[1]
 
-    def fit(job: HeadJob, head: Head) -> Fit:
+    def fit(job: HeadJob, head: ProbeHead) -> Fit:
         def at(index: int) -> LinearMap:
             weights, intercepts = head.at(index)
             # A class without a training token has the intercept -inf, which interpolation would turn into NaN.
@@ -79,7 +79,7 @@ def logistic(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, F
         yield job.tap, fit(job, head)
 
 
-def _log_losses(head: Head, tap: str, held: TokenSample) -> NDArray[np.float64]:
+def _log_losses(head: ProbeHead, tap: str, held: TokenSample) -> NDArray[np.float64]:
     targets, weights = torch.from_numpy(held.targets), torch.from_numpy(held.weights)
     losses, start = np.zeros(len(PENALTIES)), 0
     # A class without a training token costs every penalty the same.

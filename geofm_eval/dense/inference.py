@@ -17,7 +17,7 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.losses import classes_of
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.windows import Window, covering, cut
-from geofm_eval.stats.confusion import confusion, iou_per_class
+from geofm_eval.stats.confusion_counts import confusion, iou_per_class
 from geofm_eval.stats.counts import count_score
 
 Array = NDArray[Any]
@@ -134,7 +134,7 @@ def score_of(task: TaskSpec, counts: Array) -> float:
     return float(count_score(counts[None], task.metric)[0])
 
 
-def companions(task: TaskSpec, counts: Array) -> dict[str, float]:
+def secondary_metrics(task: TaskSpec, counts: Array) -> dict[str, float]:
     """Further scores that nothing is selected by: accuracy of pixels, mean F1 and IoU of every class; RMSE and R2.
 
     A class that neither occurs nor is predicted has none.

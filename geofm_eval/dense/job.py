@@ -22,14 +22,14 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.split import Split
 from geofm_eval.dense.adapters import merge, plain_state
+from geofm_eval.dense.batches import RandomCrops, Samples, StoredMaps
 from geofm_eval.dense.budget import ChipBudget
-from geofm_eval.dense.choice import DenseChoice, Trained
+from geofm_eval.dense.config import Trained, TrainingConfig
+from geofm_eval.dense.feature_maps import Encoding, FeatureMapBlock
 from geofm_eval.dense.inference import ChipPredictor, Predictor, StoredPredictor, counts_of, predictions, quality
 from geofm_eval.dense.losses import outputs_of
 from geofm_eval.dense.model import DenseModel, TunableModel
-from geofm_eval.dense.plan import TRAINING_VERSION, CrossValidated, Plan, Progressed, Validation, best_of
-from geofm_eval.dense.samples import RandomCrops, Samples, StoredMaps
-from geofm_eval.dense.stored import Encoding, MapBlock
+from geofm_eval.dense.plan import TRAINING_VERSION, CrossValidated, TrainingPlan, TrainingState, Validation, best_of
 from geofm_eval.dense.temporal import heads_of
 from geofm_eval.dense.training import Validate, checkpoints, fresh_weights, train
 from geofm_eval.dense.windows import covering, window_size
@@ -65,7 +65,7 @@ class DenseJob:
     adapter: InputAdapter
     splits: Mapping[str, Split]
     budget: ChipBudget
-    choice: DenseChoice
+    choice: TrainingConfig
     seed: int
     device: str = "cpu"
     progress: StartProgress = LogProgress
@@ -181,7 +181,7 @@ class DenseJob:
 
     def trained_on(
         self, chips: NDArray[np.int64], rate: float, key: str, validate: Validate, until: int | None = None
-    ) -> tuple[TunableModel, Progressed, float]:
+    ) -> tuple[TunableModel, TrainingState, float]:
         """Train on some of the training chips.
 
         Args:
@@ -189,12 +189,12 @@ class DenseJob:
             rate: learning rate.
             key: where an interrupted training is found again.
             validate: see ``training.train``.
-            until: see ``Plan``.
+            until: see ``TrainingPlan``.
 
         Returns:
             The network, how it went, and the seconds that it took to encode the chips once.
         """
-        plan = Plan(self.choice.recipe, rate, self.seed, self.choice.lengthened, self.scale, until)
+        plan = TrainingPlan(self.choice.recipe, rate, self.seed, self.choice.lengthened, self.scale, until)
         if self._on_gpu:
             torch.cuda.reset_peak_memory_stats(self.device)
         with torch.random.fork_rng(), exact_float32():
@@ -207,7 +207,7 @@ class DenseJob:
         return quality(self.task, self.counts(model, "val", self.budget.val.tolist()))
 
     def _result(
-        self, model: TunableModel, done: Progressed, validations: Sequence[Validation], rate: float, encoding: float
+        self, model: TunableModel, done: TrainingState, validations: Sequence[Validation], rate: float, encoding: float
     ) -> dict[str, Any]:
         ours, chosen = [*model.tuned, *model.new_parameters], best_of(validations)
         return {
@@ -329,7 +329,7 @@ class DenseJob:
         maps = tuple(block.maps(tap) for tap in self.choice.taps)
         return StoredPredictor(maps, block.windows, block.shapes, device)
 
-    def _maps(self, name: str) -> MapBlock:
+    def _maps(self, name: str) -> FeatureMapBlock:
         """Maps of a split; the taps of the usual four blocks are kept together, so that decoders share them."""
         depth = self.adapter.model.depth
         usual = block_taps(FOUR_BLOCKS, depth) if depth >= len(FOUR_BLOCKS) else ()

@@ -11,9 +11,9 @@ from geofm_eval.backbones.base import Backbone
 from geofm_eval.backbones.series import Encoded, encode
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.dense.adapters import adapt
-from geofm_eval.dense.decoders import Head
+from geofm_eval.dense.batches import Batch
+from geofm_eval.dense.decoders import Decoder
 from geofm_eval.dense.maps import feature_map
-from geofm_eval.dense.samples import Batch
 from geofm_eval.dense.temporal import temporal_mix
 
 HEAD_GAIN = 10.0
@@ -115,7 +115,7 @@ class DenseModel(TunableModel):
         super().__init__(backbone, adaptation, native, dtype)
         self.taps = tuple(taps)
         self.mix = temporal_mix(temporal, backbone.width, dates)
-        self.head = Head(decoder, backbone.width, outputs, len(self.taps))
+        self.head = Decoder(decoder, backbone.width, outputs, len(self.taps))
         self.train(False)
 
     @property

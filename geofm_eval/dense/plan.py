@@ -13,7 +13,7 @@ TRAINING_VERSION = 3
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """Everything that decides what comes out of a training, beside its data and its network.
 
     Args:
@@ -81,7 +81,7 @@ class CrossValidated:
 
 
 @dataclass
-class Progressed:
+class TrainingState:
     """How far a training is; all of it is in a checkpoint.
 
     Args:

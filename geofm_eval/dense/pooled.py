@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.labels import label_subsets, validation_plan
-from geofm_eval.data.shuffles import item_blocks, published_order, shuffles
+from geofm_eval.data.shuffle_splits import item_blocks, published_order, shuffles
 from geofm_eval.data.split import ALL, Split
+from geofm_eval.dense.batches import Batch, InMemory, Pair, Samples, target_tensor
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.model import PooledModel, TunableModel
-from geofm_eval.dense.samples import Batch, InMemory, Pair, Samples, target_tensor
 from geofm_eval.dense.training import fresh_weights
 from geofm_eval.dense.windows import flipped
 from geofm_eval.errors import DataError

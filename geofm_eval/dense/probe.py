@@ -23,7 +23,7 @@ from geofm_eval.dense.budget import ChipBudget, check_classes
 from geofm_eval.dense.fits import Fit, LinearMap, logistic, ridge
 from geofm_eval.dense.gaps import enlarged
 from geofm_eval.dense.inference import counts_of, joined, quality, resampled_quality
-from geofm_eval.dense.sample import TokenEncoder, TokenSample, WindowMaps, sample_tokens
+from geofm_eval.dense.token_sampling import TokenEncoder, TokenSample, WindowMaps, sample_tokens
 from geofm_eval.dense.tokens import token_targets
 from geofm_eval.dense.windows import covering, cut_target
 from geofm_eval.errors import ContractError, DataError

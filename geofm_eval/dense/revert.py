@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
-from geofm_eval.dense.choice import Trained
+from geofm_eval.dense.config import Trained
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.stats.counts import count_score, scores_without
 from geofm_eval.stats.jackknife import jackknife_error_of
@@ -20,7 +20,7 @@ WHOLE = "all"
 
 
 @dataclass(frozen=True)
-class Lost:
+class ScoreLoss:
     """Score that reverting costs.
 
     Args:
@@ -34,7 +34,7 @@ class Lost:
 
 
 @dataclass(frozen=True)
-class Causes:
+class ReversalEffects:
     """What reverting costs, and between which scores that lies.
 
     Args:
@@ -44,13 +44,13 @@ class Causes:
         items: number of items that were scored.
     """
 
-    lost: Mapping[str, Lost]
+    lost: Mapping[str, ScoreLoss]
     score: float
     frozen_score: float
     items: int
 
 
-def causes(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence[int]) -> Causes:
+def causes(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence[int]) -> ReversalEffects:
     """Score every seed's network on some test items, whole and with each part, block and all reverted.
 
     Args:
@@ -75,8 +75,8 @@ def causes(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence
         # Without some item a class, or all spread of a target, may be gone: such a score does not exist.
         known = spread[np.isfinite(spread)]
         error = float(jackknife_error_of(known)) if len(known) > 1 else float("nan")
-        lost[name] = Lost(tuple(float(value) for value in sign * (whole - scores)), error)
-    return Causes(lost, float(whole.mean()), frozen, len(items))
+        lost[name] = ScoreLoss(tuple(float(value) for value in sign * (whole - scores)), error)
+    return ReversalEffects(lost, float(whole.mean()), frozen, len(items))
 
 
 def _counts(job: DenseJob, trained: Trained, items: Sequence[int]) -> dict[str, NDArray[Any]]:

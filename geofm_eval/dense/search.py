@@ -2,7 +2,7 @@
 
 import json
 
-from geofm_eval.dense.choice import Trained
+from geofm_eval.dense.config import Trained
 from geofm_eval.dense.folds import MANIFEST, cross_validate
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.plan import CrossValidated, Validation

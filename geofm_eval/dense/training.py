@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.dense.ahead import GPU_THREADS, Ahead
+from geofm_eval.dense.batches import Batch, Samples
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import TunableModel
-from geofm_eval.dense.plan import Plan, Progressed, Validation
+from geofm_eval.dense.plan import TrainingPlan, TrainingState, Validation
+from geofm_eval.dense.prefetch import GPU_THREADS, Prefetcher
 from geofm_eval.dense.recipes import TrainingRecipe
-from geofm_eval.dense.samples import Batch, Samples
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.seals import seal_bytes, unseal_bytes
@@ -49,13 +49,13 @@ def train(
     model: TunableModel,
     samples: Samples,
     task: TaskSpec,
-    plan: Plan,
+    plan: TrainingPlan,
     validate: Validate,
     folder: Path,
     *,
     device: torch.device | str = "cpu",
     every: float = SECONDS_BETWEEN_CHECKPOINTS,
-) -> Progressed:
+) -> TrainingState:
     """Train a network, going on where an earlier call stopped, and leave it as it was after its best epoch.
 
     All randomness of a step comes from the plan and the step's number, so that a training in pieces gives bit for bit
@@ -100,16 +100,18 @@ def train(
 class _Loop:
     """A training between two steps."""
 
-    def __init__(self, model: TunableModel, samples: Samples, task: TaskSpec, plan: Plan, device: torch.device) -> None:
+    def __init__(
+        self, model: TunableModel, samples: Samples, task: TaskSpec, plan: TrainingPlan, device: torch.device
+    ) -> None:
         self.model, self.samples, self.task, self.plan, self.device = model, samples, task, plan, device
         self.steps_per_epoch = steps_per_epoch(len(samples), plan.recipe)
         self.steps = self.steps_per_epoch * plan.epochs
         self.last_step = self.steps_per_epoch * (plan.until or plan.epochs)
         parameters = [*model.tuned, *model.new_parameters]
         self.optimizer = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=plan.recipe.decay)
-        self.state = Progressed()
+        self.state = TrainingState()
         self.epoch_losses: list[float] = []
-        self.batches = Ahead(self._batch, GPU_THREADS if device.type == "cuda" else 0, self.last_step)
+        self.batches = Prefetcher(self._batch, GPU_THREADS if device.type == "cuda" else 0, self.last_step)
 
     @property
     def epoch(self) -> int:
@@ -271,12 +273,12 @@ class _Loop:
             numbers = dict(content["numbers"])
             self.epoch_losses = numbers.pop("epoch_losses")
             found = [Validation(epoch, score) for epoch, score in content["validations"]]
-            self.state = Progressed(**numbers, validations=found, best=content["best"])
+            self.state = TrainingState(**numbers, validations=found, best=content["best"])
         except _DAMAGE as error:
             log.warning("%s is damaged (%s): the training begins anew", path, error)
             self.model.restore(fresh[0])
             self.optimizer.load_state_dict(fresh[1])
-            self.state, self.epoch_losses = Progressed(), []
+            self.state, self.epoch_losses = TrainingState(), []
             return
         log.info("%s: going on at step %d of %d", path.parent.name, self.state.step, self.steps)
 

@@ -13,7 +13,7 @@ from geofm_eval.errors import DataError
 from geofm_eval.expected import rules
 from geofm_eval.expected.admissible import Admitted, as_text
 from geofm_eval.expected.architecture import architecture_of
-from geofm_eval.expected.judge import failed_by_range
+from geofm_eval.expected.judging import failed_by_range
 from geofm_eval.expected.ranges import X86_64, Key, Origin, Range, Ranges
 from geofm_eval.expected.subject import basis_of, decisions_of, differences, has_scores, key_of, seeds_of
 from geofm_eval.records import Record, Score
@@ -30,7 +30,7 @@ fraction; see ``measure.admitted``."""
 
 
 @dataclass(frozen=True)
-class Taken:
+class SourceRecords:
     """Records that ranges are set from.
 
     Args:
@@ -76,7 +76,7 @@ class Change:
         return (self.new.mean - self.old.mean) / self.old.sd
 
 
-def take(runs: Sequence[Sequence[Record]], tasks: Sequence[str] = ()) -> Taken:
+def take(runs: Sequence[Sequence[Record]], tasks: Sequence[str] = ()) -> SourceRecords:
     """Choose what ranges can be set from: cases with scores that passed, or failed by their old range alone.
 
     Args:
@@ -106,7 +106,7 @@ def take(runs: Sequence[Sequence[Record]], tasks: Sequence[str] = ()) -> Taken:
     if not groups:
         left = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or "no case with scores"
         raise DataError(f"nothing to set ranges from: {left}. Give runs with finished cases")
-    return Taken({name: tuple(own) for name, own in groups.items()}, refused)
+    return SourceRecords({name: tuple(own) for name, own in groups.items()}, refused)
 
 
 def _check_alike(task: str, key: Key, own: Sequence[Record]) -> None:
@@ -138,7 +138,7 @@ class Proposal:
         return [change for change in self.changes if change.looser]
 
 
-def propose(taken: Taken, solve: Solve, old: Mapping[str, Ranges], why: str) -> Proposal:
+def propose(taken: SourceRecords, solve: Solve, old: Mapping[str, Ranges], why: str) -> Proposal:
     """The ranges that runs give, beside those that were.
 
     Args:

@@ -4,10 +4,10 @@ import numpy as np
 
 from geofm_eval.factors.factorial import FEWEST_FACTORS, LABELS, Factorial, replicates
 from geofm_eval.factors.noise import ErrorOfMeans, error_of_means, logit
-from geofm_eval.factors.shares import Share, shares
+from geofm_eval.factors.variance import Share, shares
 from geofm_eval.records import Score
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.trainings import Cell
+from geofm_eval.results.trainings import TrainedCell
 from geofm_eval.stats.counts import scores_without
 from geofm_eval.stats.jackknife import Floats
 
@@ -15,7 +15,7 @@ BOUNDED = ("accuracy", "miou", "iou")
 """Metrics whose shares are those of their logits: near 1 a point is harder to gain than in the middle."""
 
 
-def trained_shares(factorial: Factorial[Cell], pairs: Pairs) -> tuple[Share, ...]:
+def trained_shares(factorial: Factorial[TrainedCell], pairs: Pairs) -> tuple[Share, ...]:
     """Shares of a factorial of trained cases; seeds give the error, test items and seeds the intervals."""
     scores = [cell.score for cell in factorial.cells]
     values = on_scale(replicates(scores), scores[0])
@@ -64,7 +64,7 @@ def on_scale(values: Floats, score: Score) -> Floats:
     return logit(values, score.n) if score.metric in BOUNDED else values
 
 
-def error_of(factorial: Factorial[Cell], pairs: Pairs, scaled: bool = False) -> ErrorOfMeans | None:
+def error_of(factorial: Factorial[TrainedCell], pairs: Pairs, scaled: bool = False) -> ErrorOfMeans | None:
     """Joint error of the cells' mean scores over seeds and test items (or groups of items).
 
     Args:

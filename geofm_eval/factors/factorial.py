@@ -13,7 +13,7 @@ from geofm_eval.factors.blocks import Combination, largest_block, left_out
 from geofm_eval.factors.levels import decoder, plain
 from geofm_eval.records import Score
 from geofm_eval.results.comparison import Subject
-from geofm_eval.results.trainings import Cell
+from geofm_eval.results.trainings import TrainedCell
 from geofm_eval.results.units import percent, share_of_labels
 from geofm_eval.stats.jackknife import Floats
 
@@ -68,7 +68,7 @@ class Factorial(Generic[T]):
         return list(itertools.product(*(factor.levels for factor in self.factors)))
 
 
-def trained_factorial(cells: Sequence[Cell], catalog: Catalog) -> Factorial[Cell] | None:
+def trained_factorial(cells: Sequence[TrainedCell], catalog: Catalog) -> Factorial[TrainedCell] | None:
     """The largest balanced factorial of backbone, decoder, tuning and labels among the trained cases of a task.
 
     Cells with a variant, or that read other blocks than the usual ones, are no part of it: they vary something else.
@@ -80,7 +80,7 @@ def trained_factorial(cells: Sequence[Cell], catalog: Catalog) -> Factorial[Cell
     Returns:
         None where fewer than two factors vary.
     """
-    found: dict[Combination, Cell] = {
+    found: dict[Combination, TrainedCell] = {
         (cell.model, decoder(cell, catalog), cell.adaptation.tuning, percent(cell.adaptation.fraction)): cell
         for cell in cells
         if plain(cell)

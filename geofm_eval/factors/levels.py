@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import CHOSEN, DEPTH, SINGLE_BLOCKS, scaled_block
-from geofm_eval.factors.effects import mean_difference
+from geofm_eval.factors.marginal import mean_difference
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.trainings import CaseStudy, Cell
+from geofm_eval.results.trainings import CaseStudy, TrainedCell
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.reselection import choose
 
-Key = Callable[[Cell], tuple[str, Hashable] | None]
+Key = Callable[[TrainedCell], tuple[str, Hashable] | None]
 """From a cell to its level of a factor and to what it shares with cells of the other levels; None for other cells."""
 
 
@@ -32,7 +32,7 @@ class Level:
     """
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[TrainedCell, ...]
     chosen: bool
     test: float
     behind: Difference
@@ -44,7 +44,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Factor:
+class Decision:
     """What a user decides on.
 
     Args:
@@ -59,10 +59,10 @@ class Factor:
     left_out: tuple[str, ...]
 
 
-def factors(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Factor]:
+def factors(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Decision]:
     """Every factor that has two levels or more."""
     found = ((name, *_complete(study, key)) for name, key in _keys(catalog))
-    return [Factor(name, _levels(own, pairs), left_out) for name, own, left_out in found if len(own) > 1]
+    return [Decision(name, _levels(own, pairs), left_out) for name, own, left_out in found if len(own) > 1]
 
 
 def has_factors(study: CaseStudy, catalog: Catalog) -> bool:
@@ -70,9 +70,9 @@ def has_factors(study: CaseStudy, catalog: Catalog) -> bool:
     return any(len(_complete(study, key)[0]) > 1 for _, key in _keys(catalog))
 
 
-def best_cases(study: CaseStudy) -> list[Cell]:
+def best_cases(study: CaseStudy) -> list[TrainedCell]:
     """The trained case that validation would choose, once per label fraction with two of them, fewest labels first."""
-    by_fraction: defaultdict[float, list[Cell]] = defaultdict(list)
+    by_fraction: defaultdict[float, list[TrainedCell]] = defaultdict(list)
     for cell in study.candidates:
         by_fraction[cell.adaptation.fraction].append(cell)
     some = [cells for _, cells in sorted(by_fraction.items()) if len(cells) > 1]
@@ -87,7 +87,7 @@ def _keys(catalog: Catalog) -> Iterator[tuple[str, Key]]:
     yield "tuning of lightms, 100 %", _tuning_of_lightms
 
 
-def place(cell: Cell, catalog: Catalog) -> str:
+def place(cell: TrainedCell, catalog: Catalog) -> str:
     """What a cell reads, named as for twelve blocks: models of any depth share these names."""
     spec = catalog.models.get(cell.model)
     depth = DEPTH if spec is None else spec.depth
@@ -95,42 +95,42 @@ def place(cell: Cell, catalog: Catalog) -> str:
     return places.get(cell.layer, cell.layer)
 
 
-def plain(cell: Cell) -> bool:
+def plain(cell: TrainedCell) -> bool:
     """True for cells of the factorial and their like: no variant, the usual blocks."""
     return not cell.adaptation.variant and not cell.adaptation.blocks and cell.layer != CHOSEN
 
 
-def _decoder(cell: Cell, catalog: Catalog) -> tuple[str, Hashable] | None:
+def _decoder(cell: TrainedCell, catalog: Catalog) -> tuple[str, Hashable] | None:
     return (decoder(cell, catalog), (cell.model, cell.adaptation.tuning, cell.fraction)) if plain(cell) else None
 
 
-def decoder(cell: Cell, catalog: Catalog) -> str:
+def decoder(cell: TrainedCell, catalog: Catalog) -> str:
     """Name of a decoder as a level: such as ``lightms``, or ``single on block05 of 12``."""
     head = cell.adaptation.head
     return f"{head} on {place(cell, catalog)}" if head.startswith("single") else head
 
 
-def _block(cell: Cell, catalog: Catalog) -> tuple[str, Hashable] | None:
+def _block(cell: TrainedCell, catalog: Catalog) -> tuple[str, Hashable] | None:
     single = cell.adaptation.head.startswith("single")
     return (place(cell, catalog), (cell.model, cell.adaptation.slug)) if plain(cell) and single else None
 
 
-def _tuning(cell: Cell) -> tuple[str, Hashable] | None:
+def _tuning(cell: TrainedCell) -> tuple[str, Hashable] | None:
     adaptation = cell.adaptation
     if not plain(cell) or adaptation.tuning not in ("frozen", "full"):
         return None
     return adaptation.tuning, (cell.model, adaptation.head, cell.fraction, cell.layer)
 
 
-def _tuning_of_lightms(cell: Cell) -> tuple[str, Hashable] | None:
+def _tuning_of_lightms(cell: TrainedCell) -> tuple[str, Hashable] | None:
     adaptation = cell.adaptation
     fits = plain(cell) and adaptation.head == "lightms" and adaptation.fraction == 1
     return (adaptation.tuning, cell.model) if fits else None
 
 
-def _complete(study: CaseStudy, key: Key) -> tuple[dict[str, list[Cell]], tuple[str, ...]]:
+def _complete(study: CaseStudy, key: Key) -> tuple[dict[str, list[TrainedCell]], tuple[str, ...]]:
     """Cells by level, of every level those combinations that all have, in the same order; and the levels left out."""
-    found: defaultdict[str, dict[Hashable, Cell]] = defaultdict(dict)
+    found: defaultdict[str, dict[Hashable, TrainedCell]] = defaultdict(dict)
     for cell in study.candidates:
         level = key(cell)
         if level is not None:
@@ -147,17 +147,17 @@ def _complete(study: CaseStudy, key: Key) -> tuple[dict[str, list[Cell]], tuple[
     return {name: [found[name][shared] for shared in common] for name in kept} if common else {}, left_out
 
 
-def _cells(found: Mapping[str, Mapping[Hashable, Cell]], kept: Sequence[str]) -> tuple[int, int]:
+def _cells(found: Mapping[str, Mapping[Hashable, TrainedCell]], kept: Sequence[str]) -> tuple[int, int]:
     """Number of cells that some levels are compared on; of as many, the more levels the better."""
     return len(kept) * len(_common(found, kept)), len(kept)
 
 
-def _common(found: Mapping[str, Mapping[Hashable, Cell]], kept: Sequence[str]) -> list[Hashable]:
+def _common(found: Mapping[str, Mapping[Hashable, TrainedCell]], kept: Sequence[str]) -> list[Hashable]:
     first = found[kept[0]] if kept else {}
     return sorted((shared for shared in first if all(shared in found[name] for name in kept)), key=str)
 
 
-def _levels(found: dict[str, list[Cell]], pairs: Pairs) -> tuple[Level, ...]:
+def _levels(found: dict[str, list[TrainedCell]], pairs: Pairs) -> tuple[Level, ...]:
     names = sorted(found)
     means = {name: _mean([c.sign * c.validated for c in found[name]]) for name in names}
     best = names[choose(list(means.values()))]

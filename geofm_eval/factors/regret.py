@@ -11,7 +11,7 @@ import numpy as np
 
 from geofm_eval.factors.factorial import BACKBONE, LABELS, Factorial
 from geofm_eval.factors.noise import ErrorOfMeans
-from geofm_eval.results.trainings import Cell
+from geofm_eval.results.trainings import TrainedCell
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.reselection import choose
 
@@ -55,7 +55,7 @@ class Regret:
     anew: Loss
 
 
-def regrets(factorial: Factorial[Cell], error: ErrorOfMeans | None) -> list[Regret]:
+def regrets(factorial: Factorial[TrainedCell], error: ErrorOfMeans | None) -> list[Regret]:
     """Regret of every factor, at every label fraction; ``adaptation`` where more is chosen than backbone and one other.
 
     Args:
@@ -87,7 +87,7 @@ class _Candidate:
     """A cell, its levels by factor, and its position in the factorial."""
 
     choice: Mapping[str, str]
-    cell: Cell
+    cell: TrainedCell
     at: int
 
     def level(self, names: Sequence[str]) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from geofm_eval.availability import how_to_get_weights
 from geofm_eval.catalog import ModelSpec, WeightsSpec
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
 from geofm_eval.fetch.progress import TransferLog
 from geofm_eval.fetch.transfer import download, remote_bytes
 from geofm_eval.fetch.verify import path_bytes, verified_sha256
+from geofm_eval.gaps import how_to_get_weights
 from geofm_eval.paths import geofm_home
 from geofm_eval.progress import StartProgress
 from geofm_eval.sharing import locked

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings.adaptation import adaptation_matters
 from geofm_eval.findings.drift import drift_rules
-from geofm_eval.findings.finding import Cell, Finding, Verdict
+from geofm_eval.findings.finding import Finding, FindingCell, Verdict
 from geofm_eval.findings.heads import heads_and_depth
 from geofm_eval.findings.imagenet import imagenet_competes
 from geofm_eval.findings.layers import layer_gain
@@ -14,7 +14,7 @@ from geofm_eval.findings.rankings import rankings_change
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
 
-__all__ = ["EVIDENCE", "FINDINGS", "Cell", "Finding", "Rule", "Verdict", "findings"]
+__all__ = ["EVIDENCE", "FINDINGS", "Finding", "FindingCell", "Rule", "Verdict", "findings"]
 
 Rule = Callable[[RunContent, Pairs, Catalog], Finding | None]
 """From records of one evidence class to what they say about a claim; None where none of them is about it."""

@@ -21,8 +21,8 @@ from geofm_eval.findings.costs import cost_cells
 from geofm_eval.findings.finding import (
     AS_GOOD,
     MARGIN,
-    Cell,
     Finding,
+    FindingCell,
     Verdict,
     adjusted,
     cell_of,
@@ -31,12 +31,11 @@ from geofm_eval.findings.finding import (
     spread,
     undecidable,
 )
-from geofm_eval.findings.most import decide, most_words, shortage, tally_as_good
+from geofm_eval.findings.most import decide, most_words, shortage, tally_noninferior
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.scope import data_of, model_aside, task_aside
-from geofm_eval.results.trainings import CaseStudy, case_studies
-from geofm_eval.results.trainings import Cell as Trained
+from geofm_eval.results.scope import data_of, excluded_model, excluded_task
+from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
 from geofm_eval.results.units import points_per_unit
 from geofm_eval.stats.difference import Difference
 
@@ -58,7 +57,7 @@ SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Table:
+class StudyFactorial:
     """A balanced factorial of one case study.
 
     Args:
@@ -69,8 +68,8 @@ class Table:
     """
 
     study: CaseStudy
-    cells: tuple[Trained, ...]
-    factorial: Factorial[Trained] | None
+    cells: tuple[TrainedCell, ...]
+    factorial: Factorial[TrainedCell] | None
     error: ErrorOfMeans | None
 
     @property
@@ -96,9 +95,9 @@ class Table:
 class Compared:
     """A cell, with the degrees of freedom of its difference, and the table that it is of."""
 
-    cell: Cell
+    cell: FindingCell
     difference: Difference
-    table: Table
+    table: StudyFactorial
 
 
 def adaptation_matters(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
@@ -155,35 +154,35 @@ def _shortage(some: Sequence[Compared]) -> str | None:
     return shortage([one.cell for one in known], backbones, len(some))
 
 
-def _tables(content: RunContent, pairs: Pairs, catalog: Catalog) -> Iterator[Table]:
+def _tables(content: RunContent, pairs: Pairs, catalog: Catalog) -> Iterator[StudyFactorial]:
     """Every case study with cells of backbones that count, frozen or fully tuned, on a task that counts."""
     scored = content.scored
     models, tasks = {record.case.model for record in scored}, {record.case.task for record in scored}
     for study in case_studies(content)[0]:
-        if task_aside(study.cells[0].record.case.task, tasks, catalog):
+        if excluded_task(study.cells[0].record.case.task, tasks, catalog):
             continue
         own = [
             cell
             for cell in study.cells
-            if cell.adaptation.tuning in TUNINGS and not model_aside(cell.record, models, catalog)
+            if cell.adaptation.tuning in TUNINGS and not excluded_model(cell.record, models, catalog)
         ]
         if own:
             yield _table(study, own, pairs, catalog)
 
 
-def _table(study: CaseStudy, cells: Sequence[Trained], pairs: Pairs, catalog: Catalog) -> Table:
+def _table(study: CaseStudy, cells: Sequence[TrainedCell], pairs: Pairs, catalog: Catalog) -> StudyFactorial:
     factorial = trained_factorial([cell for cell in cells if searched(cell)], catalog)
     error = None if factorial is None else error_of(factorial, pairs)
-    return Table(study, tuple(cells), factorial, error)
+    return StudyFactorial(study, tuple(cells), factorial, error)
 
 
-def searched(cell: Trained) -> bool:
+def searched(cell: TrainedCell) -> bool:
     """True for frozen backbones, and for tuned ones whose learning rate was chosen among enough of them."""
     training = cell.record.training
     return cell.adaptation.tuning == "frozen" or (training is not None and len(training.rates) >= RATES)
 
 
-def _contrasts(table: Table) -> Iterator[Compared]:
+def _contrasts(table: StudyFactorial) -> Iterator[Compared]:
     """One cell per kind of adaptation that varies together with the backbone."""
     factorial = table.factorial
     backbone = None if factorial is None else factorial.axis(BACKBONE)
@@ -206,9 +205,9 @@ def _contrasts(table: Table) -> Iterator[Compared]:
             yield Compared(cell, scaled, table)
 
 
-def _count(by_kind: Mapping[str, Sequence[Cell]], means: Mapping[str, Difference], best: str) -> str:
+def _count(by_kind: Mapping[str, Sequence[FindingCell]], means: Mapping[str, Difference], best: str) -> str:
     parts = [
-        f"{name} {spread(means[name])}, {most_words(own, AS_GOOD, means[name], len(by_kind))}; {tally_as_good(own)}"
+        f"{name} {spread(means[name])}, {most_words(own, AS_GOOD, means[name], len(by_kind))}; {tally_noninferior(own)}"
         for name, own in by_kind.items()
     ]
     return (
@@ -217,7 +216,7 @@ def _count(by_kind: Mapping[str, Sequence[Cell]], means: Mapping[str, Difference
     )
 
 
-def _regrets(tables: Sequence[Table]) -> list[str]:
+def _regrets(tables: Sequence[StudyFactorial]) -> list[str]:
     """What the wrong backbone costs, and the wrong adaptation, at the largest label fraction of every table."""
     parts = []
     for table in tables:
@@ -234,7 +233,7 @@ def _regrets(tables: Sequence[Table]) -> list[str]:
     return [f"Mean loss in points: {'; '.join(parts)}."] if parts else []
 
 
-def _set_aside(tables: Sequence[Table], beside: Sequence[Cell]) -> list[str]:
+def _set_aside(tables: Sequence[StudyFactorial], beside: Sequence[FindingCell]) -> list[str]:
     untried = [cell for table in tables for cell in table.cells if not searched(cell)]
     small = [cell.id for cell in beside if cell.group == NEITHER]
     texts = []

@@ -5,10 +5,9 @@ from dataclasses import replace
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import NARROW
-from geofm_eval.factors.effects import to_upernet
-from geofm_eval.findings.finding import Cell, cell_of
-from geofm_eval.results.trainings import Address, CaseStudy
-from geofm_eval.results.trainings import Cell as Trained
+from geofm_eval.factors.marginal import to_upernet
+from geofm_eval.findings.finding import FindingCell, cell_of
+from geofm_eval.results.trainings import Address, CaseStudy, TrainedCell
 from geofm_eval.stats.difference import Difference
 
 FROZEN_SAVES = "seconds that a frozen backbone saves (%)"
@@ -16,10 +15,10 @@ SINGLE_SAVES = "seconds that a single-level decoder saves (%)"
 SINGLE_SMALLER = "parameters that a single-level decoder saves (%)"
 """Groups; a saving has no interval."""
 
-Amount = Callable[[Trained], float | None]
+Amount = Callable[[TrainedCell], float | None]
 
 
-def cost_cells(study: CaseStudy, cells: Sequence[Trained], catalog: Catalog) -> Iterator[Cell]:
+def cost_cells(study: CaseStudy, cells: Sequence[TrainedCell], catalog: Catalog) -> Iterator[FindingCell]:
     """Savings over all pairs of cells that differ in one thing alone, one cell per group that has such pairs.
 
     Args:
@@ -43,11 +42,11 @@ def cost_cells(study: CaseStudy, cells: Sequence[Trained], catalog: Catalog) -> 
             yield cell_of(study.slug, group, contrast, Difference(100 * saved), counts=False)
 
 
-def _frozen(cell: Trained) -> Address:
+def _frozen(cell: TrainedCell) -> Address:
     return cell.model, replace(cell.adaptation, tuning="frozen").slug, cell.layer
 
 
-def _saved(pairs: Sequence[tuple[Trained | None, Trained | None]], amount: Amount) -> float | None:
+def _saved(pairs: Sequence[tuple[TrainedCell | None, TrainedCell | None]], amount: Amount) -> float | None:
     """Share that the second of every pair saves of all that the first ones take; None without a pair that is known."""
     known = [
         (large, small)
@@ -58,12 +57,12 @@ def _saved(pairs: Sequence[tuple[Trained | None, Trained | None]], amount: Amoun
     return 1 - sum(small for _, small in known) / sum(large for large, _ in known) if known else None
 
 
-def _seconds(cell: Trained) -> float | None:
+def _seconds(cell: TrainedCell) -> float | None:
     """Seconds of encoding and of training all seeds; what the search for a learning rate took is left out."""
     seconds = cell.record.cost.seconds
     return seconds.get("encode", 0.0) + seconds["train"] if "train" in seconds else None
 
 
-def _trained_parameters(cell: Trained) -> float | None:
+def _trained_parameters(cell: TrainedCell) -> float | None:
     """Of a frozen backbone these are the decoder's."""
     return cell.record.cost.trained_parameters

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import mean
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.findings.finding import GAIN, MARGIN, Cell, Finding, adjusted
+from geofm_eval.findings.finding import GAIN, MARGIN, Finding, FindingCell, adjusted
 from geofm_eval.findings.most import decide, most_words, shortage
 from geofm_eval.records import Contrast
 from geofm_eval.results.drift import VERDICTS_ON, DriftCell, drift_studies
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.scope import data_of, model_aside
+from geofm_eval.results.scope import data_of, excluded_model
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.over_seeds import (
     LEADER,
@@ -94,11 +94,11 @@ def _cells(content: RunContent, catalog: Catalog) -> Iterator[DriftCell]:
     models = {record.case.model for record in content.scored}
     for study in drift_studies(content)[0]:
         for cell in study.cells:
-            if cell.adaptation.tuning == FULL and not model_aside(cell.record, models, catalog):
+            if cell.adaptation.tuning == FULL and not excluded_model(cell.record, models, catalog):
                 yield cell
 
 
-def _lead(cell: DriftCell, measure: str, floor: bool) -> Cell | None:
+def _lead(cell: DriftCell, measure: str, floor: bool) -> FindingCell | None:
     drift = cell.drift
     leads, excess = (drift.leads, drift.parts.get(measure)) if floor else (drift.raw_leads, None)
     own = leads.get(measure, {})
@@ -132,7 +132,7 @@ def p_of_no_lead(leads: Mapping[str, PerSeed], excess: Mapping[str, PerSeed] | N
     return min(1.0, len(leads) * min(known, default=1.0))
 
 
-def _depth(cell: DriftCell, contrasts: dict[str, Contrast], group: str, counts: bool) -> Cell | None:
+def _depth(cell: DriftCell, contrasts: dict[str, Contrast], group: str, counts: bool) -> FindingCell | None:
     one = contrasts.get("total")
     if one is None or len(one.per_seed) < 2:
         return None
@@ -143,20 +143,20 @@ def _depth(cell: DriftCell, contrasts: dict[str, Contrast], group: str, counts: 
 
 def _cell(
     cell: DriftCell, group: str, contrast: str, found: Estimate, p: tuple[float, float, float], counts: bool
-) -> Cell:
+) -> FindingCell:
     case = cell.record.case
     low, high = (None if end is None else 100 * end for end in (found.low, found.high))
     name = f"{case.model}-{case.task}-{case.adaptation}"
-    return Cell(name, group, contrast, 100 * found.value, low, high, *p, counts, data_of(cell.record))
+    return FindingCell(name, group, contrast, 100 * found.value, low, high, *p, counts, data_of(cell.record))
 
 
 def _decided(
     title: str,
     tuned: Sequence[DriftCell],
-    counted: Sequence[Cell],
-    beside: Sequence[Cell],
+    counted: Sequence[FindingCell],
+    beside: Sequence[FindingCell],
     content: RunContent,
-    say: Callable[[Sequence[Cell], Sequence[Cell]], tuple[str, ...]],
+    say: Callable[[Sequence[FindingCell], Sequence[FindingCell]], tuple[str, ...]],
     mean_refutes: bool = True,
 ) -> Finding | None:
     if not tuned:
@@ -184,11 +184,11 @@ def mean_over(backbones: Sequence[str], estimates: Sequence[float]) -> Differenc
     return Difference(found.value, found.low, found.high)
 
 
-def _over_backbones(cells: Sequence[Cell]) -> Difference:
+def _over_backbones(cells: Sequence[FindingCell]) -> Difference:
     return mean_over([cell.id.split("-")[0] for cell in cells], [cell.estimate for cell in cells])
 
 
-def _parts_why(counted: Sequence[Cell], beside: Sequence[Cell]) -> tuple[str, ...]:
+def _parts_why(counted: Sequence[FindingCell], beside: Sequence[FindingCell]) -> tuple[str, ...]:
     rivals = sorted({cell.contrast.removeprefix("fc1 - ") for cell in counted if cell.below})
     clearly = f" (by {', '.join(rivals)})" if rivals else ""
     return (
@@ -202,7 +202,7 @@ def _parts_why(counted: Sequence[Cell], beside: Sequence[Cell]) -> tuple[str, ..
     )
 
 
-def _depth_why(counted: Sequence[Cell], beside: Sequence[Cell]) -> tuple[str, ...]:
+def _depth_why(counted: Sequence[FindingCell], beside: Sequence[FindingCell]) -> tuple[str, ...]:
     return (
         f"Cell by cell clearly more in the last third in {sum(c.above for c in counted)} of {len(counted)} cells, "
         f"clearly less in {sum(c.below for c in counted)}.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.units import Unit
+from geofm_eval.results.units import MetricFormat
 from geofm_eval.stats.difference import LEVEL, Difference
 from geofm_eval.stats.jackknife import joint_freedom, t_quantile
 from geofm_eval.stats.p_values import ALPHA, holm, p_above, p_below, p_value
@@ -44,7 +44,7 @@ AS_GOOD = Claim(above=-MARGIN, below=-MARGIN, worth=-MARGIN)
 
 
 @dataclass(frozen=True)
-class Cell:
+class FindingCell:
     """One difference that a finding rests on, or that is shown beside it.
 
     Args:
@@ -111,15 +111,15 @@ class Finding:
     low: float | None
     high: float | None
     unit: str
-    cells: tuple[Cell, ...]
+    cells: tuple[FindingCell, ...]
     evidence: str
     why: tuple[str, ...]
     means: Mapping[str, Difference] = field(default_factory=dict)
 
     @property
-    def groups(self) -> dict[str, list[Cell]]:
+    def groups(self) -> dict[str, list[FindingCell]]:
         """Cells by group, groups that count first."""
-        found: defaultdict[str, list[Cell]] = defaultdict(list)
+        found: defaultdict[str, list[FindingCell]] = defaultdict(list)
         for cell in sorted(self.cells, key=lambda cell: not cell.counts):
             found[cell.group].append(cell)
         return dict(found)
@@ -133,7 +133,7 @@ def cell_of(
     counts: bool,
     data: str = "",
     claim: Claim = GAIN,
-) -> Cell:
+) -> FindingCell:
     """A cell whose two-sided p is not adjusted yet.
 
     Args:
@@ -148,16 +148,16 @@ def cell_of(
     one_sided = p_above(difference, claim.above), p_below(difference, claim.below)
     # Adding zero turns -0.0, which a difference of nothing may be after a change of direction, into 0.0.
     value, low, high = difference.value + 0.0, difference.low, difference.high
-    return Cell(name, group, contrast, value, low, high, p_value(difference), *one_sided, counts, data)
+    return FindingCell(name, group, contrast, value, low, high, p_value(difference), *one_sided, counts, data)
 
 
-def adjusted(cells: Sequence[Cell]) -> list[Cell]:
+def adjusted(cells: Sequence[FindingCell]) -> list[FindingCell]:
     """Adjust the two-sided p-values of cells that are shown together; cells without an interval are in no test."""
     found = iter(holm([cell.p for cell in cells if cell.p is not None]))
     return [replace(cell, p=None if cell.p is None else next(found)) for cell in cells]
 
 
-def mean_of(cells: Sequence[Cell]) -> Difference:
+def mean_of(cells: Sequence[FindingCell]) -> Difference:
     """Mean of cells of which no more than their intervals is known; see :func:`joint`."""
     return joint([(1 / len(cells), Difference(cell.estimate, cell.low, cell.high), cell.data) for cell in cells])
 
@@ -199,7 +199,7 @@ def decided(
     title: str,
     verdict: Verdict,
     mean: Difference,
-    cells: Sequence[Cell],
+    cells: Sequence[FindingCell],
     content: RunContent,
     why: tuple[str, ...],
     means: Mapping[str, Difference] | None = None,
@@ -212,7 +212,7 @@ def decided(
 def undecidable(
     number: int,
     title: str,
-    cells: Sequence[Cell],
+    cells: Sequence[FindingCell],
     content: RunContent,
     why: str,
     means: Mapping[str, Difference] | None = None,
@@ -222,7 +222,7 @@ def undecidable(
     return Finding(number, title, "not enough records", *nothing, POINTS, tuple(cells), evidence, (why,), means or {})
 
 
-def tally(cells: Sequence[Cell]) -> str:
+def tally(cells: Sequence[FindingCell]) -> str:
     """Such as ``2 of 5 above 0, 1 below``."""
     below = sum(cell.below for cell in cells)
     return f"{sum(cell.above for cell in cells)} of {len(cells)} above 0" + (f", {below} below" if below else "")
@@ -230,7 +230,7 @@ def tally(cells: Sequence[Cell]) -> str:
 
 def spread(mean: Difference, unit: str = POINTS) -> str:
     """Such as ``+1.2 [-0.3, +2.7]``; units finer than points get three decimals."""
-    return Unit("", "", 1.0, 1 if unit == POINTS else 3).difference(mean)
+    return MetricFormat("", "", 1.0, 1 if unit == POINTS else 3).difference(mean)
 
 
 def _evidence(content: RunContent) -> str:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import CHOSEN, DEPTH, MULTI, SINGLE_BLOCKS, scaled_block
-from geofm_eval.factors.effects import last_block, mean_difference
+from geofm_eval.factors.marginal import last_block, mean_difference
 from geofm_eval.findings.finding import (
     GAIN,
-    Cell,
     Finding,
+    FindingCell,
     Verdict,
     adjusted,
     cell_of,
@@ -22,9 +22,8 @@ from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import decide, most_words, shortage, without
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.scope import data_of, model_aside
-from geofm_eval.results.trainings import Address, case_studies
-from geofm_eval.results.trainings import Cell as Trained
+from geofm_eval.results.scope import data_of, excluded_model
+from geofm_eval.results.trainings import Address, TrainedCell, case_studies
 from geofm_eval.results.units import in_points
 from geofm_eval.stats.difference import Difference
 
@@ -39,7 +38,7 @@ BESIDE = (PROBED, SAME, PROBE)
 
 
 @dataclass(frozen=True)
-class Contrast:
+class DecoderContrast:
     """Two trained cases that differ in the blocks that they read.
 
     Args:
@@ -49,8 +48,8 @@ class Contrast:
     """
 
     group: str
-    cell: Trained
-    base: Trained
+    cell: TrainedCell
+    base: TrainedCell
 
     @property
     def data(self) -> str:
@@ -73,7 +72,7 @@ class Contrast:
         """The scores that the cell is the difference of."""
         return Pairing(self.cell.record, self.base.record, self.cell.fraction)
 
-    def measured(self, pairs: Pairs) -> Cell:
+    def measured(self, pairs: Pairs) -> FindingCell:
         """The difference in points, with its paired interval over seeds and images."""
         difference = in_points(mean_difference([(self.cell, self.base)], pairs), self.cell.score, self.base.score)
         return cell_of(self.name, self.group, self.reads, difference, self.group in FIXED, self.data)
@@ -115,25 +114,25 @@ def heads_and_depth(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
     return decided(4, TITLE, verdict, mean, cells, content, reasons, means)
 
 
-def _shortage(name: str, contrasts: Sequence[Contrast], tested: Sequence[Cell]) -> str | None:
+def _shortage(name: str, contrasts: Sequence[DecoderContrast], tested: Sequence[FindingCell]) -> str | None:
     known = {cell.id for cell in tested}
     missing = shortage(tested, {one.cell.model for one in contrasts if one.name in known}, len(contrasts))
     return None if missing is None else f"{name[0].upper()}{name[1:]}: {missing}"
 
 
-def _contrasts(content: RunContent, catalog: Catalog) -> Iterator[Contrast]:
+def _contrasts(content: RunContent, catalog: Catalog) -> Iterator[DecoderContrast]:
     models = {record.case.model for record in content.scored}
     for study in case_studies(content)[0]:
         found = study.by_address
         for cell in sorted(study.cells, key=lambda cell: cell.address):
-            if model_aside(cell.record, models, catalog):
+            if excluded_model(cell.record, models, catalog):
                 continue
             for group, address in _partners(cell, catalog):
                 if address in found:
-                    yield Contrast(group, cell, found[address])
+                    yield DecoderContrast(group, cell, found[address])
 
 
-def _partners(cell: Trained, catalog: Catalog) -> Iterator[tuple[str, Address]]:
+def _partners(cell: TrainedCell, catalog: Catalog) -> Iterator[tuple[str, Address]]:
     """What a case is set against, by group; nothing for most."""
     adaptation, model = cell.adaptation, cell.model
     if adaptation.variant:
@@ -153,7 +152,7 @@ def _partners(cell: Trained, catalog: Catalog) -> Iterator[tuple[str, Address]]:
         yield PROBED, (model, adaptation.slug, last)
 
 
-def _reads(cell: Trained) -> str:
+def _reads(cell: TrainedCell) -> str:
     """Such as ``block05``, ``block07 (chosen)`` or ``upernet_same``."""
     training, adaptation = cell.record.training, cell.adaptation
     if cell.layer == CHOSEN and training is not None:
@@ -164,7 +163,7 @@ def _reads(cell: Trained) -> str:
 
 
 def _count(
-    tested: Mapping[str, Sequence[Cell]], means: Mapping[str, Difference], fixed: Sequence[Contrast]
+    tested: Mapping[str, Sequence[FindingCell]], means: Mapping[str, Difference], fixed: Sequence[DecoderContrast]
 ) -> Iterator[str]:
     tasks = sorted({one.cell.record.case.task for one in fixed})
     backbones = len({one.cell.model for one in fixed})
@@ -174,7 +173,7 @@ def _count(
         yield f"{name[0].upper()}{name[1:]} {spread(means[name])}: {words}; {tally(own)}."
 
 
-def _beside(cells: Sequence[Cell], means: Mapping[str, Difference]) -> list[str]:
+def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
     parts = [
         f"{name} {spread(means[name])}, {tally([cell for cell in cells if cell.group == name])}"
         for name in BESIDE

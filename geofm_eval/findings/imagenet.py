@@ -5,16 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.factors.effects import mean_difference
+from geofm_eval.factors.marginal import mean_difference
 from geofm_eval.findings.adaptation import RATES, searched
-from geofm_eval.findings.finding import AS_GOOD, Cell, Finding, adjusted, cell_of, decided, spread, undecidable
+from geofm_eval.findings.finding import AS_GOOD, Finding, FindingCell, adjusted, cell_of, decided, spread, undecidable
 from geofm_eval.findings.means import Means, Pairing
-from geofm_eval.findings.most import decide, most_words, shortage, tally_as_good
+from geofm_eval.findings.most import decide, most_words, shortage, tally_noninferior
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.scope import data_of, model_aside, task_aside
-from geofm_eval.results.trainings import CaseStudy, case_studies
-from geofm_eval.results.trainings import Cell as Trained
+from geofm_eval.results.scope import data_of, excluded_model, excluded_task
+from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
 from geofm_eval.results.units import in_points
 from geofm_eval.stats.difference import Difference
 
@@ -41,11 +40,11 @@ class Place:
     """
 
     study: CaseStudy
-    own: Trained | None
-    rivals: tuple[Trained, ...]
-    rgb: tuple[Trained, ...]
+    own: TrainedCell | None
+    rivals: tuple[TrainedCell, ...]
+    rgb: tuple[TrainedCell, ...]
 
-    def against(self, other: Trained, group: str, pairs: Pairs) -> Cell:
+    def against(self, other: TrainedCell, group: str, pairs: Pairs) -> FindingCell:
         """The ImageNet model's test score minus another's, in points, paired over seeds and images."""
         assert self.own is not None
         case = self.own.record.case
@@ -54,7 +53,7 @@ class Place:
         contrast = f"{MODEL} - {other.model}"
         return cell_of(name, group, contrast, difference, group == BEST, data_of(self.own.record), AS_GOOD)
 
-    def paired(self, other: Trained) -> Pairing:
+    def paired(self, other: TrainedCell) -> Pairing:
         """The scores that the same cell is the difference of."""
         assert self.own is not None
         return Pairing(self.own.record, other.record, self.own.fraction)
@@ -110,14 +109,14 @@ def _places(content: RunContent, catalog: Catalog) -> Iterator[Place]:
     scored = content.scored
     models, tasks = {record.case.model for record in scored}, {record.case.task for record in scored}
     for study in case_studies(content)[0]:
-        if study.pooled or task_aside(study.cells[0].record.case.task, tasks, catalog):
+        if study.pooled or excluded_task(study.cells[0].record.case.task, tasks, catalog):
             continue
-        same: defaultdict[tuple[str, str], list[Trained]] = defaultdict(list)
+        same: defaultdict[tuple[str, str], list[TrainedCell]] = defaultdict(list)
         for cell in study.cells:
             if searched(cell):
                 same[cell.record.case.adaptation, cell.layer].append(cell)
         for _, cells in sorted(same.items()):
-            counted = [one for one in cells if one.model != MODEL and not model_aside(one.record, models, catalog)]
+            counted = [one for one in cells if one.model != MODEL and not excluded_model(one.record, models, catalog)]
             rgb = [one for one in cells if _sees_rgb(one, catalog)]
             own = next((one for one in cells if one.model == MODEL), None)
             yield Place(study, own, tuple(_by_validation(counted)), tuple(_by_validation(rgb)))
@@ -127,12 +126,12 @@ def _tuned(place: Place) -> bool:
     return any(cell.adaptation.tuning == "full" for cell in (place.own, *place.rivals) if cell is not None)
 
 
-def _sees_rgb(cell: Trained, catalog: Catalog) -> bool:
+def _sees_rgb(cell: TrainedCell, catalog: Catalog) -> bool:
     spec = catalog.models.get(cell.model)
     return spec is not None and spec.rgb_only
 
 
-def _by_validation(cells: Sequence[Trained]) -> list[Trained]:
+def _by_validation(cells: Sequence[TrainedCell]) -> list[TrainedCell]:
     """The best mean validation score first, of equals by name: the test scores have no say."""
     return sorted(cells, key=lambda cell: (-cell.sign * cell.validated, cell.model))
 
@@ -146,18 +145,18 @@ def _missing(tuned: Sequence[Place]) -> str:
     )
 
 
-def _count(tested: Sequence[Cell], fair: Sequence[Place], mean: Difference) -> str:
+def _count(tested: Sequence[FindingCell], fair: Sequence[Place], mean: Difference) -> str:
     rivals = sorted({place.rivals[0].model for place in fair})
     tasks = sorted({place.study.cells[0].record.case.task for place in fair})
     return (
         f"Fully tuned on {', '.join(tasks)}, against the best by validation ({', '.join(rivals)}): "
-        f"{most_words(tested, AS_GOOD, mean)}; {tally_as_good(tested)}."
+        f"{most_words(tested, AS_GOOD, mean)}; {tally_noninferior(tested)}."
     )
 
 
-def _beside(groups: Mapping[str, Sequence[Cell]], means: Mapping[str, Difference]) -> list[str]:
+def _beside(groups: Mapping[str, Sequence[FindingCell]], means: Mapping[str, Difference]) -> list[str]:
     parts = [
-        f"{name} {spread(means[name])}, {tally_as_good([cell for cell in groups[name] if cell.p is not None])}"
+        f"{name} {spread(means[name])}, {tally_noninferior([cell for cell in groups[name] if cell.p is not None])}"
         for name in (MEDIAN, RGB)
         if name in means
     ]

@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.findings.finding import GAIN, Cell, Finding, adjusted, cell_of, decided, spread, tally, undecidable
+from geofm_eval.findings.finding import (
+    GAIN,
+    Finding,
+    FindingCell,
+    adjusted,
+    cell_of,
+    decided,
+    spread,
+    tally,
+    undecidable,
+)
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import decide, most_words, shortage, without
 from geofm_eval.results.comparison import LAST, last_block
@@ -25,7 +35,7 @@ BEFORE_NORM = "minus the last block"
 class Gain:
     """A cell, the scores that it is the difference of, and whose they are."""
 
-    cell: Cell
+    cell: FindingCell
     pairing: Pairing
     one: Probed
 
@@ -112,18 +122,18 @@ def _adjusted(gains: Sequence[Gain]) -> list[Gain]:
     return [replace(gain, cell=cell) for gain, cell in zip(gains, cells, strict=True)]
 
 
-def _family(cell: Cell) -> str:
+def _family(cell: FindingCell) -> str:
     return "" if cell.counts else cell.group
 
 
-def _by_probe(tested: Sequence[Cell], means: Mapping[str, Difference]) -> str:
+def _by_probe(tested: Sequence[FindingCell], means: Mapping[str, Difference]) -> str:
     groups = {cell.group: [one for one in tested if one.group == cell.group] for cell in tested}
     chose_final = sum(cell.contrast == f"{LAST} - {LAST}" for cell in tested)
     parts = [f"{name} {spread(means[name])}, {tally(own)}" for name, own in groups.items()]
     return f"By probe: {'; '.join(parts)}. Validation chose final in {chose_final}."
 
 
-def _beside(cells: Sequence[Cell], means: Mapping[str, Difference]) -> list[str]:
+def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
     """Groups that are set aside for one reason, in a sentence; the table has the others too."""
     parts = []
     for name in dict.fromkeys(cell.group for cell in cells if not cell.counts and ", " not in cell.group):

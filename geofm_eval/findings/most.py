@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from geofm_eval.findings.finding import Cell, Claim, Verdict
+from geofm_eval.findings.finding import Claim, FindingCell, Verdict
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.p_values import ALPHA, holm
 
@@ -30,22 +30,24 @@ def partial_conjunction(values: Sequence[float], least: int) -> float:
     return min(1.0, *(len(largest) / rank * value for rank, value in enumerate(largest, start=1)))
 
 
-def p_most_above(cells: Sequence[Cell]) -> float:
+def p_most_above(cells: Sequence[FindingCell]) -> float:
     """Return the p of the effect being above the claim's null in at most half of the cells."""
     return _p_most(cells, lambda cell: cell.p_above)
 
 
-def p_most_below(cells: Sequence[Cell]) -> float:
+def p_most_below(cells: Sequence[FindingCell]) -> float:
     """Return the p of the effect being below the claim's bound in at most half of the cells."""
     return _p_most(cells, lambda cell: cell.p_below)
 
 
-def _p_most(cells: Sequence[Cell], p: Callable[[Cell], float | None]) -> float:
+def _p_most(cells: Sequence[FindingCell], p: Callable[[FindingCell], float | None]) -> float:
     known = [value for cell in cells if (value := p(cell)) is not None]
     return partial_conjunction(known, majority(len(known))) if known else 1.0
 
 
-def decide(cells: Sequence[Cell], mean: Difference, claim: Claim, tests: int = 1, mean_refutes: bool = True) -> Verdict:
+def decide(
+    cells: Sequence[FindingCell], mean: Difference, claim: Claim, tests: int = 1, mean_refutes: bool = True
+) -> Verdict:
     """Whether a claim holds in most cells.
 
     Supported: the effect is above the claim's null in most cells, and the mean is worth naming and its interval lies
@@ -67,7 +69,7 @@ def decide(cells: Sequence[Cell], mean: Difference, claim: Claim, tests: int = 1
     return "undecided" if supported == refuted else "supported" if supported else "refuted"
 
 
-def shortage(tested: Sequence[Cell], backbones: Collection[str], counted: int) -> str | None:
+def shortage(tested: Sequence[FindingCell], backbones: Collection[str], counted: int) -> str | None:
     """What is missing to speak of most cells, in a sentence; None where there is enough.
 
     Args:
@@ -97,7 +99,7 @@ def without(count: int) -> str:
     return f"{_count(count, 'cell')} without per-item outcomes {'has' if count == 1 else 'have'} no interval."
 
 
-def most_words(cells: Sequence[Cell], claim: Claim, mean: Difference, tests: int = 1) -> str:
+def most_words(cells: Sequence[FindingCell], claim: Claim, mean: Difference, tests: int = 1) -> str:
     """Both tests in words, such as ``at least 3 of 5 cells above 0: p = 0.012; at least 3 below 1: p = 0.970``."""
     least, p = majority(len(cells)), min(1.0, tests * p_most_above(cells))
     times = f" (times {tests}, any of which may support)" if tests > 1 else ""
@@ -110,7 +112,7 @@ def most_words(cells: Sequence[Cell], claim: Claim, mean: Difference, tests: int
     return f"{text}; but the mean is not clearly above {claim.above:g}" if (mean.low or 0) <= claim.above else text
 
 
-def tally_as_good(cells: Sequence[Cell]) -> str:
+def tally_noninferior(cells: Sequence[FindingCell]) -> str:
     """Cells on their own, after Holm, such as ``3 of 4 clearly within a point, 1 clearly beyond``."""
     within, beyond = (
         sum(value <= ALPHA for value in holm([one for one in own if one is not None]))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.findings.finding import GAIN, Cell, Finding, adjusted, decided, spread, tally, undecidable
-from geofm_eval.findings.interaction import Interaction, interaction, together
+from geofm_eval.findings.finding import GAIN, Finding, FindingCell, adjusted, decided, spread, tally, undecidable
+from geofm_eval.findings.interactions import Interaction, interaction, together
 from geofm_eval.findings.most import decide, most_words, shortage
 from geofm_eval.results.pairs import Pairs, recorded_seed
 from geofm_eval.results.run import RunContent
@@ -27,7 +27,7 @@ BESIDE = (TWINS, WITH_TWIN, AGAIN)
 class Profiles:
     """The profiles of some models on one task: the cell, what it was made from, and the models."""
 
-    cell: Cell
+    cell: FindingCell
     found: Interaction
     models: tuple[str, ...]
 
@@ -84,7 +84,7 @@ def _adjusted(some: Sequence[Profiles]) -> list[Profiles]:
     return [replace(one, cell=cell) for one, cell in zip(some, cells, strict=True)]
 
 
-def _beside(cells: Sequence[Cell], means: Mapping[str, Difference]) -> list[str]:
+def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
     groups = {name: [cell for cell in cells if cell.group == name] for name in BESIDE}
     parts = [
         f"{name} {spread(means[name])}" + (f", {tally(own)}" if name == TWINS else "")
@@ -132,7 +132,7 @@ def _profiles(slug: str, group: str, which: str, some: Sequence[Probed]) -> Prof
         tested=group not in (WITH_TWIN, AGAIN),
         seed=recorded_seed(record),
     )
-    cell = Cell(
+    cell = FindingCell(
         id=f"{which}-{slug}".removeprefix("-"),
         group=group,
         contrast=f"{len(some)} models x {values.shape[1]} blocks x {values.shape[2]} draws at {fraction}",

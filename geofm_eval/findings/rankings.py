@@ -7,15 +7,25 @@ from itertools import combinations
 from math import comb
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.findings.finding import MARGIN, Cell, Finding, Verdict, adjusted, cell_of, decided, spread, undecidable
+from geofm_eval.findings.finding import (
+    MARGIN,
+    Finding,
+    FindingCell,
+    Verdict,
+    adjusted,
+    cell_of,
+    decided,
+    spread,
+    undecidable,
+)
 from geofm_eval.findings.means import Means, Pairing
-from geofm_eval.ranking.agreement import agreement
-from geofm_eval.ranking.qualitative import Met, Rivalry, rivalries
-from geofm_eval.ranking.settings import Setting, alike, settings
+from geofm_eval.ranking.concordance import agreement
+from geofm_eval.ranking.grouping import Setting, alike, settings
+from geofm_eval.ranking.qualitative import HeadToHead, OrderTest, rivalries
 from geofm_eval.records import MOSTLY_FILLED, marked
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.scope import model_aside, pooling_aside, task_aside
+from geofm_eval.results.scope import excluded_model, excluded_pooling, excluded_task
 from geofm_eval.results.taps import sign
 from geofm_eval.results.units import in_points
 from geofm_eval.stats.difference import LEVEL, Difference
@@ -102,19 +112,19 @@ def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
     return decided(1, TITLE, verdict, _effect(rivals), cells, content, reasons, _means(rivals, pairs))
 
 
-def verdict_of_order(rivals: Sequence[Rivalry], models: int) -> Verdict:
+def verdict_of_order(rivals: Sequence[OrderTest], models: int) -> Verdict:
     """What all pairs of so many models say; see :func:`rankings_change`."""
     if any(rivalry.crosses for rivalry in rivals):
         return "supported"
     return "refuted" if len(rivals) == comb(models, 2) and all(map(_one_sided, rivals)) else "undecided"
 
 
-def off_ceiling(rivalry: Rivalry) -> list[Met]:
+def off_ceiling(rivalry: OrderTest) -> list[HeadToHead]:
     """Where two backbones met with room to differ."""
     return [met for met in rivalry.meetings if not met.ceiling]
 
 
-def points(met: Met) -> Difference:
+def points(met: HeadToHead) -> Difference:
     """The difference of two models in a setting in points, turned so that more is better for the first."""
     score = met.setting.score
     return in_points(met.difference.times(sign(score)), score, score)
@@ -127,7 +137,7 @@ def _field(group: Sequence[Setting], content: RunContent, catalog: Catalog) -> F
     counted: list[Setting] = []
     weights: defaultdict[str, set[str | None]] = defaultdict(set)
     for setting in group:
-        reasons = [*task_aside(setting.task, tasks, catalog), *pooling_aside(setting.record)]
+        reasons = [*excluded_task(setting.task, tasks, catalog), *excluded_pooling(setting.record)]
         reasons += ["variants of adaptations"] if setting.is_variant else []
         if reasons:
             aside[setting.name] = ", ".join(reasons)
@@ -139,7 +149,7 @@ def _field(group: Sequence[Setting], content: RunContent, catalog: Catalog) -> F
         counted.append(replace(setting, entries=entries))
         for entry in entries:
             weights[entry.model].add(entry.record.provenance.weights_sha256)
-            if beside := model_aside(entry.record, models, catalog):
+            if beside := excluded_model(entry.record, models, catalog):
                 aside[entry.model] = ", ".join(beside)
     for model, found in weights.items():
         if len(found) > 1:
@@ -147,13 +157,13 @@ def _field(group: Sequence[Setting], content: RunContent, catalog: Catalog) -> F
     return Field(tuple(counted), tuple(sorted(set(weights) - set(aside))), aside)
 
 
-def _cell(rivalry: Rivalry, met: Met, counts: bool) -> Cell:
+def _cell(rivalry: OrderTest, met: HeadToHead, counts: bool) -> FindingCell:
     group = f"{rivalry.first} - {rivalry.second}"
     cell = cell_of(met.setting.name, group, group, points(met), counts, met.data)
     return replace(cell, ceiling=met.ceiling)
 
 
-def _means(rivals: Sequence[Rivalry], pairs: Pairs) -> dict[str, Difference]:
+def _means(rivals: Sequence[OrderTest], pairs: Pairs) -> dict[str, Difference]:
     """Mean over the settings of every pair."""
     found = {
         f"{rivalry.first} - {rivalry.second}": [_pairing(rivalry, met) for met in rivalry.meetings]
@@ -162,12 +172,12 @@ def _means(rivals: Sequence[Rivalry], pairs: Pairs) -> dict[str, Difference]:
     return Means(pairs).of_groups(found)
 
 
-def _pairing(rivalry: Rivalry, met: Met) -> Pairing:
+def _pairing(rivalry: OrderTest, met: HeadToHead) -> Pairing:
     one, other = (met.setting.by_model[name] for name in (rivalry.first, rivalry.second))
     return Pairing(one.record, other.record, one.fraction)
 
 
-def _one_sided(rivalry: Rivalry) -> bool:
+def _one_sided(rivalry: OrderTest) -> bool:
     """Whether one of the two is nowhere ahead by a margin, as far as 95 % intervals reach, on two data sets or more."""
     known = off_ceiling(rivalry)
     if len({met.data for met in known}) < FEWEST:
@@ -178,7 +188,7 @@ def _one_sided(rivalry: Rivalry) -> bool:
     )
 
 
-def _effect(rivals: Sequence[Rivalry]) -> Difference:
+def _effect(rivals: Sequence[OrderTest]) -> Difference:
     """The smaller of two leads: of the first one where it leads most clearly, and of the second likewise.
 
     They are the clearest of many: the interval holds for all pairs and settings together (Bonferroni).
@@ -193,7 +203,7 @@ def _effect(rivals: Sequence[Rivalry]) -> Difference:
     return Difference(found.value, low, high, found.freedom)
 
 
-def _count(rivals: Sequence[Rivalry], crossing: Sequence[Rivalry], field: Field) -> str:
+def _count(rivals: Sequence[OrderTest], crossing: Sequence[OrderTest], field: Field) -> str:
     meetings = sorted({len(rivalry.meetings) for rivalry in rivals})
     span = f"{meetings[0]}" if len(meetings) == 1 else f"{meetings[0]} to {meetings[-1]}"
     data = len({met.data for rivalry in rivals for met in rivalry.meetings})
@@ -205,14 +215,14 @@ def _count(rivals: Sequence[Rivalry], crossing: Sequence[Rivalry], field: Field)
     )
 
 
-def _ceilings(rivals: Sequence[Rivalry]) -> str:
+def _ceilings(rivals: Sequence[OrderTest]) -> str:
     """How many meetings say nothing, in words; empty without any."""
     count = sum(met.ceiling for rivalry in rivals for met in rivalry.meetings)
     many = "difference is" if count == 1 else "differences are"
     return f"; {count} {many} at the ceiling, both scores within a point of 100 %" if count else ""
 
 
-def _clearest(rivalry: Rivalry) -> str:
+def _clearest(rivalry: OrderTest) -> str:
     ahead, behind = points(rivalry.ahead), points(rivalry.behind).times(-1)
     return (
         f"Clearest: {rivalry.first} leads {rivalry.second} by {spread(ahead)} points in {rivalry.ahead.setting.name}, "

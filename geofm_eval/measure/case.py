@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from geofm_eval.catalog import Case, Catalog
-from geofm_eval.catalog.markers import markers
+from geofm_eval.catalog.marking import markers
 from geofm_eval.errors import DataError
-from geofm_eval.expected import Judgement
+from geofm_eval.expected import CaseRangeVerdict
 from geofm_eval.records import CaseInfo, Outcome, Record, RunInfo, read_checked, record_path
 from geofm_eval.records.examples import Example
 
@@ -91,7 +91,7 @@ class Measurement:
     outcomes: dict[str, np.ndarray] | None
     test_items: int
     reused: bool = False
-    judgement: Judgement | None = None
+    judgement: CaseRangeVerdict | None = None
     rewritten: bool = False
     examples: tuple[Example, ...] = ()
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from geofm_eval.dense.fits import LinearMap
 from geofm_eval.dense.probe import DenseProbe, Key
-from geofm_eval.dense.sample import TokenSample
+from geofm_eval.dense.token_sampling import TokenSample
 from geofm_eval.devices import device_turn
 from geofm_eval.expected.admissible import DEVIATIONS, ROUNDING, Admitted, Choices, choices
 from geofm_eval.extraction import exact_float32

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from geofm_eval.backbones.base import Backbone
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.data.pixels import RawImage
-from geofm_eval.dense.choice import Trained
-from geofm_eval.dense.floors import at_rate_zero, on_shuffled_labels
+from geofm_eval.dense.config import Trained
+from geofm_eval.dense.drift_controls import at_rate_zero, on_shuffled_labels
 from geofm_eval.dense.job import DenseJob
-from geofm_eval.dense.revert import Causes, causes
+from geofm_eval.dense.revert import ReversalEffects, causes
 from geofm_eval.dense.windows import Window, cut
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
-from geofm_eval.measure.trainings import DenseStudy
+from geofm_eval.measure.trainings import CaseTrainings
 from geofm_eval.seeds import generator
 from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
 from geofm_eval.similarity.features import FEWEST
@@ -43,7 +43,7 @@ class DriftMeasurement:
         ContractError: the trainings ran in another number type than float32, in which small changes drown.
     """
 
-    study: DenseStudy
+    study: CaseTrainings
 
     def __post_init__(self) -> None:
         if self.study.dtype != "float32":
@@ -91,7 +91,7 @@ class DriftMeasurement:
         # A window without any valid pixel has no features; the whole chip has some.
         return window if window.valid.any() else cut(image, _around_valid(image, size))
 
-    def run(self) -> tuple[DriftValues, Causes]:
+    def run(self) -> tuple[DriftValues, ReversalEffects]:
         """Measure drift, and what reverting parts of it costs.
 
         Raises:

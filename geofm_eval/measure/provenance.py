@@ -6,8 +6,8 @@ from typing import Any
 from geofm_eval.backbones import LoadedBackbone
 from geofm_eval.catalog import Case, TaskSpec
 from geofm_eval.data.split import ALL, Split
+from geofm_eval.environment import provenance
 from geofm_eval.features import DTYPE
-from geofm_eval.provenance import provenance
 from geofm_eval.records import Inputs, Provenance
 from geofm_eval.workspace import Workspace
 

@@ -15,7 +15,7 @@ from geofm_eval.catalog import Case, DenseAdaptation, ModelSpec, TaskSpec, dense
 from geofm_eval.catalog.dense import FOUR_BLOCKS, training_recipe_of, usual_taps
 from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget
-from geofm_eval.dense.choice import DenseChoice, Trained
+from geofm_eval.dense.config import Trained, TrainingConfig
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.pooled import PooledJob, holdout, item_budget
 from geofm_eval.dense.recipes import for_items, training_recipe
@@ -30,7 +30,7 @@ from geofm_eval.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class DenseStudy:
+class CaseTrainings:
     """All trainings of one dense case.
 
     Args:
@@ -99,7 +99,7 @@ class DenseStudy:
         return item_budget(self.task, self.splits, self.adaptation.fraction, matched, self.task.seed)
 
     @functools.cached_property
-    def choice(self) -> DenseChoice:
+    def choice(self) -> TrainingConfig:
         """Decoder, tuning, taps and schedule."""
         variant = self.adaptation.variant
         slug = training_recipe_of(self.task, self.training)
@@ -108,7 +108,7 @@ class DenseStudy:
         else:
             recipe = training_recipe(slug, self.batch, self.dtype)
         whole, part = (steps_per_epoch(len(chips), recipe) for chips in (self.splits["train"], self.budget.train))
-        return DenseChoice(
+        return TrainingConfig(
             self.adaptation.head,
             self.adaptation.tuning,
             self.taps[0],

@@ -44,7 +44,7 @@ class HeadJob:
 
 
 @dataclass(frozen=True)
-class Head:
+class ProbeHead:
     """A head fitted at every penalty, in the standardised channels that it keeps.
 
     Attributes:
@@ -86,7 +86,7 @@ class Head:
             yield self.standardiser(as_tensor(features[start : start + ROWS_AT_ONCE], self.weights.device))
 
 
-Refined = Callable[[HeadJob, Head], Sequence[int]]
+Refined = Callable[[HeadJob, ProbeHead], Sequence[int]]
 """Which penalties of a fitted head are solved exactly, by position on the path."""
 
 
@@ -102,7 +102,7 @@ def fit_heads(
     device: torch.device,
     penalties: tuple[float, ...] = PENALTIES,
     refined: Refined | None = None,
-) -> Iterator[tuple[HeadJob, Head]]:
+) -> Iterator[tuple[HeadJob, ProbeHead]]:
     """Fit all jobs, in batches of problems of the same padded shape; memory does not grow with the number of jobs.
 
     Args:
@@ -122,7 +122,7 @@ def fit_heads(
         heads = []
         for i, problem in enumerate(problems):
             weights, intercepts = problem.in_channels(solution.weights[i])
-            head = Head(
+            head = ProbeHead(
                 standardiser=problem.standardiser,
                 weights=weights.float(),
                 intercepts=intercepts.float(),
@@ -138,12 +138,12 @@ def fit_heads(
 
 
 def refine_heads(
-    fitted: Sequence[tuple[HeadJob, Head, Sequence[int]]],
+    fitted: Sequence[tuple[HeadJob, ProbeHead, Sequence[int]]],
     train: dict[str, NDArray[np.float32]],
     n_classes: int,
     device: torch.device,
     penalties: tuple[float, ...] = PENALTIES,
-) -> Iterator[tuple[HeadJob, Head]]:
+) -> Iterator[tuple[HeadJob, ProbeHead]]:
     """Solve some penalties of fitted heads exactly.
 
     Args:
@@ -164,8 +164,11 @@ def refine_heads(
 
 
 def _refined(
-    problems: Sequence["_Problem"], heads: Sequence[Head], asked: Sequence[Sequence[int]], penalties: tuple[float, ...]
-) -> list[Head]:
+    problems: Sequence["_Problem"],
+    heads: Sequence[ProbeHead],
+    asked: Sequence[Sequence[int]],
+    penalties: tuple[float, ...],
+) -> list[ProbeHead]:
     """The heads with the penalties that are asked for solved exactly, a few at a time: float64 rows are large."""
     found = list(heads)
     missing = {i: sorted(set(indices) - set(heads[i].exact)) for i, indices in enumerate(asked)}

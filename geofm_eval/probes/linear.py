@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.data.labels import LabelSubset
-from geofm_eval.probes.heads import Head, HeadJob, fit_heads, refine_heads
+from geofm_eval.probes.heads import HeadJob, ProbeHead, fit_heads, refine_heads
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow, ValidationItems
 from geofm_eval.probes.selection import (
-    Choice,
     PathScores,
+    PenaltyChoice,
     accuracy_path,
     choose,
     correct_at,
@@ -39,7 +39,7 @@ FOLD_BYTES = 2**28
 class _Validated:
     """What inner cross-validation chose for one row."""
 
-    choice: Choice
+    choice: PenaltyChoice
     items: ValidationItems
 
 
@@ -49,7 +49,7 @@ def solve_linear(problem: ProbeProblem) -> Iterator[SweepRow]:
     jobs = {_job(problem, tap, subset.indices): subset for tap in problem.taps for subset in problem.subsets}
     paths: dict[HeadJob, PathScores] = {}
 
-    def refined(job: HeadJob, head: Head) -> Sequence[int]:
+    def refined(job: HeadJob, head: ProbeHead) -> Sequence[int]:
         subset = jobs[job]
         if problem.plan(subset).kind == "split":
             paths[job] = score_path(head, *_held_out(problem, job.tap, next(problem.holdouts(subset))))
@@ -66,7 +66,7 @@ def solve_linear(problem: ProbeProblem) -> Iterator[SweepRow]:
         yield _row(problem, job, subset, head, known)
 
 
-def _validated(problem: ProbeProblem, job: HeadJob, head: Head, path: PathScores, holdout: Holdout) -> _Validated:
+def _validated(problem: ProbeProblem, job: HeadJob, head: ProbeHead, path: PathScores, holdout: Holdout) -> _Validated:
     """Choose on a validation split."""
     held_out = _held_out(problem, job.tap, holdout)
     choice = choose(sharpened(path, head, *held_out))
@@ -107,7 +107,7 @@ def _folds_of(problem: ProbeProblem, subsets: Sequence[LabelSubset], taps: Seque
     }
 
 
-def _folded(problem: ProbeProblem, folds: Sequence[tuple[HeadJob, Head, PathScores, Holdout]]) -> _Validated:
+def _folded(problem: ProbeProblem, folds: Sequence[tuple[HeadJob, ProbeHead, PathScores, Holdout]]) -> _Validated:
     """Choose on the loss over all folds."""
     held_out = [_held_out(problem, job.tap, holdout) for job, _, _, holdout in folds]
     pairs = list(zip(folds, held_out, strict=True))
@@ -144,7 +144,7 @@ def _held_out(problem: ProbeProblem, tap: str, holdout: Holdout) -> tuple[NDArra
 
 
 def _row(
-    problem: ProbeProblem, job: HeadJob, subset: LabelSubset, head: Head, validated: _Validated | None
+    problem: ProbeProblem, job: HeadJob, subset: LabelSubset, head: ProbeHead, validated: _Validated | None
 ) -> SweepRow:
     choice = default_choice(PENALTIES, len(job.rows)) if validated is None else validated.choice
     tested = problem.features(job.tap, "test"), problem.labels["test"]

@@ -21,7 +21,7 @@ from geofm_eval.data.labels import LabelSubset
 from geofm_eval.probes.heads import as_tensor
 from geofm_eval.probes.logistic import penalty_path
 from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow, ValidationItems
-from geofm_eval.probes.selection import Choice
+from geofm_eval.probes.selection import PenaltyChoice
 from geofm_eval.probes.standardise import Rotation, Standardiser, fit_standardiser, rotate
 from geofm_eval.stats.scores import prediction_dtype, r2, rmse
 
@@ -127,19 +127,19 @@ def fit_ridge(
     return decompose(features, device).fit(targets)
 
 
-def choose_penalty(errors: PathErrors | None) -> Choice:
+def choose_penalty(errors: PathErrors | None) -> PenaltyChoice:
     """The penalty with the lowest validation squared error; ties go to the stronger, which stands earlier on the path.
 
     Without any validation item it is the one nearest to the mean eigenvalue of X'X. The validation score is R2; it is
     None where the validation target is constant.
     """
     if errors is None:
-        return Choice(int(np.argmin(np.abs(np.log(RIDGE_PENALTIES)))), False, (), None)
+        return PenaltyChoice(int(np.argmin(np.abs(np.log(RIDGE_PENALTIES)))), False, (), None)
     losses = errors.squared / len(errors.targets)
     index = int(np.argmin(losses))
     spread = float(errors.targets.var())
     score = 1 - float(losses[index]) / spread if spread > 0 else None
-    return Choice(index, index in (0, len(losses) - 1), tuple(losses.tolist()), score)
+    return PenaltyChoice(index, index in (0, len(losses) - 1), tuple(losses.tolist()), score)
 
 
 def solve_ridge(problems: Sequence[ProbeProblem]) -> Iterator[tuple[int, SweepRow]]:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from geofm_eval.errors import ContractError
-from geofm_eval.probes.heads import Head
+from geofm_eval.probes.heads import ProbeHead
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PathScores:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PenaltyChoice:
     """The chosen penalty of one head and what the choice rested on.
 
     Attributes:
@@ -84,7 +84,7 @@ def near_minimum(losses: NDArray[np.float64]) -> tuple[int, ...]:
     return tuple(int(index) for index in np.flatnonzero(losses <= losses.min() + NEAR_LOWEST))
 
 
-def score_path(head: Head, features: NDArray[np.float32], labels: NDArray[np.int64]) -> PathScores:
+def score_path(head: ProbeHead, features: NDArray[np.float32], labels: NDArray[np.int64]) -> PathScores:
     """Score every penalty of ``head`` on items (n, D) with ``labels`` (n,).
 
     Raises:
@@ -109,7 +109,9 @@ def score_path(head: Head, features: NDArray[np.float32], labels: NDArray[np.int
     return PathScores(loss, hits, len(labels))
 
 
-def sharpened(scores: PathScores, head: Head, features: NDArray[np.float32], labels: NDArray[np.int64]) -> PathScores:
+def sharpened(
+    scores: PathScores, head: ProbeHead, features: NDArray[np.float32], labels: NDArray[np.int64]
+) -> PathScores:
     """The scores of a path with those of its exactly solved penalties replaced by exact ones."""
     loss, hits = scores.loss.copy(), scores.hits.copy()
     for index in head.exact:
@@ -119,7 +121,7 @@ def sharpened(scores: PathScores, head: Head, features: NDArray[np.float32], lab
 
 
 def score_items(
-    head: Head, index: int, features: NDArray[np.float32], labels: NDArray[np.int64]
+    head: ProbeHead, index: int, features: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Log loss (n,) in nats of every item at one penalty, and (n,) 1 where its class is right."""
     logits = head.logits_at(features, index)
@@ -128,26 +130,28 @@ def score_items(
     return losses.cpu().numpy(), (logits.argmax(1) == truth).cpu().numpy().astype(np.uint8)
 
 
-def choose(scores: PathScores) -> Choice:
+def choose(scores: PathScores) -> PenaltyChoice:
     """The penalty with the lowest validation log loss; ties go to the stronger, which stands earlier on the path."""
     losses = scores.mean_loss
     index = int(np.argmin(losses))
-    return Choice(index, index in (0, len(losses) - 1), losses, scores.accuracy(index))
+    return PenaltyChoice(index, index in (0, len(losses) - 1), losses, scores.accuracy(index))
 
 
-def default_choice(penalties: tuple[float, ...], n_train: int) -> Choice:
+def default_choice(penalties: tuple[float, ...], n_train: int) -> PenaltyChoice:
     """Without any validation item: the penalty nearest to 1/n on a log scale (C = 1, scikit-learn's default)."""
     distance = np.abs(np.log(penalties) + np.log(n_train))
-    return Choice(int(np.argmin(distance)), False, (), None)
+    return PenaltyChoice(int(np.argmin(distance)), False, (), None)
 
 
-def correct_at(head: Head, index: int, features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+def correct_at(
+    head: ProbeHead, index: int, features: NDArray[np.float32], labels: NDArray[np.int64]
+) -> NDArray[np.uint8]:
     """(n,) 1 where the prediction at one penalty is right."""
     predicted = head.logits_at(features, index).argmax(1).cpu().numpy()
     return cast(NDArray[np.uint8], (predicted == labels).astype(np.uint8))
 
 
-def accuracy_path(head: Head, features: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, ...]:
+def accuracy_path(head: ProbeHead, features: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, ...]:
     """(L,) accuracy at every penalty, exact where it was refined."""
     predicted = torch.cat([logits.argmax(2) for logits in head.logits(features)]).cpu().numpy()
     found = (predicted == labels[:, None]).mean(0)

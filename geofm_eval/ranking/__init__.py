@@ -1,15 +1,16 @@
 """Rankings: who is better in which setting and how sure, and what becomes of it over settings (``docs/ranking.md``)."""
 
-from geofm_eval.ranking.aggregate import (
+from geofm_eval.ranking.aggregation import (
     Aggregate,
-    Scale,
+    CommonScale,
     Summary,
     aggregate,
     aggregates,
     complete_block,
     mean_of_shares,
 )
-from geofm_eval.ranking.agreement import agreement, kendall_tau
+from geofm_eval.ranking.concordance import agreement, kendall_tau
+from geofm_eval.ranking.grouping import Entry, Setting, alike, data_sets, settings
 from geofm_eval.ranking.joint import (
     Ranks,
     ranks,
@@ -18,21 +19,20 @@ from geofm_eval.ranking.joint import (
     weighted_interval,
     weighted_spread,
 )
-from geofm_eval.ranking.letters import letters
-from geofm_eval.ranking.qualitative import Met, Rivalry, gail_simon, rivalries
-from geofm_eval.ranking.settings import Entry, Setting, alike, data_sets, settings
+from geofm_eval.ranking.letter_groups import letters
+from geofm_eval.ranking.qualitative import HeadToHead, OrderTest, gail_simon, rivalries
 from geofm_eval.ranking.sources import Source, joint_covariance, sources_of
 from geofm_eval.ranking.standing import Ordering, PairOfModels, Standing, errors_of, order
 
 __all__ = [
     "Aggregate",
+    "CommonScale",
     "Entry",
-    "Met",
+    "HeadToHead",
+    "OrderTest",
     "Ordering",
     "PairOfModels",
     "Ranks",
-    "Rivalry",
-    "Scale",
     "Setting",
     "Source",
     "Standing",

@@ -9,7 +9,7 @@ from math import comb
 import numpy as np
 
 from geofm_eval.errors import ContractError
-from geofm_eval.ranking.settings import Setting, data_sets
+from geofm_eval.ranking.grouping import Setting, data_sets
 from geofm_eval.records import Score
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.taps import sign
@@ -28,7 +28,7 @@ SMALLEST_P = 1e-300
 
 
 @dataclass(frozen=True)
-class Met:
+class HeadToHead:
     """Two models in one setting.
 
     Args:
@@ -53,7 +53,7 @@ class Met:
 
 
 @dataclass(frozen=True)
-class Rivalry:
+class OrderTest:
     """Two models over all settings in which both were measured with per-item outcomes.
 
     Args:
@@ -65,16 +65,16 @@ class Rivalry:
 
     first: str
     second: str
-    meetings: tuple[Met, ...]
+    meetings: tuple[HeadToHead, ...]
     p: float = field(default=1.0)
 
     @property
-    def ahead(self) -> Met:
+    def ahead(self) -> HeadToHead:
         """Where the first one leads most clearly, or trails least."""
         return max(self.meetings, key=lambda met: met.statistic)
 
     @property
-    def behind(self) -> Met:
+    def behind(self) -> HeadToHead:
         """Where the second one does."""
         return min(self.meetings, key=lambda met: met.statistic)
 
@@ -134,7 +134,7 @@ def at_ceiling(score: Score) -> bool:
     return score.metric in BOUNDED and score.value > 1 - CEILING
 
 
-def rivalries(found: Sequence[Setting], models: Sequence[str], pairs: Pairs) -> tuple[Rivalry, ...]:
+def rivalries(found: Sequence[Setting], models: Sequence[str], pairs: Pairs) -> tuple[OrderTest, ...]:
     """Every two models that met in two settings or more, the clearest change of order first.
 
     Args:
@@ -149,11 +149,13 @@ def rivalries(found: Sequence[Setting], models: Sequence[str], pairs: Pairs) -> 
     ]
     known = [one for one in met if len(one[2]) > 1]
     raw = [gail_simon([m.statistic for m in meetings], [m.data for m in meetings]) for _, _, meetings in known]
-    made = [Rivalry(*one, p) for one, p in zip(known, holm(raw), strict=True)]
+    made = [OrderTest(*one, p) for one, p in zip(known, holm(raw), strict=True)]
     return tuple(sorted(made, key=lambda one: (not one.crosses, one.p, not one.opposite, -_least(one))))
 
 
-def _meetings(first: str, second: str, found: Sequence[Setting], data: dict[str, str], pairs: Pairs) -> tuple[Met, ...]:
+def _meetings(
+    first: str, second: str, found: Sequence[Setting], data: dict[str, str], pairs: Pairs
+) -> tuple[HeadToHead, ...]:
     meetings = []
     for setting in found:
         one, other = setting.by_model.get(first), setting.by_model.get(second)
@@ -165,7 +167,7 @@ def _meetings(first: str, second: str, found: Sequence[Setting], data: dict[str,
         difference = pairs.difference(one.record, other.record, one.fraction).times(sign(one.score))
         if (p := p_value(difference)) is not None:
             ceiling = at_ceiling(one.score) and at_ceiling(other.score)
-            meetings.append(Met(setting, difference, _normal(difference.value, p), data[setting.name], ceiling))
+            meetings.append(HeadToHead(setting, difference, _normal(difference.value, p), data[setting.name], ceiling))
     return tuple(meetings)
 
 
@@ -184,5 +186,5 @@ def _clearest(statistics: Floats) -> float:
     return float(-ndtri(max(p, SMALLEST_P))) if p < 0.5 else 0.0
 
 
-def _least(rivalry: Rivalry) -> float:
+def _least(rivalry: OrderTest) -> float:
     return min(rivalry.ahead.statistic, -rivalry.behind.statistic)

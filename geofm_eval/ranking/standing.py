@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from geofm_eval.ranking.grouping import Entry, Setting
 from geofm_eval.ranking.joint import RESAMPLES, ranks, resample_scores, simultaneous_ranks
-from geofm_eval.ranking.letters import letters
-from geofm_eval.ranking.settings import Entry, Setting
+from geofm_eval.ranking.letter_groups import letters
 from geofm_eval.ranking.sources import Source, sources_of
 from geofm_eval.results.pairs import Pairs, recorded_seed
 from geofm_eval.stats.difference import Difference

@@ -11,7 +11,7 @@ from geofm_eval.records.files import (
     rewrite_record,
     write_record,
 )
-from geofm_eval.records.inside import (
+from geofm_eval.records.internals import (
     Certainty,
     Channels,
     Contrast,
@@ -24,7 +24,7 @@ from geofm_eval.records.inside import (
 )
 from geofm_eval.records.keys import content_key
 from geofm_eval.records.manifest import RunManifest, add_to_plan, read_manifest, remove_plan, write_manifest
-from geofm_eval.records.marks import MARK, MOSTLY_FILLED, display_name, figure_name, marked, marks, marks_legend
+from geofm_eval.records.marking import MARK, MOSTLY_FILLED, display_name, figure_name, marked, marks, marks_legend
 from geofm_eval.records.outcomes import (
     CORRECT,
     COUNTS,

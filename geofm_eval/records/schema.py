@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from geofm_eval.records.inside import Drift, Similarity
+from geofm_eval.records.internals import Drift, Similarity
 from geofm_eval.records.plausible import record_problem, refuse, score_problem
 from geofm_eval.records.section import Section
 

@@ -29,7 +29,7 @@ from geofm_eval.report.wording import shared_notes
 from geofm_eval.results.comparison import LAST, Comparison, Subject, comparisons
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import DRIFT, PROBE, SEGMENT, TUNE, RunContent, read_content
-from geofm_eval.results.units import SIMULATED, UNKNOWN, Unit, percent, unit_named
+from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, percent, unit_named
 from geofm_eval.stats.difference import Difference
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _jsonable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _unit(advice: Advice, metric: str) -> Unit:
+def _unit(advice: Advice, metric: str) -> MetricFormat:
     return unit_named(metric, advice.target_unit)
 
 
@@ -191,7 +191,7 @@ def _labels(fraction: float, advice: Advice) -> str:
     return advice.labels.get(fraction_key(fraction), f"{percent(fraction)} of the labels")
 
 
-def _paired(difference: Difference, unit: Unit) -> str:
+def _paired(difference: Difference, unit: MetricFormat) -> str:
     text = unit.difference(difference)
     return text if difference.low is not None else f"{text} without an interval"
 
@@ -287,13 +287,13 @@ def _tune_what(choice: TuningChoice) -> str:
     }[chosen.shows]
 
 
-def _tuned(one: Tuned, unit: Unit) -> list[str]:
+def _tuned(one: Tuned, unit: MetricFormat) -> list[str]:
     gain = UNKNOWN if one.over_frozen is None else unit.difference(one.over_frozen)
     trained = _millions(one.trained_parameters)
     return [one.tuning, unit.value(one.validated), unit.score(one.test), gain, trained, f"{one.seconds:.0f}"]
 
 
-def _parts(parts: Parts, unit: Unit) -> list[str]:
+def _parts(parts: Parts, unit: MetricFormat) -> list[str]:
     """Which parts matter, and among how many: intervals are of one part each, the choice is adjusted for all."""
     matter, tried = [one for one in parts.parts if one.matters], len(parts.parts)
     adaptation, scored = parts.case.split("-")[2], f"{parts.seeds} seeds, {parts.items} test items"
@@ -309,7 +309,7 @@ def _parts(parts: Parts, unit: Unit) -> list[str]:
     return lines if parts.whole is None else [*lines, f"all of the backbone: {unit.difference(parts.whole.loss)}"]
 
 
-def _loss(one: PartLoss, unit: Unit) -> str:
+def _loss(one: PartLoss, unit: MetricFormat) -> str:
     name = one.name if one.name.startswith("block") else f"{one.name} of all blocks"
     return f"{name} {unit.difference(one.loss)}"
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geofm_eval.catalog import Catalog, load_catalog
-from geofm_eval.factors.effects import effects
 from geofm_eval.factors.levels import factors
+from geofm_eval.factors.marginal import effects
 from geofm_eval.findings import Finding, findings
 from geofm_eval.garbage import set_aside
 from geofm_eval.report import findings as verdicts
@@ -23,7 +23,7 @@ from geofm_eval.report.probes.tables import depth_table, label_table, ranking_ta
 from geofm_eval.report.probes.terminal import text_of
 from geofm_eval.report.probes.transfer import lines_of_transfers, transfer_rows, transfer_table
 from geofm_eval.report.ranks import rows as rank_rows
-from geofm_eval.report.ranks.overview import Overview, overview
+from geofm_eval.report.ranks.over_settings import Overview, overview
 from geofm_eval.report.ranks.tables import over_tables, page_of_rankings, ranks_tables
 from geofm_eval.report.ranks.terminal import text_of_rankings
 from geofm_eval.report.ranks.words import SLUG as RANKINGS
@@ -51,7 +51,7 @@ from geofm_eval.results.leaderboard import Ranking, rank
 from geofm_eval.results.neuco import neuco_studies
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent, read_content
-from geofm_eval.results.similarity import Likeness, likenesses
+from geofm_eval.results.similarity import SimilarityTable, similarity_tables
 from geofm_eval.results.trainings import CaseStudy, case_studies
 from geofm_eval.results.transfer import transfers
 from geofm_eval.store import storing
@@ -103,7 +103,7 @@ def _collated(content: RunContent, run_dir: Path, known: Catalog) -> Collation:
     rankings = tuple(rank(comparison, pairs) for comparison in found)
     studies, mixed = case_studies(content)
     drifts, unlike = drift_studies(content)
-    alike, apart = likenesses(content)
+    alike, apart = similarity_tables(content)
     made_out = explained(content, found, studies, pairs, known)
     decided = findings(content, pairs, known)
     ranked = overview(content, pairs, known)
@@ -199,7 +199,7 @@ def _write_drift(study: DriftStudy, catalog: Catalog, tables: Path, figures: Pat
     return text_of_drift(study, catalog)
 
 
-def _write_likeness(likeness: Likeness, catalog: Catalog, tables: Path, figures: Path) -> str:
+def _write_likeness(likeness: SimilarityTable, catalog: Catalog, tables: Path, figures: Path) -> str:
     """Write all files about the layers of backbones on one task; its text for the terminal is returned."""
     _write_table(similarity_table(likeness, catalog), tables)
     _write_csv(tables / f"{likeness.slug}.csv", similarity_rows(likeness))

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
-from geofm_eval.findings.finding import Cell, Finding, mean_of, spread
+from geofm_eval.findings.finding import Finding, FindingCell, mean_of, spread
 from geofm_eval.report.formats import Row, Table, to_markdown
 from geofm_eval.results.units import SIMULATED, UNKNOWN
 from geofm_eval.stats.difference import Difference
@@ -173,5 +173,5 @@ def _cells(finding: Finding) -> Table:
     )
 
 
-def _size(cell: Cell, unit: str) -> str:
+def _size(cell: FindingCell, unit: str) -> str:
     return spread(Difference(cell.estimate, cell.low, cell.high), unit)

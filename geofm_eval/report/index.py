@@ -11,7 +11,7 @@ from geofm_eval.results.comparison import Comparison, tap_order
 from geofm_eval.results.drift import DriftStudy
 from geofm_eval.results.leaderboard import Ranking
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.similarity import Likeness
+from geofm_eval.results.similarity import SimilarityTable
 from geofm_eval.results.trainings import CaseStudy
 from geofm_eval.results.units import SIMULATED
 
@@ -37,7 +37,7 @@ def index_page(
     catalog: Catalog,
     findings: Sequence[str] = (),
     drifts: Sequence[DriftStudy] = (),
-    alike: Sequence[Likeness] = (),
+    alike: Sequence[SimilarityTable] = (),
     shares: Sequence[str] = (),
     ranked: Sequence[str] = (),
     ordered: Collection[str] = (),
@@ -140,7 +140,7 @@ def _drift_links(drifts: Sequence[DriftStudy]) -> list[str]:
     return _section("Drift: what tuning changed inside", lines)
 
 
-def _likeness_line(likeness: Likeness) -> str:
+def _likeness_line(likeness: SimilarityTable) -> str:
     """Such as ``eurosat_sim-similarity (SIMULATED DATA): table, LaTeX, CSV, heatmaps``."""
     slug = likeness.slug
     kind = f" ({SIMULATED})" if likeness.comparison.simulated else ""

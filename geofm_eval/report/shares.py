@@ -19,16 +19,16 @@ from geofm_eval.factors.factorial import (
     trained_factorial,
 )
 from geofm_eval.factors.regret import Loss, Regret, regrets
-from geofm_eval.factors.shares import Share, Without
+from geofm_eval.factors.variance import LeaveOneLevelOut, Share
 from geofm_eval.records import Record, marked
 from geofm_eval.report.formats import Row, Table
 from geofm_eval.report.wording import heading, shared_notes
 from geofm_eval.results.comparison import Comparison, tap_order
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.scope import model_aside
+from geofm_eval.results.scope import excluded_model
 from geofm_eval.results.trainings import CaseStudy
-from geofm_eval.results.units import SIMULATED, UNKNOWN, Unit, unit_named
+from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, unit_named
 
 SHOWN = 4
 """So many effects are named in a line for a terminal."""
@@ -66,7 +66,7 @@ class Explained:
         return self.comparison.slug
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> MetricFormat:
         """How the metric is shown."""
         return unit_named(self.comparison.any_score.metric, self.comparison.record.provenance.target_unit)
 
@@ -81,7 +81,7 @@ class Explained:
         """Share that no effect has, the noise of a single replicate: all shares sum to 1, those below 0 included."""
         return 1 - sum(one.value for one in self.shares)
 
-    def without(self, one: Without | None) -> str:
+    def without(self, one: LeaveOneLevelOut | None) -> str:
         """Such as ``24.8 (labels 10 %)``."""
         if one is None:
             return UNKNOWN
@@ -125,7 +125,7 @@ def _trained(study: CaseStudy, models: set[str], pairs: Pairs, catalog: Catalog)
 
 def _aside(record: Record, models: set[str], catalog: Catalog) -> bool:
     """True for controls, marked rows and variants; what knows simulated scenes alone is a backbone like others here."""
-    return marked(record) or bool({"controls", "variants of models"} & set(model_aside(record, models, catalog)))
+    return marked(record) or bool({"controls", "variants of models"} & set(excluded_model(record, models, catalog)))
 
 
 def shares_table(one: Explained, catalog: Catalog) -> Table:
@@ -238,7 +238,7 @@ def regret_table(one: Explained, catalog: Catalog) -> Table | None:
     )  # fmt: skip
 
 
-def _loss(loss: Loss, unit: Unit) -> tuple[str, str]:
+def _loss(loss: Loss, unit: MetricFormat) -> tuple[str, str]:
     return unit.difference(loss.mean), f"{unit.difference(loss.last)} ({loss.name})"
 
 

@@ -7,7 +7,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record, Score, marks_legend
 from geofm_eval.results.comparison import Comparison
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.units import SIMULATED, UNKNOWN, Unit, unit_named
+from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, unit_named
 
 
 def heading(comparison: Comparison, catalog: Catalog, what: str, how: str | None = None) -> str:
@@ -120,7 +120,7 @@ def _token_sentence(comparison: Comparison) -> str:
         extra = {} if inputs is None else inputs.model_extra or {}
         if "token_gsd_m" in extra:
             # Of numbers the ceiling is an error in the target's unit, whatever metric the probe has.
-            unit = unit_named(metric) if metric in ("miou", "iou") else Unit("", "", 1.0, 2)
+            unit = unit_named(metric) if metric in ("miou", "iou") else MetricFormat("", "", 1.0, 2)
             text = f"{extra['token_gsd_m']:g} m, {extra['context_m']:g} m, {unit.value(extra['grid_ceiling'])}"
             shown.setdefault(text, []).append(subject.model)
     parts = "; ".join(f"{text} ({', '.join(models)})" for text, models in shown.items())

@@ -54,11 +54,11 @@ def probed(content: RunContent, catalog: Catalog) -> Iterator[Probed]:
         adaptation = catalog.adaptations.get(case.adaptation)
         probe = adaptation.probe if adaptation is not None else case.adaptation.split("_")[0]
         kind = "dense" if comparison.record.provenance.pooling == "tokens" else probe
-        beside = [*task_aside(case.task, tasks, catalog), *(["kNN"] if kind == "knn" else [])]
-        beside += pooling_aside(comparison.record)
+        beside = [*excluded_task(case.task, tasks, catalog), *(["kNN"] if kind == "knn" else [])]
+        beside += excluded_pooling(comparison.record)
         for subject in comparison.subjects:
             if len(subject.taps) > 1 and not subject.missing:
-                yield Probed(comparison, subject, kind, (*beside, *model_aside(subject.record, models, catalog)))
+                yield Probed(comparison, subject, kind, (*beside, *excluded_model(subject.record, models, catalog)))
 
 
 def data_of(record: Record) -> str:
@@ -70,7 +70,7 @@ def data_of(record: Record) -> str:
     return items.get("test") or items.get("all") or record.case.task
 
 
-def model_aside(record: Record, models: set[str], catalog: Catalog) -> list[str]:
+def excluded_model(record: Record, models: set[str], catalog: Catalog) -> list[str]:
     """Why a verdict does not count a model: it is a control, marked, a variant, or knows simulated scenes alone.
 
     Args:
@@ -91,7 +91,7 @@ def model_aside(record: Record, models: set[str], catalog: Catalog) -> list[str]
     return ["pretrained on simulated scenes"] if spec.simulated_pretraining and real else []
 
 
-def task_aside(task: str, tasks: set[str], catalog: Catalog) -> list[str]:
+def excluded_task(task: str, tasks: set[str], catalog: Catalog) -> list[str]:
     """Why a verdict does not count a task: nobody should predict it, or it varies another one of the run."""
     spec = catalog.tasks.get(task)
     if spec is None:
@@ -101,6 +101,6 @@ def task_aside(task: str, tasks: set[str], catalog: Catalog) -> list[str]:
     return ["variants of tasks"] if spec.variant_of in tasks else []
 
 
-def pooling_aside(record: Record) -> list[str]:
+def excluded_pooling(record: Record) -> list[str]:
     """Why a verdict does not count a pooling: it is not the one that recipes name."""
     return [] if record.provenance.pooling in ("mean", "tokens", None) else [f"{record.provenance.pooling} pooling"]

@@ -24,7 +24,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Likeness:
+class SimilarityTable:
     """Backbones whose layers were compared on the same items.
 
     Args:
@@ -78,7 +78,7 @@ class Likeness:
         return {slug: why for one in self.found.values() for slug, why in one.absent.items()}
 
 
-def likenesses(content: RunContent) -> tuple[list[Likeness], list[str]]:
+def similarity_tables(content: RunContent) -> tuple[list[SimilarityTable], list[str]]:
     """Group the similarity records of a run; what may not be compared is split, and named."""
     groups: defaultdict[str, list[Record]] = defaultdict(list)
     for record in content.scored_of(SIMILARITY):
@@ -94,5 +94,5 @@ def likenesses(content: RunContent) -> tuple[list[Likeness], list[str]]:
             slug = f"{task}-{SIMILARITY}" + (f"-{number}" if len(parts) > 1 else "")
             ordered = sorted(part, key=lambda record: (record.case.is_control, record.case.model))
             subjects = tuple(Subject(record.case.model, {record.case.layer: record}, {}) for record in ordered)
-            found.append(Likeness(Comparison(slug, subjects, left_out)))
+            found.append(SimilarityTable(Comparison(slug, subjects, left_out)))
     return found, problems

@@ -19,7 +19,7 @@ FACTORIAL = (("frozen", 0.1), ("frozen", 1.0), ("full", 0.1), ("full", 1.0))
 
 
 @dataclass(frozen=True)
-class Cell:
+class TrainedCell:
     """One trained case."""
 
     record: Record
@@ -90,21 +90,21 @@ class CaseStudy:
     """
 
     slug: str
-    cells: tuple[Cell, ...]
+    cells: tuple[TrainedCell, ...]
     left_out: dict[str, str]
 
     @property
-    def by_address(self) -> dict[Address, Cell]:
+    def by_address(self) -> dict[Address, TrainedCell]:
         """Cells by model, adaptation and layer."""
         return {cell.address: cell for cell in self.cells}
 
     @property
-    def candidates(self) -> list[Cell]:
+    def candidates(self) -> list[TrainedCell]:
         """Cells whose model is neither a control nor marked as counting for no verdict."""
         return [cell for cell in self.cells if not (cell.record.case.is_control or marked(cell.record))]
 
     @property
-    def factorial(self) -> list[Cell]:
+    def factorial(self) -> list[TrainedCell]:
         """Cells of the factorial: frozen or fully tuned, at a tenth or all of the labels, without a variant."""
         return [
             cell
@@ -113,7 +113,7 @@ class CaseStudy:
         ]
 
     @property
-    def singles(self) -> list[Cell]:
+    def singles(self) -> list[TrainedCell]:
         """Cells whose decoder is an upsampler on one block, without a variant."""
         return [c for c in self.cells if c.adaptation.head.startswith("single") and not c.adaptation.variant]
 
@@ -146,12 +146,12 @@ def case_studies(content: RunContent) -> tuple[list[CaseStudy], list[str]]:
 
 
 def _studies_of(content: RunContent, kind: str) -> tuple[list[CaseStudy], list[str]]:
-    groups: defaultdict[str, defaultdict[str, list[Cell]]] = defaultdict(lambda: defaultdict(list))
+    groups: defaultdict[str, defaultdict[str, list[TrainedCell]]] = defaultdict(lambda: defaultdict(list))
     for record in content.scored_of(kind):
         adaptation = dense_adaptation(record.case.adaptation)
         if adaptation is not None and record.training is not None:
             schedule = {**identity(record), "schedule": str(record.training.recipe.get("slug"))}
-            groups[record.case.task][json.dumps(schedule, sort_keys=True)].append(Cell(record, adaptation))
+            groups[record.case.task][json.dumps(schedule, sort_keys=True)].append(TrainedCell(record, adaptation))
     gaps = content.gaps(kind)
     studies, problems = [], []
     for task, parts in sorted(groups.items()):
@@ -166,7 +166,7 @@ def _studies_of(content: RunContent, kind: str) -> tuple[list[CaseStudy], list[s
     return studies, problems
 
 
-def _by_width(cells: list[Cell]) -> list[list[Cell]]:
+def _by_width(cells: list[TrainedCell]) -> list[list[TrainedCell]]:
     """Narrow decoders are made for CPUs: what is narrow never stands beside what is wide."""
     wide = [cell for cell in cells if cell.adaptation.head in NARROW]
     narrow = [cell for cell in cells if cell.adaptation.head in NARROW.values()]

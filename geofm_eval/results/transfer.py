@@ -12,7 +12,7 @@ from geofm_eval.records import Record, Score
 from geofm_eval.results.comparison import LAST, Comparison, Subject, comparisons
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.scope import task_aside
+from geofm_eval.results.scope import excluded_task
 from geofm_eval.results.taps import ChosenTap, best_of, candidates, sign
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.reselection import choose
@@ -136,7 +136,7 @@ def transfers(content: RunContent, pairs: Pairs, catalog: Catalog) -> list[Trans
 def _measured(content: RunContent, catalog: Catalog) -> Iterator[_Measured]:
     tasks = {record.case.task for record in content.scored}
     for comparison in comparisons(content)[0]:
-        if task_aside(comparison.record.case.task, tasks, catalog):
+        if excluded_task(comparison.record.case.task, tasks, catalog):
             continue
         for subject in comparison.subjects:
             taps = tuple(candidates(subject, comparison.full))

@@ -15,7 +15,7 @@ ABOUT = 0.05
 
 
 @dataclass(frozen=True)
-class Unit:
+class MetricFormat:
     """How a metric is shown: ``value * factor`` with so many decimals, in ``symbol``.
 
     ``floor`` is where figures cut their vertical axis, for a metric without a lowest value; None cuts nothing.
@@ -58,21 +58,21 @@ class Unit:
         return f"{rounded:+.{self.decimals}f}"
 
 
-def unit_of(comparison: Comparison) -> Unit:
+def unit_of(comparison: Comparison) -> MetricFormat:
     """Percent for accuracy and overlaps, the bare value for any other metric."""
     return unit_named(comparison.any_score.metric)
 
 
-def unit_named(metric: str, target: str | None = None) -> Unit:
+def unit_named(metric: str, target: str | None = None) -> MetricFormat:
     """How a metric is shown; ``target`` is the unit of a regression target."""
     known = {
-        "accuracy": Unit("accuracy", "%", 100.0, 1),
-        "miou": Unit("mIoU", "%", 100.0, 1),
-        "iou": Unit("IoU", "%", 100.0, 1),
-        "r2": Unit("R2", "", 1.0, 3, floor=-0.5),
-        "rmse": Unit("RMSE", target or "target's unit", 1.0, 2),
+        "accuracy": MetricFormat("accuracy", "%", 100.0, 1),
+        "miou": MetricFormat("mIoU", "%", 100.0, 1),
+        "iou": MetricFormat("IoU", "%", 100.0, 1),
+        "r2": MetricFormat("R2", "", 1.0, 3, floor=-0.5),
+        "rmse": MetricFormat("RMSE", target or "target's unit", 1.0, 2),
     }
-    return known.get(metric, Unit(metric, "", 1.0, 3))
+    return known.get(metric, MetricFormat(metric, "", 1.0, 3))
 
 
 def target_unit(comparison: Comparison) -> str:

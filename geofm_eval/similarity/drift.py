@@ -24,10 +24,10 @@ from numpy.typing import ArrayLike, NDArray
 from geofm_eval.backbones.base import SUBMODULES, Backbone
 from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
 from geofm_eval.errors import ContractError
-from geofm_eval.similarity.cka import CkaMatrix, cka, cka_matrix
-from geofm_eval.similarity.companions import procrustes_distance, relative_distance
+from geofm_eval.similarity.channel_diagnostics import procrustes_distance, relative_distance
 from geofm_eval.similarity.features import FEWEST
-from geofm_eval.similarity.inside import OWN, Batches, Floats, Inside, features_inside, tap_inside
+from geofm_eval.similarity.hooks import OWN, Batches, Floats, Inside, features_inside, tap_inside
+from geofm_eval.similarity.linear_cka import CkaMatrix, cka, cka_matrix
 from geofm_eval.similarity.uncertainty import jackknife_values
 from geofm_eval.similarity.weights import WeightChange, affine_maps, weight_changes
 from geofm_eval.stats.jackknife import jackknife_error_of
@@ -108,7 +108,7 @@ class DriftValues:
 
 
 @dataclass(frozen=True)
-class Contrast:
+class PartContrast:
     """A weighted sum of drifts.
 
     Args:
@@ -295,20 +295,20 @@ def _by_tap(changes: Mapping[str, Sequence[Mapping[str, WeightChange]]], taps: S
     }
 
 
-def whole(drift: DriftValues, measure: str, floor: bool = True) -> Contrast | None:
+def whole(drift: DriftValues, measure: str, floor: bool = True) -> PartContrast | None:
     """Mean drift of all blocks; with ``floor`` that of shuffled labels is taken off."""
     weights = np.zeros(len(drift.taps))
     weights[drift.columns(drift.blocks)] = 1 / len(drift.blocks)
     return _contrast(drift, measure, weights, floor)
 
 
-def part_means(drift: DriftValues, measure: str, floor: bool = True) -> dict[str, Contrast]:
+def part_means(drift: DriftValues, measure: str, floor: bool = True) -> dict[str, PartContrast]:
     """Mean over blocks of the drift of every part; with ``floor`` that of shuffled labels is taken off."""
     found = {part: _contrast(drift, measure, _mean_of(drift, part), floor) for part in SUBMODULES}
     return {part: one for part, one in found.items() if one is not None}
 
 
-def leads(drift: DriftValues, measure: str, floor: bool = True) -> dict[str, Contrast]:
+def leads(drift: DriftValues, measure: str, floor: bool = True) -> dict[str, PartContrast]:
     """Mean drift of ``fc1`` minus that of each other part."""
     leader = _mean_of(drift, LEADER)
     found = {
@@ -317,7 +317,7 @@ def leads(drift: DriftValues, measure: str, floor: bool = True) -> dict[str, Con
     return {part: one for part, one in found.items() if one is not None}
 
 
-def deepening(drift: DriftValues, measure: str, floor: bool = True) -> Contrast | None:
+def deepening(drift: DriftValues, measure: str, floor: bool = True) -> PartContrast | None:
     """Mean drift of the last third of the blocks minus that of the first third."""
     third = max(len(drift.blocks) // 3, 1)
     weights = np.zeros(len(drift.taps))
@@ -326,7 +326,7 @@ def deepening(drift: DriftValues, measure: str, floor: bool = True) -> Contrast 
     return _contrast(drift, measure, weights, floor)
 
 
-def above_seeds(drift: DriftValues, measure: str) -> Contrast | None:
+def above_seeds(drift: DriftValues, measure: str) -> PartContrast | None:
     """Mean drift of the blocks minus what two seeds differ by: above 0 where seeds change the same things.
 
     The value of a seed is compared with the mean over the pairs that it is in. Pairs share seeds, so that the values
@@ -345,7 +345,7 @@ def above_seeds(drift: DriftValues, measure: str) -> Contrast | None:
         )
         for seed in range(len(own))
     ]
-    return Contrast(tuple(per_seed), None) if np.isfinite(per_seed).all() else None
+    return PartContrast(tuple(per_seed), None) if np.isfinite(per_seed).all() else None
 
 
 def errors(drift: DriftValues, measure: str) -> Values:
@@ -363,7 +363,7 @@ def _mean_of(drift: DriftValues, part: str) -> Values:
     return weights
 
 
-def _contrast(drift: DriftValues, measure: str, weights: Values, floor: bool) -> Contrast | None:
+def _contrast(drift: DriftValues, measure: str, weights: Values, floor: bool) -> PartContrast | None:
     used = weights != 0
     arms = drift.values[measure]
     own = arms["tuned"][:, used]
@@ -378,4 +378,4 @@ def _contrast(drift: DriftValues, measure: str, weights: Values, floor: bool) ->
         without = known["tuned"][:, :, used] - (known["shuffled"][:, :, used] if floor else 0.0)
         each = (without @ weights[used]).mean(0)
         error = float(jackknife_error_of(each))
-    return Contrast(tuple(float(value) for value in per_seed), error)
+    return PartContrast(tuple(float(value) for value in per_seed), error)

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from geofm_eval.errors import ContractError
-from geofm_eval.similarity.cka import cka, u_centred
 from geofm_eval.similarity.features import FEWEST, Features, centred
+from geofm_eval.similarity.linear_cka import cka, u_centred
 from geofm_eval.stats.jackknife import jackknife_error_of
 
 BLOCKS = 50

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geofm_eval.errors import ContractError
-from geofm_eval.stats.confusion import iou_per_class
+from geofm_eval.stats.confusion_counts import iou_per_class
 from geofm_eval.stats.jackknife import Floats, Interval, checked_level, make_sample
 from geofm_eval.stats.standard_error import LOG, LOGIT, Part, spread_of, student
 

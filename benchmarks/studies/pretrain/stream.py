@@ -13,13 +13,13 @@ from torch import Tensor
 
 from geofm_eval.seeds import generator
 from geofm_eval.sharing import building, locked, publish
-from geofm_eval.simulation.scene import EUROSAT_PAINTERS, SAVANNA, Canvas, Setting, render
+from geofm_eval.simulation.scene import EUROSAT_PAINTERS, SAVANNA, Canvas, SceneSetting, render
 from geofm_eval.simulation.scene.canvas import INDEX
+from geofm_eval.simulation.scene.chips import CHIP_DRAWS
 from geofm_eval.simulation.scene.fields import Array
 from geofm_eval.simulation.scene.landscape import simulate_scene
 from geofm_eval.simulation.scene.legend import CODE, SceneKind
 from geofm_eval.simulation.scene.region import LANDSCAPE_DRAWS
-from geofm_eval.simulation.scene.simulate import CHIP_DRAWS
 from geofm_eval.store import storing
 
 PALETTE = SAVANNA
@@ -199,7 +199,7 @@ def _chips(shard: int, n: int) -> Iterator[tuple[Array, float]]:
             continue
         rng = generator("pretraining", STREAM_VERSION, PALETTE.name, shard, kind)
         canvas = Canvas(count, SIZE)
-        EUROSAT_PAINTERS[kind](rng, canvas, Setting.draw(rng, count))
+        EUROSAT_PAINTERS[kind](rng, canvas, SceneSetting.draw(rng, count))
         built = canvas.cover[:, _BUILT_MATERIALS].sum(1).mean((1, 2))
         yield from zip(render(canvas, PALETTE, rng), built.tolist(), strict=True)
 

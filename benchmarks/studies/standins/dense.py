@@ -14,7 +14,7 @@ from geofm_eval.backbones.controls import RandomConvolutions
 from geofm_eval.backbones.series import encode
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.split import Split
-from geofm_eval.stats.confusion import confusion
+from geofm_eval.stats.confusion_counts import confusion
 from geofm_eval.workspace import Workspace
 
 Features = NDArray[np.float32]

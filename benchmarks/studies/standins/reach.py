@@ -12,7 +12,7 @@ from benchmarks.studies.standins.dense import stacked
 from benchmarks.studies.standins.pooled import tested
 from benchmarks.studies.standins.score import Measured, from_counts, score_maps
 from geofm_eval.data.split import ALL, Split
-from geofm_eval.stats.confusion import confusion
+from geofm_eval.stats.confusion_counts import confusion
 from geofm_eval.stats.scores import mean_interval, r2, r2_interval
 
 REACHES = {1: (), 15: (1, 2, 4), 63: (1, 2, 4, 8, 16)}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from geofm_eval.factors.distances import distance_of, further
 from geofm_eval.factors.noise import ErrorOfMeans, error_of_means
-from geofm_eval.factors.shares import anova, shares
+from geofm_eval.factors.variance import anova, shares
 
 NAMES, SHAPE, SEEDS = ("a", "b", "c"), (3, 4, 2), 3
 Floats = NDArray[np.float64]

@@ -17,12 +17,12 @@ from itertools import combinations, product
 import numpy as np
 from scipy.stats import norm
 
-from geofm_eval.findings import interaction
+from geofm_eval.findings import interactions
 from geofm_eval.findings.drift import mean_over, p_of_lead, p_of_no_lead
-from geofm_eval.findings.finding import AS_GOOD, GAIN, Cell, Claim, cell_of
+from geofm_eval.findings.finding import AS_GOOD, GAIN, Claim, FindingCell, cell_of
 from geofm_eval.findings.most import decide, majority, partial_conjunction
 from geofm_eval.findings.rankings import verdict_of_order
-from geofm_eval.ranking import Entry, Met, Rivalry, Setting, gail_simon
+from geofm_eval.ranking import Entry, HeadToHead, OrderTest, Setting, gail_simon
 from geofm_eval.records import Contrast
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.jackknife import Floats
@@ -83,7 +83,7 @@ def verdicts(
     return found
 
 
-def _cell(value: float, error: float, claim: Claim) -> Cell:
+def _cell(value: float, error: float, claim: Claim) -> FindingCell:
     return cell_of("", "", "", around(value, error), True, "", claim)
 
 
@@ -155,23 +155,23 @@ def profiles() -> Iterator[str]:
     """Finding 2, second part, with the test of interactions itself."""
     yield "| tasks x backbones x blocks x draws, a draw moves a score by 1 point | true size (points) | verdicts |"
     yield "|---|---|---|"
-    interaction.PERMUTATIONS = 199
+    interactions.PERMUTATIONS = 199
     for (tasks, models, draws), true in product(((5, 3, 5), (5, 7, 5), (9, 7, 5)), (0.0, 1.0, 2.0)):
         rng, found = np.random.default_rng(tasks), Counter[str]()
         for _ in range(RUNS // 4):
             made = [_profile(rng, models, draws, true) for _ in range(tasks)]
-            mean = interaction.together([(str(number), one) for number, one in enumerate(made)])
+            mean = interactions.together([(str(number), one) for number, one in enumerate(made)])
             blank = _cell(0.0, 1.0, GAIN)
             cells = [replace(blank, p_above=one.p, p_below=one.p_below) for one in made]
             found[decide(cells, mean, GAIN)] += 1
         yield f"| {tasks} x {models} x 12 x {draws} | {true:g} | {shares(found)} |"
 
 
-def _profile(rng: np.random.Generator, models: int, draws: int, true: float) -> interaction.Interaction:
+def _profile(rng: np.random.Generator, models: int, draws: int, true: float) -> interactions.Interaction:
     fixed = rng.standard_normal((models, 12))
     fixed = fixed - fixed.mean(0) - fixed.mean(1, keepdims=True) + fixed.mean()
     fixed *= true / math.sqrt(float(np.square(fixed).sum()) / ((models - 1) * 11))
-    return interaction.interaction(fixed[..., None] + rng.standard_normal((models, 12, draws)))
+    return interactions.interaction(fixed[..., None] + rng.standard_normal((models, 12, draws)))
 
 
 def drift() -> Iterator[str]:
@@ -228,15 +228,15 @@ def _orders(lead: float, others: float, data: int, settings: int, error: float, 
                 truth[0], truth[1] = lead, -lead
             values = truth.ravel() + errors(rng, [settings] * data, [error] * data)
             meetings = tuple(_met(float(v), error, n // settings) for n, v in enumerate(values))
-            known.append(Rivalry(f"m{one}", f"m{other}", meetings))
+            known.append(OrderTest(f"m{one}", f"m{other}", meetings))
             raw.append(gail_simon([met.statistic for met in meetings], [met.data for met in meetings]))
         rivals = [replace(rivalry, p=p) for rivalry, p in zip(known, holm(raw), strict=True)]
         found[verdict_of_order(rivals, models)] += 1
     return found
 
 
-def _met(points: float, error: float, data: int) -> Met:
-    return Met(ANYWHERE, around(points / 100, error / 100), points / error, str(data))
+def _met(points: float, error: float, data: int) -> HeadToHead:
+    return HeadToHead(ANYWHERE, around(points / 100, error / 100), points / error, str(data))
 
 
 ANYWHERE = Setting(

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import trim_mean
 
-from geofm_eval.ranking.aggregate import TRIMMED, mean_of_shares
+from geofm_eval.ranking.aggregation import TRIMMED, mean_of_shares
 from geofm_eval.ranking.joint import ranks, resample_scores
 from geofm_eval.ranking.sources import Source, sources_of
 from geofm_eval.stats.counts import count_score

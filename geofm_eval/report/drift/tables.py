@@ -9,7 +9,7 @@ from geofm_eval.records import Contrast, Reverted, display_name
 from geofm_eval.report.formats import Row, Table
 from geofm_eval.report.wording import heading, named, shared_notes
 from geofm_eval.results.drift import NAMES, VERDICTS_ON, DriftCell, DriftStudy
-from geofm_eval.results.units import UNKNOWN, Unit, unit_named
+from geofm_eval.results.units import UNKNOWN, MetricFormat, unit_named
 from geofm_eval.stats.over_seeds import Estimate, estimate, leader
 
 DIGITS = 3
@@ -261,7 +261,7 @@ def _labels(cell: DriftCell) -> str:
     return UNKNOWN if training is None else str(training.chips.get("train"))
 
 
-def unit_of_drift(study: DriftStudy, catalog: Catalog) -> Unit:
+def unit_of_drift(study: DriftStudy, catalog: Catalog) -> MetricFormat:
     """How the scores of a study are shown."""
     task = catalog.tasks.get(study.cells[0].record.case.task)
     return unit_named("" if task is None else task.metric, study.cells[0].record.provenance.target_unit)

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from geofm_eval.compare import (
+    CaseChange,
     CaseVerdict,
-    Cell,
     FailOn,
     PooledVerdict,
     RawDrop,
@@ -118,7 +118,7 @@ def _case(case: CaseVerdict) -> dict[str, Any]:
     }
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def _cell(cell: CaseChange) -> dict[str, Any]:
     return {
         "old": cell.old,
         "new": cell.new,

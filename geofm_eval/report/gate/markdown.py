@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from geofm_eval.compare import CaseVerdict, Cell, FailOn, Moved, PooledVerdict, RunComparison
+from geofm_eval.compare import CaseChange, CaseVerdict, FailOn, Moved, PooledVerdict, RunComparison
 from geofm_eval.report.formats import markdown_grid
 from geofm_eval.report.gate.sentences import (
     RULE,
@@ -114,7 +114,7 @@ def _pooled_row(mean: PooledVerdict) -> list[str]:
     ]
 
 
-def _cell_row(case: CaseVerdict, cell: Cell) -> list[str]:
+def _cell_row(case: CaseVerdict, cell: CaseChange) -> list[str]:
     p = UNKNOWN if cell.p is None else f"{cell.p:.2g}"
     return [f"`{case.new.case.id}`", difference_text(case, cell), levels_text(case, cell), p]
 

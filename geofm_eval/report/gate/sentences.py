@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
 
 from geofm_eval.compare import (
+    CaseChange,
     CaseVerdict,
-    Cell,
     FailOn,
     Moved,
     PooledVerdict,
@@ -17,7 +17,7 @@ from geofm_eval.compare import (
 )
 from geofm_eval.compare.matching import CaseKey
 from geofm_eval.report.wording import unsealed_sentence
-from geofm_eval.results.units import Unit, of_labels, unit_named
+from geofm_eval.results.units import MetricFormat, of_labels, unit_named
 
 RULE = (
     "plus is better; primary cases decide: the tap that the baseline's validation chose, and final, at the largest "
@@ -32,11 +32,11 @@ NO_MOVE = 0.001
 """1 - CKA below which a tap is not said to have moved."""
 
 
-def gain_unit(metric: str, target: str | None) -> Unit:
+def gain_unit(metric: str, target: str | None) -> MetricFormat:
     """How differences are shown: in points of accuracy, IoU and R2; of an RMSE in the target's unit."""
     if metric == "rmse":
-        return Unit("", target or "in the target's unit", 1.0, 2)
-    return Unit("", "points", 100.0, 1)
+        return MetricFormat("", target or "in the target's unit", 1.0, 2)
+    return MetricFormat("", "points", 100.0, 1)
 
 
 def headline(found: RunComparison, fail_on: FailOn, require_all: bool = False) -> str:
@@ -99,21 +99,21 @@ def role_text(case: CaseVerdict) -> str:
     return "chosen by validation" if case.role == "chosen" else str(case.role)
 
 
-def difference_text(case: CaseVerdict, cell: Cell) -> str:
+def difference_text(case: CaseVerdict, cell: CaseChange) -> str:
     """Such as ``-2.3 [-3.3, -1.2] points``."""
     gain = _gain(case)
     text = f"{gain.difference(cell.difference)} {gain.symbol}"
     return text if cell.difference.low is not None else f"{text} without an interval"
 
 
-def levels_text(case: CaseVerdict, cell: Cell) -> str:
+def levels_text(case: CaseVerdict, cell: CaseChange) -> str:
     """Such as ``80.0 -> 78.0 % at 100 % of the labels``."""
     unit = unit_named(case.score.metric, case.new.provenance.target_unit)
     symbol = f" {unit.symbol}" if unit.symbol else ""
     return f"{unit.value(cell.old)} -> {unit.value(cell.new)}{symbol} at {of_labels(case.new.scores, cell.fraction)}"
 
 
-def _gain(case: CaseVerdict) -> Unit:
+def _gain(case: CaseVerdict) -> MetricFormat:
     return gain_unit(case.score.metric, case.new.provenance.target_unit)
 
 
@@ -145,7 +145,7 @@ def _cases(count: int, kind: str = "") -> str:
     return f"{count} {kind}case" if count == 1 else f"{count} {kind}cases"
 
 
-def cell_sentence(case: CaseVerdict, cell: Cell) -> str:
+def cell_sentence(case: CaseVerdict, cell: CaseChange) -> str:
     """Such as ``<case id>: -2.4 [-3.9, -1.0] points, 61.0 -> 58.6 % at 10 % of the labels``."""
     return f"{case.new.case.id}: {difference_text(case, cell)}, {levels_text(case, cell)}"
 

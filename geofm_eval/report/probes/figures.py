@@ -9,7 +9,7 @@ from geofm_eval.records import Record, figure_name
 from geofm_eval.report.probes.curves import DepthProfile, LabelCurve, LabelPoint
 from geofm_eval.report.wording import heading
 from geofm_eval.results.comparison import Comparison, Subject
-from geofm_eval.results.units import Unit, of_labels, share_of_labels, unit_of
+from geofm_eval.results.units import MetricFormat, of_labels, share_of_labels, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -150,7 +150,7 @@ def hatch_of(record: Record) -> str | None:
 
 
 def _draw_profile(
-    axis: "Axes", profile: DepthProfile, unit: Unit, style: dict[str, Any], *, shaded: bool = True
+    axis: "Axes", profile: DepthProfile, unit: MetricFormat, style: dict[str, Any], *, shaded: bool = True
 ) -> tuple[str, float, str]:
     x = range(len(profile.points))
     y = [point.score.value * unit.factor for point in profile.points]
@@ -170,14 +170,14 @@ def _draw_profile(
 
 
 def _draw_level(
-    axis: "Axes", profile: DepthProfile, unit: Unit, style: dict[str, Any], taps: int
+    axis: "Axes", profile: DepthProfile, unit: MetricFormat, style: dict[str, Any], taps: int
 ) -> tuple[str, float, str]:
     value = profile.points[0].score.value * unit.factor
     axis.plot([-0.3, taps - 0.7], [value, value], **{**style, "marker": ""})
     return figure_name(profile.subject.record), value, style["color"]
 
 
-def _draw_curve(axis: "Axes", curve: LabelCurve, unit: Unit, style: dict[str, Any]) -> tuple[str, float, str]:
+def _draw_curve(axis: "Axes", curve: LabelCurve, unit: MetricFormat, style: dict[str, Any]) -> tuple[str, float, str]:
     x = [point.score.n_train for point in curve.points]
     y = [point.score.value * unit.factor for point in curve.points]
     axis.plot(x, y, markersize=4.5, **style)
@@ -186,7 +186,7 @@ def _draw_curve(axis: "Axes", curve: LabelCurve, unit: Unit, style: dict[str, An
     return figure_name(curve.subject.record), y[-1], style["color"]
 
 
-def _spread_of_draws(point: LabelPoint, unit: Unit) -> tuple[float, float]:
+def _spread_of_draws(point: LabelPoint, unit: MetricFormat) -> tuple[float, float]:
     """Lowest and highest draw; of shuffle splits, whose small test sets scatter far more, the interval."""
     interval = point.score.interval
     if interval is not None and interval.covers == "shuffle splits":
@@ -194,7 +194,7 @@ def _spread_of_draws(point: LabelPoint, unit: Unit) -> tuple[float, float]:
     return min(point.score.per_draw) * unit.factor, max(point.score.per_draw) * unit.factor
 
 
-def _finish(figure: "Figure", axes: Sequence[Any], unit: Unit, path: Path) -> None:
+def _finish(figure: "Figure", axes: Sequence[Any], unit: MetricFormat, path: Path) -> None:
     axes[0].set_ylabel(f"test {unit.label}")
     low, high = axes[0].get_ylim()
     if unit.floor is not None and low < unit.floor < high:

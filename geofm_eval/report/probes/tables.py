@@ -9,7 +9,7 @@ from geofm_eval.report.probes.curves import DepthProfile, LabelCurve, LabelPoint
 from geofm_eval.report.wording import family, heading, interval_sentence, named, shared_notes
 from geofm_eval.results.comparison import Comparison, Subject, tap_order
 from geofm_eval.results.leaderboard import Ranking, RankingRow
-from geofm_eval.results.units import UNKNOWN, Unit, of_labels, target_unit, unit_of
+from geofm_eval.results.units import UNKNOWN, MetricFormat, of_labels, target_unit, unit_of
 
 CHOSEN = "*"
 """Marks the tap that validation chose."""
@@ -50,7 +50,7 @@ def ranking_table(ranking: Ranking, catalog: Catalog) -> Table:
     )
 
 
-def _ranking_cells(row: RankingRow, unit: Unit, catalog: Catalog, footnotes: Footnotes) -> tuple[str, ...]:
+def _ranking_cells(row: RankingRow, unit: MetricFormat, catalog: Catalog, footnotes: Footnotes) -> tuple[str, ...]:
     record = row.subject.record
     return (
         str(row.rank),
@@ -193,12 +193,12 @@ def label_table(comparison: Comparison, curves: Sequence[LabelCurve], catalog: C
     )
 
 
-def _label_cells(curve: LabelCurve, fractions: Sequence[float], unit: Unit) -> list[str]:
+def _label_cells(curve: LabelCurve, fractions: Sequence[float], unit: MetricFormat) -> list[str]:
     points = {point.fraction: point for point in curve.points}
     return [_label_cell(points.get(fraction), unit) for fraction in fractions]
 
 
-def _label_cell(point: LabelPoint | None, unit: Unit) -> str:
+def _label_cell(point: LabelPoint | None, unit: MetricFormat) -> str:
     if point is None:
         return UNKNOWN
     return f"{unit.score(point.score)} at {point.tap}, {point.score.n_train} labels"

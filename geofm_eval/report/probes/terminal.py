@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import display_name, marks_legend
-from geofm_eval.records.marks import SHORT_CONTROL
+from geofm_eval.records.marking import SHORT_CONTROL
 from geofm_eval.report.probes.curves import DepthProfile
 from geofm_eval.report.probes.tables import CHOSEN
 from geofm_eval.report.wording import heading, named
 from geofm_eval.results.leaderboard import Ranking, RankingRow
-from geofm_eval.results.units import UNKNOWN, Unit, of_labels, unit_of
+from geofm_eval.results.units import UNKNOWN, MetricFormat, of_labels, unit_of
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -25,7 +25,7 @@ def text_of(ranking: Ranking, profiles: Sequence[DepthProfile], catalog: Catalog
     return "\n".join(parts)
 
 
-def _ranking_lines(ranking: Ranking, unit: Unit) -> list[str]:
+def _ranking_lines(ranking: Ranking, unit: MetricFormat) -> list[str]:
     header = [
         "",
         "model",
@@ -48,7 +48,7 @@ def _ranking_lines(ranking: Ranking, unit: Unit) -> list[str]:
     ]
 
 
-def _ranking_cells(row: RankingRow, unit: Unit) -> list[str]:
+def _ranking_cells(row: RankingRow, unit: MetricFormat) -> list[str]:
     return [
         str(row.rank),
         display_name(row.subject.record, short=True),
@@ -61,7 +61,7 @@ def _ranking_cells(row: RankingRow, unit: Unit) -> list[str]:
     ]
 
 
-def _depth_lines(profiles: Sequence[DepthProfile], unit: Unit) -> list[str]:
+def _depth_lines(profiles: Sequence[DepthProfile], unit: MetricFormat) -> list[str]:
     """One block per set of taps, so that equal taps stand below each other."""
     deep = [profile for profile in profiles if len(profile.points) > 1]
     if not deep:
@@ -78,13 +78,13 @@ def _depth_lines(profiles: Sequence[DepthProfile], unit: Unit) -> list[str]:
     return lines
 
 
-def _depth_cells(profile: DepthProfile, unit: Unit, low: float, high: float) -> list[str]:
+def _depth_cells(profile: DepthProfile, unit: MetricFormat, low: float, high: float) -> list[str]:
     cells = [f"{p.score.value * unit.factor:.{_decimals(unit)}f}{CHOSEN if p.chosen else ' '}" for p in profile.points]
     bars = "".join(sparkbar(point.score.value, low, high) for point in profile.points)
     return [display_name(profile.subject.record, short=True), *cells, bars]
 
 
-def _decimals(unit: Unit) -> int:
+def _decimals(unit: MetricFormat) -> int:
     """One decimal less than in tables: fourteen taps must fit into a line."""
     return unit.decimals - 1
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from geofm_eval.findings.rankings import points
 from geofm_eval.ranking import Ordering, Setting
 from geofm_eval.report.formats import Row
-from geofm_eval.report.ranks.overview import Over, Overview
+from geofm_eval.report.ranks.over_settings import AcrossSettings, Overview
 
 
 def rank_rows(orders: Sequence[Ordering]) -> list[Row]:
@@ -141,5 +141,5 @@ def _setting(setting: Setting) -> Row:
     }
 
 
-def _over(over: Over) -> Row:
+def _over(over: AcrossSettings) -> Row:
     return {"evidence": over.evidence, "recipe": over.recipe}

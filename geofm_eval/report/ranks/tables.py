@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings.rankings import points
-from geofm_eval.ranking import Aggregate, Entry, Met, Ordering, Rivalry, Scale
+from geofm_eval.ranking import Aggregate, CommonScale, Entry, HeadToHead, Ordering, OrderTest
 from geofm_eval.records import display_name
 from geofm_eval.report.findings import ONLY_SIMULATED
 from geofm_eval.report.formats import Table, to_markdown
-from geofm_eval.report.ranks.overview import Over, Overview, Source
+from geofm_eval.report.ranks.over_settings import AcrossSettings, Overview, RankingSource
 from geofm_eval.report.ranks.words import (
     MANUAL,
     SLUG,
@@ -21,9 +21,9 @@ from geofm_eval.report.ranks.words import (
     share,
 )
 from geofm_eval.report.wording import heading, shared_notes
-from geofm_eval.results.units import UNKNOWN, Unit, percent, unit_named, unit_of
+from geofm_eval.results.units import UNKNOWN, MetricFormat, percent, unit_named, unit_of
 
-POINTS = Unit("", "", 1.0, 1)
+POINTS = MetricFormat("", "", 1.0, 1)
 
 
 def ranks_tables(found: Overview, catalog: Catalog) -> list[Table]:
@@ -50,7 +50,7 @@ def page_of_rankings(found: Overview) -> str:
     return "\n".join(map(to_markdown, over_tables(found)))
 
 
-def _ranks_table(source: Source, orders: Sequence[Ordering], catalog: Catalog) -> Table:
+def _ranks_table(source: RankingSource, orders: Sequence[Ordering], catalog: Catalog) -> Table:
     comparison = source.comparison
     unit = unit_of(comparison)
     several = [one for one in orders if len(one.setting.entries) > 1]
@@ -77,14 +77,14 @@ def _ranks_table(source: Source, orders: Sequence[Ordering], catalog: Catalog) -
     )  # fmt: skip
 
 
-def _setting_rows(one: Ordering, unit: Unit) -> list[tuple[str, ...]]:
+def _setting_rows(one: Ordering, unit: MetricFormat) -> list[tuple[str, ...]]:
     return [
         (setting_label(one.setting) if number == 0 else "", *_cells(entry, one, unit))
         for number, entry in enumerate(one.setting.entries)
     ]
 
 
-def _cells(entry: Entry, one: Ordering, unit: Unit) -> tuple[str, ...]:
+def _cells(entry: Entry, one: Ordering, unit: MetricFormat) -> tuple[str, ...]:
     name = display_name(entry.record)
     standing = one.standings.get(entry.model)
     rank = str(one.setting.rank(entry))
@@ -109,7 +109,7 @@ def span(low: int, high: int) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _summary_table(over: Over, suffix: str) -> Table:
+def _summary_table(over: AcrossSettings, suffix: str) -> Table:
     """Means over a complete block of backbones and settings, label fractions apart."""
     rows = [
         (
@@ -146,13 +146,13 @@ def _summary_table(over: Over, suffix: str) -> Table:
     )  # fmt: skip
 
 
-def _not_averaged(over: Over) -> list[str]:
+def _not_averaged(over: AcrossSettings) -> list[str]:
     count = len(over.not_averaged)
     few = "fewer than two settings, or models, that have a control, a reference and per-item outcomes"
     return [f"Not averaged, {few}: {', '.join(over.not_averaged)} of the labels."] if count else []
 
 
-def _scaled_table(over: Over, suffix: str) -> Table:
+def _scaled_table(over: AcrossSettings, suffix: str) -> Table:
     """What the means are means of."""
     models = [
         name for name in over.field.models if any(name == m.model for one in over.averaged.values() for m in one.models)
@@ -170,13 +170,13 @@ def _scaled_table(over: Over, suffix: str) -> Table:
     )
 
 
-def _share_of(model: str, scale: Scale, summary: Aggregate) -> str:
+def _share_of(model: str, scale: CommonScale, summary: Aggregate) -> str:
     known = {one.model: one.by_setting[scale.setting.name] for one in summary.models}
     # Adding 0 after rounding turns a negative zero into a plain one.
     return f"{round(known[model], 2) + 0.0:.2f}" if model in known else UNKNOWN
 
 
-def _changes_table(over: Over, suffix: str) -> Table:
+def _changes_table(over: AcrossSettings, suffix: str) -> Table:
     """Every two backbones, and where each leads most clearly."""
     rows = [
         (
@@ -207,15 +207,15 @@ def _changes_table(over: Over, suffix: str) -> Table:
     )
 
 
-def _lead(met: Met, turn: int) -> str:
+def _lead(met: HeadToHead, turn: int) -> str:
     return f"{POINTS.difference(points(met).times(turn))} in {met.setting.name}"
 
 
-def _verdict(rivalry: Rivalry) -> str:
+def _verdict(rivalry: OrderTest) -> str:
     return "yes" if rivalry.crosses else "not clearly" if rivalry.opposite else "no"
 
 
-def _agreement_table(over: Over, suffix: str) -> Table:
+def _agreement_table(over: AcrossSettings, suffix: str) -> Table:
     """How alike the ranking of each setting is to those of the others."""
     rows = []
     for setting in over.field.settings:
@@ -239,5 +239,5 @@ def _agreement_table(over: Over, suffix: str) -> Table:
     )
 
 
-def _simulated(over: Over) -> tuple[str, ...]:
+def _simulated(over: AcrossSettings) -> tuple[str, ...]:
     return (ONLY_SIMULATED,) if over.evidence == "simulated" else ()

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from geofm_eval.findings import EVIDENCE
 from geofm_eval.findings.rankings import points
-from geofm_eval.ranking import Ordering, Rivalry
+from geofm_eval.ranking import Ordering, OrderTest
 from geofm_eval.records import display_name
 from geofm_eval.report.findings import ON, WIDTH
 from geofm_eval.report.probes.terminal import aligned
-from geofm_eval.report.ranks.overview import Over, Overview
+from geofm_eval.report.ranks.over_settings import AcrossSettings, Overview
 from geofm_eval.report.ranks.tables import POINTS
 from geofm_eval.report.ranks.words import MANUAL, beats, share
 from geofm_eval.results.units import UNKNOWN, percent
@@ -72,7 +72,7 @@ def _name(model: str, one: Ordering) -> str:
     return display_name(one.setting.by_model[model].record, short=True)
 
 
-def _averages(over: Over) -> list[str]:
+def _averages(over: AcrossSettings) -> list[str]:
     """Means over settings, label fractions apart; one line where there are too few settings for any."""
     if not over.averaged:
         return ["  no means over settings: they need two settings and two models with a control and a reference"]
@@ -93,7 +93,7 @@ def _averages(over: Over) -> list[str]:
     ]
 
 
-def _over(over: Over) -> list[str]:
+def _over(over: AcrossSettings) -> list[str]:
     """Whether the order of two backbones changes."""
     lines = []
     if over.rivals:
@@ -105,7 +105,7 @@ def _over(over: Over) -> list[str]:
     return lines
 
 
-def _clearest(rivalry: Rivalry) -> str:
+def _clearest(rivalry: OrderTest) -> str:
     ahead, behind = points(rivalry.ahead), points(rivalry.behind).times(-1)
     return (
         f"{rivalry.first} leads {rivalry.second} by {POINTS.difference(ahead)} points in {rivalry.ahead.setting.name}, "

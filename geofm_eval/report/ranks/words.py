@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from geofm_eval.ranking import Setting, Summary
 from geofm_eval.report.findings import ON
-from geofm_eval.report.ranks.overview import Over, Overview
+from geofm_eval.report.ranks.over_settings import AcrossSettings, Overview
 from geofm_eval.report.ranks.rows import over_rows
 from geofm_eval.results.run import PROBE
 from geofm_eval.results.units import of_labels, percent
@@ -28,7 +28,7 @@ def setting_label(setting: Setting) -> str:
     return f"{case.adaptation}, {case.layer}"
 
 
-def data_words(over: Over) -> str:
+def data_words(over: AcrossSettings) -> str:
     """Such as ``SIMULATED DATA, recipe probing``."""
     return f"{ON[over.evidence]}, recipe {over.recipe}"
 

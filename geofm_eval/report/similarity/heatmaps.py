@@ -11,7 +11,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.records import Matrix
 from geofm_eval.report.similarity.tables import HOW, is_control
 from geofm_eval.report.wording import heading
-from geofm_eval.results.similarity import Likeness, Pair
+from geofm_eval.results.similarity import Pair, SimilarityTable
 
 COLUMNS = 5
 PANEL = 2.3
@@ -21,18 +21,18 @@ MOST_PAIRS = 20
 """Panels of one figure; pairs without a control come first, the CSV has all."""
 
 
-def within_figure(likeness: Likeness, catalog: Catalog, path: Path) -> None:
+def within_figure(likeness: SimilarityTable, catalog: Catalog, path: Path) -> None:
     """Draw every backbone's taps with each other."""
     panels = [(model, "", one.within) for model, one in likeness.found.items() if len(one.within.rows) > 1]
     _draw(likeness, catalog, panels, "debiased CKA of the layers of each backbone", "", path)
 
 
-def twins_figure(likeness: Likeness, catalog: Catalog, path: Path) -> None:
+def twins_figure(likeness: SimilarityTable, catalog: Catalog, path: Path) -> None:
     """Draw every backbone's taps with those of its random twin."""
     _draw_pairs(likeness, catalog, likeness.twins, "debiased CKA with the random twin", path)
 
 
-def between_figure(likeness: Likeness, catalog: Catalog, path: Path) -> None:
+def between_figure(likeness: SimilarityTable, catalog: Catalog, path: Path) -> None:
     """Draw the taps of pairs of backbones that are no twins."""
 
     def with_control(pair: Pair) -> bool:
@@ -42,7 +42,7 @@ def between_figure(likeness: Likeness, catalog: Catalog, path: Path) -> None:
     _draw_pairs(likeness, catalog, pairs, "debiased CKA of the layers of two backbones", path)
 
 
-def _draw_pairs(likeness: Likeness, catalog: Catalog, pairs: Sequence[Pair], what: str, path: Path) -> None:
+def _draw_pairs(likeness: SimilarityTable, catalog: Catalog, pairs: Sequence[Pair], what: str, path: Path) -> None:
     panels = [(pair.model, pair.other, pair.matrix) for pair in pairs[:MOST_PAIRS]]
     rest = len(pairs) - len(panels)
     _draw(likeness, catalog, panels, what, f" {rest} more pairs are in the CSV." if rest else "", path)
@@ -53,7 +53,7 @@ FIGURES = {"within": within_figure, "twins": twins_figure, "between": between_fi
 
 
 def _draw(
-    likeness: Likeness,
+    likeness: SimilarityTable,
     catalog: Catalog,
     panels: Sequence[tuple[str, str, Matrix]],
     what: str,

@@ -9,7 +9,7 @@ from geofm_eval.report.formats import Footnotes, Row, Table
 from geofm_eval.report.probes.tables import remarks
 from geofm_eval.report.wording import heading, named, shared_notes
 from geofm_eval.results.comparison import Subject
-from geofm_eval.results.similarity import Likeness, Pair
+from geofm_eval.results.similarity import Pair, SimilarityTable
 from geofm_eval.results.units import UNKNOWN
 
 SHOWN = 3
@@ -19,7 +19,7 @@ HOW = "similarity of layers"
 """What the records have in common beside the task."""
 
 
-def similarity_table(likeness: Likeness, catalog: Catalog) -> Table:
+def similarity_table(likeness: SimilarityTable, catalog: Catalog) -> Table:
     """One row per backbone: its neighbouring blocks, its ends, its twin, and what the features rest on."""
     footnotes = Footnotes()
     return Table(
@@ -82,7 +82,7 @@ def _one_channel(found: Similarity) -> list[str]:
     return [f"one channel decides: {'; '.join(decided[:SHOWN])}{rest}"]
 
 
-def _notes(likeness: Likeness) -> list[str]:
+def _notes(likeness: SimilarityTable) -> list[str]:
     first = likeness.comparison.record
     similarity = next(iter(likeness.found.values()))
     where = "all items" if first.provenance.protocol == "shuffle_splits" else "the test split"
@@ -102,12 +102,12 @@ def _notes(likeness: Likeness) -> list[str]:
     return notes
 
 
-def similarity_rows(likeness: Likeness) -> list[Row]:
+def similarity_rows(likeness: SimilarityTable) -> list[Row]:
     """All values, one per two taps; a backbone with itself is its own other."""
     return list(_rows(likeness))
 
 
-def _rows(likeness: Likeness) -> Iterator[Row]:
+def _rows(likeness: SimilarityTable) -> Iterator[Row]:
     within = [Pair(model, model, one.within) for model, one in likeness.found.items()]
     for pair in [*within, *likeness.pairs]:
         without = likeness.found[pair.model].one_channel.get(pair.other, {})
@@ -127,7 +127,7 @@ def _rows(likeness: Likeness) -> Iterator[Row]:
                 }
 
 
-def text_of_similarity(likeness: Likeness, catalog: Catalog) -> str:
+def text_of_similarity(likeness: SimilarityTable, catalog: Catalog) -> str:
     """The lowest and the highest of what matters, in a few sentences."""
     what = f"debiased CKA of pooled features, n = {likeness.n}"
     found = likeness.found
@@ -158,7 +158,7 @@ def _range(what: str, values: Mapping[str, float | None]) -> Iterable[str]:
     return [f"  {what}: {' to '.join(f'{value:.3f} ({name})' for value, name in ends)}"]
 
 
-def _last_blocks(likeness: Likeness, catalog: Catalog) -> dict[str, float | None]:
+def _last_blocks(likeness: SimilarityTable, catalog: Catalog) -> dict[str, float | None]:
     found = {}
     for pair in likeness.pairs:
         rows, columns = (
@@ -173,7 +173,7 @@ def _last_blocks(likeness: Likeness, catalog: Catalog) -> dict[str, float | None
     return found
 
 
-def is_control(model: str, likeness: Likeness, catalog: Catalog) -> bool:
+def is_control(model: str, likeness: SimilarityTable, catalog: Catalog) -> bool:
     """Whether a backbone is a control; a twin may have no record of its own."""
     own = [subject.is_control for subject in likeness.comparison.subjects if subject.model == model]
     spec = catalog.models.get(model)

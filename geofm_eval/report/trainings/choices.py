@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.factors.levels import Factor, best_cases
+from geofm_eval.factors.levels import Decision, best_cases
 from geofm_eval.report.formats import Row, Table
 from geofm_eval.report.trainings.notes import grid_notes, unit_of_study
 from geofm_eval.report.wording import heading, shared_notes
@@ -11,7 +11,7 @@ from geofm_eval.results.trainings import CaseStudy
 from geofm_eval.results.units import UNKNOWN, percent
 
 
-def choices_table(study: CaseStudy, found: Sequence[Factor], catalog: Catalog) -> Table | None:
+def choices_table(study: CaseStudy, found: Sequence[Decision], catalog: Catalog) -> Table | None:
     """What to take, factor by factor; None where no factor has two levels."""
     if not found:
         return None
@@ -51,7 +51,7 @@ def choices_table(study: CaseStudy, found: Sequence[Factor], catalog: Catalog) -
     )
 
 
-def choice_rows(study: CaseStudy, found: Sequence[Factor]) -> list[Row]:
+def choice_rows(study: CaseStudy, found: Sequence[Decision]) -> list[Row]:
     """One row of numbers per level, with the cells that it rests on."""
     case = study.cells[0].record.case
     return [

@@ -12,8 +12,8 @@ from geofm_eval.report.probes.figures import COLOURS, GREY, MARKERS, hatch_of
 from geofm_eval.report.trainings.notes import unit_of_study
 from geofm_eval.report.trainings.pareto import fronts
 from geofm_eval.report.wording import heading
-from geofm_eval.results.trainings import CaseStudy, Cell
-from geofm_eval.results.units import Unit
+from geofm_eval.results.trainings import CaseStudy, TrainedCell
+from geofm_eval.results.units import MetricFormat
 
 
 def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
@@ -85,7 +85,7 @@ def block_figure(study: CaseStudy, catalog: Catalog, path: Path) -> bool:
     return True
 
 
-def _point(axis: Any, cell: Cell, unit: Unit, colour: str, marker: str) -> None:
+def _point(axis: Any, cell: TrainedCell, unit: MetricFormat, colour: str, marker: str) -> None:
     """One case; a hatched marker is larger than others, or its lines could not be seen."""
     colour = GREY if cell.record.case.is_control else colour
     filled, hatch = cell.adaptation.tuning == "frozen", hatch_of(cell.record)
@@ -103,7 +103,13 @@ def _point(axis: Any, cell: Cell, unit: Unit, colour: str, marker: str) -> None:
 
 
 def _line(
-    axis: Any, cells: Sequence[Cell], layers: Sequence[str], unit: Unit, colour: str, style: str, label: str
+    axis: Any,
+    cells: Sequence[TrainedCell],
+    layers: Sequence[str],
+    unit: MetricFormat,
+    colour: str,
+    style: str,
+    label: str,
 ) -> None:
     places = [layers.index(cell.layer) for cell in cells]
     values = [cell.score.value * unit.factor for cell in cells]

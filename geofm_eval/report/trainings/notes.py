@@ -2,10 +2,10 @@
 
 from geofm_eval.records import Training
 from geofm_eval.results.trainings import CaseStudy
-from geofm_eval.results.units import Unit, percent, unit_named
+from geofm_eval.results.units import MetricFormat, percent, unit_named
 
 
-def unit_of_study(study: CaseStudy) -> Unit:
+def unit_of_study(study: CaseStudy) -> MetricFormat:
     """How the study's metric is shown."""
     return unit_named(study.cells[0].score.metric, study.cells[0].record.provenance.target_unit)
 

@@ -8,20 +8,20 @@ from geofm_eval.records import display_name
 from geofm_eval.report.formats import Table
 from geofm_eval.report.trainings.notes import grid_notes, unit_of_study
 from geofm_eval.report.wording import heading, shared_notes
-from geofm_eval.results.trainings import CaseStudy, Cell
+from geofm_eval.results.trainings import CaseStudy, TrainedCell
 from geofm_eval.results.units import percent
 
 
-def front(study: CaseStudy, fraction: float) -> list[Cell]:
+def front(study: CaseStudy, fraction: float) -> list[TrainedCell]:
     """Cells that no other with as many labels beats in score at as little time, from cheap to expensive."""
-    found: list[Cell] = []
+    found: list[TrainedCell] = []
     for cell in sorted(study.cells, key=lambda c: (c.seconds, -c.quality)):
         if cell.adaptation.fraction == fraction and (not found or cell.quality > found[-1].quality):
             found.append(cell)
     return found
 
 
-def fronts(study: CaseStudy) -> dict[float, list[Cell]]:
+def fronts(study: CaseStudy) -> dict[float, list[TrainedCell]]:
     """The front of every label fraction, all labels first."""
     fractions = sorted({cell.adaptation.fraction for cell in study.cells}, reverse=True)
     return {fraction: front(study, fraction) for fraction in fractions}
@@ -66,6 +66,6 @@ def pareto_table(study: CaseStudy, catalog: Catalog) -> Table | None:
     )
 
 
-def _beaten(cell: Cell, best: Sequence[Cell]) -> str:
+def _beaten(cell: TrainedCell, best: Sequence[TrainedCell]) -> str:
     by = next(c for c in reversed(best) if c.seconds <= cell.seconds and c.quality >= cell.quality)
     return f"{display_name(by.record)} {by.name}"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.factors.effects import Effect
+from geofm_eval.factors.marginal import Effect
 from geofm_eval.records import display_name
 from geofm_eval.report.formats import Footnotes, Row, Table
 from geofm_eval.report.probes.tables import real_bands, remarks
@@ -11,8 +11,8 @@ from geofm_eval.report.trainings.notes import grid_notes, reads, unit_of_study
 from geofm_eval.report.trainings.pareto import fronts
 from geofm_eval.report.wording import heading, interval_sentence, named, shared_notes
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.trainings import FACTORIAL, CaseStudy, Cell
-from geofm_eval.results.units import UNKNOWN, Unit
+from geofm_eval.results.trainings import FACTORIAL, CaseStudy, TrainedCell
+from geofm_eval.results.units import UNKNOWN, MetricFormat
 from geofm_eval.stats.difference import Difference
 
 
@@ -36,7 +36,13 @@ def ranking_table(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Table:
 
 
 def _ranking_cells(
-    rank: int, cell: Cell, study: CaseStudy, catalog: Catalog, pairs: Pairs, unit: Unit, footnotes: Footnotes
+    rank: int,
+    cell: TrainedCell,
+    study: CaseStudy,
+    catalog: Catalog,
+    pairs: Pairs,
+    unit: MetricFormat,
+    footnotes: Footnotes,
 ) -> tuple[str, ...]:
     training, cost = cell.record.training, cell.record.cost
     assert training is not None
@@ -65,7 +71,7 @@ def _ranking_cells(
     )
 
 
-def over_twin(cell: Cell, study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Difference | None:
+def over_twin(cell: TrainedCell, study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Difference | None:
     """Difference to the best fully tuned random twin of the same label fraction; None where there is none.
 
     The best is chosen on validation.
@@ -116,7 +122,7 @@ def _rates(study: CaseStudy) -> list[float]:
 def factorial_table(study: CaseStudy, catalog: Catalog) -> Table | None:
     """Frozen and tuned at 10 % and 100 % of the labels, one row per model and decoder; None without such cells."""
     unit = unit_of_study(study)
-    lines: dict[tuple[str, str, str], dict[tuple[str, float], Cell]] = {}
+    lines: dict[tuple[str, str, str], dict[tuple[str, float], TrainedCell]] = {}
     for cell in study.factorial:
         head = cell.adaptation.head + (f"_{cell.adaptation.blocks}" if cell.adaptation.blocks else "")
         key = (cell.adaptation.tuning, cell.adaptation.fraction)
@@ -168,7 +174,7 @@ def clear(effect: Effect) -> str:
 FLIPS = "Tuned backbones see random crops and flips, frozen ones a fixed grid without flips (but for _aug)."
 
 
-def flips(cell: Cell) -> bool:
+def flips(cell: TrainedCell) -> bool:
     """True where a cell's schedule mirrors the crops that it encodes in every epoch."""
     training = cell.record.training
     return training is not None and bool(training.recipe.get("flips"))
@@ -199,7 +205,7 @@ def block_table(study: CaseStudy, catalog: Catalog) -> Table | None:
     )
 
 
-def _at(cell: Cell | None, unit: Unit) -> str:
+def _at(cell: TrainedCell | None, unit: MetricFormat) -> str:
     if cell is None or cell.record.training is None:
         return UNKNOWN
     chosen = f" ({cell.record.training.taps[0]})" if cell.record.training.taps_by == "validation" else ""
@@ -215,7 +221,7 @@ def cell_rows(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Row]:
     ]
 
 
-def _cell_row(cell: Cell, twin: Difference | None, on_front: bool) -> Row:
+def _cell_row(cell: TrainedCell, twin: Difference | None, on_front: bool) -> Row:
     training, cost, score = cell.record.training, cell.record.cost, cell.score
     assert training is not None
     interval = score.interval

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.factors.effects import Effect, pooled
-from geofm_eval.factors.levels import Factor, best_cases
+from geofm_eval.factors.levels import Decision, best_cases
+from geofm_eval.factors.marginal import Effect, pooled
 from geofm_eval.records import display_name, marks_legend
-from geofm_eval.records.marks import SHORT_CONTROL
+from geofm_eval.records.marking import SHORT_CONTROL
 from geofm_eval.report.probes.terminal import aligned
 from geofm_eval.report.trainings.notes import reads, unit_of_study
 from geofm_eval.report.trainings.tables import over_twin
@@ -20,7 +20,7 @@ SHOWN = 25
 
 
 def text_of_study(
-    study: CaseStudy, found: Sequence[Effect], chosen: Sequence[Factor], catalog: Catalog, pairs: Pairs
+    study: CaseStudy, found: Sequence[Effect], chosen: Sequence[Decision], catalog: Catalog, pairs: Pairs
 ) -> str:
     """The ranking, what to take, then the effects over all models."""
     unit = unit_of_study(study)
@@ -62,7 +62,7 @@ def text_of_study(
     return "\n".join(lines)
 
 
-def _choices(study: CaseStudy, chosen: Sequence[Factor]) -> list[str]:
+def _choices(study: CaseStudy, chosen: Sequence[Decision]) -> list[str]:
     """What validation chooses: case by case, and factor by factor on the cells that all levels have."""
     unit = unit_of_study(study)
     lines = [

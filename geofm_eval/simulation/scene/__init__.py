@@ -4,10 +4,10 @@ Land is painted on a canvas as shares of materials (farmland, nature, built and 
 fields); a palette says what the materials look like; render lets light, air and the sensor act.
 """
 
-from geofm_eval.simulation.scene.canvas import Canvas, Setting
+from geofm_eval.simulation.scene.canvas import Canvas, SceneSetting
+from geofm_eval.simulation.scene.chips import BLOCK, EUROSAT_PAINTERS, simulate, simulate_blocks
 from geofm_eval.simulation.scene.palette import MATERIALS, SAVANNA, TEMPERATE, Palette
-from geofm_eval.simulation.scene.render import render
-from geofm_eval.simulation.scene.simulate import BLOCK, EUROSAT_PAINTERS, simulate, simulate_blocks
+from geofm_eval.simulation.scene.rendering import render
 
 __all__ = [
     "BLOCK",
@@ -17,7 +17,7 @@ __all__ = [
     "TEMPERATE",
     "Canvas",
     "Palette",
-    "Setting",
+    "SceneSetting",
     "render",
     "simulate",
     "simulate_blocks",

@@ -7,7 +7,7 @@ import numpy as np
 
 from geofm_eval.simulation.scene.fields import Array, fractal_field, noise
 from geofm_eval.simulation.scene.legend import BoolArray, SceneKind
-from geofm_eval.simulation.scene.render import PASSED, PATH, resolve, sensor_noise
+from geofm_eval.simulation.scene.rendering import PASSED, PATH, resolve, sensor_noise
 
 _MARGIN = 16
 """Pixels around a scene in which clouds lie that cast shadows into it."""

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from geofm_eval.simulation.scene.canvas import Canvas, Setting
+from geofm_eval.simulation.scene.canvas import Canvas, SceneSetting
 from geofm_eval.simulation.scene.fields import Array, fractal_field, per_chip, smooth_field, soft_step, uniform
 from geofm_eval.simulation.scene.shapes import Cells, cells, frame, inside_box
 
 
-def residential(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def residential(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """Rows of small houses with gardens and trees along a grid of streets."""
     n, size = canvas.n, canvas.size
     patches = fractal_field(rng, n, size, (10.0, 4.0), 0.8)
@@ -22,7 +22,7 @@ def residential(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> N
     canvas.lay(soft_step(0.4 - streets.border), 0.0, asphalt=0.8, concrete=0.2)
 
 
-def industrial(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def industrial(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """Halls with large roofs on paved yards, wide lanes, strips of green."""
     n, size = canvas.n, canvas.size
     patches = fractal_field(rng, n, size, (12.0, 5.0), 0.7)
@@ -37,7 +37,7 @@ def industrial(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> No
 
 
 def lay_roofs(
-    rng: np.random.Generator, canvas: Canvas, setting: Setting, lots: Cells, share: Array, height: float
+    rng: np.random.Generator, canvas: Canvas, setting: SceneSetting, lots: Cells, share: Array, height: float
 ) -> None:
     """Roof every building in its own mixture of metal, tile and tar."""
     metal = lots.draw(rng) < per_chip(setting.metal)

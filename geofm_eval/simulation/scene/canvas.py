@@ -14,7 +14,7 @@ INDEX = {name: position for position, name in enumerate(MATERIALS)}
 
 
 @dataclass(frozen=True)
-class Setting:
+class SceneSetting:
     """What a place and a season bring to every kind of land there; drawn in the same way for all classes.
 
     One value per chip, (n,) float32. Because it is the same for all classes, the mean colour of a chip tells the season
@@ -78,7 +78,7 @@ class Canvas:
         """Pixels per side."""
         return int(self.cover.shape[-1])
 
-    def ground(self, setting: Setting, green: Array) -> None:
+    def ground(self, setting: SceneSetting, green: Array) -> None:
         """Cover everything with open ground.
 
         Args:
@@ -110,7 +110,7 @@ class Canvas:
             self.cover[:, INDEX[name]] += share * part
         self.height += share * (height - self.height)
 
-    def lay_trees(self, setting: Setting, share: Array, height: float | Array) -> None:
+    def lay_trees(self, setting: SceneSetting, share: Array, height: float | Array) -> None:
         """Lay trees, conifers and broadleaved ones as the setting mixes them."""
         conifer = per_chip(setting.conifer)
         self.lay(share, height, conifer=conifer, broadleaf=1 - conifer)

@@ -3,12 +3,12 @@
 import numpy as np
 
 from geofm_eval.simulation.scene.built import lay_roofs
-from geofm_eval.simulation.scene.canvas import Canvas, Setting
+from geofm_eval.simulation.scene.canvas import Canvas, SceneSetting
 from geofm_eval.simulation.scene.fields import Array, noise, per_chip, smooth_field, soft_step, uniform
 from geofm_eval.simulation.scene.shapes import cells, distance_to_curve, frame, inside_box, rows
 
 
-def annual_crop(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def annual_crop(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """Fields with straight edges, each at its own stage between bare soil and full green."""
     place = frame(rng, canvas.n, canvas.size, warp=1.0)
     fields = cells(rng, place, uniform(rng, 18, 40, canvas.n), uniform(rng, 9, 24, canvas.n))
@@ -18,7 +18,7 @@ def annual_crop(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> N
     countryside(rng, canvas, setting)
 
 
-def permanent_crop(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def permanent_crop(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """Vineyards and orchards: parcels of planted rows, each with its own direction and spacing."""
     place = frame(rng, canvas.n, canvas.size, warp=1.0)
     parcels = cells(rng, place, uniform(rng, 16, 34, canvas.n), uniform(rng, 12, 26, canvas.n))
@@ -30,7 +30,7 @@ def permanent_crop(rng: np.random.Generator, canvas: Canvas, setting: Setting) -
     countryside(rng, canvas, setting)
 
 
-def pasture(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def pasture(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """Large even meadows between hedges, with single trees."""
     place = frame(rng, canvas.n, canvas.size, warp=3.0)
     meadows = cells(rng, place, uniform(rng, 20, 36, canvas.n), uniform(rng, 15, 28, canvas.n))
@@ -42,7 +42,7 @@ def pasture(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
     countryside(rng, canvas, setting)
 
 
-def countryside(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def countryside(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """Add what any farmland may have: a track, a pond, a copse, a farm; so that none of them tells the kind of land."""
     n, size = canvas.n, canvas.size
     track: Array = np.abs(distance_to_curve(rng, frame(rng, n, size), uniform(rng, 0, 5, n), 24.0))

@@ -17,7 +17,7 @@ from geofm_eval.simulation.scene.palette import TEMPERATE, Palette
 from geofm_eval.simulation.scene.phenology import greenness
 from geofm_eval.simulation.scene.radar import backscatter
 from geofm_eval.simulation.scene.region import LANDSCAPE_DRAWS, Region, block_name, draw_region
-from geofm_eval.simulation.scene.render import sensor_matrix
+from geofm_eval.simulation.scene.rendering import sensor_matrix
 from geofm_eval.simulation.scene.surface import Surface, shading, sun
 
 __all__ = ["CROPS", "LAND", "MARINE", "Scene", "SceneKind", "simulate_scene"]

@@ -8,17 +8,17 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from geofm_eval.simulation.scene.built import industrial, pave, residential
-from geofm_eval.simulation.scene.canvas import Canvas, Setting
+from geofm_eval.simulation.scene.canvas import Canvas, SceneSetting
 from geofm_eval.simulation.scene.farmland import annual_crop, pasture, permanent_crop
 from geofm_eval.simulation.scene.fields import per_chip, smooth_field, soft_step, uniform
 from geofm_eval.simulation.scene.nature import forest, herbaceous
 from geofm_eval.simulation.scene.shapes import distance_to_curve, frame
 
-Painter = Callable[[np.random.Generator, Canvas, Setting], None]
+Painter = Callable[[np.random.Generator, Canvas, SceneSetting], None]
 """Paints one kind of land over a whole canvas."""
 
 
-def lake(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def lake(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """Nothing but water, with drifting sediment."""
     drift = np.clip(0.05 + 0.05 * smooth_field(rng, canvas.n, canvas.size, 20.0), 0, 1)
     sediment = drift * uniform(rng, 0, 3, canvas.n, 1, 1)
@@ -40,7 +40,7 @@ LAND: Mapping[Painter, float] = {
 def with_neighbour(painter: Painter) -> Painter:
     """Return a painter that gives most chips a second kind of land, or water, beyond a boundary off the centre."""
 
-    def paint(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+    def paint(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
         painter(rng, canvas, setting)
         chosen = uniform(rng, 0, 1, canvas.n) < 0.75
         beside = Canvas(int(chosen.sum()), canvas.size)
@@ -56,7 +56,7 @@ surroundings = with_neighbour(lambda rng, canvas, setting: paint_mixed(rng, canv
 """Any kind of land with any other beside it."""
 
 
-def sea_lake(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def sea_lake(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """Open water; in most chips a shore with some land."""
     surroundings(rng, canvas, setting)
     place = frame(rng, canvas.n, canvas.size)
@@ -67,7 +67,7 @@ def sea_lake(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None
     canvas.blend(everywhere, open_water, soft_step(shore + uniform(rng, 6, 44, canvas.n, 1, 1)))
 
 
-def river(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def river(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """A winding band of water between wooded or gravel banks, through any other kind of land."""
     surroundings(rng, canvas, setting)
     place = frame(rng, canvas.n, canvas.size)
@@ -81,7 +81,7 @@ def river(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
     canvas.lay(soft_step(half - offset), 0.0, water=1 - sediment, soil=sediment)
 
 
-def highway(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def highway(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """A wide, nearly straight road with verges through any other kind of land, in half of the chips with a junction."""
     surroundings(rng, canvas, setting)
     main = frame(rng, canvas.n, canvas.size)
@@ -93,7 +93,9 @@ def highway(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
     pave(canvas, np.where(joins, offset, np.float32(99)), 0.7 * half, dual=False)
 
 
-def paint_mixed(rng: np.random.Generator, canvas: Canvas, setting: Setting, painters: Mapping[Painter, float]) -> None:
+def paint_mixed(
+    rng: np.random.Generator, canvas: Canvas, setting: SceneSetting, painters: Mapping[Painter, float]
+) -> None:
     """Paint every chip with one of several kinds of land, drawn by their weights."""
     weights = np.array(list(painters.values()))
     kinds = rng.choice(len(painters), size=canvas.n, p=weights / weights.sum())

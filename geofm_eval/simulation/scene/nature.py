@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from geofm_eval.simulation.scene.canvas import Canvas, Setting
+from geofm_eval.simulation.scene.canvas import Canvas, SceneSetting
 from geofm_eval.simulation.scene.farmland import countryside
 from geofm_eval.simulation.scene.fields import fractal_field, per_chip, smooth_field, soft_step, uniform
 
 
-def herbaceous(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def herbaceous(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """Heath and natural grassland: patches of all sizes without a straight edge, shrubs, hillsides."""
     patches = fractal_field(rng, canvas.n, canvas.size, (22.0, 11.0, 5.5, 2.7), 0.75)
     canvas.ground(setting, per_chip(setting.green) + 0.75 * per_chip(setting.contrast) * patches)
@@ -17,7 +17,7 @@ def herbaceous(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> No
     countryside(rng, canvas, setting)
 
 
-def forest(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
+def forest(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
     """Closed canopy of stands that differ in species, with crowns that cast shade, glades and forest tracks."""
     patches = fractal_field(rng, canvas.n, canvas.size, (18.0, 7.0), 0.6)
     canvas.ground(setting, per_chip(setting.green) + 0.5 * per_chip(setting.contrast) * patches)
@@ -28,7 +28,7 @@ def forest(rng: np.random.Generator, canvas: Canvas, setting: Setting) -> None:
     raise_terrain(rng, canvas, setting, 2.5)
 
 
-def raise_terrain(rng: np.random.Generator, canvas: Canvas, setting: Setting, amplitude: float) -> None:
+def raise_terrain(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting, amplitude: float) -> None:
     """Add hills and valleys of some pixels' height."""
     hills = fractal_field(rng, canvas.n, canvas.size, (26.0, 10.0), 0.35)
     canvas.height += amplitude * per_chip(setting.relief) * hills

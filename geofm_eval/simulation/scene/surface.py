@@ -12,7 +12,7 @@ from geofm_eval.simulation.scene.ground import Ground
 from geofm_eval.simulation.scene.legend import CROPS, LAND, IntArray
 from geofm_eval.simulation.scene.materials import MATERIAL
 from geofm_eval.simulation.scene.palette import Palette
-from geofm_eval.simulation.scene.render import PIXEL
+from geofm_eval.simulation.scene.rendering import PIXEL
 
 # What each land cover looks like green, and what without green.
 _LOOKS: dict[str, tuple[str, str]] = {

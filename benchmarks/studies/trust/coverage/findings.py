@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.studies.trust.coverage.simulation import Ends, Simulation
 from benchmarks.studies.trust.ranks import probes, shuffles, trainings
-from geofm_eval.findings.interaction import interaction, together
+from geofm_eval.findings.interactions import interaction, together
 from geofm_eval.ranking import sources_of, weighted_interval
 from geofm_eval.stats.jackknife import Floats
 from geofm_eval.stats.over_seeds import estimate_of

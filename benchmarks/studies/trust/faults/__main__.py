@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.studies.trust.faults.damage import VERDICTS
-from benchmarks.studies.trust.faults.hostile import hostile
+from benchmarks.studies.trust.faults.hostile_files import hostile
 from benchmarks.studies.trust.faults.kills import killed
 from benchmarks.studies.trust.faults.kinds import KINDS
 from geofm_eval.paths import geofm_cache

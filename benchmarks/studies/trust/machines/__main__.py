@@ -10,8 +10,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.studies.trust.machines import measure, report
-from benchmarks.studies.trust.machines.variants import Variant, described, variants
+from benchmarks.studies.trust.machines import report, running
+from benchmarks.studies.trust.machines.switches import Variant, described, variants
 from geofm_eval.errors import GeofmError
 from geofm_eval.store import write_bytes
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     asked = parser().parse_args(arguments)
     python = asked.python or sys.executable
-    place = measure.here(python, asked.options, asked.name, asked.workers, asked.dense)
+    place = running.here(python, asked.options, asked.name, asked.workers, asked.dense)
     machine = described(python, place.base, place.root)
     print("\n".join(report.machine_lines(machine)), flush=True)
     known = variants(machine)
@@ -55,24 +55,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(place, [known[name] for name in asked.only or known])
 
 
-def _listed(place: measure.Workplace, known: dict[str, Variant]) -> list[str]:
+def _listed(place: running.Workplace, known: dict[str, Variant]) -> list[str]:
     return [
         f"{name}: {one.switches or one.note}{' (finished)' if place.result(one).exists() else ''}"
         for name, one in known.items()
     ]
 
 
-def _run(place: measure.Workplace, asked: Sequence[Variant]) -> int:
+def _run(place: running.Workplace, asked: Sequence[Variant]) -> int:
     for variant in asked:
         try:
-            known = measure.finished(place, variant)
+            known = running.finished(place, variant)
             if known is None:
                 print(f"{variant.name}: {variant.title} ...", file=sys.stderr, flush=True)
-                known = measure.measure(place, variant)
+                known = running.measure(place, variant)
             print(f"{variant.name}: {'green' if known.green else 'NOT green'}", file=sys.stderr, flush=True)
         except GeofmError as error:
             raise SystemExit(str(error)) from None
-    found = measure.all_finished(place)
+    found = running.all_finished(place)
     text = "\n".join(["", *report.table(found), "", *report.notes(found)])
     write_bytes(place.folder / "table.md", text.encode())
     print(text)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.studies.trust.machines.facts import Facts
-from benchmarks.studies.trust.machines.variants import DEFAULT
+from benchmarks.studies.trust.machines.switches import DEFAULT
 from geofm_eval.results.units import unit_named
 
 HEADER = (

@@ -65,12 +65,12 @@ class Share:
     value: float
     low: float | None = None
     high: float | None = None
-    lowest: "Without | None" = None
-    highest: "Without | None" = None
+    lowest: "LeaveOneLevelOut | None" = None
+    highest: "LeaveOneLevelOut | None" = None
 
 
 @dataclass(frozen=True)
-class Without:
+class LeaveOneLevelOut:
     """A share when one level is left out: its value, the factor, and the position of the level."""
 
     value: float
@@ -156,7 +156,9 @@ def shares(
     return tuple(found)
 
 
-def _without_a_level(names: Sequence[str], table: Floats, crossed: bool) -> Iterator[dict[tuple[str, ...], Without]]:
+def _without_a_level(
+    names: Sequence[str], table: Floats, crossed: bool
+) -> Iterator[dict[tuple[str, ...], LeaveOneLevelOut]]:
     """Shares of what remains of the table, once for every level of every factor that is left out."""
     for axis, factor in enumerate(names):
         for level in range(table.shape[axis]):
@@ -166,7 +168,7 @@ def _without_a_level(names: Sequence[str], table: Floats, crossed: bool) -> Iter
             if kept:
                 found = anova(rest, crossed)
                 values = {tuple(kept[one] for one in effect): found.share(effect) for effect in found.squares}
-                yield {effect: Without(value, factor, level) for effect, value in values.items()}
+                yield {effect: LeaveOneLevelOut(value, factor, level) for effect, value in values.items()}
 
 
 def _interval(effect: Effect, whole: Anova, table: Floats, error: ErrorOfMeans) -> tuple[float, float]:

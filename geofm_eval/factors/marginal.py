@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from geofm_eval.catalog import Catalog, DenseAdaptation
 from geofm_eval.catalog.dense import CHOSEN, DEPTH, MULTI, NARROW
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.trainings import Address, CaseStudy, Cell
+from geofm_eval.results.trainings import Address, CaseStudy, TrainedCell
 from geofm_eval.stats.counts import Term, contrast_interval
 from geofm_eval.stats.difference import LEVEL, Difference
 
-Partner = Callable[[Cell], Address | None]
+Partner = Callable[[TrainedCell], Address | None]
 """From a cell with the level to the address of the same cell with the base level; None for other cells."""
 
 
@@ -66,7 +66,7 @@ def pooled(found: Sequence[Effect]) -> list[Effect]:
 
 
 def mean_difference(
-    matched: Sequence[tuple[Cell, Cell]], pairs: Pairs, factors: Sequence[float] | None = None
+    matched: Sequence[tuple[TrainedCell, TrainedCell]], pairs: Pairs, factors: Sequence[float] | None = None
 ) -> Difference:
     """Mean difference of the test scores of pairs of cells, with its paired interval over seeds and images.
 
@@ -127,7 +127,7 @@ def _contrasts(study: CaseStudy, catalog: Catalog) -> Iterator[tuple[str, str, P
 def _changed(applies: Callable[[DenseAdaptation], bool], **base: object) -> Partner:
     """The same cell with another field of its adaptation."""
 
-    def partner(cell: Cell) -> Address | None:
+    def partner(cell: TrainedCell) -> Address | None:
         if not applies(cell.adaptation):
             return None
         return cell.model, replace(cell.adaptation, **base).slug, cell.layer  # type: ignore[arg-type]
@@ -135,7 +135,7 @@ def _changed(applies: Callable[[DenseAdaptation], bool], **base: object) -> Part
     return partner
 
 
-def last_block(catalog: Catalog, cell: Cell) -> str:
+def last_block(catalog: Catalog, cell: TrainedCell) -> str:
     """The last block of a cell's model; of one that the catalog lacks, the deepest of twelve."""
     spec = catalog.models.get(cell.model)
     return f"block{(spec.depth if spec is not None else DEPTH) - 1:02d}"
@@ -144,7 +144,7 @@ def last_block(catalog: Catalog, cell: Cell) -> str:
 def to_upernet(catalog: Catalog, heads: Sequence[str], upernet: str) -> Partner:
     """From a decoder that reads the last block alone to the one that reads four."""
 
-    def partner(cell: Cell) -> Address | None:
+    def partner(cell: TrainedCell) -> Address | None:
         if cell.adaptation.head not in heads or cell.layer != last_block(catalog, cell):
             return None
         return cell.model, replace(cell.adaptation, head=upernet).slug, MULTI
@@ -153,7 +153,7 @@ def to_upernet(catalog: Catalog, heads: Sequence[str], upernet: str) -> Partner:
 
 
 def _to_multi(blocks: str) -> Partner:
-    def partner(cell: Cell) -> Address | None:
+    def partner(cell: TrainedCell) -> Address | None:
         if cell.adaptation.blocks != blocks:
             return None
         return cell.model, replace(cell.adaptation, blocks="").slug, MULTI
@@ -162,7 +162,7 @@ def _to_multi(blocks: str) -> Partner:
 
 
 def _to_last(catalog: Catalog, layer: str) -> Partner:
-    def partner(cell: Cell) -> Address | None:
+    def partner(cell: TrainedCell) -> Address | None:
         last = last_block(catalog, cell)
         fits = cell.adaptation.head.startswith("single") and cell.layer == layer != last
         return (cell.model, cell.adaptation.slug, last) if fits else None
@@ -171,7 +171,7 @@ def _to_last(catalog: Catalog, layer: str) -> Partner:
 
 
 def _to_twin(catalog: Catalog) -> Partner:
-    def partner(cell: Cell) -> Address | None:
+    def partner(cell: TrainedCell) -> Address | None:
         spec = catalog.models.get(cell.model)
         twin = spec.twin if spec is not None and spec.twin else f"{cell.model}_random"
         return twin, cell.record.case.adaptation, cell.layer

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geofm_eval.errors import ContractError
-from geofm_eval.ranking.settings import Setting
+from geofm_eval.ranking.grouping import Setting
 
 FEWEST_MODELS = 3
 """With two models the correlation is 1 or -1 and says nothing that their difference does not."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from geofm_eval.data.relabelled import with_shuffled_labels
-from geofm_eval.dense.choice import Trained
+from geofm_eval.dense.config import Trained
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.plan import CrossValidated, Validation
 

@@ -1,4 +1,4 @@
-"""Measure the pocket backbones: ``python -m benchmarks.studies.pockets RUN [RUN ...]`` writes docs/pockets.md's tables.
+"""Measure the pocket backbones: ``python -m benchmarks.studies.pocket_tables RUN [RUN ...]`` writes docs/pockets.md.
 
 Reads records of finished runs; scores are those of the validation-chosen tap with all labels.
 """

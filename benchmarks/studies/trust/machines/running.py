@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.studies.trust.machines.facts import Facts, numbers_of, read_facts, write_facts
-from benchmarks.studies.trust.machines.variants import DEFAULT, Variant, described
+from benchmarks.studies.trust.machines.switches import DEFAULT, Variant, described
+from geofm_eval.environment import provenance
 from geofm_eval.errors import DataError
-from geofm_eval.provenance import provenance
 
 EVERYTHING, PROBES = "benchmarks", "benchmarks/test_probe.py"
 """What ``make bench`` collects, and the closed probes of it."""

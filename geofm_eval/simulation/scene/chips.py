@@ -7,13 +7,13 @@ import numpy as np
 from geofm_eval.errors import ContractError
 from geofm_eval.seeds import generator
 from geofm_eval.simulation.scene.built import industrial, residential
-from geofm_eval.simulation.scene.canvas import Canvas, Setting
+from geofm_eval.simulation.scene.canvas import Canvas, SceneSetting
 from geofm_eval.simulation.scene.farmland import annual_crop, pasture, permanent_crop
 from geofm_eval.simulation.scene.fields import Array
 from geofm_eval.simulation.scene.mixed import Painter, highway, river, sea_lake, with_neighbour
 from geofm_eval.simulation.scene.nature import forest, herbaceous
 from geofm_eval.simulation.scene.palette import TEMPERATE, Palette
-from geofm_eval.simulation.scene.render import render
+from geofm_eval.simulation.scene.rendering import render
 
 CHIP_DRAWS = 1
 """Part of every chip's seed: another value draws other chips."""
@@ -67,5 +67,5 @@ def simulate_blocks(kind: str, n: int, seed: int = 0, palette: Palette = TEMPERA
 def _block(kind: str, number: int, seed: int, palette: Palette, size: int) -> Array:
     rng = generator("scene", CHIP_DRAWS, kind, palette.name, size, seed, number)
     canvas = Canvas(BLOCK, size)
-    EUROSAT_PAINTERS[kind](rng, canvas, Setting.draw(rng, BLOCK))
+    EUROSAT_PAINTERS[kind](rng, canvas, SceneSetting.draw(rng, BLOCK))
     return render(canvas, palette, rng)

@@ -12,7 +12,7 @@ from geofm_eval.results.comparison import Comparison, comparisons
 from geofm_eval.results.leaderboard import best_control, choose_taps
 from geofm_eval.results.run import RunContent, once_per_run
 from geofm_eval.results.taps import sign
-from geofm_eval.results.trainings import CaseStudy, Cell, case_studies
+from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _of_probes(comparison: Comparison) -> Iterator[Setting]:
 
 
 def _of_trainings(study: CaseStudy) -> Iterator[Setting]:
-    groups: defaultdict[str, list[Cell]] = defaultdict(list)
+    groups: defaultdict[str, list[TrainedCell]] = defaultdict(list)
     for cell in study.cells:
         groups[cell.name].append(cell)
     kind = study.cells[0].record.case.kind

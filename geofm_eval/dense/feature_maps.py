@@ -33,7 +33,7 @@ WINDOWS = "windows.json"
 
 
 @dataclass(frozen=True)
-class MapBlock:
+class FeatureMapBlock:
     """Feature maps of every window of a split, chip by chip.
 
     Args:
@@ -99,7 +99,7 @@ class Encoding:
         parts = {"taps": self.taps, "size": self.size, "labels": self.split.labels_sha256, "version": MAPS_VERSION}
         return content_hash({"block": block, **parts})
 
-    def stored(self) -> MapBlock:
+    def stored(self) -> FeatureMapBlock:
         """The maps, encoded where the cache lacks them.
 
         Raises:
@@ -110,7 +110,7 @@ class Encoding:
         listed = json.loads((path / WINDOWS).read_text(encoding="utf-8"))
         windows = tuple((item, Window(top, left, self.size)) for item, top, left in listed["windows"])
         shapes = tuple((height, width) for height, width in listed["shapes"])
-        return MapBlock(path, windows, shapes, float(content["seconds"]))
+        return FeatureMapBlock(path, windows, shapes, float(content["seconds"]))
 
     def _write(self, folder: Path) -> dict[str, Any]:
         shapes = self.split.shapes

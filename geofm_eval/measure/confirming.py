@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from geofm_eval.advice.advise import PROBES, Advice
+from geofm_eval.advice.choosing import PROBES, Advice
 from geofm_eval.advice.cut import Confirmation, Cut, Timed
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.backbones.truncated import truncate
@@ -16,7 +16,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.dense.probe import DenseProbe
-from geofm_eval.dense.sample import TokenEncoder
+from geofm_eval.dense.token_sampling import TokenEncoder
 from geofm_eval.dense.windows import Window, covering
 from geofm_eval.dense.windows import cut as cut_window
 from geofm_eval.devices import device_turn

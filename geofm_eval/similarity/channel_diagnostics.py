@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from geofm_eval.errors import ContractError
-from geofm_eval.similarity.cka import cka
 from geofm_eval.similarity.features import Centred, Features, centred
+from geofm_eval.similarity.linear_cka import cka
 
 DECIDING = 0.1
 """A channel decides where CKA without it differs by more than this."""
 
 
 @dataclass(frozen=True)
-class Companions:
+class ChannelDiagnostics:
     """What to read beside a debiased CKA of two feature sets.
 
     Args:
@@ -35,11 +35,11 @@ class Companions:
 
 
 @dataclass(frozen=True)
-class Spread:
+class ChannelSpread:
     """How the variance of features is spread; NaN where they are constant.
 
     Args:
-        participation: participation ratio, see ``Companions``.
+        participation: participation ratio, see ``ChannelDiagnostics``.
         top_channel_share: share of the variance in the largest channel.
         top_direction_share: share of the variance in the largest principal direction.
     """
@@ -49,7 +49,7 @@ class Spread:
     top_direction_share: float
 
 
-def companions(x: Features, y: Features) -> Companions:
+def channel_diagnostics(x: Features, y: Features) -> ChannelDiagnostics:
     """Look at what a CKA of two feature sets rests on.
 
     Args:
@@ -61,7 +61,7 @@ def companions(x: Features, y: Features) -> Companions:
     """
     whole, first, second = cka(x, y).debiased, spread(x), spread(y)
     without = without_top_channel(x, y)
-    return Companions(
+    return ChannelDiagnostics(
         (first.participation, second.participation),
         (first.top_channel_share, second.top_channel_share),
         (first.top_direction_share, second.top_direction_share),
@@ -70,7 +70,7 @@ def companions(x: Features, y: Features) -> Companions:
     )
 
 
-def spread(x: Features) -> Spread:
+def spread(x: Features) -> ChannelSpread:
     """Look at how the variance of features is spread.
 
     Args:
@@ -81,9 +81,9 @@ def spread(x: Features) -> Spread:
     """
     side = centred("x", x)
     if side.constant:
-        return Spread(float("nan"), float("nan"), float("nan"))
+        return ChannelSpread(float("nan"), float("nan"), float("nan"))
     variances, spectrum = _channel_variances(side), _spectrum(side)
-    return Spread(
+    return ChannelSpread(
         float(spectrum.sum() ** 2 / spectrum.square().sum()),
         float(variances.max() / variances.sum()),
         float(spectrum.max() / spectrum.sum()),

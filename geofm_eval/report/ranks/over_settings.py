@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings import EVIDENCE
 from geofm_eval.findings.rankings import Field, fields
-from geofm_eval.ranking import Aggregate, Ordering, Rivalry, aggregates, agreement, order, rivalries, settings
+from geofm_eval.ranking import Aggregate, Ordering, OrderTest, aggregates, agreement, order, rivalries, settings
 from geofm_eval.report.wording import recipe_name
 from geofm_eval.results.comparison import Comparison, comparisons
 from geofm_eval.results.pairs import Pairs
@@ -17,7 +17,7 @@ from geofm_eval.results.units import percent
 
 
 @dataclass(frozen=True)
-class Source:
+class RankingSource:
     """Where the settings of one table come from.
 
     Args:
@@ -30,7 +30,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Over:
+class AcrossSettings:
     """Backbones over settings of one evidence class and recipe.
 
     Args:
@@ -45,7 +45,7 @@ class Over:
     evidence: str
     recipe: str
     field: Field
-    rivals: tuple[Rivalry, ...]
+    rivals: tuple[OrderTest, ...]
     taus: Mapping[tuple[str, str], float]
     summaries: Mapping[float, Aggregate]
 
@@ -71,9 +71,9 @@ class Overview:
         too_small: number of evidence classes and recipes with less.
     """
 
-    sources: dict[str, Source]
+    sources: dict[str, RankingSource]
     orders: tuple[Ordering, ...]
-    over: tuple[Over, ...]
+    over: tuple[AcrossSettings, ...]
     too_small: int
 
     @property
@@ -94,9 +94,9 @@ class Overview:
 
 def overview(content: RunContent, pairs: Pairs, catalog: Catalog) -> Overview:
     """Rank every setting of a run, and compare rankings over settings."""
-    sources = {one.slug: Source(one, None) for one in comparisons(content)[0]}
-    sources |= {study.slug: Source(study.comparison, study.how) for study in case_studies(content)[0]}
-    over: list[Over] = []
+    sources = {one.slug: RankingSource(one, None) for one in comparisons(content)[0]}
+    sources |= {study.slug: RankingSource(study.comparison, study.how) for study in case_studies(content)[0]}
+    over: list[AcrossSettings] = []
     too_small = 0
     for evidence in EVIDENCE:
         found = fields(content.of_evidence(evidence), catalog)
@@ -106,9 +106,9 @@ def overview(content: RunContent, pairs: Pairs, catalog: Catalog) -> Overview:
     return Overview(sources, tuple(order(setting, pairs) for setting in settings(content)), tuple(over), too_small)
 
 
-def _over(evidence: str, field: Field, pairs: Pairs, catalog: Catalog) -> Over:
+def _over(evidence: str, field: Field, pairs: Pairs, catalog: Catalog) -> AcrossSettings:
     found: Sequence[str] = field.models
-    return Over(
+    return AcrossSettings(
         evidence=evidence,
         recipe=recipe_name(field.settings[0].record),
         field=field,

@@ -76,7 +76,7 @@ def _compared(model: str, tasks: list[str], before: str, after: str) -> Moved:
     old, new = folder / before, folder / after
     taps = sorted(_taps(old) & _taps(new), key=tap_order)
     try:
-        from geofm_eval.similarity import cka  # here, because it loads torch
+        from geofm_eval.similarity import cka
     except ImportError:
         return Moved(model, tuple(tasks), 0, {}, "torch is not installed, which their comparison needs")
     try:

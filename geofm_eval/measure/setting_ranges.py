@@ -14,7 +14,7 @@ from geofm_eval.expected.ranges import Range
 from geofm_eval.expected.subject import key_of
 from geofm_eval.expected.update import Change, Proposal, Solve, merged, propose, read_records, take
 from geofm_eval.records import Record
-from geofm_eval.results.units import Unit, unit_named
+from geofm_eval.results.units import MetricFormat, unit_named
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _widths(ranges: Sequence[Range]) -> str:
     return f"half widths of {least} to {most}{symbol}, half of them up to {middle}{symbol}"
 
 
-def _unit(found: Range) -> Unit:
+def _unit(found: Range) -> MetricFormat:
     """The metric's unit with a digit more than tables have: ranges may be that narrow."""
     unit = unit_named(str(found.basis.setting["metric"]))
     return replace(unit, decimals=unit.decimals + 1)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.ranking.grouping import Setting
 from geofm_eval.ranking.joint import ranks, resample_scores, weighted_interval
-from geofm_eval.ranking.settings import Setting
 from geofm_eval.ranking.sources import Source
 from geofm_eval.ranking.standing import errors_of
 from geofm_eval.results.pairs import Pairs
@@ -31,7 +31,7 @@ Errors = dict[str, tuple[Source, ...]]
 
 
 @dataclass(frozen=True)
-class Scale:
+class CommonScale:
     """What counts as 0 and as 1 in a setting, turned so that more is better.
 
     Args:
@@ -101,7 +101,7 @@ class Aggregate:
     """
 
     models: tuple[Summary, ...]
-    scales: tuple[Scale, ...]
+    scales: tuple[CommonScale, ...]
     dropped: dict[str, str]
 
 
@@ -174,7 +174,7 @@ def aggregate(found: Sequence[Setting], models: Sequence[str], pairs: Pairs, cat
         pairs: for per-item outcomes.
         catalog: for oracles of stand-ins.
     """
-    scales: dict[str, Scale] = {}
+    scales: dict[str, CommonScale] = {}
     errors: dict[str, Errors] = {}
     dropped: dict[str, str] = {}
     for setting in found:
@@ -197,7 +197,7 @@ def aggregate(found: Sequence[Setting], models: Sequence[str], pairs: Pairs, cat
     return Aggregate(_summaries(sorted(members), chosen, errors), tuple(chosen), dropped)
 
 
-def _scale(setting: Setting, known: Errors, catalog: Catalog) -> Scale | str:
+def _scale(setting: Setting, known: Errors, catalog: Catalog) -> CommonScale | str:
     """What counts as 0 and 1 in a setting, or why that is unknown."""
     if setting.control is None:
         return "no control"
@@ -213,10 +213,12 @@ def _scale(setting: Setting, known: Errors, catalog: Catalog) -> Scale | str:
         return f"neither an oracle nor {REFERENCE} to refer to"
     if one <= zero:
         return f"its control {setting.control} reaches the reference ({reference})"
-    return Scale(setting, setting.control, zero, reference, one)
+    return CommonScale(setting, setting.control, zero, reference, one)
 
 
-def _summaries(members: Sequence[str], scales: Sequence[Scale], errors: Mapping[str, Errors]) -> tuple[Summary, ...]:
+def _summaries(
+    members: Sequence[str], scales: Sequence[CommonScale], errors: Mapping[str, Errors]
+) -> tuple[Summary, ...]:
     """Summaries of the models of a block, best first."""
     place = ranks(_resampled(members, scales, errors).mean(1))
     known = [errors[scale.setting.name] for scale in scales]
@@ -243,7 +245,7 @@ def _summaries(members: Sequence[str], scales: Sequence[Scale], errors: Mapping[
     return tuple(sorted(made, key=lambda one: (-one.mean.value, one.model)))
 
 
-def _resampled(members: Sequence[str], scales: Sequence[Scale], errors: Mapping[str, Errors]) -> Floats:
+def _resampled(members: Sequence[str], scales: Sequence[CommonScale], errors: Mapping[str, Errors]) -> Floats:
     """(resamples, settings, models) shares, from joint resamples of all scores and controls."""
     each = [(scale, model) for scale in scales for model in (*members, scale.control)]
     values = [scale.setting.by_model[model].quality for scale, model in each]

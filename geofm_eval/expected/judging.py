@@ -21,7 +21,7 @@ OTHER_PROTOCOL = "other protocol"
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoreVerdict:
     """How one score lies to its range.
 
     Args:
@@ -43,17 +43,17 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class CaseRangeVerdict:
     """How a case lies to its ranges.
 
     Args:
         judged: one per label fraction, in ascending order; empty for a case without scores.
     """
 
-    judged: tuple[Judged, ...]
+    judged: tuple[ScoreVerdict, ...]
 
     @property
-    def worst(self) -> Judged | None:
+    def worst(self) -> ScoreVerdict | None:
         """What decides the verdict of the case."""
         return min(self.judged, key=lambda one: WORST_FIRST.index(one.verdict), default=None)
 
@@ -98,7 +98,7 @@ def failed_by_range(outcome: Outcome) -> bool:
     return outcome.status == "failed" and any(words in (outcome.reason or "") for words in (OUTSIDE, REQUIRED))
 
 
-def judge(record: Record, ranges: Ranges | None) -> Judgement:
+def judge(record: Record, ranges: Ranges | None) -> CaseRangeVerdict:
     """Judge every score of a record by the ranges of its task.
 
     Args:
@@ -113,35 +113,35 @@ def judge(record: Record, ranges: Ranges | None) -> Judgement:
         that the range was not set on.
     """
     if not has_scores(record):
-        return Judgement(())
+        return CaseRangeVerdict(())
     fractions = sorted(record.scores, key=float)
-    return Judgement(tuple(_judged(record, fraction, ranges) for fraction in fractions))
+    return CaseRangeVerdict(tuple(_judged(record, fraction, ranges) for fraction in fractions))
 
 
-def _judged(record: Record, fraction: str, ranges: Ranges | None) -> Judged:
+def _judged(record: Record, fraction: str, ranges: Ranges | None) -> ScoreVerdict:
     score, key = record.scores[fraction], key_of(record, fraction)
     found = None if ranges is None else ranges.find(key)
     if found is None:
-        return Judged("no_range", fraction, score.value, None, _without(key, ranges))
+        return ScoreVerdict("no_range", fraction, score.value, None, _without(key, ranges))
     if record.run.name in found.origin.runs:
         reason = f"The range of {key.name} was set from this very run, '{record.run.name}'."
-        return Judged("no_range", fraction, score.value, None, reason)
+        return ScoreVerdict("no_range", fraction, score.value, None, reason)
     if found.rule == "other_protocol":
         return _other_protocol(score, key, found, found.origin.why)
     if changed := ", ".join(differences(basis_of(record, fraction), found.basis)):
         if found.rule == "published":
             return _other_protocol(score, key, found, changed)
         reason = f"The range of {key.name} is stale: it was set with other {changed}."
-        return Judged("stale_range", fraction, score.value, None, reason, changed)
+        return ScoreVerdict("stale_range", fraction, score.value, None, reason, changed)
     return _unless_unverified(_compared(record, key, found), record, found)
 
 
-def _other_protocol(score: Score, key: Key, found: Range, why: str) -> Judged:
+def _other_protocol(score: Score, key: Key, found: Range, why: str) -> ScoreVerdict:
     reason = f"Other protocol: {found.mean:.4g} was published for {key.name} ({why}). It judges nothing."
-    return Judged("no_range", key.fraction, score.value, None, reason, OTHER_PROTOCOL)
+    return ScoreVerdict("no_range", key.fraction, score.value, None, reason, OTHER_PROTOCOL)
 
 
-def _unless_unverified(judged: Judged, record: Record, found: Range) -> Judged:
+def _unless_unverified(judged: ScoreVerdict, record: Record, found: Range) -> ScoreVerdict:
     own = unverified_on(record, found)
     if own is None or judged.verdict not in ("below", "above"):
         return judged
@@ -191,10 +191,10 @@ def rescaled(found: Range, metric: str, items: int, seeds: int) -> tuple[float, 
     return rules.seed_range(found.mean, metric, items, pooled, found.n, found.floor, seeds)
 
 
-def _compared(record: Record, key: Key, found: Range) -> Judged:
+def _compared(record: Record, key: Key, found: Range) -> ScoreVerdict:
     score = record.scores[key.fraction]
     expected = expected_for(found, score)
     if expected.low <= score.value <= expected.high:
-        return Judged("in_range", key.fraction, score.value, expected)
+        return ScoreVerdict("in_range", key.fraction, score.value, expected)
     side: Verdict = "below" if score.value < expected.low else "above"
-    return Judged(side, key.fraction, score.value, expected, outside(record, key, found, expected, side))
+    return ScoreVerdict(side, key.fraction, score.value, expected, outside(record, key, found, expected, side))

@@ -8,7 +8,7 @@ from geofm_eval.dense.recipes import TrainingRecipe
 
 
 @dataclass(frozen=True)
-class DenseChoice:
+class TrainingConfig:
     """What a study varies: how a backbone is used for a dense task.
 
     Args:

@@ -4,13 +4,13 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from geofm_eval.dense.samples import Batch
+from geofm_eval.dense.batches import Batch
 
 GPU_THREADS = 4
 """Readers beside a GPU; each also is a batch that waits in memory."""
 
 
-class Ahead:
+class Prefetcher:
     """The batches of consecutive steps, made ahead of time by some threads.
 
     What a batch holds is decided by its step alone, so that threads change no number.
