@@ -11,9 +11,9 @@ from rich.table import Table
 
 from geofm_eval import __version__
 from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
-from geofm_eval.catalog.specs import POINT
 from geofm_eval.errors import ContractError, GeofmError, Unavailable
 from geofm_eval.gaps import availability, runnable_pairs
+from geofm_eval.metric import METRICS, POINT
 from geofm_eval.paths import geofm_cache, geofm_runs, home_line
 from geofm_eval.terminal import allow_any_terminal
 
@@ -104,7 +104,7 @@ def _delta(task: TaskSpec) -> str:
     delta = task.delta_of(task.metric)
     if delta is None:
         return "-"
-    if task.metric == "rmse":
+    if METRICS[task.metric].in_target_unit:
         return f"{delta:g} {task.target_unit}"
     return f"{delta * 100:g} point{'' if delta == POINT else 's'}"
 

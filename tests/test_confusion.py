@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 from geofm_eval.errors import ContractError
-from geofm_eval.stats.confusion_counts import confusion, iou_per_class, mean_iou
+from geofm_eval.metric import iou_per_class
+from geofm_eval.stats.confusion_counts import confusion, mean_iou
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from geofm_eval.errors import ContractError
-from geofm_eval.stats.confusion_counts import iou_per_class, mean_iou
+from geofm_eval.metric import iou_per_class
+from geofm_eval.stats.confusion_counts import mean_iou
 from geofm_eval.stats.counts import Term, contrast_interval, count_interval, count_score
 
 

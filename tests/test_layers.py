@@ -13,7 +13,7 @@ LIBRARY = ROOT / "geofm_eval"
 
 FLOORS = (
     ("errors", "memo", "garbage", "progress", "terminal", "seeds"),
-    ("paths",),
+    ("paths", "metric"),
     ("sharing", "seals"),
     ("store", "devices"),
     ("catalog", "provenance"),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from geofm_eval.metric import METRICS
 from geofm_eval.records import Choice, Record
 from geofm_eval.stats.out_of_fold import TEST_SHARE
 
@@ -44,7 +45,7 @@ def standard_error(record: Record, fraction: str) -> StandardError:
     shuffled, metric = record.provenance.protocol == "shuffle_splits", record.scores[fraction].metric
     count, noun = len(values), "shuffles" if shuffled else "label draws"
     n, pool = _items(record, choices)
-    if metric == "accuracy" and not shuffled and n and pool:
+    if METRICS[metric].mean_of_samples and not shuffled and n and pool:
         return _binomial(sum(values) / count, count, n, pool)
     if count < 2:
         return StandardError(None, f"a single validation {metric} has no spread: it takes several {noun}")

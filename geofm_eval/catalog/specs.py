@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from geofm_eval.catalog.bands import canonical, units_of
+from geofm_eval.metric import METRICS
 from geofm_eval.paths import escape
 
 Product = Literal["L1C", "L2A", "HLS", "ACOLITE", "GRD", "RTC", "any"]
@@ -14,9 +15,6 @@ Product = Literal["L1C", "L2A", "HLS", "ACOLITE", "GRD", "RTC", "any"]
 
 Radar = Literal["GRD", "RTC"]
 """Radar product: ground range detected, or radiometrically terrain corrected; both in dB."""
-
-POINT = 0.01
-"""One point of accuracy, IoU or R2."""
 
 SLUG = r"^[a-z0-9]+(_[a-z0-9]+)*$"
 
@@ -337,7 +335,7 @@ class TaskSpec(Spec):
     slug: str = Field(pattern=SLUG)
     title: str
     kind: Literal["classification", "regression", "segmentation", "dense_regression"] = "classification"
-    metric: Literal["accuracy", "r2", "miou", "iou", "rmse"] = "accuracy"
+    metric: str = "accuracy"
     version: int = 1
     reader: str
     root: str = ""
@@ -393,8 +391,9 @@ class TaskSpec(Spec):
             raise ValueError("root is needed for a task that is no stand-in")
         if self.standin is not None and self.sizes is None:
             raise ValueError("sizes (train, val, test) is needed for a stand-in")
-        if self.metric not in METRICS[self.kind]:
-            raise ValueError(f"metric of a {self.kind} task must be {' or '.join(METRICS[self.kind])}")
+        known = [metric.name for metric in METRICS.values() if self.kind in metric.kinds]
+        if self.metric not in known:
+            raise ValueError(f"metric of a {self.kind} task must be {' or '.join(known)}, found '{self.metric}'")
         if bool(self.classes) != (self.kind in ("classification", "segmentation")):
             raise ValueError(f"a {self.kind} task {'has no' if self.classes else 'needs'} classes")
         self._check_per_band()
@@ -445,21 +444,12 @@ class TaskSpec(Spec):
         """Difference that matters in a metric; the dense probe of a task has another metric than its trainings."""
         if metric == self.metric and self.delta is not None:
             return self.delta
-        return None if metric == "rmse" else POINT
+        return METRICS[metric].delta
 
     @property
     def numeric(self) -> bool:
         """True when numbers are predicted, of items or of pixels; False for classes."""
         return not self.classes
-
-
-METRICS = {
-    "classification": ("accuracy",),
-    "regression": ("r2",),
-    "segmentation": ("miou", "iou"),
-    "dense_regression": ("rmse",),
-}
-"""Metrics that a kind of task can be scored by."""
 
 
 class Recipe(Spec):

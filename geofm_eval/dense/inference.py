@@ -17,7 +17,8 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.losses import classes_of
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.windows import Window, covering, cut
-from geofm_eval.stats.confusion_counts import confusion, iou_per_class
+from geofm_eval.metric import METRICS, iou_per_class
+from geofm_eval.stats.confusion_counts import confusion
 from geofm_eval.stats.counts import count_score
 
 Array = NDArray[Any]
@@ -144,7 +145,7 @@ def secondary_metrics(task: TaskSpec, counts: Array) -> dict[str, float]:
         spread = total[4] - total[3] ** 2 / total[0]
         error = {"rmse": float(np.sqrt(total[2] / total[0]))}
         return {**error, "r2": float(1 - total[2] / spread)} if spread > 0 else error
-    if task.metric == "accuracy":
+    if not task.dense:
         return {}
     hits, both = np.diag(total), total.sum(0) + total.sum(1)
     f1 = np.divide(2 * hits, both, out=np.full(len(hits), np.nan), where=both > 0)
@@ -154,8 +155,7 @@ def secondary_metrics(task: TaskSpec, counts: Array) -> dict[str, float]:
 
 def quality(task: TaskSpec, counts: Array) -> float:
     """The task's score, turned so that greater is better."""
-    score = score_of(task, counts)
-    return -score if task.metric == "rmse" else score
+    return METRICS[task.metric].sign * score_of(task, counts)
 
 
 def resampled_quality(task: TaskSpec, counts: Array, weights: Array) -> NDArray[np.float64]:
@@ -172,4 +172,4 @@ def resampled_quality(task: TaskSpec, counts: Array, weights: Array) -> NDArray[
     totals = np.tensordot(own, counts, axes=1)
     # The whole comes first: which classes there are is read off the first of the totals.
     scores = count_score(np.concatenate([whole[None], totals])[:, None], task.metric)[1:]
-    return -scores if task.metric == "rmse" else scores
+    return METRICS[task.metric].sign * scores

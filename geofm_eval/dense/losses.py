@@ -4,6 +4,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from geofm_eval.catalog import TaskSpec
+from geofm_eval.metric import METRICS
 
 SMOOTH = 1e-6
 """Added to both sides of a Dice score, which is then 1 where neither target nor prediction has the class."""
@@ -24,7 +25,7 @@ def loss_of(task: TaskSpec, values: Tensor, target: Tensor) -> Tensor:
         error = (values[:, 0] - target.nan_to_num()).square() * known
         return error.sum() / known.sum().clamp(min=1)
     known = target != task.ignore
-    if task.metric == "iou":
+    if METRICS[task.metric].binary:
         return _dice(values, target, known)
     total = functional.cross_entropy(values, target, ignore_index=task.ignore, reduction="sum")
     return total / known.sum().clamp(min=1)
@@ -32,7 +33,7 @@ def loss_of(task: TaskSpec, values: Tensor, target: Tensor) -> Tensor:
 
 def outputs_of(task: TaskSpec) -> int:
     """Values per pixel that a network is trained to give: one per class; one for numbers and where Dice is the loss."""
-    return 1 if task.numeric or task.metric == "iou" else len(task.classes)
+    return 1 if task.numeric or METRICS[task.metric].binary else len(task.classes)
 
 
 def classes_of(values: Tensor) -> Tensor:

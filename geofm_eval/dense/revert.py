@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
 from geofm_eval.dense.config import Trained
 from geofm_eval.dense.job import DenseJob
+from geofm_eval.metric import METRICS
 from geofm_eval.stats.counts import count_score, scores_without
 from geofm_eval.stats.jackknife import jackknife_error_of
 
@@ -61,7 +62,7 @@ def causes(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence
     per_seed = [_counts(job, one, items) for job, one in zip(jobs, trained, strict=True)]
     task, groups = jobs[0].task, jobs[0].splits["test"].groups
     own = None if groups is None else groups[np.asarray(items)]
-    sign = -1.0 if task.metric == "rmse" else 1.0
+    sign = METRICS[task.metric].sign
     base = np.stack([counts[""] for counts in per_seed])
     whole, without = count_score(base, task.metric), scores_without(base, task.metric, own)
     lost, frozen = {}, 0.0

@@ -8,9 +8,9 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from geofm_eval.errors import ContractError
+from geofm_eval.metric import metric_named
 
 SEEDS = 3
 """Seeds of a usual run; lo and hi in a file are those of their mean."""
@@ -34,10 +34,6 @@ points (https://github.com/VMarsocci/pangaea-bench/issues/126)."""
 FINEST = 15
 """Decimals at most: what is beyond is rounding, in whatever unit."""
 
-Scale = Literal["logit", "unexplained", "log"]
-SCALES: dict[str, Scale] = {"accuracy": "logit", "miou": "logit", "iou": "logit", "r2": "unexplained", "rmse": "log"}
-"""The scale that scores of a metric are worked with on: near a bound, deviations in the metric's unit are skewed."""
-
 
 @dataclass(frozen=True)
 class Pooled:
@@ -60,7 +56,7 @@ def to_scale(value: float, metric: str, items: int) -> float:
     Raises:
         ContractError: an unknown metric.
     """
-    kind, least = _scale(metric), 1 / (2 * items)
+    kind, least = metric_named(metric).range_scale, 1 / (2 * items)
     if kind == "logit":
         share = min(max(value, least), 1 - least)
         return math.log(share / (1 - share))
@@ -71,16 +67,10 @@ def to_scale(value: float, metric: str, items: int) -> float:
 
 def from_scale(value: float, metric: str) -> float:
     """The inverse of :func:`to_scale`."""
-    kind = _scale(metric)
+    kind = metric_named(metric).range_scale
     if kind == "logit":
         return 1 / (1 + math.exp(-value)) if value >= 0 else math.exp(value) / (1 + math.exp(value))
     return 1 - math.exp(-value) if kind == "unexplained" else math.exp(value)
-
-
-def _scale(metric: str) -> Scale:
-    if metric not in SCALES:
-        raise ContractError(f"metric '{metric}' has no scale for ranges; known: {', '.join(SCALES)}")
-    return SCALES[metric]
 
 
 def howe_factor(n: int, freedom: float, content: float, seeds: int, confidence: float = CONFIDENCE) -> float:
@@ -231,4 +221,4 @@ def least_width(metric: str, value: float, decisions: int) -> float:
         1/n of accuracy and overlaps, and of R2, of whose squared errors an average item holds 1/n; of an RMSE e the
         same share of the mean squared error, e / (2n).
     """
-    return value / (2 * decisions) if metric == "rmse" else 1 / decisions
+    return value / (2 * decisions) if metric_named(metric).in_target_unit else 1 / decisions

@@ -5,14 +5,12 @@ import numpy as np
 from geofm_eval.factors.factorial import FEWEST_FACTORS, LABELS, Factorial, replicates
 from geofm_eval.factors.noise import ErrorOfMeans, error_of_means, logit
 from geofm_eval.factors.variance import Share, shares
+from geofm_eval.metric import METRICS
 from geofm_eval.records import Score
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.trainings import TrainedCell
 from geofm_eval.stats.counts import scores_without
 from geofm_eval.stats.jackknife import Floats
-
-BOUNDED = ("accuracy", "miou", "iou")
-"""Metrics whose shares are those of their logits: near 1 a point is harder to gain than in the middle."""
 
 
 def trained_shares(factorial: Factorial[TrainedCell], pairs: Pairs) -> tuple[Share, ...]:
@@ -61,7 +59,7 @@ def _pooled(factorial: Factorial[Score]) -> Floats:
 
 def on_scale(values: Floats, score: Score) -> Floats:
     """Scores on the scale of the shares: logits of bounded metrics, others as they are."""
-    return logit(values, score.n) if score.metric in BOUNDED else values
+    return logit(values, score.n) if METRICS[score.metric].proportion else values
 
 
 def error_of(factorial: Factorial[TrainedCell], pairs: Pairs, scaled: bool = False) -> ErrorOfMeans | None:

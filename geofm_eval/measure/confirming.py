@@ -23,6 +23,7 @@ from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import FeatureBlock, extract
+from geofm_eval.metric import METRICS
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import Sweep, solve_together
 from geofm_eval.progress import LogProgress, StartProgress
@@ -134,7 +135,7 @@ def _problems(found: _Found, cut: Cut) -> list[str]:
     problems = []
     if not found.difference <= FEATURE_NOISE * found.largest:
         problems.append(f"features differ by {found.difference:.3g}, the largest is {found.largest:.3g}")
-    noise = max(SCORE_NOISE, 1.001 / cut.test.n if cut.test.metric == "accuracy" else 0.0)
+    noise = max(SCORE_NOISE, 1.001 / cut.test.n if METRICS[cut.test.metric].mean_of_samples else 0.0)
     if not abs(found.score - cut.test.value) <= noise:
         problems.append(f"the score is {found.score:.4f}, the record says {cut.test.value:.4f}")
     return problems

@@ -29,6 +29,7 @@ from geofm_eval.measure.noise import (
     noisy,
     solves_of,
 )
+from geofm_eval.measure.scores import probe_metric
 from geofm_eval.paths import geofm_cache
 from geofm_eval.records import Record, fraction_key
 from geofm_eval.stats.counts import count_score
@@ -139,8 +140,7 @@ def _noisy(sample: TokenSample, one: Perturbation, split: str) -> TokenSample:
 
 def _scores(probe: DenseProbe, asked: Mapping[tuple[Key, object], LinearMap]) -> dict[tuple[Key, object], float]:
     """Test score of every map, as records have it."""
-    metric = probe.splits["test"].task.metric
-    metric = "r2" if metric == "rmse" else metric
+    metric = probe_metric(probe.splits["test"].task)
     counts = probe.tested(asked)
     return {key: float(count_score(own[None], metric)[0]) for key, own in counts.items()}
 

@@ -9,6 +9,7 @@ from math import comb
 import numpy as np
 
 from geofm_eval.errors import ContractError
+from geofm_eval.metric import METRICS
 from geofm_eval.ranking.grouping import Setting, data_sets
 from geofm_eval.records import Score
 from geofm_eval.results.pairs import Pairs
@@ -19,9 +20,6 @@ from geofm_eval.stats.p_values import ALPHA, holm, p_value
 
 CEILING = 0.01
 """Two scores that both lie within this of the best possible say nothing: neither can lead by more."""
-
-BOUNDED = ("accuracy", "miou", "iou", "r2")
-"""Metrics whose best value is 1."""
 
 SMALLEST_P = 1e-300
 """A p-value that underflows counts as this one."""
@@ -131,7 +129,7 @@ def gail_simon(statistics: Sequence[float], data: Sequence[str] | None = None) -
 
 def at_ceiling(score: Score) -> bool:
     """Whether a score is as good as can be, or less than a point worse."""
-    return score.metric in BOUNDED and score.value > 1 - CEILING
+    return METRICS[score.metric].has_best and score.value > 1 - CEILING
 
 
 def rivalries(found: Sequence[Setting], models: Sequence[str], pairs: Pairs) -> tuple[OrderTest, ...]:

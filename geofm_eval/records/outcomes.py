@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.metric import METRICS, SUMS, metric_named
 from geofm_eval.records.paths import record_path
 from geofm_eval.records.schema import Record, Score
-from geofm_eval.stats.counts import OF_CONFUSIONS, SUMS
 from geofm_eval.stats.scores import prediction_dtype
 
 CORRECT, PREDICTION = "correct_", "prediction_"
@@ -138,7 +138,7 @@ def checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -
     """Outcomes as they are written; ContractError for what does not fit the scores."""
     where = f"outcomes of {record.case.id}"
     dense = any(name.startswith(COUNTS) for name in outcomes)
-    regression = not dense and any(score.metric == "r2" for score in record.scores.values())
+    regression = not dense and any(_predicts(score.metric) for score in record.scores.values())
     prefix = COUNTS if dense else PREDICTION if regression else CORRECT
     expected = {"ids", *((TARGET,) if regression else ()), *(f"{prefix}{key}" for key in record.scores)}
     if set(outcomes) - {"groups"} != expected:
@@ -164,6 +164,11 @@ def checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -
     return arrays
 
 
+def _predicts(metric: str) -> bool:
+    """True for scores of predicted numbers; others are of samples that are right or wrong."""
+    return metric in METRICS and not METRICS[metric].confusion
+
+
 def checked_resamples(record: Record, given: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     """Validation resamples as they are written; ContractError for what does not fit the scores."""
     arrays = {name: np.asarray(array, dtype=np.float32) for name, array in given.items()}
@@ -181,7 +186,7 @@ def checked_resamples(record: Record, given: Mapping[str, npt.NDArray[Any]]) -> 
 
 def _checked_counts(where: str, array: npt.NDArray[Any], score: Score, items: int) -> npt.NDArray[Any]:
     """Counts as they are written; those of another number of seeds, images or classes are refused."""
-    confusions = score.metric in OF_CONFUSIONS
+    confusions = metric_named(score.metric).confusion
     shape, wanted = array.shape, (len(score.per_draw), items)
     fits = len(shape) == 4 and shape[2] == shape[3] if confusions else len(shape) == 3 and shape[2] == len(SUMS)
     if shape[:2] != wanted or not fits or score.n != items:

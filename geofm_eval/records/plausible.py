@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from geofm_eval.stats.counts import BOUNDS
+from geofm_eval.metric import METRICS
 
 if TYPE_CHECKING:
     from geofm_eval.records.schema import Record, Score
@@ -14,7 +14,8 @@ TOLERANCE = 1e-6
 SHARES = ("accuracy", "pixel_accuracy", "mean_f1", "iou_class")
 """Beginnings of the names of companions that are proportions."""
 
-_BOUNDED = {**BOUNDS, "mean_r2": BOUNDS["r2"]}
+_BOUNDS = {name: (metric.low, metric.high) for name, metric in METRICS.items()}
+_BOUNDS["mean_r2"] = _BOUNDS["r2"]
 
 
 def refuse(problem: str | None) -> None:
@@ -44,7 +45,7 @@ def _score_problems(score: "Score") -> Iterator[str]:
         yield from _out_of_bounds(name, own, score.metric)
     for name, value in score.extra.items():
         yield from _out_of_bounds(f"extra.{name}", [value], "accuracy" if name.startswith(SHARES) else name)
-    if score.metric in BOUNDS and (score.metric == "rmse") != (score.direction == "lower"):
+    if score.metric in METRICS and METRICS[score.metric].direction != score.direction:
         yield f"direction of {score.metric} is '{score.direction}'"
     interval = score.interval
     if interval is None:
@@ -55,7 +56,7 @@ def _score_problems(score: "Score") -> Iterator[str]:
 
 
 def _out_of_bounds(name: str, values: Sequence[float], metric: str) -> Iterator[str]:
-    low, high = _BOUNDED.get(metric, (float("-inf"), float("inf")))
+    low, high = _BOUNDS.get(metric, (float("-inf"), float("inf")))
     for value in values:
         if not low - TOLERANCE <= value <= high + TOLERANCE:
             yield f"{name} is {value}: {metric} lies between {low:g} and {high:g} (a fraction, not a percentage)"
@@ -95,7 +96,7 @@ def _choice_problems(record: "Record") -> Iterator[str]:
         if key not in record.scores:
             yield f"selection has a choice at fraction {key}, which has no score"
             continue
-        if choice.val_score is not None and record.scores[key].metric != "rmse":
+        if choice.val_score is not None and not _turned(record.scores[key].metric):
             yield from _out_of_bounds("val_score", [choice.val_score], record.scores[key].metric)
     for key, own in draws.items():
         count = len(record.scores[key].per_draw)
@@ -115,5 +116,10 @@ def _training_problems(record: "Record") -> Iterator[str]:
         for name, count in (("test", score.n), ("train", score.n_train)):
             if name in training.chips and training.chips[name] != count:
                 yield f"training counts {training.chips[name]} {name} chips, the score {count}"
-        if score.metric != "rmse":
+        if not _turned(score.metric):
             yield from _out_of_bounds("val_score", [one.val_score for one in training.seeds], score.metric)
+
+
+def _turned(metric: str) -> bool:
+    """True where validation may have been scored by the negative of the metric, which has other bounds."""
+    return metric in METRICS and not METRICS[metric].higher_is_better

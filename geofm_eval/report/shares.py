@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.factors.explained import (
-    BOUNDED,
     error_of,
     pooled_shares,
     pooled_shares_by_labels,
@@ -20,6 +19,7 @@ from geofm_eval.factors.factorial import (
 )
 from geofm_eval.factors.regret import Loss, Regret, regrets
 from geofm_eval.factors.variance import LeaveOneLevelOut, Share
+from geofm_eval.metric import METRICS
 from geofm_eval.records import Record, marked
 from geofm_eval.report.formats import Row, Table
 from geofm_eval.report.wording import heading, shared_notes
@@ -73,7 +73,7 @@ class Explained:
     @property
     def scale(self) -> str:
         """Scale of the shares, such as ``logit of mIoU``."""
-        bounded = self.comparison.any_score.metric in BOUNDED
+        bounded = METRICS[self.comparison.any_score.metric].proportion
         return f"logit of {self.unit.name}" if bounded else self.unit.name
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from geofm_eval.metric import METRICS
 from geofm_eval.records import IntervalInfo, Score
 from geofm_eval.results.comparison import Comparison
 from geofm_eval.stats.difference import Difference
@@ -65,14 +66,11 @@ def unit_of(comparison: Comparison) -> MetricFormat:
 
 def unit_named(metric: str, target: str | None = None) -> MetricFormat:
     """How a metric is shown; ``target`` is the unit of a regression target."""
-    known = {
-        "accuracy": MetricFormat("accuracy", "%", 100.0, 1),
-        "miou": MetricFormat("mIoU", "%", 100.0, 1),
-        "iou": MetricFormat("IoU", "%", 100.0, 1),
-        "r2": MetricFormat("R2", "", 1.0, 3, floor=-0.5),
-        "rmse": MetricFormat("RMSE", target or "target's unit", 1.0, 2),
-    }
-    return known.get(metric, MetricFormat(metric, "", 1.0, 3))
+    known = METRICS.get(metric)
+    if known is None:  # of a record that was written elsewhere
+        return MetricFormat(metric, "", 1.0, 3)
+    symbol = target or "target's unit" if known.in_target_unit else known.symbol
+    return MetricFormat(known.title, symbol, known.factor, known.decimals, known.floor)
 
 
 def target_unit(comparison: Comparison) -> str:
@@ -116,8 +114,7 @@ def _realised(scores: Mapping[str, Score], fraction: str) -> tuple[int, int] | N
 def points_per_unit(score: Score, base: Score) -> float:
     """What a difference of two scores is multiplied by to be in points, negative where less is better."""
     factor = 100.0 if score.direction == "higher" else -100.0
-    bounded = score.metric in ("accuracy", "miou", "iou", "r2")
-    return factor if bounded or base.value == 0 else factor / abs(base.value)
+    return factor if METRICS[score.metric].has_best or base.value == 0 else factor / abs(base.value)
 
 
 def in_points(difference: Difference, score: Score, base: Score) -> Difference:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geofm_eval.errors import ContractError
-from geofm_eval.stats.jackknife import Floats
+from geofm_eval.metric import Floats, iou_per_class
 
 Counts = NDArray[np.int64]
 """(classes, classes) pixels by true class (rows) and predicted class (columns)."""
@@ -39,21 +39,6 @@ def confusion(target: NDArray[Any], predicted: NDArray[Any], classes: int, ignor
             raise ContractError(f"{what} has classes {values.min()} to {values.max()}, expected 0 to {classes - 1}")
     counts: Counts = np.bincount(truth * classes + guess, minlength=classes**2).reshape(classes, classes)
     return counts
-
-
-def iou_per_class(counts: ArrayLike) -> Floats:
-    """Intersection over union of every class: TP / (TP + FP + FN).
-
-    Args:
-        counts: (..., K, K) confusion counts.
-
-    Returns:
-        (..., K), NaN for a class that neither occurs nor is predicted.
-    """
-    matrix = np.asarray(counts, dtype=np.float64)
-    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
-    union = matrix.sum(-1) + matrix.sum(-2) - hits
-    return np.asarray(np.divide(hits, union, out=np.full(hits.shape, np.nan), where=union > 0))
 
 
 def mean_iou(counts: ArrayLike) -> Floats:

@@ -5,32 +5,18 @@ left out in turn are therefore the images' counts, for all terms of a contrast t
 two networks on one test split is paired.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from geofm_eval.errors import ContractError
-from geofm_eval.stats.confusion_counts import iou_per_class
+from geofm_eval.metric import METRICS, SUMS, metric_named
 from geofm_eval.stats.jackknife import Floats, Interval, checked_level, make_sample
 from geofm_eval.stats.standard_error import LOG, LOGIT, Part, spread_of, student
 
-SUMS = ("n", "error", "squared_error", "target", "squared_target")
-"""What is kept of the labelled pixels of an image of a regression: their number, and sums over them."""
-
-OF_CONFUSIONS = ("accuracy", "miou", "iou")
-"""Metrics that are functions of confusion counts; the others are of ``SUMS``."""
-
-BOUNDS = {name: (0.0, 1.0) for name in OF_CONFUSIONS} | {"rmse": (0.0, math.inf), "r2": (-math.inf, 1.0)}
-"""Lowest and highest possible score."""
-
-SCALES = dict.fromkeys(OF_CONFUSIONS, LOGIT) | {"rmse": LOG}
-"""Scales that the error of a single score is nearly symmetric on; R2 has none that heavy tails would not break."""
-
-Metric = Callable[[Floats], Floats]
-"""From totals (..., K, K) or (..., 5) to scores (...)."""
+_SCALES = {"logit": LOGIT, "log": LOG}
 
 
 @dataclass(frozen=True)
@@ -40,7 +26,7 @@ class Term:
     Args:
         weight: the mean of its scores over the seeds counts so much.
         counts: (seeds, n, K, K) confusion counts or (seeds, n, 5) ``SUMS`` of every test image.
-        metric: ``accuracy``, ``miou``, ``iou`` (of class 1), ``rmse`` or ``r2``.
+        metric: one of :data:`geofm_eval.metric.METRICS`.
     """
 
     weight: float
@@ -59,7 +45,7 @@ def count_score(counts: ArrayLike, metric: str) -> Floats:
         ContractError: an unknown metric, or counts of another kind.
     """
     totals = _checked(Term(1.0, np.asarray(counts), metric)).sum(1)
-    return _metric(metric, totals)(totals)
+    return metric_named(metric).of_totals(totals, totals[0])
 
 
 def scores_without(counts: ArrayLike, metric: str, groups: ArrayLike | None = None) -> Floats:
@@ -116,7 +102,7 @@ def contrast_interval(terms: Sequence[Term], groups: ArrayLike | None = None, le
     covers = f"seeds x {sample.noun}" if any(len(one) > 1 for one in counts) else sample.noun
     value = sum(part.weight * float(part.scores.mean()) for part in parts)
     alone = terms[0].metric if len(terms) == 1 and terms[0].weight == 1 else ""
-    scale = SCALES.get(alone)
+    scale = _SCALES.get(METRICS[alone].interval_scale or "") if alone else None
     method = f"t interval, jackknife over {covers}" + (f", {scale.name} scale" if scale else "")
     return _within(student(value, spread, level, method, covers, scale), terms)
 
@@ -124,23 +110,21 @@ def contrast_interval(terms: Sequence[Term], groups: ArrayLike | None = None, le
 def _left_out(units: Floats, metric: str) -> tuple[Floats, Floats]:
     """Scores (seeds,), and those without each unit (seeds, units), from counts of units (seeds, units, ...)."""
     total = units.sum(1)
-    score = _metric(metric, total)
-    return score(total), score(total[:, None] - units)
+    score = metric_named(metric).of_totals
+    return score(total, total[0]), score(total[:, None] - units, total[0])
 
 
 def _within(interval: Interval, terms: Sequence[Term]) -> Interval:
     """An interval cut where no score can lie: t intervals over a handful of groups go far beyond."""
-    ends = [tuple(term.weight * bound for bound in BOUNDS[term.metric]) for term in terms]
+    ends = [(term.weight * METRICS[term.metric].low, term.weight * METRICS[term.metric].high) for term in terms]
     low, high = sum(map(min, ends)), sum(map(max, ends))
     return replace(interval, low=max(interval.low, low), high=min(interval.high, high))
 
 
 def _checked(term: Term) -> Floats:
     counts = np.asarray(term.counts, dtype=np.float64)
-    confusions = term.metric in OF_CONFUSIONS
+    confusions = metric_named(term.metric).confusion
     fits = counts.ndim == 4 and counts.shape[2] == counts.shape[3] if confusions else counts.ndim == 3
-    if term.metric not in BOUNDS:
-        raise ContractError(f"metric '{term.metric}' is none of counts: expected accuracy, miou, iou, rmse or r2")
     if not fits or (not confusions and counts.shape[2] != len(SUMS)) or not len(counts):
         wanted = "(seeds, n, K, K)" if confusions else f"(seeds, n, {len(SUMS)})"
         raise ContractError(f"counts for {term.metric} must have shape {wanted}, found {counts.shape}")
@@ -153,46 +137,3 @@ def _by_unit(counts: Floats, member: NDArray[np.int64], units: int) -> Floats:
     summed = np.zeros((units, len(counts), *counts.shape[2:]))
     np.add.at(summed, member, counts.swapaxes(0, 1))
     return summed.swapaxes(0, 1)
-
-
-def _metric(name: str, totals: Floats) -> Metric:
-    """The score as a function of totals; ``totals`` (seeds, ...) of the whole test split say which classes it has."""
-    if name == "rmse":
-        return _rmse
-    if name == "r2":
-        return _r2
-    if name == "iou":
-        return _iou_of_class_1
-    if name == "accuracy":
-        return _accuracy
-    present = totals[0].sum(-1) > 0
-
-    def mean_over_present(counts: Floats) -> Floats:
-        per_class = iou_per_class(counts)
-        # A resample may lack a class that the test split has: it is left out there, even where it is predicted.
-        known = ~np.isnan(per_class) & ((counts.sum(-1) > 0) | ~present)
-        return _ratio(np.where(known, per_class, 0.0).sum(-1), known.sum(-1).astype(np.float64))
-
-    return mean_over_present
-
-
-def _iou_of_class_1(counts: Floats) -> Floats:
-    return np.asarray(iou_per_class(counts)[..., 1], dtype=np.float64)
-
-
-def _accuracy(counts: Floats) -> Floats:
-    hits = np.trace(counts, axis1=-2, axis2=-1)
-    return np.asarray(_ratio(hits, counts.sum((-2, -1))), dtype=np.float64)
-
-
-def _rmse(sums: Floats) -> Floats:
-    return np.asarray(np.sqrt(_ratio(sums[..., 2], sums[..., 0])), dtype=np.float64)
-
-
-def _r2(sums: Floats) -> Floats:
-    spread = sums[..., 4] - _ratio(np.square(sums[..., 3]), sums[..., 0])
-    return 1 - _ratio(sums[..., 2], np.where(spread > 1e-12 * sums[..., 4], spread, 0.0))
-
-
-def _ratio(top: Floats, bottom: Floats) -> Floats:
-    return np.asarray(np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0), dtype=np.float64)

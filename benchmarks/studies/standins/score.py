@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.data.split import Split
-from geofm_eval.stats.confusion_counts import confusion, iou_per_class, mean_iou
+from geofm_eval.metric import iou_per_class
+from geofm_eval.stats.confusion_counts import confusion, mean_iou
 from geofm_eval.stats.counts import count_interval
 from geofm_eval.stats.jackknife import make_sample
 from geofm_eval.stats.scores import ratio_interval

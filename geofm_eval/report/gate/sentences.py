@@ -16,6 +16,7 @@ from geofm_eval.compare import (
     expected_false,
 )
 from geofm_eval.compare.matching import CaseKey
+from geofm_eval.metric import METRICS
 from geofm_eval.report.wording import unsealed_sentence
 from geofm_eval.results.units import MetricFormat, of_labels, unit_named
 
@@ -34,7 +35,7 @@ NO_MOVE = 0.001
 
 def gain_unit(metric: str, target: str | None) -> MetricFormat:
     """How differences are shown: in points of accuracy, IoU and R2; of an RMSE in the target's unit."""
-    if metric == "rmse":
+    if METRICS[metric].in_target_unit:
         return MetricFormat("", target or "in the target's unit", 1.0, 2)
     return MetricFormat("", "points", 100.0, 1)
 
