@@ -140,7 +140,7 @@ def test_bounds_of_a_share_are_half_an_item_away():
     assert rules.from_scale(rules.to_scale(1.0, "accuracy", 50), "accuracy") == pytest.approx(0.99)
     assert rules.from_scale(rules.to_scale(0.0, "iou", 50), "iou") == pytest.approx(0.01)
     assert math.isfinite(rules.to_scale(1.0, "r2", 50))
-    with pytest.raises(ContractError, match="metric 'f1' has no scale"):
+    with pytest.raises(ContractError, match="found metric 'f1', expected one of accuracy"):
         rules.to_scale(0.5, "f1", 10)
 
 

@@ -16,8 +16,8 @@ FLOORS = (
     ("paths", "metric"),
     ("sharing", "seals"),
     ("store", "devices"),
-    ("catalog", "provenance"),
-    ("availability", "stats"),
+    ("catalog", "environment"),
+    ("gaps", "stats"),
     ("records",),
     # What measures.
     ("data",),
@@ -36,7 +36,7 @@ FLOORS = (
     ("findings",),
     ("advice", "expected", "compare"),
     # What stands above both.
-    ("measure", "preflight"),
+    ("measure", "checking"),
     ("report",),
     ("cli",),
     ("__main__",),
@@ -49,7 +49,7 @@ MEASURES = (
     "workspace", "measure",
 )  # fmt: skip
 
-EXCEPTION = ("compare/moved.py", "similarity")
+EXCEPTION = ("compare/feature_change.py", "similarity")
 """The only import from what reads to what measures: the CKA of stored features, imported where both are cached."""
 
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
