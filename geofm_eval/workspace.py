@@ -92,6 +92,10 @@ class Workspace:
         settings = replace(self.settings, recipe=slug)
         return self.memo(("recipe", slug), lambda: Workspace(self.catalog, settings, self.progress))
 
+    def __repr__(self) -> str:
+        known = f"{len(self.catalog.models)} models, {len(self.catalog.tasks)} tasks"
+        return f"Workspace({known}, recipe {self.recipe.slug}, {self.settings.device})"
+
     def memo(self, key: Hashable, compute: Callable[[], T]) -> T:
         """Compute something once for all cases."""
         return self._pieces.get(key, compute)

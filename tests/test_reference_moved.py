@@ -64,7 +64,7 @@ def test_the_present_code_gives_the_scores_of_the_reference(reference, shared_ca
         for tap in sweep.taps:
             rows = sorted(sweep.rows_for(tap), key=lambda row: (row.fraction, row.draw))
             case = f"{model}-{task}-{adaptation}-{tap}"
-            scores = score_fractions(catalog.task(task), rows, splits.get(ALL, splits.get("test")))
+            scores = score_fractions(catalog.task(task).metric, rows, splits.get(ALL, splits.get("test")))
             found += moved(case, reference[case].scores, scores)
     listed = "\n".join(str(one) for one in sorted(found, key=lambda one: -abs(one.after - one.before)))
     assert not found, f"{len(found)} scores of reports/reference moved (make study fills it anew):\n{listed}"

@@ -205,6 +205,9 @@ class LoadedBackbone:
     parameters: int
     code_sha256: str = ""
 
+    def __repr__(self) -> str:
+        return f"LoadedBackbone({self.spec.slug}, {self.parameters:,} parameters, {self.weights_source})"
+
 
 def valid_patches(valid: Tensor, grid: tuple[int, int]) -> Tensor:
     """Patches with at least one valid pixel.

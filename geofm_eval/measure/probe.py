@@ -56,7 +56,7 @@ def measure_probe(context: Context, case: Case) -> Measurement:
         sweep = workspace.sweep(case.model, case.task, case.adaptation)
         rows = sorted(sweep.rows_for(case.layer), key=lambda row: (row.fraction, row.draw))
         sections = {
-            "scores": score_fractions(task, rows, tested),
+            "scores": score_fractions(task.metric, rows, tested),
             "selection": _selection(sweep, rows, tested),
             "cost": _cost(workspace, case, sweep),
             "evidence": evidence(task, tested),

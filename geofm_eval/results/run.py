@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from geofm_eval.errors import DataError
 from geofm_eval.memo import Memo
@@ -62,6 +62,33 @@ class RunContent:
     def scored_of(self, kind: str) -> list[Record]:
         """Those of one kind."""
         return [record for record in self.scored if record.case.kind == kind]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One dictionary per score (case and label fraction), for ``pandas.DataFrame``."""
+        return [
+            {
+                "kind": record.case.kind,
+                "model": record.case.model,
+                "task": record.case.task,
+                "adaptation": record.case.adaptation,
+                "tap": record.case.layer,
+                "fraction": float(fraction),
+                "metric": score.metric,
+                "score": score.value,
+                "low": None if score.interval is None else score.interval.low,
+                "high": None if score.interval is None else score.interval.high,
+                "n_train": score.n_train,
+                "n_test": score.n,
+                "evidence": record.evidence,
+                "verdict": record.outcome.verdict,
+            }
+            for record in self.scored
+            for fraction, score in record.scores.items()
+        ]
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
+        return f"RunContent({self.name}: {len(self.records)} records, {counts or 'none finished'})"
 
     @property
     def statuses(self) -> dict[str, int]:

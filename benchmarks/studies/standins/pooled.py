@@ -26,7 +26,7 @@ def measure_pooled(workspace: Workspace, model: str, task: str) -> Measured:
     sweep = workspace.sweep(model, task, "ridge" if spec.kind == "regression" else "linear")
     whole = {tap: [row for row in sweep.rows_for(tap) if row.fraction == 1.0] for tap in sweep.taps}
     best = list(whole)[choose(*zip(*map(_validated, whole.values()), strict=True))]
-    score = score_fractions(spec, whole[best], tested(splits))[fraction_key(1.0)]
+    score = score_fractions(spec.metric, whole[best], tested(splits))[fraction_key(1.0)]
     ends = (None, None) if score.interval is None else (score.interval.low, score.interval.high)
     return Measured(score.value, *ends)
 

@@ -1,0 +1,212 @@
+"""Probes on a user's own arrays: scores with intervals at every tap, without catalog, cache or records."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from geofm_eval.data.labels import label_subsets, validation_plan
+from geofm_eval.errors import ContractError
+from geofm_eval.extraction import exact_float32
+from geofm_eval.measure.scores import near_taps, score_fractions
+from geofm_eval.probes.problem import HOLDOUT, ProbeProblem
+from geofm_eval.probes.sweep import Probe, Sweep, solve_together
+from geofm_eval.records import Score, fraction_key
+from geofm_eval.stats.reselection import choose
+
+Arrays = tuple[ArrayLike | Mapping[str, ArrayLike], ArrayLike]
+"""Features of a split, (n, D) or by tap, and its labels, (n,)."""
+
+ONLY_TAP = "features"
+"""Name of the tap of features that are given as one array."""
+
+
+@dataclass(frozen=True)
+class ProbedArrays:
+    """Test scores of one probe at every tap.
+
+    Args:
+        probe: ``linear``, ``knn`` or ``ridge``.
+        scores: by tap, then by label fraction; taps from shallow to deep.
+        chosen: tap with the best validation score, by label fraction; None without validation samples.
+        near: taps within one standard error of the best, by label fraction.
+        sweep: chosen penalties, validation scores and outcomes of every sample.
+    """
+
+    probe: str
+    scores: Mapping[str, Mapping[float, Score]]
+    chosen: Mapping[float, str | None]
+    near: Mapping[float, tuple[str, ...]]
+    sweep: Sweep
+
+    def __repr__(self) -> str:
+        fraction = max(self.chosen)
+        tap = self.chosen[fraction] or list(self.scores)[-1]
+        score = self.scores[tap][fraction]
+        how = "chosen" if self.chosen[fraction] else "last"
+        return f"ProbedArrays({self.probe}, {len(self.scores)} taps, {how} {tap}: {_shown(score)})"
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """One dictionary per tap and label fraction, for ``pandas.DataFrame``."""
+        return [
+            {
+                "tap": tap,
+                "fraction": fraction,
+                "metric": score.metric,
+                "score": score.value,
+                "low": None if score.interval is None else score.interval.low,
+                "high": None if score.interval is None else score.interval.high,
+                "n_train": score.n_train,
+                "n_test": score.n,
+                "chosen": self.chosen[fraction] == tap,
+            }
+            for tap, own in self.scores.items()
+            for fraction, score in own.items()
+        ]
+
+
+def _shown(score: Score) -> str:
+    ends = "" if score.interval is None else f" [{score.interval.low:.3f}, {score.interval.high:.3f}]"
+    return f"{score.metric} {score.value:.3f}{ends}"
+
+
+@dataclass(frozen=True)
+class _TestSplit:
+    labels: NDArray[Any]
+    groups: NDArray[Any] | None
+    name: str = "test"
+
+
+def probe_arrays(
+    train: Arrays,
+    val: Arrays | None,
+    test: Arrays,
+    *,
+    taps: Sequence[str] | None = None,
+    probe: Probe | None = None,
+    fractions: Sequence[float] = (1.0,),
+    draws: int = 5,
+    test_groups: ArrayLike | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> ProbedArrays:
+    """Probe frozen features: penalty and tap are chosen on validation samples, the test samples are read once.
+
+    Args:
+        train: features, an array (n, D) or one per tap from shallow to deep, and labels (n,): integer classes from 0
+            on, or floating-point targets.
+        val: the same for validation; None cross-validates the training samples.
+        test: the same for testing.
+        taps: taps to probe; None takes all.
+        probe: ``linear`` or ``knn`` for classes, ``ridge`` for targets; None takes ``linear`` or ``ridge``.
+        fractions: label fractions in (0, 1], nested and stratified.
+        draws: random draws of each fraction below 1.
+        test_groups: (n,) group of each test sample (scene, event, region); intervals are over groups.
+        seed: of label subsets and folds.
+        device: torch device to solve on.
+
+    Raises:
+        ContractError: taps, shapes or dtypes that do not fit together, a value that is not finite, an unknown probe.
+        DataError: a constant target.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> y = rng.integers(0, 2, 300)
+        >>> x = y[:, None] + rng.normal(0, 0.5, (300, 8))
+        >>> probe_arrays((x[:150], y[:150]), (x[150:200], y[150:200]), (x[200:], y[200:])).chosen
+        {1.0: 'features'}
+    """
+    features = {"train": _by_tap(train[0]), "test": _by_tap(test[0])}
+    labels = {"train": _labels(train[1]), "test": _labels(test[1])}
+    regression = labels["train"].dtype.kind == "f"
+    names = _taps(features, taps)
+    if val is None:
+        features["val"] = {tap: values[:0] for tap, values in features["train"].items()}
+        labels["val"] = labels["train"][:0]
+    else:
+        features["val"], labels["val"] = _by_tap(val[0]), _labels(val[1])
+        _taps(features, names)
+    if len({one.dtype.kind for one in labels.values()}) > 1:
+        kinds = ", ".join(f"{split} {one.dtype}" for split, one in labels.items())
+        raise ContractError(f"labels have dtypes {kinds}: expected integer classes in all splits, or floats in all")
+    subsets = label_subsets(labels["train"], tuple(fractions), draws, seed)
+    plans = {
+        (one.fraction, one.draw): validation_plan(
+            labels["train"][one.indices], labels["val"], one.fraction, one.draw, "matched", seed
+        )
+        for one in subsets
+    }
+    problem = ProbeProblem(
+        features=lambda tap, split: features[split][tap],
+        labels=labels,
+        taps=names,
+        subsets=subsets,
+        plans=plans,
+        n_classes=0 if regression else int(max(one.max(initial=0) for one in labels.values())) + 1,
+        device=torch.device(device),
+        task="the arrays",
+        seed=seed,
+    )
+    with exact_float32():
+        (sweep,) = solve_together(probe or ("ridge" if regression else "linear"), [problem], "given")
+    groups = None if test_groups is None else np.asarray(test_groups)
+    if groups is not None and groups.shape != labels["test"].shape:
+        raise ContractError(f"test_groups has shape {groups.shape}, expected {labels['test'].shape}")
+    return _result(sweep, _TestSplit(labels["test"], groups), "r2" if regression else "accuracy")
+
+
+def _result(sweep: Sweep, test: _TestSplit, metric: str) -> ProbedArrays:
+    fractions = list(dict.fromkeys(row.fraction for row in sweep.rows))
+    scores = {}
+    for tap in sweep.taps:
+        found = score_fractions(metric, sweep.rows_for(tap), test)
+        scores[tap] = {fraction: found[fraction_key(fraction)] for fraction in fractions}
+    validated = {
+        fraction: [
+            [(row.val_score, row.chosen_loss) for row in sweep.rows_for(tap) if row.fraction == fraction]
+            for tap in sweep.taps
+        ]
+        for fraction in fractions
+    }
+    near = near_taps(sweep.taps, validated, sweep.resamples)
+    return ProbedArrays(
+        sweep.probe,
+        scores,
+        {fraction: _chosen(sweep.taps, validated[fraction]) for fraction in fractions},
+        {fraction: near.get(fraction_key(fraction), ()) for fraction in fractions},
+        sweep,
+    )
+
+
+def _chosen(taps: Sequence[str], validated: Sequence[Sequence[tuple[float | None, float | None]]]) -> str | None:
+    means = np.array([np.mean(np.array(draws, dtype=np.float64), axis=0) for draws in validated])
+    return taps[choose(means[:, 0], means[:, 1])] if np.isfinite(means[:, 0]).all() else None
+
+
+def _by_tap(features: ArrayLike | Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float32]]:
+    given = features if isinstance(features, Mapping) else {ONLY_TAP: features}
+    return {tap: np.ascontiguousarray(values, dtype=np.float32) for tap, values in given.items()}
+
+
+def _labels(labels: ArrayLike) -> NDArray[Any]:
+    found = np.asarray(labels)
+    if found.ndim != 1 or found.dtype.kind not in "iufb":
+        raise ContractError(
+            f"labels have shape {found.shape} and dtype {found.dtype}: expected (n,) integers or floats"
+        )
+    return found.astype(np.float64 if found.dtype.kind == "f" else np.int64)
+
+
+def _taps(features: Mapping[str, Mapping[str, Any]], asked: Sequence[str] | None) -> tuple[str, ...]:
+    """Taps to probe, which every split must have."""
+    names = tuple(features["train"]) if asked is None else tuple(asked)
+    for split in (split for split in HOLDOUT if split in features):
+        missing = [tap for tap in names if tap not in features[split]]
+        if missing:
+            raise ContractError(
+                f"the {split} split has taps {', '.join(features[split])}: {', '.join(missing)} is missing"
+            )
+    return names
