@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from geofm_eval.measure import measure_case
     from geofm_eval.measure.arrays import probe_arrays
     from geofm_eval.report.collation import collate
-    from geofm_eval.results.run import read_content as read_run
+    from geofm_eval.results.run import read_run
     from geofm_eval.similarity import cka
     from geofm_eval.workspace import Settings, Workspace
 

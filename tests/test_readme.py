@@ -67,3 +67,19 @@ def test_the_sample_of_advice_is_what_the_committed_reference_says(repository: P
     found = SAMPLE.search((repository / "docs" / "advise.md").read_text(encoding="utf-8"))
     assert found is not None
     assert found.group() == advice_sample(unpack(repository / "reports" / "reference" / "study.tar.xz"))
+
+
+def test_the_notebook_page_runs_as_written(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = (repository / "docs" / "notebook.md").read_text(encoding="utf-8")
+    measured, arrays, frame = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for block in (measured, arrays, frame):
+        assert len([line for line in block.splitlines() if line.strip()]) <= 12
+    archive = repository / "reports" / "reference" / "study.tar.xz"
+    names: dict[str, object] = {}
+    exec(measured, names)
+    assert names["score"].interval.low < names["score"].value < names["score"].interval.high
+    exec(arrays, names)
+    assert names["found"].chosen == {1.0: "deep"}
+    exec(frame.replace("reports/runs/bench", str(archive)), names)
+    assert len(names["frame"]) > 2000
+    assert {"pocket_mae", "band_stats"} <= set(names["frame"].model)

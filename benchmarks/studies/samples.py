@@ -12,7 +12,7 @@ from geofm_eval.report.advice import advised
 PAGE = Path(__file__).parents[2] / "docs" / "advise.md"
 TASK, MODEL = "eurosat_sim", "pocket_mae"
 
-SAMPLE = re.compile(r"(?<=<!-- python -m benchmarks\.samples -->\n```\n).*?(?=```\n)", re.DOTALL)
+SAMPLE = re.compile(r"(?<=<!-- python -m benchmarks\.studies\.samples -->\n```\n).*?(?=```\n)", re.DOTALL)
 """The block of the page that is renewed."""
 
 LATER = "  what to tune\n"

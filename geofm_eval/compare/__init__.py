@@ -7,8 +7,8 @@ from geofm_eval.compare.families import TOGETHER, Role, Together, chance_of_fals
 from geofm_eval.compare.feature_change import Moved
 from geofm_eval.compare.matching import Matches, Refusal, match
 from geofm_eval.compare.pooled import PooledVerdict
-from geofm_eval.compare.runs import find_run
 from geofm_eval.compare.verdicts import Verdict, chance_of_finding, decide, smallest_found, standard_error
+from geofm_eval.results.locate import find_run
 
 __all__ = [
     "FAIL_ON",

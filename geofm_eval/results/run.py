@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 
 from geofm_eval.errors import DataError
 from geofm_eval.memo import Memo
-from geofm_eval.records import Record, Skip, read_manifest, read_run, read_skips
+from geofm_eval.records import Record, Skip, read_manifest, read_skips
+from geofm_eval.records import read_run as read_records
+from geofm_eval.results.locate import find_run
 
 KINDS = ("probe", "segment", "tune", "drift", "similarity", "throughput")
 PROBE, SEGMENT, TUNE, DRIFT, SIMILARITY, THROUGHPUT = KINDS
@@ -132,13 +134,22 @@ def once_per_run(compute: Callable[[RunContent], T]) -> Callable[[RunContent], T
     return known
 
 
+def read_run(run: str | Path) -> RunContent:
+    """Read a run by its folder, its name in the folder of runs, or its archive.
+
+    Raises:
+        DataError: there is no such run, or it holds no records.
+    """
+    return read_content(find_run(Path(run)))
+
+
 def read_content(run_dir: Path) -> RunContent:
     """Read a run, complete or not.
 
     Raises:
         DataError: the folder does not exist, or holds neither records nor skips.
     """
-    records, problems = read_run(run_dir)
+    records, problems = read_records(run_dir)
     skips, torn = read_skips(run_dir)
     problems += torn
     try:
