@@ -1,4 +1,6 @@
 # make bench: the whole path in minutes on simulated data.   make test: checks of the tool itself.
+# make check: formatting, types and fast tests, before a commit. make ci: make test and the tests that it leaves out.
+# make docs: the reference of the API, in site/.
 # make study: all models on all stand-ins, for reports/reference (hours, resumable): suite extended has them.
 # make speed: speed of the tool as ratios.                   make standins: how hard each stand-in is (an hour).
 # make clean: remove the virtual environment.
@@ -11,13 +13,24 @@ export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 RUN := bench-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: bench test lint study speed standins clean
+.PHONY: bench test check ci lint docs study speed standins clean
 
 bench: $(VENV)/installed
 	$(BIN)/pytest benchmarks --suite bench -m "not dense" -n $(WORKERS) --run $(RUN) -q
 
 test: lint
-	$(BIN)/pytest tests -n $(WORKERS) -q
+	$(BIN)/pytest tests -n $(WORKERS) -q -m "not docs"
+
+check: lint
+	$(BIN)/pytest tests -n $(WORKERS) -q -m fast
+
+ci: test
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/pytest tests -q -m docs
+
+docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python docs/build_api.py site
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
