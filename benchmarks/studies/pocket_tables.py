@@ -1,6 +1,6 @@
-"""Measure the pocket backbones: ``python -m benchmarks.studies.pocket_tables RUN [RUN ...]`` writes docs/pockets.md.
+"""Print the tables of docs/pockets.md: ``python -m benchmarks.studies.pocket_tables RUN [RUN ...]``.
 
-Reads records of finished runs; scores are those of the validation-chosen tap with all labels.
+Reads the records of finished runs. Scores are those of the validation-chosen tap with all labels.
 """
 
 import argparse
@@ -30,10 +30,10 @@ TASKS_PER_TABLE = 4
 
 @dataclass(frozen=True)
 class Gain:
-    """A pocket against its random twin on one task.
+    """Gain of a pocket over its random twin on one task.
 
     Args:
-        wanted: smallest gain that makes it worth shipping; None where the catalog names another task.
+        wanted: gain that the catalog requires; None if its criterion is about another task.
     """
 
     model: str
@@ -43,20 +43,20 @@ class Gain:
 
     @property
     def verdict(self) -> str:
-        """Whether it was worth it: the gain reaches what was asked, and the interval leaves zero out."""
+        """``met`` if the gain is at least the required one and its interval excludes 0."""
         if self.wanted is None:
             return ""
         sure = self.difference.low is not None and self.difference.low > 0
-        return "hit" if sure and self.difference.value >= self.wanted else "miss"
+        return "met" if sure and self.difference.value >= self.wanted else "not met"
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How far test scores of a task lie apart.
+    """Differences between test scores on one task.
 
     Args:
-        seeds: mean absolute difference of two pretraining seeds of one objective.
-        objectives: mean absolute difference of two objectives, all of seed 0.
+        seeds: mean absolute difference between two pretraining seeds of one objective.
+        objectives: mean absolute difference between two objectives, all with seed 0.
     """
 
     task: str
@@ -65,12 +65,12 @@ class Spread:
 
 
 def pockets(catalog: Catalog) -> list[ModelSpec]:
-    """Models that this project pretrained, in the order of the catalog."""
+    """Return the models that this project pretrained, in the order of the catalog."""
     return [spec for spec in catalog.models.values() if spec.simulated_pretraining]
 
 
 def gains(comparison: Comparison, pairs: Pairs, catalog: Catalog) -> Iterator[Gain]:
-    """Every pocket of a comparison against its random twin, each at the tap that validation chose for it."""
+    """Compare every pocket with its random twin, each at the tap that validation chose for it."""
     subjects = {subject.model: subject for subject in comparison.subjects}
     task = comparison.record.case.task
     for spec in pockets(catalog):
@@ -84,7 +84,7 @@ def gains(comparison: Comparison, pairs: Pairs, catalog: Catalog) -> Iterator[Ga
 
 
 def spread(comparison: Comparison, catalog: Catalog) -> Spread | None:
-    """Spread over pretraining seeds and over objectives; None where a comparison lacks either."""
+    """Return the differences between seeds and between objectives; None if a comparison lacks either."""
     scores = {
         subject.model: chosen.score.value
         for subject in comparison.subjects
@@ -108,9 +108,9 @@ def _chosen(subject: Subject | None, fraction: str) -> ChosenTap | None:
 
 
 def score_table(found: Sequence[Comparison], catalog: Catalog, oracles: Mapping[str, str]) -> str:
-    """Markdown: a row per model, a column per task, each score with its interval and the tap that was chosen.
+    """Return Markdown: a row per model, a column per task, each score with its interval and the chosen tap.
 
-    ``block04 (one of 6)``: six taps are within one standard error of the best on validation.
+    ``block04 (one of 6)`` means that six taps are within one standard error of the best on validation.
     """
     models = [*(spec.slug for spec in pockets(catalog)), "pocket_random", *REFERENCES]
     measured = {subject.model for comparison in found for subject in comparison.subjects}
@@ -134,8 +134,8 @@ def _cell(model: str, comparison: Comparison) -> str:
 
 
 def gain_table(found: Iterable[tuple[Comparison, Gain]]) -> str:
-    """Markdown: gains over the random twin where the catalog said beforehand what is wanted."""
-    lines = [_row("model", ["task", "wanted", "gain over the random twin [95 %]", "verdict"]), _rule(5)]
+    """Return Markdown: the gains over the random twin that the catalog has a criterion for."""
+    lines = [_row("model", ["task", "required gain", "gain over the random twin [95 %]", "criterion"]), _rule(5)]
     for comparison, gain in found:
         if gain.wanted is not None:
             unit = unit_of(comparison)
@@ -145,8 +145,8 @@ def gain_table(found: Iterable[tuple[Comparison, Gain]]) -> str:
 
 
 def spread_table(found: Iterable[tuple[Comparison, Spread]]) -> str:
-    """Markdown: spread over seeds against spread over objectives, per task."""
-    lines = [_row("task", ["two pretraining seeds", "two objectives", "ratio"]), _rule(4)]
+    """Return Markdown: differences between seeds and between objectives, per task."""
+    lines = [_row("task", ["between seeds", "between objectives", "ratio"]), _rule(4)]
     for comparison, part in found:
         unit, ratio = unit_of(comparison), part.objectives / part.seeds if part.seeds else float("inf")
         lines.append(_row(f"`{part.task}`", [unit.value(part.seeds), unit.value(part.objectives), f"{ratio:.1f}"]))
@@ -162,7 +162,7 @@ def _rule(columns: int) -> str:
 
 
 def read(folders: Sequence[Path]) -> list[tuple[Comparison, Pairs]]:
-    """Comparisons of linear probes of whole images on stand-ins in some runs, in the order of their tasks."""
+    """Return the comparisons of linear probes of whole images on stand-ins, in the order of their tasks."""
     catalog, found = load_catalog(), []
     for folder in folders:
         pairs = Pairs(folder)
@@ -174,7 +174,7 @@ def read(folders: Sequence[Path]) -> list[tuple[Comparison, Pairs]]:
 
 
 def oracle_cells(found: Sequence[Comparison], catalog: Catalog) -> dict[str, str]:
-    """Score of the labels without their noise, by task."""
+    """Return the score of the labels without their noise, by task."""
     from benchmarks.studies.standins.pooled import oracle_pooled
     from geofm_eval.workspace import Settings, Workspace
 
@@ -188,7 +188,7 @@ def oracle_cells(found: Sequence[Comparison], catalog: Catalog) -> dict[str, str
 
 
 def effective_ranks(catalog: Catalog) -> str:
-    """Markdown: effective rank of the final features of every published weight file, and of the random twin."""
+    """Return Markdown: effective rank of the final features of every published weight file and the random twin."""
     from benchmarks.studies.pretrain.publish import measured_rank
     from benchmarks.studies.pretrain.training import normaliser
     from geofm_eval.backbones.pocket.vit import network
@@ -201,19 +201,19 @@ def effective_ranks(catalog: Catalog) -> str:
         if spec.weights is not None and not spec.options and in_package(spec.weights.file).exists()
     }
     states["pocket_random"] = dict(network(13).state_dict())
-    lines = [_row("weights", ["effective rank of 64"]), _rule(2)]
+    lines = [_row("weights", ["effective rank (at most 64)"]), _rule(2)]
     return "\n".join(
         [*lines, *(_row(f"`{slug}`", [f"{measured_rank(state, normalise):.1f}"]) for slug, state in states.items())]
     )
 
 
 def main() -> None:
-    """Write all tables to standard output."""
-    parser = argparse.ArgumentParser(description="What the pocket backbones are worth, from finished runs.")
+    """Print all tables."""
+    parser = argparse.ArgumentParser(description="Print the tables of docs/pockets.md from finished runs.")
     parser.add_argument(
-        "--picture", type=Path, help="PNG file for the depth profiles of the first three tasks with any"
+        "--picture", type=Path, help="PNG file for the depth profiles of the first three tasks that have them"
     )
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, such as reports/runs/NAME")
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of runs, for example reports/runs/NAME")
     chosen = parser.parse_args()
     found = read(chosen.runs)
     catalog = load_catalog()

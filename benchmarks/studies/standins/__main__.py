@@ -1,4 +1,4 @@
-"""Fill the table of docs/standins.md: ``python -m benchmarks.studies.standins [TASK ...]``; results are kept."""
+"""Print the table of docs/standins.md: ``python -m benchmarks.studies.standins [TASK ...]``; results are cached."""
 
 import argparse
 import json
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 
 COLUMNS = ("band statistics", "random twin", "RCF", *(f"reach {reach}" for reach in REACHES), "oracle")
 TWINS = ("galileo_nano_random", "mae_vits16_random")
-"""The first that can read the task."""
+"""The first that can read the task is used."""
 
 
 def measurements(workspace: Workspace, task: TaskSpec, train: bool) -> Iterator[tuple[str, Callable[[], Measured]]]:
-    """Columns that apply to a task, and how each is measured."""
+    """Yield the columns that apply to a task, each with the function that measures it."""
     measure = measure_dense if task.dense else measure_pooled
     twin = next(slug for slug in TWINS if compatible(workspace.catalog.model(slug), task))
     for column, model in zip(COLUMNS, ("band_stats", twin, "rcf"), strict=False):
@@ -46,7 +46,7 @@ def measurements(workspace: Workspace, task: TaskSpec, train: bool) -> Iterator[
 
 
 def measured(workspace: Workspace, task: TaskSpec, train: bool) -> dict[str, Measured]:
-    """Every column of a task, from the cache where it was measured on the same stand-in before."""
+    """Return every column of a task, from the cache if it was measured on the same stand-in before."""
     splits = workspace.splits(task.slug).values()
     identity = [task.slug, *((split.items_sha256, split.labels_sha256) for split in splits)]
     path = geofm_cache() / "standins" / "measured" / f"{task.slug}-{content_hash(identity)[:12]}.json"
@@ -64,7 +64,7 @@ def measured(workspace: Workspace, task: TaskSpec, train: bool) -> dict[str, Mea
 
 
 def table(rows: Iterable[tuple[TaskSpec, dict[str, Measured]]]) -> str:
-    """Markdown, one line per stand-in."""
+    """Return Markdown, one row per stand-in."""
     lines = ["| stand-in | metric | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
     for task, found in rows:
         cells = [_cell(found.get(column)) for column in COLUMNS]
@@ -81,11 +81,11 @@ def _cell(found: Measured | None) -> str:
 
 
 def main() -> None:
-    """Measure the stand-ins asked for, or all, and write the table to standard output."""
+    """Measure the given stand-ins, or all, and print the table."""
     parser = argparse.ArgumentParser(description="Measure how hard the stand-ins are.")
-    parser.add_argument("tasks", nargs="*", help="slugs of stand-ins; all of them by default")
-    parser.add_argument("--out", type=Path, help="file for the table instead of standard output")
-    parser.add_argument("--quick", action="store_true", help="train no networks, which takes minutes per stand-in")
+    parser.add_argument("tasks", nargs="*", help="slugs of stand-ins; default: all")
+    parser.add_argument("--out", type=Path, help="file for the table; default: standard output")
+    parser.add_argument("--quick", action="store_true", help="skip the trained networks (minutes per stand-in)")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     catalog = load_catalog()

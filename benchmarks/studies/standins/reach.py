@@ -1,4 +1,4 @@
-"""Small networks trained on a stand-in, alike but for how far a pixel sees: what context tells shows in gaps."""
+"""Small networks that differ only in their receptive field: gaps between their scores measure the value of context."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from geofm_eval.stats.confusion_counts import confusion
 from geofm_eval.stats.scores import mean_interval, r2, r2_interval
 
 REACHES = {1: (), 15: (1, 2, 4), 63: (1, 2, 4, 8, 16)}
-"""Pixels that a pixel sees, and the dilations that give it: a pixel, less than a patch of 16 pixels, a whole chip."""
+"""Receptive field in pixels, and the dilations that give it: a pixel, less than a patch of 16 pixels, a whole chip."""
 
 WIDTH, LAYERS = 32, 5
 BATCH, RATE = 8, 3e-3
