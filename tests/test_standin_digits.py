@@ -23,7 +23,8 @@ SMALL = {
 
 PRINT_HASHES = """
 import hashlib, sys
-from geofm_eval.data.split import ALL, open_splits
+from geofm_eval.data.split import ALL
+from geofm_eval.datasets import open_splits
 from geofm_eval.catalog import load_catalog
 
 for slug, sizes in {small}.items():

@@ -45,7 +45,9 @@ def measurement(reused: bool = False) -> SimpleNamespace:
     model = next(model for model in MODELS if model.slug == "galileo_nano")
     record, arrays = make_record(model, CASE.task, CASE.adaptation, CASE.layer)
     outcomes = None if reused else arrays
-    return SimpleNamespace(record=record, outcomes=outcomes, reused=reused, judgement=None, rewritten=False)
+    return SimpleNamespace(
+        record=record, outcomes=outcomes, reused=reused, judgement=None, rewritten=False, examples=()
+    )
 
 
 def ended(suite: Suite, made: Any, raised: BaseException | None, when: Any = "call") -> pytest.TestReport:

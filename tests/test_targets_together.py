@@ -9,10 +9,10 @@ import pytest
 import torch
 from sklearn.model_selection import ShuffleSplit
 
-from geofm_eval import workspace as pipeline
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.data.shuffle_splits import SEED, SHUFFLES, TEST_SHARE, published_order, shuffled_subsets, shuffles
 from geofm_eval.datasets import open_splits
+from geofm_eval.probes import job as probe_job
 from geofm_eval.probes import ridge
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import solve_together
@@ -101,13 +101,13 @@ def test_two_processes_that_want_two_targets_solve_once():
 
 def test_siblings_are_solved_with_the_first_and_found_by_the_others(catalog: Catalog, monkeypatch: pytest.MonkeyPatch):
     solved: list[int] = []
-    real = pipeline.solve_together
+    real = probe_job.solve_together
 
     def solve(probe, given, pooling):
         solved.append(len(given))
         return real(probe, given, pooling)
 
-    monkeypatch.setattr(pipeline, "solve_together", solve)
+    monkeypatch.setattr(probe_job, "solve_together", solve)
     keys = {Workspace(catalog, Settings()).sweep("band_stats", slug, "ridge").key for slug in TARGETS}
     assert solved == [3], "the first target solves all, whichever workspace asks for the others"
     assert len(keys) == 3
@@ -121,7 +121,7 @@ def test_a_sibling_that_cannot_be_solved_is_left_out(catalog: Catalog, monkeypat
 
 
 def test_a_killed_solve_leaves_nothing_half_written(catalog: Catalog, monkeypatch: pytest.MonkeyPatch):
-    real = pipeline._save
+    real = probe_job._save
     saved: list[str] = []
 
     def interrupted(sweep, folder):
@@ -130,13 +130,13 @@ def test_a_killed_solve_leaves_nothing_half_written(catalog: Catalog, monkeypatc
         saved.append(sweep.key)
         return real(sweep, folder)
 
-    monkeypatch.setattr(pipeline, "_save", interrupted)
+    monkeypatch.setattr(probe_job, "_save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         Workspace(catalog, Settings()).sweep("band_stats", TARGETS[0], "ridge")
-    monkeypatch.setattr(pipeline, "_save", real)
+    monkeypatch.setattr(probe_job, "_save", real)
     solved: list[int] = []
-    together = pipeline.solve_together
-    monkeypatch.setattr(pipeline, "solve_together", lambda p, g, pool: solved.append(len(g)) or together(p, g, pool))
+    together = probe_job.solve_together
+    monkeypatch.setattr(probe_job, "solve_together", lambda p, g, pool: solved.append(len(g)) or together(p, g, pool))
     for slug in TARGETS:
         Workspace(catalog, Settings()).sweep("band_stats", slug, "ridge")
     assert solved == [2], "what was written before stays, the rest is solved"
