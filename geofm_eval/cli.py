@@ -11,7 +11,7 @@ from rich.table import Table
 
 from geofm_eval import __version__
 from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
-from geofm_eval.catalog.specs import POINT
+from geofm_eval.catalog.tasks import POINT
 from geofm_eval.errors import ContractError, GeofmError, Unavailable
 from geofm_eval.gaps import availability, runnable_pairs
 from geofm_eval.paths import geofm_cache, geofm_runs, home_line

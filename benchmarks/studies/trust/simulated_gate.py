@@ -18,7 +18,7 @@ from statistics import mean
 
 import numpy as np
 
-from geofm_eval.catalog.specs import POINT
+from geofm_eval.catalog.tasks import POINT
 from geofm_eval.compare import chance_of_finding, decide, standard_error
 from geofm_eval.compare.verdicts import REACH
 from geofm_eval.report.formats import markdown_grid
