@@ -217,7 +217,7 @@ def cache(
     older: Annotated[float, typer.Option(help="With --prune: only those unused for so many days.")] = 0.0,
 ) -> None:
     """List what the cache holds, or prune it."""
-    from geofm_eval.store import list_cache, prune_cache
+    from geofm_eval.cache import list_cache, prune_cache
 
     if prune is not None:
         removed = prune_cache(prune, older)

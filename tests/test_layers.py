@@ -16,7 +16,7 @@ FLOORS = (
     ("paths",),
     ("sharing", "seals"),
     ("store", "devices"),
-    ("catalog", "provenance"),
+    ("cache", "catalog", "provenance"),
     ("availability", "stats"),
     ("records",),
     # What measures.
