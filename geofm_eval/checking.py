@@ -7,7 +7,8 @@ import numpy as np
 
 from geofm_eval.catalog import ModelSpec, Recipe, TaskSpec
 from geofm_eval.catalog.bands import unit_of
-from geofm_eval.data.inputs import InputAdapter, InputReport, ModelInput
+from geofm_eval.data.input_report import InputReport
+from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.split import Split
 from geofm_eval.datasets import open_splits

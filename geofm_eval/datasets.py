@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.inspection import inspect_items
 from geofm_eval.data.items import ABSENT, NAMES, Listing
 from geofm_eval.data.offset import check_offset

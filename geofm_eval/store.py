@@ -11,67 +11,24 @@ import itertools
 import json
 import logging
 import os
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from filelock import Timeout
-
-from geofm_eval.errors import ContractError, GeofmError
-from geofm_eval.paths import geofm_cache, variable_of
+from geofm_eval.errors import GeofmError
+from geofm_eval.paths import variable_of
 from geofm_eval.seals import content_hash as content_hash
 from geofm_eval.seals import is_whole, parse_json, sealed
-from geofm_eval.sharing import (
-    TEMPORARY,
-    building,
-    is_abandoned,
-    lock_of,
-    locked,
-    publish,
-    remove_at_once,
-    temporary_beside,
-)
+from geofm_eval.sharing import building, locked, publish, remove_at_once, temporary_beside
 
 log = logging.getLogger(__name__)
 
 MANIFEST_FORMAT = 2
 """2: the manifest carries a checksum over its own content, results included."""
 
-KINDS = (
-    "features",
-    "sweeps",
-    "noise",
-    "maps",
-    "trainings",
-    "tuned",
-    "standins",
-    "pretraining",
-    "references",
-    "contents",
-    "inspections",
-    "verified",
-    "weights",
-    "damaged",
-    "unfinished",
-)
-"""What a cache holds: finished directories (``noise``: probes solved again with last-digit noise on their features; of
-pretraining the scenes, not the checkpoints), files (hashes of data, which items of it can be used, which records were
-checked, downloaded weights), damaged directories set aside, and what killed processes left."""
-
-_DAMAGED = ".damaged-"
-_LAYOUTS = {
-    **dict.fromkeys(("features", "sweeps", "noise", "maps", "pretraining"), "v*/*"),
-    **dict.fromkeys(("standins", "references", "trainings"), "*/*"),
-    "tuned": "*",
-    "contents": "*/*.json",
-    **dict.fromkeys(("inspections", "verified"), "*.json"),
-    "weights": "*",
-}
-_FILES = ("contents", "inspections", "verified", "weights")
-"""Kinds whose entries are files."""
+DAMAGED = ".damaged-"
+"""Part of the name of a directory that was found damaged: ``<key>.damaged-<number>``."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _OVERTAKEN = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY}
@@ -95,25 +52,6 @@ _verified: dict[str, dict[str, tuple[int, int]]] = {}
 
 class StoreError(GeofmError):
     """The cache cannot be written or read: a full disk, a read-only folder, a file where a folder should be."""
-
-
-@dataclass(frozen=True)
-class CacheEntry:
-    """One directory of the cache, or a file that is an entry by itself.
-
-    Args:
-        kind: one of KINDS.
-        key: name that the directory is found by, such as a block's key or ``eurosat_sim/v1-1``.
-        path: the directory or file.
-        bytes: size of its files.
-        age_days: days since it was last used.
-    """
-
-    kind: str
-    key: str
-    path: Path
-    bytes: int
-    age_days: float
 
 
 def file_sha256(path: Path) -> str:
@@ -266,7 +204,7 @@ def _checksum(path: Path) -> dict[str, Any]:
 
 def _set_aside(final: Path, problem: str, manifest: str) -> None:
     numbers = itertools.count(1)
-    while (aside := final.with_name(f"{final.name}{_DAMAGED}{next(numbers)}")).exists():
+    while (aside := final.with_name(f"{final.name}{DAMAGED}{next(numbers)}")).exists():
         pass
     try:
         os.rename(final, aside)
@@ -298,7 +236,7 @@ def problem_with(folder: Path, manifest: str) -> str | None:
         content = read_manifest(folder, manifest)
         if not is_whole(content):
             return f"{manifest} does not match its checksum"
-        if content["key"] != folder.name.partition(_DAMAGED)[0]:
+        if content["key"] != folder.name.partition(DAMAGED)[0]:
             return f"{manifest} belongs to {str(content['key'])[:80]}"
         expected = {str(name): (int(entry["size"]), str(entry["sha256"])) for name, entry in content["files"].items()}
     except FileNotFoundError:
@@ -329,72 +267,3 @@ def _problem_with_file(path: Path, size: int, sha256: str, seen: tuple[int, int]
 def _remember(folder: Path, names: Collection[str]) -> None:
     states = {name: (folder / name).stat() for name in names}
     _verified[str(folder)] = {name: (state.st_size, state.st_mtime_ns) for name, state in states.items()}
-
-
-def list_cache(kind: str | None = None, older_days: float = 0.0) -> list[CacheEntry]:
-    """List what the cache holds, largest first.
-
-    Args:
-        kind: one of KINDS; None lists all of them.
-        older_days: list only what was not used for so many days.
-
-    Raises:
-        ContractError: the kind is unknown.
-    """
-    if kind is not None and kind not in KINDS:
-        raise ContractError(f"cache kind '{kind}' is unknown; known kinds: {', '.join(KINDS)}")
-    folders = [(place, path) for place, pattern in _LAYOUTS.items() for path in (geofm_cache() / place).glob(pattern)]
-    found = [
-        (place, path) for place, path in folders if path.is_dir() == (place not in _FILES) and path.suffix != ".lock"
-    ]
-    entries = [entry for place, path in found if (entry := _entry(place, path)) is not None]
-    chosen = [entry for entry in entries if kind in (None, entry.kind) and entry.age_days >= older_days]
-    return sorted(chosen, key=lambda entry: (-entry.bytes, entry.key))
-
-
-def _entry(place: str, path: Path) -> CacheEntry | None:
-    """Describe one directory or file; None when another process renames or removes it meanwhile."""
-    kind = "unfinished" if TEMPORARY in path.name else "damaged" if _DAMAGED in path.name else place
-    key = f"{path.parent.name}/{path.name}" if place in ("pretraining", "standins", "references") else path.name
-    try:
-        size = sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
-        return CacheEntry(kind, key, path, size, max(0.0, time.time() - path.stat().st_mtime) / 86_400)
-    except FileNotFoundError:
-        return None
-
-
-def prune_cache(kind: str | None = None, older_days: float = 0.0) -> list[CacheEntry]:
-    """Remove what ``list_cache`` lists for the same arguments, except what a process is building at this moment.
-
-    Returns:
-        The entries that were removed.
-
-    Raises:
-        ContractError: the kind is unknown.
-        StoreError: the cache cannot be written.
-    """
-    return [entry for entry in list_cache(kind, older_days) if _remove(entry)]
-
-
-def _remove(entry: CacheEntry) -> bool:
-    """Remove one entry under its lock; what a process is building stays."""
-    name = entry.path.name.split(TEMPORARY)[0].removeprefix(".")
-    lock = lock_of(entry.path.with_name(name))
-    with storing(entry.path):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.info("%s is in use and stays", entry.path)
-            return False
-        except (OSError, NotImplementedError) as error:
-            log.debug("%s is removed without a lock: %s", entry.path, error)
-        try:
-            if entry.kind == "unfinished" and not is_abandoned(entry.path):
-                return False
-            if entry.kind in _FILES:
-                entry.path.unlink(missing_ok=True)
-            else:
-                remove_at_once(entry.path)
-        finally:
-            lock.release()
-    return True

@@ -3,8 +3,7 @@
 import torch
 
 from geofm_eval.backbones import LoadedBackbone, load_backbone
-from geofm_eval.catalog import ModelSpec, load_catalog
-from geofm_eval.catalog.specs import Normalisation
+from geofm_eval.catalog import ModelSpec, Normalisation, load_catalog
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 
 CATALOG = load_catalog()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from geofm_eval.catalog.specs import Normalisation
+from geofm_eval.catalog import Normalisation
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.items import Item
 from geofm_eval.data.split import Split

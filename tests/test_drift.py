@@ -14,7 +14,7 @@ from geofm_eval.backbones.base import SUBMODULES
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.relabelled import with_shuffled_labels
 from geofm_eval.errors import ContractError, DataError
-from geofm_eval.similarity import cka, drift
+from geofm_eval.similarity import cka, drift_contrasts
 from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
 from geofm_eval.stats.jackknife import jackknife_error_of
 from geofm_eval.stats.over_seeds import estimate, estimate_of, leader, p_of, sign_verdict
@@ -118,7 +118,7 @@ def test_seeds_that_began_elsewhere_have_no_floor_of_seeds():
     tuned = [noised(one, 9) for one in starts]
     values = measure_drift(networks(frozen, tuned, starts=starts), batches, False)
     assert "seeds" not in values.values["total"]
-    assert drift.above_seeds(values, "total") is None
+    assert drift_contrasts.above_seeds(values, "total") is None
     own = measure_drift(networks(starts[1], [tuned[1]]), batches, False)
     np.testing.assert_allclose(at(values, "total", "block02")[1], at(own, "total", "block02")[0], rtol=1e-6)
 
@@ -156,19 +156,21 @@ def test_contrasts_are_what_a_loop_gives():
     for floor in (True, False):
         less = shuffled if floor else np.zeros_like(shuffled)
         gone = without["shuffled"] if floor else 0 * without["shuffled"]
-        means = drift.part_means(values, "total", floor)
+        means = drift_contrasts.part_means(values, "total", floor)
         for part in SUBMODULES:
             expected = part_mean(tuned, part) - part_mean(less, part)
             np.testing.assert_allclose(means[part].per_seed, expected)
             each = (part_mean(without["tuned"], part) - part_mean(gone, part)).mean(0)
             assert means[part].error == pytest.approx(jackknife_error_of(each))
-        assert set(drift.leads(values, "total", floor)) == set(SUBMODULES) - {"fc1"}
-        lead = drift.leads(values, "total", floor)["q"]
+        assert set(drift_contrasts.leads(values, "total", floor)) == set(SUBMODULES) - {"fc1"}
+        lead = drift_contrasts.leads(values, "total", floor)["q"]
         np.testing.assert_allclose(lead.per_seed, np.subtract(means["fc1"].per_seed, means["q"].per_seed))
-        deep = drift.deepening(values, "total", floor)
+        deep = drift_contrasts.deepening(values, "total", floor)
         np.testing.assert_allclose(deep.per_seed, (tuned - less)[:, 1] - (tuned - less)[:, 0])
-        np.testing.assert_allclose(drift.whole(values, "total", floor).per_seed, (tuned - less)[:, :2].mean(1))
-    errors = drift.errors(values, "total")
+        np.testing.assert_allclose(
+            drift_contrasts.whole(values, "total", floor).per_seed, (tuned - less)[:, :2].mean(1)
+        )
+    errors = drift_contrasts.errors(values, "total")
     assert errors[4] == pytest.approx(jackknife_error_of(without["tuned"].mean(0)[:, 4]))
 
 
@@ -179,14 +181,14 @@ def test_drift_above_that_of_seeds_uses_the_pairs_of_each_seed():
     pairs = np.zeros((3, 18))  # seeds (0, 1), (0, 2), (1, 2)
     pairs[:, :2] = [[0.1, 0.1], [0.2, 0.2], [0.3, 0.3]]
     values.values["total"]["seeds"] = pairs
-    assert drift.above_seeds(values, "total").per_seed == pytest.approx((0.15, 0.2, 0.25))
+    assert drift_contrasts.above_seeds(values, "total").per_seed == pytest.approx((0.15, 0.2, 0.25))
 
 
 def test_a_measure_that_does_not_apply_has_no_contrast():
     tuned = np.full((3, 18), np.nan)
     values = planted(tuned, tuned)
-    assert drift.whole(values, "total") is None
-    assert drift.part_means(values, "total") == {}
+    assert drift_contrasts.whole(values, "total") is None
+    assert drift_contrasts.part_means(values, "total") == {}
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=6), st.floats(0.5, 0.99))

@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from fixtures.runs import Run
 from fixtures.session import context_of
 from fixtures.suite import Suite
+from geofm_eval.cache import list_cache
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.errors import DataError, GeofmError
 from geofm_eval.measure import compatible, dense_noise, measurement_of, noise
@@ -18,7 +19,6 @@ from geofm_eval.measure.item_scores import by_score
 from geofm_eval.measure.noise import UNPERTURBED, Blocks, Perturbation, Solved
 from geofm_eval.paths import geofm_cache
 from geofm_eval.stats.scores import pooled_r2, r2
-from geofm_eval.store import list_cache
 from geofm_eval.workspace import Settings, Workspace
 from tests.small_chips import few_chips
 from tests.small_suite import OPTIONS, install

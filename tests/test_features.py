@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from geofm_eval.backbones.base import TokenLayout
+from geofm_eval.cache import list_cache
 from geofm_eval.catalog import Recipe
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.data.split import RawImage
@@ -22,7 +23,7 @@ from geofm_eval.errors import ContractError, DataError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import block_key
 from geofm_eval.paths import geofm_cache
-from geofm_eval.store import StoreError, list_cache
+from geofm_eval.store import StoreError
 from tests.processes import process
 from tests.tiny import RECIPE, SPEC, TASK, TinyBackbone, TinySplit, tiny_block, tiny_loaded
 

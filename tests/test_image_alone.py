@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from geofm_eval.backbones.base import Backbone, LoadedBackbone, TokenLayout
 from geofm_eval.backbones.contract import encode_checked
+from geofm_eval.cache import list_cache
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError
-from geofm_eval.store import list_cache
 from tests.tiny import SPEC, TinyBackbone, TinySplit, tiny_block, tiny_loaded
 
 Step = Callable[[nn.Module, Tensor], Tensor]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, Statistics, TaskSpec
-from geofm_eval.catalog.specs import FillMeans
+from geofm_eval.catalog.models import FillMeans
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import RawImage
 from geofm_eval.errors import ContractError, DataError

@@ -16,7 +16,7 @@ FLOORS = (
     ("paths", "metric"),
     ("sharing", "seals"),
     ("store", "devices"),
-    ("catalog", "environment"),
+    ("cache", "catalog", "environment"),
     ("gaps", "stats"),
     ("records",),
     # What measures.

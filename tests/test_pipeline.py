@@ -11,12 +11,12 @@ import pytest
 
 from geofm_eval import workspace as pipeline
 from geofm_eval.backbones import LoadedBackbone
+from geofm_eval.cache import list_cache
 from geofm_eval.catalog import Catalog, TaskSpec, load_catalog
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.memo import Memo
 from geofm_eval.probes import job as probe_job
 from geofm_eval.probes.sweep import PROBE_VERSION, Sweep
-from geofm_eval.store import list_cache
 from geofm_eval.workspace import Settings, Workspace
 from tests.processes import process
 from tests.tiny import RECIPE, SPEC, TASK, TinySplit, tiny_loaded

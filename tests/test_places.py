@@ -17,7 +17,7 @@ from fixtures.scheduler import group_of
 from fixtures.signals import interrupt_on_signals
 from geofm_eval import paths
 from geofm_eval.catalog import load_catalog
-from geofm_eval.cli import _folder
+from geofm_eval.cli.runs import _folder
 from geofm_eval.compare import find_run
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.paths import geofm_cache, geofm_home, geofm_runs, home_line

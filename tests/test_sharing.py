@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from geofm_eval import sharing
+from geofm_eval.cache import list_cache, prune_cache
 from geofm_eval.paths import geofm_cache
 from geofm_eval.sharing import ABANDONED_DAYS, TEMPORARY, building, is_abandoned, locked, writer_name
-from geofm_eval.store import list_cache, prune_cache, publish_directory, remember
+from geofm_eval.store import publish_directory, remember
 
 MANIFEST = "manifest.json"
 PROCESSES = multiprocessing.get_context("spawn")

@@ -10,17 +10,10 @@ from typing import Any
 
 import pytest
 
+from geofm_eval.cache import KINDS, list_cache, prune_cache
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_cache
-from geofm_eval.store import (
-    KINDS,
-    StoreError,
-    content_hash,
-    list_cache,
-    prune_cache,
-    publish_directory,
-    write_json,
-)
+from geofm_eval.store import StoreError, content_hash, publish_directory, write_json
 
 MANIFEST = "manifest.json"
 PROCESSES = multiprocessing.get_context("spawn")

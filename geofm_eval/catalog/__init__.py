@@ -1,20 +1,13 @@
 """The catalog: what models, tasks, recipes and cases exist. Loads without torch."""
 
+from geofm_eval.catalog.base import Product
 from geofm_eval.catalog.cases import MAX_CASES, SUITES, Case, compatible, missing_bands, probe_cases
 from geofm_eval.catalog.dense import DenseAdaptation, dense_adaptation, dense_cases
 from geofm_eval.catalog.load import Catalog, check_slugs, load_catalog
+from geofm_eval.catalog.models import ModelSpec, Normalisation, WeightsSpec
+from geofm_eval.catalog.recipes import Adaptation, Recipe, is_neuco
 from geofm_eval.catalog.similarity_cases import similarity_cases, twin_of
-from geofm_eval.catalog.specs import (
-    Adaptation,
-    ModelSpec,
-    Normalisation,
-    Product,
-    Recipe,
-    Statistics,
-    TaskSpec,
-    WeightsSpec,
-    is_neuco,
-)
+from geofm_eval.catalog.tasks import Statistics, TaskSpec
 from geofm_eval.catalog.tuned import drift_cases, trained_case, tune_cases
 
 __all__ = [

@@ -7,7 +7,9 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from geofm_eval.catalog.bands import canonical
-from geofm_eval.catalog.specs import Adaptation, ModelSpec, TaskSpec
+from geofm_eval.catalog.models import ModelSpec
+from geofm_eval.catalog.recipes import Adaptation
+from geofm_eval.catalog.tasks import TaskSpec
 from geofm_eval.errors import ContractError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from geofm_eval.catalog.cases import Case, belongs, dense_subject, only_bench, suite_tasks
-from geofm_eval.catalog.specs import ModelSpec, TaskSpec
+from geofm_eval.catalog.models import ModelSpec
+from geofm_eval.catalog.tasks import TaskSpec
 from geofm_eval.errors import ContractError
 
 if TYPE_CHECKING:

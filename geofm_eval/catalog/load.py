@@ -11,7 +11,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from geofm_eval.catalog.bands import canonical
-from geofm_eval.catalog.specs import Adaptation, ModelSpec, Recipe, Spec, TaskSpec
+from geofm_eval.catalog.base import Spec
+from geofm_eval.catalog.models import ModelSpec
+from geofm_eval.catalog.recipes import Adaptation, Recipe
+from geofm_eval.catalog.tasks import TaskSpec
 from geofm_eval.errors import ContractError
 
 HERE = Path(__file__).parent

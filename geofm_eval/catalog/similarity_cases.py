@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from geofm_eval.catalog.cases import Case
 from geofm_eval.catalog.dense import MULTI
-from geofm_eval.catalog.specs import ModelSpec, TaskSpec
+from geofm_eval.catalog.models import ModelSpec
+from geofm_eval.catalog.tasks import TaskSpec
 
 if TYPE_CHECKING:
     from geofm_eval.catalog.load import Catalog

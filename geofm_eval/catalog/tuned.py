@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from geofm_eval.catalog.cases import Case, belongs, dense_subject, only_bench, suite_tasks
 from geofm_eval.catalog.dense import FINAL, KIND, MULTI, POOLED, TUNINGS, DenseAdaptation, dense_adaptation
-from geofm_eval.catalog.specs import ModelSpec, TaskSpec
+from geofm_eval.catalog.models import ModelSpec
+from geofm_eval.catalog.tasks import TaskSpec
 
 if TYPE_CHECKING:
     from geofm_eval.catalog.load import Catalog

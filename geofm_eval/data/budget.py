@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.labels import Indices, LabelSubset, ValidationPlan, distinct, label_subsets, validation_plan
 from geofm_eval.data.shuffle_splits import item_blocks, published_order, shuffled_subsets
 from geofm_eval.data.split import ALL, Split

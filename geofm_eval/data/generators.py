@@ -1,6 +1,6 @@
 """Versions of what draws stand-ins: their identity, because the bytes of simulated files differ between processors."""
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 
 GENERATOR_VERSION = 2
 """Raised whenever files of the same seed are written with other content: simulated chips are known by it."""

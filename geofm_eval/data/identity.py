@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.generators import generator_version
 from geofm_eval.data.items import Item
 from geofm_eval.data.readers.rasters import MASK

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.contents import hashes_of
 from geofm_eval.data.identity import files_read, items_sha256, labels_sha256
 from geofm_eval.data.items import Item, Listing

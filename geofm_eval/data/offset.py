@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import unit_of
-from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.inspection import inspection_key
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.pixels import check_stored, to_unit

@@ -39,23 +39,17 @@ from geofm_eval.records.paths import record_path
 from geofm_eval.records.schema import (
     SCHEMA_VERSION,
     CaseInfo,
-    Choice,
     Cost,
-    ExpectedRange,
-    FirstAttempt,
     Inputs,
-    IntervalInfo,
     Outcome,
     Provenance,
     Record,
     RunInfo,
-    Score,
-    SeedTraining,
-    Selection,
-    Training,
     fraction_key,
 )
+from geofm_eval.records.scores import Choice, ExpectedRange, FirstAttempt, IntervalInfo, Score, Selection
 from geofm_eval.records.skips import Skip, append_skip, read_skips
+from geofm_eval.records.training import SeedTraining, Training
 
 __all__ = [
     "CORRECT",

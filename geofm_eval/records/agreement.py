@@ -10,7 +10,8 @@ from geofm_eval.errors import ContractError, DataError
 from geofm_eval.records.outcomes import Outcomes, names_outcomes, read_outcomes
 from geofm_eval.records.paths import record_path
 from geofm_eval.records.plausible import close
-from geofm_eval.records.schema import Record, Score
+from geofm_eval.records.schema import Record
+from geofm_eval.records.scores import Score
 from geofm_eval.stats.counts import count_score
 from geofm_eval.stats.scores import pooled_r2, r2_per_draw
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.metric import METRICS, SUMS, metric_named
 from geofm_eval.records.paths import record_path
-from geofm_eval.records.schema import Record, Score
+from geofm_eval.records.schema import Record
+from geofm_eval.records.scores import Score
 from geofm_eval.stats.scores import prediction_dtype
 
 CORRECT, PREDICTION = "correct_", "prediction_"

@@ -1,24 +1,16 @@
 """The record of one case: typed, frozen, strict. ``reports/README.md`` says the same in prose."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
-import numpy as np
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
-from pydantic.dataclasses import dataclass
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
+from geofm_eval.metric import METRICS
 from geofm_eval.records.internals import Drift, Similarity
-from geofm_eval.records.plausible import record_problem, refuse, score_problem
-from geofm_eval.records.section import Section
+from geofm_eval.records.plausible import close, out_of_bounds, refuse
+from geofm_eval.records.scores import ExpectedRange, FirstAttempt, Score, Selection
+from geofm_eval.records.section import Description, Plain, Section
+from geofm_eval.records.training import Training
 
 SCHEMA_VERSION = 3
 """Version that is written; older ones are migrated when read."""
@@ -26,20 +18,6 @@ SCHEMA_VERSION = 3
 Status = Literal["passed", "failed", "error"]
 Verdict = Literal["in_range", "below", "above", "no_range", "stale_range", "unverified_range", "unavailable"]
 Evidence = Literal["published", "sample", "simulated"]
-
-
-def _plain(value: Any) -> Any:
-    """Turn tuples and numpy scalars into what JSON holds, so that a record reads back equal to what was written."""
-    if isinstance(value, dict):
-        return {str(key): _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-Plain = Annotated[JsonValue, BeforeValidator(_plain)]
-Description = Annotated[dict[str, JsonValue], BeforeValidator(_plain)]
-"""What another part of the library says about itself: any JSON, finite numbers only."""
 
 
 class RunInfo(Section):
@@ -92,145 +70,6 @@ class Outcome(Section):
         return self
 
 
-class IntervalInfo(Section):
-    """A two-sided interval; ``covers`` names what it would vary over (items, groups, draws x items)."""
-
-    low: float
-    high: float
-    level: float = Field(default=0.95, gt=0, lt=1)
-    method: str
-    covers: str
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "IntervalInfo":
-        if self.low > self.high:
-            raise ValueError(f"the interval begins at {self.low} and ends at {self.high}")
-        return self
-
-
-class Score(Section):
-    """Test score at one label fraction.
-
-    Args:
-        metric: such as ``accuracy`` or ``r2``.
-        value: mean over the draws, in the metric's own unit (accuracy: share of right items); with shuffle splits the
-            R2 of all (shuffle, item) predictions pooled.
-        per_draw: one value per draw of the label subset, in draw order; with shuffle splits one per shuffle; of
-            trained networks one per seed.
-        n: test items; with shuffle splits those that were tested at least once.
-        n_train: labelled training items.
-        extra: companions that are reported and never selected on, such as ``accuracy_k5`` or ``rmse``.
-    """
-
-    metric: str
-    value: float
-    per_draw: tuple[float, ...] = Field(min_length=1)
-    interval: IntervalInfo | None = None
-    n: int = Field(ge=1)
-    n_train: int = Field(ge=1)
-    direction: Literal["higher", "lower"] = "higher"
-    extra: dict[str, float] = {}
-
-    @model_validator(mode="after")
-    def _possible(self) -> "Score":
-        refuse(score_problem(self))
-        return self
-
-
-@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class Choice:
-    """What was chosen on validation for one label fraction and draw.
-
-    A record may hold hundreds of these, which as sections would take most of the memory of a run.
-
-    Args:
-        val_kind: ``split`` (validation split), ``inner_cv`` (folds of the training labels) or ``none``.
-        n_val: validation items.
-        chosen: the penalty; None for a probe that has none.
-        at_edge: the penalty is the first or last of its path, so that a wider path might do better.
-        val_score: the metric on validation at that penalty, which layers are chosen by; None without validation.
-        val_loss: mean validation loss at that penalty (log loss in nats, or squared error), which breaks ties of
-            ``val_score``; None without validation and in records of older versions.
-        runner_up_gap: validation loss of the second-best penalty minus that of the chosen one.
-        converged: the solver reached its optimum.
-    """
-
-    fraction: Annotated[float, Field(gt=0, le=1)]
-    draw: NonNegativeInt
-    val_kind: Literal["split", "inner_cv", "none"]
-    n_val: NonNegativeInt | None = None
-    chosen: float | None = None
-    at_edge: bool | None = None
-    val_score: float | None = None
-    val_loss: float | None = None
-    runner_up_gap: float | None = None
-    converged: bool | None = None
-    iterations: NonNegativeInt | None = None
-    dropped_channels: NonNegativeInt | None = None
-
-
-class Selection(Section):
-    """How the hyperparameter was chosen: on which split, by which criterion, among which candidates.
-
-    Args:
-        near: per label fraction, taps of the model whose validation score is at most one standard error below the best,
-            that one among them; empty in records of older versions, and of what has no taps to choose among.
-    """
-
-    split: str
-    criterion: str
-    candidates: tuple[float, ...] = ()
-    choices: tuple[Choice, ...] = ()
-    near: dict[str, tuple[str, ...]] = {}
-
-
-class ExpectedRange(Section):
-    """The range that a score was judged by, as it stood then.
-
-    Args:
-        low: lowest expected value, in the metric's own unit.
-        high: highest expected value.
-        rule: ``numeric``, ``seeds``, ``published``, or ``other_protocol`` for a number that is shown and judges
-            nothing.
-        why: why the range is what it is.
-        mean: what was expected.
-        n: what it rests on: solves, or seeds; 1 for a published number.
-        seeds: of trainings, the number whose mean the range is for; None for other rules.
-        runs: names of the runs that it was set from.
-    """
-
-    low: float
-    high: float
-    rule: str
-    why: str
-    mean: float
-    n: int = Field(ge=1)
-    seeds: int | None = None
-    runs: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "ExpectedRange":
-        if not self.low <= self.mean <= self.high:
-            raise ValueError(f"the range [{self.low}, {self.high}] does not hold its own mean, {self.mean}")
-        return self
-
-
-class FirstAttempt(Section):
-    """How a trained case lay to its range before it was confirmed: trained once more, with as many fresh seeds.
-
-    Args:
-        verdict: ``below`` or ``above``.
-        value: mean over the first seeds.
-        seeds: their number.
-        expected: the range for a mean over so many.
-    """
-
-    verdict: Literal["below", "above"]
-    value: float
-    seeds: int = Field(ge=1)
-    expected: ExpectedRange
-
-
 class Cost(Section):
     """What the case took.
 
@@ -249,74 +88,6 @@ class Cost(Section):
     trained_parameters: NonNegativeInt | None = None
     flops: NonNegativeFloat | None = None
     peak_memory_bytes: NonNegativeInt | None = None
-
-
-class SeedTraining(Section):
-    """The training of one seed.
-
-    Args:
-        rate: learning rate.
-        epoch: the best on validation, whose network was tested.
-        val_score: the metric on validation after that epoch. Where folds of the training chips chose the epoch, this
-            and ``validations`` are those of the folds, which the first seed trained for all.
-        validations: (epoch, metric) of every validation.
-        losses: mean training loss of every epoch.
-        seconds: per stage (``encode``, ``train``).
-        key: of the training in the cache; tuned tensors lie under it in ``tuned``.
-        backbone_sha256: hash of the backbone's numbers after the training; the frozen one's before it is in
-            ``Training``.
-        initial_sha256: hash before the training of a backbone that every seed draws anew; None for the one in
-            ``Training``.
-    """
-
-    seed: int = Field(ge=0)
-    rate: PositiveFloat
-    epoch: NonNegativeInt
-    val_score: float
-    validations: tuple[tuple[int, float], ...] = ()
-    losses: tuple[float, ...] = ()
-    seconds: dict[str, NonNegativeFloat] = {}
-    key: str = ""
-    backbone_sha256: str | None = None
-    initial_sha256: str | None = None
-
-
-class Training(Section):
-    """What was trained for a dense task, and how.
-
-    Args:
-        decoder: such as ``lightms`` or ``upernet_w064``.
-        tuning: what of the backbone was trained: ``frozen``, ``full``, ``lora``, ``lora_fc1``, ``lnbias``.
-        taps: what the decoder read, in the order of depth.
-        taps_by: ``usual`` (named for the architecture) or ``validation`` (chosen by the dense probe).
-        recipe: the schedule.
-        lengthened: epochs were multiplied by this, so that few labels took as many steps as all.
-        rates: learning rates that were tried with the first seed; validation chose.
-        window: pixels per side of what the network saw at once.
-        chips: training, validation and test chips.
-        absent_classes: classes that no labelled pixel of the training chips shows; they count in the score.
-        token_gsd_m: metres per side of a token.
-        context_m: metres per side of a window.
-        grid_ceiling: score of somebody who knows what each token covers: its most frequent class, or its mean.
-        backbone_sha256: hash of the backbone's numbers before the training.
-        seeds: one training per seed.
-    """
-
-    decoder: str
-    tuning: str
-    taps: tuple[str, ...]
-    taps_by: Literal["usual", "validation"] = "usual"
-    recipe: Description
-    lengthened: int = 1
-    rates: tuple[float, ...] = ()
-    window: int
-    chips: dict[str, NonNegativeInt]
-    absent_classes: tuple[str, ...] = ()
-    token_gsd_m: float
-    context_m: float
-    grid_ceiling: float | None = None
-    backbone_sha256: str | None = None
-    seeds: tuple[SeedTraining, ...] = Field(min_length=1)
 
 
 class Inputs(Section):
@@ -410,13 +181,76 @@ class Record(Section):
         for key in self.scores:
             if key != fraction_key(float(key)):
                 raise ValueError(f"scores: key '{key}' must be written '{fraction_key(float(key))}'")
-        refuse(record_problem(self))
+        refuse(_problems(self))
         measured = self.scores or self.similarity or self.drift or self.case.kind == "throughput"
         if self.outcome.status == "passed" and not measured:
             raise ValueError("a case that passed needs scores, or what else its kind measures")
         return self
 
 
+def _problems(record: Record) -> Iterator[str]:
+    scores = record.scores
+    for key, score in scores.items():
+        if not 0 < float(key) <= 1:
+            yield f"label fraction {key} is not above 0 and at most 1"
+        mean = sum(score.per_draw) / len(score.per_draw)
+        if record.provenance.protocol == "holdout" and not close(score.value, mean):
+            yield f"scores.{key}: value {score.value} is not the mean of per_draw, {mean}"
+    ordered = sorted(scores, key=float)
+    if len({(score.metric, score.n) for score in scores.values()}) > 1:
+        yield "label fractions differ in metric or number of test items"
+    counts = [scores[key].n_train for key in ordered]
+    if counts != sorted(counts):
+        yield f"n_train falls with the label fraction: {counts}"
+    if unknown := set(record.expected_ranges) - set(scores):
+        yield f"expected_ranges has fraction {min(unknown)}, which has no score"
+    yield from _choice_problems(record)
+    yield from _training_problems(record)
+    sensors = {"sim", "real"} & set(record.case.markers)
+    if record.evidence is not None and sensors and ("sim" in sensors) != (record.evidence == "simulated"):
+        yield f"evidence is '{record.evidence}', the case is marked {', '.join(sorted(sensors))}"
+
+
+def _choice_problems(record: Record) -> Iterator[str]:
+    """Of what was chosen on validation: each draw of the score once at most, validation scores within bounds."""
+    if record.selection is None or not record.scores:
+        return
+    draws: dict[str, list[int]] = {}
+    for choice in record.selection.choices:
+        key = repr(float(choice.fraction))
+        draws.setdefault(key, []).append(choice.draw)
+        if key not in record.scores:
+            yield f"selection has a choice at fraction {key}, which has no score"
+            continue
+        if choice.val_score is not None and not _turned(record.scores[key].metric):
+            yield from out_of_bounds("val_score", [choice.val_score], record.scores[key].metric)
+    for key, own in draws.items():
+        count = len(record.scores[key].per_draw)
+        beyond = record.training is None and max(own) >= count  # of a training the draw is the number of its seed
+        if len(set(own)) < len(own) or beyond:
+            yield f"selection at fraction {key} has choices of draws {sorted(own)[:9]}, the score has {count} draws"
+
+
+def _training_problems(record: Record) -> Iterator[str]:
+    """Of a training: one seed per value, and the chips that its score counts."""
+    training = record.training
+    if training is None:
+        return
+    for key, score in record.scores.items():
+        if len(training.seeds) != len(score.per_draw):
+            yield f"scores.{key} has {len(score.per_draw)} values, the training {len(training.seeds)} seeds"
+        for name, count in (("test", score.n), ("train", score.n_train)):
+            if name in training.chips and training.chips[name] != count:
+                yield f"training counts {training.chips[name]} {name} chips, the score {count}"
+        if not _turned(score.metric):
+            yield from out_of_bounds("val_score", [one.val_score for one in training.seeds], score.metric)
+
+
 def fraction_key(fraction: float) -> str:
     """Name of a label fraction in records: ``0.01``, ``0.1``, ``1.0``."""
     return repr(float(fraction))
+
+
+def _turned(metric: str) -> bool:
+    """True where validation may have been scored by the negative of the metric, which has other bounds."""
+    return metric in METRICS and not METRICS[metric].higher_is_better

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Listing
 from geofm_eval.data.readers import (
     ai4smallfarms,

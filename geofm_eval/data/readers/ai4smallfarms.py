@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.readers.chips import (
     check_complete,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.data.readers.chips import read_split_file
 from geofm_eval.data.readers.grids import Grid, check_one_grid

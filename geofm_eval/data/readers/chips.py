@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import ABSENT, Item, Listing
 from geofm_eval.data.readers.files import read_text, rows_by_split
 from geofm_eval.data.readers.grids import Grid, check_one_grid

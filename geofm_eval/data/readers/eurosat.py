@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.data.readers.chips import load_bands
 from geofm_eval.data.readers.files import load_image, place, read_text, rows_by_split

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import SENTINEL2, canonical
-from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.data.readers.chips import (
     SPLIT_FILE,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import SENTINEL2
-from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import Definition, Item, Listing
 from geofm_eval.data.readers.files import place, read_rows
 from geofm_eval.data.readers.listed import visible

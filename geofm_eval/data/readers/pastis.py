@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.readers.chips import read_split_file
 from geofm_eval.data.readers.files import read_text

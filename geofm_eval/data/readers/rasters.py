@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import canonical, unit_of
-from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.readers.grids import Grid, Turn, north_up
 from geofm_eval.errors import DataError, Unavailable
 

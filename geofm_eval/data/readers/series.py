@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import canonical
-from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.readers.files import read_or_explain
 from geofm_eval.errors import ContractError, DataError
 

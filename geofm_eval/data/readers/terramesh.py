@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import SENTINEL2
-from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
 from geofm_eval.data.readers.chips import classes_of
 from geofm_eval.data.readers.grids import centre, check_one_grid

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.contents import hashes_of
 from geofm_eval.data.generators import generator_version
 from geofm_eval.errors import ContractError, DataError

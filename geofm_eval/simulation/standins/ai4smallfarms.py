@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.ai4smallfarms import FOLDER, FOLDERS
 from geofm_eval.simulation.scene.landscape import simulate_scene
 from geofm_eval.simulation.standins.chips import chip_size, numbered, optical

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.biomassters import MONTHS, OPTICAL
 from geofm_eval.seeds import generator
 from geofm_eval.simulation.scene.fields import Array

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import SENTINEL2
-from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.items import NAMES
 from geofm_eval.simulation.scene import simulate_blocks
 from geofm_eval.simulation.scene.fields import Array

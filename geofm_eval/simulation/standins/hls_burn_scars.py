@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.chips import SPLIT_FILE
 from geofm_eval.data.readers.hls_burn_scars import FOLDERS, IMAGE, MASK
 from geofm_eval.simulation.scene.landscape import Scene, simulate_scene

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import SENTINEL2
-from geofm_eval.catalog.specs import TaskSpec
 from geofm_eval.data.readers.mados import WAVELENGTHS
 from geofm_eval.seeds import generator
 from geofm_eval.simulation.scene.landscape import MARINE, Scene, simulate_scene

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.neuco import MODALITIES, PLACES, SEASONS
 from geofm_eval.errors import Unavailable
 from geofm_eval.seeds import generator

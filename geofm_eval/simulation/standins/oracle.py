@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.split import Split
 from geofm_eval.errors import ContractError
 from geofm_eval.simulation.standins import biomassters, fuel_moisture, hls_burn_scars, neuco, sen1floods11

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.pastis import BANDS, FOLDS, VOID
 from geofm_eval.simulation.scene.landscape import CROPS, LAND, Scene, simulate_scene
 from geofm_eval.simulation.standins.chips import chip_size, numbered, optical

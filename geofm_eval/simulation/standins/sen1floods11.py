@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.catalog.specs import TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.sen1floods11 import CHIPS, LISTS
 from geofm_eval.simulation.scene.landscape import Scene, simulate_scene
 from geofm_eval.simulation.standins.chips import as_drawn, chip_size, hidden, numbered

@@ -1,0 +1,136 @@
+"""Commands about runs: collate, compare, advise, expect."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from geofm_eval.catalog import load_catalog
+from geofm_eval.cli.app import CatalogOption, app, console, say
+from geofm_eval.errors import ContractError
+from geofm_eval.paths import geofm_runs
+
+# As in geofm_eval.compare, which is not loaded at the start.
+FailOn = Literal["regression", "undecided"]
+Together = Literal["family", "run"]
+Style = Literal["text", "markdown", "json"]
+
+
+@app.command()
+def collate(run: Path, catalog: CatalogOption = None) -> None:
+    """Collate the records of RUN (a folder, or a name below reports/runs) into tables and figures."""
+    from geofm_eval.report.collation import collate as collate_run
+
+    say(collate_run(_folder(run), load_catalog(catalog or ())).text)
+
+
+@app.command()
+def compare(
+    baseline: Annotated[Path, typer.Argument(help="Folder, name below reports/runs, or archive of a run.")],
+    run: Annotated[Path, typer.Argument(help="The run that is judged, given alike.")],
+    fail_on: Annotated[
+        FailOn, typer.Option(help="What makes the status 1; undecided: regressions, and whatever could not be tested.")
+    ] = "regression",
+    require_all: Annotated[
+        bool, typer.Option("--require-all", help="Status 1 also for any case, model or task that RUN does not have.")
+    ] = False,
+    family: Annotated[
+        Together,
+        typer.Option(help="run: hold the 5 % of false verdicts for all primary cases of the run together (for CI)."),
+    ] = "family",
+    style: Annotated[Style, typer.Option("--format", help="Markdown is fit for a comment on a pull request.")] = "text",
+    output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
+    catalog: CatalogOption = None,
+) -> None:
+    """Say per primary case whether RUN is better, equivalent or worse than BASELINE; status 1 where it is worse."""
+    from geofm_eval import compare as comparing
+    from geofm_eval.report.gate import json_of, lines_of, markdown_of
+    from geofm_eval.store import write_bytes
+
+    runs = comparing.find_run(baseline), comparing.find_run(run)
+    found = comparing.compare(*runs, load_catalog(catalog or ()), family)
+    asked = fail_on, require_all
+    if style == "text":
+        lines = lines_of(found, *asked)
+        text = "\n".join(line.text for line in lines) + "\n"
+    else:
+        text = (markdown_of if style == "markdown" else json_of)(found, *asked)
+    if output is not None:
+        write_bytes(output, text.encode())
+    elif style == "text":
+        for line in lines:
+            console.print(line.text, style="red" if line.alarm else None, markup=False, emoji=False, soft_wrap=True)
+    else:
+        typer.echo(text, nl=False)
+    if found.failures(*asked):
+        raise typer.Exit(1)
+
+
+@app.command()
+def advise(
+    run: Path,
+    task: Annotated[str, typer.Option(help="Task that the backbone is for.")],
+    model: Annotated[str | None, typer.Option(help="Backbone; by default all that are no controls.")] = None,
+    catalog: CatalogOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Build MODEL cut, time it, solve the probe.")] = False,
+    weights: Annotated[Path | None, typer.Option(help="With --confirm: the file that MODEL was measured with.")] = None,
+    device: Annotated[str, typer.Option(help="With --confirm: torch device.")] = "cpu",
+) -> None:
+    """Say which block to read, where to cut and what to tune, with the evidence for it in RUN (as for collate).
+
+    With --confirm the status is 1 where the cut backbone gives other features or another score than the record's.
+    """
+    from geofm_eval.report.advice import advised
+
+    if confirm and model is None:
+        raise ContractError("--confirm builds one backbone: name it with --model")
+    known = load_catalog(catalog or ())
+    found = advised(_folder(run), known, task, model)
+    confirmation = None
+    if confirm:
+        from geofm_eval.measure.confirming import confirm_first  # here, because it loads torch
+
+        confirmation = confirm_first(found.advices[0], found.content, known, weights=weights, device=device)
+    if as_json:
+        typer.echo(found.json(confirmation))
+    else:
+        say(found.text(confirmation))
+    if confirmation is not None and not confirmation.holds:
+        raise typer.Exit(1)
+
+
+@app.command()
+def expect(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Finished runs: folders, or names. With --reseal: tasks.")
+    ],
+    why: Annotated[str, typer.Option(help="Why ranges change; needed where one gets looser.")] = "",
+    tasks: Annotated[str, typer.Option(metavar="A,B", help="Only these tasks.")] = "",
+    into: Annotated[Path, typer.Option(help="Folder of the range files.")] = Path("benchmarks/expected"),
+    reseal: Annotated[
+        bool, typer.Option("--reseal", help="Accept range files of these tasks as edited by hand; needs --why.")
+    ] = False,
+    catalog: CatalogOption = None,
+) -> None:
+    """Set expected ranges from finished runs, old -> new; probes are solved again with last-digit noise.
+
+    The status is 1, and nothing is written, where a range would get looser without --why.
+    """
+    if reseal:
+        from geofm_eval.expected.resealing import reseal as accept
+
+        say(accept(into, [str(task) for task in runs], why))
+        return
+    from geofm_eval.measure.setting_ranges import expect as set_ranges
+
+    chosen = [name.strip() for name in tasks.split(",") if name.strip()]
+    found = set_ranges([_folder(run) for run in runs], load_catalog(catalog or ()), into, chosen, why)
+    say(found.text)
+    if not found.written:
+        raise typer.Exit(1)
+
+
+def _folder(run: Path) -> Path:
+    """Folder of a run that is given as such, or by its name below reports/runs."""
+    return run if run.is_dir() else geofm_runs() / run
