@@ -10,6 +10,9 @@ import pytest
 from geofm_eval.catalog import Catalog, TaskSpec, load_catalog
 from geofm_eval.data.items import Item
 from geofm_eval.data.split import Split
+from geofm_eval.dense.config import Trained
+from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.search import choose_rate
 
 CATALOG = load_catalog()
 FLOODS = CATALOG.task("sen1floods11_sim")
@@ -49,6 +52,11 @@ def chips(task: TaskSpec = FLOODS, name: str = "train", count: int = 6, first: i
         lambda item: image_of(target_of(int(item.path.stem), side), task, int(item.path.stem)),
         lambda item: target_of(int(item.path.stem), side),
     )
+
+
+def train_chosen(job: DenseJob) -> Trained:
+    """Train at the learning rate that validation chooses."""
+    return job.at_rate(*choose_rate(job))
 
 
 def few_chips(monkeypatch: pytest.MonkeyPatch) -> Catalog:

@@ -13,9 +13,9 @@ from geofm_eval.dense.config import TrainingConfig
 from geofm_eval.dense.inference import ChipPredictor, counts_of, predictions, quality, score_of, secondary_metrics
 from geofm_eval.dense.job import COUNTS, DenseJob
 from geofm_eval.dense.recipes import TrainingRecipe
-from geofm_eval.dense.search import cross_validated, train_chosen
+from geofm_eval.dense.search import cross_validated
 from geofm_eval.errors import DataError
-from tests.small_chips import CATALOG, CROPS, FLOODS, chips
+from tests.small_chips import CATALOG, CROPS, FLOODS, chips, train_chosen
 from tests.small_vit import load, small_vit
 
 QUICK = TrainingRecipe("test", epochs=4, validate_every=2, batch=4, rate=1e-2, rates=(1e-3, 1e-2, 3e-2))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from geofm_eval.expected import FOLDER, CaseVerdict, Ranges, judge, read_folder
+from geofm_eval.expected import FOLDER, CaseRangeVerdict, Ranges, judge, read_folder
 from geofm_eval.expected.subject import has_scores
 from geofm_eval.records import Record, read_record
 
@@ -14,7 +14,7 @@ ARCHIVE = Path("reports/reference/study.tar.xz")
 
 
 @pytest.fixture(scope="module")
-def judged(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, CaseVerdict]:
+def judged(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, CaseRangeVerdict]:
     """Judgement of every case of the reference that has scores and a task with ranges, by id."""
     ranges = read_folder(repository / FOLDER, [path.stem for path in (repository / FOLDER).glob("*.toml")])
     named = {task: _of_other_runs(own) for task, own in ranges.items()}
@@ -40,14 +40,14 @@ def _records(archive: Path, tasks: set[str], folder: Path) -> list[Record]:
     return found
 
 
-def test_the_committed_reference_is_inside_the_committed_ranges(judged: dict[str, CaseVerdict]):
+def test_the_committed_reference_is_inside_the_committed_ranges(judged: dict[str, CaseRangeVerdict]):
     outside = {name: found.reason for name, found in judged.items() if found.outside}
     assert outside == {}
 
 
 # Fails, and so has to go, once the reference is measured with the data, recipes and probes of the ranges.
 @pytest.mark.xfail(strict=True, reason="the ranges are newer than the reference")
-def test_the_committed_ranges_are_for_what_the_reference_measured(judged: dict[str, CaseVerdict]):
+def test_the_committed_ranges_are_for_what_the_reference_measured(judged: dict[str, CaseRangeVerdict]):
     stale = {name: found.reason for name, found in judged.items() if found.stale}
     assert stale == {}
     scores = [one for found in judged.values() for one in found.judged if one.verdict in ("in_range", "below", "above")]

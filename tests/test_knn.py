@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
 from geofm_eval.probes import knn
-from geofm_eval.probes.knn import GRID, knn_ballot, knn_predictions
+from geofm_eval.probes.knn import GRID, knn_ballot
 
 
 def predict(train, labels, queries, classes, neighbours=(20, 5)) -> np.ndarray:
     tensors = (torch.from_numpy(np.asarray(part)) for part in (train, labels, queries))
-    return knn_predictions(*tensors, classes, neighbours)
+    return knn_ballot(*tensors, classes, neighbours).predictions
 
 
 def brute_force(train, labels, query, classes, k) -> int:

@@ -13,7 +13,7 @@ from geofm_eval.dense.batches import Batch
 from geofm_eval.dense.decoders import UPerNet
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import DenseModel
-from geofm_eval.dense.plan import Plan
+from geofm_eval.dense.plan import TrainingPlan
 from geofm_eval.dense.recipes import RECIPES
 from geofm_eval.dense.temporal import HEADS, Ltae
 from geofm_eval.dense.training import steps_per_epoch, train
@@ -136,7 +136,7 @@ def test_twenty_steps_from_equal_weights_have_pangaea_s_losses(golden: dict[str,
             module.p = 0.0
     # 20 steps: milestones at .6 and .9 that are no whole steps are rounded down, as PANGAEA's are.
     recipe = replace(RECIPES["pangaea"], epochs=20, validate_every=20, milestones=(0.62, 0.94))
-    done = train(network, TwoBatches(golden), FLOODS, Plan(recipe, 1e-3, 0), lambda *_: 0.0, tmp_path)
+    done = train(network, TwoBatches(golden), FLOODS, TrainingPlan(recipe, 1e-3, 0), lambda *_: 0.0, tmp_path)
     expected = golden["steps/losses"].tolist()
     assert expected[0] - expected[18] > 0.3  # there is something to agree on
     assert done.losses == pytest.approx(expected, abs=1e-4)

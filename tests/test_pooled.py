@@ -15,14 +15,14 @@ from geofm_eval.catalog.dense import TUNINGS
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.config import TrainingConfig
-from geofm_eval.dense.inference import companions, score_of
+from geofm_eval.dense.inference import score_of, secondary_metrics
 from geofm_eval.dense.job import NETWORK
 from geofm_eval.dense.model import HEAD_GAIN, PooledModel
 from geofm_eval.dense.pooled import PooledJob, WholeItems, holdout, item_budget
 from geofm_eval.dense.recipes import TrainingRecipe
-from geofm_eval.dense.search import train_chosen
 from geofm_eval.dense.training import train
 from geofm_eval.errors import DataError
+from tests.small_chips import train_chosen
 from tests.small_items import CATALOG, LAND, WOOD, items
 from tests.small_vit import load, small_vit
 
@@ -127,7 +127,9 @@ def test_numbers_come_back_in_their_unit_and_scores_are_those_of_scikit_learn():
     assert counts.shape == (30, 5)
     assert score_of(WOOD, counts) == pytest.approx(r2_score(target, predicted), rel=1e-4)
     assert 0.9 < score_of(WOOD, counts) < 1
-    assert companions(WOOD, counts)["rmse"] == pytest.approx(np.sqrt(np.square(predicted - target).mean()), rel=1e-5)
+    assert secondary_metrics(WOOD, counts)["rmse"] == pytest.approx(
+        np.sqrt(np.square(predicted - target).mean()), rel=1e-5
+    )
     assert trained.val_score == pytest.approx(r2_score(*found(made, network, "val")), rel=1e-4)
 
 

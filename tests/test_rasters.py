@@ -12,7 +12,6 @@ from rasterio.transform import Affine, from_origin
 
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.data.readers.chips import classes_of
-from geofm_eval.data.readers.files import load_geotiff
 from geofm_eval.data.readers.grids import check_one_grid
 from geofm_eval.data.readers.rasters import grid_of, read_bands, read_raster, read_target
 from geofm_eval.errors import DataError
@@ -45,7 +44,7 @@ def test_masked_pixels_are_no_data(path: Path, internal: bool):
     mask[:, :2] = 0
     write_mask(path, mask, internal=internal)
     assert path.with_name("chip.tif.msk").exists() is not internal
-    read = load_geotiff(path)
+    read = read_raster(path).marked
     assert np.isnan(read[:, :, :2]).all()
     assert np.array_equal(read[:, :, 2:], RAMP[:, :, 2:])
 
@@ -55,7 +54,7 @@ def test_mask_and_nodata_both_count(path: Path):
     mask = np.full((SIDE, 6), 255, np.uint8)
     mask[0, 0] = 0
     write_mask(path, mask, internal=True)
-    assert np.argwhere(np.isnan(load_geotiff(path))).tolist() == [[0, 0, 0], [0, 7, 5], [1, 0, 0]]
+    assert np.argwhere(np.isnan(read_raster(path).marked)).tolist() == [[0, 0, 0], [0, 7, 5], [1, 0, 0]]
 
 
 def test_alpha_band_is_a_mask_and_no_data_band(path: Path):
@@ -64,7 +63,7 @@ def test_alpha_band_is_a_mask_and_no_data_band(path: Path):
     write_tif(path, pixels, **PLACE)
     with rasterio.open(path, "r+") as file:
         file.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.alpha]
-    read = load_geotiff(path)
+    read = read_raster(path).marked
     assert read.shape == (2, SIDE, 6)
     assert np.flatnonzero(np.isnan(read).all(axis=(0, 2))).tolist() == [3]
 
@@ -80,7 +79,7 @@ def test_nodata_of_floats(path: Path, nodata: float, hole: float):
     pixels = RAMP.astype(np.float32)
     pixels[:, 0] = hole
     write_tif(path, pixels, nodata)
-    assert np.isnan(load_geotiff(path)).sum() == 12
+    assert np.isnan(read_raster(path).marked).sum() == 12
 
 
 def test_files_beside_do_not_change_what_a_file_says(path: Path):
@@ -88,7 +87,7 @@ def test_files_beside_do_not_change_what_a_file_says(path: Path):
     beside = '<PAMDataset><PAMRasterBand band="1"><NoDataValue>7</NoDataValue></PAMRasterBand></PAMDataset>'
     path.with_name("chip.tif.aux.xml").write_text(beside)
     path.with_suffix(".tfw").write_text("10\n0\n0\n10\n500000\n4500000\n")
-    assert np.array_equal(load_geotiff(path), RAMP)
+    assert np.array_equal(read_raster(path).marked, RAMP)
     assert grid_of(path) is None
 
 
@@ -101,7 +100,7 @@ def test_virtual_raster_reads_no_other_file(path: Path, tmp_path: Path):
     raw = f'<SourceFilename relativeToVRT="0">{tmp_path / "secret.bin"}</SourceFilename>'
     path.write_text(VRT.format(kind=' subClass="VRTRawRasterBand"', source=raw))
     with pytest.raises(DataError, match=r"chip.tif: not a readable GeoTIFF"):
-        load_geotiff(path)
+        read_raster(path)
 
 
 def test_virtual_raster_opens_no_connection(path: Path):
@@ -121,7 +120,7 @@ def test_virtual_raster_opens_no_connection(path: Path):
         path.with_name("good.tif.msk").write_text(path.read_text())
         for name in ("chip.tif", "good.tif"):
             with pytest.raises(DataError, match="not a readable GeoTIFF"):
-                load_geotiff(path.with_name(name))
+                read_raster(path.with_name(name))
         assert not calls
 
 
@@ -149,14 +148,14 @@ def test_every_turn_by_ninety_degrees_is_brought_north_up(path: Path, rows: bool
     write_tif(path.with_name("north.tif"), RAMP, **PLACE)
     expected = RAMP.astype(np.float32)
     expected[:, 0, 0] = np.nan
-    assert np.array_equal(load_geotiff(path), expected, equal_nan=True)
+    assert np.array_equal(read_raster(path).marked, expected, equal_nan=True)
     check_one_grid(grid_of(path.with_name("north.tif")), grid_of(path))
 
 
 def test_rotated_pixels_are_refused(path: Path):
     write_tif(path, RAMP, crs="EPSG:32630", transform=PLACE["transform"] @ Affine.rotation(20))
     with pytest.raises(DataError, match="rotated or sheared"):
-        load_geotiff(path)
+        read_raster(path)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +170,7 @@ def test_rotated_pixels_are_refused(path: Path):
 def test_file_without_a_place_is_read_as_it_is_and_fits_any_other(path: Path, place: dict):
     write_tif(path, RAMP, **place)
     write_tif(path.with_name("placed.tif"), RAMP, **PLACE)
-    assert np.array_equal(load_geotiff(path), RAMP)
+    assert np.array_equal(read_raster(path).marked, RAMP)
     check_one_grid(grid_of(path), grid_of(path.with_name("placed.tif")))
 
 
@@ -204,7 +203,7 @@ def test_grids_are_one_within_a_tenth_of_a_pixel(path: Path, place: dict, one: b
 def test_complex_values_are_refused(path: Path, kind: object):
     write_tif(path, np.ones((1, SIDE, SIDE), np.complex64), dtype=kind)
     with pytest.raises(DataError, match="its values are complex"):
-        load_geotiff(path)
+        read_raster(path)
 
 
 def write_tags(path: Path, scale: float, offset: float, bands: int = 2) -> None:

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from geofm_eval.data.labels import LabelSubset, ValidationPlan, label_subsets, validation_plan
 from geofm_eval.errors import DataError
 from geofm_eval.probes import load_sweep, save_sweep, solve
-from geofm_eval.probes.ridge import RIDGE_PENALTIES, PathErrors, choose_penalty, fit_ridge
+from geofm_eval.probes.ridge import RIDGE_PENALTIES, PathErrors, choose_penalty, decompose
 
 TAPS = ("embed", "final")
 COUNTS = {"train": 150, "val": 80, "test": 60}
@@ -71,7 +71,7 @@ def test_predictions_agree_with_scikit_learn(n, width):
     rows, queries = (1000 + scale * rng.standard_normal((m, width)) for m in (n, 20))
     rows, queries = rows.astype(np.float32), queries.astype(np.float32)
     truth = 7 + rows[:, 0].astype(float) * 0.3 + rng.standard_normal(n)
-    found = fit_ridge(rows, truth).predict(queries)
+    found = decompose(rows).fit(truth).predict(queries)
     assert found.shape == (20, 40)
     for index in (0, 13, 20, 30, 39):
         expected = reference(RIDGE_PENALTIES[index], n).fit(rows.astype(float), truth).predict(queries.astype(float))
@@ -82,10 +82,10 @@ def test_constant_channels_are_dropped_and_nothing_else_changes(data):
     features, targets = data
     rows = features["final", "train"]
     padded = np.hstack([np.full((len(rows), 3), 5, np.float32), rows])
-    path = fit_ridge(padded, targets["train"])
+    path = decompose(padded).fit(targets["train"])
     assert path.standardiser.dropped == 3
-    np.testing.assert_allclose(path.predict(padded), fit_ridge(rows, targets["train"]).predict(rows), rtol=1e-12)
-    blank = fit_ridge(np.ones((10, 4), np.float32), np.arange(10.0))
+    np.testing.assert_allclose(path.predict(padded), decompose(rows).fit(targets["train"]).predict(rows), rtol=1e-12)
+    blank = decompose(np.ones((10, 4), np.float32)).fit(np.arange(10.0))
     np.testing.assert_array_equal(blank.predict(np.zeros((2, 4), np.float32)), np.full((2, 40), 4.5))
 
 
@@ -208,5 +208,5 @@ def test_a_gpu_gives_the_same(data):
         pytest.skip("no GPU")
     features, targets = data
     rows = features["final", "train"]
-    on_gpu = fit_ridge(rows, targets["train"], torch.device("cuda")).predict(rows)
-    np.testing.assert_allclose(on_gpu, fit_ridge(rows, targets["train"]).predict(rows), rtol=1e-8)
+    on_gpu = decompose(rows, torch.device("cuda")).fit(targets["train"]).predict(rows)
+    np.testing.assert_allclose(on_gpu, decompose(rows).fit(targets["train"]).predict(rows), rtol=1e-8)

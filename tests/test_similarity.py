@@ -7,7 +7,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from geofm_eval.errors import ContractError
-from geofm_eval.similarity import MinibatchCka, cka, cka_matrix
+from geofm_eval.similarity import cka, cka_matrix
 
 SEEDS = st.integers(0, 10**6)
 FEW = settings(max_examples=40, deadline=None)
@@ -129,49 +129,12 @@ def test_float32_gives_what_float64_gives(seed, decade):
     assert rounded.debiased == pytest.approx(exact.debiased, abs=1e-5)
 
 
-@FEW
-@given(SEEDS)
-def test_one_batch_is_the_whole_and_the_order_of_batches_is_nothing(seed):
-    x, y = related(seed, 24)
-    whole, streamed = cka_matrix({"x": x, "y": y}), MinibatchCka()
-    streamed.update({"x": x, "y": y})
-    np.testing.assert_allclose(streamed.result().debiased, whole.debiased, atol=1e-10)
-    np.testing.assert_allclose(streamed.result().biased, whole.biased, atol=1e-10)
-    orders = []
-    for starts in ((0, 8, 16), (16, 0, 8)):
-        similar = MinibatchCka()
-        for start in starts:
-            similar.update({"x": x[start : start + 8], "y": y[start : start + 8]})
-        orders.append(similar.result().debiased)
-    np.testing.assert_allclose(orders[0], orders[1], atol=1e-12)
-
-
 def test_lists_that_share_names_keep_their_reasons_apart():
     x, y = related(0)
     found = cka_matrix({"a": x, "b": y}, {"a": np.ones((12, 2)), "b": y})
     assert found.pair("a", "b").reason == ""
     assert np.isfinite(found.pair("a", "b").debiased)
     assert found.pair("b", "a").reason == "a is the same for all items"
-
-
-def test_a_short_last_batch_says_little():
-    errors = []
-    for seed in range(20):
-        x, y = related(10 * seed, 132, 6, 5)
-        whole, similar = cka(x, y).debiased, MinibatchCka()
-        for rows in (slice(0, 128), slice(128, 132)):
-            similar.update({"x": x[rows], "y": y[rows]})
-        errors.append(similar.result().pair("x", "y").debiased - whole)
-    assert np.sqrt(np.mean(np.square(errors))) < 0.05
-
-
-def test_batches_come_near_the_whole():
-    x, y = related(3, 2000, 6, 5)
-    similar = MinibatchCka()
-    for start in range(0, 2000, 100):
-        similar.update({"x": x[start : start + 100], "y": y[start : start + 100]})
-    assert similar.result().pair("x", "y").debiased == pytest.approx(cka(x, y).debiased, abs=0.02)
-    assert similar.result().n == 2000
 
 
 @pytest.mark.parametrize("form", ["gram", "features"])
@@ -219,10 +182,6 @@ def test_killers(form):
     assert np.isfinite(found.biased)
     assert np.isnan(found.debiased)
     assert found.reason.startswith("of x nothing is left")
-    similar = MinibatchCka()
-    similar.update({"x": lone, "y": gaussian(4, 8, 2)})
-    assert np.isnan(similar.result().pair("x", "y").debiased)
-    assert similar.result().pair("x", "y").reason == found.reason
 
 
 @pytest.mark.parametrize(
@@ -240,12 +199,6 @@ def test_what_cannot_be_compared_is_refused(x, y, message):
         cka(x, y)
 
 
-def test_batches_of_other_layers_are_refused():
-    similar = MinibatchCka()
-    with pytest.raises(ContractError, match="no batch"):
-        similar.result()
-    similar.update({"x": gaussian(0)})
-    with pytest.raises(ContractError, match="layers y follow a batch with x"):
-        similar.update({"y": gaussian(0)})
+def test_no_layers_are_refused():
     with pytest.raises(ContractError, match="at least one layer"):
         cka_matrix({})

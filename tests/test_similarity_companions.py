@@ -8,14 +8,15 @@ from scipy.linalg import orthogonal_procrustes
 
 from geofm_eval.errors import ContractError
 from geofm_eval.similarity import (
-    channel_diagnostics,
     cka,
-    half_sampling_error,
     jackknife_error,
     jackknife_values,
+    one_channel_decides,
     permutation_null,
     procrustes_distance,
     relative_distance,
+    spread,
+    without_top_channel,
 )
 from tests.test_similarity import gaussian, related, rotation
 
@@ -30,9 +31,7 @@ def test_standard_errors_are_those_of_repeated_sampling():
     values = [cka(*pair(seed)).debiased for seed in range(300)]
     truth = np.std(values, ddof=1)
     jackknife = np.mean([jackknife_error(*pair(seed)) for seed in range(10)])
-    half = np.mean([half_sampling_error(*pair(seed)) for seed in range(10)])
     assert jackknife == pytest.approx(truth, rel=0.3)
-    assert half == pytest.approx(truth, rel=0.3)
 
 
 def test_the_jackknife_is_that_of_a_loop_over_groups():
@@ -69,7 +68,6 @@ def test_groups_of_like_items_widen_the_error():
     noise = 0.05
     many = [np.repeat(part, 6, axis=0) + noise * gaussian(7, 120, part.shape[1]) for part in (x, y)]
     assert jackknife_error(*many, groups) > 1.5 * jackknife_error(*many)
-    assert half_sampling_error(*many, groups) > 1.5 * half_sampling_error(*many)
 
 
 def test_chance_is_that_of_all_orders():
@@ -113,34 +111,34 @@ def test_one_massive_channel_decides_and_is_named():
     shared = gaussian(0, 200, 1) * 100
     x, y = (np.hstack([gaussian(seed, 200, 20), shared]) for seed in (1, 2))
     assert cka(x, y).debiased > 0.99
-    found = channel_diagnostics(x, y)
-    assert found.one_channel_decides
-    assert abs(found.without_top_channel) < 0.1
-    assert min(found.top_channel_share) > 0.99
-    assert found.participation == pytest.approx((1, 1), abs=0.1)
+    without = without_top_channel(x, y)
+    assert one_channel_decides(cka(x, y).debiased, without)
+    assert abs(without) < 0.1
+    for found in (spread(x), spread(y)):
+        assert found.top_channel_share > 0.99
+        assert found.participation == pytest.approx(1, abs=0.1)
 
 
 def test_even_features_have_no_deciding_channel():
     x, y = related(0, 400, 8, 8)
-    found = channel_diagnostics(x, y)
-    assert not found.one_channel_decides
+    found = spread(x)
+    assert not one_channel_decides(cka(x, y).debiased, without_top_channel(x, y))
     spectrum = np.linalg.eigvalsh(np.cov(x.T))
-    assert found.participation[0] == pytest.approx(spectrum.sum() ** 2 / np.square(spectrum).sum())
-    assert found.top_direction_share[0] == pytest.approx(spectrum.max() / spectrum.sum())
-    assert found.top_channel_share[0] == pytest.approx(x.var(0).max() / x.var(0).sum())
-    wide = channel_diagnostics(gaussian(3, 20, 50), gaussian(4, 20, 50))
-    assert wide.participation[0] <= 19
+    assert found.participation == pytest.approx(spectrum.sum() ** 2 / np.square(spectrum).sum())
+    assert found.top_direction_share == pytest.approx(spectrum.max() / spectrum.sum())
+    assert found.top_channel_share == pytest.approx(x.var(0).max() / x.var(0).sum())
+    assert spread(gaussian(3, 20, 50)).participation <= 19
 
 
 @pytest.mark.parametrize("flat", [np.ones((40, 3)), np.tile(gaussian(1, 1, 3) * 1e6, (40, 1))])
 def test_constant_features_have_no_error_no_chance_and_no_shares(flat):
     x = gaussian(0, 40, 4)
-    assert np.isnan([jackknife_error(x, flat), half_sampling_error(x, flat)]).all()
+    assert np.isnan(jackknife_error(x, flat))
     null = permutation_null(x, flat)
     assert np.isnan([null.observed, null.mean, null.sd, null.z]).all()
-    found = channel_diagnostics(x, flat)
-    assert np.isnan([found.participation[1], found.top_channel_share[1], found.top_direction_share[1]]).all()
-    assert np.isfinite(found.participation[0])
+    found = spread(flat)
+    assert np.isnan([found.participation, found.top_channel_share, found.top_direction_share]).all()
+    assert np.isfinite(spread(x).participation)
 
 
 def test_the_distance_of_anything_to_itself_is_never_below_zero():
@@ -153,8 +151,6 @@ def test_what_cannot_be_resampled_is_refused():
         jackknife_error(x, y, ["a", "b"])
     with pytest.raises(ContractError, match="2 items are left, expected at least 4"):
         jackknife_error(x, y, list("aaaabb"))
-    with pytest.raises(ContractError, match="cannot be halved"):
-        half_sampling_error(x, y)
     with pytest.raises(ContractError, match="needs two groups or more, found 1"):
         jackknife_error(x, y, ["a"] * 6)
     with pytest.raises(ContractError, match="must have the same items"):

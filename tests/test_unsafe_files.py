@@ -17,8 +17,9 @@ import zarr
 from PIL import Image
 
 from geofm_eval.catalog import TaskSpec, load_catalog
-from geofm_eval.data.readers.files import load_geotiff, load_image
+from geofm_eval.data.readers.files import load_image
 from geofm_eval.data.readers.neuco import _load_cube
+from geofm_eval.data.readers.rasters import read_raster
 from geofm_eval.data.readers.series import load_array
 from geofm_eval.data.readers.zarrs import read_arrays
 from geofm_eval.errors import DataError
@@ -224,7 +225,7 @@ def test_raster_larger_than_memory_is_refused_before_it_is_read(tmp_path: Path):
     with rasterio.open(path, "w", driver="GTiff", SPARSE_OK=True, tiled=True, compress="deflate", **side):
         pass
     with pytest.raises(DataError, match="expected chips of at most"):
-        load_geotiff(path)
+        read_raster(path)
 
 
 @pytest.mark.parametrize("compress", [None, "deflate", "lzw"])
@@ -236,7 +237,7 @@ def test_truncated_raster_is_named_wherever_it_is_cut(tmp_path: Path, compress: 
     for length in (0, 4, 100, len(whole) // 2, len(whole) - 20):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError, match=r"a.tif: not a readable GeoTIFF"):
-            load_geotiff(path)
+            read_raster(path)
 
 
 @pytest.mark.parametrize("array", [np.ones(3, complex), np.array([{}], object), np.zeros(2, [("a", "f4")])])

@@ -16,7 +16,7 @@ from geofm_eval.dense.batches import Samples
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.config import TrainingConfig
 from geofm_eval.dense.job import DenseJob
-from geofm_eval.dense.plan import Plan
+from geofm_eval.dense.plan import TrainingPlan
 from geofm_eval.dense.recipes import training_recipe
 from geofm_eval.dense.training import _Loop
 
@@ -43,7 +43,7 @@ def _job(decoder: str, online: bool) -> DenseJob:
 
 def _epoch(job: DenseJob, samples: Samples) -> float:
     """Seconds of the fastest of some epochs of optimiser steps, after one step that is not timed."""
-    loop = _Loop(job.network(), samples, TASK, Plan(job.choice.recipe, 1e-4, 0), torch.device(DEVICE))
+    loop = _Loop(job.network(), samples, TASK, TrainingPlan(job.choice.recipe, 1e-4, 0), torch.device(DEVICE))
     loop.advance()
     seconds = []
     for _ in range(EPOCHS):

@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -46,15 +47,19 @@ def _train(tuning: str, chips: int, epochs: int, cache: str) -> float:
     splits = {name: noise_split(TASK, name, count, SIDE) for name, count in (("train", chips), ("val", 2), ("test", 2))}
     recipe = TrainingRecipe("memory", epochs=epochs, validate_every=1)
     choice = TrainingConfig("lightms", tuning, ("block03", "block05", "block07", "block11"), recipe)
-    seen = []
+    seen: list[float] = []
+    counts = DenseJob.counts
 
     def load() -> Any:
         return load_backbone(MODEL, adapter)
 
+    def counted(*args: Any) -> Any:
+        seen.append(_memory())
+        return counts(*args)
+
     job = DenseJob(load, adapter, splits, ChipBudget(np.arange(chips), np.arange(2)), choice, 0)
-    counts = DenseJob.counts
-    DenseJob.counts = lambda *args: seen.append(_memory()) or counts(*args)  # type: ignore[method-assign]
-    job.at_rate(1e-3)
+    with patch.object(DenseJob, "counts", counted):
+        job.at_rate(1e-3)
     return max(seen)
 
 

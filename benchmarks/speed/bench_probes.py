@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ PEER_TAPS = TAPS[::5]
 CLASSES = 10
 FRACTIONS = (0.01, 0.1, 1.0)
 DRAWS = 5
+DTYPES: tuple[type[np.floating[Any]], ...] = (np.float32, np.float64)
 TOLERANCES = tuple(10.0**-exponent for exponent in range(1, 10))
 SAME_OBJECTIVE = 1e-4
 
@@ -128,7 +130,7 @@ def references(block: Block) -> list[Reference]:
     ]
 
 
-def scikit_learn_seconds(reference: Reference, tol: float, dtype: type) -> float | None:
+def scikit_learn_seconds(reference: Reference, tol: float, dtype: type[np.floating[Any]]) -> float | None:
     """Seconds of the fits of one path, from the strongest penalty to the weakest; None once an optimum is missed."""
     rows = reference.rows.astype(dtype)
     model = LogisticRegression(tol=tol, max_iter=100_000, warm_start=True)
@@ -155,7 +157,7 @@ class Peer:
 def fastest_scikit_learn(found: list[Reference]) -> Peer:
     """Try ``tol`` from loose to tight; one missed optimum ends a try."""
     for tol in TOLERANCES:
-        for dtype in (np.float32, np.float64):
+        for dtype in DTYPES:
             total = 0.0
             for reference in found:
                 seconds = scikit_learn_seconds(reference, tol, dtype)

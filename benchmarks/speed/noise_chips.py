@@ -21,4 +21,4 @@ def noise_split(task: TaskSpec, name: str, count: int, side: int) -> Split:
     def target(item: Item) -> Any:
         return np.random.default_rng(int(item.path.stem)).integers(0, 2, (side, side))
 
-    return Split(task, name, items, "official", (1,) * count, image, target)
+    return Split(task, name, items, "official", image, target)

@@ -2,22 +2,11 @@
 
 import json
 
-from geofm_eval.dense.config import Trained
 from geofm_eval.dense.folds import MANIFEST, cross_validate
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.plan import CrossValidated, Validation
 from geofm_eval.paths import geofm_cache
 from geofm_eval.store import content_hash, publish_directory
-
-
-def train_chosen(job: DenseJob) -> Trained:
-    """Train as :func:`choose_rate` chooses.
-
-    Raises:
-        Unavailable: weights or a package are absent.
-        GeofmError: a data, weights, contract or store error of the step that failed.
-    """
-    return job.at_rate(*choose_rate(job))
 
 
 def choose_rate(job: DenseJob) -> tuple[float, CrossValidated | None]:

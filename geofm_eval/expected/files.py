@@ -5,11 +5,25 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from geofm_eval.errors import DataError
-from geofm_eval.expected.checks import read_range, table_of
-from geofm_eval.expected.ranges import KINDS, RANDOM, X86_64, Basis, Data, Key, Origin, Range, Ranges, short_name
+from geofm_eval.expected.ranges import (
+    KINDS,
+    RANDOM,
+    X86_64,
+    Basis,
+    Data,
+    Key,
+    Origin,
+    Range,
+    Ranges,
+    Weights,
+    consistent,
+    short_name,
+)
 from geofm_eval.expected.toml import toml_key, toml_value
 from geofm_eval.seals import content_hash
 from geofm_eval.store import write_bytes
@@ -17,10 +31,19 @@ from geofm_eval.store import write_bytes
 FOLDER = Path("benchmarks/expected")
 """Where a checkout keeps them."""
 
-SHARED = ("data", "weights", "settings", "origins")
+SHARED: Mapping[str, TypeAdapter[Any]] = {
+    "data": TypeAdapter(Data),
+    "weights": TypeAdapter(Weights),
+    "settings": TypeAdapter(dict[str, Any]),
+    "origins": TypeAdapter(Origin),
+}
 """Tables of what ranges share, by name; a line of a range names its entry in each."""
 
+_RANGE = TypeAdapter(Annotated[Range, AfterValidator(consistent)])
+
 NUMBERS = ("lo", "hi", "mean", "sd", "n", "spread", "freedom", "floor", "choices", "gap")
+
+_NAME = re.compile(r"[a-z0-9_]+-[a-z0-9_]+-[a-z0-9_]+\.(0\.\d+|1\.0)")
 
 _HEAD = """\
 # Expected ranges of {task}, written by: geofm-eval expect RUN
@@ -114,9 +137,64 @@ def _read(path: Path) -> tuple[dict[Key, tuple[Range, str | None]], int | None]:
     count = content.get(ROWS)
     if count is not None and type(count) is not int:
         raise DataError(f"{path}: {ROWS} is {str(count)[:40]!r}, expected the number of ranges")
-    shared = {name: table_of(path, name, content.get(name, {})) for name in SHARED}
+    shared = {
+        table: {
+            name: _checked(f"{path}: {table} '{name[:60]}'", kind, entry)
+            for name, entry in _table(path, table, content.get(table, {})).items()
+        }
+        for table, kind in SHARED.items()
+    }
     lines = _lines(path, {kind: content[kind] for kind in KINDS if kind in content})
-    return {key: read_range(path, key, line, shared) for key, line in lines}, count
+    return {key: _range(path, key, line, shared) for key, line in lines}, count
+
+
+def _table(path: Path, name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: '{name}' is {value!r}, expected a table: see docs/ranges.md for what is in it")
+    return value
+
+
+def _checked(where: str, kind: TypeAdapter[Any], value: Any) -> Any:
+    """The value as the kind reads it; else DataError, about a field with an unknown name before all others."""
+    try:
+        return kind.validate_python(value)
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda one: one["type"] != "unexpected_keyword_argument")
+    name, problem = ".".join(map(str, first["loc"]))[:60], first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        problem = f"field '{name}' is absent: add it"
+    elif first["type"] == "unexpected_keyword_argument":
+        problem = f"field '{name}' is unknown: docs/ranges.md lists the fields; remove it"
+    elif name:
+        problem = problem.replace("Input should be", "expected").replace(
+            "expected greater", "expected a number greater"
+        )
+        problem = f"{name} is {repr(first['input'])[:60]}, {problem}: correct it"
+    raise DataError(f"{where}: {problem}, or write the range again with geofm-eval expect")
+
+
+def _range(path: Path, key: Key, line: Any, shared: Mapping[str, Mapping[str, Any]]) -> tuple[Range, str | None]:
+    """One range from its line and the entries that it names, and the seal of the line; None where it has none."""
+    where = f"{path}: range '{key.name}'"
+    if not _NAME.fullmatch(f"{key.case}.{key.fraction}"):
+        raise DataError(
+            f'{where}: expected model-adaptation-layer."fraction", for example pocket_mae-linear-final."1.0"; '
+            f"found {key.case}.{key.fraction}"
+        )
+    fields = dict(_table(path, key.name, line))
+    seal = fields.pop("seal", None)
+    names = {table: str(fields.pop(table)) for table in SHARED if table in fields}
+    for table in SHARED:
+        if table not in names and table != "weights":
+            raise DataError(f"{where}: field '{table}' is absent: add the name of an entry of the table [{table}]")
+        if table in names and names[table] not in shared[table]:
+            known = ", ".join(shared[table])[:80] or "none"
+            raise DataError(
+                f"{where}: {table} is '{names[table][:60]}', which the table [{table}] lacks; it has {known}"
+            )
+    found = {table: shared[table][name] for table, name in names.items()}
+    basis = Basis(found.get("weights"), found["data"], found["settings"])
+    return _checked(where, _RANGE, {**fields, "basis": basis, "origin": found["origins"]}), seal
 
 
 def _line_of(text: str, message: str) -> str:
@@ -130,10 +208,10 @@ def _line_of(text: str, message: str) -> str:
 def _lines(path: Path, kinds: Mapping[str, Any]) -> Iterator[tuple[Key, Any]]:
     """Every range with its key: [kind.device.dtype], then case.fraction."""
     for kind, devices in kinds.items():
-        for device, dtypes in table_of(path, kind, devices).items():
-            for dtype, cases in table_of(path, f"{kind}.{device}", dtypes).items():
-                for case, fractions in table_of(path, f"{kind}.{device}.{dtype}", cases).items():
-                    for fraction, line in table_of(path, f"{kind}.{device}.{dtype}.{case}", fractions).items():
+        for device, dtypes in _table(path, kind, devices).items():
+            for dtype, cases in _table(path, f"{kind}.{device}", dtypes).items():
+                for case, fractions in _table(path, f"{kind}.{device}.{dtype}", cases).items():
+                    for fraction, line in _table(path, f"{kind}.{device}.{dtype}.{case}", fractions).items():
                         yield Key(kind, case, fraction, device, dtype), line
 
 

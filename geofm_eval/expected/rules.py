@@ -27,10 +27,6 @@ CONFIDENCE = 0.95
 FEWEST_SEEDS = 8
 """Seeds of a case alone; fewer only where siblings lend as many degrees of freedom."""
 
-PUBLISHED = 0.05
-"""Half width around a published score between 0 and 1: a user who repeated such numbers met differences of 2 to 5
-points (https://github.com/VMarsocci/pangaea-bench/issues/126)."""
-
 FINEST = 15
 """Decimals at most: what is beyond is rounding, in whatever unit."""
 

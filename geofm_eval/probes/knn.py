@@ -50,21 +50,6 @@ class Ballot:
     dropped_channels: int
 
 
-def knn_predictions(
-    train: Tensor,
-    labels: Tensor,
-    queries: Tensor,
-    n_classes: int,
-    neighbours: Sequence[int] = NEIGHBOURS,
-) -> NDArray[np.int64]:
-    """Predict by a vote of the nearest training rows, weighted by exp(similarity / 0.07); see `knn_ballot`.
-
-    Returns:
-        (len(neighbours), m) int64 predictions.
-    """
-    return knn_ballot(train, labels, queries, n_classes, neighbours).predictions
-
-
 def knn_ballot(
     train: Tensor,
     labels: Tensor,

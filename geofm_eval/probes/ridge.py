@@ -120,13 +120,6 @@ def decompose(features: NDArray[np.float32], device: torch.device | None = None)
     return Decomposition(standardiser, rotate(standardiser(raw), standardiser.rounding))
 
 
-def fit_ridge(
-    features: NDArray[np.float32], targets: NDArray[np.float64], device: torch.device | None = None
-) -> RidgePath:
-    """Fit the whole path on training ``features`` (n, D) and ``targets`` (n,)."""
-    return decompose(features, device).fit(targets)
-
-
 def choose_penalty(errors: PathErrors | None) -> PenaltyChoice:
     """The penalty with the lowest validation squared error; ties go to the stronger, which stands earlier on the path.
 

@@ -15,31 +15,11 @@ DECIDING = 0.1
 
 
 @dataclass(frozen=True)
-class ChannelDiagnostics:
-    """What to read beside a debiased CKA of two feature sets.
-
-    Args:
-        participation: (x, y) participation ratios: how many directions the variance is spread over, 1 to p.
-        top_channel_share: (x, y) shares of the variance in the largest channel.
-        top_direction_share: (x, y) shares of the variance in the largest principal direction.
-        without_top_channel: debiased CKA once the largest channel of each is dropped; NaN for a single channel. Shares
-            and ratios of constant features are NaN.
-        one_channel_decides: it differs from that with all channels by more than ``DECIDING``.
-    """
-
-    participation: tuple[float, float]
-    top_channel_share: tuple[float, float]
-    top_direction_share: tuple[float, float]
-    without_top_channel: float
-    one_channel_decides: bool
-
-
-@dataclass(frozen=True)
 class ChannelSpread:
     """How the variance of features is spread; NaN where they are constant.
 
     Args:
-        participation: participation ratio, see ``ChannelDiagnostics``.
+        participation: participation ratio: number of directions that the variance is spread over, 1 to p.
         top_channel_share: share of the variance in the largest channel.
         top_direction_share: share of the variance in the largest principal direction.
     """
@@ -47,27 +27,6 @@ class ChannelSpread:
     participation: float
     top_channel_share: float
     top_direction_share: float
-
-
-def channel_diagnostics(x: Features, y: Features) -> ChannelDiagnostics:
-    """Look at what a CKA of two feature sets rests on.
-
-    Args:
-        x: (n, p).
-        y: (n, q).
-
-    Raises:
-        ContractError: see ``cka``.
-    """
-    whole, first, second = cka(x, y).debiased, spread(x), spread(y)
-    without = without_top_channel(x, y)
-    return ChannelDiagnostics(
-        (first.participation, second.participation),
-        (first.top_channel_share, second.top_channel_share),
-        (first.top_direction_share, second.top_direction_share),
-        without,
-        one_channel_decides(whole, without),
-    )
 
 
 def spread(x: Features) -> ChannelSpread:

@@ -34,8 +34,6 @@ OF_FEATURES = ("total", "local", "token", "procrustes", "distance")
 OF_WEIGHTS = ("weight", "weight_spectral", "stable_rank")
 MEASURES = (*OF_FEATURES, *OF_WEIGHTS)
 
-ARMS = ("tuned", "shuffled", "seeds", "still", "again")
-
 SURE = ("total", "local", "token")
 """Measures whose uncertainty over the items is known."""
 

@@ -1,4 +1,4 @@
-"""Linear centred kernel alignment, debiased: of two feature sets, of all pairs of layers at once, of streamed batches.
+"""Linear centred kernel alignment, debiased: of two feature sets, and of all pairs of layers at once.
 
 With X (n, p) and Y (n, q) centred, K = X X', L = Y Y', and a, b the squared row norms (the diagonals of K and L):
 
@@ -7,8 +7,7 @@ With X (n, p) and Y (n, q) centred, K = X X', L = Y Y', and a, b the squared row
   and rows that add up to zero;
 - the same from features, without an n x n matrix:
   [||X'Y||^2 - n/(n-2) a.b + sum(a) sum(b) / ((n-1)(n-2))] / (n (n-3));
-- debiased CKA: HSIC_1(K, L) / sqrt(HSIC_1(K, K) HSIC_1(L, L)). It may be negative, and is never clipped;
-- of batches (Nguyen et al. 2021, arXiv 2010.15327): the sums of HSIC_1 over batches in place of HSIC_1.
+- debiased CKA: HSIC_1(K, L) / sqrt(HSIC_1(K, K) HSIC_1(L, L)). It may be negative, and is never clipped.
 """
 
 from collections.abc import Mapping, Sequence
@@ -258,65 +257,3 @@ def reasons(names: Sequence[str], selves: Floats) -> dict[str, str]:
 
 def _array(values: Tensor) -> Floats:
     return np.asarray(values.cpu().numpy(), dtype=np.float64)
-
-
-class MinibatchCka:
-    """All pairs of layers over batches of items that are never held together: ratio of summed HSIC_1.
-
-    A batch counts by its number of items, so that a short last one does not say as much as the others. The order of
-    batches does not matter; with one batch it is :func:`cka_matrix`. Means are those of each batch.
-
-    Example:
-        >>> similar = MinibatchCka()  # doctest: +SKIP
-        >>> for batch in batches:  # doctest: +SKIP
-        ...     similar.update(backbone(batch))
-        >>> similar.result().debiased  # doctest: +SKIP
-    """
-
-    def __init__(self) -> None:
-        self._names: tuple[str, ...] = ()
-        self._cross: Floats = np.zeros((0, 0))
-        self._overlap: Floats = np.zeros((0, 0))
-        self._n = 0
-        self._varies: set[str] = set()
-
-    def update(self, layers: Mapping[str, Features]) -> None:
-        """Add a batch.
-
-        Args:
-            layers: (b, p) features by name, b >= 4, the same names in every batch. Join a shorter rest with the batch
-                before it.
-
-        Raises:
-            ContractError: other names than before, or what :func:`cka_matrix` refuses.
-        """
-        names = tuple(layers)
-        if self._n and names != self._names:
-            raise ContractError(f"layers {', '.join(names)} follow a batch with {', '.join(self._names)}")
-        parts = [centred(name, values) for name, values in layers.items()]
-        n = _items(parts)
-        overlap, hsic, _ = _gram_products(parts, parts)
-        scale = np.array([one.spread**2 for one in parts])
-        scaled = np.outer(scale, scale)
-        if not self._n:
-            self._names, self._cross, self._overlap = names, np.zeros_like(hsic), np.zeros_like(hsic)
-        self._cross = self._cross + hsic * scaled / (n - 3)
-        self._overlap = self._overlap + overlap * scaled / n
-        self._varies |= {one.name for one in parts if not one.constant}
-        self._n += n
-
-    def result(self) -> CkaMatrix:
-        """Similarity over all batches so far.
-
-        Raises:
-            ContractError: no batch yet.
-        """
-        if not self._n:
-            raise ContractError("no batch has been added yet")
-        varies = np.array([name in self._varies for name in self._names])
-        selves = without_rounding(np.stack([np.diag(self._overlap) * varies, np.diag(self._cross) * varies], 1))
-        why = reasons(self._names, selves)
-        debiased, biased = (
-            _ratio(sums, own, own) for sums, own in ((self._cross, selves[:, 1]), (self._overlap, selves[:, 0]))
-        )
-        return CkaMatrix(self._names, self._names, debiased, biased, self._n, why, why)

@@ -1,4 +1,4 @@
-"""How sure a debiased CKA is: jackknife, half-sampling, and what independent features would give.
+"""Uncertainty of a debiased CKA: jackknife, and what independent features would give.
 
 Nothing here draws rows with replacement: a row and its copy are as similar as can be, off the diagonal, and data that
 have nothing to do with each other would seem alike.
@@ -127,40 +127,6 @@ def _without(left: Tensor, right: Tensor, member: NDArray[np.int64]) -> NDArray[
     return np.asarray(found.cpu().numpy(), dtype=np.float64)
 
 
-def half_sampling_error(
-    x: Features, y: Features, groups: ArrayLike | None = None, draws: int = 100, seed: int = 0
-) -> float:
-    """Standard error of debiased CKA from halves of the items, drawn without replacement.
-
-    The spread over subsets of m of n items (or groups), times sqrt(m / (n - m)). With a few groups of very different
-    sizes the jackknife is the better one.
-
-    Args:
-        x: (n, p).
-        y: (n, q).
-        groups: (n,) scene of every item, drawn whole; None draws items.
-        draws: number of halves.
-        seed: of the draws.
-
-    Returns:
-        NaN where x or y is constant.
-
-    Raises:
-        ContractError: groups of another number of items, too few items or groups to halve, or features that ``cka``
-            refuses.
-    """
-    grams, rng = _grams(x, y), np.random.default_rng(seed)
-    member = np.arange(len(x)) if groups is None else _members(len(x), groups, seed)
-    count = int(member.max()) + 1
-    half = count // 2
-    if int(np.sort(np.bincount(member))[:half].sum()) < FEWEST:
-        raise ContractError(f"{len(x)} items in {count} groups cannot be halved: every half needs {FEWEST} items")
-    if grams is None:
-        return math.nan
-    halves = (np.flatnonzero(np.isin(member, rng.choice(count, half, replace=False))) for _ in range(draws))
-    return float(np.std([_debiased(grams, rows) for rows in halves], ddof=1) * math.sqrt(half / (count - half)))
-
-
 def permutation_null(x: Features, y: Features) -> Null:
     """Compare debiased CKA with what it is when the items of y are exchanged.
 
@@ -194,13 +160,6 @@ def _grams(x: Features, y: Features) -> tuple[Tensor, Tensor] | None:
         return None
     first, second = ((values := one.whole()) @ values.T for one in parts)
     return first, second
-
-
-def _debiased(grams: tuple[Tensor, Tensor], rows: NDArray[np.int64]) -> float:
-    """Of some items. U-centring takes out whatever mean the features were centred on."""
-    chosen = torch.from_numpy(rows).to(grams[0].device)
-    left, right = (u_centred(gram[chosen][:, chosen]) for gram in grams)
-    return float((left * right).sum()) / math.sqrt(float(left.square().sum()) * float(right.square().sum()))
 
 
 def _members(n: int, groups: ArrayLike | None, seed: int) -> NDArray[np.int64]:

@@ -145,11 +145,6 @@ def _above(contrast: PerSeed | None, units: int | None) -> bool:
     return contrast is not None and estimate(contrast, units).above
 
 
-def sign_verdict(found: Estimate) -> Verdict:
-    """``supported`` where clearly above 0, ``refuted`` where clearly below, else ``undecided``."""
-    return "supported" if found.above else "refuted" if found.below else "undecided"
-
-
 def p_of(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:
     """Two-sided p of a contrast being ``against``, from the same t as :func:`estimate`; 1 with a single seed."""
     from scipy.special import ndtr, stdtr  # loaded here, as in resampling

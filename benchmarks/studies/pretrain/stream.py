@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -202,10 +202,3 @@ def _chips(shard: int, n: int) -> Iterator[tuple[Array, float]]:
         EUROSAT_PAINTERS[kind](rng, canvas, SceneSetting.draw(rng, count))
         built = canvas.cover[:, _BUILT_MATERIALS].sum(1).mean((1, 2))
         yield from zip(render(canvas, PALETTE, rng), built.tolist(), strict=True)
-
-
-def pixel_statistics(shard: Shard) -> dict[str, Any]:
-    """Mean and standard deviation per channel of both sensors, by which pockets normalise."""
-    radar = np.asarray(shard.radar, dtype=np.float64)
-    optical = np.asarray(shard.optical, dtype=np.float64)
-    return {name: (pixels.mean((0, 2, 3)), pixels.std((0, 2, 3))) for name, pixels in (("s2", optical), ("s1", radar))}

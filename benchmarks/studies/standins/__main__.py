@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,15 +35,19 @@ def measurements(workspace: Workspace, task: TaskSpec, train: bool) -> Iterator[
     twin = next(slug for slug in TWINS if compatible(workspace.catalog.model(slug), task))
     for column, model in zip(COLUMNS, ("band_stats", twin, "rcf"), strict=False):
         if compatible(workspace.catalog.model(model), task):
-            yield column, lambda model=model: measure(workspace, model, task.slug)
+            yield column, partial(measure, workspace, model, task.slug)
     for reach in REACHES if train else ():
         if task.pixels is None or reach <= task.pixels:
-            yield f"reach {reach}", lambda reach=reach: measure_reach(prepare(workspace.splits(task.slug)), reach)
+            yield f"reach {reach}", partial(_reach, workspace, task, reach)
     if task.dense:
         split = workspace.splits(task.slug)["test"]
         yield "oracle", lambda: score_maps(split, lambda item: oracle_map(split, item))
     else:
         yield "oracle", lambda: oracle_pooled(workspace, task.slug)
+
+
+def _reach(workspace: Workspace, task: TaskSpec, reach: int) -> Measured:
+    return measure_reach(prepare(workspace.splits(task.slug)), reach)
 
 
 def measured(workspace: Workspace, task: TaskSpec, train: bool) -> dict[str, Measured]:

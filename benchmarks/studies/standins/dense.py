@@ -50,7 +50,7 @@ def _sources(workspace: Workspace, model: str, task: str, train: Split) -> list[
     def responses(split: Split, item: int) -> Features:
         batch = adapter([split.read(item)])
         pixels = batch.one_by_one().pixels if batch.series else batch.pixels
-        weights = backbone.weights
+        weights: torch.Tensor = backbone.get_buffer("weights")
         with torch.inference_mode():
             # An even size or an edge leaves one answer per pixel: the image is repeated beyond its edge.
             margin = weights.shape[-1] // 2
@@ -92,7 +92,8 @@ def _mean(split: Split, item: int) -> NDArray[np.float32]:
     flat = pixels.reshape(-1, pixels.shape[-2] * pixels.shape[-1])
     known = np.isfinite(flat)
     sums = np.where(known, flat, 0).sum(1)
-    return np.divide(sums, known.sum(1), out=np.full(len(flat), np.nan, np.float32), where=known.any(1))
+    mean = np.full(len(flat), np.nan, np.float32)
+    return np.asarray(np.divide(sums, known.sum(1), out=mean, where=known.any(1)))
 
 
 def _choose(splits: dict[str, Split], features: Callable[[Split, int], Features]) -> tuple[float, PixelFit, int]:
@@ -102,15 +103,15 @@ def _choose(splits: dict[str, Split], features: Callable[[Split, int], Features]
     moments = None
     for item in range(len(train)):
         target = train.read_target(item)
-        known, own = labelled(target, train.task), features(train, item)
+        chosen, own = labelled(target, train.task), features(train, item)
         moments = moments or PixelMoments(own.shape[-1], classes)
-        moments.add(own[known], target[known])
+        moments.add(own[chosen], target[chosen])
     assert moments is not None
     fits = [moments.fit(balance, PENALTIES) for balance in (BALANCES if classes else (0.0,))]
-    own = [features(val, item) for item in range(len(val))]
+    known = [features(val, item) for item in range(len(val))]
     best: tuple[float, PixelFit, int] | None = None
     for fit, index in itertools.product(fits, range(len(PENALTIES))):
-        maps = [_predict(fit, each, index, val) for each in own]
+        maps = [_predict(fit, each, index, val) for each in known]
         score = _quick(val, maps)
         if best is None or score > best[0]:
             best = (score, fit, index)

@@ -21,8 +21,8 @@ SEASONS = (date(2021, 1, 15), date(2021, 4, 15), date(2021, 7, 15), date(2021, 1
 def colours(scene: Scene, day: int = 0) -> NDArray[np.float64]:
     """True colours (S, S, 3) of L1C; scars in shortwave infrared, near infrared and red of L2A."""
     if scene.kind == "burn":
-        return np.clip(np.moveaxis(scene.l2a[day][[12, 8, 3]], 0, -1) / 4000.0, 0, 1)
-    return np.clip((np.moveaxis(scene.l1c[day][[3, 2, 1]], 0, -1) - 300.0) / 2700, 0, 1) ** 0.8
+        return np.asarray(np.clip(np.moveaxis(scene.l2a[day][[12, 8, 3]], 0, -1) / 4000.0, 0, 1))
+    return np.asarray(np.clip((np.moveaxis(scene.l1c[day][[3, 2, 1]], 0, -1) - 300.0) / 2700, 0, 1) ** 0.8)
 
 
 def radar(scene: Scene, day: int = 0) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Small networks that differ only in their receptive field: gaps between their scores measure the value of context."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ def prepare(splits: dict[str, Split]) -> Sets:
     return Sets(pixels, targets, split, parts["test"][1], centre, scale)
 
 
-def _targets(split: Split, rows: NDArray[np.int64]) -> NDArray[np.generic]:
+def _targets(split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
     found = np.stack([split.read_target(int(i)) for i in rows]) if split.task.dense else split.labels[rows]
     return found.astype(np.float32 if "regression" in split.task.kind else np.int64)
 
@@ -129,7 +130,7 @@ def _train(network: Reach, sets: Sets, rng: np.random.Generator) -> None:
         x, y = _turned(pixels[rows], targets[rows], int(rng.integers(8)), sets.split.task.dense)
         loss = _loss(network(x), y, sets, weights)
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
         schedule.step()
         if (step + 1) % (steps // CHECKS) == 0:
@@ -173,7 +174,7 @@ def _loss(outputs: Tensor, target: Tensor, sets: Sets, weights: Tensor | None) -
 @torch.inference_mode()
 def _predict(network: Reach, sets: Sets, name: str) -> NDArray[np.generic]:
     network.eval()
-    outputs = torch.cat([network(part) for part in sets.pixels[name].split(BATCH)])
+    outputs = torch.cat([network(part) for part in torch.split(sets.pixels[name], BATCH)])
     if sets.split.task.classes:
         classes: NDArray[np.generic] = outputs.argmax(-1).numpy()
         return classes

@@ -15,6 +15,7 @@ import numpy as np
 
 from geofm_eval.errors import DataError
 from geofm_eval.expected import judge
+from geofm_eval.expected.admissible import Admitted
 from geofm_eval.expected.ranges import Ranges
 from geofm_eval.expected.rules import FEWEST_SEEDS, SEEDS
 from geofm_eval.expected.subject import has_scores
@@ -76,7 +77,7 @@ def set_ranges(records: Sequence[Record], seeds: Sequence[int]) -> dict[str, Ran
     return merged({}, proposal.changes)
 
 
-def _no_probes(_: Sequence[Record]) -> Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]]:
+def _no_probes(_: Sequence[Record]) -> Mapping[str, Mapping[str, Mapping[str, Admitted]]]:
     raise DataError("probes are solved, not trained: they have no seeds to draw outcomes from")
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -51,17 +52,13 @@ Result = dict[str, Any]
 @contextmanager
 def path_alone() -> Iterator[None]:
     """Leave the penalties near the best as the path has solved them."""
-    whole = heads.refine
 
     def unrefined(design: Any, penalties: torch.Tensor, weights: torch.Tensor) -> PathSolution:
         done, steps = torch.ones_like(penalties, dtype=torch.bool), torch.zeros_like(penalties, dtype=torch.int64)
         return PathSolution(weights, torch.zeros_like(penalties), done, steps)
 
-    heads.refine = unrefined
-    try:
+    with patch.object(heads, "refine", unrefined):
         yield
-    finally:
-        heads.refine = whole
 
 
 def scaled(problem: ProbeProblem, tap: str, holdout: Holdout) -> tuple[NDArray[Any], ...]:

@@ -3,7 +3,7 @@
 A token whose labelled pixels show several classes is a row per class there, weighted by the share of its pixels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +87,9 @@ def compared(
         now: its solutions.
         close: penalties within this many nats of the best, and at least two, are solved independently.
     """
-    choices, losses, asked = {}, {}, {}
+    choices: dict[Any, int] = {}
+    losses: dict[Any, dict[int, float]] = {}
+    asked: dict[Any, Any] = {}
     for key, own in now.items():
         tap, subset = key
         budget = probe.budgets[subset]
@@ -120,5 +122,5 @@ def compared(
 
 def _pixels(ours: NDArray[Any], theirs: NDArray[Any]) -> int:
     """How many pixels two predictions of every chip must differ in, from their confusion counts (chips, K, K)."""
-    differences: Sequence[NDArray[Any]] = np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
+    differences = np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
     return int(np.sum(differences)) // 2

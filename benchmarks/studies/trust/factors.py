@@ -69,7 +69,7 @@ def misses(world: World, rng: np.random.Generator) -> Iterator[tuple[str, bool, 
         assert share.high is not None
         yield kind, true < share.low, true > share.high
     means = scores.mean(-1)
-    found = further(*(distance_of(means, axis, error) for axis in (1, 0)), error)
+    found = further(distance_of(means, 1, error), distance_of(means, 0, error), error)
     apart = [np.sqrt(2 * truth.var(axis, ddof=1).mean()) for axis in (1, 0)]
     best, other = np.unravel_index(truth.argmax(), SHAPE), np.unravel_index(truth.argmin(), SHAPE)
     weights = np.zeros(SHAPE)

@@ -95,27 +95,27 @@ def rows_of(solves: Sequence[Mapping[Perturbation, Solved]], jobs: Sequence[Prob
         early: take ``EARLY`` in place of the measured standard deviations.
     """
     parts = [part for job, own in zip(jobs, solves, strict=True) for part in _parts(job, own, EARLY if early else None)]
-    width = max(len(lead) for _, _, lead, *_ in parts)
+    width = max(len(lead) for _, _, (lead, *_) in parts)
     names = list(dict.fromkeys(name for name, *_ in parts))
 
     def padded(place: int, fill: float) -> NDArray[np.float64]:
-        return np.array([np.pad(part[place], (0, width - len(part[place])), constant_values=fill) for part in parts])
+        return np.array([np.pad(own[place], (0, width - len(own[place])), constant_values=fill) for _, _, own in parts])
 
     decisions = {len(job.problem.labels["test"]) for job in jobs}
     return Rows(
         case=np.array([names.index(name) for name, *_ in parts]),
         weight=np.array([weight for _, weight, *_ in parts]),
-        lead=padded(2, np.inf),
-        score=padded(3, 0.0),
-        sd=padded(4, 0.0),
-        sd_noise={1e-7: padded(4, 0.0), 1e-6: padded(5, 0.0), OLD_NOISE: padded(6, 0.0)},
+        lead=padded(0, np.inf),
+        score=padded(1, 0.0),
+        sd=padded(2, 0.0),
+        sd_noise={1e-7: padded(2, 0.0), 1e-6: padded(3, 0.0), OLD_NOISE: padded(4, 0.0)},
         decision=1 / decisions.pop(),
     )
 
 
 def _parts(
     job: ProbeJob, solves: Mapping[Perturbation, Solved], early: Mapping[float, float] | None
-) -> Iterator[tuple[object, float, *tuple[NDArray[np.float64], ...]]]:
+) -> Iterator[tuple[object, float, list[NDArray[np.float64]]]]:
     """Case, weight, leads, scores, and standard deviations of leads at three levels of noise, of every draw."""
     exact, problem = solves[UNPERTURBED], job.problem
     draws = {one.fraction: sum(other.fraction == one.fraction for other in problem.subsets) for one in problem.subsets}
@@ -129,7 +129,7 @@ def _parts(
         order = [int(exact.chosen[row]), *(int(k) for k in near if k != exact.chosen[row])]
         name = (job.key, tap, subset.fraction)
         columns = [own[order], exact.explored[row][order], small[order], large[order], strong[order]]
-        yield name, 1 / draws[subset.fraction], *columns
+        yield name, 1 / draws[subset.fraction], columns
 
 
 def _sd(solves: Mapping[Perturbation, Solved], noise: float, row: int) -> NDArray[np.float64]:
@@ -195,8 +195,7 @@ def _drawn(
 
 def _outside(scores: NDArray[np.float64], ends: Ends) -> NDArray[np.bool_]:
     """(machines,) whether any score is outside; a millionth is rounding of the mean."""
-    found: NDArray[np.bool_] = ((scores < ends[0] - 1e-6) | (scores > ends[1] + 1e-6)).any(1)
-    return found
+    return np.asarray(((scores < ends[0] - 1e-6) | (scores > ends[1] + 1e-6)).any(1))
 
 
 def _old(rng: np.random.Generator, rows: Rows, own: NDArray[np.float64]) -> Ends:
@@ -244,9 +243,7 @@ def _probes(run: Path) -> list[Record]:
     found = {
         record.case.model: record
         for record in read_records(run)
-        if (record.case.kind, record.case.task, record.case.adaptation) == ("probe", TASK, ADAPTATION)
-        and record.outcome.status != "skipped"
-        and record.scores
+        if (record.case.kind, record.case.task, record.case.adaptation) == ("probe", TASK, ADAPTATION) and record.scores
     }
     if not found:
         raise DataError(f"{run}: no {ADAPTATION} probe of {TASK}: give a run of suite bench")

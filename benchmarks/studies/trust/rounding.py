@@ -12,6 +12,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def features(workspace: Workspace, model: str, task: str, images: int, dtype: to
     split = splits.get("test") or splits["all"]
     batch = adapter([split.read(index) for index in range(min(images, len(split)))])
     backbone = copy.deepcopy(workspace.backbone(model, task).backbone).to(dtype)
-    tensors = {
+    tensors: dict[str, Any] = {
         name: value.to(dtype)
         for name, value in vars(batch).items()
         if isinstance(value, torch.Tensor) and value.is_floating_point()

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from geofm_eval.data.items import NAMES
 from geofm_eval.data.readers.grids import degrees
-from geofm_eval.data.readers.rasters import read_raster
 from geofm_eval.errors import DataError
 
 _PICTURES = ("L", "LA", "RGB", "RGBA", "I;16")
@@ -83,16 +82,6 @@ def place(lon: str, lat: str, where: str) -> tuple[float, float]:
     if found is None:
         raise DataError(f"{where}: lon and lat must be degrees, found '{lon}' and '{lat}'; leave both empty if unknown")
     return found
-
-
-def load_geotiff(path: Path) -> npt.NDArray[Any]:
-    """Read a GeoTIFF as (bands, height, width) in north-up order, NaN where it declares that nothing is there.
-
-    Raises:
-        Unavailable: rasterio is not installed.
-        DataError: as :func:`geofm_eval.data.readers.rasters.read_raster`.
-    """
-    return read_raster(path).marked
 
 
 def load_image(path: Path) -> npt.NDArray[Any]:

@@ -47,12 +47,12 @@ def _drift(rng: np.random.Generator, seeds: int, units: int, share: float) -> En
     items = math.sqrt(1 - share)
     error = items * math.sqrt(rng.chisquare(units - 1) / (units - 1))
     values = items * rng.standard_normal() + math.sqrt(seeds * share) * rng.standard_normal(seeds)
-    found = estimate_of(values, error, units)
+    found = estimate_of(values.tolist(), error, units)
     return _ends(found.value, found.low, found.high)
 
 
 def _backbones(rng: np.random.Generator, count: int) -> Ends | None:
-    found = estimate_of(rng.standard_normal(count))
+    found = estimate_of(rng.standard_normal(count).tolist())
     return _ends(found.value, found.low, found.high)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.studies.trust.coverage.simulation import Ends, Simulation, ends
 from geofm_eval.stats.jackknife import Floats
@@ -38,7 +39,7 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], tails: str) -> Floa
     return rng.standard_normal(shape)
 
 
-def _target(rng: np.random.Generator, n: int, tails: str, sites: int) -> tuple[Floats, Floats | None]:
+def _target(rng: np.random.Generator, n: int, tails: str, sites: int) -> tuple[Floats, NDArray[np.int64] | None]:
     if not sites:
         return _noise(rng, (n,), tails), None
     members = np.arange(n) % sites
@@ -46,7 +47,7 @@ def _target(rng: np.random.Generator, n: int, tails: str, sites: int) -> tuple[F
     return np.asarray(math.sqrt(0.5) * both), members
 
 
-def _errors(rng: np.random.Generator, n: int, tails: str, members: Floats | None, draws: int) -> Floats:
+def _errors(rng: np.random.Generator, n: int, tails: str, members: NDArray[np.int64] | None, draws: int) -> Floats:
     """(draws, n) of variance LEFT: a fifth of it that of sites where there are any, a half what draws do not share."""
     own = _noise(rng, (n,), "normal" if tails == "skewed" else tails)
     if members is not None:

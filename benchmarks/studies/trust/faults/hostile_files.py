@@ -104,10 +104,7 @@ def _arrays(folder: Path, marker: Path) -> Iterator[tuple[str, Callable[[], obje
 
     def endless() -> None:
         header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            header,
-            {"descr": "<f8", "fortran_order": False, "shape": (10**13,)},  # type: ignore[arg-type]
-        )
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**13,)})
         npz("ids.npy", header.getvalue())
         read_outcomes(run, record)
 
