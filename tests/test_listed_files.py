@@ -118,7 +118,7 @@ def test_same_names_in_folders_of_classes_are_different_items(task: TaskSpec, ro
     splits = open_splits(task)
     assert splits["train"].ids == ("Forest/0000.tif", "River/0000.tif")
     replace_first(root, "Forest/./0001.tif")
-    with pytest.raises(DataError, match=r"item 'Forest/0001.tif' stands in splits 'train' and 'val'"):
+    with pytest.raises(DataError, match=r"sample 'Forest/0001.tif' is in splits 'train' and 'val'"):
         open_splits(task)
 
 

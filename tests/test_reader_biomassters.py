@@ -189,7 +189,7 @@ def test_file_that_is_no_image_is_named(task: TaskSpec, root: Path):
 
 def test_absent_biomass_is_counted(task: TaskSpec, root: Path):
     (root / "test_agbm" / f"{TEST[0]}_agbm.tif").unlink()
-    with pytest.raises(DataError, match=r"1 of 22 listed files are absent, the first is .*ffff0000_agbm.tif"):
+    with pytest.raises(DataError, match=r"1 of 22 listed files are missing; the first is .*ffff0000_agbm.tif"):
         open_splits(task)
 
 
@@ -204,7 +204,7 @@ def test_own_split_goes_before_the_official_one(task: TaskSpec, root: Path):
     ("rows", "says"),
     [
         ("0000ffff,train", r"splits.csv: chip '0000ffff' has no file"),
-        (f"{TRAIN[0]},train\n{TRAIN[0]},val\n{TRAIN[1]},test", "stands in splits 'train' and 'val'"),
+        (f"{TRAIN[0]},train\n{TRAIN[0]},val\n{TRAIN[1]},test", "is in splits 'train' and 'val'"),
     ],
 )
 def test_own_split_must_fit_the_copy(task: TaskSpec, root: Path, rows: str, says: str):

@@ -93,7 +93,7 @@ def test_site_in_training_and_test_is_refused(task: TaskSpec, root: Path):
     flags = np.repeat([0] * (SITES - 2) + [1, 1], 2)
     flags[[20, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19]] = 0
     save(root, "is_test", flags)
-    with pytest.raises(DataError, match=r"group 'site 10' stands in splits '(train|val)' and 'test'"):
+    with pytest.raises(DataError, match=r"group 'site 10' is in splits '(train|val)' and 'test'"):
         open_splits(task)
 
 

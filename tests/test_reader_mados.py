@@ -116,13 +116,13 @@ def test_one_scene_in_two_splits_is_refused_unless_the_task_says_so(root: Path):
     write_lines(root / "splits/val_X.txt", "Scene_0_10")
     write_lines(root / "splits/train_X.txt", "Scene_0_1")
     assert open_splits(task())["val"].ids == ("Scene_0_10",)
-    with pytest.raises(DataError, match="group 'Scene_0' stands in splits 'train' and 'val'"):
+    with pytest.raises(DataError, match="group 'Scene_0' is in splits 'train' and 'val'"):
         open_splits(task(shared_groups=False))
 
 
 def test_partial_copies(root: Path):
     (root / "Scene_7/20/Scene_7_L2R_rhorc_1610_0.tif").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 listed files are absent, the first is .*Scene_7_L2R_rhorc_1614_0"):
+    with pytest.raises(DataError, match=r"1 of 4 listed files are missing; the first is .*Scene_7_L2R_rhorc_1614_0"):
         open_splits(task())
     (root / "splits/test_X.txt").unlink()
     with pytest.raises(DataError, match=r"no test_X.txt, but other lists are there"):
@@ -143,7 +143,11 @@ def test_lists_of_something_else(root: Path):
         ("20/Scene_0_L2R_rhorc_865_1.tif", np.full((12, 12), 0.02, np.float32), r"\(12, 12\) pixels of 20 m, which do"),
         ("10/Scene_0_L2R_rhorc_492_1.tif", np.full((3, 12, 12), 0.02, np.float32), "3 bands, expected 1"),
         ("10/Scene_0_L2R_cl_1.tif", np.full((12, 12), 16, np.uint8), "label values 16 are out of range, expected 0, 1"),
-        ("10/Scene_0_L2R_cl_1.tif", np.ones((6, 6), np.uint8), r"label of \(6, 6\) pixels for an image of \(12, 12\)"),
+        (
+            "10/Scene_0_L2R_cl_1.tif",
+            np.ones((6, 6), np.uint8),
+            r"map has \(6, 6\) pixels but the image has \(12, 12\)",
+        ),
     ],
 )
 def test_a_file_that_is_not_what_its_name_says(root: Path, file: str, pixels: np.ndarray, says: str):

@@ -215,7 +215,7 @@ def test_pickled_objects_are_not_loaded(task: TaskSpec, root: Path):
 
 def test_patches_of_odd_size_must_match_their_labels(task: TaskSpec, root: Path):
     write_patch(root, 10, np.zeros((7, 9)))
-    with pytest.raises(DataError, match=r"TARGET_10.npy: label of \(7, 9\) pixels for an image of \(8, 8\)"):
+    with pytest.raises(DataError, match=r"TARGET_10.npy: the label map has \(7, 9\) pixels but the image has \(8, 8\)"):
         open_splits(task)
 
 
@@ -236,7 +236,7 @@ def test_partial_copy_says_what_it_holds(task: TaskSpec, root: Path):
     ("rows", "says"),
     [
         ("99,train", r"splits.csv: patch 99 is not in metadata.geojson"),
-        ("10,train\n10,val\n20,test", "item '10' stands in splits 'train' and 'val'"),
+        ("10,train\n10,val\n20,test", "sample '10' is in splits 'train' and 'val'"),
         ("10,train\n20,holdout", r"splits.csv, line 3: split is 'holdout'"),
     ],
 )
@@ -248,7 +248,7 @@ def test_own_split_must_fit_the_copy(task: TaskSpec, root: Path, rows: str, says
 
 def test_absent_files_are_counted(task: TaskSpec, root: Path):
     (root / "ANNOTATIONS" / "TARGET_20.npy").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 listed files are absent, the first is .*TARGET_20.npy"):
+    with pytest.raises(DataError, match=r"1 of 4 listed files are missing; the first is .*TARGET_20.npy"):
         open_splits(task)
 
 
