@@ -97,7 +97,7 @@ def test_link_out_of_the_data_set_is_refused(task: TaskSpec, root: Path, tmp_pat
     inner = root / "Forest" / "0000.tif" if what == "file" else root / "Forest"
     shutil.move(inner, tmp_path / "elsewhere")
     inner.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=r"0000.tif: leads to .*elsewhere.*, outside the data set"):
+    with pytest.raises(DataError, match=r"0000.tif: the path leads to .*elsewhere.*, outside the data set"):
         open_splits(task)
 
 

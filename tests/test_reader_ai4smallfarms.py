@@ -174,5 +174,5 @@ def test_mask_of_another_place_is_refused_and_one_without_a_place_is_not(root: P
     open_splits(task())["train"].read_pair(0)
     for path in root.rglob("masks/*.tif"):
         place_tif(path, east=10)
-    with pytest.raises(DataError, match=r"masks/0_vietnam.tif: its grid .* is not that of images/0_vietnam.tif"):
+    with pytest.raises(DataError, match=r"masks/0_vietnam.tif: the grid .* differs from that of images/0_vietnam.tif"):
         open_splits(task())["train"].read_pair(0)

@@ -119,7 +119,7 @@ def test_a_chip_that_both_folders_have_is_listed_with_its_folder(root: Path):
     rows = [f"{name(16)},val", f"{name(2)},test"]
     write_lines(root / "splits.csv", "chip,split", f"{name(0)},train", *rows)
     with pytest.raises(
-        DataError, match=r"is in 2 folders, with different files. Give it with its folder, such as training/"
+        DataError, match=r"is in 2 folders, with different files. Include its folder, for example training/"
     ):
         open_splits(task())
     write_lines(root / "splits.csv", "chip,split", f"training/{name(0)},train", *rows)
@@ -134,7 +134,7 @@ def test_one_tile_in_two_splits_is_refused_unless_the_task_says_so(root: Path):
 
 def test_partial_copies_are_no_official_split(root: Path):
     (root / "training" / f"{name(3)}_merged.tif").unlink()
-    says = r"found 14 for training, 3 for validation, expected 18 of .*merged.tif in all. Complete the copy, or list"
+    says = r"found 14 for training, 3 for validation, expected 18 of .*merged.tif in total. Complete the copy, or list"
     with pytest.raises(DataError, match=says):
         open_splits(task())
     for path in (root / "validation").iterdir():

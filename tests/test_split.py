@@ -115,14 +115,14 @@ def test_half_the_data_is_an_error_that_counts(task: TaskSpec, root: Path):
 
 def test_missing_list_is_an_error(task: TaskSpec, root: Path):
     (root / "eurosat-val.txt").unlink()
-    with pytest.raises(DataError, match=r"no readable split list eurosat-val.txt"):
+    with pytest.raises(DataError, match=r"split lists eurosat-val.txt are missing"):
         open_splits(task)
 
 
 def test_unknown_label_is_named(task: TaskSpec, root: Path):
     write_tif(root / "Desert" / "Desert_1.tif", chip(1))
     (root / "eurosat-val.txt").write_text("Desert_1.jpg\n")
-    with pytest.raises(DataError, match="label 'Desert', expected one of Forest, River"):
+    with pytest.raises(DataError, match="label is 'Desert', expected one of Forest, River"):
         open_splits(task)
 
 
