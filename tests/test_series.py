@@ -89,7 +89,7 @@ def test_a_date_without_data_does_not_count():
 
 
 def test_an_item_without_data_on_any_date_is_refused():
-    with pytest.raises(DataError, match="item item1 has no valid patch for tiny"):
+    with pytest.raises(DataError, match="sample item1 has no valid patch for tiny"):
         features(SERIES, [series(0), series(1, clouds=(0, 1, 2))])
 
 
