@@ -1,4 +1,4 @@
-"""Open the splits of a task: read, generated where it is a stand-in, inspected, and checked against each other."""
+"""Open the splits of a task: generate stand-ins, read, inspect and check the splits against each other."""
 
 import logging
 from collections import Counter
@@ -20,20 +20,20 @@ log = logging.getLogger(__name__)
 
 
 def open_splits(task: TaskSpec, progress: StartProgress = LogProgress) -> dict[str, Split]:
-    """Open train, val and test of a task; a stand-in is generated first where needed.
+    """Open train, val and test of a task; a stand-in is generated first if it is missing.
 
     Args:
         task: entry of the catalog.
-        progress: starts the progress of hashing the files.
+        progress: starts a progress display for hashing files.
 
     Raises:
         ContractError: the task's reader is unknown.
-        Unavailable: the data are absent.
-        DataError: part of the data is absent, or the splits are not what splits must be.
+        Unavailable: the data are missing.
+        DataError: the data are incomplete, or the splits are invalid (see :func:`check_splits`).
     """
     if task.reader not in READERS:
         raise ContractError(
-            f"task '{task.slug}': reader '{task.reader}' is unknown; known readers: {', '.join(READERS)}"
+            f"task '{task.slug}': reader '{task.reader}' is unknown; expected one of {', '.join(READERS)}"
         )
     root = ensure_standin(task) if task.simulated else in_home(task.root, "data", task.how_to_get)
     listing = READERS[task.reader](task, root)
@@ -51,7 +51,7 @@ def open_splits(task: TaskSpec, progress: StartProgress = LogProgress) -> dict[s
 def _unusable(
     task: TaskSpec, listing: Listing, names: Sequence[str], progress: StartProgress
 ) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Ids that cannot be measured by reason, by split; those that the reader left out itself are among them."""
+    """Ids that cannot be measured, by split and reason, including those that the reader left out."""
     inspected = inspect_items(task, listing, progress) if task.inspect else {}
     found = {}
     for name in names:
@@ -79,28 +79,30 @@ def _described(split: Split) -> str:
 def check_splits(splits: Mapping[str, Split]) -> None:
     """Refuse splits that would give wrong scores.
 
-    A scene or event that two splits share is refused too, unless the task says that its published split is so: its
-    items are alike, so the test score would be too good.
+    A scene or event that occurs in two splits is refused too, because its samples are alike and the test score would be
+    too good. Tasks whose published split shares scenes declare ``shared_groups``.
 
     Args:
-        splits: the splits of one task by name.
+        splits: splits of one task by name.
 
     Raises:
-        Unavailable: a split whose files are all absent.
-        DataError: an empty split, an item that is listed twice, an item or a group in two splits.
+        Unavailable: all files of a split are missing.
+        DataError: a split is empty, a sample is listed twice, or a sample or group is in two splits.
     """
     for name, split in splits.items():
         if not split.items:
             left_out = f" ({_described(split)})" if split.dropped else ""
             if split.dropped and all(reason.endswith(ABSENT) for reason in split.dropped):
                 raise Unavailable(
-                    "data", f"{split.task.slug}: files of all items of split '{name}'{left_out}", split.task.how_to_get
+                    "data",
+                    f"{split.task.slug}: files of all samples of split '{name}'{left_out}",
+                    split.task.how_to_get,
                 )
-            raise DataError(f"{split.task.slug}: split '{name}' is empty{left_out}; every split needs images")
+            raise DataError(f"{split.task.slug}: split '{name}' is empty{left_out}; every split needs samples")
         item, times = Counter(split.ids).most_common(1)[0]
         if times > 1:
-            raise DataError(f"{split.task.slug}: split '{name}' lists item '{item}' more than once; list it once")
-    _check_separate("item", {name: split.ids for name, split in splits.items()})
+            raise DataError(f"{split.task.slug}: split '{name}' lists sample '{item}' more than once; list it once")
+    _check_separate("sample", {name: split.ids for name, split in splits.items()})
     if not all(split.task.shared_groups for split in splits.values()):
         _check_separate("group", {name: _known_groups(split) for name, split in splits.items()})
 
@@ -114,20 +116,18 @@ def _check_separate(what: str, names: Mapping[str, Sequence[str]]) -> None:
     for split, found in names.items():
         for name in dict.fromkeys(found):
             if first.setdefault(name, split) != split:
-                raise DataError(
-                    f"{what} '{name}' stands in splits '{first[name]}' and '{split}': keep all of it in one of them"
-                )
+                raise DataError(f"{what} '{name}' is in splits '{first[name]}' and '{split}'; keep it in one of them")
 
 
 def _check_present(task: TaskSpec, listing: Listing, names: Sequence[str]) -> None:
-    """Look whether all files of the items are there."""
     items = [item for name in names for item in listing.items[name]]
     absent = [path for item in items if (path := next((p for p in item.files if not p.exists()), None)) is not None]
     if absent and len(absent) == len(items):
-        what = f"none of the {len(items)} listed files is in {listing.root}, such as {absent[0].name}"
+        what = f"none of the {len(items)} listed files is in {listing.root}; the first is {absent[0].name}"
         raise Unavailable("data", what, task.how_to_get)
     if absent:
         raise DataError(
-            f"{listing.root}: {len(absent)} of {len(items)} listed files are absent, the first is {absent[0]}. "
-            f"Complete the copy, or list what is there in a splits.csv; its columns: geofm-eval fetch {task.slug}"
+            f"{listing.root}: {len(absent)} of {len(items)} listed files are missing; the first is {absent[0]}. "
+            "Complete the copy, or list the files that exist in a splits.csv (for its columns, run geofm-eval fetch "
+            f"{task.slug})"
         )

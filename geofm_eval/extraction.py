@@ -1,4 +1,4 @@
-"""The frozen pass over a split: every tap pooled on the way, written batch by batch."""
+"""Extract the features of a split: one frozen pass that pools every tap and writes batch by batch."""
 
 import itertools
 import json
@@ -27,7 +27,7 @@ DTYPE = "float32"
 
 @dataclass(frozen=True)
 class Extraction:
-    """One pass over a split, written into the folder that the store gives."""
+    """One pass over a split, written to a folder provided by the store."""
 
     loaded: LoadedBackbone
     adapter: InputAdapter
@@ -37,7 +37,7 @@ class Extraction:
     start_progress: StartProgress
 
     def write(self, folder: Path) -> dict[str, Any]:
-        """Write every array and the ids; return what ``block.json`` holds beside the checksums."""
+        """Write all arrays and the ids; return the content of ``block.json`` except the checksums."""
         check_frozen(self.loaded)
         spec = self.loaded.spec
         progress = self.start_progress(f"{spec.slug} on {self.split.task.slug}/{self.split.name}", len(self.split))
@@ -59,11 +59,11 @@ class Extraction:
         return {"taps": spec.taps, "poolings": spec.poolings, "meta": meta}
 
     def pooled(self, *, checked: bool = True) -> dict[str, np.ndarray]:
-        """Features of few items by tap, (n, D) float32, averaged over patches; nothing is stored.
+        """Features of a few samples by tap, (n, D) float32, averaged over patches; nothing is stored.
 
         Args:
-            checked: check on the first batch that features depend on each image alone; False for a caller that
-                measures how much they do.
+            checked: verify on the first batch that features depend only on their own image; False for a caller that
+                measures this dependence.
         """
         check_frozen(self.loaded)
         with torch.inference_mode(), exact_float32():
@@ -73,11 +73,11 @@ class Extraction:
         return dict(zip(spec.taps, whole[:: len(spec.poolings)], strict=True))
 
     def _batches(self, statistics: "InputStatistics", *, checked: bool = False) -> Iterator[np.ndarray]:
-        """Pooled features (taps x poolings, B, D) of one batch after another, in the order of the split.
+        """Yield pooled features (taps x poolings, B, D) batch by batch, in the order of the split.
 
         Args:
-            statistics: the pixels of every batch are added to it.
-            checked: check on the first batch that features depend on each image alone.
+            statistics: accumulates the pixels of every batch.
+            checked: verify on the first batch that features depend only on their own image.
         """
         ids = self.split.ids
         for start in range(0, len(ids), self.batch_size):
@@ -93,7 +93,7 @@ class Extraction:
                 done += len(images)
 
     def _of_one_size(self, images: list[RawImage]) -> Iterator[list[RawImage]]:
-        """The images as they come, cut where their size changes for a model that takes the data's own size."""
+        """Split images at changes of size for models that take images at their own size."""
         if self.adapter.model.image_size is not None:
             yield images
             return
@@ -121,28 +121,27 @@ class Extraction:
 def pooled_features(
     loaded: LoadedBackbone, batch: ModelInput, ids: Sequence[str], native: bool = False, *, first: bool = False
 ) -> Tensor:
-    """Run the backbone once and pool every tap in every way that the model has.
+    """Run the backbone once and pool every tap with each of the model's poolings.
 
     Args:
         loaded: the frozen backbone.
         batch: images or series.
-        ids: their ids, for messages.
-        native: True for a backbone that shall take all dates of a series at once.
+        ids: ids of the samples, for messages.
+        native: True to pass all dates of a series to the backbone at once.
         first: True for the first batch of a new block, see :func:`geofm_eval.backbones.contract.encode_checked`.
 
     Returns:
         (taps x poolings, B, D) float32 on the batch's device, poolings innermost.
 
     Raises:
-        ContractError: the tokens are not what the model's entry and layout promise, depend on more than their image,
-            or a feature is not finite.
-        DataError: an item has no valid patch.
+        ContractError: the tokens do not match the model's entry and layout, depend on other images, or are not finite.
+        DataError: a sample has no valid patch.
     """
     spec = loaded.spec
     encoded = encode_checked(loaded, batch, native, first=first)
     empty = encoded.empty_items()
     if empty:
-        raise DataError(f"item {ids[empty[0]]} has no valid patch for {spec.slug}: leave it out of the split")
+        raise DataError(f"sample {ids[empty[0]]} has no valid patch for {spec.slug}; remove it from the split")
     pooled = torch.stack([encoded.pooled(tap, pooling) for tap in spec.taps for pooling in spec.poolings])
     if not bool(pooled.isfinite().all()):
         _refuse_not_finite(spec, pooled, ids)
@@ -153,14 +152,14 @@ def _refuse_not_finite(spec: ModelSpec, pooled: Tensor, ids: Sequence[str]) -> N
     row, item = (int(where[0]) for where in torch.nonzero(~pooled.isfinite().all(dim=2), as_tuple=True))
     tap, pooling = spec.taps[row // len(spec.poolings)], spec.poolings[row % len(spec.poolings)]
     raise ContractError(
-        f"{spec.slug}: features of tap {tap} ({pooling}) are not finite for item {ids[item]}: "
-        "check the weights, and the input with 'geofm-eval preflight'"
+        f"{spec.slug}: features of tap {tap} ({pooling}) are not finite for sample {ids[item]}. "
+        "Check the weights, and the input with 'geofm-eval preflight'"
     )
 
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """Keep float32 products exact on a GPU (no TF32) for the time being, and restore what was set."""
+    """Disable TF32 on GPUs within the context, so that float32 products are exact; restore the settings afterwards."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
@@ -172,13 +171,13 @@ def exact_float32() -> Iterator[None]:
 class ArrayFiles:
     """Several ``.npy`` files of (n, D) float32 that grow batch by batch.
 
-    They are written, not mapped: on a full disk a write raises an error that can be explained, where a store to a
-    mapped page kills the process.
+    The files are written instead of memory-mapped: on a full disk, a write raises an error that can be explained, while
+    a store to a mapped page kills the process.
 
     Args:
-        folder: where the files go.
+        folder: destination of the files.
         names: file names without ``.npy``.
-        n: number of rows that each will have.
+        n: final number of rows of each file.
     """
 
     def __init__(self, folder: Path, names: Sequence[str], n: int) -> None:
@@ -205,7 +204,7 @@ class ArrayFiles:
 
 
 class InputStatistics:
-    """Share of valid pixels, and mean and standard deviation of every channel over them, as the model received them.
+    """Proportion of valid pixels, and mean and standard deviation of every channel over them, as seen by the model.
 
     Args:
         bands: band of every channel.
@@ -218,10 +217,10 @@ class InputStatistics:
         self._sums = np.zeros((2, len(bands)))
 
     def add(self, batch: ModelInput) -> None:
-        """Add the pixels of one batch, of all dates of its series."""
+        """Add the pixels of one batch, over all dates of a series."""
         if batch.series:
             batch = batch.one_by_one()
-        # Both reductions run without a temporary copy of the batch, unless there are invalid pixels to leave out.
+        # Both reductions run without a temporary copy of the batch, unless it has invalid pixels.
         whole = bool(batch.valid.all())
         values = batch.pixels if whole else torch.where(batch.valid[:, None], batch.pixels, 0.0)
         self._pixels += batch.valid.numel()
@@ -230,7 +229,7 @@ class InputStatistics:
         self._sums += torch.stack([values.sum(dim=(0, 2, 3)).double(), squares]).cpu().numpy()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return ``valid_share`` and ``channels``, one {band, mean, std} each; needs at least one valid pixel."""
+        """Return ``valid_share`` and ``channels`` ({band, mean, std} each); needs at least one valid pixel."""
         mean, square = self._sums / self._valid
         std = np.sqrt(np.maximum(square - mean**2, 0.0))
         return {

@@ -1,4 +1,4 @@
-"""Feature blocks: one frozen pass over a split, every tap pooled on the way, written to the cache as plain arrays."""
+"""Feature blocks: pooled features of every tap from one frozen pass over a split, cached as plain arrays."""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from geofm_eval.store import content_hash, problem_with, publish_directory, read
 __all__ = ["BATCH_SIZE", "DTYPE", "FEATURE_VERSION", "FeatureBlock", "block_key", "extract", "stored_block"]
 
 FEATURE_VERSION = 2
-"""Raised whenever the same weights and pixels would give other features."""
+"""Increase whenever the same weights and pixels would give other features."""
 
 MANIFEST = "block.json"
 BATCH_SIZE = {"cpu": 16, "cuda": 256}
@@ -34,12 +34,12 @@ class FeatureBlock:
 
     Args:
         path: directory with one ``<tap>.<pooling>.npy`` of (n, D) float32 each, ``ids.json`` and ``block.json``.
-        key: hash of all that determines the features.
-        ids: item of every row.
+        key: hash of everything that determines the features.
+        ids: id of the sample of every row.
         taps: ordered tap names.
         poolings: ``mean`` and, with a class token, ``cls``.
-        meta: what the extraction measured: items, seconds, images_per_second, batch_size, device, dtype,
-            peak_memory_bytes (GPU only), valid_share, channels (band, mean, std as the model saw them), inputs.
+        meta: measurements of the extraction: items, seconds, images_per_second, batch_size, device, dtype,
+            peak_memory_bytes (GPU only), valid_share, channels (band, mean, std as seen by the model), inputs.
     """
 
     path: Path
@@ -50,14 +50,14 @@ class FeatureBlock:
     meta: dict[str, Any]
 
     def features(self, tap: str, pooling: str = "mean") -> np.ndarray:
-        """Memory-mapped, read-only (n, D) float32 features.
+        """Return memory-mapped, read-only (n, D) float32 features.
 
         Raises:
             ContractError: the block has no such tap or pooling.
         """
         if tap not in self.taps or pooling not in self.poolings:
             raise ContractError(
-                f"no features '{tap}' with pooling '{pooling}' in {self.path}; "
+                f"{self.path} has no features '{tap}' with pooling '{pooling}'; "
                 f"taps: {', '.join(self.taps)}; poolings: {', '.join(self.poolings)}"
             )
         features: np.ndarray = np.load(self.path / f"{tap}.{pooling}.npy", mmap_mode="r", allow_pickle=False)
@@ -65,9 +65,9 @@ class FeatureBlock:
 
 
 def block_key(loaded: LoadedBackbone, adapter: InputAdapter, split: Split) -> str:
-    """Hash of all that determines the features of a split: weights, architecture, inputs, recipe and items.
+    """Hash everything that determines the features of a split: weights, architecture, inputs, recipe and samples.
 
-    Labels and tasks are no part of it: tasks on the same items share a block.
+    Labels and tasks are not included, so tasks on the same samples share a block.
     """
     spec = loaded.spec
     return content_hash(
@@ -89,22 +89,22 @@ def block_key(loaded: LoadedBackbone, adapter: InputAdapter, split: Split) -> st
 
 
 def _pixel_recipe(recipe: Recipe) -> dict[str, Any]:
-    """The choices of a recipe that reach the pixels; the others concern probes and share the block."""
+    """Settings of a recipe that affect pixels; the others concern probes, which share the block."""
     return recipe.model_dump(mode="json", include={"normalisation", "resize", "temporal", "fill"})
 
 
 def _stored_pixels(task: TaskSpec) -> dict[str, Any]:
-    """How the task's files become pixels, as far as the input report does not say it."""
+    """How the task's files become pixels, beyond the content of the input report."""
     stored: dict[str, Any] = {
         "reader": task.reader,
-        # Neither which label is read nor how the items are cut reaches the pixels.
+        # Neither the target nor the splitting into blocks affects the pixels.
         "options": {name: value for name, value in task.options.items() if name not in ("target", "blocks")},
         "bands": task.bands,
         "nodata": task.nodata,
         "dates": task.dates,
     }
     if task.simulated:
-        # Another generator writes other pixels into files of the same names and sizes.
+        # Another generator version writes other pixels to files of the same names and sizes.
         stored |= {"standin": task.standin, "version": task.version, "generator": generator_version(task)}
     return stored
 
@@ -118,21 +118,21 @@ def extract(
     batch_size: int | None = None,
     progress: StartProgress = LogProgress,
 ) -> FeatureBlock:
-    """Return the feature block of a split, extracting it first where the cache does not hold it intact.
+    """Return the feature block of a split; extract it first if the cache has no intact copy.
 
-    Peak memory is that of one batch, whatever the number of items.
+    Peak memory is that of one batch, for any number of samples.
 
     Args:
         loaded: frozen backbone on ``device``.
-        adapter: turns the split's images into the backbone's input.
-        split: items to extract.
+        adapter: converts the split's images to the backbone's input.
+        split: samples to extract.
         device: torch device.
-        batch_size: items per forward pass; by default 16 on a CPU and 256 on a GPU. The features do not depend on it.
-        progress: starts the progress of a new extraction.
+        batch_size: samples per forward pass; by default 16 on a CPU and 256 on a GPU. The features do not depend on it.
+        progress: starts a progress display for a new extraction.
 
     Raises:
-        ContractError: the backbone breaks its contract or gives a value that is not finite.
-        DataError: an item cannot be read or has no valid pixel.
+        ContractError: the backbone violates its contract or returns a value that is not finite.
+        DataError: a sample cannot be read or has no valid pixel.
         StoreError: the cache cannot be written.
     """
     key = block_key(loaded, adapter, split)
@@ -144,20 +144,19 @@ def extract(
 
 
 def stored_block(key: str) -> FeatureBlock:
-    """The feature block of a key, which the cache must hold.
+    """Return the feature block of a key from the cache.
 
     Raises:
-        DataError: it does not, or the block is damaged.
+        DataError: the cache does not contain the block, or the block is damaged.
     """
     path = geofm_cache() / "features" / "v1" / key
     problem = problem_with(path, MANIFEST)
     if problem is not None:
-        raise DataError(f"{path}: {problem}: run the case again here, with the same GEOFM_CACHE, which extracts it")
+        raise DataError(f"{path}: {problem}. Run the case again with the same GEOFM_CACHE to extract the block")
     return _open(path)
 
 
 def _open(path: Path) -> FeatureBlock:
-    """Describe the directory of an intact block."""
     content = read_manifest(path, MANIFEST)
     ids = json.loads((path / "ids.json").read_text(encoding="utf-8"))
     return FeatureBlock(

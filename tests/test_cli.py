@@ -113,7 +113,7 @@ def test_fetch_goes_on_after_a_failure_and_ends_with_status_one(tmp_path: Path):
         done = run("fetch", "gone", "good", "good_random", "--catalog", "own.toml", home=tmp_path, cwd=tmp_path)
     assert done.returncode == 1
     assert "error: gone: weights unavailable" in done.stderr
-    assert "the server says 404" in done.stderr
+    assert "the server responded 404" in done.stderr
     assert f"good: {tmp_path}/weights/good.pt fetched, 3.1 MB" in done.stdout
     assert "good_random: is randomly initialised" in done.stdout
     assert "Traceback" not in done.stderr
@@ -124,11 +124,11 @@ def test_fetch_says_what_it_would_do_and_checks_what_is_there(small_home: Path):
     planned = run("fetch", "terramind_v1", "eurosat_rgb", "--dry-run", home=small_home)
     assert planned.returncode == 0
     assert f"terramind_v1: would fetch 1,518.7 MB to {small_home}/weights/TerraMind_v1_base.pt" in planned.stdout
-    assert f"{small_home}/data/eurosat_rgb (there)" in planned.stdout
+    assert f"{small_home}/data/eurosat_rgb (exists)" in planned.stdout
     assert not (small_home / "weights").exists()
     checked = run("fetch", "eurosat_rgb", "--check", home=small_home)
     assert checked.returncode == 0
-    assert re.search(r"val +3 items.*the first, Forest/Forest_3\.jpg, is 3 x 64 x 64, 100% valid", checked.stdout)
+    assert re.search(r"val +3.* samples.*the first, Forest/Forest_3\.jpg, is 3 x 64 x 64, 100% valid", checked.stdout)
 
 
 def test_cache_lists_and_prunes(small_home: Path):

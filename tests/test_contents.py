@@ -156,12 +156,12 @@ def test_a_file_that_is_written_meanwhile_is_refused(tmp_path, monkeypatch):
         return found
 
     monkeypatch.setattr(module, "file_sha256", slow)
-    with pytest.raises(DataError, match=r"0\.bin: was changed while it was read\. Wait until nothing writes"):
+    with pytest.raises(DataError, match=r"0\.bin: the file changed while it was being read\. Wait until no"):
         hashes_of([path], "data")
 
 
 def test_an_absent_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"gone.bin: cannot be read \(No such file.*Complete the copy"):
+    with pytest.raises(DataError, match=r"gone.bin: cannot read the file \(No such file.*Complete the copy"):
         hashes_of([tmp_path / "gone.bin"], "data")
 
 

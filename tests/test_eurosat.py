@@ -82,7 +82,7 @@ def test_own_split_file_may_say_scenes_and_places(task: TaskSpec, root: Path):
 
 def test_scene_in_two_splits_is_refused(task: TaskSpec, root: Path):
     write_split_file(root, "file,class,split,group", [f"{row},same" for row in ROWS])
-    with pytest.raises(DataError, match="group 'same' stands in splits 'train' and 'val'"):
+    with pytest.raises(DataError, match="group 'same' is in splits 'train' and 'val'"):
         open_splits(task)
 
 
@@ -107,7 +107,7 @@ def test_lists_without_any_image_are_unavailable(task: TaskSpec, tmp_path: Path)
     folder = tmp_path / task.root
     folder.mkdir(parents=True)
     write_lists(folder)
-    with pytest.raises(Unavailable, match=r"none of the 3 listed files is in .*, such as "):
+    with pytest.raises(Unavailable, match=r"none of the 3 listed files is in .*; the first is "):
         open_splits(task)
 
 

@@ -119,7 +119,7 @@ def test_a_block_that_is_gone_is_asked_for(workspace, small):
     record = record_of(workspace, small)
     keys = {**record.provenance.feature_keys, "test": "0" * 64}
     lost = record.model_copy(update={"provenance": record.provenance.model_copy(update={"feature_keys": keys})})
-    with pytest.raises(DataError, match=r"block\.json is absent: run the case again here, with the same GEOFM_CACHE"):
+    with pytest.raises(DataError, match=r"block\.json is absent\. Run the case again with the same GEOFM_CACHE"):
         admitted_scores(workspace, [lost])
 
 

@@ -147,7 +147,7 @@ def with_nan(tokens: dict[str, Tensor]) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (with_nan, r"features of tap block01 \(mean\) are not finite for item train_2.*preflight"),
+        (with_nan, r"features of tap block01 \(mean\) are not finite for sample train_2.*preflight"),
         (lambda t: {"final": t["final"]}, r"returned taps \('final',\), expected \('embed'"),
         (lambda t: dict(reversed(t.items())), r"returned taps \('final', .*expected \('embed'"),
         (lambda t: {k: v[:, 1:] for k, v in t.items()}, r"tap embed is .*\(16, 4, 4\), expected float32 \(16, 5, D\)"),
@@ -192,7 +192,7 @@ def test_an_item_without_a_valid_pixel_is_named(monkeypatch: pytest.MonkeyPatch)
         return RawImage(image.pixels, np.zeros_like(image.valid)) if index == 4 else image
 
     monkeypatch.setattr(TinySplit, "read", read_with_gap)
-    with pytest.raises(DataError, match="item train_4 has no valid patch for tiny"):
+    with pytest.raises(DataError, match="sample train_4 has no valid patch for tiny"):
         tiny_block(TinySplit())
 
 

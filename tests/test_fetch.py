@@ -52,18 +52,18 @@ def test_file_is_fetched_into_the_home_and_not_fetched_again(server, home):
     assert "fetched, 3.1 MB" in lines[0]
     assert f"sha256 {SHA256} (as pinned)" in lines[0]
     assert "Apache-2.0" in lines[1]
-    assert "is there" in fetch_model(entry(server, sha256=SHA256))[0]
+    assert " exists, " in fetch_model(entry(server, sha256=SHA256))[0]
     assert server.asked == [("GET", "/w.pt", None)]
 
 
 def test_hash_that_is_not_pinned_is_printed(server, home):
     line = fetch_model(entry(server))[0]
-    assert f"sha256 {SHA256} (not pinned in the catalog: compare it with https://example.org/mine)" in line
+    assert f"sha256 {SHA256} (not pinned in the catalog; compare it with https://example.org/mine)" in line
 
 
 def test_interrupted_download_stays_and_the_next_one_finishes_it(server, home):
     server.breaks_after = PART + 100
-    with pytest.raises(Unavailable, match=r"/w\.pt \(.*run the same command again: what has arrived is kept"):
+    with pytest.raises(Unavailable, match=r"/w\.pt \(.*run the same command again; the received part is kept"):
         fetch_model(entry(server, sha256=SHA256))
     assert (home / "weights" / "w.pt.part").read_bytes() == CONTENT[:PART]
     assert not (home / "weights" / "w.pt").exists()
@@ -116,7 +116,7 @@ def test_folder_appears_whole(server, home):
         ("/folder/encoder.pt", None),
         ("/folder/encoder.pt", f"bytes={PART}-"),
     ]
-    assert "is there, 3.1 MB" in check_model(model)[0]
+    assert "exists, 3.1 MB" in check_model(model)[0]
 
 
 def test_folder_with_a_wrong_hash_is_not_installed(server, home):
@@ -145,7 +145,7 @@ def test_link_is_read_through_but_never_written_through(server, home, tmp_path):
     with pytest.raises(ContractError, match=rf"leads out of {home} \(to {tmp_path}/elsewhere/w\.pt\)"):
         fetch_model(entry(server))
     (tmp_path / "elsewhere" / "w.pt").write_bytes(CONTENT)
-    assert "is there" in fetch_model(entry(server, sha256=SHA256))[0]
+    assert " exists, " in fetch_model(entry(server, sha256=SHA256))[0]
     assert server.asked == []
 
 
@@ -181,9 +181,9 @@ def test_dry_run_says_sizes_and_downloads_nothing(server, home):
 @pytest.mark.parametrize(
     ("status", "message"),
     [
-        (404, r"the server says 404 Not Found\)\. It has moved: look at the model's source"),
-        (403, r"the server says 403 Forbidden\)\. Its publisher asks for an account or an accepted licence"),
-        (503, r"the server says 503 Service Unavailable\)\. Try again later"),
+        (404, r"the server responded 404 Not Found\)\. The file has moved: look for its new address"),
+        (403, r"the server responded 403 Forbidden\)\. The publisher requires an account or an accepted licence"),
+        (503, r"the server responded 503 Service Unavailable\)\. Try again later"),
     ],
 )
 def test_refusal_of_the_server_says_what_to_do(server, home, status, message):
@@ -210,20 +210,20 @@ def test_home_must_be_named(server):
 def test_weights_without_a_public_address_come_with_instructions(server, home):
     model = entry(server, url=None, how_to_get="Ask the authors for w.pt and put it at GEOFM_HOME/weights/w.pt.")
     for verb in (fetch_model, plan_model):
-        assert verb(model)[0] == f"mine: has no public address. {model.weights.how_to_get}"
+        assert verb(model)[0] == f"mine: the weights have no public address. {model.weights.how_to_get}"
     with pytest.raises(Unavailable, match=r"does not exist\. Ask the authors"):
         check_model(model)
     (home / "weights").mkdir(parents=True)
     (home / "weights" / "w.pt").write_bytes(CONTENT)
-    assert "is there" in fetch_model(model)[0]
+    assert " exists, " in fetch_model(model)[0]
 
 
 def test_twins_and_controls_need_nothing(home):
     catalog = load_catalog()
     assert fetch_model(catalog.model("mae_vits16_random")) == [
-        "mae_vits16_random: is randomly initialised, nothing must be fetched"
+        "mae_vits16_random: is randomly initialised, nothing to fetch"
     ]
-    assert plan_model(catalog.model("band_stats")) == ["band_stats: has no weights, nothing must be fetched"]
+    assert plan_model(catalog.model("band_stats")) == ["band_stats: has no weights, nothing to fetch"]
 
 
 def test_unknown_name_gives_the_nearest_models_and_tasks():

@@ -44,8 +44,8 @@ def test_instructions_have_source_licence_size_place_and_layout(task, tmp_path):
         "source": "https://github.com/phelber/EuroSAT",
         "licence": "MIT",
         "size": "90 MB",
-        "items": "3 train, 2 val, 1 test",
-        "place": f"{tmp_path}/data/eurosat_rgb (there)",
+        "samples": "3 train, 2 val, 1 test",
+        "folder": f"{tmp_path}/data/eurosat_rgb (exists)",
         "layout": "<Class>/<Class>_<n>.jpg",
     }
     assert lines[-1].strip() == "eurosat-train.txt"
@@ -61,16 +61,16 @@ def test_instructions_need_no_home(task, monkeypatch):
 def test_complete_copy_is_counted_and_called_complete(task):
     assert check_task(task) == [
         "eurosat_rgb: readable and complete",
-        "  train    3 items of 3; the first, River_0, is 3 x 64 x 64, 100% valid",
-        "  val      2 items of 2; the first, River_3, is 3 x 64 x 64, 100% valid",
-        "  test     1 items of 1; the first, River_5, is 3 x 64 x 64, 100% valid",
+        "  train    3 of 3 samples; the first, River_0, is 3 x 64 x 64, 100% valid",
+        "  val      2 of 2 samples; the first, River_3, is 3 x 64 x 64, 100% valid",
+        "  test     1 of 1 samples; the first, River_5, is 3 x 64 x 64, 100% valid",
         "  split    official",
     ]
 
 
 def test_copy_with_fewer_items_than_published_is_not_complete(task):
     larger = task.model_copy(update={"official_sizes": (3, 2, 7)})
-    with pytest.raises(DataError, match=r"split 'test' has 1 items, the complete data set 7: complete the copy"):
+    with pytest.raises(DataError, match=r"split 'test' has 1 samples, but the complete data set has 7"):
         check_task(larger)
 
 
@@ -78,8 +78,8 @@ def test_copy_with_a_split_file_of_its_own_is_called_custom(task, tmp_path):
     rows = [f"River/River_{n}.jpg,River,{split}" for n, split in enumerate(["train", "val", "test"])]
     (tmp_path / "data/eurosat_rgb/splits.csv").write_text("\n".join(["file,class,split", *rows]))
     lines = check_task(task)
-    assert lines[1].startswith("  train    1 items of 3; ")
-    assert "custom: the folder's own split file" in lines[-1]
+    assert lines[1].startswith("  train    1 of 3 samples; ")
+    assert "custom (from the folder's split file)" in lines[-1]
 
 
 def test_damaged_image_is_named(task, tmp_path):
@@ -110,14 +110,14 @@ def test_targets_of_dense_tasks_are_read_and_dropped_items_are_counted(tmp_path,
         bands=("B04",), product="L1C", classes=("land", "water"), official_sizes=(1, 1, 3),
     )  # fmt: skip
     lines = check_task(dense)
-    assert lines[1] == "  train    1 items of 1; the first, train_0, is 1 x 8 x 6, target 8 x 6, 100% valid"
-    assert lines[3].startswith("  test     1 items of 3; 2 dropped: label is NaN; the first, ")
+    assert lines[1] == "  train    1 of 1 samples; the first, train_0, is 1 x 8 x 6, target 8 x 6, 100% valid"
+    assert lines[3].startswith("  test     1 of 3 samples; 2 dropped: label is NaN; the first, ")
 
 
 @pytest.mark.parametrize(
     ("told", "says"),
     [
-        (None, r"\(nodata 0 is background; label_nodata = 'ignore' would make it no label\)"),
+        (None, r"\(nodata 0 is background; to ignore it, set label_nodata = 'ignore'\)"),
         ("ignore", r"\(nodata 0: no label\)"),
     ],
 )
@@ -133,7 +133,7 @@ def test_what_the_nodata_of_labels_means_is_said(tmp_path, monkeypatch, told, sa
 
 def test_simulated_data_need_nothing_and_can_be_checked():
     task = load_catalog().task("eurosat_sim")
-    assert "simulated: nothing must be fetched" in describe_task(task)[1]
+    assert "simulated: generated in the cache, nothing to fetch" in describe_task(task)[1]
     lines = check_task(task.model_copy(update={"sizes": (20, 10, 10)}))
     assert lines[0] == "eurosat_sim: readable and complete"
-    assert lines[1].startswith("  train    20 items of 20; the first, AnnualCrop_1, is 13 x 64 x 64")
+    assert lines[1].startswith("  train    20 of 20 samples; the first, AnnualCrop_1, is 13 x 64 x 64")

@@ -221,7 +221,7 @@ def test_data_that_change_during_a_run_end_it_and_store_nothing(
         change(root / "Forest/Forest_0.tif")
 
     monkeypatch.setattr(Extraction, "_batches", disturbed)
-    with pytest.raises(DataError, match=r"Forest_0\.tif(\.msk)?: (changed while the run|cannot be read)"):
+    with pytest.raises(DataError, match=r"Forest_0\.tif(\.msk)?: (the file changed during|cannot read the file)"):
         block(split)
     assert not list((geofm_cache() / "features").glob("v1/[!.]*"))
 

@@ -92,9 +92,9 @@ def test_without_any_usable_item_the_reasons_are_told(data):
     [
         (image(red=1200.0), label(), r"median value is 1.2e\+07 DN, expected 20 to 20000"),
         (image(vv=25.0), label(), r"25 dB, expected -40 to 10.*linear backscatter"),
-        (image(), label(2), r"label values range from 2 to 2, expected 0 to 1 or -1 for pixels to be ignored"),
-        (image(), label()[:2], r"label of \(2, 4\) pixels for an image of \(4, 4\)"),
-        (image()[:1], label(), r"shape \(1, 4, 4\), expected 2 bands \(VV, B04\)"),
+        (image(), label(2), r"label values range from 2 to 2, expected 0 to 1, or -1 for ignored pixels"),
+        (image(), label()[:2], r"label map has \(2, 4\) pixels but the image has \(4, 4\)"),
+        (image()[:1], label(), r"shape is \(1, 4, 4\), expected 2 bands \(VV, B04\)"),
     ],
 )
 def test_files_that_are_not_as_declared_are_refused(data, pixels, target, message):
@@ -111,7 +111,7 @@ def test_scale_per_band(data):
 
 
 def test_a_dense_task_has_no_label_per_item(data):
-    with pytest.raises(ContractError, match="no label per item, only one per pixel"):
+    with pytest.raises(ContractError, match="one label per pixel, not per sample"):
         _ = open_splits(TASK)["train"].labels
 
 
@@ -140,7 +140,7 @@ def test_targets_that_are_nan_are_dropped_and_counted(data, monkeypatch):
 def test_a_target_in_another_unit_is_refused(data, monkeypatch):
     task = REGRESSION.model_copy(update={"protocol": "shuffle_splits"})
     monkeypatch.setitem(READERS, "memory", regression_reader({"a": 15_000.0}))
-    with pytest.raises(DataError, match="item 'a' has the target 15000, expected 0 to 500 t/ha"):
+    with pytest.raises(DataError, match="sample 'a' has the target 15000, expected 0 to 500 t/ha"):
         open_splits(task)
 
 
@@ -153,6 +153,6 @@ def test_groups_may_be_shared_where_the_task_says_so(tmp_path):
             for name, item in zip(("train", "val", "test"), items, strict=True)
         }
 
-    with pytest.raises(DataError, match="group 'event' stands in splits 'train' and 'val'"):
+    with pytest.raises(DataError, match="group 'event' is in splits 'train' and 'val'"):
         check_splits(splits(TASK))
     check_splits(splits(TASK.model_copy(update={"shared_groups": True})))

@@ -97,7 +97,7 @@ def test_link_out_of_the_data_set_is_refused(task: TaskSpec, root: Path, tmp_pat
     inner = root / "Forest" / "0000.tif" if what == "file" else root / "Forest"
     shutil.move(inner, tmp_path / "elsewhere")
     inner.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=r"0000.tif: leads to .*elsewhere.*, outside the data set"):
+    with pytest.raises(DataError, match=r"0000.tif: the path leads to .*elsewhere.*, outside the data set"):
         open_splits(task)
 
 
@@ -118,7 +118,7 @@ def test_same_names_in_folders_of_classes_are_different_items(task: TaskSpec, ro
     splits = open_splits(task)
     assert splits["train"].ids == ("Forest/0000.tif", "River/0000.tif")
     replace_first(root, "Forest/./0001.tif")
-    with pytest.raises(DataError, match=r"item 'Forest/0001.tif' stands in splits 'train' and 'val'"):
+    with pytest.raises(DataError, match=r"sample 'Forest/0001.tif' is in splits 'train' and 'val'"):
         open_splits(task)
 
 

@@ -54,7 +54,7 @@ def test_an_undeclared_offset_is_refused_every_time(folder: Path, tmp_path: Path
     monkeypatch.setenv("GEOFM_HOME", str(tmp_path))
     task = load_catalog().task("pastis")
     for _ in range(2):
-        with pytest.raises(DataError, match=r"lie above 1\d\d\d DN .*Set offset = -1000 .*task 'pastis'"):
+        with pytest.raises(DataError, match=r"are above 1\d\d\d DN .*Set offset = -1000 .*task 'pastis'"):
             open_splits(task)
     open_splits(task.model_copy(update={"offset": -1000.0}))
     open_splits(task.model_copy(update={"offset_checked": False}))
@@ -62,7 +62,7 @@ def test_an_undeclared_offset_is_refused_every_time(folder: Path, tmp_path: Path
 
 def test_an_offset_that_files_lack_is_refused(task: TaskSpec):
     declared = task.model_copy(update={"offset": -1000.0, "plausible": {"DN": (-1000.0, 20_000.0)}})
-    with pytest.raises(DataError, match=r"5 % of the pixels of B\d+ lie below -\d+ DN .*Set offset = 0"):
+    with pytest.raises(DataError, match=r"5 % of the pixels of B\d+ are below -\d+ DN .*Set offset = 0"):
         open_splits(declared)
 
 

@@ -70,7 +70,7 @@ def test_alpha_band_is_a_mask_and_no_data_band(path: Path):
 
 def test_four_bands_of_which_one_is_alpha_are_not_four_bands(path: Path, task: TaskSpec):
     write_tif(path, np.full((4, SIDE, SIDE), 9, np.uint8), photometric="RGB", alpha="YES")
-    with pytest.raises(DataError, match=r"3 bands \(and 1 called alpha, which is a mask\), expected 4"):
+    with pytest.raises(DataError, match=r"3 bands \(and 1 alpha, used as a mask\), expected 4"):
         read_bands(path, task, ("B02", "B03", "B04", "B08"))
 
 
@@ -193,7 +193,7 @@ def test_grids_are_one_within_a_tenth_of_a_pixel(path: Path, place: dict, one: b
         check_one_grid(first, second)
     else:
         with pytest.raises(
-            DataError, match=r"other.tif: its grid \(.*\) is not that of .*chip.tif \(EPSG:32630"
+            DataError, match=r"other.tif: the grid \(.*\) differs from that of .*chip.tif \(EPSG:32630"
         ) as told:
             check_one_grid(first, second)
         assert len(str(told.value)) <= 400
@@ -202,7 +202,7 @@ def test_grids_are_one_within_a_tenth_of_a_pixel(path: Path, place: dict, one: b
 @pytest.mark.parametrize("kind", [np.complex64, "complex_int16"])
 def test_complex_values_are_refused(path: Path, kind: object):
     write_tif(path, np.ones((1, SIDE, SIDE), np.complex64), dtype=kind)
-    with pytest.raises(DataError, match="its values are complex"):
+    with pytest.raises(DataError, match="the values are complex"):
         read_raster(path)
 
 
@@ -230,14 +230,14 @@ def test_scale_and_offset_of_a_file_must_be_those_of_the_task(path: Path, task: 
     if agree:
         assert (read_bands(path, task, ("B02", "B03")).pixels == 500).all()
         return
-    with pytest.raises(DataError, match=r"chip.tif: its tags give B02 as value \*"):
+    with pytest.raises(DataError, match=r"chip.tif: its tags define B02 as value \*"):
         read_bands(path, task, ("B02", "B03"))
 
 
 def test_decibels_have_one_unit_only(path: Path):
     task = load_catalog().task("sen1floods11_s1")
     write_tags(path, 1e-4, 0)
-    with pytest.raises(DataError, match="its tags give VV"):
+    with pytest.raises(DataError, match="its tags define VV"):
         read_bands(path, task, ("VV", "VH"))
 
 

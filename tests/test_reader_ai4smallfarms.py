@@ -98,7 +98,7 @@ def test_one_tile_in_two_folders(root: Path):
     for kind in ("images", "masks"):
         content = (root / FOLDER / "train" / kind / "0_vietnam.tif").read_bytes()
         (root / FOLDER / "test" / kind / "0_vietnam.tif").write_bytes(content)
-    with pytest.raises(DataError, match="item '0_vietnam' stands in splits 'train' and 'test'"):
+    with pytest.raises(DataError, match="sample '0_vietnam' is in splits 'train' and 'test'"):
         open_splits(task(official_sizes=(2, 1, 2)))
     write_lines(root / "splits.csv", "chip,split", "0_vietnam,train", "2_cambodia,val", "12_cambodia,test")
     assert open_splits(task())["train"].ids == ("0_vietnam",)  # the files are the same
@@ -118,7 +118,7 @@ def test_one_tile_in_two_folders(root: Path):
         ("images", np.full((3, 5, 6), 900, np.uint16), "3 bands, expected 4"),
         ("images", np.full((4, 5, 6), 0.09, np.float32), "look like reflectances"),
         ("masks", np.array([[0, 1, 255]], np.uint8), r"label values 0, 1, 255 .* expected 0, 1 or 0, 255"),
-        ("masks", np.zeros((4, 6), np.uint8), r"label of \(4, 6\) pixels for an image of \(5, 6\)"),
+        ("masks", np.zeros((4, 6), np.uint8), r"label map has \(4, 6\) pixels but the image has \(5, 6\)"),
     ],
 )
 def test_a_file_that_is_not_what_its_place_says(root: Path, kind: str, pixels: np.ndarray, says: str):
@@ -174,5 +174,5 @@ def test_mask_of_another_place_is_refused_and_one_without_a_place_is_not(root: P
     open_splits(task())["train"].read_pair(0)
     for path in root.rglob("masks/*.tif"):
         place_tif(path, east=10)
-    with pytest.raises(DataError, match=r"masks/0_vietnam.tif: its grid .* is not that of images/0_vietnam.tif"):
+    with pytest.raises(DataError, match=r"masks/0_vietnam.tif: the grid .* differs from that of images/0_vietnam.tif"):
         open_splits(task())["train"].read_pair(0)

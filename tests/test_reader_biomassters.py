@@ -163,8 +163,8 @@ def test_biomass_out_of_range_is_refused(task: TaskSpec, root: Path, value: floa
 @pytest.mark.parametrize(
     ("pixels", "says"),
     [
-        (optical(10)[:10], r"S2_10.tif: 10 bands, expected 11 \(B02,"),
-        (optical(10, 5), r"its months have sizes \[\(10, 5, 5\), \(10, 6, 6\)\]"),
+        (optical(10)[:10], r"S2_10.tif: found 10 bands, expected 11 \(B02,"),
+        (optical(10, 5), r"the months of the chip differ in size, \[\(10, 5, 5\), \(10, 6, 6\)\]"),
         (optical(10, 6) / np.float32(10_000), "reflectances"),
     ],
 )
@@ -177,7 +177,7 @@ def test_damaged_months_are_named(task: TaskSpec, root: Path, pixels: np.ndarray
 
 def test_sensors_of_another_size_are_named(task: TaskSpec, root: Path):
     write_geotiff(root / "test_features" / f"{TEST[0]}_S1_10.tif", radar(10, 4))
-    with pytest.raises(DataError, match=r"S2_10.tif: \(6, 6\) pixels, but S1 of the same month has \(4, 4\)"):
+    with pytest.raises(DataError, match=r"the image has \(6, 6\) pixels, but S1 of the same month has \(4, 4\)"):
         open_splits(task.model_copy(update={"bands": ("VV", "B02"), "nodata": -9999.0}))
 
 
@@ -189,7 +189,7 @@ def test_file_that_is_no_image_is_named(task: TaskSpec, root: Path):
 
 def test_absent_biomass_is_counted(task: TaskSpec, root: Path):
     (root / "test_agbm" / f"{TEST[0]}_agbm.tif").unlink()
-    with pytest.raises(DataError, match=r"1 of 22 listed files are absent, the first is .*ffff0000_agbm.tif"):
+    with pytest.raises(DataError, match=r"1 of 22 listed files are missing; the first is .*ffff0000_agbm.tif"):
         open_splits(task)
 
 
@@ -204,7 +204,7 @@ def test_own_split_goes_before_the_official_one(task: TaskSpec, root: Path):
     ("rows", "says"),
     [
         ("0000ffff,train", r"splits.csv: chip '0000ffff' has no file"),
-        (f"{TRAIN[0]},train\n{TRAIN[0]},val\n{TRAIN[1]},test", "stands in splits 'train' and 'val'"),
+        (f"{TRAIN[0]},train\n{TRAIN[0]},val\n{TRAIN[1]},test", "is in splits 'train' and 'val'"),
     ],
 )
 def test_own_split_must_fit_the_copy(task: TaskSpec, root: Path, rows: str, says: str):
@@ -234,8 +234,8 @@ def test_empty_folder_is_unavailable(task: TaskSpec, tmp_path: Path):
     ("options", "says"),
     [
         ({"months": [1]}, "expected at least 2 different numbers"),
-        ({"months": [1, 1]}, "different numbers of 0"),
-        ({"months": [3, 12]}, "different numbers of 0"),
+        ({"months": [1, 1]}, "different numbers from 0"),
+        ({"months": [3, 12]}, "different numbers from 0"),
         ({"cloud": 101}, "cloud = 0 to 100 percent"),
         ({"split": "random"}, "split = 'by_chip'"),
         ({"sensor": "s2"}, "option sensor is unknown to reader 'biomassters'; expected months, cloud, split"),
@@ -305,7 +305,7 @@ def test_stand_in_has_radar_and_months_without_light():
 
 def test_a_chip_in_two_folders_is_refused(task: TaskSpec, root: Path):
     write_chip(root / "train_features", root / "train_agbm", TEST[0])
-    with pytest.raises(DataError, match=f"{TEST[0]}_S\\d_.*lies in .*train_features too; keep a chip in one folder"):
+    with pytest.raises(DataError, match=f"{TEST[0]}_S\\d_.*the same file is also in .*train_features; keep a chip"):
         open_splits(task)
 
 
@@ -313,5 +313,5 @@ def test_a_chip_in_two_folders_is_refused(task: TaskSpec, root: Path):
 def test_month_or_biomass_of_another_place_is_refused(task: TaskSpec, root: Path, moved: str):
     with rasterio.open(root / moved, "r+") as file:
         file.transform = rasterio.Affine(10, 0, 500_320, 0, -10, 5_400_000)
-    with pytest.raises(DataError, match=r"its grid .* is not that of"):
+    with pytest.raises(DataError, match=r"the grid .* differs from that of"):
         open_splits(task)["test"].read_pair(0)

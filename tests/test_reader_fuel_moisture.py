@@ -93,25 +93,25 @@ def test_site_in_training_and_test_is_refused(task: TaskSpec, root: Path):
     flags = np.repeat([0] * (SITES - 2) + [1, 1], 2)
     flags[[20, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19]] = 0
     save(root, "is_test", flags)
-    with pytest.raises(DataError, match=r"group 'site 10' stands in splits '(train|val)' and 'test'"):
+    with pytest.raises(DataError, match=r"group 'site 10' is in splits '(train|val)' and 'test'"):
         open_splits(task)
 
 
 @pytest.mark.parametrize(
     ("name", "values", "says"),
     [
-        ("target", np.arange(5.0), r"arrays of different length \(.*target 5"),
-        ("is_test", np.full(2 * SITES, 2), r"is_test.npy: values \[2\], expected 0 \(training\) and 1 \(test\)"),
+        ("target", np.arange(5.0), r"arrays differ in length \(.*target 5"),
+        ("is_test", np.full(2 * SITES, 2), r"is_test.npy: values are \[2\], expected 0 \(training\) and 1 \(test\)"),
         (
             "month",
             np.zeros((2 * SITES, 3), int),
-            r"months \[.*\] \(0 is January\) in row 0, but the label of 2018-06-30",
+            r"months \[.*\] \(0 is January\), but the label of 2018-06-30",
         ),
-        ("target", np.full(2 * SITES, 5.0), r"no label of site 'site 0' with 5 percent in the order of the arrays"),
+        ("target", np.full(2 * SITES, 5.0), r"of the arrays \(site 'site 0', 5 percent\) has no matching label"),
         (
             "s1_s2_era5_srtm",
             np.ones((2 * SITES, 4, 18)),
-            r"shape \(24, 4, 18\), expected \(series, 3 dates, 18 columns",
+            r"shape is \(24, 4, 18\), expected \(series, 3 dates, 18 columns",
         ),
         ("s1_s2_era5_srtm", np.ones((2 * SITES, 3, 17)), r"expected \(series, 3 dates, 18 columns\)"),
     ],
@@ -156,7 +156,7 @@ def test_degrees_celsius_are_refused(task: TaskSpec, root: Path):
 @pytest.mark.parametrize("content", ["", "[]", '{"features": [{"properties": {"site": "a"}}]}'])
 def test_labels_that_are_none_are_named(task: TaskSpec, root: Path, content: str):
     (root / "single_file_labels.geojson").write_text(content)
-    with pytest.raises(DataError, match=r"single_file_labels.geojson: not the labels of fuel moisture"):
+    with pytest.raises(DataError, match=r"single_file_labels.geojson: cannot read the labels"):
         open_splits(task)
 
 
@@ -176,7 +176,7 @@ def test_absent_files_are_unavailable(task: TaskSpec, root: Path):
 def test_what_the_catalog_must_say(task: TaskSpec, root: Path):
     with pytest.raises(ContractError, match="the layout of fuel moisture has no band B10"):
         open_splits(task.model_copy(update={"bands": ("B10",)}))
-    with pytest.raises(ContractError, match="set dates to how many images"):
+    with pytest.raises(ContractError, match="set dates to the number of images"):
         open_splits(task.model_copy(update={"dates": None}))
 
 

@@ -119,7 +119,7 @@ def test_a_chip_that_both_folders_have_is_listed_with_its_folder(root: Path):
     rows = [f"{name(16)},val", f"{name(2)},test"]
     write_lines(root / "splits.csv", "chip,split", f"{name(0)},train", *rows)
     with pytest.raises(
-        DataError, match=r"is in 2 folders, with different files. Give it with its folder, such as training/"
+        DataError, match=r"is in 2 folders, with different files. Include its folder, for example training/"
     ):
         open_splits(task())
     write_lines(root / "splits.csv", "chip,split", f"training/{name(0)},train", *rows)
@@ -128,13 +128,13 @@ def test_a_chip_that_both_folders_have_is_listed_with_its_folder(root: Path):
 
 
 def test_one_tile_in_two_splits_is_refused_unless_the_task_says_so(root: Path):
-    with pytest.raises(DataError, match=r"group 'T1.SGH' stands in splits 'train' and"):
+    with pytest.raises(DataError, match=r"group 'T1.SGH' is in splits 'train' and"):
         open_splits(task(shared_groups=False))
 
 
 def test_partial_copies_are_no_official_split(root: Path):
     (root / "training" / f"{name(3)}_merged.tif").unlink()
-    says = r"found 14 for training, 3 for validation, expected 18 of .*merged.tif in all. Complete the copy, or list"
+    says = r"found 14 for training, 3 for validation, expected 18 of .*merged.tif in total. Complete the copy, or list"
     with pytest.raises(DataError, match=says):
         open_splits(task())
     for path in (root / "validation").iterdir():
@@ -158,7 +158,7 @@ def test_partial_copies_are_no_official_split(root: Path):
         ),
         ("_merged.tif", np.full((6, SIDE, SIDE), 1e-5, np.float32), r"median value is 0.1 DN, expected 20 to 20000"),
         (".mask.tif", np.full((SIDE, SIDE), 255, np.int16), "label values 255 are out of range, expected -1, 0, 1"),
-        (".mask.tif", np.zeros((SIDE, 9), np.int16), r"label of \(6, 9\) pixels for an image of \(6, 6\)"),
+        (".mask.tif", np.zeros((SIDE, 9), np.int16), r"label map has \(6, 9\) pixels but the image has \(6, 6\)"),
     ],
 )
 def test_a_file_that_is_not_what_its_name_says(root: Path, ending: str, pixels: np.ndarray, says: str):
@@ -169,7 +169,7 @@ def test_a_file_that_is_not_what_its_name_says(root: Path, ending: str, pixels: 
 
 def test_an_image_without_a_mask(root: Path):
     (root / "training" / f"{name(2)}.mask.tif").unlink()
-    with pytest.raises(DataError, match=r"1 of 18 listed files are absent, the first is .*mask.tif"):
+    with pytest.raises(DataError, match=r"1 of 18 listed files are missing; the first is .*mask.tif"):
         open_splits(task())
 
 

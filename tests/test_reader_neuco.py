@@ -127,8 +127,8 @@ def test_places_are_read_where_somebody_wrote_them(task: TaskSpec, root: Path):
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        ([f"{IDS[0]},1", f"{IDS[0]},2"], r"line 3: location '0000007' has a label already"),
-        ([f"{IDS[0]},much"], r"line 2: 'much' is no number"),
+        ([f"{IDS[0]},1", f"{IDS[0]},2"], r"line 3: location '0000007' already has a label"),
+        ([f"{IDS[0]},much"], r"line 2: label is 'much', expected a number"),
         ([f"{IDS[0]},-40"], r"has the target -40, expected 0 to 2000 t/ha"),
         (["9999999,3"], r"split 'all' is empty \(0 \(3 dropped: the target is NaN\)\)"),
     ],
@@ -146,7 +146,7 @@ def test_constant_targets_pass_to_the_probe_which_refuses_them(task: TaskSpec, r
 
 def test_absent_target_names_those_that_are_there(task: TaskSpec, root: Path):
     other = task.model_copy(update={"options": {"modality": "s2l1c", "target": "crops"}})
-    with pytest.raises(DataError, match=r"0 tables crops__<type>.csv, expected one; targets there: biomass_mean"):
+    with pytest.raises(DataError, match=r"0 tables crops__<type>.csv, expected one; existing targets: biomass_mean"):
         open_splits(other)
 
 
@@ -181,7 +181,7 @@ def test_file_that_is_no_cube_is_named(task: TaskSpec, root: Path, damage: str):
 @pytest.mark.parametrize("pixels", [cube(12), cube()[:, :3], np.concatenate([cube(), cube()])])
 def test_cube_of_another_shape_is_named(task: TaskSpec, root: Path, pixels: np.ndarray):
     write_cube(root / f"data/s2l1c/part-000000/{IDS[0]}.zarr.zip", pixels)
-    with pytest.raises(DataError, match=r"0000007.zarr.zip: shape .* expected \(1, 4 seasons, 13 bands"):
+    with pytest.raises(DataError, match=r"0000007.zarr.zip: shape is .* expected \(1, 4 seasons, 13 bands"):
         open_splits(task)["all"].read(0)
 
 
@@ -202,7 +202,7 @@ def test_absent_cubes_and_labels_are_unavailable(task: TaskSpec, root: Path):
         open_splits(load_catalog().task("neuco_biomass_mean_s1"))
     (root / "labels/biomass_mean__regr.csv").unlink()
     (root / "labels").rmdir()
-    with pytest.raises(Unavailable, match="labels is absent"):
+    with pytest.raises(Unavailable, match="labels, does not exist"):
         open_splits(task)
 
 
@@ -212,7 +212,7 @@ def test_absent_cubes_and_labels_are_unavailable(task: TaskSpec, root: Path):
         ({"options": {"modality": "s3", "target": "crops"}}, "expected modality = s1, s2l1c, s2l2a and target"),
         ({"options": {"modality": "s1"}}, "expected modality"),
         ({"bands": ("VV",)}, "modality 's2l1c' has no band VV"),
-        ({"protocol": "holdout"}, "has no official split"),
+        ({"protocol": "holdout"}, "without an official split"),
     ],
 )
 def test_what_the_catalog_must_say(task: TaskSpec, root: Path, update: dict[str, object], says: str):

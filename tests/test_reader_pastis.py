@@ -112,7 +112,7 @@ def test_void_parcels_do_not_count(task: TaskSpec, root: Path):
 
 def test_unknown_class_is_refused(task: TaskSpec, root: Path):
     write_patch(root, 10, np.full((8, 8), 20))
-    with pytest.raises(DataError, match=r"TARGET_10.npy: label values range from 20 to 20, expected 0 to 18 or -1"):
+    with pytest.raises(DataError, match=r"TARGET_10.npy: label values range from 20 to 20, expected 0 to 18, or -1"):
         open_splits(task)
 
 
@@ -155,11 +155,11 @@ def test_centres_in_degrees_stay_and_others_are_no_place(task: TaskSpec, root: P
 @pytest.mark.parametrize(
     ("days", "says"),
     [
-        ({"0": DAYS[0], "1": DAYS[1], "2": DAYS[0]}, "date 2019-03-01 stands twice in dates-S2"),
-        ({"0": DAYS[0], "1": 20190231, "2": DAYS[1]}, "date '20190231' in dates-S2, expected a day"),
-        ({"first": DAYS[0]}, "not the metadata of PASTIS"),
-        ({"0": DAYS[0], "-1": DAYS[1]}, "dates-S2 has not one date for each of frames 0 to 1"),
-        ({"0": DAYS[0], "2": DAYS[1]}, "dates-S2 has not one date for each of frames 0 to 1"),
+        ({"0": DAYS[0], "1": DAYS[1], "2": DAYS[0]}, "date 2019-03-01 occurs twice in dates-S2"),
+        ({"0": DAYS[0], "1": 20190231, "2": DAYS[1]}, "date in dates-S2 is '20190231', expected a day"),
+        ({"first": DAYS[0]}, "cannot read the PASTIS metadata"),
+        ({"0": DAYS[0], "-1": DAYS[1]}, "dates-S2 must have one date for each of the frames 0 to 1"),
+        ({"0": DAYS[0], "2": DAYS[1]}, "dates-S2 must have one date for each of the frames 0 to 1"),
     ],
 )
 def test_dates_that_are_none_are_refused(task: TaskSpec, root: Path, days: dict[str, int], says: str):
@@ -171,7 +171,7 @@ def test_dates_that_are_none_are_refused(task: TaskSpec, root: Path, days: dict[
 @pytest.mark.parametrize("frames", [1, 4, 6])
 def test_frames_and_dates_must_be_as_many(task: TaskSpec, root: Path, frames: int):
     write_patch(root, 40, np.zeros((8, 8)), series(frames))
-    with pytest.raises(DataError, match=rf"S2_40.npy: {frames} frames, but metadata.geojson has dates for 5"):
+    with pytest.raises(DataError, match=rf"S2_40.npy: found {frames} frames, but metadata.geojson has dates for 5"):
         open_splits(task)
 
 
@@ -189,14 +189,14 @@ def test_a_patch_in_two_folds_is_refused(task: TaskSpec, root: Path):
     content["features"].append({**content["features"][0]})
     content["features"][-1]["properties"] = {**content["features"][0]["properties"], "Fold": 5}
     path.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="patch 10 stands there twice, in folds 1 and 5; keep one"):
+    with pytest.raises(DataError, match="patch 10 is listed twice, in folds 1 and 5; keep one"):
         open_splits(task)
 
 
 @pytest.mark.parametrize("pixels", [series()[:, 0], series()[:, :9], series()[0]])
 def test_arrays_of_another_shape_are_refused(task: TaskSpec, root: Path, pixels: np.ndarray):
     write_patch(root, 20, np.zeros((8, 8)), pixels)
-    with pytest.raises(DataError, match=r"S2_20.npy: shape \(.*\), expected \(dates, 10 bands, height, width\)"):
+    with pytest.raises(DataError, match=r"S2_20.npy: shape is \(.*\), expected \(dates, 10 bands, height, width\)"):
         open_splits(task)
 
 
@@ -215,7 +215,7 @@ def test_pickled_objects_are_not_loaded(task: TaskSpec, root: Path):
 
 def test_patches_of_odd_size_must_match_their_labels(task: TaskSpec, root: Path):
     write_patch(root, 10, np.zeros((7, 9)))
-    with pytest.raises(DataError, match=r"TARGET_10.npy: label of \(7, 9\) pixels for an image of \(8, 8\)"):
+    with pytest.raises(DataError, match=r"TARGET_10.npy: the label map has \(7, 9\) pixels but the image has \(8, 8\)"):
         open_splits(task)
 
 
@@ -236,7 +236,7 @@ def test_partial_copy_says_what_it_holds(task: TaskSpec, root: Path):
     ("rows", "says"),
     [
         ("99,train", r"splits.csv: patch 99 is not in metadata.geojson"),
-        ("10,train\n10,val\n20,test", "item '10' stands in splits 'train' and 'val'"),
+        ("10,train\n10,val\n20,test", "sample '10' is in splits 'train' and 'val'"),
         ("10,train\n20,holdout", r"splits.csv, line 3: split is 'holdout'"),
     ],
 )
@@ -248,7 +248,7 @@ def test_own_split_must_fit_the_copy(task: TaskSpec, root: Path, rows: str, says
 
 def test_absent_files_are_counted(task: TaskSpec, root: Path):
     (root / "ANNOTATIONS" / "TARGET_20.npy").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 listed files are absent, the first is .*TARGET_20.npy"):
+    with pytest.raises(DataError, match=r"1 of 4 listed files are missing; the first is .*TARGET_20.npy"):
         open_splits(task)
 
 
@@ -259,7 +259,7 @@ def test_folder_without_metadata_is_unavailable(task: TaskSpec, root: Path):
 
 
 def test_what_the_catalog_must_say(task: TaskSpec, root: Path):
-    with pytest.raises(ContractError, match="set dates to how many images"):
+    with pytest.raises(ContractError, match="set dates to the number of images"):
         open_splits(task.model_copy(update={"dates": None}))
     with pytest.raises(ContractError, match="option shuffle is unknown to reader 'pastis'; expected none"):
         open_splits(task.model_copy(update={"options": {"shuffle": True}}))

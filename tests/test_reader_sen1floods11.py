@@ -142,13 +142,13 @@ def test_mixed_sizes_of_chips_are_read(root: Path):
 
 def test_official_split_of_a_partial_copy_is_refused(root: Path):
     (root / HAND / "S2Hand/Ghana_3_S2Hand.tif").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 listed files are absent, the first is .*Ghana_3_S2Hand.tif"):
+    with pytest.raises(DataError, match=r"1 of 4 listed files are missing; the first is .*Ghana_3_S2Hand.tif"):
         open_splits(task("sen1floods11"))
 
 
 def test_absent_lists(root: Path):
     (root / LISTS / "flood_valid_data.csv").unlink()
-    with pytest.raises(DataError, match=r"no flood_valid_data.csv, but other lists are there"):
+    with pytest.raises(DataError, match=r"split lists flood_valid_data.csv are missing but others exist"):
         open_splits(task("sen1floods11"))
     for path in (root / LISTS).iterdir():
         path.unlink()
@@ -161,11 +161,14 @@ def test_absent_lists(root: Path):
     [
         (["chip;split"], r"the columns are chip;split; expected chip, split"),
         (["chip,split", "Ghana_1,dev"], r"splits.csv, line 2: split is 'dev', expected one of train, val, test"),
-        (["chip,split", "Ghana_1,train", "Ghana_1,val", "India_4,test"], "item 'Ghana_1' stands in splits 'train' and"),
-        (["chip,split", "Ghana_1,train", "Ghana_1,train", "Ghana_3,val", "India_4,test"], "lists item 'Ghana_1' more"),
+        (["chip,split", "Ghana_1,train", "Ghana_1,val", "India_4,test"], "sample 'Ghana_1' is in splits 'train' and"),
+        (
+            ["chip,split", "Ghana_1,train", "Ghana_1,train", "Ghana_3,val", "India_4,test"],
+            "sample 'Ghana_1' more",
+        ),
         (
             ["chip,split", "Ghana_9,train", "Ghana_3,val", "India_4,test"],
-            r"files of all items of split 'train'.*S2Hand file is absent",
+            r"files of all samples of split 'train'.*S2Hand file is absent",
         ),
     ],
 )
@@ -178,12 +181,12 @@ def test_damaged_split_file(root: Path, rows: list[str], says: str):
 
 def test_a_list_of_another_layout(root: Path):
     write_lines(root / LISTS / "flood_test_data.csv", "India_4")
-    with pytest.raises(DataError, match=r"flood_test_data.csv: line 'India_4', expected <chip>_S1Hand.tif,<chip>"):
+    with pytest.raises(DataError, match=r"flood_test_data.csv: line is 'India_4', expected <chip>_S1Hand.tif,<chip>"):
         open_splits(task("sen1floods11"))
 
 
 def test_one_event_in_two_splits_is_refused_unless_the_task_says_so(root: Path):
-    with pytest.raises(DataError, match="group 'Ghana' stands in splits 'train' and 'val'"):
+    with pytest.raises(DataError, match="group 'Ghana' is in splits 'train' and 'val'"):
         open_splits(task("sen1floods11", shared_groups=False))
 
 
@@ -199,7 +202,7 @@ def test_one_event_in_two_splits_is_refused_unless_the_task_says_so(root: Path):
         ("LabelHand", np.full((SIDE, SIDE), 2, np.int16), "label values 2 are out of range, expected -1, 0, 1"),
         ("LabelHand", np.full((SIDE, SIDE), np.nan, np.float32), "label values nan are out of range"),
         ("LabelHand", np.zeros((2, SIDE, SIDE), np.int16), "2 bands, expected one band of labels"),
-        ("LabelHand", np.zeros((5, SIDE), np.int16), r"label of \(5, 6\) pixels for an image of \(6, 6\)"),
+        ("LabelHand", np.zeros((5, SIDE), np.int16), r"label map has \(5, 6\) pixels but the image has \(6, 6\)"),
     ],
 )
 def test_a_file_that_is_not_what_its_place_says(root: Path, file: str, pixels: np.ndarray, says: str):
@@ -336,5 +339,5 @@ def test_sensor_or_label_of_another_place_is_refused(root: Path, shifted: str):
     open_splits(task("sen1floods11_s1s2"))["train"].read_pair(0)
     for path in (root / HAND / shifted).iterdir():
         place_tif(path, east=3)
-    with pytest.raises(DataError, match=r"its grid .* is not that of"):
+    with pytest.raises(DataError, match=r"the grid .* differs from that of"):
         open_splits(task("sen1floods11_s1s2"))["train"].read_pair(0)

@@ -89,7 +89,7 @@ def test_a_date_without_data_does_not_count():
 
 
 def test_an_item_without_data_on_any_date_is_refused():
-    with pytest.raises(DataError, match="item item1 has no valid patch for tiny"):
+    with pytest.raises(DataError, match="sample item1 has no valid patch for tiny"):
         features(SERIES, [series(0), series(1, clouds=(0, 1, 2))])
 
 
@@ -148,13 +148,13 @@ def stored(dates: int = 3, bands: int = 2) -> np.ndarray:
 @pytest.mark.parametrize(
     ("values", "dates", "message"),
     [
-        (stored(), (DATES[0], DATES[2], DATES[1]), "date 2021-09-01 stands before 2021-06-01; .*must ascend"),
-        (stored(), (DATES[0], DATES[0], DATES[1]), "date 2021-03-01 stands twice"),
-        (stored(), DATES[:2], "2 dates for 3 images of a series"),
-        (stored(), (), "0 dates for 3 images"),
-        (stored(dates=1), DATES[:1], r"shape \(1, 2, 8, 8\), expected 3 dates of 2 bands"),
-        (stored(bands=3), DATES, r"shape \(3, 3, 8, 8\), expected 3 dates of 2 bands"),
-        (stored()[0], DATES, r"shape \(2, 8, 8\), expected 3 dates"),
+        (stored(), (DATES[0], DATES[2], DATES[1]), "date 2021-09-01 comes before 2021-06-01; sort the images"),
+        (stored(), (DATES[0], DATES[0], DATES[1]), "date 2021-03-01 occurs twice"),
+        (stored(), DATES[:2], "found 2 dates for a series of 3 images"),
+        (stored(), (), "found 0 dates for a series of 3 images"),
+        (stored(dates=1), DATES[:1], r"shape is \(1, 2, 8, 8\), expected 3 dates of 2 bands"),
+        (stored(bands=3), DATES, r"shape is \(3, 3, 8, 8\), expected 3 dates of 2 bands"),
+        (stored()[0], DATES, r"shape is \(2, 8, 8\), expected 3 dates"),
     ],
 )
 def test_a_series_that_is_not_as_declared_is_refused(values, dates, message):
@@ -163,7 +163,7 @@ def test_a_series_that_is_not_as_declared_is_refused(values, dates, message):
 
 
 def test_a_series_where_a_single_image_is_declared_is_refused():
-    with pytest.raises(DataError, match=r"shape \(3, 2, 8, 8\), expected 2 bands"):
+    with pytest.raises(DataError, match=r"shape is \(3, 2, 8, 8\), expected 2 bands"):
         split_of(stored(), DATES, TASK).read(0)
 
 
@@ -210,5 +210,5 @@ def test_a_block_of_series_is_extracted(monkeypatch, tmp_path):
 
 
 def test_labels_per_pixel_are_not_labels_per_item():
-    with pytest.raises(ContractError, match="one label per item, none per pixel"):
+    with pytest.raises(ContractError, match="one label per sample, not per pixel"):
         split_of(stored(), DATES).read_target(0)

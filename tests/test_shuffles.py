@@ -72,11 +72,11 @@ def test_cells_of_longitude_and_latitude_are_blocks():
 @pytest.mark.parametrize(
     ("blocks", "changes", "error", "said"),
     [
-        ("cells", {}, ContractError, "option blocks = 'cells' is unknown: expected 'group' or the side of a cell"),
+        ("cells", {}, ContractError, "option blocks is 'cells'; expected 'group' or the side of a cell"),
         (-1, {}, ContractError, "blocks = -1"),
         (True, {}, ContractError, "blocks = True"),
-        ("group", {"group": None}, DataError, "item 'i0' has no group"),
-        (2.5, {"lonlat": None}, DataError, "item 'i0' has no longitude"),
+        ("group", {"group": None}, DataError, "sample 'i0' has no group"),
+        (2.5, {"lonlat": None}, DataError, "sample 'i0' has no longitude"),
     ],
 )
 def test_blocks_that_cannot_be_made_are_refused(blocks, changes, error, said):
@@ -85,11 +85,11 @@ def test_blocks_that_cannot_be_made_are_refused(blocks, changes, error, said):
 
 
 def test_too_few_items_or_blocks_are_refused():
-    with pytest.raises(ContractError, match="at least 20 items, found 19"):
+    with pytest.raises(ContractError, match="found 19 samples; shuffle splits need at least 20"):
         shuffles(19)
-    with pytest.raises(ContractError, match="at least 10 blocks, found 3: take smaller blocks"):
+    with pytest.raises(ContractError, match=r"found 3 blocks; .* need at least 10\. Use smaller"):
         shuffles(30, np.array([f"b{i % 3}" for i in range(30)]))
-    with pytest.raises(ContractError, match="block of each of the 30 items"):
+    with pytest.raises(ContractError, match=r"expected \(30,\), one block name per sample"):
         shuffles(30, np.array(["a", "b"]))
 
 

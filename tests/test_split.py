@@ -109,32 +109,32 @@ def test_absent_data_are_unavailable_not_an_error(monkeypatch: pytest.MonkeyPatc
 def test_half_the_data_is_an_error_that_counts(task: TaskSpec, root: Path):
     for file in (root / "River").iterdir():
         file.unlink()
-    with pytest.raises(DataError, match=r"7 of 14 listed files are absent, the first is .*River_3.tif"):
+    with pytest.raises(DataError, match=r"7 of 14 listed files are missing; the first is .*River_3.tif"):
         open_splits(task)
 
 
 def test_missing_list_is_an_error(task: TaskSpec, root: Path):
     (root / "eurosat-val.txt").unlink()
-    with pytest.raises(DataError, match=r"no readable split list eurosat-val.txt"):
+    with pytest.raises(DataError, match=r"split lists eurosat-val.txt are missing"):
         open_splits(task)
 
 
 def test_unknown_label_is_named(task: TaskSpec, root: Path):
     write_tif(root / "Desert" / "Desert_1.tif", chip(1))
     (root / "eurosat-val.txt").write_text("Desert_1.jpg\n")
-    with pytest.raises(DataError, match="label 'Desert', expected one of Forest, River"):
+    with pytest.raises(DataError, match="label is 'Desert', expected one of Forest, River"):
         open_splits(task)
 
 
 def test_item_in_two_splits_is_refused(task: TaskSpec, root: Path):
     (root / "eurosat-val.txt").write_text("Forest_0.jpg\nRiver_8.jpg\n")
-    with pytest.raises(DataError, match="item 'Forest_0' stands in splits 'train' and 'val'"):
+    with pytest.raises(DataError, match="sample 'Forest_0' is in splits 'train' and 'val'"):
         open_splits(task)
 
 
 def test_item_listed_twice_is_refused(task: TaskSpec, root: Path):
     (root / "eurosat-val.txt").write_text("Forest_6.jpg\nForest_6.jpg\n")
-    with pytest.raises(DataError, match="split 'val' lists item 'Forest_6' more than once"):
+    with pytest.raises(DataError, match="split 'val' lists sample 'Forest_6' more than once"):
         open_splits(task)
 
 
@@ -144,7 +144,7 @@ def test_group_in_two_splits_is_refused(task: TaskSpec):
         name: dataclasses.replace(s, items=tuple(dataclasses.replace(i, group="scene_1") for i in s.items))
         for name, s in splits.items()
     }
-    with pytest.raises(DataError, match="group 'scene_1' stands in splits 'train' and 'val'"):
+    with pytest.raises(DataError, match="group 'scene_1' is in splits 'train' and 'val'"):
         check_splits(grouped)
 
 
@@ -194,12 +194,12 @@ def test_grey_jpg_where_rgb_is_declared_is_refused(tmp_path: Path, monkeypatch: 
         Image.fromarray(np.full((8, 8), 90, dtype=np.uint8)).save(root / "Forest" / f"Forest_{number}.jpg")
     rows = [f"Forest/Forest_{n}.jpg,Forest,{name}" for n, name in enumerate(NAMES)]
     (root / "splits.csv").write_text("file,class,split\n" + "\n".join(rows))
-    with pytest.raises(DataError, match=r"shape \(1, 8, 8\), expected 3 bands"):
+    with pytest.raises(DataError, match=r"shape is \(1, 8, 8\), expected 3 bands"):
         open_splits(spec)["train"].read(0)
 
 
 def test_unknown_reader_and_options_are_refused(task: TaskSpec):
-    with pytest.raises(ContractError, match="known readers: eurosat"):
+    with pytest.raises(ContractError, match="expected one of eurosat"):
         open_splits(task.model_copy(update={"reader": "eurosatt"}))
     with pytest.raises(ContractError, match="expected edition = 'tif' or 'rgb'"):
         open_splits(task.model_copy(update={"options": {"edition": "png", "split_lists": "eurosat"}}))

@@ -167,7 +167,7 @@ def test_full_disk_keeps_what_arrived(server, tmp_path, monkeypatch):
 
 def test_file_that_cannot_fit_is_not_begun(server, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
-    with pytest.raises(StoreError, match=r"3\.1 MB are to come and 1\.0 MB are free\. The disk is full"):
+    with pytest.raises(StoreError, match=r"3\.1 MB are needed but 1\.0 MB are free\. The disk is full"):
         download(f"{server.url}/w.pt", tmp_path / "w.pt")
     assert visible(tmp_path) == []
 

@@ -108,7 +108,7 @@ def names(**more: Any) -> dict[str, Any]:
 )
 def test_cube_cannot_name_a_codec_that_runs_code(path: Path, task: TaskSpec, metadata: dict[str, Any]):
     write(path, metadata, pickle.dumps(Bomb(path.with_name("ran"))))
-    with pytest.raises(DataError, match=r"array 'bands' is stored with codec"):
+    with pytest.raises(DataError, match=r"array 'bands' uses the codec"):
         _load_cube(path, "s2l2a", task)
     assert not path.with_name("ran").exists()
 
@@ -116,7 +116,7 @@ def test_cube_cannot_name_a_codec_that_runs_code(path: Path, task: TaskSpec, met
 @pytest.mark.parametrize("filters", [[{"id": "pickle"}], [{"id": "vlen-utf8"}, {"id": "pickle"}]])
 def test_names_of_bands_cannot_either(path: Path, task: TaskSpec, filters: list[dict[str, str]]):
     write(path, names(**OBJECT, filters=filters), pickle.dumps(Bomb(path.with_name("ran"))), "band")
-    with pytest.raises(DataError, match="array 'band' is stored with codec pickle"):
+    with pytest.raises(DataError, match="array 'band' uses the codec pickle"):
         _load_cube(path, "s2l2a", task)
     assert not path.with_name("ran").exists()
 
@@ -133,7 +133,7 @@ def test_second_description_of_an_array_is_not_read(path: Path, task: TaskSpec):
 @pytest.mark.parametrize("kind", ["<c8", "|O", "|V8", [["a", "<u2"]], "<M8[ns]"])
 def test_cube_of_other_than_numbers_is_refused(path: Path, task: TaskSpec, kind: object):
     write(path, PLAIN | {"dtype": kind})
-    with pytest.raises(DataError, match="array 'bands' has the type"):
+    with pytest.raises(DataError, match="array 'bands' has dtype"):
         _load_cube(path, "s2l2a", task)
 
 
@@ -141,7 +141,7 @@ def test_cube_of_other_than_numbers_is_refused(path: Path, task: TaskSpec, kind:
 def test_cube_larger_than_memory_is_refused_before_it_is_read(path: Path, task: TaskSpec, shape: tuple[int, ...]):
     for metadata in (PLAIN | {"shape": shape}, PLAIN | {"chunks": shape}, PLAIN3 | {"shape": shape}):
         write(path, metadata)
-        with pytest.raises(DataError, match="expected a cube of at most"):
+        with pytest.raises(DataError, match="expected at most"):
             _load_cube(path, "s2l2a", task)
 
 
@@ -243,7 +243,7 @@ def test_truncated_raster_is_named_wherever_it_is_cut(tmp_path: Path, compress: 
 @pytest.mark.parametrize("array", [np.ones(3, complex), np.array([{}], object), np.zeros(2, [("a", "f4")])])
 def test_arrays_of_other_than_real_numbers_are_refused(tmp_path: Path, array: np.ndarray):
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
-    with pytest.raises(DataError, match=r"a.npy: (not a readable npy array|values of type)"):
+    with pytest.raises(DataError, match=r"a.npy: (not a readable npy array|dtype is)"):
         load_array(tmp_path / "a.npy")
 
 

@@ -183,7 +183,7 @@ def test_allowed_download_is_kept_in_the_cache_and_used_again(monkeypatch):
 
 def test_allowed_download_that_cannot_be_reached_is_unavailable_not_a_failure(monkeypatch):
     monkeypatch.setenv("GEOFM_ALLOW_DOWNLOAD", "1")
-    with serving({}) as server, pytest.raises(Unavailable, match=r"nowhere\.pt \(the server says 404"):
+    with serving({}) as server, pytest.raises(Unavailable, match=r"nowhere\.pt \(the server responded 404"):
         locate(entry(WeightsSpec(file="weights/w.pt", url=f"{server.url}/nowhere.pt")))
 
 

@@ -1,4 +1,4 @@
-"""The label budget of a task: which training labels a probe may see, and what its penalty is chosen on."""
+"""Label budget of a task: the training labels that a probe may use, and how its penalty is selected."""
 
 import functools
 import hashlib
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelBudget:
-    """Label subsets of a task, and how each is validated: the same for every model.
+    """Label subsets of a task and their validation plans; the same for every model.
 
     Args:
         subsets: in the order of fractions and draws.
@@ -31,7 +31,7 @@ class LabelBudget:
 
     @property
     def identity(self) -> list[list[Any]]:
-        """All of it in hashes, for keys."""
+        """Hashes of all subsets and plans, for cache keys."""
         return [self._identity(subset) for subset in self.subsets]
 
     def _identity(self, subset: LabelSubset) -> list[Any]:
@@ -42,7 +42,7 @@ class LabelBudget:
 
     @property
     def shuffled_items(self) -> int:
-        """How many items at least one shuffle tests; 0 for a task with a test split."""
+        """Number of samples that at least one shuffle tests; 0 for a task with a test split."""
         tested = [subset.test for subset in self.subsets if subset.test is not None]
         return len(np.unique(np.concatenate(tested))) if tested else 0
 
@@ -50,17 +50,18 @@ class LabelBudget:
 def label_budget(
     task: TaskSpec, splits: Mapping[str, Split], val_budget: Literal["matched", "full"], seed: int
 ) -> LabelBudget:
-    """Cut the label subsets of a task and plan their validation.
+    """Draw the label subsets of a task and plan their validation.
 
     Args:
-        task: for fractions, draws and the option ``blocks``.
-        splits: the task's splits; ``all`` alone is cut into shuffles, whose validation is always within their subsets.
-        val_budget: the recipe's.
-        seed: of everything random in the task.
+        task: provides fractions, draws and the option ``blocks``.
+        splits: splits of the task; a single split ``all`` is cut into shuffles, which are validated within their
+            subsets.
+        val_budget: validation budget of the recipe.
+        seed: seed of all random choices.
 
     Raises:
-        ContractError: too few items, or an option ``blocks`` that is none.
-        DataError: an item lacks what its block follows from.
+        ContractError: too few samples, or an invalid option ``blocks``.
+        DataError: a sample lacks the group or position that defines its block.
     """
     if ALL in splits:
         whole = splits[ALL]
@@ -85,12 +86,12 @@ def _tell(text: str) -> None:
 
 
 def tell_equal(task: TaskSpec, asked: Iterable[float], kept: Iterable[float]) -> None:
-    """Say once per process which label fractions are not measured because a larger one selects the same items."""
+    """Log, once per process, the label fractions that are skipped because a larger one selects the same samples."""
     left_out, remaining = sorted(set(asked) - set(kept)), sorted(set(kept))
     for fraction in left_out:
         larger = min(other for other in remaining if other > fraction)
-        same = f"{fraction:.4g} and {larger:.4g} of the labels are the same items"
-        _tell(f"{task.slug}: {same}: measured once, as {larger:.4g}")
+        same = f"label fractions {fraction:.4g} and {larger:.4g} select the same samples"
+        _tell(f"{task.slug}: {same}; measured once, as {larger:.4g}")
 
 
 def _hash(positions: Indices) -> str:

@@ -1,8 +1,8 @@
-"""Sha256 of files, each hashed once: what was found is remembered in the cache.
+"""SHA-256 of data files. Each file is hashed once, and its hash is kept in the cache.
 
-A remembered hash holds as long as size, modification time, change time and inode of its file are the same. A file that
-was written less than two seconds before it was hashed may be written again within one tick of the file system's clock,
-so its hash is not trusted the next time.
+A cached hash is valid while size, modification time, change time and inode of the file stay the same. A file written
+less than two seconds before it was hashed could change again within one tick of the file system's clock, so its hash is
+not reused.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ FILES_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Known:
-    """What is remembered of one file.
+    """Cached hash of one file.
 
     Args:
-        stamp: of the file when it was hashed.
-        hashed_ns: when that was, in ns since 1970.
-        sha256: hex.
+        stamp: stamp of the file when it was hashed.
+        hashed_ns: time of hashing, in ns since 1970.
+        sha256: hex digest.
     """
 
     stamp: Stamp
@@ -46,27 +46,28 @@ class Known:
     sha256: str
 
     def holds(self, stamp: Stamp) -> bool:
-        """True where a file with this stamp surely has this content."""
+        """Return True if a file with this stamp certainly has this content."""
         return self.stamp == stamp and self.hashed_ns - max(stamp[1], stamp[2]) >= SETTLED_NS
 
 
-# What this process has hashed or read from the cache, by path.
+# Hashes computed by this process or read from the cache, by path.
 _known: dict[str, Known] = {}
 
 
 def hashes_of(paths: Iterable[Path], where: object, progress: StartProgress = LogProgress) -> dict[Path, str]:
-    """Return the sha256 of files; hash those that changed or were never hashed, in parallel.
+    """Return the SHA-256 of files; new and changed files are hashed in parallel.
 
     Args:
-        paths: files, or folders that are read as one (a zarr store): every file below them counts, with its path.
-        where: what the files belong to, such as the root of a data set. Their hashes are remembered together.
-        progress: starts the progress of hashing, if any file must be hashed.
+        paths: files or folders. A folder (a zarr store) is hashed as one: contents and relative paths of all files in
+            it.
+        where: what the files belong to, for example the root of a data set. Their hashes are cached together.
+        progress: starts a progress display if any file must be hashed.
 
     Returns:
-        Hex sha256 by path, each path once, in the given order.
+        Hex digest by path, each path once, in the given order.
 
     Raises:
-        DataError: a file is absent or unreadable, or changes while it is read.
+        DataError: a file is missing, unreadable or changes while it is read.
     """
     members = {path: _members(path) for path in dict.fromkeys(paths)}
     files = {str(file) for found in members.values() for file in found}
@@ -80,12 +81,12 @@ def hashes_of(paths: Iterable[Path], where: object, progress: StartProgress = Lo
 
 
 def _members(path: Path) -> list[Path]:
-    """A file itself; of a folder every file below it, sorted."""
+    """The file itself, or all files below a folder, sorted."""
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
 def _joined(path: Path, members: Collection[Path]) -> str:
-    """Sha256 of a file, or of the relative paths and hashes of a folder's files."""
+    """Hash of a file, or of the relative paths and hashes of a folder's files."""
     if members == [path]:
         return _known[str(path)].sha256
     lines = [f"{_known[str(file)].sha256}  {file.relative_to(path).as_posix()}\n" for file in members]
@@ -96,7 +97,7 @@ def _stamp(path: str | os.PathLike[str]) -> Stamp:
     try:
         found = os.stat(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Complete the copy, and start again") from error
+        raise DataError(f"{path}: cannot read the file ({error.strerror}). Complete the copy and try again") from error
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
@@ -106,7 +107,7 @@ def _wanting(stamps: Mapping[str, Stamp]) -> list[str]:
 
 def _hash_and_remember(stamps: Mapping[str, Stamp], store: Path, where: object, progress: StartProgress) -> None:
     with locked(store):
-        _known.update(_read(store))  # what another process hashed while this one waited
+        _known.update(_read(store))  # another process may have hashed files while this one waited
         wanting = sorted(_wanting(stamps))
         if not wanting:
             return
@@ -134,16 +135,17 @@ def _hash(path: str) -> Known:
     try:
         sha256 = file_sha256(Path(path))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Complete the copy, and start again") from error
+        raise DataError(f"{path}: cannot read the file ({error.strerror}). Complete the copy and try again") from error
     if _stamp(path) != before:
         raise DataError(
-            f"{path}: was changed while it was read. Wait until nothing writes to the data, and start again"
+            f"{path}: the file changed while it was being read. Wait until no process writes to the data, then try "
+            "again"
         )
     return Known(before, now, sha256)
 
 
 def _read(store: Path) -> dict[str, Known]:
-    """What a store remembers; nothing where it is absent or does not match its checksum."""
+    """Hashes in a cache file; empty if the file is missing or does not match its checksum."""
     try:
         content = json.loads(store.read_bytes())
         files = content["files"]
@@ -152,10 +154,10 @@ def _read(store: Path) -> dict[str, Known]:
         return {path: Known((row[0], row[1], row[2], row[3]), row[4], row[5]) for path, row in files.items()}
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
-            log.info("%s cannot be read (%s): the files are hashed again", store, error.strerror)
+            log.info("cannot read %s (%s); hashing the files again", store, error.strerror)
         return {}
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        log.warning("%s is damaged (%s): the files are hashed again", store, error)
+        log.warning("%s is damaged (%s); hashing the files again", store, error)
         return {}
 
 
@@ -164,4 +166,4 @@ def _write(store: Path, known: Mapping[str, Known]) -> None:
     try:
         write_json(store, {"sha256": content_hash(files), "files": files})
     except (GeofmError, OSError) as error:
-        log.info("hashes of files are not remembered: %s", error)
+        log.info("file hashes were not cached: %s", error)

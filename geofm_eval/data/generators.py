@@ -1,14 +1,17 @@
-"""Versions of what draws stand-ins: their identity, because the bytes of simulated files differ between processors."""
+"""Versions of the stand-in generators.
+
+They are the identity of simulated data, because the bytes of generated files can differ between processors.
+"""
 
 from geofm_eval.catalog import TaskSpec
 
 GENERATOR_VERSION = 2
-"""Raised whenever files of the same seed are written with other content: simulated chips are known by it."""
+"""Increase whenever the same seed gives other chips; part of the identity of simulated chips."""
 
 LANDSCAPE_VERSION = 3
-"""Raised whenever files of the same landscape are written with other content: simulated landscapes are known by it."""
+"""Increase whenever the same seed gives another landscape; part of the identity of simulated landscapes."""
 
 
 def generator_version(task: TaskSpec) -> str:
-    """Version of the generator that a stand-in is drawn by; another one draws other pixels under the same names."""
+    """Return the version of the generator that draws the stand-in of a task."""
     return f"{GENERATOR_VERSION}" if task.standin == "eurosat" else f"landscape{LANDSCAPE_VERSION}"

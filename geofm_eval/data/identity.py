@@ -1,7 +1,7 @@
-"""What data are known by: hashes of what the reader reads, and of the labels.
+"""Identity of data: hashes of the files that are read, and of the labels.
 
-Data that a user supplies are known by the bytes of the files that are read. Simulated data are known by the version of
-their generator, as the bytes of a file can differ between processors.
+Data supplied by users are identified by the bytes of the files. Simulated data are identified by the version of their
+generator, because the bytes of generated files can differ between processors.
 """
 
 import hashlib
@@ -15,20 +15,20 @@ from geofm_eval.data.readers.rasters import MASK
 from geofm_eval.store import content_hash
 
 LABEL_VERSION = 2
-"""Raised whenever the same files would give other labels."""
+"""Increase whenever the same files would give other labels."""
 
 _TIFF = (".tif", ".tiff")
 _LABEL_FIELDS = {"reader", "options", "kind", "ignore", "label_nodata"}
 
 
 class Sidecars:
-    """Finds the masks that are read with GeoTIFFs; every folder is listed once."""
+    """Finds the mask files that are read together with GeoTIFFs; lists each folder once."""
 
     def __init__(self) -> None:
         self._masks: dict[Path, frozenset[Path]] = {}
 
     def of(self, path: Path) -> tuple[Path, ...]:
-        """Files beside ``path`` that its reader honours."""
+        """Return the sidecar files that the reader of ``path`` uses."""
         if path.suffix.lower() not in _TIFF:
             return ()
         if path.parent not in self._masks:
@@ -38,17 +38,17 @@ class Sidecars:
 
 
 def image_files(item: Item) -> tuple[Path, ...]:
-    """Files that the pixels of an item are read from."""
+    """Return the files that hold the pixels of a sample."""
     return item.path, *item.others
 
 
 def label_file(item: Item) -> Path:
-    """File that the label of every pixel of an item is read from."""
+    """Return the file that holds the per-pixel labels of a sample."""
     return item.target or item.path
 
 
 def files_read(task: TaskSpec, items: Iterable[Item]) -> list[Path]:
-    """Every file that is read for some items, sidecars included."""
+    """Return every file that is read for some samples, sidecars included."""
     sidecars = Sidecars()
     labels = (lambda item: (label_file(item),)) if task.dense else (lambda _: ())
     read = [path for item in items for path in (*image_files(item), *labels(item))]
@@ -56,17 +56,18 @@ def files_read(task: TaskSpec, items: Iterable[Item]) -> list[Path]:
 
 
 def items_sha256(task: TaskSpec, items: Sequence[Item], contents: Mapping[Path, str]) -> str:
-    """Hash of what decides the pixels of some items, as far as it is not declared by the task.
+    """Hash everything that determines the pixels of some samples and that the task does not declare.
+
+    File and folder names are not hashed: another copy of the same images has the same hash.
 
     Args:
-        task: of the items.
-        items: in order.
-        contents: sha256 of every file that is read; empty for simulated data.
+        task: task of the samples.
+        items: samples, in order.
+        contents: SHA-256 of every file that is read; empty for simulated data.
 
     Returns:
-        Hex sha256 over the ids and, of simulated data, the version of the generator; else over the contents of the
-        images' files with their sidecars, and over which images of a series are taken, of which dates. Names of files
-        and folders are no part of it: another copy of the same images has the same hash.
+        Hex SHA-256. Simulated data: over ids and generator version. Otherwise: over ids, the contents of image files
+        and their sidecars, and the selected frames of a series with their dates.
     """
     if task.simulated:
         return lines_sha256([f"generator\t{generator_version(task)}", *(item.id for item in items)])
@@ -79,16 +80,16 @@ def items_sha256(task: TaskSpec, items: Sequence[Item], contents: Mapping[Path, 
 
 
 def labels_sha256(task: TaskSpec, items: Sequence[Item], contents: Mapping[Path, str]) -> str:
-    """Hash of the labels of some items.
+    """Hash the labels of some samples.
 
     Args:
-        task: of the items.
-        items: in order.
-        contents: sha256 of every file that is read; empty for simulated data.
+        task: task of the samples.
+        items: samples, in order.
+        contents: SHA-256 of every file that is read; empty for simulated data.
 
     Returns:
-        Hex sha256 over ids and labels; for dense tasks over ids, contents of the label files, and what the task
-        declares about them. Of simulated labels, which the generator's version decides, names stand for contents.
+        Hex SHA-256 over ids and labels. Dense tasks: over ids, contents of the label files, and what the task declares
+        about labels. Simulated dense tasks: file names and the generator version replace the contents.
     """
     version = f"labels\t{LABEL_VERSION}"
     if not task.dense:
@@ -103,10 +104,10 @@ def labels_sha256(task: TaskSpec, items: Sequence[Item], contents: Mapping[Path,
 
 
 def _read(paths: Iterable[Path], sidecars: Sidecars, contents: Mapping[Path, str]) -> list[list[str]]:
-    """Of every file its sha256, and that of its mask where it has one."""
+    """Hashes of every file and of its mask, if it has one."""
     return [[contents[part] for part in (path, *sidecars.of(path))] for path in paths]
 
 
 def lines_sha256(lines: Iterable[str]) -> str:
-    """Hex sha256 of lines of text."""
+    """Return the hex SHA-256 of lines of text."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

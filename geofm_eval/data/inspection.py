@@ -1,4 +1,4 @@
-"""Which items have nothing to measure: no valid pixel, or no label at a valid pixel. Each is read once, ever."""
+"""Find samples that cannot be measured: no valid pixel, or no label at a valid pixel. Results are cached."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from geofm_eval.store import content_hash, remember
 log = logging.getLogger(__name__)
 
 INSPECTION_VERSION = 2
-"""Raised whenever other items would be found unusable."""
+"""Increase whenever other samples would be found unusable."""
 
 NO_PIXEL = "no valid pixel"
 NO_LABEL = "no label at a valid pixel"
@@ -29,25 +29,25 @@ NO_LABEL = "no label at a valid pixel"
 def inspect_items(
     task: TaskSpec, listing: Listing, progress: StartProgress = LogProgress
 ) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Find the items of every split that cannot be measured.
+    """Find the samples of every split that cannot be measured.
 
-    What is found is kept in the cache, so that a data set is read once and not by every process.
+    The result is cached, so that a data set is not read again by every process.
 
     Args:
         task: declares units, nodata and the ignore value.
-        listing: what the reader found.
-        progress: starts the progress of hashing the files.
+        listing: contents of the data set, from its reader.
+        progress: starts a progress display for hashing files.
 
     Returns:
-        Ids by reason, by split; splits and reasons without any are left out.
+        Ids by split and reason; splits and reasons without ids are omitted.
 
     Raises:
-        DataError: a file that is not what the task declares.
+        DataError: a file does not match what the task declares.
     """
     path = geofm_cache() / "inspections" / f"{inspection_key(task, listing.items, progress)}.json"
 
     def look() -> dict[str, dict[str, list[str]]]:
-        log.info("%s: looking for items without any valid pixel or label", task.slug)
+        log.info("%s: checking for samples without valid pixels or labels", task.slug)
         return {split: _unusable(task, listing, items) for split, items in listing.items.items()}
 
     known: dict[str, dict[str, list[str]]] = remember(path, look)
@@ -57,12 +57,12 @@ def inspect_items(
 
 
 def inspection_key(task: TaskSpec, splits: Mapping[str, Sequence[Item]], progress: StartProgress) -> str:
-    """Hash of what is read and how: the contents of the items' files, and what the task declares about their values."""
+    """Hash the contents of the samples' files and what the task declares about their values."""
     values = ("scale", "offset", "nodata", "plausible", "ignore", "label_nodata")
     fields = ("reader", "options", "bands", "dates", "kind", *values)
     declared = task.model_dump(mode="json", include=set(fields))
     if not task.dense:
-        # Targets of the same items are not read here, so that one look serves them all.
+        # Targets are not read here, so tasks that differ only in their target share one inspection.
         declared["options"] = {name: task.options[name] for name in task.options if name not in ("target", "blocks")}
     every = [item for items in splits.values() for item in items]
     known = {} if task.simulated else hashes_of(files_read(task, every), task.root, progress)
@@ -83,7 +83,7 @@ def _unusable(task: TaskSpec, listing: Listing, items: Sequence[Item]) -> dict[s
 
 
 def _reason(task: TaskSpec, listing: Listing, item: Item) -> str | None:
-    """Why an item cannot be measured; None where it can."""
+    """Why a sample cannot be measured; None if it can."""
     stored = listing.load(item)
     check_stored(stored, item.dates, task, item.path)
     image = to_unit(stored, task, item.dates)
@@ -98,27 +98,30 @@ def _reason(task: TaskSpec, listing: Listing, item: Item) -> str | None:
 
 
 def labelled(target: npt.NDArray[Any], task: TaskSpec) -> npt.NDArray[np.bool_]:
-    """Pixels of a dense target (height, width) that have a label."""
+    """Return which pixels of a dense target (height, width) have a label."""
     return np.isfinite(target) if task.numeric else np.asarray(target != task.ignore)
 
 
 def checked_target(
     target: npt.NDArray[Any], valid: npt.NDArray[np.bool_], task: TaskSpec, item: Item
 ) -> npt.NDArray[Any]:
-    """Return a dense target as it is, after a look at its size and values.
+    """Check the size and values of a dense target and return it unchanged.
 
     Args:
-        target: (height, width) as the reader gives it.
+        target: (height, width), from the reader.
         valid: (height, width) bool of the image, or (dates, height, width).
         task: declares classes, or the range of the target.
-        item: for messages.
+        item: the sample, for messages.
 
     Raises:
-        DataError: another size than the image's, or a value that the task does not know.
+        DataError: the size differs from the image's, or a value is unknown to the task.
     """
     where = item.target or item.path
     if target.shape != valid.shape[-2:]:
-        raise DataError(f"{where}: label of {target.shape} pixels for an image of {valid.shape[-2:]}: they must match")
+        raise DataError(
+            f"{where}: the label map has {target.shape} pixels but the image has {valid.shape[-2:]}; sizes must match. "
+            "Fetch both files again"
+        )
     values = target[labelled(target, task)]
     if not values.size:
         return target
@@ -126,6 +129,6 @@ def checked_target(
     if values.min() < low or values.max() > high:
         raise DataError(
             f"{where}: label values range from {values.min():g} to {values.max():g}, expected {low:g} to {high:g}"
-            f"{f' or {task.ignore} for pixels to be ignored' if task.classes else ''} of task '{task.slug}'"
+            f"{f', or {task.ignore} for ignored pixels,' if task.classes else ''} for task '{task.slug}'"
         )
     return target

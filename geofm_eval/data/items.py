@@ -1,4 +1,4 @@
-"""What a reader of an on-disk layout hands over: items with stable ids, and the splits that they belong to."""
+"""Samples with stable ids and the splits they belong to, as readers of on-disk layouts return them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,28 +12,28 @@ NAMES = ("train", "val", "test")
 """The three splits of every task."""
 
 ABSENT = "is absent"
-"""How the reason ends for which a reader drops an item that lacks a file: the data are not all here."""
+"""Ending of the reason for dropping a sample that lacks a file: the copy of the data is incomplete."""
 
 Definition = Literal["official", "custom"]
-"""Who split the data: the data set's publishers, or the folder's own split file."""
+"""Who split the data: the publishers of the data set, or the folder's own split file."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image, or one time series of images, with its label.
+    """One sample: an image or a time series of images, with its label.
 
     Args:
-        id: stable name, such as ``Forest_12``.
-        path: the file, or the first one, that messages name.
-        label: position of its class in the task's ``classes``, or the value of a regression target (NaN where the data
-            have none: such an item is dropped and counted); None for dense tasks.
-        group: scene, event or site that it was cut from, where known.
-        lonlat: longitude and latitude of its centre in degrees, where known.
-        others: further files that its pixels are read from.
-        target: file of the label of every pixel; None for other tasks.
+        id: stable name, for example ``Forest_12``.
+        path: the file, or the first of several, that messages name.
+        label: position of its class in the task's ``classes``, or the value of a regression target (NaN if the data
+            have none; such a sample is dropped and counted); None for dense tasks.
+        group: scene, event or site that it was cut from, if known.
+        lonlat: longitude and latitude of its centre in degrees, if known.
+        others: further files that hold its pixels.
+        target: file of the per-pixel labels; None for other tasks.
         dates: date of every image of a series, ascending; empty for single images.
-        frames: positions of the images of a series in its file; empty where all of them are read.
-        rank: its place in the order that the publishers cut their folds in, where they have one.
+        frames: positions of the selected images in the file of a series; empty if all are read.
+        rank: position in the order in which the publishers cut their folds, if they have one.
     """
 
     id: str
@@ -49,24 +49,24 @@ class Item:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that the item is read from."""
+        """Every file that holds pixels or labels of the sample."""
         return (self.path, *self.others, *(() if self.target is None else (self.target,)))
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a data set's folder holds according to its split files.
+    """Contents of a data set's folder according to its split files.
 
     Args:
         root: the folder.
-        items: items of every split.
+        items: samples of every split.
         definition: who split the data.
-        load: reads the pixels of one item in stored values and file band order: (bands, height, width), or
-            (dates, bands, height, width) for a series, in the order of ``Item.dates``. NaN marks what the file itself
-            declares as no data.
-        load_target: reads the label of every pixel of one item, (height, width): int64 classes with the task's
-            ``ignore`` value, or float32 with NaN where there is none; None for tasks with one label per item.
-        dropped: ids that the reader left out by split and reason, such as ``{"test": {"label is NaN": ("a", "b")}}``.
+        load: reads the pixels of one sample as stored, in file band order: (bands, height, width), or (dates, bands,
+            height, width) for a series, in the order of ``Item.dates``. NaN marks what the file declares as no data.
+        load_target: reads the per-pixel labels of one sample, (height, width): int64 classes with the task's ``ignore``
+            value, or float32 with NaN for pixels without a value; None for tasks with one label per sample.
+        dropped: ids that the reader left out by split and reason, for example ``{"test": {"label is NaN": ("a",
+            "b")}}``.
     """
 
     root: Path

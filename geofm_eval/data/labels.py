@@ -1,7 +1,7 @@
-"""Label budgets: nested, stratified subsets of the training labels, and validation sets cut by the same rule.
+"""Label budgets: nested, stratified subsets of the training labels, and validation sets drawn by the same rule.
 
-Classes are strata as they are, regression targets are stratified on their quantile bins. The subsets depend on the
-labels, the seed and the draw alone, so all models see the same ones.
+Strata are classes, or quantile bins of a regression target. Subsets depend only on the labels, the seed and the draw,
+so they are the same for all models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,18 @@ from geofm_eval.errors import ContractError
 from geofm_eval.seeds import generator
 
 MIN_PER_CLASS = 5
-"""Fewer validation items of any class than this, and cross-validation on the training labels is used instead."""
+"""If any class has fewer validation samples, the training labels are cross-validated instead."""
 
 BINS = 10
-"""Quantile bins that regression targets are stratified on."""
+"""Number of quantile bins that regression targets are stratified by."""
 
 MIN_FOR_TARGET = BINS * MIN_PER_CLASS
-"""Fewer validation items of a regression task than this, and the training labels are cross-validated instead."""
+"""If a regression task has fewer validation samples, the training labels are cross-validated instead."""
 
 FOLDS = 5
 
 Indices = npt.NDArray[np.int64]
-"""(n,) positions, ascending unless said otherwise."""
+"""(n,) positions, ascending unless stated otherwise."""
 
 Labels = npt.NDArray[Any]
 """(n,) int64 classes or float64 regression targets."""
@@ -34,13 +34,13 @@ Labels = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class LabelSubset:
-    """The training labels that a probe may see.
+    """Training labels that a probe may use.
 
     Args:
-        fraction: share of the training split, 1.0 for all.
-        draw: number of the random draw; 0 alone at fraction 1.0. With shuffle splits the number of the shuffle.
-        indices: (n,) positions in the training split, ascending; n is the realised count.
-        test: positions, in the same split, of the items that this subset is tested on; None for the test split.
+        fraction: label fraction, in (0, 1].
+        draw: number of the random draw, always 0 at fraction 1. With shuffle splits, the number of the shuffle.
+        indices: (n,) positions in the training split, ascending; n is the actual count.
+        test: positions, in the same split, of the samples that this subset is tested on; None for the test split.
     """
 
     fraction: float
@@ -51,14 +51,14 @@ class LabelSubset:
 
 @dataclass(frozen=True)
 class ValidationPlan:
-    """What a probe's penalty is chosen on.
+    """Samples that the penalty of a probe is selected on.
 
     Args:
-        kind: ``split`` (items of the validation split), ``inner_cv`` (folds of the label subset), ``none`` (no class
-            has two labelled items, or there are fewer than three targets, so nothing can be held out).
+        kind: ``split`` (samples of the validation split), ``inner_cv`` (folds of the label subset), or ``none`` (no
+            class has two labelled samples, or there are fewer than three targets, so nothing can be held out).
         indices: positions in the validation split; empty unless ``split``.
-        folds: positions in the label subset's ``indices`` that each fold holds out; empty unless ``inner_cv``. The
-            only item of a class is never held out.
+        folds: held-out positions in the label subset's ``indices``, by fold; empty unless ``inner_cv``. The only sample
+            of a class is never held out.
     """
 
     kind: Literal["split", "inner_cv", "none"]
@@ -67,23 +67,23 @@ class ValidationPlan:
 
 
 def label_subsets(labels: Labels, fractions: Sequence[float], draws: int, seed: int) -> list[LabelSubset]:
-    """Cut label subsets: stratified, and nested within a draw (1 % in 10 % in 100 %).
+    """Draw label subsets that are stratified, and nested within a draw (1 % in 10 % in 100 %).
 
-    Every class, or quantile bin of a target, keeps at least one item, so the realised count may exceed the fraction.
+    Every class, or quantile bin of a target, keeps at least one sample, so the actual count may exceed the fraction.
 
     Args:
         labels: (n,) classes or regression targets of the training split.
-        fractions: shares in (0, 1].
+        fractions: label fractions in (0, 1].
         draws: number of draws for every fraction below 1.
         seed: the same seed gives the same subsets.
 
     Raises:
-        ContractError: a fraction outside (0, 1], no draw, or no label.
+        ContractError: a fraction outside (0, 1], fewer than one draw, or no labels.
     """
     if len(labels) == 0:
-        raise ContractError("no training labels to draw subsets of: the training split is empty")
+        raise ContractError("the training split is empty; expected at least one training label to draw subsets from")
     if draws < 1:
-        raise ContractError(f"label subsets need at least one draw, found {draws}")
+        raise ContractError(f"draws is {draws}; label subsets need at least one draw")
     strata = strata_of(labels)
     return [
         LabelSubset(fraction, draw, stratified(strata, fraction, ("labels", seed, draw)))
@@ -93,9 +93,9 @@ def label_subsets(labels: Labels, fractions: Sequence[float], draws: int, seed: 
 
 
 def distinct(subsets: Mapping[tuple[float, int], Indices]) -> list[float]:
-    """Label fractions without those that select, in every draw, the same items as the next larger one.
+    """Return the label fractions without those that, in every draw, select the same samples as the next larger one.
 
-    1 % and 10 % of a hundred items of ten classes are both one item of every class: the same measurement twice.
+    For example, 1 % and 10 % of 100 samples of ten classes are both one sample per class.
 
     Args:
         subsets: positions by fraction and draw.
@@ -113,9 +113,9 @@ def distinct(subsets: Mapping[tuple[float, int], Indices]) -> list[float]:
 
 
 def strata_of(labels: Labels) -> Indices:
-    """Stratum of every item: its class, or the quantile bin of its regression target.
+    """Return the stratum of every sample: its class, or the quantile bin of its regression target.
 
-    Ten bins of as many items each, as far as ties allow: equal targets share a bin.
+    Up to ten bins of equal size; equal targets share a bin.
 
     Args:
         labels: (n,) int64 classes or float64 targets.
@@ -126,24 +126,24 @@ def strata_of(labels: Labels) -> Indices:
     if labels.dtype.kind != "f" or len(labels) == 0:
         return labels.astype(np.int64)
     if not np.isfinite(labels).all():
-        raise ContractError("regression targets must be finite: leave out items without a target before they are split")
+        raise ContractError("a regression target is not finite; remove samples without a target before splitting")
     inner = np.quantile(labels, np.arange(1, BINS) / BINS)
     return np.searchsorted(np.unique(inner), labels, side="left").astype(np.int64)
 
 
 def stratified(labels: Indices, fraction: float, stream: tuple[str | int, ...]) -> Indices:
-    """Return positions of a stratified subset; a smaller fraction of the same stream is a subset of a larger one.
+    """Return positions of a stratified subset; smaller fractions of the same stream are nested in larger ones.
 
     Args:
         labels: (n,) strata.
-        fraction: share in (0, 1]; of a stratum with m items round(fraction * m) are kept, but at least one.
+        fraction: in (0, 1]; a stratum of m samples keeps max(1, round(fraction * m)).
         stream: names the random order.
 
     Raises:
         ContractError: the fraction is outside (0, 1].
     """
     if not 0 < fraction <= 1:
-        raise ContractError(f"a label fraction must lie in (0, 1], found {fraction}")
+        raise ContractError(f"label fraction is {fraction}; expected a value in (0, 1]")
     kept = []
     for label in np.unique(labels):
         members = generator(*stream, int(label)).permutation(np.flatnonzero(labels == label))
@@ -159,17 +159,17 @@ def validation_plan(
     budget: Literal["matched", "full"],
     seed: int,
 ) -> ValidationPlan:
-    """Plan what the penalty is chosen on for one label subset.
+    """Plan the selection of the penalty for one label subset.
 
-    With the matched budget the validation split shrinks by the same fraction as the labels; where that leaves a class
-    fewer than five items, or a regression task fewer than fifty, the label subset is cross-validated instead.
+    With the matched budget the validation split shrinks by the same fraction as the labels. If that leaves fewer than
+    five samples of a class, or fewer than fifty of a regression task, the label subset is cross-validated instead.
 
     Args:
         train_labels: (n,) classes or targets of the label subset, in the order of its indices.
         val_labels: (m,) classes or targets of the whole validation split.
-        fraction: the label subset's fraction.
-        draw: the label subset's draw.
-        budget: ``matched``, or ``full`` for the whole validation split whatever the fraction.
+        fraction: fraction of the label subset.
+        draw: draw of the label subset.
+        budget: ``matched``, or ``full`` for the whole validation split at every fraction.
         seed: as for the label subsets.
     """
     if budget == "full":
@@ -187,7 +187,7 @@ def validation_plan(
 
 
 def _inner_folds(labels: Indices, stream: tuple[str | int, ...]) -> ValidationPlan:
-    """Stratified folds: as many as the rarest class that can be held out has items, at most five."""
+    """Stratified folds; their number is that of the samples of the rarest divisible class, at most five."""
     none = np.empty(0, dtype=np.int64)
     classes, counts = np.unique(labels, return_counts=True)
     divisible = counts >= 2
@@ -198,16 +198,16 @@ def _inner_folds(labels: Indices, stream: tuple[str | int, ...]) -> ValidationPl
     dealt = 0
     for label in classes[divisible]:
         members = generator(*stream, int(label)).permutation(np.flatnonzero(labels == label))
-        # Dealing on from where the last class ended keeps the folds equally large.
+        # Continuing where the last class ended keeps the folds equally large.
         fold_of[members] = (np.arange(len(members)) + dealt) % k
         dealt += len(members)
     return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))
 
 
 def ranked_folds(targets: Labels, stream: tuple[str | int, ...], folds: int = FOLDS) -> ValidationPlan:
-    """Folds that are stratified on the target: of every ``folds`` items of neighbouring ranks each fold gets one.
+    """Return folds stratified by target: each fold gets one of every ``folds`` samples with neighbouring ranks.
 
-    Fewer items than folds are left out one by one; of fewer than three none can be, since a fit needs two.
+    With fewer samples than folds, each is held out once. With fewer than three, none can be, because a fit needs two.
 
     Args:
         targets: (n,) float64.
@@ -221,7 +221,7 @@ def ranked_folds(targets: Labels, stream: tuple[str | int, ...], folds: int = FO
     k = min(folds, n)
     random = generator(*stream)
     deals = np.concatenate([random.permutation(k) for _ in range(-(-n // k))])[:n]
-    # Equal targets are ranked at random: their order in the files would put neighbours into different folds.
+    # Ties are ranked at random: their order in the files would put neighbours into different folds.
     ranks = np.lexsort((random.permutation(n), targets))
     fold_of = np.empty(n, dtype=np.int64)
     fold_of[ranks] = deals
@@ -229,14 +229,15 @@ def ranked_folds(targets: Labels, stream: tuple[str | int, ...], folds: int = FO
 
 
 def random_folds(n: int, stream: tuple[str | int, ...], blocks: npt.NDArray[np.str_] | None = None) -> ValidationPlan:
-    """Five folds of about as many items each, drawn blind to the labels: targets of the same items share them.
+    """Return five folds of about equal size, drawn without the labels, so that targets of the same samples share them.
 
-    Fewer than five items are left out one by one; of fewer than three none can be, since a fit needs two.
+    With fewer than five samples, each is held out once. With fewer than three, none can be, because a fit needs two.
 
     Args:
-        n: number of items.
+        n: number of samples.
         stream: names the random order.
-        blocks: (n,) block of every item; a block then lies in one fold, and blocks are counted instead of items.
+        blocks: (n,) block of every sample. If given, each block is kept in one fold, and blocks are counted instead of
+            samples.
     """
     none = np.empty(0, dtype=np.int64)
     member = np.arange(n) if blocks is None else np.unique(blocks, return_inverse=True)[1]

@@ -1,8 +1,9 @@
-"""The +1000 that Sentinel-2 files carry since processing baseline 04.00: found where a task and its files disagree.
+"""Detect a mismatch between a task's declared offset and the +1000 of Sentinel-2 processing baseline 04.00.
 
-A median cannot tell, because reflectances range over thousands. Dark surfaces can: water, shade and, in shortwave
-infrared, any moist ground lie far below 1000, so that data whose darkest pixels all lie above it carry the offset; and
-data that fall far below 0 had none to take off. Where only some files carry it, this stays unseen.
+The median is no indicator, because reflectances span thousands. Dark surfaces are: water, shade and, in shortwave
+infrared, moist ground have values far below 1000. If even the darkest pixels are above 1000, the data carry the offset;
+if they are far below 0, the data did not carry the offset that was subtracted. The check cannot detect data sets in
+which only some files carry the offset.
 """
 
 import logging
@@ -24,31 +25,31 @@ from geofm_eval.store import remember
 log = logging.getLogger(__name__)
 
 OFFSET_VERSION = 1
-"""Raised whenever other numbers would be looked at."""
+"""Increase whenever other values would be inspected."""
 
 FEWEST, SAMPLE = 20, 32
-"""Items from which on a data set can be judged, and how many of them are read."""
+"""Minimum number of samples for the check, and the number of samples that are read."""
 
 FLOOR = 950.0
-"""Digital number above which the darkest pixels are never found without the offset; 50 are left to noise."""
+"""Digital number that the darkest pixels exceed only with the offset; 50 below 1000 allow for noise."""
 
 CELLAR = -200.0
-"""Digital number below which correction of the air does not push dark pixels."""
+"""Digital number that atmospheric correction does not push dark pixels below."""
 
 
 def check_offset(task: TaskSpec, listing: Listing, progress: StartProgress = LogProgress) -> None:
     """Refuse a data set whose files carry an offset that the task does not declare, or lack one that it declares.
 
-    The darkest digital numbers of 32 items, spread over the data set, are kept in the cache, so that they are read
-    once. Fewer than 20 items are not judged: they may all show clouds.
+    The darkest digital numbers of 32 samples, spread over the data set, are cached. Data sets with fewer than 20
+    samples are not checked, because all of them may show clouds.
 
     Args:
-        task: declares bands, scale and offset; ``offset_checked`` false leaves its data alone.
-        listing: what the reader found.
-        progress: starts the progress of hashing the files.
+        task: declares bands, scale and offset; ``offset_checked = false`` disables the check.
+        listing: contents of the data set, from its reader.
+        progress: starts a progress display for hashing files.
 
     Raises:
-        DataError: the offset is not as declared, or a file is not what the task declares.
+        DataError: the offset is not as declared, or a file does not match what the task declares.
     """
     items = [item for found in listing.items.values() for item in found]
     bands = [position for position, band in enumerate(task.bands) if unit_of(band) == "DN"]
@@ -62,7 +63,7 @@ def check_offset(task: TaskSpec, listing: Listing, progress: StartProgress = Log
     )
 
     def look() -> dict[str, list[float]]:
-        log.info("%s: looking at the darkest pixels of %d items", task.slug, len(chosen))
+        log.info("%s: checking the darkest pixels of %d samples", task.slug, len(chosen))
         return _darkest(task, listing, chosen, bands)
 
     darkest: dict[str, list[float]] = remember(path, look)
@@ -71,7 +72,7 @@ def check_offset(task: TaskSpec, listing: Listing, progress: StartProgress = Log
 
 
 def _darkest(task: TaskSpec, listing: Listing, items: Sequence[Item], bands: Sequence[int]) -> dict[str, list[float]]:
-    """Digital numbers below which 0.1 % and 5 % of the pixels of each band lie; none where no pixel is valid."""
+    """0.1 % and 5 % quantiles of the digital numbers of each band; empty if no pixel is valid."""
     values = np.concatenate([_values(task, listing, item, bands) for item in items], axis=1)
     if not values.shape[1]:
         return {}
@@ -83,7 +84,7 @@ def _values(task: TaskSpec, listing: Listing, item: Item, bands: Sequence[int]) 
     stored = listing.load(item)
     check_stored(stored, item.dates, task, item.path)
     image = to_unit(stored, task, item.dates)
-    # Zero in all bands is what files hold where nothing was measured, whether or not they say so.
+    # Files hold zeros in all bands where nothing was measured, even if they do not declare it.
     measured = image.valid & (np.moveaxis(stored, -3, 0)[list(bands)] != 0).any(axis=0)
     return np.moveaxis(image.pixels, -3, 0)[list(bands)][:, measured]
 
@@ -93,13 +94,13 @@ def _judge(task: TaskSpec, darkest: Mapping[str, Sequence[float]], listing: List
     cellar, deep = min((low, band) for band, (_, low) in darkest.items())
     if floor >= FLOOR:
         raise DataError(
-            f"{listing.root}: 99.9 % of the pixels of every band lie above {floor:.0f} DN ({band}), which is so when "
-            "files carry the +1000 of processing baseline 04.00 and later. Set offset = -1000 in the catalog entry of "
-            f"task '{task.slug}', or offset_checked = false where nothing dark is to be seen"
+            f"{listing.root}: 99.9 % of the pixels of every band are above {floor:.0f} DN ({band}), so the files seem "
+            "to carry the +1000 offset of processing baseline 04.00 and later. Set offset = -1000 in the catalog entry "
+            f"of task '{task.slug}', or offset_checked = false if the images show no dark surfaces"
         )
     if cellar < CELLAR:
         raise DataError(
-            f"{listing.root}: 5 % of the pixels of {deep} lie below {cellar:.0f} DN after the offset {task.offset} "
-            f"that task '{task.slug}' declares, as when files carry none. Set offset = 0 in its catalog entry, or "
-            "offset_checked = false where the values are right"
+            f"{listing.root}: 5 % of the pixels of {deep} are below {cellar:.0f} DN after the offset {task.offset} "
+            f"that task '{task.slug}' declares, so the files seem to carry no offset. Set offset = 0 in its catalog "
+            "entry, or offset_checked = false if the values are right"
         )

@@ -1,4 +1,4 @@
-"""From stored values to pixels in the unit that a task declares: gaps are marked, wrong units refused."""
+"""Convert stored values to the units that a task declares, mark gaps and refuse wrong units."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -15,7 +15,7 @@ from geofm_eval.errors import DataError
 
 @dataclass(frozen=True)
 class RawImage:
-    """One image, or one series of images, in the units of its bands, before any model's normalisation.
+    """One image or series of images in the units of its bands, before any model's normalisation.
 
     Args:
         pixels: (bands, height, width) float32, bands in file order, or (dates, bands, height, width) for a series; NaN
@@ -29,17 +29,17 @@ class RawImage:
     dates: tuple[date, ...] = ()
 
     def single_images(self) -> "list[RawImage]":
-        """The images of a series, date by date; an image that is no series by itself."""
+        """Return the images of a series in order of date, or a single image as the only element."""
         if self.pixels.ndim == 3:
             return [self]
         return [RawImage(pixels, valid) for pixels, valid in zip(self.pixels, self.valid, strict=True)]
 
 
 def to_unit(stored: npt.NDArray[Any], task: TaskSpec, dates: tuple[date, ...] = ()) -> RawImage:
-    """Apply a task's scale and offset to stored values and mark what is no data.
+    """Apply a task's scale and offset to stored values and mark pixels without data.
 
     Args:
-        stored: (bands, height, width) values as in the file, or (dates, bands, height, width); left as they are.
+        stored: (bands, height, width) values as in the file, or (dates, bands, height, width); not modified.
         task: declares scale, offset and nodata.
         dates: dates of a series.
     """
@@ -58,49 +58,52 @@ def _per_band(value: float | tuple[float, ...]) -> npt.NDArray[np.float32]:
 
 
 def check_stored(stored: npt.NDArray[Any], dates: tuple[date, ...], task: TaskSpec, where: object) -> None:
-    """Refuse stored values of another shape than the task declares, and dates that are not in order.
+    """Refuse stored values whose shape differs from the task's, and dates that do not ascend.
 
     Args:
         stored: values as in the file.
-        dates: dates of the item.
+        dates: dates of the sample.
         task: declares bands and number of dates.
-        where: file that messages name.
+        where: file, for messages.
 
     Raises:
-        DataError: another number of bands or dates, dates that do not ascend, dates without a series or the reverse.
+        DataError: the number of bands or dates differs, dates do not ascend, dates belong to no series, or a series has
+            no dates.
     """
     if np.iscomplexobj(stored):
-        raise DataError(f"{where}: complex values, expected real ones. Convert them to the unit of task '{task.slug}'")
+        raise DataError(
+            f"{where}: the values are complex, expected real numbers. Convert them to the unit of task '{task.slug}'"
+        )
     bands = f"{len(task.bands)} bands ({', '.join(task.bands)})"
     if task.dates is None:
         if stored.ndim != 3 or len(stored) != len(task.bands):
-            raise DataError(f"{where}: shape {stored.shape}, expected {bands} of task '{task.slug}'")
+            raise DataError(f"{where}: shape is {stored.shape}, expected {bands} for task '{task.slug}'")
         return
     if stored.ndim != 4 or stored.shape[:2] != (task.dates, len(task.bands)):
         raise DataError(
-            f"{where}: shape {stored.shape}, expected {task.dates} dates of {bands} of task '{task.slug}': "
-            "set dates in the task's catalog entry, or leave the item out"
+            f"{where}: shape is {stored.shape}, expected {task.dates} dates of {bands} for task '{task.slug}'. "
+            "Set dates in the task's catalog entry, or leave the sample out"
         )
     if len(dates) != task.dates:
         raise DataError(
-            f"{where}: {len(dates)} dates for {task.dates} images of a series: every image of a series needs its date"
+            f"{where}: found {len(dates)} dates for a series of {task.dates} images; every image needs a date"
         )
     for before, after in pairwise(dates):
         if before >= after:
-            what = "twice" if before == after else f"before {after}"
-            raise DataError(f"{where}: date {before} stands {what}; the dates of a series must ascend, sort its images")
+            what = "occurs twice" if before == after else f"comes before {after}"
+            raise DataError(f"{where}: date {before} {what}; sort the images of a series by ascending date")
 
 
 def check_unit(image: RawImage, task: TaskSpec, where: object) -> None:
-    """Refuse values in another unit than the task declares, by the median of all bands of one unit.
+    """Refuse values in another unit than the task declares, by the median over all bands of one unit.
 
     Args:
-        image: the item, with at least one valid pixel.
-        task: declares what is plausible.
-        where: file that messages name.
+        image: the sample, with at least one valid pixel.
+        task: declares the plausible range of medians.
+        where: file, for messages.
 
     Raises:
-        DataError: a median outside what is plausible.
+        DataError: a median is outside its plausible range.
     """
     units = [unit_of(band) for band in task.bands]
     for unit, (low, high) in task.plausible.items():
@@ -108,14 +111,14 @@ def check_unit(image: RawImage, task: TaskSpec, where: object) -> None:
         if not chosen:
             continue
         values = np.moveaxis(image.pixels, -3, 0)
-        # Most images hold one unit and no gap; a copy for each choice would double the time to read them.
+        # Most images have one unit and no gaps; copying at each selection would double the reading time.
         values = values if len(chosen) == len(units) else values[chosen]
         values = values if image.valid.all() else values[:, image.valid]
         median = float(np.median(values))
         if not low <= median <= high:
             raise DataError(
-                f"{where}: the median value is {median:.4g} {unit}, expected {low:g} to {high:g} as task "
-                f"'{task.slug}' declares. {_cure(median, unit, task)}"
+                f"{where}: the median value is {median:.4g} {unit}, expected {low:g} to {high:g} for task "
+                f"'{task.slug}'. {_cure(median, unit, task)}"
             )
 
 
@@ -123,12 +126,12 @@ def _cure(median: float, unit: str, task: TaskSpec) -> str:
     if 0 < median <= 2 and unit == "DN":
         factor = f"{10_000 * task.scale:g}" if isinstance(task.scale, float) else "10000 times as large for these bands"
         return (
-            "These look like reflectances (0..1) where DN are declared: "
+            "The values look like reflectances (0..1), but DN are declared: "
             f"set scale = {factor} in the task's catalog entry"
         )
     if unit == "dB" and median > 0:
-        return "These look like linear backscatter where dB are declared: convert the files with 10 * log10(value)"
+        return "The values look like linear backscatter, but dB are declared: convert the files with 10 * log10(value)"
     return (
-        "Set the task's scale and offset so that values are in its unit, or replace the file if it is damaged; where "
-        f"the values are right, widen plausible = {{ {unit} = [low, high] }} in the task's catalog entry"
+        f"Set the task's scale and offset so that values are in {unit}, or replace a damaged file; if the values are "
+        f"right, widen plausible = {{ {unit} = [low, high] }} in the task's catalog entry"
     )

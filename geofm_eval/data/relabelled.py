@@ -1,4 +1,4 @@
-"""Splits whose labels were exchanged at random: what a training does that learns nothing about the images."""
+"""Splits with shuffled labels: a control that shows what training changes without any information in the labels."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,23 +17,26 @@ FEWEST = 2
 
 
 def with_shuffled_labels(split: Split, rows: Sequence[int], seed: int) -> Split:
-    """Exchange the labels of some items among each other; of dense tasks whole label maps.
+    """Exchange the labels of some samples at random; whole label maps for dense tasks.
 
     Args:
-        split: is not changed.
-        rows: positions of the items that a training sees.
-        seed: of the order.
+        split: the split; not modified.
+        rows: positions of the training samples whose labels are exchanged.
+        seed: seed of the order.
 
     Returns:
-        The split with other labels, and with another ``labels_sha256``.
+        The split with shuffled labels and another ``labels_sha256``.
 
     Raises:
-        DataError: a single item.
+        DataError: fewer than two samples.
     """
     if len(rows) < FEWEST:
-        raise DataError(f"{split.task.slug}: the labels of {len(rows)} item cannot be exchanged: take more labels")
+        raise DataError(
+            f"{split.task.slug}: cannot shuffle labels, found {len(rows)} labelled samples and need at least {FEWEST}. "
+            "Use a larger label fraction"
+        )
     order = generator("shuffled labels", split.task.slug, seed).permutation(len(rows))
-    # Along a random order everyone takes its neighbour's label: nobody keeps its own.
+    # Each sample takes the label of its neighbour in a random order, so none keeps its own.
     pairs = zip(order, np.roll(order, 1), strict=True)
     giver = {split.items[rows[one]].id: split.items[rows[other]] for one, other in pairs}
     load = split.load_target
@@ -54,7 +57,7 @@ def with_shuffled_labels(split: Split, rows: Sequence[int], seed: int) -> Split:
 
 
 def _fitted(target: npt.NDArray[Any], shape: Sequence[int], task: TaskSpec) -> npt.NDArray[Any]:
-    """A label map in the size of another image: cut, or filled up with pixels without a label."""
+    """A label map cropped to another image's size, or padded with unlabelled pixels."""
     cut = target[: shape[0], : shape[1]]
     missing = [(0, length - have) for length, have in zip(shape, cut.shape, strict=True)]
     return np.pad(cut, missing, constant_values=np.nan if task.numeric else task.ignore)

@@ -1,8 +1,8 @@
-"""Shuffle splits for data without an official split: forty random test sets, and label subsets of what each leaves.
+"""Shuffle splits for data without an official split: forty random test sets, and label subsets of the remaining data.
 
-The folds are those of NeuCo-Bench: scikit-learn's ShuffleSplit over the labelled items in the order of the published
-table, a tenth held out, seed 42. A variant draws whole blocks (grid cells of longitude and latitude, or the items'
-groups), so that a test item has no neighbour of its block in the training part.
+The folds are those of NeuCo-Bench: scikit-learn's ShuffleSplit over the labelled samples in the order of the published
+table, with 10 % held out and seed 42. A variant draws whole blocks (grid cells of longitude and latitude, or groups of
+samples), so that no test sample shares a block with a training sample.
 """
 
 import math
@@ -20,18 +20,18 @@ from geofm_eval.stats.out_of_fold import TEST_SHARE
 SHUFFLES = 40
 SEED = 42
 MIN_ITEMS = 20
-"""With fewer items a fold would be tested on fewer than two, for which R2 is undefined."""
+"""With fewer samples a test set would have fewer than two, for which R2 is undefined."""
 
 MIN_BLOCKS = 10
-"""With fewer blocks a single one is more than a tenth of the data."""
+"""With fewer blocks a single one would exceed 10 % of the data."""
 
 Blocks = npt.NDArray[np.str_]
-"""(n,) name of the block of every item."""
+"""(n,) block name of every sample."""
 
 
 @dataclass(frozen=True)
 class Shuffle:
-    """One random cut of all items into a training part and a test set.
+    """One random division of all samples into a training part and a test set.
 
     Args:
         train: positions of the training part, ascending.
@@ -43,21 +43,23 @@ class Shuffle:
 
 
 def shuffles(n: int, blocks: Blocks | None = None, order: Indices | None = None) -> list[Shuffle]:
-    """Cut ``n`` items forty times.
+    """Split ``n`` samples forty times.
 
     Args:
-        n: number of items.
-        blocks: (n,) block of every item; a block then lies in the test set with all of its items or with none.
-        order: (n,) positions of the items in the order that is cut; by default their own. The folds are the published
-            ones when it is the published order.
+        n: number of samples.
+        blocks: (n,) block of every sample. If given, each block is in the test set as a whole or not at all.
+        order: (n,) positions of the samples in the order that is split; by default their own. The published order gives
+            the published folds.
 
     Raises:
-        ContractError: too few items or blocks, or as many block names as there are not items.
+        ContractError: too few samples or blocks, or ``blocks`` does not have n names.
     """
     from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit  # here, because it takes a second to load
 
     if n < MIN_ITEMS:
-        raise ContractError(f"shuffle splits need at least {MIN_ITEMS} items, found {n}: give the task a split instead")
+        raise ContractError(
+            f"found {n} samples; shuffle splits need at least {MIN_ITEMS}. Give the task a fixed split instead"
+        )
     if blocks is not None:
         _check_blocks(blocks, n)
     order = np.arange(n) if order is None else order
@@ -68,31 +70,32 @@ def shuffles(n: int, blocks: Blocks | None = None, order: Indices | None = None)
 
 
 def published_order(items: Sequence[Item]) -> Indices:
-    """(n,) positions of the items by rank; their own order where they have none."""
+    """Return (n,) positions of the samples by rank, or in their own order if they have no ranks."""
     ranks = [item.rank for item in items if item.rank is not None]
     return np.argsort(ranks, kind="stable") if len(ranks) == len(items) else np.arange(len(items))
 
 
 def _check_blocks(blocks: Blocks, n: int) -> None:
     if blocks.shape != (n,):
-        raise ContractError(f"blocks must name the block of each of the {n} items, found shape {blocks.shape}")
+        raise ContractError(f"blocks has shape {blocks.shape}; expected ({n},), one block name per sample")
     count = len(np.unique(blocks))
     if count < MIN_BLOCKS:
         raise ContractError(
-            f"block shuffle splits need at least {MIN_BLOCKS} blocks, found {count}: take smaller blocks"
+            f"found {count} blocks; block shuffle splits need at least {MIN_BLOCKS}. Use smaller blocks"
         )
 
 
 def item_blocks(items: Sequence[Item], blocks: object) -> Blocks | None:
-    """Block of every item, as a task's option ``blocks`` says.
+    """Return the block of every sample, according to a task's option ``blocks``.
 
     Args:
-        items: in the order of the split.
-        blocks: None for none; ``group`` for the items' own groups; a number for square cells of so many degrees.
+        items: samples, in the order of the split.
+        blocks: None for no blocks; ``group`` for the samples' own groups; a number for square cells of that many
+            degrees.
 
     Raises:
         ContractError: any other value.
-        DataError: an item lacks what its block follows from.
+        DataError: a sample lacks the group or position that defines its block.
     """
     if blocks is None:
         return None
@@ -100,18 +103,20 @@ def item_blocks(items: Sequence[Item], blocks: object) -> Blocks | None:
         return np.array([_group(item) for item in items])
     if isinstance(blocks, int | float) and not isinstance(blocks, bool) and blocks > 0:
         return np.array([_cell(item, float(blocks)) for item in items])
-    raise ContractError(f"option blocks = {blocks!r} is unknown: expected 'group' or the side of a cell in degrees")
+    raise ContractError(f"option blocks is {blocks!r}; expected 'group' or the side of a cell in degrees")
 
 
 def _group(item: Item) -> str:
     if item.group is None:
-        raise DataError(f"item '{item.id}' has no group, which blocks = 'group' needs: leave the option out")
+        raise DataError(f"sample '{item.id}' has no group, but blocks = 'group' needs one. Remove the option")
     return item.group
 
 
 def _cell(item: Item, degrees: float) -> str:
     if item.lonlat is None:
-        raise DataError(f"item '{item.id}' has no longitude and latitude, which blocks in degrees need")
+        raise DataError(
+            f"sample '{item.id}' has no longitude and latitude, but blocks in degrees need them. Remove the option"
+        )
     return "{}/{}".format(*(math.floor(value / degrees) for value in item.lonlat))
 
 
@@ -122,24 +127,24 @@ def shuffled_subsets(
     blocks: Blocks | None = None,
     order: Indices | None = None,
 ) -> tuple[list[LabelSubset], dict[tuple[float, int], ValidationPlan]]:
-    """Cut label subsets of every shuffle's training part; the number of the shuffle stands as their draw.
+    """Draw label subsets from the training part of every shuffle; the number of the shuffle is stored as the draw.
 
-    The subsets are stratified and nested within a shuffle; penalties are chosen by inner cross-validation on them, so
-    that nothing of a test set takes part in any choice. With all labels neither subsets nor inner folds depend on
-    labels or seed: all targets of the same items are then fitted on the same rows.
+    Subsets are stratified and nested within a shuffle. Penalties are selected by inner cross-validation on them, so no
+    test sample influences any choice. With all labels, neither subsets nor inner folds depend on labels or seed: all
+    targets of the same samples are then fitted on the same rows.
 
     Args:
-        labels: (n,) float64 targets of all items.
-        fractions: shares in (0, 1] of the training part.
+        labels: (n,) float64 targets of all samples.
+        fractions: label fractions in (0, 1] of the training part.
         seed: seed of the subsets below fraction 1; test sets and inner folds do not depend on it.
-        blocks: (n,) block of every item.
-        order: (n,) positions of the items in the order that is cut; by default their own.
+        blocks: (n,) block of every sample.
+        order: (n,) positions of the samples in the order that is split; by default their own.
 
     Returns:
-        The subsets, and how each (fraction, draw) is validated.
+        The subsets, and the validation plan of each (fraction, draw).
 
     Raises:
-        ContractError: too few items or blocks, or a fraction outside (0, 1].
+        ContractError: too few samples or blocks, or a fraction outside (0, 1].
     """
     subsets, plans = [], {}
     for draw, shuffle in enumerate(shuffles(len(labels), blocks, order)):

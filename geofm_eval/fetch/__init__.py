@@ -1,6 +1,6 @@
-"""Get weights from where they are published, and say where to get what has no public address.
+"""Download weights from their publishers, and tell users how to get data and weights without a public address.
 
-Only this package downloads anything, and only it writes into ``GEOFM_HOME``.
+No other package downloads anything or writes into ``GEOFM_HOME``.
 """
 
 from geofm_eval.fetch.data import check_task, describe_task

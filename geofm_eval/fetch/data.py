@@ -1,4 +1,4 @@
-"""Data sets: where to get them, the layout they must have, and a look at what lies here."""
+"""Data sets: where to get them, which layout they need, and a check of the local copy."""
 
 from typing import Any
 
@@ -12,19 +12,19 @@ from geofm_eval.paths import geofm_home
 
 
 def describe_task(task: TaskSpec) -> list[str]:
-    """Lines that say where to get a data set, its licence and size, where it must lie and in what layout."""
+    """Return lines with the source, licence, size, folder and layout of a data set."""
     if task.simulated:
-        return [f"{task.slug}: {task.title}", "  simulated: nothing must be fetched, it is written to the cache"]
+        return [f"{task.slug}: {task.title}", "  simulated: generated in the cache, nothing to fetch"]
     home = geofm_home()
     root = f"{home or 'GEOFM_HOME'}/{task.root}"
-    state = "GEOFM_HOME is not set" if home is None else "there" if (home / task.root).exists() else "not there"
+    state = "GEOFM_HOME is not set" if home is None else "exists" if (home / task.root).exists() else "missing"
     facts = {
         "get it": task.how_to_get,
         "source": task.source,
         "licence": task.licence,
         "size": task.size,
-        "items": _sizes(task),
-        "place": f"{root} ({state})",
+        "samples": _sizes(task),
+        "folder": f"{root} ({state})",
     }
     lines = [f"  {name:<8} {fact}" for name, fact in facts.items() if fact]
     layout = [f"  {'layout' if number == 0 else '':<8} {line}" for number, line in enumerate(task.layout)]
@@ -32,14 +32,14 @@ def describe_task(task: TaskSpec) -> list[str]:
 
 
 def check_task(task: TaskSpec) -> list[str]:
-    """Open a data set, read the first item of every split and count the items.
+    """Open a data set, read the first sample of every split and count the samples.
 
     Returns:
-        Lines with the counts, beside those of the complete data set where they are known.
+        Lines with the counts, next to those of the complete data set if they are known.
 
     Raises:
-        Unavailable: the data are absent.
-        DataError: they are not what their layout says, or a split that should be complete is not.
+        Unavailable: the data are missing.
+        DataError: the data do not match their layout, or an official split is incomplete.
     """
     from geofm_eval.data.split import Split
     from geofm_eval.datasets import open_splits
@@ -49,28 +49,28 @@ def check_task(task: TaskSpec) -> list[str]:
         target = _target(task, split.items[0], split.read_target(0)) if task.dense else ""
         dropped = "".join(f"; {len(ids)} dropped: {reason}" for reason, ids in split.dropped.items())
         first = f"the first, {split.ids[0]}, is {_shape(image.pixels.shape)}{target}, {image.valid.mean():.0%} valid"
-        return f"  {name:<8} {len(split)} items{_of(expected.get(name))}{dropped}; {first}"
+        return f"  {name:<8} {len(split)}{_of(expected.get(name))} samples{dropped}; {first}"
 
     expected = _expected(task)
     splits = open_splits(task)
     lines = [line(name, split) for name, split in splits.items()]
     definition = next(iter(splits.values())).definition
     if definition == "custom":
-        note = "custom: the folder's own split file, never to be compared with numbers of the official split"
+        note = "custom (from the folder's split file): do not compare its results with those of the official split"
         return [f"{task.slug}: readable", *lines, f"  split    {note}"]
     for name, split in splits.items():
         listed = len(split) + sum(map(len, split.dropped.values()))
         if expected.get(name, listed) != listed:
             raise DataError(
-                f"{task.slug}: split '{name}' has {listed} items, the complete data set {expected[name]}: complete the "
-                "copy, or say what it holds in a splits.csv of its own"
+                f"{task.slug}: split '{name}' has {listed} samples, but the complete data set has {expected[name]}. "
+                "Complete the copy, or list the existing files in a splits.csv"
             )
     state = "readable and complete" if expected else "readable"
     return [f"{task.slug}: {state}", *lines, "  split    official"]
 
 
 def _target(task: TaskSpec, item: Item, target: npt.NDArray[Any]) -> str:
-    """Size of the first target, and what became of its file's nodata value."""
+    """Describe the size of the first target and the treatment of its file's nodata value."""
     from geofm_eval.data.inspection import labelled
     from geofm_eval.data.readers.rasters import read_target
 
@@ -86,11 +86,11 @@ def _target(task: TaskSpec, item: Item, target: npt.NDArray[Any]) -> str:
     if not kept.size:
         return f"{size} (nodata {value}: no label)"
     names = ", ".join(task.classes[int(number)] for number in kept) if task.classes else "a value"
-    return f"{size} (nodata {value} is {names}; label_nodata = 'ignore' would make it no label)"
+    return f"{size} (nodata {value} is {names}; to ignore it, set label_nodata = 'ignore')"
 
 
 def _expected(task: TaskSpec) -> dict[str, int]:
-    """Items of every split of the complete data set, where they are known."""
+    """Number of samples in every split of the complete data set, if known."""
     sizes = task.sizes if task.simulated else task.official_sizes
     if sizes is None:
         return {}

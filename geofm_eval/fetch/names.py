@@ -1,4 +1,4 @@
-"""Find what a name of the command line means: a model or a task of the catalog."""
+"""Find the catalog entry for a name given on the command line: a model or a task."""
 
 import difflib
 
@@ -7,10 +7,10 @@ from geofm_eval.errors import ContractError
 
 
 def look_up(catalog: Catalog, name: str) -> ModelSpec | TaskSpec:
-    """Model or task of this name.
+    """Return the model or task of this name.
 
     Raises:
-        ContractError: there is neither; the message has the nearest names of both.
+        ContractError: no such model or task; the message lists similar names.
     """
     known: dict[str, ModelSpec | TaskSpec] = {**catalog.models, **catalog.tasks}
     if name in known:

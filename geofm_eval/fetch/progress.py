@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class TransferLog(LogProgress):
-    """Counts bytes and logs one line when a transfer ends.
+    """Counts bytes and logs one line at the end of a transfer.
 
     Example of the line: ``CROMA_base-0238d814.pt: 777.6 MB in 61.2 s (12.7 MB/s)``.
     """
@@ -25,7 +25,7 @@ class TransferLog(LogProgress):
 
 
 class TransferBar(TransferLog):
-    """Shows a bar with bytes, speed and time left, and logs the line when it ends."""
+    """Shows a bar with bytes, speed and remaining time, and logs one line at the end."""
 
     def __init__(self, name: str, total: int, console: "Console") -> None:
         from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
@@ -37,7 +37,7 @@ class TransferBar(TransferLog):
         self._bar.start()
 
     def update(self, n: int) -> None:
-        """Note that ``n`` more bytes have arrived."""
+        """Record that ``n`` more bytes have arrived."""
         super().update(n)
         self._bar.advance(self._task, n)
 
@@ -48,7 +48,7 @@ class TransferBar(TransferLog):
 
 
 def transfer_on(console: "Console") -> StartProgress:
-    """Choose by where the output goes: a bar on a terminal, the log alone for a file or a pipe."""
+    """Return a bar for terminal output, and only the log for a file or pipe."""
     if not console.is_terminal:
         return TransferLog
     return lambda name, total: TransferBar(name, total, console)

@@ -1,4 +1,4 @@
-"""The one downloader: it goes on where an earlier attempt stopped, and a file appears only when it is whole."""
+"""Download files: resume interrupted downloads, and create a file under its name only when it is complete."""
 
 import errno
 import json
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHUNK = 1 << 16
-"""Bytes that are written at once, and the most that a broken connection loses."""
+"""Bytes written at once, and the most that a broken connection loses."""
 TIMEOUT = (10.0, 60.0)
-"""Seconds to wait for a connection, and for the next bytes."""
+"""Timeouts in seconds for the connection and for the next bytes."""
 
 
 @dataclass(frozen=True)
 class Remote:
-    """What a server said about a file when its download began.
+    """What a server reported about a file at the start of its download.
 
     Args:
-        address: where it was asked for.
-        tag: changes whenever the content does; None where the server gives no such thing.
-        bytes: size of the whole file, where the server says it.
+        address: requested address.
+        tag: changes whenever the content changes; None if the server provides none.
+        bytes: size of the whole file, if the server reports it.
     """
 
     address: str
@@ -46,16 +46,16 @@ class Remote:
 def download(
     address: str, path: Path, start: StartProgress = TransferLog, check: Callable[[Path], object] | None = None
 ) -> None:
-    """Download a file; it appears under its name only when it is whole and ``check`` has let it pass.
+    """Download a file; it appears under its name only when it is complete and ``check`` has accepted it.
 
-    What has arrived stays in ``<name>.part`` when the transfer breaks, and the next call goes on from there, unless the
-    published file has changed since.
+    If the transfer breaks, the received bytes stay in ``<name>.part``. The next call resumes from there, unless the
+    published file has changed.
 
     Args:
         address: http or https address.
-        path: where the file shall be.
-        start: starts following the transfer, given a name and the number of bytes to come (0 where that is unknown).
-        check: looks at the finished ``.part`` file and raises where it must not be used; it is removed then.
+        path: destination of the file.
+        start: starts a progress display, given a name and the number of bytes to come (0 if unknown).
+        check: inspects the complete ``.part`` file and raises an exception to reject it; the file is then removed.
 
     Raises:
         Unavailable: the address cannot be reached, or the connection broke.
@@ -68,7 +68,7 @@ def download(
             try:
                 check(part)
             except Exception:
-                # Whole but wrong: to go on from it would give the same again.
+                # Complete but wrong: resuming from it would give the same file again.
                 part.unlink()
                 note.unlink(missing_ok=True)
                 raise
@@ -78,10 +78,11 @@ def download(
 
 @contextmanager
 def _own_part(path: Path) -> Iterator[tuple[Path, Path]]:
-    """What has arrived of a file and the note about it, under names of this process alone.
+    """Partial file and its note, under names that only this process uses.
 
-    Two hosts may download the same file to a shared disk: in one ``.part`` their bytes would mix. Whoever renames it
-    goes on from it, the other starts anew. When the transfer breaks it gets the shared name back.
+    Two hosts may download the same file to a shared disk, and their bytes would mix in one ``.part``. The process that
+    renames the file resumes it, the other one starts from the beginning. An interrupted transfer restores the shared
+    name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     shared = path.with_name(f"{path.name}.part")
@@ -109,7 +110,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def remote_bytes(address: str) -> int | None:
-    """Size of a published file; None where the server cannot be reached or does not say."""
+    """Return the size of a published file; None if the server cannot be reached or does not report it."""
     import requests
 
     try:
@@ -124,14 +125,14 @@ def _transfer(address: str, part: Path, note: Path, start: StartProgress) -> Non
     have = part.stat().st_size if part.exists() and known is not None and known.address == address else 0
     if known is not None and 0 < have == known.bytes:
         return
-    # Without a tag nothing shows that the rest belongs to the same content.
+    # Without a tag the remaining bytes may belong to another version of the file.
     response, have = _open(address, known, have if known is not None and known.tag else 0)
     with response:
         remote = _remote(address, response)
         left = 0 if remote.bytes is None else remote.bytes - have
         _check_space(part, left)
         if not have:
-            # Before the note: it must never describe what an earlier content left behind.
+            # Before the note is written: it must never describe bytes of an earlier version.
             part.unlink(missing_ok=True)
         write_json(note, asdict(remote))
         progress = start(part.name.split(TEMPORARY)[0].removeprefix("."), left)
@@ -144,14 +145,14 @@ def _transfer(address: str, part: Path, note: Path, start: StartProgress) -> Non
             progress.done()
     arrived = part.stat().st_size
     if remote.bytes is not None and arrived > remote.bytes:
-        part.unlink()  # to go on from it would never give the published file
-        raise ConnectionError(f"the server sent {arrived:,} bytes and had announced {remote.bytes:,}")
+        part.unlink()  # resuming from it would never give the published file
+        raise ConnectionError(f"the server sent {arrived:,} bytes but had announced {remote.bytes:,}")
     if remote.bytes not in (None, arrived):
         raise ConnectionError(f"the connection ended after {arrived:,} of {remote.bytes:,} bytes")
 
 
 def _open(address: str, known: Remote | None, have: int) -> tuple["Response", int]:
-    """Ask for a file from position ``have`` on; gives the response and the position at which it really starts."""
+    """Request a file from position ``have``; return the response and the position at which it actually starts."""
     import requests
 
     response = requests.get(address, headers=_headers(have), timeout=TIMEOUT, stream=True)
@@ -159,24 +160,24 @@ def _open(address: str, known: Remote | None, have: int) -> tuple["Response", in
         starts = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if response.status_code == 206 and starts and _remote(address, response) == known:
             return response, have
-        log.info("%s: the published file has changed, or the server sends whole files only: starting anew", address)
+        log.info("%s: the file has changed or the server cannot resume; downloading it from the beginning", address)
         if response.status_code in (206, 416):
             response.close()
             response = requests.get(address, headers=_headers(0), timeout=TIMEOUT, stream=True)
     if not response.ok:
         response.close()
-        raise requests.HTTPError(f"the server says {response.status_code} {response.reason}", response=response)
+        raise requests.HTTPError(f"the server responded {response.status_code} {response.reason}", response=response)
     return response, 0
 
 
 def _headers(position: int) -> dict[str, str]:
-    # A compressed transfer would have another size, and its bytes other positions, than the file.
+    # Size and byte positions of a compressed transfer would differ from those of the file.
     headers = {"Accept-Encoding": "identity"}
     return {**headers, "Range": f"bytes={position}-"} if position else headers
 
 
 def _remote(address: str, response: "Response") -> Remote:
-    """Read tag and whole size off a response; a hub says them before it forwards to the storage behind it."""
+    """Read tag and size from a response; hubs state them before they redirect to the storage."""
     fields: dict[str, str] = {}
     for answer in (*response.history, response):
         fields |= {name.lower(): value for name, value in answer.headers.items()}
@@ -188,7 +189,7 @@ def _remote(address: str, response: "Response") -> Remote:
 
 
 def _read_note(note: Path) -> Remote | None:
-    """What the server said when the partial file was begun; None where that is not known."""
+    """What the server reported when the partial file was started; None if unknown."""
     try:
         return Remote(**json.loads(note.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -198,12 +199,12 @@ def _read_note(note: Path) -> Remote | None:
 def _check_space(part: Path, left: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if left > free:
-        raise OSError(errno.ENOSPC, f"{left / 1e6:,.1f} MB are to come and {free / 1e6:,.1f} MB are free", str(part))
+        raise OSError(errno.ENOSPC, f"{left / 1e6:,.1f} MB are needed but {free / 1e6:,.1f} MB are free", str(part))
 
 
 @contextmanager
 def _explained(address: str) -> Iterator[None]:
-    """Turn what goes wrong on the way into sentences; what the disk refuses passes."""
+    """Turn network errors into Unavailable; errors of the disk pass through."""
     import requests
 
     try:
@@ -217,18 +218,18 @@ def _explained(address: str) -> Iterator[None]:
         raise Unavailable("weights", f"{address} ({_reason(error)})", _AGAIN) from None
 
 
-_AGAIN = "Check the network and run the same command again: what has arrived is kept."
+_AGAIN = "Check the network and run the same command again; the received part is kept."
 
 
 def _reason(error: Exception) -> str:
-    """The last of the causes that are wrapped in each other, without the names of the objects that met it."""
+    """The innermost cause of nested exceptions, without the names of the objects that raised it."""
     cause = getattr(error.args[0], "reason", error.args[0]) if error.args else error
     return str(cause).rpartition("): ")[2]
 
 
 def _http_cure(status: int) -> str:
     if status in (401, 403):
-        return "Its publisher asks for an account or an accepted licence: get it by hand."
+        return "The publisher requires an account or an accepted licence: download the file by hand."
     if status in (404, 410):
-        return "It has moved: look at the model's source for the new address."
+        return "The file has moved: look for its new address at the model's source."
     return "Try again later."

@@ -1,4 +1,4 @@
-"""Weights of a model: what is published where, bringing it here, and checking what lies here."""
+"""Weights of a model: find their published address, download them, and check the local copy."""
 
 import logging
 import os
@@ -20,22 +20,22 @@ from geofm_eval.store import content_hash, storing
 
 log = logging.getLogger(__name__)
 
-_AGAIN = "move it away if it is still there and fetch again, or correct the entry if the publisher has replaced it"
+_AGAIN = "move it away if it still exists and fetch again, or correct the entry if the publisher has replaced it"
 
 
 def fetch_model(model: ModelSpec, start: StartProgress = TransferLog) -> list[str]:
-    """Bring a model's weights into ``GEOFM_HOME`` unless they are there, and check them.
+    """Download a model's weights into ``GEOFM_HOME`` unless they exist, and check them.
 
     Args:
         model: entry of the catalog.
-        start: starts following a transfer, given a name and a number of bytes.
+        start: starts a progress display, given a name and a number of bytes.
 
     Returns:
-        Sentences that say what was done, or what the user has to do where there is no public address.
+        Sentences on what was done, or on what the user must do if there is no public address.
 
     Raises:
         Unavailable: ``GEOFM_HOME`` is not set, or the address cannot be reached.
-        WeightsError: what came, or what was there, is not the published file.
+        WeightsError: the downloaded or existing file is not the published one.
         ContractError: the entry's path leaves the home.
         StoreError: the disk is full or the home cannot be written.
     """
@@ -43,16 +43,16 @@ def fetch_model(model: ModelSpec, start: StartProgress = TransferLog) -> list[st
     if weights is None or weights.packaged:
         return [_nothing_needed(model)]
     if not published_address(weights) and not (geofm_home() and weights_path(weights).exists()):
-        return [f"{model.slug}: has no public address. {how_to_get_weights(model)}", _terms(model)]
+        return [f"{model.slug}: the weights have no public address. {how_to_get_weights(model)}", _terms(model)]
     path = weights_path(weights)
     there = path.exists()
     if not there:
         fetch_weights(model, path, start)
-    return [f"{model.slug}: {path} {'is there' if there else 'fetched'}, {_identity(model, path)}", _terms(model)]
+    return [f"{model.slug}: {path} {'exists' if there else 'fetched'}, {_identity(model, path)}", _terms(model)]
 
 
 def plan_model(model: ModelSpec) -> list[str]:
-    """Sentences that say what :func:`fetch_model` would do, with sizes; nothing is downloaded.
+    """Return sentences on what :func:`fetch_model` would do, with sizes; nothing is downloaded.
 
     Raises:
         Unavailable: ``GEOFM_HOME`` is not set.
@@ -71,28 +71,28 @@ def plan_model(model: ModelSpec) -> list[str]:
 
 
 def check_model(model: ModelSpec) -> list[str]:
-    """Check weights that lie in ``GEOFM_HOME``; nothing is downloaded.
+    """Check weights in ``GEOFM_HOME``; nothing is downloaded.
 
     Raises:
-        Unavailable: ``GEOFM_HOME`` is not set, or the weights are not there.
-        WeightsError: they are not the published ones.
+        Unavailable: ``GEOFM_HOME`` is not set, or the weights are missing.
+        WeightsError: the weights are not the published ones.
     """
     if model.weights is None or model.weights.packaged:
         return [_nothing_needed(model)]
     path = weights_path(model.weights)
     if not path.exists():
         raise Unavailable("weights", f"{path} does not exist", how_to_get_weights(model))
-    return [f"{model.slug}: {path} is there, {_identity(model, path)}", _terms(model)]
+    return [f"{model.slug}: {path} exists, {_identity(model, path)}", _terms(model)]
 
 
 def fetch_weights(model: ModelSpec, path: Path, start: StartProgress = TransferLog) -> None:
-    """Download a model's weights to a path; whoever else asks for the same path meanwhile waits, where locks work.
+    """Download a model's weights to a path; concurrent calls for the same path wait, if the file system supports locks.
 
-    A folder appears whole or not at all.
+    A folder appears only when it is complete.
 
     Raises:
         Unavailable: the address cannot be reached.
-        WeightsError: what came is not the published file; it was not put there.
+        WeightsError: the download is not the published file; it was discarded.
         StoreError: the disk is full or the folder cannot be written.
     """
     address = published_address(_weights(model))
@@ -110,7 +110,7 @@ def fetch_weights(model: ModelSpec, path: Path, start: StartProgress = TransferL
 
 
 def _fetch_folder(model: ModelSpec, path: Path, start: StartProgress) -> None:
-    # Files of another revision, left by an interrupted download, must not end in the same folder.
+    # Files of another revision, left by an interrupted download, must not be mixed with these.
     staging = path.with_name(f"{path.name}-{content_hash(published_address(_weights(model)))[:8]}.part")
     for file, address in published_parts(_weights(model), staging).items():
         if not file.exists():
@@ -125,18 +125,18 @@ def _fetch_folder(model: ModelSpec, path: Path, start: StartProgress) -> None:
 
 
 def published_parts(weights: WeightsSpec, path: Path) -> Mapping[Path, str]:
-    """Published address by file: the weights' only file, or the files of their folder.
+    """Return the published address of every file: the weights' only file, or the files of their folder.
 
     Args:
         weights: weights of an entry.
-        path: where the weights shall be.
+        path: destination of the weights.
     """
     address = published_address(weights)
     return {path / name: address + name for name in weights.parts} if weights.parts else {path: address}
 
 
 def published_address(weights: WeightsSpec) -> str:
-    """Published address of weights: the entry's own, or that of torchgeo's enum; empty when there is neither.
+    """Return the published address of weights: the entry's own or that of torchgeo's enum; empty if there is neither.
 
     Raises:
         Unavailable: the enum is needed and torchgeo is not installed.
@@ -156,7 +156,7 @@ def published_address(weights: WeightsSpec) -> str:
 
 
 def weights_path(weights: WeightsSpec) -> Path:
-    """Where weights belong in ``GEOFM_HOME``.
+    """Return the path of weights in ``GEOFM_HOME``.
 
     Raises:
         Unavailable: ``GEOFM_HOME`` is not set.
@@ -167,44 +167,44 @@ def weights_path(weights: WeightsSpec) -> Path:
         raise Unavailable(
             "weights",
             "GEOFM_HOME is not set",
-            "Set it to the folder that shall hold weights/ and data/: export GEOFM_HOME=/data/geofm",
+            "Set it to the folder that will hold weights/ and data/: export GEOFM_HOME=/data/geofm",
         )
     path = home / weights.file
     named_inside = path.is_relative_to(home) and ".." not in path.parts
-    # A link is followed to read what lies behind it, never to write there.
+    # Links are followed for reading, never for writing.
     if not named_inside or not (path.exists() or path.resolve().is_relative_to(home)):
         raise ContractError(
-            f"'{weights.file}' leads out of {home} (to {path.resolve()}): nothing is fetched to there; name a path "
-            "below the home in the entry, or set GEOFM_HOME to a folder on the disk that you want"
+            f"'{weights.file}' leads out of {home} (to {path.resolve()}); nothing is fetched outside it. Give a path "
+            "below the home in the entry, or set GEOFM_HOME to a folder on the disk you want"
         )
     return path
 
 
 def _check(model: ModelSpec, path: Path) -> str:
-    """Hash of what was fetched; WeightsError where it is not the published file, by hash or, without one, by size."""
-    weights, cure = _weights(model), "it is damaged, or another version than the catalog's"
+    """Hash of the weights; WeightsError if it, or the size where no hash is pinned, is not the published one."""
+    weights, cure = _weights(model), "the file is damaged or of another version than the catalog's"
     found, size = verified_sha256(model, path, weights.parts, f"{cure}; {_AGAIN}"), path_bytes(path, weights.parts)
     if weights.sha256 is None and weights.bytes not in (None, size):
-        raise WeightsError(f"{path}: has {size:,} bytes, expected {weights.bytes:,} for {model.slug}: {cure}; {_AGAIN}")
+        raise WeightsError(f"{path}: has {size:,} bytes, expected {weights.bytes:,} for {model.slug}; {cure}; {_AGAIN}")
     return found
 
 
 def _identity(model: ModelSpec, path: Path) -> str:
     found, weights = _check(model, path), _weights(model)
-    pinned = "as pinned" if weights.sha256 else f"not pinned in the catalog: compare it with {model.source}"
+    pinned = "as pinned" if weights.sha256 else f"not pinned in the catalog; compare it with {model.source}"
     return f"{_megabytes(path_bytes(path, weights.parts))}, sha256 {found} ({pinned})"
 
 
 def _weights(model: ModelSpec) -> WeightsSpec:
-    assert model.weights is not None, f"{model.slug} has no weights: ask for none"
+    assert model.weights is not None, f"{model.slug} has no weights"
     return model.weights
 
 
 def _nothing_needed(model: ModelSpec) -> str:
     if model.weights is not None:
-        return f"{model.slug}: comes with the package, nothing must be fetched"
+        return f"{model.slug}: comes with the package, nothing to fetch"
     why = "is randomly initialised" if model.random_seed is not None else "has no weights"
-    return f"{model.slug}: {why}, nothing must be fetched"
+    return f"{model.slug}: {why}, nothing to fetch"
 
 
 def _terms(model: ModelSpec) -> str:

@@ -1,4 +1,4 @@
-"""Readers of on-disk layouts, one per layout: from a folder to items, splits, and the pixels of each item."""
+"""Readers of on-disk layouts: each turns a folder into samples, splits and a function that reads pixels."""
 
 from collections.abc import Callable
 from pathlib import Path

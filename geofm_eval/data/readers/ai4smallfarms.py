@@ -1,4 +1,4 @@
-"""AI4SmallFarms on disk: Sentinel-2 tiles of Vietnam and Cambodia with the outlines of smallholder fields."""
+"""AI4SmallFarms: Sentinel-2 tiles of Vietnam and Cambodia with the outlines of smallholder fields."""
 
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,18 @@ from geofm_eval.data.readers.listed import visible
 
 FOLDER = "sentinel-2-asia"
 FOLDERS = {"train": ("train",), "val": ("validate", "val"), "test": ("test",)}
-"""Folders of every split: as published, and as benchmarks rename them."""
+"""Folders of every split, as published and as renamed by benchmarks."""
 
 
 def read_listing(task: TaskSpec, root: Path) -> Listing:
     """List the tiles of an AI4SmallFarms folder by split: ``sentinel-2-asia/<split>/{images,masks}/<tile>.tif``.
 
-    The folders are the publishers' split. A ``splits.csv`` (columns chip, split) in the root goes before it; of its
-    tiles, in whatever folder they are, those without a file are dropped and counted; a name of which several
-    folders have different files is given with its folder, such as ``sentinel-2-asia/train/images/0_vietnam``.
+    The folders are the publishers' split. A ``splits.csv`` (columns chip, split) in the root takes precedence. It may
+    list tiles of any folder; tiles without a file are dropped and counted. A name for which several folders hold
+    different files must include its folder, for example ``sentinel-2-asia/train/images/0_vietnam``.
 
-    Tiles have sizes of their own, near 500 pixels per side. Masks hold outlines of fields, about a quarter of all
-    pixels, as 255 or as 1.
+    Tiles differ in size, near 500 pixels per side. Masks hold outlines of fields, about a quarter of all pixels, as 255
+    or as 1.
 
     Args:
         task: has no options.
@@ -40,7 +40,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     Raises:
         ContractError: the task has options.
         Unavailable: the folder has no tiles.
-        DataError: the split file is damaged, or tiles are absent.
+        DataError: the split file is damaged, or tiles are missing.
     """
     check_options(task, {})
     tiles = {split: _tiles(root / FOLDER, names) for split, names in FOLDERS.items()}
@@ -58,7 +58,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 
 
 def _tiles(folder: Path, names: tuple[str, ...]) -> tuple[Item, ...]:
-    """Tiles of one split; should there be both a published and a renamed folder, those of both."""
+    """Tiles of one split, from both the published and the renamed folder if both exist."""
     return tuple(
         _item(folder / name, image.stem) for name in names for image in visible(folder / name / "images", "*.tif")
     )

@@ -1,4 +1,4 @@
-"""BioMassters on disk: one GeoTIFF per chip, sensor and month, above-ground biomass per pixel."""
+"""BioMassters: one GeoTIFF per chip, sensor and month, with above-ground biomass per pixel."""
 
 import hashlib
 import re
@@ -20,38 +20,38 @@ from geofm_eval.data.readers.series import band_positions, check_option_names, w
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 RADAR = ("VV", "VH", "VV_DESCENDING", "VH_DESCENDING")
-"""Bands of the files of Sentinel-1; an orbit that did not pass in a month is -9999 everywhere."""
+"""Bands of the Sentinel-1 files; an orbit without a pass in a month is -9999 everywhere."""
 
 OPTICAL = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
-"""Bands of the files of Sentinel-2, which the probability of cloud (percent, 255 for none) follows."""
+"""Bands of the Sentinel-2 files, which are followed by the cloud probability (percent, 255 for none)."""
 
 MONTHS = tuple(date(2020 if month < 4 else 2021, (month + 8) % 12 + 1, 15) for month in range(12))
-"""Month by its number in file names, from September (00) to August (11); which year it was is not published."""
+"""Month by its number in file names, from September (00) to August (11); the year is not published."""
 
 VAL_SHARE = 0.1
-"""Share of the training chips that validation takes: the publishers name none."""
+"""Proportion of the training chips used for validation; the publishers define no validation split."""
 
 _FILE = re.compile(r"(?P<chip>[^_]+)_(?P<what>S1|S2|agbm)(?:_(?P<month>\d\d))?\.tif")
 _Files = Mapping[tuple[str, str, int], Path]
 
 
 def read_listing(task: TaskSpec, root: Path) -> Listing:
-    """List the chips of a BioMassters folder: official, or flat with a split of its own.
+    """List the chips of a BioMassters folder, in the official layout or flat with a split file.
 
-    The task's bands say which sensors are read. Of every chip the first months of ``months`` are taken for which all of
-    them have a file, as many as the task has dates; a chip with fewer is dropped and counted. Validation is a tenth of
-    the training chips, by the hash of their names. A ``splits.csv`` (chip,split) goes before that.
+    The task's bands determine which sensors are read. Each chip uses the first months of ``months`` for which all
+    sensors have a file, as many as the task has dates; chips with fewer are dropped and counted. Validation is 10 % of
+    the training chips, chosen by the hash of their names. A ``splits.csv`` (chip,split) takes precedence.
 
     Args:
-        task: its options are ``months`` (numbers, the preferred ones first), ``cloud`` (pixels of a greater probability
-            of cloud, in percent, are no data; optical tasks only) and ``split = "by_chip"`` (a flat folder without
-            splits.csv is split by chip in the order of their names).
-        root: folder with ``{train,test}_features`` and ``{train,test}_agbm``, or with all files side by side.
+        task: its options are ``months`` (numbers, preferred ones first), ``cloud`` (pixels above this cloud probability
+            in percent are no data; optical tasks only) and ``split = "by_chip"`` (split a flat folder without
+            splits.csv by chip, in the order of their names).
+        root: folder with ``{train,test}_features`` and ``{train,test}_agbm``, or with all files in one folder.
 
     Raises:
-        ContractError: the task's options or bands are not of this layout.
-        Unavailable: there are no chips, or nothing says how to split them.
-        DataError: the split file names absent chips.
+        ContractError: the task's options or bands do not exist in this layout.
+        Unavailable: there are no chips, or nothing defines their split.
+        DataError: the split file names missing chips.
     """
     months, cloud = _options(task)
     sensors = [name for name, bands in (("S1", RADAR), ("S2", OPTICAL)) if set(bands) & set(task.bands)]
@@ -79,18 +79,18 @@ def _options(task: TaskSpec) -> tuple[Sequence[int], float]:
     months, cloud = task.options.get("months", list(range(12))), task.options.get("cloud", 100)
     if sorted({*months} - {*range(12)}) or len({*months}) != len(months) or len(months) < (task.dates or 1):
         raise ContractError(
-            f"task '{task.slug}': months are {months}, expected at least {task.dates or 1} different numbers of 0 "
+            f"task '{task.slug}': months are {months}; expected at least {task.dates or 1} different numbers from 0 "
             "(September) to 11 (August)"
         )
     if not 0 <= cloud <= 100 or task.options.get("split", "by_chip") != "by_chip":
         raise ContractError(
-            f"task '{task.slug}': options are {task.options}, expected cloud = 0 to 100 percent and split = 'by_chip'"
+            f"task '{task.slug}': options are {task.options}; expected cloud = 0 to 100 percent and split = 'by_chip'"
         )
     return months, cloud
 
 
 def _find(task: TaskSpec, root: Path) -> dict[tuple[str, str, int], Path]:
-    """Every file by chip, what it holds (S1, S2, agbm) and month; biomass has month 0."""
+    """Every file by chip, content (S1, S2, agbm) and month; biomass has month 0."""
     folders = ("", *(f"{split}_{what}" for split in ("train", "test") for what in ("features", "agbm")))
     files: dict[tuple[str, str, int], Path] = {}
     for folder in (root / name for name in folders):
@@ -98,7 +98,7 @@ def _find(task: TaskSpec, root: Path) -> dict[tuple[str, str, int], Path]:
             if match := _FILE.fullmatch(path.name):
                 first = files.setdefault((match["chip"], match["what"], int(match["month"] or 0)), path)
                 if first != path:
-                    raise DataError(f"{path}: lies in {first.parent} too; keep a chip in one folder")
+                    raise DataError(f"{path}: the same file is also in {first.parent}; keep a chip in one folder")
     if not files:
         raise Unavailable("data", f"{root} has no <chip>_S1_<mm>.tif, <chip>_S2_<mm>.tif", task.how_to_get)
     return files
@@ -110,7 +110,7 @@ def _split(task: TaskSpec, root: Path, files: _Files) -> tuple[dict[str, tuple[s
         known = {chip for chip, _, _ in files}
         absent = [name for names in listed.values() for name in names if name not in known]
         if absent:
-            raise DataError(f"{root / 'splits.csv'}: chip '{absent[0]}' has no file; list chips that are there")
+            raise DataError(f"{root / 'splits.csv'}: chip '{absent[0]}' has no file; list only chips that exist")
         return listed, "custom"
     chips = {
         split: sorted({chip for (chip, _, _), path in files.items() if path.parent.name.startswith(f"{split}_")})
@@ -125,12 +125,12 @@ def _split(task: TaskSpec, root: Path, files: _Files) -> tuple[dict[str, tuple[s
     raise Unavailable(
         "data",
         f"{root} has neither train_features nor a splits.csv",
-        f"Write a splits.csv (chip,split) beside the files. {task.how_to_get}",
+        f"Write a splits.csv (chip,split) next to the files. {task.how_to_get}",
     )
 
 
 def _by_chip(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """A fifth of the chips each for validation and test, but at least one, the last ones by name."""
+    """20 % of the chips each for validation and test, the last by name; at least one each."""
     share = max(1, len(names) // 5)
     ends = (0, len(names) - 2 * share, len(names) - share, len(names))
     return {split: tuple(names[max(0, ends[i]) : ends[i + 1]]) for i, split in enumerate(NAMES)}
@@ -163,7 +163,8 @@ def _load_month(
         raster = read_bands(path, task, bands)
         if parts and raster.pixels.shape[1:] != parts[0].shape[1:]:
             raise DataError(
-                f"{path}: {raster.pixels.shape[1:]} pixels, but S1 of the same month has {parts[0].shape[1:]}"
+                f"{path}: the image has {raster.pixels.shape[1:]} pixels, but S1 of the same month has "
+                f"{parts[0].shape[1:]}; fetch the chip again"
             )
         check_one_grid(grid, raster.grid)
         grid = grid or raster.grid
@@ -178,10 +179,10 @@ def _without_cloud(stored: npt.NDArray[Any], cloud: float) -> npt.NDArray[np.flo
 
 
 def _load_series(frames: Sequence[tuple[npt.NDArray[np.float32], Grid | None]], path: Path) -> npt.NDArray[np.float32]:
-    """Join the months of a chip, (dates, bands, height, width), which must lie on one grid."""
+    """Stack the months of a chip, (dates, bands, height, width), which must share one grid."""
     sizes = {pixels.shape for pixels, _ in frames}
     if len(sizes) > 1:
-        raise DataError(f"{path}: its months have sizes {sorted(sizes)}; fetch the chip again")
+        raise DataError(f"{path}: the months of the chip differ in size, {sorted(sizes)}; fetch the chip again")
     placed = [grid for _, grid in frames if grid is not None]
     for grid in placed[1:]:
         check_one_grid(placed[0], grid)

@@ -1,4 +1,4 @@
-"""What readers of image chips with a class per pixel share: split files, absent files, class maps, options."""
+"""Common code of readers of chips with per-pixel classes: split files, missing files, class maps, options."""
 
 import filecmp
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,7 +18,8 @@ from geofm_eval.data.readers.rasters import Raster, grid_of, read_bands, read_ta
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 SPLIT_FILE = "splits.csv"
-"""Split file of a folder's own, with the columns ``chip`` and ``split``; it goes before the official lists."""
+"""Split file that a user adds to a folder, with the columns ``chip`` and ``split``; takes precedence over official
+lists."""
 
 Load = Callable[[Item], npt.NDArray[Any]]
 
@@ -27,11 +28,11 @@ def check_options(task: TaskSpec, known: Mapping[str, Sequence[str]]) -> None:
     """Refuse options that a reader does not know.
 
     Args:
-        task: the task. ``chip``, the size of simulated chips, is known to all.
-        known: values that each option may have.
+        task: the task; the option ``chip``, the size of simulated chips, is always allowed.
+        known: allowed values of each option.
 
     Raises:
-        ContractError: an unknown option, or an unknown value.
+        ContractError: an unknown option or value.
     """
     for name, value in task.options.items():
         if name != "chip" and (name not in known or value not in known[name]):
@@ -42,7 +43,7 @@ def check_options(task: TaskSpec, known: Mapping[str, Sequence[str]]) -> None:
 
 
 def read_split_file(root: Path) -> dict[str, tuple[str, ...]] | None:
-    """Read the chips of every split from a folder's own split file; None where it has none.
+    """Read the chips of every split from the folder's split file; None if there is none.
 
     Raises:
         DataError: the file is damaged or names an unknown split.
@@ -59,16 +60,16 @@ def read_split_file(root: Path) -> dict[str, tuple[str, ...]] | None:
 def listed_items(
     root: Path, own: Mapping[str, Iterable[str]], items: Mapping[str, tuple[Item, ...]], absent: Callable[[str], Item]
 ) -> dict[str, list[Item]]:
-    """Items of every split that a folder's own split file names, by their id or by their folder and id.
+    """Return the samples of every split of a folder's split file, found by id or by folder and id.
 
     Args:
         root: the folder.
         own: names of every split.
-        items: what the folder holds.
-        absent: gives the item of a name that the folder does not hold.
+        items: samples in the folder.
+        absent: returns a sample for a name that the folder does not contain.
 
     Raises:
-        DataError: a name without a folder of which several folders hold different files.
+        DataError: several folders hold different files for a name that is given without its folder.
     """
     by_name: dict[str, list[Item]] = {}
     by_path: dict[str, Item] = {}
@@ -82,8 +83,8 @@ def listed_items(
         if not all(_same_files(first, other) for other in others):
             place = first.path.parent.relative_to(root).as_posix()
             raise DataError(
-                f"{root / SPLIT_FILE}: '{name[:80]}' is in {len(others) + 1} folders, with different files. Give it "
-                f"with its folder, such as {place}/{name[:80]}"
+                f"{root / SPLIT_FILE}: '{name[:80]}' is in {len(others) + 1} folders, with different files. Include "
+                f"its folder, for example {place}/{name[:80]}"
             )
         return first
 
@@ -98,13 +99,13 @@ def _same_files(one: Item, other: Item) -> bool:
 def custom_listing(
     root: Path, items: Mapping[str, Iterable[Item]], kinds: Callable[[Path], str], load: Load, load_target: Load
 ) -> Listing:
-    """List what a folder's own split file names; items of which a file is absent are dropped and counted.
+    """List the samples of a folder's split file; samples with a missing file are dropped and counted.
 
     Args:
         root: the folder.
-        items: items of every split.
-        kinds: what a file is called in the reason, such as ``S2Hand file``.
-        load: as in :class:`geofm_eval.data.items.Listing`.
+        items: samples of every split.
+        kinds: names the kind of a file in the reason, for example ``S2Hand file``.
+        load: see :class:`geofm_eval.data.items.Listing`.
         load_target: likewise.
     """
     present: dict[str, tuple[Item, ...]] = {}
@@ -121,17 +122,17 @@ def custom_listing(
 
 
 def check_complete(task: TaskSpec, root: Path, found: Mapping[str, Sequence[Item]], pattern: str) -> None:
-    """Refuse a copy that lacks images, where folders alone tell what belongs to the official split.
+    """Refuse an incomplete copy of a data set whose official split is defined by its folders alone.
 
     Args:
-        task: declares how many images there are.
+        task: declares the number of images.
         root: the folder.
-        found: items by split or folder.
-        pattern: files that were looked for.
+        found: samples by split or folder.
+        pattern: file pattern that was searched.
 
     Raises:
         Unavailable: nothing was found.
-        DataError: something was found, but not for every split, or not as many as the task declares.
+        DataError: a split is empty, or the number of samples differs from the task's.
     """
     counts = {name: len(items) for name, items in found.items()}
     if not any(counts.values()):
@@ -140,27 +141,29 @@ def check_complete(task: TaskSpec, root: Path, found: Mapping[str, Sequence[Item
     if not all(counts.values()) or sum(counts.values()) != total:
         raise DataError(
             f"{root}: found {', '.join(f'{count} for {name}' for name, count in counts.items())}, expected {total} of "
-            f"{pattern} in all. Complete the copy, or list what is there in a {SPLIT_FILE} (chip,split)"
+            f"{pattern} in total. Complete the copy, or list the existing files in a {SPLIT_FILE} (chip,split)"
         )
 
 
 def read_lists(task: TaskSpec, root: Path, lists: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
-    """Read the official list of every split: its lines without the empty ones.
+    """Read the official list of every split: its non-empty lines.
 
     Args:
-        task: for what to do about absent lists.
+        task: provides the advice for missing lists.
         root: the folder.
         lists: file of every split.
 
     Raises:
-        Unavailable: no list is there.
-        DataError: some are absent, or one cannot be read.
+        Unavailable: all lists are missing.
+        DataError: some lists are missing, or one cannot be read.
     """
     absent = [path.name for path in lists.values() if not path.is_file()]
     if len(absent) == len(lists):
         raise Unavailable("data", f"{root} has neither {SPLIT_FILE} nor {', '.join(absent)}", task.how_to_get)
     if absent:
-        raise DataError(f"{root}: no {', '.join(absent)}, but other lists are there. {task.how_to_get}")
+        raise DataError(
+            f"{root}: split lists {', '.join(absent)} are missing, but other lists exist. {task.how_to_get}"
+        )
     return {
         split: tuple(listed_name(line.strip(), path) for line in read_text(path).splitlines() if line.strip())
         for split, path in lists.items()
@@ -171,7 +174,7 @@ def load_bands(path: Path, task: TaskSpec, bands: Sequence[str]) -> npt.NDArray[
     """Read the pixels of a GeoTIFF of known bands; see :func:`geofm_eval.data.readers.rasters.read_bands`.
 
     Returns:
-        (bands, height, width), NaN where the file declares that nothing is there.
+        (bands, height, width), NaN where the file declares no data.
     """
     return read_bands(path, task, bands).marked
 
@@ -179,17 +182,17 @@ def load_bands(path: Path, task: TaskSpec, bands: Sequence[str]) -> npt.NDArray[
 def class_loader(
     task: TaskSpec, *codes: Mapping[int, int], grid: Callable[[Item], Grid | None] = lambda item: grid_of(item.path)
 ) -> Load:
-    """Return what reads the class map of an item, which must lie on the grid of its image.
+    """Return a function that reads the class map of a sample, which must share the grid of its image.
 
     Args:
-        task: declares the ignore value, and what the nodata value of label files means.
+        task: declares the ignore value and the meaning of the nodata value of label files.
         codes: see :func:`classes_of`.
-        grid: gives the grid of an item's image.
+        grid: returns the grid of a sample's image.
     """
 
     def load_target(item: Item) -> npt.NDArray[np.int64]:
         if item.target is None:
-            raise ContractError(f"item '{item.id}' has no file of labels")
+            raise ContractError(f"sample '{item.id}' has no label file; set target")
         labels = read_target(item.target)
         check_one_grid(grid(item), labels.grid)
         return classes_of(labels, task, *codes)
@@ -198,22 +201,22 @@ def class_loader(
 
 
 def classes_of(labels: Raster, task: TaskSpec, *codes: Mapping[int, int]) -> npt.NDArray[np.int64]:
-    """Turn the stored values of a class map into classes.
+    """Map the stored values of a class map to classes.
 
-    Masked pixels have no label. So have those with the file's nodata value, unless it is a value that a code knows and
-    the task does not say ``label_nodata = "ignore"``: many files call their class 0 nodata.
+    Masked pixels have no label. Pixels with the file's nodata value have none either, unless a code contains that value
+    and the task does not set ``label_nodata = "ignore"``; many files declare their class 0 as nodata.
 
     Args:
         labels: map of one band.
         task: declares ``ignore`` and ``label_nodata``.
-        codes: class, or ignore value, of every stored value that may occur; of several codes the first that knows all
-            values of the file is taken.
+        codes: class, or ignore value, of every stored value. If several are given, the first that contains all values
+            of the file is used.
 
     Returns:
         (height, width) int64.
 
     Raises:
-        DataError: the map holds values that no code knows.
+        DataError: no code contains all values of the map.
     """
     stored, present = labels.pixels[0], np.ones(labels.pixels.shape[1:], bool)
     if labels.masked is not None:
@@ -235,5 +238,5 @@ def _unknown_labels(found: npt.NDArray[Any], nodata: float | None, codes: Sequen
     expected = " or ".join(", ".join(map(str, sorted(code))) for code in codes)
     cure = "Fetch the file again, or check that it is the label file of this data set"
     if nodata is not None and nodata in found:
-        cure = f"Where its nodata value {nodata:g} means no label, set label_nodata = 'ignore' in the task's entry"
+        cure = f"If its nodata value {nodata:g} means no label, set label_nodata = 'ignore' in the task's catalog entry"
     return f"label values {values} are out of range, expected {expected}. {cure}"

@@ -1,4 +1,4 @@
-"""EuroSAT on disk: ``<Class>/<Class>_<n>.tif`` (13 bands) or ``.jpg`` (RGB), with split lists or its own split file."""
+"""EuroSAT: ``<Class>/<Class>_<n>.tif`` (13 bands) or ``.jpg`` (RGB), with official split lists or a split file."""
 
 import posixpath
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ _NESTED = (
     "ds/images/remote_sensing/otherDatasets/sentinel_2/tif",
     "2750",
 )
-"""Where the class folders lie below the root: as they are, in torchgeo's archive, in the publishers' RGB archive."""
+"""Folders below the root that may hold the class folders: the root, torchgeo's archive, the publishers' RGB archive."""
 
 _SPLIT_FILES = ("splits.csv", "subset.csv")
 
@@ -30,17 +30,17 @@ _SPLIT_FILES = ("splits.csv", "subset.csv")
 def read_listing(task: TaskSpec, root: Path) -> Listing:
     """List the images of a EuroSAT folder by split.
 
-    A ``splits.csv`` or ``subset.csv`` (columns file, class, split; group, lon and lat are optional) goes before the
-    official lists: it is how a partial copy says what it holds.
+    A ``splits.csv`` or ``subset.csv`` (columns file, class, split; optionally group, lon and lat) takes precedence over
+    the official lists. Partial copies use it to list their files.
 
     Args:
-        task: its options are ``edition`` (``tif`` or ``rgb``) and ``split_lists`` (the prefix of the list files).
+        task: its options are ``edition`` (``tif`` or ``rgb``) and ``split_lists`` (prefix of the list files).
         root: folder of the data set.
 
     Raises:
-        ContractError: the task's options name no edition or no list.
+        ContractError: the options name no edition or no list.
         Unavailable: the folder has no split file.
-        DataError: a split file is damaged, or some of the three lists are absent.
+        DataError: a split file is damaged, or one or two of the three lists are missing.
     """
     suffix, prefix = _options(task)
 
@@ -48,7 +48,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
         return load_bands(item.path, task, task.bands) if suffix == ".tif" else load_image(item.path)
 
     images = _images_root(task, root)
-    # Split files are in the root or beside the class folders, which archives nest below it.
+    # Split files are in the root or next to the class folders, which archives nest below it.
     for path in (folder / name for folder in (root, images) for name in _SPLIT_FILES):
         if path.is_file():
             return Listing(root, _read_split_file(task, path, images), "custom", load)
@@ -64,14 +64,14 @@ def _options(task: TaskSpec) -> tuple[str, str]:
     unknown = set(task.options) - {"edition", "split_lists"}
     if edition not in SUFFIXES or not isinstance(prefix, str) or unknown:
         raise ContractError(
-            f"task '{task.slug}': options are {task.options}, expected edition = 'tif' or 'rgb' and split_lists = the "
-            "prefix of the list files, such as 'eurosat'"
+            f"task '{task.slug}': options are {task.options}; expected edition = 'tif' or 'rgb', and split_lists = the "
+            "prefix of the list files, for example 'eurosat'"
         )
     return SUFFIXES[edition], prefix
 
 
 def _images_root(task: TaskSpec, root: Path) -> Path:
-    """Folder that holds the class folders; the root itself when there are none anywhere."""
+    """Folder that holds the class folders; the root if there are none."""
     for nested in _NESTED:
         if any((root / nested / name).is_dir() for name in task.classes):
             return root / nested
@@ -83,7 +83,7 @@ def _check_lists(task: TaskSpec, root: Path, lists: Mapping[str, Path]) -> None:
     if not any(path.is_file() for path in lists.values()):
         raise Unavailable("data", f"{root} has none of {', '.join(_SPLIT_FILES)}, {absent}", task.how_to_get)
     if absent:
-        raise DataError(f"{root}: no readable split list {absent}, but others are there. {task.how_to_get}")
+        raise DataError(f"{root}: split lists {absent} are missing but others exist. {task.how_to_get}")
 
 
 def _read_list(task: TaskSpec, path: Path, images: Path, suffix: str) -> Iterator[Item]:
@@ -108,7 +108,7 @@ def _read_split_file(task: TaskSpec, path: Path, images: Path) -> dict[str, tupl
 def _item(task: TaskSpec, row: dict[str, str], images: Path, where: str) -> Item:
     lonlat = place(row["lon"], row["lat"], where) if row.get("lon") and row.get("lat") else None
     label = _label(task, row["class"], where)
-    # The path and not its last part: 0001.tif may be in the folder of every class.
+    # The id is the whole path, because every class folder may contain 0001.tif.
     name = posixpath.normpath(listed_name(row["file"], where))
     return Item(name, images / name, label, row.get("group") or None, lonlat)
 
@@ -116,5 +116,5 @@ def _item(task: TaskSpec, row: dict[str, str], images: Path, where: str) -> Item
 def _label(task: TaskSpec, kind: str, where: str) -> int:
     if kind not in task.classes:
         known = ", ".join(task.classes)
-        raise DataError(f"{where}: label '{kind}', expected one of {known}")
+        raise DataError(f"{where}: label is '{kind}', expected one of {known}")
     return task.classes.index(kind)

@@ -1,4 +1,4 @@
-"""Read the files that data sets are made of; what cannot be read is named, with what to do about it."""
+"""Read the files of data sets; a file that cannot be read raises a message with its name and a remedy."""
 
 import csv
 import re
@@ -15,7 +15,7 @@ from geofm_eval.data.readers.grids import degrees
 from geofm_eval.errors import DataError
 
 _PICTURES = ("L", "LA", "RGB", "RGBA", "I;16")
-"""Modes of pictures whose values are measurements: no index of a palette, no ink."""
+"""Image modes whose values are measurements, in contrast to palette indices or ink."""
 
 
 def read_text(path: Path) -> str:
@@ -35,10 +35,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
 
     Args:
         path: the file.
-        columns: names that must be among them.
+        columns: names of required columns.
 
     Yields:
-        Where the row stands (for messages), and its values by column.
+        Location of the row (for messages), and its values by column.
 
     Raises:
         DataError: the file cannot be read or lacks a column.
@@ -56,7 +56,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
 
 
 def rows_by_split(path: Path, columns: Sequence[str]) -> dict[str, list[tuple[str, dict[str, str]]]]:
-    """Read a table with a column ``split``: the rows of every split, each with where it stands.
+    """Read a table with a column ``split``; return the rows of every split, each with its location.
 
     Raises:
         DataError: the file cannot be read, lacks a column, or names an unknown split.
@@ -70,10 +70,10 @@ def rows_by_split(path: Path, columns: Sequence[str]) -> dict[str, list[tuple[st
 
 
 def place(lon: str, lat: str, where: str) -> tuple[float, float]:
-    """Read a longitude and a latitude in degrees.
+    """Parse a longitude and a latitude in degrees.
 
     Raises:
-        DataError: they are no degrees, such as metres of a projection.
+        DataError: the values are not degrees; they may be metres of a projection.
     """
     try:
         found = degrees(float(lon), float(lat))
@@ -85,10 +85,10 @@ def place(lon: str, lat: str, where: str) -> tuple[float, float]:
 
 
 def load_image(path: Path) -> npt.NDArray[Any]:
-    """Read a JPEG or PNG as (channels, height, width), uint8 or NaN where the picture is transparent.
+    """Read a JPEG or PNG as (channels, height, width); NaN where the image is transparent.
 
     Raises:
-        DataError: the file cannot be read, is of another format or larger than any chip, or has a palette.
+        DataError: the file cannot be read, has another format, is larger than any chip, or has a palette.
     """
     from PIL import Image
 
@@ -103,13 +103,13 @@ def _read_picture(path: Path) -> npt.NDArray[Any]:
         # Pillow only warns below twice its limit of 89 million pixels.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            # Other formats are read by programs of their own (PostScript), or are not what their name says.
+            # Pillow reads other formats with external programs (PostScript), or they contradict the file name.
             image = Image.open(path, formats=("JPEG", "PNG"))
         except Image.DecompressionBombWarning as warning:
             raise ValueError(str(warning)) from warning
     with image:
         if image.mode not in _PICTURES:
-            raise ValueError(f"its pixels are of mode {image.mode}, expected {', '.join(_PICTURES)}")
+            raise ValueError(f"image mode is {image.mode}, expected {', '.join(_PICTURES)}")
         if image.has_transparency_data:
             pixels = np.asarray(image.convert("RGBA" if image.mode.startswith("RGB") else "LA"))
             pixels = np.where(pixels[..., -1:] == 0, np.float32(np.nan), pixels[..., :-1])
@@ -120,15 +120,15 @@ def _read_picture(path: Path) -> npt.NDArray[Any]:
 def read_or_explain(
     path: Path, what: str, read: Callable[[], npt.NDArray[Any]], failures: tuple[type[Exception], ...]
 ) -> npt.NDArray[Any]:
-    """Call ``read`` and turn what a damaged file makes it raise into a sentence.
+    """Call ``read`` and turn the exceptions of a damaged file into a message.
 
     Raises:
-        DataError: one of the failures.
+        DataError: ``read`` raised one of ``failures``.
     """
     try:
         return read()
     except failures as error:
-        # numpy goes on with how to read the file all the same, which would run what is in it.
+        # numpy adds advice on how to load the file anyway, which would execute its contents.
         said = re.split(r"\n|(?<=\.) If you trust", str(error).replace(str(path), path.name))[0]
         reason = said[:160] or type(error).__name__
         raise DataError(f"{path}: not a readable {what} ({reason}). Fetch or unpack this file again") from error

@@ -1,4 +1,4 @@
-"""Live fuel moisture on disk: series of single pixels in npy arrays, grouped by the site where plants were weighed."""
+"""Live fuel moisture: series of single pixels in npy arrays, grouped by the site where plants were weighed."""
 
 import json
 import math
@@ -22,14 +22,14 @@ COLUMNS = (
     *("VV", "VH", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"),
     *("TEMPERATURE_2M", "TOTAL_PRECIPITATION", "ELEVATION", "SLOPE", "NDVI"),
 )
-"""Columns of the array of pixels. The last, an index made of the others, is no band: it holds no measurement of its
-own, and in the published file it is made of B07 and B03 rather than of B08 and B04."""
+"""Columns of the array of pixels. The last is an index computed from other columns, not a band; in the published
+file it is computed from B07 and B03 instead of B08 and B04."""
 
 STEP = timedelta(days=30)
-"""Time from one image of a series to the next; the last one ends on the day of the label."""
+"""Time between images of a series; the last step ends on the day of the label."""
 
 VAL_SHARE = 0.2
-"""Share of the training sites that validation takes: the publishers draw eight at random."""
+"""Proportion of the training sites used for validation; the publishers draw eight at random."""
 
 _PIXELS = "s1_s2_era5_srtm"
 _ARRAYS = (_PIXELS, "month", "target", "site", "latlon", "is_test")
@@ -37,16 +37,16 @@ _LABELS = "single_file_labels.geojson"
 
 
 def read_listing(task: TaskSpec, root: Path) -> Listing:
-    """List the series of a fuel moisture folder; validation takes whole sites of the training ones.
+    """List the series of a fuel moisture folder; validation takes whole sites from the training data.
 
     Args:
         task: ``dates`` must be the length of the stored series.
-        root: folder with ``npy/*.npy`` and ``single_file_labels.geojson``, which has the day of every label.
+        root: folder with ``npy/*.npy`` and ``single_file_labels.geojson``, which holds the day of every label.
 
     Raises:
         ContractError: unknown options or bands, or no number of dates.
-        Unavailable: an array or the geojson is absent.
-        DataError: the arrays do not belong together, or a series has no label in the geojson.
+        Unavailable: an array or the geojson is missing.
+        DataError: the arrays do not match, or a series has no label in the geojson.
     """
     check_option_names(task, ())
     wanted, positions = dates_of(task), band_positions(task, COLUMNS, "the layout of fuel moisture")
@@ -54,8 +54,8 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     pixels, path = arrays[_PIXELS], root / "npy" / f"{_PIXELS}.npy"
     if pixels.ndim != 3 or pixels.shape[1:] != (wanted, len(COLUMNS)):
         raise DataError(
-            f"{path}: shape {pixels.shape}, expected (series, {wanted} dates, {len(COLUMNS)} columns) for task "
-            f"'{task.slug}'"
+            f"{path}: shape is {pixels.shape}, expected (series, {wanted} dates, {len(COLUMNS)} columns) for task "
+            f"'{task.slug}'. Set dates in the task's catalog entry, or fetch the file again"
         )
     items: dict[str, list[Item]] = {name: [] for name in NAMES}
     rows = {}
@@ -66,7 +66,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
         items["test" if arrays["is_test"][row] else "val" if item.group in val else "train"].append(item)
 
     def load(item: Item) -> npt.NDArray[np.float32]:
-        # Opened anew: what was mapped earlier would go on showing a file that was replaced meanwhile.
+        # Opened again, because an earlier memory map would still show a file that has since been replaced.
         series = np.asarray(load_array(item.path)[rows[item.id]])[:, positions]
         return series[:, :, None, None].astype(np.float32)
 
@@ -82,10 +82,10 @@ def _read_arrays(task: TaskSpec, root: Path) -> dict[str, npt.NDArray[Any]]:
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise DataError(f"{root / 'npy'}: arrays of different length ({found}); fetch them again from one place")
+        raise DataError(f"{root / 'npy'}: arrays differ in length ({found}); fetch all of them from the same source")
     flags = np.unique(arrays["is_test"])
     if not set(flags.tolist()) <= {0, 1}:
-        raise DataError(f"{paths['is_test']}: values {flags.tolist()}, expected 0 (training) and 1 (test)")
+        raise DataError(f"{paths['is_test']}: values are {flags.tolist()}, expected 0 (training) and 1 (test)")
     return arrays
 
 
@@ -102,9 +102,9 @@ def _item(row: int, path: Path, arrays: Mapping[str, npt.NDArray[Any]], dates: t
 
 
 def _read_dates(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[tuple[date, ...]]:
-    """Dates of every series: the start of each of its steps, the last of which ends on the day of the label.
+    """Yield the dates of every series: the start of each step, the last of which ends on the day of the label.
 
-    The geojson has a label for every series, in the same order, and more that no images were found for.
+    The geojson lists the labels of all series in the same order, and further labels without images.
     """
     labels = iter(_read_labels(path))
     steps = arrays[_PIXELS].shape[1]
@@ -112,20 +112,20 @@ def _read_dates(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[
         day = next((day for at, value, day in labels if at == site and _same(value, target)), None)
         if day is None:
             raise DataError(
-                f"{path}: no label of site '{site}' with {target:g} percent in the order of the arrays, row {row}: "
-                "the two do not belong together, fetch both again"
+                f"{path}: row {row} of the arrays (site '{site}', {target:g} percent) has no matching label in this "
+                "order; the files do not belong together. Fetch both again"
             )
         dates = tuple(day - (steps - step) * STEP for step in range(steps))
         if [found.month - 1 for found in dates] != list(months):
             raise DataError(
-                f"{path.parent / 'npy' / 'month.npy'}: months {list(months)} (0 is January) in row {row}, but the "
-                f"label of {day} has images of {', '.join(map(str, dates))}: fetch both again"
+                f"{path.parent / 'npy' / 'month.npy'}: row {row} has the months {list(months)} (0 is January), but the "
+                f"label of {day} has images of {', '.join(map(str, dates))}. Fetch both files again"
             )
         yield dates
 
 
 def _same(value: float | None, target: float) -> bool:
-    """True for one value stored in two files; a target that was taken out of the arrays fits any label of its site."""
+    """True for one value stored in two files; a NaN target, removed from the arrays, matches any label of its site."""
     return math.isnan(target) or (value is not None and abs(value - target) < 1e-6)
 
 
@@ -135,6 +135,6 @@ def _read_labels(path: Path) -> list[tuple[str, float | None, date]]:
         return [(row["site"], row["percent(t)"], datetime.fromisoformat(row["date"]).date()) for row in found]
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(
-            f"{path}: not the labels of fuel moisture ({error!r}); expected features with site, date and percent(t). "
-            "Fetch it again"
+            f"{path}: cannot read the labels ({error!r}); expected features with site, date and percent(t). Fetch the "
+            "file again"
         ) from error

@@ -1,4 +1,4 @@
-"""Where the pixels of a raster are on Earth: north-up order, and rasters that must lie on one grid."""
+"""Georeference of rasters: north-up order, and checks that rasters share a grid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from geofm_eval.errors import DataError
 
 TOLERANCE = 0.1
-"""Pixels by which two grids may differ and still be one."""
+"""Tolerance in pixels within which two grids are equal."""
 
 Transform = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f): x = a * column + b * row + c, y = d * column + e * row + f, in units of the CRS."""
@@ -19,11 +19,11 @@ Transform = tuple[float, float, float, float, float, float]
 
 @dataclass(frozen=True)
 class Grid:
-    """Place of a raster whose first row is the northernmost and whose first column is the westernmost.
+    """Grid of a north-up raster: its first row is the northernmost, its first column the westernmost.
 
     Args:
         path: the file, for messages.
-        crs: its coordinate reference system, as rasterio has it.
+        crs: coordinate reference system as a rasterio object.
         transform: from columns and rows to coordinates.
         shape: (height, width) in pixels.
     """
@@ -41,7 +41,7 @@ class Grid:
         return f"{crs}, {width} x {height} pixels of {a:.5g} x {-e:.5g} from ({c:.9g}, {f:.9g})"
 
     def point(self, column: float, row: float) -> tuple[float, float]:
-        """Coordinates of a corner of pixels, or of any place between."""
+        """Coordinates of a pixel position; whole numbers are pixel corners."""
         a, b, c, d, e, f = self.transform
         return a * column + b * row + c, d * column + e * row + f
 
@@ -54,14 +54,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Turn:
-    """What brings stored pixels into north-up order: swapped axes first, then reversed rows and columns."""
+    """Operations that bring stored pixels into north-up order: swap axes first, then reverse rows and columns."""
 
     swap: bool = False
     rows: bool = False
     columns: bool = False
 
     def __call__(self, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Turn (..., height, width) pixels; what needs no turn comes back as it is."""
+        """Turn (..., height, width) pixels; return them unchanged if no turn is needed."""
         if not (self.swap or self.rows or self.columns):
             return pixels
         turned = pixels.swapaxes(-1, -2) if self.swap else pixels
@@ -70,9 +70,10 @@ class Turn:
 
 
 def north_up(path: Path, crs: Any, transform: Transform, shape: tuple[int, int]) -> tuple[Turn, Grid | None]:
-    """Return what turns a file's pixels north-up, and their grid then; no turn and no grid without a georeference.
+    """Return the turn that makes a file's pixels north-up, and their grid afterwards.
 
-    A file without a CRS, or whose coordinates are its own columns and rows, has no georeference.
+    A file without a CRS, or whose coordinates are its own columns and rows, has no georeference: the result is no turn
+    and no grid.
 
     Args:
         path: the file.
@@ -81,7 +82,8 @@ def north_up(path: Path, crs: Any, transform: Transform, shape: tuple[int, int])
         shape: (height, width) as stored.
 
     Raises:
-        DataError: the grid is rotated by other than a multiple of 90 degrees, sheared, or has pixels without extent.
+        DataError: the grid is sheared, rotated by an angle other than a multiple of 90 degrees, or its pixels have no
+            extent.
     """
     if not crs or _counts_pixels(transform, shape):
         return Turn(), None
@@ -92,9 +94,9 @@ def north_up(path: Path, crs: Any, transform: Transform, shape: tuple[int, int])
         a, b, d, e, height, width = b, a, e, d, width, height
     if not (abs(b) * height <= TOLERANCE * abs(a) and abs(d) * width <= TOLERANCE * abs(e) and a != 0 != e):
         raise DataError(
-            f"{path}: its pixels are rotated or sheared against the axes of their CRS (transform "
-            f"{', '.join(f'{value:.6g}' for value in transform)}), expected north-up or turned by 90 degrees. Resample "
-            "it to a north-up grid, as gdalwarp does"
+            f"{path}: the pixels are rotated or sheared relative to the axes of their CRS (transform "
+            f"{', '.join(f'{value:.6g}' for value in transform)}), expected north-up or turned by multiples of 90 "
+            "degrees. Resample the file to a north-up grid, for example with gdalwarp"
         )
     turn = Turn(swap, rows=e > 0, columns=a < 0)
     if turn.rows:
@@ -105,32 +107,32 @@ def north_up(path: Path, crs: Any, transform: Transform, shape: tuple[int, int])
 
 
 def _counts_pixels(transform: Transform, shape: tuple[int, int]) -> bool:
-    """True where coordinates are columns and rows, counted from the top or the bottom: no place on Earth."""
+    """True if coordinates are columns and rows, counted from the top or the bottom."""
     a, b, c, d, e, f = transform
     return (a, b, c, d) == (1, 0, 0, 0) and (e, f) in ((1, 0), (-1, 0), (-1, shape[0]))
 
 
 def check_one_grid(first: Grid | None, second: Grid | None, *, corner_only: bool = False) -> None:
-    """Refuse two rasters that do not lie on one grid within a tenth of a pixel; where one has no place, accept it.
+    """Refuse two rasters whose grids differ by more than a tenth of a pixel.
 
     Args:
-        first: grid of one raster, whose pixels measure the difference; None without a georeference.
-        second: grid of the other.
-        corner_only: compare the north-western corners alone, for pixels of different sizes.
+        first: grid of one raster, whose pixel size is the unit of the difference; None without a georeference.
+        second: grid of the other. If either has no georeference, the pair is accepted.
+        corner_only: compare only the north-western corners, for pixels of different sizes.
 
     Raises:
-        DataError: they lie on different grids.
+        DataError: the grids differ.
     """
     if first is None or second is None or _same(first, second, corner_only):
         return
     raise DataError(
-        f"{_short(second.path)}: its grid ({second}) is not that of {_short(first.path)} ({first}). Resample one to "
-        "the other's grid, or fetch the pair again"
+        f"{_short(second.path)}: the grid ({second}) differs from that of {_short(first.path)} ({first}). Resample one "
+        "file to the grid of the other, or fetch both again"
     )
 
 
 def _short(path: Path) -> str:
-    """Folder and name, which tell an image from a label of the same name; two whole paths would fill a message."""
+    """Folder and name: distinguishes image and label of the same name, and keeps messages short."""
     return f"{path.parent.name}/{path.name}"
 
 
@@ -150,7 +152,7 @@ def _same(first: Grid, second: Grid, corner_only: bool) -> bool:
 def _coordinates(
     source: Any, target: Any, points: Sequence[tuple[float, float]]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    """Points in another CRS; None where that cannot be computed."""
+    """Points in another CRS; None if they cannot be computed."""
     x, y = np.array(points).T
     if source == target:
         return x, y
@@ -161,9 +163,9 @@ def _coordinates(
 def project(
     source: Any, target: Any, x: Sequence[float], y: Sequence[float]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    """Coordinates in another CRS, infinite where there are none; None where PROJ computes nothing, for whatever reason.
+    """Transform coordinates to another CRS: infinite where undefined, None if PROJ fails.
 
-    PROJ fails on the CRS of a drawing, far outside a projection, and with the database of another installation.
+    PROJ fails on an engineering CRS, far outside a projection, and with the database of another installation.
     """
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
@@ -177,12 +179,12 @@ def project(
 
 
 def degrees(lon: float, lat: float) -> tuple[float, float] | None:
-    """Longitude and latitude as they are; None where they are no place on Earth."""
+    """Return longitude and latitude unchanged, or None if they are out of range."""
     return (lon, lat) if abs(lon) <= 180 and abs(lat) < 90 else None
 
 
 def centre(grid: Grid | None) -> tuple[float, float] | None:
-    """Longitude and latitude of the centre of a grid; None where it cannot be computed."""
+    """Return longitude and latitude of the centre of a grid; None if they cannot be computed."""
     if grid is None:
         return None
     x, y = grid.point(grid.shape[1] / 2, grid.shape[0] / 2)

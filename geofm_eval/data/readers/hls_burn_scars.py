@@ -1,4 +1,4 @@
-"""HLS Burn Scars on disk: Harmonized Landsat and Sentinel-2 chips around wildfires of the United States."""
+"""HLS Burn Scars: Harmonized Landsat and Sentinel-2 chips of wildfires in the United States."""
 
 import math
 import re
@@ -24,10 +24,10 @@ from geofm_eval.data.readers.listed import visible
 
 FOLDERS = ("training", "validation")
 IMAGE, MASK = "_merged.tif", ".mask.tif"
-"""Endings of the file names; what stands before them is the id."""
+"""File name endings; the part before them is the id."""
 
 VAL_SHARE, VAL_SEED = 0.1, 23
-"""The validation split: this share of the training folder, drawn with the seed that PANGAEA draws with."""
+"""Proportion of the training folder that is drawn for validation, and PANGAEA's seed for the draw."""
 
 _TILE = re.compile(r"\.(T\d{2}[A-Z]{3})\.")
 _HLS_FILL = -9999
@@ -36,15 +36,16 @@ _HLS_FILL = -9999
 def read_listing(task: TaskSpec, root: Path) -> Listing:
     """List the chips of an HLS Burn Scars folder by split.
 
-    The publishers split in two. Their ``validation`` folder is the test split here, as in PANGAEA, and their
-    ``training`` folder is cut into training (90 %) and validation with PANGAEA's draw, so that training and test images
-    are the ones of its published numbers. No image is in two splits, as in PANGAEA since 2025; its versions of 2024
-    validated on a tenth of the test images. A ``splits.csv`` (columns chip, split) in the root goes before all this; of
-    its chips, those without a file are dropped and counted; a name of which the folders have different files is
-    given with its folder.
+    The publishers provide two folders. As in PANGAEA, ``validation`` is used as the test split, and ``training`` is
+    divided into training (90 %) and validation by PANGAEA's draw, so that training and test images match its published
+    results. No image is in two splits, as in PANGAEA since 2025; its versions of 2024 validated on 10 % of the test
+    images.
 
-    The group of a chip is the tile of the Sentinel-2 grid in its name. Values are reflectances (0..1), 9999 or HLS' own
-    -9999 where there are none.
+    A ``splits.csv`` (columns chip, split) in the root takes precedence. Its chips without a file are dropped and
+    counted. A name for which both folders hold different files must include its folder.
+
+    The group of a chip is the Sentinel-2 grid tile in its name. Values are reflectances (0..1); 9999 or HLS' own -9999
+    mark no data.
 
     Args:
         task: has no options.
@@ -53,7 +54,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     Raises:
         ContractError: the task has options.
         Unavailable: the folder has no chips.
-        DataError: the split file is damaged, or chips are absent.
+        DataError: the split file is damaged, or chips are missing.
     """
     check_options(task, {})
     folders = {folder: _chips(root / folder) for folder in FOLDERS}

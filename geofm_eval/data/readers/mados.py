@@ -1,4 +1,4 @@
-"""MADOS on disk: Sentinel-2 crops of the sea with sparsely drawn debris, oil and other things that float."""
+"""MADOS: Sentinel-2 crops of the sea with sparse labels of marine debris, oil and other floating objects."""
 
 import math
 from pathlib import Path
@@ -35,19 +35,19 @@ WAVELENGTHS = {
     "B11": (1614, 1610),
     "B12": (2202, 2186),
 }
-"""Nanometres that name a band's files: those of Sentinel-2A, then those of Sentinel-2B."""
+"""Wavelengths in nm that name a band's files: of Sentinel-2A, then of Sentinel-2B where they differ."""
 
 
 def read_listing(task: TaskSpec, root: Path) -> Listing:
     """List the crops of a MADOS folder by split.
 
     Crop 3 of scene 12 is ``Scene_12_3`` in ``splits/{train,val,test}_X.txt``, and
-    ``Scene_12/<m>/Scene_12_L2R_rhorc_<nm>_3.tif`` on disk, one file per band, with ``<m>`` metres per pixel: 10, 20 or
-    60. A ``splits.csv`` (columns chip, split) in the root goes before the lists; of its crops, those without a file are
-    dropped and counted.
+    ``Scene_12/<m>/Scene_12_L2R_rhorc_<nm>_3.tif`` on disk, one file per band, where ``<m>`` is the pixel size in
+    metres: 10, 20 or 60. A ``splits.csv`` (columns chip, split) in the root takes precedence over the lists. Its crops
+    without a file are dropped and counted.
 
-    The group of a crop is its scene. Values are Rayleigh-corrected reflectances of ACOLITE, which may be slightly
-    negative. Labels are 1 to 15, and 0 where nothing was drawn: most of the image.
+    The group of a crop is its scene. Values are Rayleigh-corrected reflectances from ACOLITE, which may be slightly
+    negative. Labels are 1 to 15; 0 marks unlabelled pixels, the largest part of each image.
 
     Args:
         task: has no options; its bands may be any of the eleven.
@@ -56,7 +56,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     Raises:
         ContractError: the task has options, or bands that MADOS lacks.
         Unavailable: the folder has no split list.
-        DataError: a split list is damaged or absent.
+        DataError: a split list is damaged or missing.
     """
     check_options(task, {})
     bands = _bands(task)
@@ -83,21 +83,23 @@ def _bands(task: TaskSpec) -> tuple[str, ...]:
     bands = tuple(canonical(name) for name in task.bands)
     unknown = [name for name in bands if name not in WAVELENGTHS]
     if unknown:
-        raise ContractError(f"task '{task.slug}': MADOS has no {', '.join(unknown)}; it has {', '.join(WAVELENGTHS)}")
+        raise ContractError(
+            f"task '{task.slug}': MADOS has no band {', '.join(unknown)}; its bands are {', '.join(WAVELENGTHS)}"
+        )
     return bands
 
 
 def _item(root: Path, name: str, bands: tuple[str, ...], where: Path) -> Item:
     scene, _, crop = name.rpartition("_")
     if not scene or not crop.isdigit():
-        raise DataError(f"{where}: '{name}' names no crop, expected <scene>_<crop> such as Scene_12_3")
+        raise DataError(f"{where}: '{name}' is not the name of a crop, expected <scene>_<crop>, for example Scene_12_3")
     path, *others = (_band_file(root / scene, band, crop) for band in bands)
     target = root / scene / "10" / f"{scene}_L2R_cl_{crop}.tif"
     return Item(name, path, None, scene, others=tuple(others), target=target)
 
 
 def _band_file(folder: Path, band: str, crop: str) -> Path:
-    """File of one band; the one that Sentinel-2A would have where there is none."""
+    """File of one band; if there is none, the path that Sentinel-2A would use."""
     resolution = folder / f"{SENTINEL2[band].gsd:.0f}"
     names = [resolution / f"{folder.name}_L2R_rhorc_{nanometres}_{crop}.tif" for nanometres in WAVELENGTHS[band]]
     return next((path for path in names if path.is_file()), names[0])
@@ -108,7 +110,7 @@ def _kind(path: Path) -> str:
 
 
 def _load(item: Item, task: TaskSpec) -> npt.NDArray[Any]:
-    """Read all bands of a crop, the pixels of coarser ones repeated."""
+    """Read all bands of a crop; pixels of coarser bands are repeated."""
     bands = [read_bands(path, task, (band,)) for band, path in zip(task.bands, (item.path, *item.others), strict=True)]
     finest = min(bands, key=lambda band: _factor(band.path))
     height, width = (_factor(finest.path) * side for side in finest.pixels.shape[1:])
@@ -117,8 +119,8 @@ def _load(item: Item, task: TaskSpec) -> npt.NDArray[Any]:
         factor, shape = _factor(band.path), band.pixels.shape[1:]
         if shape != (math.ceil(height / factor), math.ceil(width / factor)):
             raise DataError(
-                f"{band.path}: {shape} pixels of {10 * factor} m, which do not cover the {(height, width)} pixels of "
-                f"10 m that {finest.path.name} has"
+                f"{band.path}: the {shape} pixels of {10 * factor} m do not cover the {(height, width)} pixels of 10 m "
+                f"of {finest.path.name}. Fetch the scene again"
             )
         check_one_grid(finest.grid, band.grid, corner_only=factor != _factor(finest.path))
         repeated.append(band.marked[0].repeat(factor, 0).repeat(factor, 1)[:height, :width])
@@ -126,9 +128,9 @@ def _load(item: Item, task: TaskSpec) -> npt.NDArray[Any]:
 
 
 def _load_classes(item: Item, task: TaskSpec) -> npt.NDArray[np.int64]:
-    """Read the classes, whose pixels of 10 m need not be those of the item's first file: its band may be coarser."""
+    """Read the class map of 10 m pixels; the item's first file may have coarser pixels."""
     if item.target is None:
-        raise ContractError(f"item '{item.id}' has no file of labels")
+        raise ContractError(f"sample '{item.id}' has no label file; set target")
     labels, finest = read_target(item.target), min((item.path, *item.others), key=_factor)
     check_one_grid(labels.grid, grid_of(finest), corner_only=_factor(finest) > 1)
     codes = {0: task.ignore, **{number + 1: number for number in range(len(task.classes))}}
@@ -136,5 +138,5 @@ def _load_classes(item: Item, task: TaskSpec) -> npt.NDArray[np.int64]:
 
 
 def _factor(path: Path) -> int:
-    """Pixels of 10 m per side of one pixel of a file."""
+    """Side of a file's pixels as a multiple of 10 m."""
     return int(path.parent.name) // 10

@@ -1,4 +1,4 @@
-"""NeuCo-Bench on disk: a zarr cube of four seasons per location and sensor, labels by location in tables."""
+"""NeuCo-Bench: one zarr cube of four seasons per location and sensor, with labels by location in tables."""
 
 import logging
 import math
@@ -30,35 +30,37 @@ MODALITIES = {
 """Bands of the cubes of every modality, in file order."""
 
 SEASONS = (date(2020, 4, 15), date(2020, 7, 15), date(2020, 10, 15), date(2021, 1, 15))
-"""Middle of the seasons of a cube, in file order: the months are published, the days and years are not."""
+"""Middle of the seasons of a cube, in file order. Months are published, days and years are not."""
 
 PLACES = "locations.csv"
-"""Longitude and latitude by location (id,lon,lat), for whoever has them: the published data do not say where."""
+"""Optional table of longitude and latitude by location (id,lon,lat); the published data do not include positions."""
 
 _SUFFIX = ".zarr.zip"
 
 _SPELLINGS = {"landcover_agriculture": ("landcover_agriculture", "landcover_aggriculture")}
-"""Targets whose table the publishers spell in another way, at least in their description."""
+"""Targets whose table has another spelling, at least in the publishers' description."""
 
 
 def read_listing(task: TaskSpec, root: Path) -> Listing:
-    """List the locations of an SSL4EO-S12-downstream folder, whatever the target, with the label of one target.
+    """List the locations of an SSL4EO-S12-downstream folder with the labels of one target.
 
-    All locations of the folder are items, ordered by id, so that targets of the same locations share features; those
-    that the target's table lacks have the label NaN. There is no official split: the one key is ``all``. The publishers
-    cut their folds in the order of the target's table, which stands in the items' ranks. The listing is official when
-    every label has its cube, and custom where some lack or the task draws blocks, which the publishers do not.
+    All locations of the folder are samples, ordered by id, so that targets of the same locations share features.
+    Locations missing in the target's table have the label NaN. There is no official split; the only key is ``all``. The
+    publishers cut their folds in the order of the target's table, which is stored as the rank of the samples. The
+    listing is official if every label has its cube; it is custom if some lack one or the task draws blocks, which the
+    publishers do not.
 
     Args:
-        task: its options are ``modality`` (``s1``, ``s2l1c`` or ``s2l2a``), ``target``, such as ``biomass_mean``,
-            ``blocks``, where whole cells of so many degrees are held out, and ``zeros``: pixels that are zero in every
-            band are ``invalid`` (default), or ``values`` that models see, for a target that counts them.
+        task: its options are ``modality`` (``s1``, ``s2l1c`` or ``s2l2a``), ``target`` (for example ``biomass_mean``),
+            ``blocks`` (side in degrees of the grid cells that are held out as a whole) and ``zeros``: pixels that are
+            zero in every band are ``invalid`` (default), or ``values`` that models see, for a target that counts them.
         root: folder with ``data/<modality>/<part>/<id>.zarr.zip`` and ``labels/<target>__<type>.csv``.
 
     Raises:
-        ContractError: the task's options or bands are not of this layout.
-        Unavailable: there are no cubes of the modality or no labels, or no places where the task draws blocks.
-        DataError: the target's table is absent or damaged.
+        ContractError: the task's options or bands do not exist in this layout.
+        Unavailable: the modality has no cubes, there are no labels, or the task draws blocks and there are no
+            positions.
+        DataError: the target's table is missing or damaged.
     """
     modality, target = _options(task)
     band_positions(task, MODALITIES[modality], f"modality '{modality}'")
@@ -70,7 +72,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     places = _read_places(task, root / PLACES)
     ids = {path.name.removesuffix(_SUFFIX): path for path in cubes}
     if len(ids) < len(cubes):
-        raise DataError(f"{folder}: {len(cubes) - len(ids)} locations have more than one cube; keep one of each")
+        raise DataError(f"{folder}: {len(cubes) - len(ids)} locations have more than one cube; keep one per location")
     if absent := sum(id not in ids for id, label in labels.items() if not math.isnan(label)):
         log.warning("%s: %d labelled locations of '%s' have no cube in %s", task.slug, absent, target, folder)
     ranks = {id: rank for rank, id in enumerate(labels)}
@@ -87,36 +89,36 @@ def _options(task: TaskSpec) -> tuple[str, str]:
     modality, target = task.options.get("modality"), task.options.get("target")
     if task.options.get("zeros", "invalid") not in ("invalid", "values"):
         raise ContractError(
-            f"task '{task.slug}': option zeros is {task.options['zeros']!r}, expected 'invalid' (pixels that are zero "
-            "in every band are masked) or 'values' (models see them)"
+            f"task '{task.slug}': option zeros is {task.options['zeros']!r}; expected 'invalid' (mask pixels that are "
+            "zero in every band) or 'values' (models see them)"
         )
     if modality not in MODALITIES or not isinstance(target, str):
         raise ContractError(
-            f"task '{task.slug}': options are {task.options}, expected modality = {', '.join(MODALITIES)} and target ="
-            " the name of a table of labels, such as 'biomass_mean'"
+            f"task '{task.slug}': options are {task.options}; expected modality = {', '.join(MODALITIES)} and target ="
+            " the name of a label table, for example 'biomass_mean'"
         )
     if task.kind != "regression" or task.protocol != "shuffle_splits":
         raise ContractError(
-            f"task '{task.slug}': NeuCo-Bench has no official split and its labels are numbers: set kind = "
-            "'regression' and protocol = 'shuffle_splits'"
+            f"task '{task.slug}': NeuCo-Bench tasks are regressions without an official split; set kind = 'regression' "
+            "and protocol = 'shuffle_splits'"
         )
     return modality, target
 
 
 def _read_labels(task: TaskSpec, folder: Path, target: str) -> dict[str, float]:
     if not folder.is_dir():
-        raise Unavailable("data", f"{folder} is absent, the folder with tables of labels", task.how_to_get)
+        raise Unavailable("data", f"the folder of label tables, {folder}, does not exist", task.how_to_get)
     tables = sorted(path for name in _SPELLINGS.get(target, (target,)) for path in visible(folder, f"{name}__*.csv"))
     if len(tables) != 1:
         known = sorted({path.name.partition("__")[0] for path in visible(folder, "*__*.csv")})
         raise DataError(
-            f"{folder}: {len(tables)} tables {target}__<type>.csv, expected one; targets there: "
+            f"{folder}: found {len(tables)} tables {target}__<type>.csv, expected one; existing targets: "
             f"{', '.join(known) or 'none'}"
         )
     labels: dict[str, float] = {}
     for where, row in read_rows(tables[0], ("id", "label")):
         if row["id"] in labels:
-            raise DataError(f"{where}: location '{row['id']}' has a label already; keep one row of each")
+            raise DataError(f"{where}: location '{row['id']}' already has a label; keep one row per location")
         labels[row["id"]] = _number(row["label"] or "nan", where)
     return labels
 
@@ -125,13 +127,13 @@ def _number(text: str, where: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise DataError(f"{where}: '{text}' is no number; leave a label empty where there is none") from None
+        raise DataError(f"{where}: label is '{text}', expected a number; leave missing labels empty") from None
 
 
 def _read_places(task: TaskSpec, path: Path) -> dict[str, tuple[float, float]]:
     if not path.is_file():
         if "blocks" in task.options:
-            raise Unavailable("data", f"{path} is absent, the places that blocks follow from", task.how_to_get)
+            raise Unavailable("data", f"{path}, the positions that blocks need, does not exist", task.how_to_get)
         return {}
     rows = read_rows(path, ("id", "lon", "lat"))
     return {row["id"]: place(row["lon"], row["lat"], where) for where, row in rows if row["lon"] or row["lat"]}
@@ -140,14 +142,14 @@ def _read_places(task: TaskSpec, path: Path) -> dict[str, tuple[float, float]]:
 def _load_cube(path: Path, modality: str, task: TaskSpec) -> npt.NDArray[np.float32]:
     """Read the task's bands of a cube, (4, bands, height, width), seasons in file order."""
     arrays, attributes = read_arrays(path, "bands", ("band",))
-    # A cube says the order of its bands itself where it is whole.
+    # Complete cubes store the order of their bands.
     names = tuple(str(name) for name in arrays["band"]) if "band" in arrays else MODALITIES[modality]
     stored = arrays["bands"]
     seasons = stored[0] if stored.ndim == 5 and len(stored) == 1 else stored
     if seasons.ndim != 4 or seasons.shape[:2] != (len(SEASONS), len(names)):
         raise DataError(
-            f"{path}: shape {stored.shape}, expected (1, {len(SEASONS)} seasons, {len(names)} bands, height, width). "
-            "Fetch this file again"
+            f"{path}: shape is {stored.shape}, expected (1, {len(SEASONS)} seasons, {len(names)} bands, height, "
+            "width). Fetch this file again"
         )
     tag = _tag(path, attributes)
     for band in task.bands:
@@ -158,7 +160,7 @@ def _load_cube(path: Path, modality: str, task: TaskSpec) -> npt.NDArray[np.floa
 
 
 def _tag(path: Path, attributes: Mapping[str, Any]) -> tuple[float, float]:
-    """Scale and offset that a cube gives for its values, as xarray writes them."""
+    """Scale and offset of a cube's values, as written by xarray."""
     found = (attributes.get("scale_factor", 1), attributes.get("add_offset", 0))
     try:
         return float(found[0]), float(found[1])

@@ -1,4 +1,4 @@
-"""PASTIS on disk: a series of images and a map of crop types per patch, folds and dates in ``metadata.geojson``."""
+"""PASTIS: one series of images and one map of crop types per patch, with folds and dates in ``metadata.geojson``."""
 
 import importlib.util
 import json
@@ -29,7 +29,7 @@ FOLDS = {"train": (1, 2, 3), "val": (4,), "test": (5,)}
 """Official folds of every split."""
 
 VOID = 19
-"""Class of parcels that lie mostly outside their patch; such pixels do not count."""
+"""Class of parcels that are mostly outside their patch; such pixels are ignored."""
 
 _METADATA = "metadata.geojson"
 
@@ -45,19 +45,19 @@ class _Patch:
 
 
 def read_listing(task: TaskSpec, root: Path) -> Listing:
-    """List the patches of a PASTIS or PASTIS-R folder by fold, with frames evenly spaced in the order of dates.
+    """List the patches of a PASTIS or PASTIS-R folder by fold, with evenly spaced frames in order of date.
 
-    A ``splits.csv`` (chip,split) goes before the folds: it is how a partial copy says what it holds. Items have no
-    group: the four Sentinel-2 tiles that patches come from lie in all folds.
+    A ``splits.csv`` (chip,split) takes precedence over the folds; partial copies use it to list their patches. Samples
+    have no group, because all folds contain all four Sentinel-2 tiles.
 
     Args:
-        task: ``dates`` says how many frames are taken of every series, from its first to its last.
-        root: folder of the data set, or the one above it.
+        task: ``dates`` is the number of frames taken from every series, from first to last.
+        root: folder of the data set, or its parent.
 
     Raises:
         ContractError: unknown options or bands, or no number of dates.
         Unavailable: the folder has no metadata.
-        DataError: the metadata are damaged, a date stands twice, or the split file names an unknown patch.
+        DataError: the metadata are damaged, a date occurs twice, or the split file names an unknown patch.
     """
     check_option_names(task, ())
     wanted, positions = dates_of(task), band_positions(task, BANDS, "PASTIS")
@@ -87,14 +87,12 @@ def _by_list(
 ) -> dict[str, list[_Patch]]:
     unknown = [chip for listed in chips.values() for chip in listed if chip not in patches]
     if unknown:
-        raise DataError(
-            f"{folder / 'splits.csv'}: patch {unknown[0]} is not in {_METADATA}; list ids of patches that are"
-        )
+        raise DataError(f"{folder / 'splits.csv'}: patch {unknown[0]} is not in {_METADATA}; list ids that are in it")
     return {split: [patches[chip] for chip in listed] for split, listed in chips.items()}
 
 
 def _spread(frames: Sequence[tuple[date, int]], wanted: int) -> tuple[tuple[date, int], ...]:
-    """Frames at even steps from the first to the last, rounded down as PANGAEA does; the middle one of one."""
+    """Frames at even steps from first to last, rounded down as in PANGAEA; the middle frame if one is wanted."""
     if wanted == 1:
         return (frames[len(frames) // 2],)
     return tuple(frames[step * (len(frames) - 1) // (wanted - 1)] for step in range(wanted))
@@ -122,14 +120,14 @@ def _read_metadata(task: TaskSpec, folder: Path) -> dict[str, _Patch]:
         found = [_patch(feature, f"{path}, feature {number}") for number, feature in enumerate(features)]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise DataError(
-            f"{path}: not the metadata of PASTIS ({error!r}); expected features with ID_PATCH, Fold and dates-S2. "
-            "Unpack it again"
+            f"{path}: cannot read the PASTIS metadata ({error!r}); expected features with ID_PATCH, Fold and dates-S2. "
+            "Unpack the file again"
         ) from error
     folds: dict[str, int] = {}
     for patch in found:
         if patch.id in folds:
             raise DataError(
-                f"{path}: patch {patch.id} stands there twice, in folds {folds[patch.id]} and {patch.fold}; keep one"
+                f"{path}: patch {patch.id} is listed twice, in folds {folds[patch.id]} and {patch.fold}; keep one entry"
             )
         folds[patch.id] = patch.fold
     places = _places(content, [patch.centre for patch in found])
@@ -142,19 +140,19 @@ def _patch(feature: Mapping[str, Any], where: str) -> _Patch:
     properties = feature["properties"]
     fold = int(properties["Fold"])
     if not 1 <= fold <= 5:
-        raise DataError(f"{where}: fold {fold}, expected 1 to 5")
+        raise DataError(f"{where}: fold is {fold}, expected 1 to 5")
     listed = properties["dates-S2"]
     listed = json.loads(listed) if isinstance(listed, str) else listed
     frames = sorted((_day(value, where), int(position)) for position, value in listed.items())
     if sorted(position for _, position in frames) != list(range(len(frames))):
         raise DataError(
-            f"{where}: dates-S2 has not one date for each of frames 0 to {len(frames) - 1}; unpack it again"
+            f"{where}: dates-S2 must have one date for each of the frames 0 to {len(frames) - 1}; unpack the file again"
         )
     twice = next((day for (day, _), (after, _) in pairwise(frames) if day == after), None)
     if twice is not None:
         raise DataError(
-            f"{where}: date {twice} stands twice in dates-S2, so that the order of the frames cannot be told; leave "
-            "the patch out"
+            f"{where}: date {twice} occurs twice in dates-S2, so the order of the frames is ambiguous; leave the patch "
+            "out"
         )
     return _Patch(
         listed_name(str(properties["ID_PATCH"]), where), fold, tuple(frames), _centre(feature.get("geometry"))
@@ -165,7 +163,7 @@ def _day(value: object, where: str) -> date:
     try:
         return datetime.strptime(str(value), "%Y%m%d").date()
     except ValueError:
-        raise DataError(f"{where}: date '{value}' in dates-S2, expected a day as 20190131") from None
+        raise DataError(f"{where}: date in dates-S2 is '{value}', expected a day like 20190131") from None
 
 
 def _centre(geometry: Mapping[str, Any] | None) -> tuple[float, float] | None:
@@ -184,7 +182,7 @@ def _flat(nested: Any) -> list[float]:
 def _places(
     content: Mapping[str, Any], centres: Sequence[tuple[float, float] | None]
 ) -> Sequence[tuple[float, float] | None]:
-    """Centres in degrees; None where the file's coordinates cannot be turned into them."""
+    """Centres in degrees; None where they cannot be converted."""
     name = str((content.get("crs") or {}).get("properties", {}).get("name", "CRS84"))
     if name.endswith(("CRS84", "4326")):
         return [centre and degrees(*centre) for centre in centres]
@@ -196,16 +194,17 @@ def _places(
 
 
 def _load_series(item: Item, frames: Sequence[int], dated: int, positions: Sequence[int]) -> npt.NDArray[Any]:
-    """Read the bands at ``positions`` of some of the ``dated`` frames that the metadata know."""
+    """Read the bands at ``positions`` of some of the ``dated`` frames listed in the metadata."""
     stored = load_array(item.path)
     if stored.ndim != 4 or stored.shape[1] != len(BANDS):
         raise DataError(
-            f"{item.path}: shape {stored.shape}, expected (dates, {len(BANDS)} bands, height, width). Unpack it again"
+            f"{item.path}: shape is {stored.shape}, expected (dates, {len(BANDS)} bands, height, width). Unpack the "
+            "file again"
         )
     if len(stored) != dated:
         raise DataError(
-            f"{item.path}: {len(stored)} frames, but {_METADATA} has dates for {dated}: the two do not belong "
-            "together, unpack both again"
+            f"{item.path}: found {len(stored)} frames, but {_METADATA} has dates for {dated}; the files do not belong "
+            "together. Unpack both again"
         )
     return np.asarray(stored[list(frames)][:, list(positions)])
 
@@ -214,6 +213,6 @@ def _load_classes(item: Item) -> npt.NDArray[np.int64]:
     path = item.target or item.path
     stored = load_array(path)
     if stored.ndim != 3:
-        raise DataError(f"{path}: shape {stored.shape}, expected (layers, height, width) with classes in the first")
+        raise DataError(f"{path}: shape is {stored.shape}, expected (layers, height, width) with classes in the first")
     classes = np.asarray(stored[0]).astype(np.int64)
     return np.where(classes == VOID, -1, classes)

@@ -1,7 +1,7 @@
-"""GeoTIFFs as their files describe them: gaps, orientation, place, and what stored values mean.
+"""GeoTIFFs as declared by their files: gaps, orientation, georeference, scale and offset.
 
-One driver reads them and nothing else: a ``.tif`` that is a virtual raster could point to any file or server. Of the
-files beside one, only the mask ``<name>.tif.msk`` counts; ``.aux.xml`` and world files are not read.
+Only the GeoTIFF driver is used, because a ``.tif`` that is a virtual raster could refer to any file or server. Of the
+sidecar files only the mask ``<name>.tif.msk`` is read; ``.aux.xml`` and world files are ignored.
 """
 
 import math
@@ -22,13 +22,13 @@ from geofm_eval.data.readers.grids import Grid, Turn, north_up
 from geofm_eval.errors import DataError, Unavailable
 
 MASK = ".msk"
-"""Ending of the mask that GDAL writes beside a file, after the file's own."""
+"""Suffix that GDAL appends to a file's name for its mask."""
 
 MOST_BYTES = 2**30
-"""Decoded size from which on a file is no chip but a mistake, or meant to fill the memory."""
+"""Maximum decoded size; a larger file is not a chip, or is meant to fill the memory."""
 
 _DENSE, _MOST_COMPRESSED = 2**26, 1100
-"""Bytes from which on the factor of compression is looked at; deflate reaches 1,032."""
+"""Size in bytes above which the compression ratio is checked, and its limit; deflate reaches 1,032."""
 
 _SETTINGS = {
     "GDAL_PAM_ENABLED": "NO",
@@ -46,11 +46,11 @@ class Raster:
 
     Args:
         path: the file.
-        pixels: (bands, height, width) stored values, without bands that the file calls alpha.
-        masked: (height, width) bool, True where a mask or an alpha band says that nothing is there; None without one.
-        nodata: the file's nodata value.
-        tags: scale and offset of every band as the file declares them, (1, 0) where it does not.
-        grid: its place; None without a georeference.
+        pixels: (bands, height, width) stored values, without alpha bands.
+        masked: (height, width) bool, True where a mask or alpha band marks no data; None without one.
+        nodata: nodata value of the file.
+        tags: scale and offset that the file declares for every band, (1, 0) by default.
+        grid: its grid; None without a georeference.
         alphas: number of alpha bands.
     """
 
@@ -72,7 +72,7 @@ class Raster:
 
     @property
     def marked(self) -> npt.NDArray[Any]:
-        """Pixels with NaN where the file declares that nothing is there; of the stored type where that is nowhere."""
+        """Pixels with NaN where the file declares no data; in the stored dtype if there are no such pixels."""
         if self.nodata is None and self.masked is None:
             return self.pixels
         absent = self.is_nodata if self.masked is None else self.is_nodata | self.masked
@@ -84,8 +84,8 @@ def read_raster(path: Path) -> Raster:
 
     Raises:
         Unavailable: rasterio is not installed.
-        DataError: the file is no GeoTIFF or damaged, holds complex values, is larger than any chip, or its pixels are
-            rotated against the axes of their CRS.
+        DataError: the file is not a GeoTIFF, is damaged, holds complex values, is larger than any chip, or its pixels
+            are rotated relative to the axes of their CRS.
     """
     with _opened(path) as raster:
         _check_kind(path, raster)
@@ -106,11 +106,11 @@ def read_raster(path: Path) -> Raster:
 
 
 def grid_of(path: Path) -> Grid | None:
-    """Return the place of a GeoTIFF; None without a georeference.
+    """Return the grid of a GeoTIFF; None without a georeference.
 
     Raises:
         Unavailable: rasterio is not installed.
-        DataError: the file is no GeoTIFF or damaged, or rotated against the axes of its CRS.
+        DataError: the file is not a GeoTIFF, is damaged, or is rotated relative to the axes of its CRS.
     """
     try:
         found = path.stat()
@@ -121,30 +121,30 @@ def grid_of(path: Path) -> Grid | None:
 
 @lru_cache(maxsize=2**16)
 def _grid_of(path: Path, modified: int, size: int) -> Grid | None:
-    """Every epoch of a training asks for the grids of all chips; a file that changed has another time or size."""
+    """Cached, because every training epoch asks for the grids of all chips; time and size identify the content."""
     with _opened(path) as raster:
         return _place(path, raster)[1]
 
 
 def read_bands(path: Path, task: TaskSpec, bands: Sequence[str], *, shift: float = 0.0) -> Raster:
-    """Read a GeoTIFF of known bands, whose own scale and offset must be those that the task declares.
+    """Read a GeoTIFF of known bands and check its scale and offset against the task's.
 
     Args:
         path: the file.
         task: declares scale and offset of its bands.
-        bands: names of the file's bands in file order; those that the task lacks are not compared.
-        shift: what the reader itself adds to stored values.
+        bands: names of the file's bands in file order; bands that the task does not use are not compared.
+        shift: constant that the reader adds to stored values.
 
     Raises:
         Unavailable: rasterio is not installed.
-        DataError: as :func:`read_raster`; another number of bands; tags that contradict the task.
+        DataError: see :func:`read_raster`; also a wrong number of bands, or tags that contradict the task.
     """
     raster = read_raster(path)
     if len(raster.pixels) != len(bands):
-        alpha = f" (and {raster.alphas} called alpha, which is a mask)" if raster.alphas else ""
+        alpha = f" (and {raster.alphas} alpha, used as a mask)" if raster.alphas else ""
         raise DataError(
-            f"{path}: {len(raster.pixels)} bands{alpha}, expected {len(bands)} ({', '.join(bands)}): the file does not "
-            f"match the layout of task '{task.slug}'; download it again"
+            f"{path}: found {len(raster.pixels)} bands{alpha}, expected {len(bands)} ({', '.join(bands)}); the file "
+            f"does not match the layout of task '{task.slug}'. Download it again"
         )
     for band, tag in zip(bands, raster.tags, strict=True):
         check_tag(path, task, band, tag, shift)
@@ -156,22 +156,22 @@ def read_target(path: Path) -> Raster:
 
     Raises:
         Unavailable: rasterio is not installed.
-        DataError: as :func:`read_raster`; several bands; a scale or an offset, which labels do not have.
+        DataError: see :func:`read_raster`; also several bands, or a scale or offset, which labels must not have.
     """
     raster = read_raster(path)
     if len(raster.pixels) != 1:
-        raise DataError(f"{path}: {len(raster.pixels)} bands, expected one band of labels")
+        raise DataError(f"{path}: found {len(raster.pixels)} bands, expected one band of labels")
     if raster.tags[0] != _PLAIN:
         raise DataError(
-            f"{path}: its tags say scale {raster.tags[0][0]:g} and offset {raster.tags[0][1]:g}, expected labels as "
-            "they are stored. Write the labels without scale and offset"
+            f"{path}: its tags declare scale {raster.tags[0][0]:g} and offset {raster.tags[0][1]:g}, expected labels "
+            "without either. Write the labels without scale and offset"
         )
     return raster
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a file by the GeoTIFF driver; what GDAL raises inside becomes a sentence."""
+    """Open a file with the GeoTIFF driver; GDAL's exceptions become a DataError."""
     try:
         import rasterio
         from rasterio._err import CPLE_BaseError
@@ -180,7 +180,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise Unavailable("package", "rasterio", "Install it with: pip install rasterio") from error
     try:
         with warnings.catch_warnings(), rasterio.Env(**_SETTINGS):
-            # A chip needs no place on Earth to be classified.
+            # Chips may have no georeference.
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.open(path, driver="GTiff") as raster:
                 yield raster
@@ -196,16 +196,16 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 def _check_kind(path: Path, raster: Any) -> None:
     if any(kind.startswith("complex") for kind in raster.dtypes):
         raise DataError(
-            f"{path}: its values are complex ({raster.dtypes[0]}), as those of single look complex radar; expected "
-            "real ones. Convert them to the unit of the task first, such as 10 * log10(|value|^2) for dB"
+            f"{path}: the values are complex ({raster.dtypes[0]}), as in single look complex radar; expected real "
+            "numbers. Convert them to the unit of the task first, for example 10 * log10(|value|^2) for dB"
         )
     size = raster.width * raster.height * raster.count * np.dtype(raster.dtypes[0]).itemsize
     compressed = size > _DENSE and size > _MOST_COMPRESSED * path.stat().st_size
     if size > MOST_BYTES or compressed:
         raise DataError(
-            f"{path}: declares {raster.count} bands of {raster.height} x {raster.width} pixels, {size:,} bytes, in a "
-            f"file of {path.stat().st_size:,}; expected chips of at most {MOST_BYTES:,} bytes. Fetch it again, or cut "
-            "it into chips"
+            f"{path}: the file declares {raster.count} bands of {raster.height} x {raster.width} pixels ({size:,} "
+            f"bytes) in {path.stat().st_size:,} bytes on disk; expected chips of at most {MOST_BYTES:,} bytes. Fetch "
+            "it again, or cut it into chips"
         )
 
 
@@ -221,7 +221,7 @@ def _alphas(raster: Any) -> list[int]:
 
 
 def _masked(path: Path, raster: Any, alphas: Sequence[int]) -> npt.NDArray[np.bool_] | None:
-    """Pixels that an alpha band, an internal mask or a mask beside the file takes out."""
+    """Pixels that an alpha band, an internal mask or a sidecar mask removes."""
     from rasterio.enums import MaskFlags
 
     parts = [raster.read(number) == 0 for number in alphas]
@@ -238,26 +238,26 @@ def _read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
         _check_kind(path, mask)
         if (mask.height, mask.width) != shape:
             raise DataError(
-                f"{path}: a mask of {(mask.height, mask.width)} pixels for an image of {shape}. Write it again, or "
-                "remove it where it does not belong to the image"
+                f"{path}: the mask has {(mask.height, mask.width)} pixels but the image has {shape}. Write the mask "
+                "again, or remove it if it does not belong to the image"
             )
         return np.asarray((mask.read() == 0).any(axis=0))
 
 
 def check_tag(path: Path, task: TaskSpec, band: str, tag: tuple[float, float], shift: float = 0.0) -> None:
-    """Compare a band's scale and offset as its file gives them with the task's.
+    """Compare the scale and offset that a file declares for a band with the task's.
 
-    Digital numbers are reflectance times 10,000, and files may mean either.
+    Digital numbers are reflectance times 10,000; the tags of a file may refer to either.
 
     Args:
         path: the file, for messages.
-        task: declares scale and offset; a band that it lacks is not compared.
+        task: declares scale and offset; bands that it does not use are not compared.
         band: name of the band.
         tag: scale and offset of the file.
-        shift: what the reader itself adds to stored values.
+        shift: constant that the reader adds to stored values.
 
     Raises:
-        DataError: they contradict each other.
+        DataError: the tags contradict the task.
     """
     names = [canonical(name) for name in task.bands]
     if tag == _PLAIN or canonical(band) not in names:
@@ -271,9 +271,9 @@ def check_tag(path: Path, task: TaskSpec, band: str, tag: tuple[float, float], s
         return
     wanted = meant[-1] if tag[0] < 0.01 else meant[0]
     raise DataError(
-        f"{path}: its tags give {band} as value * {tag[0]:g} + {tag[1]:g}, but task '{task.slug}' declares scale "
+        f"{path}: its tags define {band} as value * {tag[0]:g} + {tag[1]:g}, but task '{task.slug}' declares scale "
         f"{scale:g} and offset {offset:g}. Set scale = {wanted[0]:g} and offset = {wanted[1]:g} in the task's catalog "
-        "entry, or remove the tags where they are wrong"
+        "entry, or remove the tags if they are wrong"
     )
 
 

@@ -1,4 +1,4 @@
-"""Sen1Floods11 on disk: hand-labelled chips of eleven floods with Sentinel-1, Sentinel-2 or both."""
+"""Sen1Floods11: hand-labelled chips of eleven floods with Sentinel-1, Sentinel-2 or both."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +23,7 @@ from geofm_eval.errors import DataError
 
 CHIPS = "v1.1/data/flood_events/HandLabeled"
 LISTS = "v1.1/splits/flood_handlabeled"
-"""Where chips and official split lists lie below the root."""
+"""Folders of the chips and of the official split lists below the root."""
 
 OPTIONS = {"modality": ("s1", "s2", "s1s2"), "test": ("test", "bolivia")}
 _FOLDERS = {"s1": ("S1Hand",), "s2": ("S2Hand",), "s1s2": ("S2Hand", "S1Hand")}
@@ -33,12 +33,12 @@ _BANDS = {"S1Hand": ("VV", "VH"), "S2Hand": tuple(SENTINEL2)}
 def read_listing(task: TaskSpec, root: Path) -> Listing:
     """List the chips of a Sen1Floods11 folder by split.
 
-    The official split is by chip, so that most events lie in all three splits; the chips of Bolivia lie apart and stand
-    in for the test split with the option ``test = "bolivia"``. A ``splits.csv`` (columns chip, split) in the root goes
-    before the official lists; of its chips, those without a file are dropped and counted.
+    The official split is by chip, so most events occur in all three splits. The chips of Bolivia form a separate set;
+    the option ``test = "bolivia"`` uses them as the test split. A ``splits.csv`` (columns chip, split) in the root
+    takes precedence over the official lists. Its chips without a file are dropped and counted.
 
     The group of a chip is its flood event, named after the country. Digital numbers are L1C of 2016 to 2019, before
-    processing baseline 04.00, and have no offset of 1000; 0 is no data. Clouded pixels are labelled -1.
+    processing baseline 04.00, without the offset of 1000; 0 is no data. Cloudy pixels have the label -1.
 
     Args:
         task: its options are ``modality`` (``s1``, ``s2``, or ``s1s2``: the bands of S2, then VV and VH) and ``test``
@@ -48,7 +48,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     Raises:
         ContractError: the task's options are unknown.
         Unavailable: the folder has no split list.
-        DataError: a split list is damaged or absent.
+        DataError: a split list is damaged or missing.
     """
     check_options(task, OPTIONS)
     chips = root / CHIPS
@@ -74,7 +74,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 def _chip(line: str, path: Path) -> str:
     chip, ending, _ = line.partition("_S1Hand.tif,")
     if not ending:
-        raise DataError(f"{path}: line '{line}', expected <chip>_S1Hand.tif,<chip>_LabelHand.tif")
+        raise DataError(f"{path}: line is '{line}', expected <chip>_S1Hand.tif,<chip>_LabelHand.tif")
     return chip
 
 
@@ -94,14 +94,15 @@ def _load(item: Item, task: TaskSpec) -> npt.NDArray[Any]:
     for other in others:
         if other.pixels.shape[1:] != first.pixels.shape[1:]:
             raise DataError(
-                f"{item.path}: {first.pixels.shape[1:]} pixels, but {other.path} has {other.pixels.shape[1:]}"
+                f"{item.path}: the image has {first.pixels.shape[1:]} pixels, but {other.path} has "
+                f"{other.pixels.shape[1:]}; fetch both files again"
             )
         check_one_grid(first.grid, other.grid)
     return np.concatenate([_marked(part) for part in (first, *others)])
 
 
 def _marked(part: Raster) -> npt.NDArray[Any]:
-    # Not every copy declares it in the file, but 0 is never measured: the smallest digital number is 1.
+    # Not every copy declares 0 as nodata, but 0 is never measured: the smallest digital number is 1.
     if part.path.parent.name == "S2Hand":
         return np.where(part.marked == 0, np.float32(np.nan), part.marked)
     return part.marked

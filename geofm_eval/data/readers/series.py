@@ -1,4 +1,4 @@
-"""What readers of time series share: options, bands by name, arrays, and pixels that hold nothing."""
+"""Common code of time series readers: options, bands by name, arrays, and empty pixels."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from geofm_eval.errors import ContractError, DataError
 
 
 def check_option_names(task: TaskSpec, known: Iterable[str]) -> None:
-    """Refuse options that a reader does not know; ``chip``, the size of simulated chips, is known to all.
+    """Refuse options that a reader does not know; all readers accept ``chip``, the size of simulated chips.
 
     Raises:
         ContractError: an unknown option.
@@ -29,28 +29,28 @@ def check_option_names(task: TaskSpec, known: Iterable[str]) -> None:
 
 
 def dates_of(task: TaskSpec) -> int:
-    """Return the number of dates that a task of series declares.
+    """Return the number of dates that a time series task declares.
 
     Raises:
-        ContractError: it declares none.
+        ContractError: the task declares none.
     """
     if task.dates is None:
         raise ContractError(
-            f"task '{task.slug}': reader '{task.reader}' reads series; set dates to how many images an item has"
+            f"task '{task.slug}': reader '{task.reader}' reads series; set dates to the number of images per sample"
         )
     return task.dates
 
 
 def band_positions(task: TaskSpec, stored: Sequence[str], where: object) -> list[int]:
-    """Return where each of the task's bands stands among the bands of a file.
+    """Return the position of each of the task's bands among the bands of a file.
 
     Args:
         task: declares its bands, all or some of the file's.
         stored: bands of the file in file order.
-        where: file or layout that messages name.
+        where: file or layout, for messages.
 
     Raises:
-        ContractError: the file has no such band.
+        ContractError: the file lacks a band.
     """
     found = {canonical(name): position for position, name in enumerate(stored)}
     missing = [name for name in task.bands if canonical(name) not in found]
@@ -62,7 +62,7 @@ def band_positions(task: TaskSpec, stored: Sequence[str], where: object) -> list
 
 
 def load_array(path: Path) -> npt.NDArray[Any]:
-    """Open a ``.npy`` file; its values are read when they are used.
+    """Open a ``.npy`` file as a memory map.
 
     Raises:
         DataError: the file cannot be read, or holds Python objects or complex values.
@@ -70,7 +70,7 @@ def load_array(path: Path) -> npt.NDArray[Any]:
     failures = (OSError, ValueError, EOFError, OverflowError, MemoryError, RecursionError, SyntaxError)
     array = read_or_explain(path, "npy array", lambda: _mapped(path), failures)
     if array.dtype.kind not in "biufU":
-        raise DataError(f"{path}: values of type {array.dtype}, expected real numbers. Write the array again as such")
+        raise DataError(f"{path}: dtype is {array.dtype}, expected real numbers. Write the array again as real numbers")
     return array
 
 
@@ -86,7 +86,7 @@ def without_empty(pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         pixels: (..., bands, height, width) stored values.
 
     Returns:
-        The same values as float32, NaN where there is nothing.
+        The values as float32, NaN at empty pixels.
     """
     empty = (pixels == 0).all(axis=-3, keepdims=True)
     return np.where(empty, np.float32(np.nan), pixels.astype(np.float32))

@@ -1,4 +1,4 @@
-"""TerraMesh examples on disk: one folder per modality, aligned tiles of the same name in each."""
+"""TerraMesh examples: one folder per modality, with aligned tiles of the same name."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,24 +24,24 @@ MODALITIES = {
 """Bands of the tiles of every modality, in file order."""
 
 OFFSET = 1000
-"""What processing baseline 04.00 and later adds to digital numbers."""
+"""Offset that processing baseline 04.00 and later adds to digital numbers."""
 
 _LAND = "LULC"
 
 
 def read_listing(task: TaskSpec, root: Path) -> Listing:
-    """List the tiles of a folder of TerraMesh examples, each with the class of land that covers most of it.
+    """List the tiles of a folder of TerraMesh examples; the label is the land cover class of most pixels.
 
-    They are a handful, to run a model on: the first ones by name are for training, the last two for validation and
-    test.
+    The examples are a handful of tiles to try a model on. The last two by name are for validation and test, the others
+    for training.
 
     Args:
-        task: its option ``modalities`` names the folders that are read, such as ``["S2L2A", "S1RTC"]``; ``shifted``
-            the tiles whose optical digital numbers carry the +1000 offset of baseline 04.00, which is taken off.
+        task: its option ``modalities`` names the folders that are read, for example ``["S2L2A", "S1RTC"]``; ``shifted``
+            names the tiles whose optical digital numbers carry the +1000 offset of baseline 04.00, which is subtracted.
         root: folder with ``<modality>/<tile>.tif``.
 
     Raises:
-        ContractError: the task's options or bands are not of this layout.
+        ContractError: the task's options or bands do not exist in this layout.
         Unavailable: rasterio is not installed, or a modality has no tiles.
         DataError: fewer than three tiles, or a damaged map of land cover.
     """
@@ -52,7 +52,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     if not tiles:
         raise Unavailable("data", f"{root / modalities[0]} has no tiles (<tile>.tif)", task.how_to_get)
     if len(tiles) < len(NAMES):
-        raise DataError(f"{root / modalities[0]}: {len(tiles)} tiles, expected three or more, one for every split")
+        raise DataError(f"{root / modalities[0]}: found {len(tiles)} tiles, expected at least one for every split")
     items = [_item(task, root, path, modalities) for path in tiles]
     splits = {"train": tuple(items[:-2]), "val": (items[-2],), "test": (items[-1],)}
     return Listing(root, splits, "custom", lambda item: _load(item, task, modalities, shifted)[positions])
@@ -63,7 +63,7 @@ def _options(task: TaskSpec) -> tuple[tuple[str, ...], frozenset[str]]:
     modalities, shifted = task.options.get("modalities", []), task.options.get("shifted", [])
     if not modalities or set(modalities) - set(MODALITIES):
         raise ContractError(
-            f"task '{task.slug}': modalities are {modalities}, expected some of {', '.join(MODALITIES)}"
+            f"task '{task.slug}': modalities are {modalities}; expected one or more of {', '.join(MODALITIES)}"
         )
     return tuple(modalities), frozenset(shifted)
 
@@ -76,7 +76,7 @@ def _item(task: TaskSpec, root: Path, path: Path, modalities: tuple[str, ...]) -
     classes = classes_of(land, task, codes)
     seen = classes[classes != task.ignore]
     if not seen.size:
-        raise DataError(f"{land.path}: no pixel has a class, expected some of {', '.join(task.classes)}")
+        raise DataError(f"{land.path}: no pixel has a class, expected one or more of {', '.join(task.classes)}")
     return Item(path.stem, path, int(np.bincount(seen).argmax()), lonlat=centre(grid), others=others)
 
 
@@ -87,8 +87,8 @@ def _load(item: Item, task: TaskSpec, modalities: tuple[str, ...], shifted: froz
         part = read_bands(path, task, MODALITIES[modality], shift=shift)
         if parts and part.pixels.shape[1:] != parts[0].pixels.shape[1:]:
             raise DataError(
-                f"{path}: {part.pixels.shape[1:]} pixels, expected the {parts[0].pixels.shape[1:]} of {item.path.name} "
-                f"in {modalities[0]}"
+                f"{path}: the tile has {part.pixels.shape[1:]} pixels, expected {parts[0].pixels.shape[1:]} as in "
+                f"{modalities[0]}/{item.path.name}. Fetch the tile again"
             )
         check_one_grid((parts or [part])[0].grid, part.grid)
         parts.append(replace(part, pixels=part.marked.astype(np.float32) + np.float32(shift)))

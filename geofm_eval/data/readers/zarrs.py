@@ -1,7 +1,7 @@
-"""Zarr archives whose codecs, types and sizes are known before zarr opens them: data run nothing and fill no memory.
+"""Check codecs, dtypes and sizes of zarr archives before zarr opens them: data must not run code or fill the memory.
 
-Zarr takes codecs by name from the file, pickle among them, which runs whatever the file says. So metadata are read as
-text first, for the arrays that are wanted alone, and held against lists of what may occur.
+Zarr looks up codecs by the name in the file; one of them, pickle, runs any code that the file contains. Metadata of the
+requested arrays are therefore first read as text and compared with lists of allowed values.
 """
 
 import json
@@ -20,17 +20,17 @@ from geofm_eval.data.readers.rasters import MOST_BYTES
 from geofm_eval.errors import DataError, Unavailable
 
 COMPRESSORS = frozenset({"blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd"})
-"""Codecs that turn bytes into bytes; the names of both formats."""
+"""Codecs from bytes to bytes, as both formats name them."""
 
 CODECS = {2: COMPRESSORS | {"shuffle", "vlen-utf8"}, 3: COMPRESSORS | {"bytes", "crc32c", "transpose", "vlen-utf8"}}
-"""Everything that an array may be stored with, by zarr's format."""
+"""Codecs that an array may be stored with, by zarr format."""
 
 _NUMBERS = re.compile(r"[<>|][biuf]\d+")
 _TEXTS = re.compile(r"[<>|][US]\d+")
 _NUMBERS3 = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")
 
 _FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, zipfile.BadZipFile, MemoryError)
-"""What a damaged archive makes zarr and zipfile raise."""
+"""Exceptions that zarr and zipfile raise for a damaged archive."""
 
 
 def read_arrays(path: Path, numbers: str, texts: Iterable[str] = ()) -> tuple[dict[str, Any], Mapping[str, Any]]:
@@ -38,15 +38,15 @@ def read_arrays(path: Path, numbers: str, texts: Iterable[str] = ()) -> tuple[di
 
     Args:
         path: the archive.
-        numbers: name of the array of numbers.
-        texts: names of arrays of text, which may lack.
+        numbers: name of the numeric array.
+        texts: names of text arrays, which may be missing.
 
     Returns:
-        The arrays that are there, by name; and the attributes of the array of numbers.
+        The existing arrays by name, and the attributes of the numeric array.
 
     Raises:
         Unavailable: zarr is not installed.
-        DataError: the archive is damaged, or an array has a codec, type or size that no data set needs.
+        DataError: the archive is damaged, or an array has a codec, dtype or size that is not allowed.
     """
     try:
         import zarr
@@ -56,12 +56,12 @@ def read_arrays(path: Path, numbers: str, texts: Iterable[str] = ()) -> tuple[di
     attributes: dict[str, Any] = {}
 
     def read() -> npt.NDArray[Any]:
-        # Of what is no archive, zarr only says that it could not close it.
+        # For other files zarr's message only says that it could not close them.
         if not zipfile.is_zipfile(path):
-            raise zipfile.BadZipFile("it is no zip archive, or was cut short")
+            raise zipfile.BadZipFile("not a zip archive, or truncated")
         wanted, version = _checked(path, numbers, tuple(texts))
         with zarr.storage.ZipStore(path, mode="r") as store:
-            # Consolidated metadata are a second description of the arrays, which nobody has looked at.
+            # Consolidated metadata are a second description of the arrays, which was not checked.
             group: Any = zarr.open_group(store, mode="r", zarr_format=version, use_consolidated=False)
             for name in wanted:
                 found[name] = np.asarray(group[name][...])
@@ -73,7 +73,7 @@ def read_arrays(path: Path, numbers: str, texts: Iterable[str] = ()) -> tuple[di
 
 
 def _checked(path: Path, numbers: str, texts: tuple[str, ...]) -> tuple[tuple[str, ...], Any]:
-    """Names of the wanted arrays that are there, each with codecs, type and size that it may have; and the format."""
+    """Names of the requested arrays that exist, whose codecs, dtypes and sizes are allowed; and the zarr format."""
     with zipfile.ZipFile(path) as archive:
         sizes = {member.filename: member.file_size for member in archive.infolist()}
         version = 3 if "zarr.json" in sizes else 2
@@ -96,7 +96,7 @@ def _metadata(archive: zipfile.ZipFile, name: str) -> Mapping[str, Any]:
     except RecursionError as error:
         raise ValueError(f"{name} is nested too deeply") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{name} describes no array")
+        raise ValueError(f"{name} does not describe an array")
     return found
 
 
@@ -106,13 +106,14 @@ def _check_codecs(path: Path, array: str, metadata: Mapping[str, Any], version: 
     unknown = [str(name) for name in names if name not in CODECS[version]]
     if unknown:
         raise DataError(
-            f"{path}: array '{array}' is stored with codec {', '.join(unknown)[:60]}, expected some of "
-            f"{', '.join(sorted(CODECS[version]))}: others may run code. Write the cube again without it"
+            f"{path}: array '{array}' uses the codec {', '.join(unknown)[:60]}; only "
+            f"{', '.join(sorted(CODECS[version]))} are allowed, because others may run code. Write the cube again "
+            "without it"
         )
 
 
 def _check_type(path: Path, array: str, metadata: Mapping[str, Any], version: int, *, text: bool) -> None:
-    """Refuse Python objects; a text of any length is one to numpy, but its only codec gives nothing but text."""
+    """Refuse Python objects. Variable-length text has an object dtype, but its only codec yields nothing but text."""
     kind = metadata["data_type"] if version == 3 else metadata["dtype"]
     kind = kind.get("name") if isinstance(kind, dict) else kind
     allowed = isinstance(kind, str) and bool((_NUMBERS3 if version == 3 else _NUMBERS).fullmatch(kind))
@@ -121,18 +122,18 @@ def _check_type(path: Path, array: str, metadata: Mapping[str, Any], version: in
         allowed |= strings or (version == 2 and kind == "|O" and metadata["filters"] == [{"id": "vlen-utf8"}])
     if not allowed:
         raise DataError(
-            f"{path}: array '{array}' has the type {str(kind)[:60]}, expected {'text or ' if text else ''}real "
-            "numbers: objects and complex values are not read. Write the cube again with another type"
+            f"{path}: array '{array}' has dtype {str(kind)[:60]}, expected {'text or ' if text else ''}real numbers; "
+            "objects and complex values are not read. Write the cube again with another dtype"
         )
 
 
 def _check_size(path: Path, array: str, metadata: Mapping[str, Any], stored: int) -> None:
     shape = [int(side) for side in metadata["shape"]]
     chunks = metadata.get("chunks") or metadata["chunk_grid"]["configuration"]["chunk_shape"]
-    # Eight bytes a value bound every type that is read.
+    # No dtype that is read has more than eight bytes per value.
     largest = 8 * max(math.prod(shape), math.prod(int(side) for side in chunks))
     if largest > MOST_BYTES or stored > MOST_BYTES or min(shape, default=0) < 0:
         raise DataError(
-            f"{path}: array '{array}' has the shape {tuple(shape)} in chunks of {tuple(chunks)} ({stored:,} bytes "
-            f"stored), expected a cube of at most {MOST_BYTES:,} bytes. Fetch this file again"
+            f"{path}: array '{array}' has shape {tuple(shape)} in chunks of {tuple(chunks)} ({stored:,} bytes stored), "
+            f"expected at most {MOST_BYTES:,} bytes. Fetch this file again"
         )
