@@ -1,4 +1,4 @@
-"""An epoch on feature maps that were encoded once against one that encodes, in one run."""
+"""Time of a training epoch on stored feature maps relative to an epoch that encodes, in one process."""
 
 import time
 from pathlib import Path
@@ -28,7 +28,7 @@ CHIPS = {"cpu": 8, "cuda": 256}[DEVICE]
 SIDE = 224
 EPOCHS = 3
 LIMIT = 5.0
-"""So many times faster at the least, for decoders that are light against a ViT-S."""
+"""Required speedup, for decoders that are light compared with a ViT-S."""
 
 
 def _job(decoder: str, online: bool) -> DenseJob:
@@ -42,7 +42,7 @@ def _job(decoder: str, online: bool) -> DenseJob:
 
 
 def _epoch(job: DenseJob, samples: Samples) -> float:
-    """Seconds of the fastest of some epochs of optimiser steps, after one step that is not timed."""
+    """Return the seconds of the fastest epoch, after one step as warm-up."""
     loop = _Loop(job.network(), samples, TASK, Plan(job.choice.recipe, 1e-4, 0), torch.device(DEVICE))
     loop.advance()
     seconds = []
