@@ -1,7 +1,7 @@
-"""A first check of a GPU: ``python -m benchmarks.gpu --out report.json``; see docs/gpu.md.
+"""First check of a GPU: ``python -m benchmarks.gpu --out report.json``; see docs/gpu.md.
 
-Images and chips are drawn in memory and the backbone's weights are in the repository: neither data nor a reader of
-rasters is needed. Every check compares the device with the CPU of the same machine, or with itself.
+Images and chips are generated in memory and the backbone's weights are in the repository, so neither data nor a raster
+reader is needed. Every check compares the device with the CPU of the same machine, or with itself.
 """
 
 import argparse
@@ -42,14 +42,14 @@ MODEL, ITEMS, CHIPS = "pocket_mae", "eurosat_sim", "sen1floods11_sim"
 SIDE = 64
 
 FEATURES_APART = 1e-3
-"""Largest difference of features of one image, in units of the tap's rms: what a backbone is refused beyond."""
+"""Largest allowed difference of an image's features, in units of the tap's rms; the suite uses the same limit."""
 
 SAMPLES_APART = 0.01
-"""Share of test samples that a probe may judge otherwise on another device: those on the boundary."""
+"""Proportion of test samples whose prediction may differ on another device: those on the decision boundary."""
 
 RESUMED_APART = {"cpu": 0.0, "cuda": 1e-4}
-"""Largest difference of a weight after an interrupted training, in units of the largest weight. A GPU adds up in no
-fixed order in some backward passes."""
+"""Largest allowed weight difference after an interrupted training, in units of the largest weight. On a GPU, some
+backward passes sum in no fixed order."""
 
 Features = dict[str, NDArray[np.float32]]
 Result = dict[str, Any]
@@ -57,13 +57,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is computed.
-
-    Args:
-        images: drawn for extraction and probes, per split.
-        chips: drawn for the training.
-        epochs: of the training.
-    """
+    """Images per split for extraction and probes; chips and epochs for the training."""
 
     images: int = 2000
     chips: int = 64
@@ -115,14 +109,14 @@ def _plain(task: TaskSpec) -> TaskSpec:
 
 
 def loaded_on(task: str, device: str) -> tuple[LoadedBackbone, InputAdapter]:
-    """The backbone and its adapter."""
+    """Load the backbone and its input adapter."""
     spec = CATALOG.model(MODEL)
     adapter = InputAdapter(spec, CATALOG.task(task), CATALOG.recipe("probing"))
     return load_backbone(spec, adapter, device=device), adapter
 
 
 def extracted(split: Split, device: str, batch: int) -> tuple[Features, float]:
-    """Features of all taps by the suite's own pass, and images per second."""
+    """Extract features of all taps as the suite does; also return images per second."""
     loaded, adapter = loaded_on(ITEMS, device)
     began = time.perf_counter()
     found = Extraction(loaded, adapter, split, torch.device(device), batch, LogProgress).pooled()
@@ -130,17 +124,17 @@ def extracted(split: Split, device: str, batch: int) -> tuple[Features, float]:
 
 
 def apart(one: Features, other: Features) -> float:
-    """Largest difference of two sets of features in units of a tap's rms."""
+    """Return the largest difference between two sets of features, in units of the tap's rms."""
     return max(
         float(np.abs(one[tap] - values).max() / np.sqrt(np.mean(np.square(values)))) for tap, values in other.items()
     )
 
 
 def check_extraction(device: str, size: Size) -> Result:
-    """Features on the device are those of the CPU."""
+    """Compare features on the device with those on the CPU."""
     split = drawn_items("train", size.images, 1)
     some = replace(split, items=split.items[: min(64, size.images)])
-    extracted(some, device, 16)  # loads kernels, which is not to be timed
+    extracted(some, device, 16)  # warm-up: loading kernels is not timed
     found, rate = extracted(split, device, 256 if device != "cpu" else 16)
     expected, _ = extracted(some, "cpu", 16)
     difference = apart({tap: values[: len(some)] for tap, values in found.items()}, expected)
@@ -148,7 +142,7 @@ def check_extraction(device: str, size: Size) -> Result:
 
 
 def check_batches(device: str, size: Size) -> Result:
-    """Features do not depend on the batch that an image is in."""
+    """Check that features do not depend on the batch size."""
     split = drawn_items("train", min(size.images, 200), 1)
     whole, _ = extracted(split, device, len(split))
     found = {batch: apart(extracted(split, device, batch)[0], whole) for batch in (1, 7, 64)}
@@ -156,7 +150,7 @@ def check_batches(device: str, size: Size) -> Result:
 
 
 def check_probes(device: str, size: Size) -> Result:
-    """Probes on the device choose and answer as on the CPU."""
+    """Compare predictions and convergence of probes on the device with those on the CPU."""
     splits = {name: drawn_items(name, size.images, seed) for seed, name in enumerate(("train", "val", "test"), 1)}
     features = {name: extracted(split, device, 64)[0] for name, split in splits.items()}
     taps = ("embed", "block05", "final")
@@ -209,22 +203,22 @@ def _compared(
 
 
 class Stopped(Exception):
-    """Stands for a session that ends in the middle of a training."""
+    """Simulates a session that ends in the middle of a training."""
 
 
 @dataclass
 class StoppingSamples:
-    """Samples that stop a training at one of its batches."""
+    """Training samples that interrupt the training at a given batch."""
 
     samples: RandomCrops
     left: int
 
     def __len__(self) -> int:
-        """As many as there are."""
+        """Return the number of samples."""
         return len(self.samples)
 
     def batch(self, chosen: NDArray[np.int64], epoch: int) -> Batch:
-        """A batch, unless it is time to stop."""
+        """Return a batch, or raise ``Stopped``."""
         self.left -= 1
         if self.left < 0:
             raise Stopped
@@ -232,7 +226,7 @@ class StoppingSamples:
 
 
 def check_training(device: str, size: Size) -> Result:
-    """A full tuning learns; interrupted and resumed it ends where it would have ended."""
+    """Check that full tuning learns, and that an interrupted and resumed training ends with the same weights."""
     with tempfile.TemporaryDirectory() as folder:
         whole, done, seconds = _trained(device, size, Path(folder) / "whole")
         steps = done.step
@@ -286,13 +280,13 @@ CHECKS: Mapping[str, Callable[[str, Size], Result]] = {
 
 
 def report(device: str, size: Size) -> Result:
-    """Run all checks; one that raises has failed and leaves the others to run."""
+    """Run all checks; an exception fails its own check only."""
     found: Result = {"device": device, "machine": _machine(device), "size": size.__dict__, "checks": {}}
     for name, check in CHECKS.items():
         began = time.perf_counter()
         try:
             result = check(device, size)
-        except Exception as error:  # a report of what fails is what this is for
+        except Exception as error:  # reported: finding failures is the purpose of this script
             result = {"passed": False, "error": f"{type(error).__name__}: {error}"}
         found["checks"][name] = {**result, "wall_seconds": time.perf_counter() - began}
         print(f"{name}: {'passed' if result['passed'] else 'FAILED'} {json.dumps(result, default=str)}", flush=True)
@@ -312,14 +306,14 @@ def _machine(device: str) -> Result:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the checks and write the report; 0 where all have passed."""
-    parser = argparse.ArgumentParser(description="A first check of a GPU, in a few minutes.")
+    """Run the checks and write the report; return 0 if all passed."""
+    parser = argparse.ArgumentParser(description="First check of a GPU; takes a few minutes.")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu. Default: cuda.")
     parser.add_argument("--out", type=Path, default=Path("gpu.json"), metavar="FILE", help="Default: gpu.json.")
-    parser.add_argument("--tiny", action="store_true", help="Sizes for a CPU: a minute.")
+    parser.add_argument("--tiny", action="store_true", help="Small sizes for a CPU; about a minute.")
     asked = parser.parse_args(arguments)
     if torch.device(asked.device).type == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda: PyTorch finds no GPU here; install a CUDA build of torch, or take --device cpu")
+        parser.error("--device cuda: PyTorch finds no GPU here; install a CUDA build of torch, or use --device cpu")
     found = report(asked.device, TINY if asked.tiny else Size())
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(found, indent=1, default=str), encoding="utf-8")

@@ -62,7 +62,7 @@ def test_reports_read_runs(tmp_path):
     for record in records:
         write_record(record, None, tmp_path / "seeds")
     text = "\n".join(report_resampled([tmp_path / "seeds"]))
-    assert "6 trained cases, 28 seeds each, 20 of them for outcomes" in text
+    assert "6 trained cases, 28 seeds each; outcomes are drawn from 20 of them" in text
     assert "| seeds 0 to 7 | 200 |" in text
     below = failed(records[0], "below")
     write_record(below, None, tmp_path / "seeds")

@@ -41,7 +41,7 @@ def test_planted_records_lead_to_every_verdict(planted, tmp_path):
     for finding in found:
         assert finding.verdict == planted.verdict, f"{finding.title}: {finding.verdict}, planted {planted.verdict}"
         again = verdict_of(finding)
-        assert again == finding.verdict, f"{finding.title}: {finding.verdict}, but its cells say {again}"
+        assert again == finding.verdict, f"{finding.title}: {finding.verdict}, but its cells give {again}"
 
 
 @pytest.mark.parametrize("number", [2, 3, 4, 5, 6])
@@ -79,5 +79,5 @@ def test_the_summary_tells_what_the_reference_says_once_and_by_name():
     suite = SimpleNamespace(run=SimpleNamespace(name="mine"), ranges={}, catalog=CATALOG)
     write_summary(reporter, suite, None, interrupted=False)
     assert lines[0] == "geofm_eval: run mine"
-    assert lines[-2:] == ["committed reference (reports/reference), not this run", "finding 2: so"]
+    assert lines[-2:] == ["findings on the committed reference (reports/reference), not on this run", "finding 2: so"]
     assert lines.count("finding 2: so") == 1

@@ -82,7 +82,7 @@ def one_in(share: float) -> Simulation:
     return Simulation("planted", f"{share:.0%}", world, 0.0)
 
 
-@pytest.mark.parametrize(("share", "verdict"), [(0.8, "too narrow"), (0.95, "covers"), (1.0, "wide")])
+@pytest.mark.parametrize(("share", "verdict"), [(0.8, "too narrow"), (0.95, "covers"), (1.0, "too wide")])
 def test_planted_coverage_is_found(share: float, verdict: str):
     found = measure(one_in(share), 2000)
     assert found.share == pytest.approx(share, abs=0.02)
@@ -102,7 +102,7 @@ def test_width_is_relative_to_the_true_standard_error():
 
 
 def test_a_world_without_an_interval_is_named():
-    with pytest.raises(ValueError, match="planted: nothing: 5 of 5 worlds have no interval"):
+    with pytest.raises(ValueError, match="planted: nothing: 5 of 5 simulated data sets have no interval"):
         measure(Simulation("planted", "nothing", lambda rng: None), 5)
 
 
@@ -116,6 +116,11 @@ def test_truth_by_quadrature_is_that_of_very_many_chips():
 def test_names_are_unique():
     names = [one.name for one in command.simulations()]
     assert len(names) == len(set(names))
+
+
+def test_tables_speak_of_samples_and_names_that_seed_the_draws_stay():
+    one = named("difference of accuracies: 100 items, 5.0% and 5.0% differ")
+    assert one.title == "difference of accuracies | 100 samples, 5.0 % and 5.0 % discordant"
 
 
 def test_what_was_measured_is_kept(tmp_path, monkeypatch: pytest.MonkeyPatch):

@@ -50,7 +50,7 @@ def test_the_next_run_is_judged_and_a_missing_range_fails_where_all_is_required(
     assert "verdicts: 4 in_range, 4 no_range" in second.text
     assert "4 failed" in second.text
     assert re.search(r"--require-all: There is no range for probe\.elm-knn-final\.0\.1 \(cpu, float32\)", second.text)
-    assert "ranges that no case claims: colours: probe.yew-knn-final.1.0 (cpu, float32): remove them" in second.text
+    assert "unused ranges: colours: probe.yew-knn-final.1.0 (cpu, float32); remove them" in second.text
     record = ranged.records("second")["oak-colours-knn-final"]
     assert record["outcome"] == {"status": "passed", "verdict": "in_range", "reason": None}
     applied = record["expected_ranges"]["1.0"]
@@ -79,7 +79,7 @@ def test_a_run_that_is_resumed_is_judged_anew(ranged, second):
     assert again.status == 1
     assert ranged.items_passed()["oak"] == passes, "nothing is measured again"
     assert "verdicts: 1 below, 2 in_range, 1 stale_range" in again.text
-    assert "stale range: 1 x oak on colours: other weights" in again.text
+    assert "stale range: 1 x oak on colours: changed weights" in again.text
     assert "is below its expected range" in again.text
     after = {name: one for name, one in ranged.records("second").items() if name in before}
     assert after["oak-colours-knn-final"]["outcome"]["verdict"] == "below"

@@ -142,7 +142,7 @@ def test_a_case_outside_is_trained_once_more_with_fresh_seeds_and_judged_on_all(
     assert record.content_key == first.record.content_key
     verdict = gate.range_verdict_of(twice, strict)
     assert not verdict.holds
-    assert verdict.sentence.startswith("twice below, after 2 seeds and with as many fresh ones: mIoU ")
+    assert verdict.sentence.startswith("below its range with 2 seeds, and again with as many fresh seeds: mIoU ")
     assert twice.outcomes["counts_1.0"].shape[0] == 4
     path = write_record(record, twice.outcomes, tmp_path)
     assert read_record(path).first_attempt == record.first_attempt

@@ -140,7 +140,7 @@ def test_regressions_are_red(planted):
 def test_an_interrupted_session_is_not_judged(planted):
     status, lines = finish(planted[0], pytest.ExitCode.INTERRUPTED)
     assert (status, planted[1]) == (pytest.ExitCode.INTERRUPTED, [])
-    assert lines[1] == ("the gate was not judged: the session did not come to its end", True)
+    assert lines[1] == ("the gate was not evaluated: the session did not finish", True)
 
 
 def test_collecting_judges_nothing(tmp_path):
@@ -171,8 +171,8 @@ def test_a_baseline_that_cannot_serve_is_refused_before_anything_is_measured(tmp
 def test_what_fails_without_a_baseline_is_refused():
     assert _fail_on(None, "base") == "regression"
     assert _fail_on("undecided", "base") == "undecided"
-    with pytest.raises(pytest.UsageError, match="--fail-on undecided needs --baseline RUN"):
+    with pytest.raises(pytest.UsageError, match="--fail-on undecided needs a run to compare with; add --baseline RUN"):
         _fail_on("undecided", None)
     assert (_family(None, "base"), _family("run", "base")) == ("family", "run")
-    with pytest.raises(pytest.UsageError, match="--family run needs --baseline RUN"):
+    with pytest.raises(pytest.UsageError, match="--family run needs a run to compare with; add --baseline RUN"):
         _family("run", None)

@@ -161,11 +161,11 @@ def test_a_damaged_checkpoint_costs_minutes_and_two_are_told(small_stream, tmp_p
     first, second = sorted(tmp_path.glob("step*.pt"))
     second.write_bytes(second.read_bytes()[:5000])
     resumed = last(plan("pocket_mae"), small_stream, tmp_path)
-    assert "step000006.pt is damaged and passed over" in caplog.text
+    assert "step000006.pt is damaged and skipped" in caplog.text
     assert resumed.losses == whole.losses
     for path in tmp_path.glob("step*.pt"):
         path.write_bytes(b"")
-    with pytest.raises(WeightsError, match=r"no checkpoint can be read .*remove them to train from the start"):
+    with pytest.raises(WeightsError, match=r"no checkpoint can be read .*delete them to start from the beginning"):
         last(plan("pocket_mae"), small_stream, tmp_path)
     assert first.name == "step000003.pt"
 
@@ -217,7 +217,7 @@ def test_the_card_says_what_was_done(small_stream, tmp_path):
         tmp_path, Card(plan("pocket_mae"), type(trained.objective), trained, "ab" * 32, rank, "third.safetensors")
     )
     text = (tmp_path / "pocket_mae_seed0.md").read_text(encoding="utf-8")
-    assert "no evidence about published models" in text
+    assert "says nothing about published models" in text
     assert f"| 12 | {trained.losses[-1]:.4f} |" in text
     assert f"{rank:.1f} of 64" in text
     assert "ab" * 32 in text

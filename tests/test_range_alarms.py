@@ -62,5 +62,5 @@ def test_a_drop_of_a_point_is_found_unless_the_range_is_wider():
 
 def test_a_run_without_these_probes_is_refused(tmp_path):
     assert _probes(write_run(tmp_path / "run", tasks=("eurosat_sim",), adaptations=("linear",)))
-    with pytest.raises(DataError, match="no linear probe of eurosat_sim: give a run of suite bench"):
+    with pytest.raises(DataError, match="no linear probe of eurosat_sim; pass the folder of a run of suite bench"):
         _probes(write_run(tmp_path / "other", tasks=("eurosat_sim",), adaptations=("knn",)))

@@ -181,10 +181,10 @@ def test_every_pair_is_computed_once(colours: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("forgetful", "weights loaded anew give other features"),
+        ("forgetful", "reloaded weights give other features"),
         ("batchwise", "features depend on the batch size: by 0.0"),
         ("detour", "mean CKA of neighbours"),
-        ("copied", "blocks like those of the random twin oak, as if nothing had been learnt: {'block00'"),
+        ("copied", "blocks equal those of the random twin oak, as if untrained: {'block00'"),
     ],
 )
 def test_a_broken_backbone_fails_its_case(colours: Path, model: str, message: str) -> None:

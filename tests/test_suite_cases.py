@@ -78,7 +78,7 @@ def test_collecting_leaves_no_run_behind(tmp_path: Path) -> None:
         ),
         (
             {"models": ("band_stats",), "tasks": ("sen1floods11_sim",), "adaptations": ("lightms_full_p100",)},
-            "or the blocks that a decoder reads",
+            "or none has the required pooling or blocks",
         ),
         (
             {"tasks": ("sen1floods11_sim",), "adaptations": ("pooled_full_p010",)},
@@ -91,7 +91,7 @@ def test_collecting_leaves_no_run_behind(tmp_path: Path) -> None:
         ({"layers": ("block7",)}, "--layers: 'block7' is unknown; did you mean block07"),
         ({"weights": {"pocket_randm": Path()}}, "--weights: 'pocket_randm' is unknown; did you mean pocket_random"),
         ({"models": ("imagenet_vitb16",), "layers": ("zzz",)}, "--layers: 'zzz' is unknown; known: embed, block00"),
-        ({"models": ("galileo_nano",), "adaptations": ("knn_cls",)}, "no case is selected from suite 'bench'"),
+        ({"models": ("galileo_nano",), "adaptations": ("knn_cls",)}, "no case of suite 'bench' is selected"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_nearest_ones(change: dict[str, object], message: str) -> None:
@@ -101,7 +101,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_ones(change: dict[str, obje
 
 
 def test_mixed_precision_is_for_gpus() -> None:
-    with pytest.raises(pytest.UsageError, match="--dtype bf16 is for GPUs: add --device cuda"):
+    with pytest.raises(pytest.UsageError, match="--dtype bf16 needs a GPU; add --device cuda"):
         _check(replace(OPTIONS, dtype="bf16"))
     _check(replace(OPTIONS, dtype="bf16", device="cuda"))
 

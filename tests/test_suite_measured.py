@@ -46,14 +46,14 @@ def test_weights_that_are_absent_do_not_exit_0_unless_something_else_was_measure
     assert measured.status == 0, measured.text
     assert "nothing was measured" not in measured.text
     again = suite.run(*beside, "--resume")
-    assert "resumed: 4 cases were taken from their records" in again.text
+    assert "resumed: records of 4 cases were reused" in again.text
     assert again.status == 0, "what is taken from records counts as measured: " + again.text
 
 
 def test_a_selection_that_matches_nothing_says_so_and_keeps_the_status_of_pytest(suite: SmallSuite) -> None:
     done = suite.run(*CHOSEN, "-k", "nothing_has_this_name")
     assert done.status == pytest.ExitCode.NO_TESTS_COLLECTED, done.text
-    assert "no case is left after -k and -m" in said(done.text)
+    assert "no case matches -k and -m" in said(done.text)
 
 
 def test_collecting_alone_measures_nothing_and_passes(suite: SmallSuite) -> None:

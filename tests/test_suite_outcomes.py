@@ -124,7 +124,7 @@ def test_a_record_that_cannot_be_written_fails_its_case(suite: Suite, monkeypatc
     monkeypatch.setattr(outcomes, "write_record", full_disk)
     report = ended(suite, item(measurement()), None)
     assert report.failed
-    assert "the record cannot be written" in str(report.longrepr)
+    assert "cannot write the record" in str(report.longrepr)
     assert "The disk is full" in str(report.longrepr)
 
 
@@ -153,7 +153,7 @@ def test_workers_share_the_gpus(suite: Suite, wanted: str, worker: str, expected
 
 
 def test_an_absent_gpu_is_unavailable(suite: Suite) -> None:
-    with pytest.raises(Unavailable, match=r"cuda:2 \(2 GPUs are visible to torch\)"):
+    with pytest.raises(Unavailable, match=r"cuda:2 \(torch sees 2 GPUs\)"):
         own_device(replace(suite, options=replace(OPTIONS, device="cuda:2")), gpus=2)
 
 

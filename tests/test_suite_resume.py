@@ -58,7 +58,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
     refused = suite.run(*SELECTION)
     assert refused.status == pytest.ExitCode.USAGE_ERROR
-    assert "run 'run' exists already" in refused.text
+    assert "run 'run' already exists" in refused.text
 
     passes, record = suite.items_passed()["oak"], tmp_path / "reports/runs/run/probe/oak-colours-knn-embed.json"
     written = record.stat().st_mtime_ns
@@ -66,7 +66,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
         (tmp_path / "cache" / folder).rename(tmp_path / f"away-{folder}")
     done = suite.run(*SELECTION, "--resume", "-v")
     assert done.status == 0, done.text
-    assert f"resumed: {OAK} cases were taken from their records and not computed again" in done.text
+    assert f"resumed: records of {OAK} cases were reused" in done.text
     assert done.text.count("PASSED (from its record)") == OAK
     assert suite.items_passed()["oak"] == passes
     assert record.stat().st_mtime_ns == written
@@ -109,7 +109,7 @@ def test_resuming_needs_a_name_and_says_the_newest(tmp_path: Path) -> None:
 def test_a_name_is_claimed_once(tmp_path: Path) -> None:
     run = Run("mine", tmp_path / "runs" / "mine", resume=False)
     claim(run)
-    with pytest.raises(pytest.UsageError, match=r"run 'mine' exists already.*go on with it by --resume"):
+    with pytest.raises(pytest.UsageError, match=r"run 'mine' already exists.*continue it with --resume"):
         claim(run)
     claim(replace(run, resume=True))
 

@@ -29,7 +29,7 @@ CASES = {
 }
 ALIKE = "{}-colours-frozen-multi"
 ABSENT = "weights/absent.safetensors (GEOFM_HOME is not set). Train it."
-DIED, GIVEN_UP = "the worker died in this case", "not tried: 3 workers died one after the other"
+DIED, GIVEN_UP = "the worker died in this case", "not run: 3 workers in a row died"
 
 
 def session(tmp_path_factory: pytest.TempPathFactory, name: str, *arguments: str) -> tuple[SmallSuite, Session]:
@@ -121,7 +121,7 @@ def test_skips_are_counted_by_reason(alone, four) -> None:  # type: ignore[no-un
         skips = [json.loads(line) for path in run_folder(suite).glob("skipped-*.jsonl") for line in path.open()]
         assert Counter(skip["case_id"] for skip in skips) == Counter([*CASES["absent"], ALIKE.format("absent")])
         assert not set(suite.records("run")) & set(CASES["absent"])
-    assert "skipped: 8 x timings are taken by one process alone" in four[1].text
+    assert "skipped: 8 x timings need a single process" in four[1].text
 
 
 def test_the_terminal_says_what_was_measured_and_where_it_is(alone) -> None:  # type: ignore[no-untyped-def]
@@ -129,7 +129,7 @@ def test_the_terminal_says_what_was_measured_and_where_it_is(alone) -> None:  # 
     assert f"runnable here: {3 * RECORDED} of {4 * RECORDED} cases" in done.text
     assert "home: GEOFM_HOME is not set" in done.text
     assert f"oak on colours/train: {ITEMS * 20 // 45} items in" in done.text
-    assert re.search(r"images/s until oak block00 \d+, block01 \d+", done.text)
+    assert re.search(r"images/s up to oak block00 \d+, block01 \d+", done.text)
     assert f"verdicts: {3 * RECORDED} no_range" in done.text
     assert str(run_folder(suite) / "tables" / "README.md") in done.text
     assert (run_folder(suite) / "tables" / "README.md").exists()

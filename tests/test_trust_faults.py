@@ -1,4 +1,4 @@
-"""The fault campaign: every kind is told or right, and its readers notice a silent change."""
+"""The fault campaign: every kind is reported or right, and its readers notice a silent change."""
 
 import random
 from pathlib import Path
@@ -38,6 +38,6 @@ def test_a_file_is_put_right_after_every_trial_and_a_raw_error_is_no_message(tmp
 
 
 def test_the_table_has_a_row_per_kind_and_counts_what_never_may_be():
-    lines = table({"records": {"told": 9, "silent wrong": 1}})
-    assert lines[0].startswith("| what | trials | right | told | lost | silent wrong |")
+    lines = table({"records": {"reported": 9, "silently wrong": 1}})
+    assert lines[0].startswith("| kind | trials | right | reported | lost | silently wrong |")
     assert lines[2] == "| records | 10 | 0 | 9 | 0 | 1 | 0 | 0 |"

@@ -125,16 +125,16 @@ def test_a_difference_is_in_the_unit_of_its_metric():
 def test_notes_say_what_took_effect_and_what_is_not_comparable():
     plain = facts("aten_default", machine={**MACHINE, "torch_uses": "DEFAULT", "numpy_uses": []}, code="def")
     lines = list(report.notes([facts(), plain, facts("mkl_avx2", resumed=True)]))
-    assert "aten_default computes with torch's DEFAULT; numpy's " in lines
+    assert "aten_default uses torch DEFAULT; numpy " in lines
     assert "variants were run with different code: abc, def" in lines
-    assert "interrupted and gone on with, the wall time is that of the rest: mkl_avx2" in lines
+    assert "resumed after an interruption (wall time covers only the last part): mkl_avx2" in lines
 
 
 def test_the_machine_is_printed_with_what_is_preset():
     text = "\n".join(report.machine_lines(MACHINE))
     assert "processor: Some CPU, x86_64, 2 cores" in text
     assert "torch 2.15.0 (AVX512), MKL 2024.2, oneDNN 3.13" in text
-    assert "variables that are set already: MKL_CBWR=AVX2" in text
+    assert "variables set beforehand: MKL_CBWR=AVX2" in text
 
 
 def test_what_is_kept_of_a_variant_reads_back(tmp_path):
@@ -142,14 +142,14 @@ def test_what_is_kept_of_a_variant_reads_back(tmp_path):
     write_facts(facts(), path)
     assert dataclasses.replace(read_facts(path), selection=()) == facts()
     path.write_text("{}")
-    with pytest.raises(DataError, match="delete it, and run that variant again"):
+    with pytest.raises(DataError, match="delete it and run the variant again"):
         read_facts(path)
 
 
 def test_an_unknown_variant_is_refused_by_name(capsys):
     with pytest.raises(SystemExit):
         command.main(["--only", "mkl_none"])
-    assert "unknown here: mkl_none; variants: default," in capsys.readouterr().err
+    assert "unknown variants: mkl_none; this machine has: default," in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +201,7 @@ def test_a_finished_variant_is_taken_from_its_file_and_another_selection_is_refu
 def test_a_session_that_did_not_reach_its_end_leaves_no_result(measured):
     _, place, known, _, _ = measured
     broken = dataclasses.replace(place, options=("--catalog", "absent.toml"))
-    with pytest.raises(SystemExit, match="aten_avx2: pytest ended with status 4 before its cases did"):
+    with pytest.raises(SystemExit, match="aten_avx2: pytest ended with status 4 before all cases had run"):
         measure(broken, known["aten_avx2"])
     assert not place.result(known["aten_avx2"]).exists()
     assert json.loads(place.result(known[DEFAULT]).read_text())["variant"] == DEFAULT

@@ -139,7 +139,10 @@ def test_a_skip_counts_for_the_tuned_case_and_for_that_of_its_drift(tmp_path):
     ("file", "why"),
     [
         ("benchmarks/test_drift.py", "suite bench has none, study none on stand-ins"),
-        ("benchmarks/test_tune.py::test_tune", "tasks with one label per item take adaptations such as pooled_full"),
+        (
+            "benchmarks/test_tune.py::test_tune",
+            "for tasks with one label per sample, select an adaptation such as pooled_full",
+        ),
     ],
 )
 def test_a_file_that_was_named_and_has_no_case_is_refused(file, why):

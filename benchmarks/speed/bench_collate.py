@@ -1,4 +1,4 @@
-"""Collation of large runs: time grows no faster than the number of records, and memory stays that of a laptop."""
+"""Collation of large runs: time is at most linear in the number of records, and memory fits a laptop."""
 
 import subprocess
 import sys
@@ -10,10 +10,10 @@ ROOT = Path(__file__).resolve().parents[2]
 TASKS = ("eurosat_sim", "eurosat_rgb", "large_a_sim", "large_b_sim", "large_c_sim", "large_d_sim")
 BLOCKS = 12
 FEWER, MORE = 6, 30
-"""Models: 1,008 and 5,040 records, as each has 14 taps on six tasks with two probes."""
+"""Numbers of models: 1,008 and 5,040 records (14 taps, six tasks, two probes each)."""
 
 RATIO_LIMIT = 6.0
-"""Five times the records; every two models are compared with each other, which grows with their square."""
+"""Limit of the time ratio for five times the records; model pairs are compared, which grows quadratically."""
 
 MEGABYTES_LIMIT = 500
 
@@ -31,13 +31,13 @@ print(after.ru_utime - before, after.ru_maxrss * 1024 / 1e6)
 def test_collation_is_linear(tmp_path: Path) -> None:
     short, _ = _cost(tmp_path / "fewer", FEWER)
     seconds, megabytes = _cost(tmp_path / "more", MORE)
-    print(f"\n5,040 records: {seconds:.1f} s of CPU, {seconds / short:.1f} times those of 1,008; {megabytes:.0f} MB")
+    print(f"\n5,040 records: {seconds:.1f} CPU seconds, {seconds / short:.1f} times as for 1,008; {megabytes:.0f} MB")
     assert seconds <= RATIO_LIMIT * short
     assert megabytes <= MEGABYTES_LIMIT
 
 
 def _cost(folder: Path, models: int) -> tuple[float, float]:
-    """CPU seconds and peak megabytes of a fresh process."""
+    """Return CPU seconds and peak megabytes of a fresh process."""
     write_run(folder, [_model(number) for number in range(models)], TASKS)
     finished = subprocess.run(
         [sys.executable, "-c", MEASURED, str(folder)], cwd=ROOT, capture_output=True, text=True, check=True
@@ -47,7 +47,7 @@ def _cost(folder: Path, models: int) -> tuple[float, float]:
 
 
 def _model(number: int) -> Synthetic:
-    """One whose accuracy rises until two thirds of its depth; every tenth is a control."""
+    """Make a model whose accuracy peaks at two thirds of its depth; every tenth is a control."""
     top, end = 0.80 + 0.005 * (number % 17), 0.75 + 0.004 * (number % 13)
     depth = [place / (BLOCKS + 1) for place in range(BLOCKS + 2)]
     profile = [0.45 + (top - 0.45) * at / 0.66 if at < 0.66 else top + (end - top) * (at - 0.66) / 0.34 for at in depth]

@@ -1,4 +1,4 @@
-"""An epoch on feature maps that were encoded once against one that encodes, in one run."""
+"""Time of a training epoch on stored feature maps relative to an epoch that encodes, in one process."""
 
 import time
 from pathlib import Path
@@ -28,7 +28,7 @@ CHIPS = {"cpu": 8, "cuda": 256}[DEVICE]
 SIDE = 224
 EPOCHS = 3
 LIMIT = 5.0
-"""So many times faster at the least, for decoders that are light against a ViT-S."""
+"""Required speedup, for decoders that are light compared with a ViT-S."""
 
 
 def _job(decoder: str, online: bool) -> DenseJob:

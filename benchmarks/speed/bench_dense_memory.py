@@ -1,4 +1,4 @@
-"""Memory of a training: flat over epochs and over the number of chips, encoded in every epoch or once."""
+"""Memory of a training is constant over epochs and numbers of chips, with and without stored feature maps."""
 
 import multiprocessing
 import os
@@ -26,23 +26,23 @@ TASK = CATALOG.task("sen1floods11_sim").model_copy(update={"nodata": None})
 MODEL = CATALOG.model("pocket_random")
 SIDE = 128
 FEW, MANY = 64, 512
-"""Chips."""
+"""Numbers of chips."""
 ALLOWED = 1.15
-"""Anonymous memory with eight times the chips, or epochs, against the few."""
+"""Allowed ratio of anonymous memory with eight times as many chips or epochs."""
 
 
 def _memory() -> float:
-    """Anonymous memory of this process in MiB: what files are mapped for does not count, it can be dropped."""
+    """Return the anonymous memory of this process in MiB; mapped files are excluded, they can be dropped."""
     found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     assert found is not None
     return int(found[1]) / 1024
 
 
 def _train(tuning: str, chips: int, epochs: int, cache: str) -> float:
-    """Train, and return the most memory that was held after an epoch."""
+    """Train, and return the largest memory in use after an epoch."""
     torch.set_num_threads(1)
     os.environ["GEOFM_CACHE"] = cache
-    batches.MOST_BYTES = 16 * 2**20  # what is kept of small data sets is full with the few chips already
+    batches.MOST_BYTES = 16 * 2**20  # the cache for small data sets is already full with the few chips
     adapter = InputAdapter(MODEL, TASK, CATALOG.recipe("probing"))
     splits = {name: noise_split(TASK, name, count, SIDE) for name, count in (("train", chips), ("val", 2), ("test", 2))}
     recipe = TrainingRecipe("memory", epochs=epochs, validate_every=1)
@@ -66,7 +66,7 @@ def _train(tuning: str, chips: int, epochs: int, cache: str) -> float:
 @pytest.mark.parametrize("tuning", ["frozen", "lnbias"])
 def test_memory_is_flat_over_epochs_and_chips(tuning: str, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    with context.Pool(1, maxtasksperchild=1) as pool:  # a fresh process for each, one after another
+    with context.Pool(1, maxtasksperchild=1) as pool:  # a fresh process for each measurement
         few, many, longer = (
             pool.apply(_train, (tuning, chips, epochs, str(tmp_path / str(number))))
             for number, (chips, epochs) in enumerate(((FEW, 1), (MANY, 1), (FEW, 8)))

@@ -1,7 +1,7 @@
-"""All taps and poolings of a split against the bare forward loop over the same items, in one run.
+"""Time to extract all taps and poolings of a split, relative to a bare forward loop over the same samples.
 
-Every new block encodes 32 images more, which shows whether features depend on each image alone. Their time is measured
-by itself, and the ratio is that of a split of 1,000 images, whose loops take minutes on a CPU.
+Every new block encodes 32 images again to check that features depend on each image alone. This check is timed
+separately; the ratio is that of a split of 1,000 images, which would take minutes on a CPU.
 """
 
 import time
@@ -30,7 +30,7 @@ IMAGES = 1000
 
 
 class NoiseSplit:
-    """Stands in for a split: its images need no disk, so that neither side of the ratio waits for one."""
+    """A split of in-memory noise images, so that neither side of the ratio waits for a disk."""
 
     task = TASK
     name = "test"
@@ -45,16 +45,16 @@ class NoiseSplit:
         return len(self.ids)
 
     def check_unchanged(self) -> None:
-        """Noise has no files."""
+        """Do nothing: noise has no files."""
 
     def read(self, index: int) -> RawImage:
-        """Every item is a view of the same noise."""
+        """Return a view of the same noise for every index."""
         return self._image
 
 
 @pytest.fixture
 def one_thread() -> None:
-    """Measure what a worker does: one thread."""
+    """Use one thread, as a worker does."""
     torch.set_num_threads(1)
 
 
@@ -74,15 +74,15 @@ def test_extraction_costs_little_more_than_the_forward_pass(
     small, check, loop = min(whole), min(checked), min(bare)
     ratio = (small - check) / loop + check / (loop * IMAGES / len(split))
     print(
-        f"\nextraction of {len(split)} images, 14 taps x 2 poolings, {DEVICE}: {small:.2f} s, of which the check of "
-        f"the first batch {check:.2f} s; bare forward loop {loop:.2f} s; ratio for {IMAGES:,} images {ratio:.3f} "
+        f"\nextraction of {len(split)} images, 14 taps x 2 poolings, {DEVICE}: {small:.2f} s, including {check:.2f} s "
+        f"for the check of the first batch; bare forward loop {loop:.2f} s; ratio for {IMAGES:,} images {ratio:.3f} "
         f"(at most {LIMIT})"
     )
     assert ratio <= LIMIT
 
 
 def _seconds_of_the_check(loaded: LoadedBackbone, adapter: InputAdapter, split: Any) -> float:
-    """How much longer a first batch takes than any other."""
+    """Return how much longer a first batch takes than later ones."""
     batch = adapter([split.read(index) for index in range(BATCH_SIZE[DEVICE])]).to(DEVICE)
 
     def encode(first: bool) -> None:
@@ -95,7 +95,7 @@ def _seconds_of_the_check(loaded: LoadedBackbone, adapter: InputAdapter, split: 
 
 
 def _bare_forward_loop(loaded: LoadedBackbone, adapter: InputAdapter, split: NoiseSplit) -> None:
-    """Read, adapt and run the network itself: no taps, no pooling, nothing written."""
+    """Read, adapt and run the network: no taps, no pooling, nothing written."""
     network: Any = loaded.backbone.network
     size = BATCH_SIZE[DEVICE]
     with torch.inference_mode():
@@ -107,7 +107,7 @@ def _bare_forward_loop(loaded: LoadedBackbone, adapter: InputAdapter, split: Noi
 
 
 def _seconds(work: Callable[[], object]) -> float:
-    """Seconds that some work takes; on a CPU of its one thread alone, so that a busy machine changes no ratio."""
+    """Return the seconds of some work; on a CPU thread time, so that a busy machine does not change the ratio."""
     clock = time.perf_counter if DEVICE == "cuda" else time.process_time
     started = clock()
     work()

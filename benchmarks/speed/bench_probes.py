@@ -1,9 +1,9 @@
-"""How much faster the whole linear evaluation of a block is than scikit-learn, warm-started along the same path.
+"""Speedup of the linear evaluation of a feature block over scikit-learn, warm-started along the same path.
 
-14 taps x 40 penalties x 11 label subsets, N = 1000, D = 512, 10 classes. Both sides run in this process, one thread
-each. This side is timed from raw features to test scores. scikit-learn is timed for its fits alone, on the same
-standardised features, at the largest ``tol`` (and the cheaper dtype) that reaches the same optimum in every fit; it
-fits three taps, for which it needs minutes, and its time is scaled to fourteen.
+14 taps x 40 penalties x 11 label subsets, N = 1000, D = 512, 10 classes. Both run in this process with one thread.
+Our time covers everything from raw features to test scores. scikit-learn's covers the fits only, on the same
+standardised features, at the largest ``tol`` (and the cheaper dtype) that reaches the same optimum in every fit. It
+fits three taps, which takes minutes, and its time is scaled to fourteen.
 """
 
 import time
@@ -43,7 +43,7 @@ class Block:
 
 
 def make_block(n_train: int, n_other: int, width: int) -> Block:
-    """Correlated features with decaying variances, as transformers have them; deeper taps separate classes better."""
+    """Draw correlated features with decaying variances, as in transformers; deeper taps separate classes better."""
     labels = {name: np.arange(n) % CLASSES for name, n in (("train", n_train), ("val", n_other), ("test", n_other))}
     features = {}
     for depth, tap in enumerate(TAPS):
@@ -58,7 +58,7 @@ def make_block(n_train: int, n_other: int, width: int) -> Block:
 
 
 def evaluate(block: Block, device: str) -> float:
-    """Seconds of the whole linear evaluation."""
+    """Return the seconds of the whole linear evaluation."""
     subsets = label_subsets(block.labels["train"], FRACTIONS, DRAWS, seed=0)
     plans = {
         (s.fraction, s.draw): validation_plan(
@@ -75,7 +75,7 @@ def evaluate(block: Block, device: str) -> float:
 
 @dataclass(frozen=True)
 class Reference:
-    """One head of this side, with what scikit-learn needs to repeat it.
+    """One of our probes, with the data that scikit-learn needs to repeat it.
 
     Attributes:
         rows: (n, D) float64, standardised training features.
@@ -91,7 +91,7 @@ class Reference:
     chosen: int
 
     def same_optimum(self, model: LogisticRegression, index: int) -> bool:
-        """Objective within 1e-4 at any penalty, and test accuracy within 1/n at the chosen one."""
+        """Check that the objective is within 1e-4 at any penalty, and test accuracy within 1/n at the chosen one."""
         theirs = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
         mine = self.head.weights[index].double().numpy(), self.head.intercepts[index].double().numpy()
         objective = self._objective(*theirs, PENALTIES[index])
@@ -113,7 +113,7 @@ class Reference:
 
 
 def references(block: Block) -> list[Reference]:
-    """Every head of the taps that scikit-learn repeats."""
+    """Return every probe of the taps that scikit-learn repeats."""
     subsets = label_subsets(block.labels["train"], FRACTIONS, DRAWS, seed=0)
     train = {tap: block.features[tap, "train"] for tap in PEER_TAPS}
     jobs = [HeadJob(tap, s.indices, block.labels["train"][s.indices]) for tap in PEER_TAPS for s in subsets]
@@ -147,7 +147,7 @@ def scikit_learn_seconds(reference: Reference, tol: float, dtype: type[np.floati
 
 @dataclass(frozen=True)
 class Peer:
-    """The loosest setting with which scikit-learn reaches every optimum, and its seconds for 14 taps."""
+    """The loosest setting at which scikit-learn reaches every optimum, and its seconds for 14 taps."""
 
     seconds: float
     tol: float
@@ -155,7 +155,7 @@ class Peer:
 
 
 def fastest_scikit_learn(found: list[Reference]) -> Peer:
-    """Try ``tol`` from loose to tight; one missed optimum ends a try."""
+    """Try ``tol`` from loose to tight; a missed optimum moves on to the next one."""
     for tol in TOLERANCES:
         for dtype in DTYPES:
             total = 0.0
@@ -171,7 +171,7 @@ def fastest_scikit_learn(found: list[Reference]) -> Peer:
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Both sides get one thread."""
+    """Use one thread for both sides."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with threadpool_limits(1):
@@ -181,13 +181,13 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def block() -> Block:
-    """The block that both sides evaluate."""
+    """Return the block that both sides evaluate."""
     return make_block(n_train=1000, n_other=1000, width=512)
 
 
 @pytest.fixture(scope="module")
 def scikit_learn(one_thread: None, block: Block) -> Peer:
-    """What scikit-learn needs for it."""
+    """Time scikit-learn on the block."""
     found = sorted(references(block), key=lambda reference: len(reference.rows))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -195,7 +195,7 @@ def scikit_learn(one_thread: None, block: Block) -> Peer:
 
 
 def test_linear_evaluation_on_a_cpu(one_thread: None, block: Block, scikit_learn: Peer) -> None:
-    """At least 15 times faster than scikit-learn."""
+    """Require at least 15 times the speed of scikit-learn."""
     seconds = min(evaluate(block, "cpu") for _ in range(2))
     report("cpu, one thread", seconds, scikit_learn)
     assert scikit_learn.seconds / seconds >= 15
@@ -203,7 +203,7 @@ def test_linear_evaluation_on_a_cpu(one_thread: None, block: Block, scikit_learn
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_linear_evaluation_on_a_gpu(one_thread: None, block: Block, scikit_learn: Peer) -> None:
-    """At least 20 times faster than scikit-learn on a CPU."""
+    """Require at least 20 times the speed of scikit-learn on a CPU."""
     seconds = min(evaluate(block, "cuda") for _ in range(2))
     report(torch.cuda.get_device_name(), seconds, scikit_learn)
     assert scikit_learn.seconds / seconds >= 20
@@ -211,7 +211,7 @@ def test_linear_evaluation_on_a_gpu(one_thread: None, block: Block, scikit_learn
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_block_of_eurosat_size_on_a_gpu(one_thread: None) -> None:
-    """N = 16,200, D = 768 in less than a minute."""
+    """Require less than a minute for N = 16,200 and D = 768."""
     seconds = evaluate(make_block(n_train=16_200, n_other=5_400, width=768), "cuda")
     print(f"\nlinear evaluation, {torch.cuda.get_device_name()}, N=16200 D=768: {seconds:.1f} s (goal 60 s)")
     assert seconds < 60

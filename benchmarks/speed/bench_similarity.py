@@ -1,4 +1,4 @@
-"""CKA of all pairs of layers against forms of cubic cost in one run, and drift of submodules against forward passes."""
+"""Time of CKA of all pairs of layers relative to cubic-cost forms, and of submodule drift to forward passes."""
 
 import multiprocessing
 import re
@@ -21,12 +21,12 @@ LAYERS, WIDTH = 14, 768
 BLOCKS, PARTS = 12, 8
 WIDE = 3072
 NAIVE_PAIRS = 3
-"""Pairs that the naive form is timed on: all of them would take minutes."""
+"""Number of pairs for which the naive form is timed; all of them would take minutes."""
 FASTER, SHARE = 20.0, 0.2
 
 
 def _layers(count: int, width: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Features that change from layer to layer, as those of a residual stream do."""
+    """Draw features that change gradually from layer to layer, as in a residual stream."""
     rng = np.random.default_rng(seed)
     found, values = {}, rng.normal(size=(ITEMS, width))
     for number in range(count):
@@ -42,7 +42,7 @@ def _seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def _naive(x: np.ndarray, y: np.ndarray) -> float:
-    """Song's estimator with a trace of a product of Gram matrices for each of its three terms."""
+    """Song's estimator, with the trace of a product of Gram matrices for each of its three terms."""
 
     def hsic(k: Tensor, m: Tensor) -> Tensor:
         n, ones = len(k), torch.ones(len(k), 1)
@@ -74,7 +74,7 @@ def test_all_pairs_are_faster_than_pair_by_pair() -> None:
 
 
 def test_all_pairs_against_a_published_package() -> None:
-    package = pytest.importorskip("cka_pytorch.hsic", reason="pip install cka-pytorch compares with it")
+    package = pytest.importorskip("cka_pytorch.hsic", reason="needs cka-pytorch: pip install cka-pytorch")
     torch.set_num_threads(1)
     layers = _layers(LAYERS, WIDTH)
     ours, found = _seconds(lambda: cka_matrix(layers))
@@ -89,7 +89,7 @@ def test_all_pairs_against_a_published_package() -> None:
 
 
 def _published(hsic: Callable[[Tensor, Tensor], Tensor], layers: list[Tensor]) -> np.ndarray:
-    """All pairs as the package computes them, a row of pairs per call; its epsilon of 1e-4 is left out."""
+    """Compute all pairs with the package, one row per call, without its epsilon of 1e-4."""
     grams = torch.stack([values @ values.T for values in layers])
     rows = torch.stack([hsic(grams[k : k + 1].expand_as(grams).contiguous(), grams) for k in range(len(grams))])
     own = torch.diagonal(rows)
@@ -113,13 +113,13 @@ def test_drift_of_all_submodules_is_cheap_against_the_passes_that_it_needs() -> 
     print(
         f"\n{BLOCKS} x {PARTS} submodules, ViT-B, n = {ITEMS}: CKA {BLOCKS * block:.0f} s, Procrustes and relative "
         f"distance {BLOCKS * rest:.0f} s (one block timed), the two forward passes {passes:.0f} s ({len(images)} "
-        f"images timed): shares {share:.3f} and {more:.3f} (together at most {SHARE})"
+        f"images timed): proportions {share:.3f} and {more:.3f} (together at most {SHARE})"
     )
     assert share + more <= SHARE
 
 
 def _peak(count: int, folder: str) -> float:
-    """Peak memory in MiB of a process that compares two layers of so many items, their features being mapped."""
+    """Return the peak memory in MiB of a process that compares two memory-mapped layers of ``count`` samples."""
     torch.set_num_threads(1)
     layers = {}
     for name in ("a", "b"):
@@ -145,7 +145,7 @@ def _peak(count: int, folder: str) -> float:
 
 
 def _anonymous() -> float:
-    """Anonymous memory of this process in MiB: mapped files do not count, they can be dropped."""
+    """Return the anonymous memory of this process in MiB; mapped files are excluded, they can be dropped."""
     found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
     assert found is not None
     return int(found[1]) / 1024
@@ -153,7 +153,7 @@ def _anonymous() -> float:
 
 def test_memory_is_flat_in_the_number_of_items(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    with context.Pool(1, maxtasksperchild=1) as pool:  # a fresh process for each, one after another
+    with context.Pool(1, maxtasksperchild=1) as pool:  # a fresh process for each measurement
         few, many = (pool.apply(_peak, (count, str(tmp_path))) for count in (16 * ITEMS, 64 * ITEMS))
     print(f"\n2 layers, D = {WIDTH}: {few:.0f} MiB with n = {16 * ITEMS}, {many:.0f} MiB with n = {64 * ITEMS}")
     assert many <= 1.15 * few

@@ -1,4 +1,4 @@
-"""How long a user waits before any work begins: import, catalog, collection. Wall clock of fresh processes."""
+"""Startup time of import, catalog and collection: wall clock of fresh processes."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ COLLECT_LIMIT = 3.0
 def test_import() -> None:
     bare = _seconds("-c", "pass")
     seconds = _seconds("-c", "import geofm_eval") - bare
-    print(f"\nimport geofm_eval: {seconds:.3f} s beside {bare:.3f} s of the interpreter (at most {IMPORT_LIMIT} s)")
+    print(f"\nimport geofm_eval: {seconds:.3f} s, plus {bare:.3f} s for the interpreter (at most {IMPORT_LIMIT} s)")
     assert seconds <= IMPORT_LIMIT
     assert not _imported("import geofm_eval") & {"torch", "timm"}
 
@@ -39,7 +39,7 @@ def test_collection() -> None:
 
 
 def _seconds(*arguments: str) -> float:
-    """Shortest of a few runs: what the machine's other work adds is not ours."""
+    """Return the shortest of a few runs, to exclude delays by other work of the machine."""
     times = []
     for _ in range(ROUNDS):
         started = time.perf_counter()

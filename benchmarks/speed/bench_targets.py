@@ -1,4 +1,4 @@
-"""How much time targets of the same items save by being solved together: eight at once over eight one at a time."""
+"""Time saved by solving targets of the same samples together: eight at once versus one at a time."""
 
 import time
 
@@ -16,7 +16,7 @@ FRACTIONS = (0.1, 1.0)
 
 
 def make_problems() -> list[ProbeProblem]:
-    """Eight linear targets of the same features, with forty shuffles each."""
+    """Make eight linear targets of the same features, with forty shuffles each."""
     rng = np.random.default_rng(0)
     features = rng.standard_normal((N, WIDTH), dtype=np.float32)
     problems = []

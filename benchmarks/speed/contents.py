@@ -1,7 +1,7 @@
-"""Cost of knowing a user's data by content: ``python -m benchmarks.speed.contents [--files N] [--bytes B]``.
+"""Cost of hashing a user's data: ``python -m benchmarks.speed.contents [--files N] [--bytes B]``.
 
-Files of random bytes are hashed twice: for the first time, and by a process that finds the hashes in the cache. Seconds
-are those of the processor, so that a busy machine or a cold disk does not change them.
+Files of random bytes are hashed twice: without cached hashes, and by a process that finds them in the cache. Times are
+CPU seconds, so that a busy machine or a cold disk does not change them.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from geofm_eval.data import contents as module
 
 FILES, BYTES = 27_000, 100_000
 LARGE = 60_000_000_000
-"""Bytes of the data set that the projection is for."""
+"""Size in bytes of the data set to which times are extrapolated."""
 
 
 def main() -> None:
-    """Write the files, hash them, and print what it cost."""
+    """Write the files, hash them, and print the times."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=FILES)
     parser.add_argument("--bytes", type=int, default=BYTES)
@@ -27,17 +27,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["GEOFM_CACHE"] = f"{folder}/cache"
         paths = written(Path(folder), chosen.files, chosen.bytes)
-        time.sleep(2 * module.SETTLED_NS / 1e9)  # hashes of files just written are not trusted
+        time.sleep(2 * module.SETTLED_NS / 1e9)  # hashes of files that were just written are not cached
         first = seconds(lambda: module.hashes_of(paths, "data"))
-        module._known.clear()  # what another process knows
+        module._known.clear()  # as in another process
         again = seconds(lambda: module.hashes_of(paths, "data"))
     total = chosen.files * chosen.bytes
-    print(f"{chosen.files:,} files of {chosen.bytes / 1e3:,.0f} kB ({total / 1e9:.2f} GB), seconds of the processor")
-    print(f"  hashed for the first time: {first:.2f} ({total / first / 1e9:.2f} GB per second)")
-    print(f"  remembered:                {again:.2f} ({1e6 * again / chosen.files:.0f} us per file)")
+    print(f"{chosen.files:,} files of {chosen.bytes / 1e3:,.0f} kB ({total / 1e9:.2f} GB), CPU seconds")
+    print(f"  not cached: {first:.2f} ({total / first / 1e9:.2f} GB per second)")
+    print(f"  cached:     {again:.2f} ({1e6 * again / chosen.files:.0f} us per file)")
     files = LARGE / chosen.bytes
     large, known = first * LARGE / total, again * files / chosen.files
-    print(f"  projected to 60 GB in {files:,.0f} files: {large:.0f} first, {known:.1f} again")
+    print(f"  extrapolated to 60 GB in {files:,.0f} files: {large:.0f} not cached, {known:.1f} cached")
 
 
 def written(folder: Path, files: int, size: int) -> list[Path]:
@@ -50,7 +50,7 @@ def written(folder: Path, files: int, size: int) -> list[Path]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Processor seconds of all threads."""
+    """Return the CPU seconds of all threads."""
     started = time.process_time()
     work()
     return time.process_time() - started

@@ -1,4 +1,4 @@
-"""Chips of noise, made when they are read: no side of a comparison waits for a disk."""
+"""Noise chips generated on reading, so that no side of a comparison waits for a disk."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from geofm_eval.data.split import Split
 
 
 def noise_split(task: TaskSpec, name: str, count: int, side: int) -> Split:
-    """A split of ``count`` chips of ``side`` pixels with labels of two classes."""
+    """Make a split of ``count`` chips of ``side`` pixels with labels of two classes."""
     items = tuple(Item(f"{name}{index}", Path(f"{index}.tif"), None) for index in range(count))
 
     def image(item: Item) -> Any:

@@ -1,1 +1,1 @@
-"""Studies."""
+"""Scripts that repeat the studies in docs/."""

@@ -1,6 +1,6 @@
 """Print the tables of docs/pockets.md: ``python -m benchmarks.studies.pocket_tables RUN [RUN ...]``.
 
-Reads the records of finished runs. Scores are those of the validation-chosen tap with all labels.
+Scores come from records of finished runs, at the chosen tap with all labels.
 """
 
 import argparse
@@ -33,7 +33,7 @@ class Gain:
     """Gain of a pocket over its random twin on one task.
 
     Args:
-        wanted: gain that the catalog requires; None if its criterion is about another task.
+        wanted: gain that the catalog requires; None if its criterion is for another task.
     """
 
     model: str
@@ -70,7 +70,7 @@ def pockets(catalog: Catalog) -> list[ModelSpec]:
 
 
 def gains(comparison: Comparison, pairs: Pairs, catalog: Catalog) -> Iterator[Gain]:
-    """Compare every pocket with its random twin, each at the tap that validation chose for it."""
+    """Compare every pocket with its random twin, each at its own chosen tap."""
     subjects = {subject.model: subject for subject in comparison.subjects}
     task = comparison.record.case.task
     for spec in pockets(catalog):
@@ -174,7 +174,7 @@ def read(folders: Sequence[Path]) -> list[tuple[Comparison, Pairs]]:
 
 
 def oracle_cells(found: Sequence[Comparison], catalog: Catalog) -> dict[str, str]:
-    """Return the score of the labels without their noise, by task."""
+    """Return the score of the noise-free labels, by task."""
     from benchmarks.studies.standins.pooled import oracle_pooled
     from geofm_eval.workspace import Settings, Workspace
 

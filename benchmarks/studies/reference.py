@@ -1,7 +1,7 @@
 """Make a finished run the committed reference: ``python -m benchmarks.studies.reference reports/runs/study``.
 
-Writes the records as one archive; tables, depth profiles and figures of case studies, as they are read on the web,
-beside it, to reports/reference/. Without a run, tables and figures are made anew from the archive that is there.
+Writes the records as one archive to reports/reference/, with tables, depth profiles and figures of case studies next to
+it. Without a run, tables and figures are regenerated from the existing archive.
 """
 
 import argparse
@@ -28,13 +28,13 @@ COPIED = {
     "figures": ("*-depth.png", "*-segment*.png", "*-tune*.png", "*-similarity*.png", "*-drift-*-full.png"),
     "tables": ("*.md",),
 }
-"""What of a run's folders is read on the web."""
+"""Folders of a run that are published."""
 
 
 def cases_with_outcomes(rankings: tuple[Ranking, ...], moved: Sequence[TransferStudy] = ()) -> Iterator[str]:
-    """Cases that paired intervals need, of every model: the taps that validation chose, ``final`` and the last block.
+    """Yield the cases that paired intervals need, for every model: chosen taps, ``final`` and the last block.
 
-    A tap is chosen at every label fraction. Those of transferable taps count too.
+    Chosen taps of all label fractions, and transferable taps, are included.
     """
     for study in moved:
         for row in study.rows:
@@ -49,7 +49,7 @@ def cases_with_outcomes(rankings: tuple[Ranking, ...], moved: Sequence[TransferS
 
 
 def without_dead_links(text: str, folder: Path) -> str:
-    """Leave out links to files beside the ``folder`` that are not there, with the comma before them."""
+    """Remove links to files that are not next to ``folder``, with the comma before them."""
 
     def kept(link: re.Match[str]) -> str:
         target = link["target"]
@@ -60,14 +60,14 @@ def without_dead_links(text: str, folder: Path) -> str:
 
 
 def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
-    """Fill the reference folder from a run; what stood there before goes.
+    """Replace the content of the reference folder by a run.
 
     Returns:
         Number of records.
     """
     collation = collate(run_dir)
     name = run_dir.resolve().name
-    # Counts of trained cases are small, and every one of them stands in some contrast.
+    # Counts of trained cases are small, and each is used in some contrast.
     trained = {record.case.id for record in read_run(run_dir)[0] if record.case.kind in (SEGMENT, TUNE)}
     moved = transfers(read_content(run_dir), Pairs(run_dir), load_catalog())
     count = pack(run_dir, folder / f"{name}.tar.xz", {*cases_with_outcomes(collation.rankings, moved), *trained})
@@ -76,7 +76,7 @@ def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
 
 
 def copy_pages(run_dir: Path, folder: Path = REFERENCE) -> None:
-    """Copy what is read on the web from a collated run; what stood there before goes."""
+    """Replace the published pages by those of a collated run."""
     for kind, patterns in COPIED.items():
         target = folder / kind
         shutil.rmtree(target, ignore_errors=True)
@@ -88,10 +88,10 @@ def copy_pages(run_dir: Path, folder: Path = REFERENCE) -> None:
 
 
 def renew_pages(folder: Path = REFERENCE) -> None:
-    """Collate the archive of the reference with the present code.
+    """Collate the archive of the reference with the current code.
 
     Raises:
-        DataError: there is not one archive.
+        DataError: there is not exactly one archive.
     """
     archives = sorted(folder.glob("*.tar.xz"))
     if len(archives) != 1:
@@ -103,15 +103,15 @@ def renew_pages(folder: Path = REFERENCE) -> None:
 
 
 def main() -> None:
-    """Make the run that is named the reference, or renew its pages."""
-    parser = argparse.ArgumentParser(description="Make a finished run the committed reference, or renew its pages.")
-    parser.add_argument("run", type=Path, nargs="?", help="folder of the run; without it the pages are made anew")
+    """Make a run the reference, or regenerate its pages."""
+    parser = argparse.ArgumentParser(description="Make a finished run the reference, or regenerate its pages.")
+    parser.add_argument("run", type=Path, nargs="?", help="folder of the run; without it, only pages are regenerated")
     chosen = parser.parse_args()
     if chosen.run is None:
         renew_pages()
-        print(f"tables and figures of the reference are made anew in {REFERENCE}")
+        print(f"regenerated tables and figures of the reference in {REFERENCE}")
     else:
-        print(f"{make_reference(chosen.run)} records are now the reference in {REFERENCE}")
+        print(f"wrote {make_reference(chosen.run)} records as the reference to {REFERENCE}")
 
 
 if __name__ == "__main__":

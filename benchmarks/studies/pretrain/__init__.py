@@ -1,5 +1,5 @@
-"""How the pocket backbones are made: ``python -m benchmarks.studies.pretrain NAME --seed S``.
+"""Pretraining of the pocket backbones: ``python -m benchmarks.studies.pretrain NAME --seed S``.
 
-A stream of freshly simulated scenes, from palettes and seeds that no task uses, feeds one objective; a loop trains in
-pieces; the result is a weight file and a model card.
+A stream of simulated scenes, from palettes and seeds that no task uses, feeds one objective. Training is resumable; the
+result is a weight file and a model card.
 """

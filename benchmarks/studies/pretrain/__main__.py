@@ -1,4 +1,4 @@
-"""``python -m benchmarks.studies.pretrain NAME --seed S``: make a pocket backbone."""
+"""``python -m benchmarks.studies.pretrain NAME --seed S``: pretrain a pocket backbone."""
 
 import logging
 from pathlib import Path
@@ -18,24 +18,24 @@ from geofm_eval.errors import ContractError, GeofmError
 from geofm_eval.paths import geofm_cache
 
 PACKAGED = Path(pocket.__file__).parent
-"""Folder of the package that holds the published weights and cards."""
+"""Package folder with the published weights and cards."""
 
 WITH_THIRD = ("pocket_mae", 0)
-"""The training of which the weights at a third of the steps are published too."""
+"""The training whose weights after a third of the steps are published too."""
 
 
 def main(
     name: Annotated[str, typer.Argument(help=f"one of {', '.join(OBJECTIVES)}")],
     seed: Annotated[int, typer.Option(min=0, help="initial weights, views and order of the scenes")] = 0,
     steps: Annotated[int | None, typer.Option(min=20, help="optimiser steps; fewer for a trial")] = None,
-    stop_after: Annotated[int | None, typer.Option(min=1, help="stop at this step; the next call goes on")] = None,
+    stop_after: Annotated[int | None, typer.Option(min=1, help="stop at this step; the next call resumes")] = None,
     shards: Annotated[int, typer.Option(min=1, help="distinct shards of 512 places")] = 96,
     rate: Annotated[float, typer.Option(min=0, help="highest learning rate")] = 1e-3,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     threads: Annotated[int, typer.Option(min=1)] = 2,
     out: Annotated[Path | None, typer.Option(help="folder for weights/ and cards/; default: the package's own")] = None,
 ) -> None:
-    """Pretrain one backbone, going on where an earlier call stopped; then write its weights and its model card."""
+    """Pretrain one backbone, or resume an interrupted call; then write its weights and model card."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         _run(_plan(name, seed, steps, shards, rate), stop_after, device, threads, out)
@@ -53,7 +53,7 @@ def _plan(name: str, seed: int, steps: int | None, shards: int, rate: float) -> 
 def _run(plan: Plan, stop_after: int | None, device: str, threads: int, out: Path | None) -> None:
     if out is None and plan != Plan(plan.name, plan.seed, STEPS[plan.name]):
         raise ContractError(
-            "a trial with other --steps, --shards or --rate would replace the package's files: give --out"
+            "a trial with other --steps, --shards or --rate would replace the package's files: pass --out FOLDER"
         )
     torch.set_num_threads(threads)
     catalog = load_catalog()
@@ -71,7 +71,7 @@ def _run(plan: Plan, stop_after: int | None, device: str, threads: int, out: Pat
         )
     assert trained is not None
     if trained.steps < plan.steps:
-        typer.echo(f"stopped; the next call goes on from {checkpoints}")
+        typer.echo(f"stopped; the next call resumes from {checkpoints}")
         return
     _publish(plan, trained, normalise, checkpoints, PACKAGED if out is None else out)
 

@@ -1,4 +1,4 @@
-"""What each pocket is trained to do; one class per objective, with the losses of lightly where it has them."""
+"""Pretraining objectives of the pockets, one class each; losses come from lightly where it has them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -23,15 +23,11 @@ GRID = int(ARCHITECTURE["img_size"]) // PATCH
 OPTICAL, RADAR = 13, 2
 
 Normalise = Callable[[Tensor, str], Tensor]
-"""Bring pixels of a sensor (``s2`` or ``s1``) to mean 0 and deviation 1 per channel."""
+"""Standardises pixels of a sensor (``s2`` or ``s1``) to mean 0 and standard deviation 1 per channel."""
 
 
 class Objective(nn.Module, ABC):
-    """A backbone and what is needed beside it to train it.
-
-    Args:
-        normalise: how pixels are normalised.
-    """
+    """A backbone with the modules that its pretraining needs."""
 
     paper: ClassVar[str]
     task: ClassVar[str]
@@ -45,22 +41,22 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
-        """Loss of a batch, a scalar."""
+        """Return the scalar loss of a batch."""
 
     def after_step(self, progress: float) -> None:
-        """Called after every step; ``progress`` runs from 0 to 1."""
+        """Update momentum networks; called after every step, with ``progress`` from 0 to 1."""
 
     def published(self) -> dict[str, Tensor]:
-        """Tensors that the weight file holds."""
+        """Return the tensors of the weight file."""
         return dict(self.backbone.state_dict())
 
 
 class Contrast(Objective):
-    """MoCo v2: tell another view of the same place, on another date, from 4,096 other places."""
+    """MoCo v2: identify another view of the same place, on another date, among 4,096 other places."""
 
     paper = "He et al. 2020, Momentum Contrast, arXiv 1911.05722; Chen et al. 2020, arXiv 2003.04297"
     task = (
-        "another view of the same place, on another date where there is one, told from a queue of 4,096 other places, "
+        "identify another view of the same place (on another date if available) among a queue of 4,096 other places, "
         "from a random half of the patches"
     )
 
@@ -72,7 +68,7 @@ class Contrast(Objective):
         self.criterion = lightly_loss.NTXentLoss(temperature=0.2, memory_bank_size=(4096, 64))
 
     def loss(self, batch: Batch) -> Tensor:
-        """InfoNCE between a view and the slow network's embedding of the other one."""
+        """Return the InfoNCE loss between a view and the momentum network's embedding of the other one."""
         first, second = (random_view(part, self.normalise, 64, (0.3, 1.0)) for part in (batch.first, batch.second))
         query = self.head(_pooled_half(self.backbone, first))
         with torch.no_grad():
@@ -81,38 +77,38 @@ class Contrast(Objective):
         return loss
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        """The queue, which lightly leaves out of a state dict: without it a resumed training would differ."""
+        """Return the queue, which lightly's state dict lacks; resumed trainings need it."""
         bank = self.criterion.memory_bank
         return {"bank": bank.bank, "position": bank.bank_ptr}
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Put the queue back."""
+        """Restore the queue."""
         bank = self.criterion.memory_bank
         bank.bank, bank.bank_ptr = (state[name].to(bank.bank.device, copy=True) for name in ("bank", "position"))
 
     def after_step(self, progress: float) -> None:
-        """Let the slow network follow."""
+        """Update the momentum network."""
         _follow(self.backbone, self.slow, 0.99)
         _follow(self.head, self.slow_head, 0.99)
 
 
 class Distill(Objective):
-    """DINO: small crops of a place must answer as a slow copy of the network answers to the whole place."""
+    """DINO: outputs for small crops of a place must match a momentum network's output for the whole place."""
 
     paper = "Caron et al. 2021, Emerging Properties in Self-Supervised Vision Transformers, arXiv 2104.14294"
-    task = "half the patches of two views and two small crops of a place answer as a slow copy does to the whole views"
+    task = "match a momentum network's output for two whole views, from half of their patches and two small crops"
 
     def __init__(self, normalise: Normalise) -> None:
         super().__init__(normalise)
         lightly_loss, heads = _lightly()
-        # Built twice: the weight norm in this head cannot be copied.
+        # Built twice because deepcopy cannot copy the weight norm of this head.
         self.head, slow_head = (heads.DINOProjectionHead(WIDTH, 256, 64, 1024, norm_last_layer=True) for _ in range(2))
         slow_head.load_state_dict(self.head.state_dict())
         self.slow, self.slow_head = _frozen_copy(self.backbone), slow_head.requires_grad_(False)
         self.criterion = lightly_loss.DINOLoss(output_dim=1024, teacher_temp=0.04, student_temp=0.1)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the views' answers with the slow network's, over all pairs of different views."""
+        """Return the cross-entropy with the momentum network's outputs, over all pairs of different views."""
         dates = (batch.first, batch.second)
         whole = [random_view(pixels, self.normalise, 64, (0.4, 1.0)) for pixels in dates]
         small = [random_view(pixels, self.normalise, 32, (0.1, 0.3)) for pixels in dates]
@@ -124,17 +120,17 @@ class Distill(Objective):
         return loss
 
     def after_step(self, progress: float) -> None:
-        """Let the slow network follow, ever more slowly."""
+        """Update the momentum network, ever more slowly."""
         momentum = 0.99 + 0.01 * progress
         _follow(self.backbone, self.slow, momentum)
         _follow(self.head, self.slow_head, momentum)
 
 
 class Reconstruction(Objective):
-    """MAE: fill in three quarters of the patches from the rest."""
+    """MAE: reconstruct three quarters of the patches from the rest."""
 
     paper = "He et al. 2021, Masked Autoencoders Are Scalable Vision Learners, arXiv 2111.06377"
-    task = "the pixels of 75 % of the patches from the other 25 %, errors relative to the contrast of each patch"
+    task = "predict the pixels of 75 % of the patches from the rest, with errors relative to each patch's contrast"
 
     def __init__(self, normalise: Normalise) -> None:
         super().__init__(normalise)
@@ -142,7 +138,7 @@ class Reconstruction(Objective):
         self.predict = nn.Linear(WIDTH, OPTICAL * PATCH**2)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Error over the pixels of hidden patches."""
+        """Return the reconstruction error over hidden patches."""
         images = _mirrored(self.normalise(batch.first, "s2"))
         kept, hidden = _masked(images, 0.75)
         tokens = encode_visible(self.backbone, self.backbone.patch_embed, images, kept)
@@ -151,12 +147,12 @@ class Reconstruction(Objective):
 
 
 class Crossmodal(Objective):
-    """CROMA-like: match radar with optics of the same place, and reconstruct both from their visible patches."""
+    """CROMA-like: match radar and optical images of the same place, and reconstruct both from visible patches."""
 
     paper = "after Fuller et al. 2023, CROMA, arXiv 2311.00566"
     task = (
-        "radar and optics of the same place and date against the others of the batch, from half of the "
-        "patches, and the pixels of the hidden patches of both from what both show"
+        "match radar and optical images of the same place and date within a batch, from half of the patches, and "
+        "predict the pixels of the hidden patches of both from the visible patches of both"
     )
     landscapes = True
 
@@ -170,7 +166,7 @@ class Crossmodal(Objective):
         self.predict = nn.ModuleList(nn.Linear(WIDTH, count * PATCH**2) for count in (OPTICAL, RADAR))
 
     def loss(self, batch: Batch) -> Tensor:
-        """InfoNCE between the sensors plus the errors of both reconstructions."""
+        """Return InfoNCE between the sensors plus both reconstruction errors."""
         assert batch.radar is not None
         both = torch.cat([self.normalise(batch.first, "s2"), self.normalise(batch.radar, "s1")], 1)
         images = _mirrored(both).tensor_split([OPTICAL], 1)
@@ -188,16 +184,16 @@ class Crossmodal(Objective):
         return total
 
     def published(self) -> dict[str, Tensor]:
-        """Both patch embeddings, and the blocks that they share."""
+        """Return both patch embeddings and the shared blocks."""
         stem = {f"patch_embed_s1.{name}": tensor for name, tensor in self.radar_stem.state_dict().items()}
         return {**super().published(), **stem}
 
 
 class Supervised(Objective):
-    """How much of a place is built up, in eight steps: no task asks that."""
+    """Classifies the built-up proportion of a place in eight classes; no task has this label."""
 
     paper = "cross-entropy with labels"
-    task = "the share of a place that is built up (streets, roofs, squares), in eight steps"
+    task = "classify the built-up proportion of a place (streets, roofs, squares) in eight classes"
 
     _STEPS = (0.0005, 0.01, 0.025, 0.045, 0.07, 0.12, 0.3)
 
@@ -206,8 +202,8 @@ class Supervised(Objective):
         self.head = nn.Linear(WIDTH, len(self._STEPS) + 1)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Cross-entropy of the step that the built-up share lies in."""
-        # Whole places: a crop would have another share.
+        """Return the cross-entropy of the built-up class."""
+        # Whole places, because the proportion of a crop differs.
         images = random_view(batch.first, self.normalise, 64, (1.0, 1.0))
         logits = self.head(_pooled(self.backbone, images))
         return functional.cross_entropy(logits, torch.bucketize(batch.built, batch.built.new_tensor(self._STEPS)))
@@ -220,15 +216,11 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "pocket_crossmodal": Crossmodal,
     "pocket_supervised": Supervised,
 }
-"""Objective of every pocket."""
+"""Objective by pocket."""
 
 
 class Decoder(nn.Module):
-    """Two blocks that see the visible tokens of one or two sensors and a mask token everywhere else.
-
-    Args:
-        sensors: number of sensors whose tokens come together.
-    """
+    """Two blocks over the visible tokens of one or two sensors, with a mask token at hidden patches."""
 
     def __init__(self, sensors: int) -> None:
         super().__init__()
@@ -281,12 +273,12 @@ def encode_visible(backbone: "VisionTransformer", stem: nn.Module, images: Tenso
 
 
 def _pooled(backbone: "VisionTransformer", images: Tensor) -> Tensor:
-    """Mean of the patches after the last norm, (B, D): what probes read."""
+    """Mean of the patches after the last norm, (B, D), as probes read it."""
     return backbone.forward_features(images)[:, 1:].mean(1)
 
 
 def _pooled_half(backbone: "VisionTransformer", images: Tensor) -> Tensor:
-    """The same from a random half of the patches, which is faster and harder."""
+    """The same from a random half of the patches; faster and harder."""
     kept, _ = _masked(images, 0.5)
     return encode_visible(backbone, backbone.patch_embed, images, kept)[:, 1:].mean(1)
 
@@ -301,9 +293,8 @@ def _masked(images: Tensor, share: float) -> tuple[Tensor, Tensor]:
 def _reconstruction_loss(predicted: Tensor, images: Tensor, hidden: Tensor) -> Tensor:
     """Smooth absolute error over hidden patches, relative to the contrast within each.
 
-    Patches are not brought to mean 0 as in the paper: how bright a patch is, and how strong its texture, would then
-    never have to be known, and that is what biomass or burn severity show in. Without the division, clouds and their
-    edges would make up most of the error.
+    Unlike in the paper, patches are not centred: otherwise brightness and texture strength, which show biomass or burn
+    severity, would not have to be learned. Without the division, clouds and their edges would dominate the error.
 
     Args:
         predicted: (hidden patches of the batch, C * patch**2).
@@ -316,11 +307,11 @@ def _reconstruction_loss(predicted: Tensor, images: Tensor, hidden: Tensor) -> T
 
 
 _FLOOR = 0.05
-"""Variance added to that of every patch, in units of the channels' own: plain patches do not outweigh all others."""
+"""Variance added to that of every patch, in units of the channels' own, so that uniform patches do not dominate."""
 
 
 def _mirrored(images: Tensor) -> Tensor:
-    """Turn by quarters and mirror all images of a batch in the same way."""
+    """Apply one random rotation by quarter turns and mirroring to all images of a batch."""
     images = images.rot90(int(torch.randint(4, ())), (2, 3))
     return images.flip(3) if int(torch.randint(2, ())) else images
 

@@ -1,4 +1,4 @@
-"""What a finished training leaves: a weight file in half precision, and a model card with its loss curve."""
+"""Output of a finished training: a float16 weight file, and a model card with its loss curve."""
 
 import json
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
 
 _MEASURED = -1
-"""Shard that effective ranks are measured on: no training sees a negative one."""
+"""Shard for effective ranks; trainings never use negative ones."""
 
 
 def save_weights(path: Path, tensors: dict[str, Tensor], plan: Plan, steps: int) -> str:
-    """Write a weight file: float16 tensors, and what the network answers to a fixed image as a check.
+    """Write a weight file atomically: float16 tensors, and the output for a reference image as a check.
 
     Args:
-        path: file to write; it is the old or the new one, never a part.
-        tensors: what the objective publishes.
-        plan: what was trained.
-        steps: steps that it was trained for.
+        path: file to write.
+        tensors: tensors by name.
+        plan: plan of the training.
+        steps: number of training steps.
 
     Returns:
         Sha256 of the file.
@@ -65,10 +65,10 @@ def _loaded(tensors: dict[str, Tensor], stem: str) -> "VisionTransformer":
 
 
 def effective_rank(features: Tensor) -> float:
-    """Effective rank of features: the exponential of the entropy of their normalised singular values.
+    """Return the effective rank of features: the exponential of the entropy of their normalised singular values.
 
-    Formula: Roy and Vetterli 2007, The effective rank: a measure of effective dimensionality. Between 1 (collapsed to a
-    line) and the width.
+    It is between 1 (collapsed to a line) and the width. Source: Roy and Vetterli 2007, The effective rank: a measure of
+    effective dimensionality.
 
     Args:
         features: (n, p); columns are centred first.
@@ -80,7 +80,7 @@ def effective_rank(features: Tensor) -> float:
 
 @torch.inference_mode()
 def measured_rank(tensors: dict[str, Tensor], normalise: Normalise, shard: Shard | None = None) -> float:
-    """Effective rank of the final features (mean of the patches) over the images of a shard never trained on."""
+    """Return the effective rank of the final features (mean of the patches) on a shard that no training uses."""
     held_out = simulate_shard(_MEASURED) if shard is None else shard
     model = _loaded(tensors, "s2")
     parts = []
@@ -92,15 +92,15 @@ def measured_rank(tensors: dict[str, Tensor], normalise: Normalise, shard: Shard
 
 @dataclass(frozen=True)
 class Card:
-    """What a model card says.
+    """Content of a model card.
 
     Args:
-        plan: what was trained.
-        objective: what it was trained to do.
+        plan: plan of the training.
+        objective: pretraining objective.
         trained: losses, time and devices.
         sha256: hash of the weight file.
         rank: effective rank of the final features.
-        third: name of the weight file at a third of the steps, where there is one.
+        third: name of the weight file after a third of the steps, if there is one.
     """
 
     plan: Plan
@@ -112,7 +112,7 @@ class Card:
 
 
 def write_card(folder: Path, card: Card) -> None:
-    """Write ``<name>_seed<s>.md`` and the picture of its loss curve."""
+    """Write ``<name>_seed<s>.md`` and a figure of the loss curve."""
     name = weights_name(card.plan.name, card.plan.seed).removesuffix(".safetensors")
     write_bytes(folder / f"{name}.md", _text(card, name).encode())
     write_bytes(folder / f"{name}.png", _picture(card.trained.losses, name))
@@ -126,28 +126,28 @@ def _text(card: Card, name: str) -> str:
         f"Scenes: {plan.shards * PLACES:,} simulated places (stream {STREAM_VERSION}, palette `{PALETTE.name}`), "
         "half of them on two dates.",
         f"Training: {plan.steps:,} steps of {plan.batch} places ({plan.steps * plan.batch:,} in all), AdamW, learning "
-        f"rate {plan.rate:g} falling to 0 as a half cosine after a twentieth of warm-up, weight decay {plan.decay:g}, "
+        f"rate {plan.rate:g} with warm-up over 5 % of the steps and cosine decay to 0, weight decay {plan.decay:g}, "
         f"seed {plan.seed}.",
-        f"Time: {trained.seconds / 60:.0f} minutes in steps on {', '.join(trained.devices)}.",
+        f"Time: {trained.seconds / 60:.0f} minutes of training steps on {', '.join(trained.devices)}.",
         f"Loss: {last:.4f} over the last tenth of the steps, {before:.4f} over the tenth before: "
         f"{_flattened(last, before)}",
-        f"Effective rank of the final features (mean of the patches, {PLACES * 3 // 2} images never trained on): "
+        f"Effective rank of the final features (mean of the patches, {PLACES * 3 // 2} held-out images): "
         f"{card.rank:.1f} of 64.",
         f"Weights: float16, sha256 {card.sha256}, made with torch {version('torch')} and timm {version('timm')}, MIT.",
     ]
     if card.third is not None:
         facts.append(
-            f"`{card.third}` holds the same training at step {plan.steps // 3:,}, its learning rate still high."
+            f"`{card.third}` holds the weights of this training at step {plan.steps // 3:,}, before most of the decay."
         )
     listed = "\n".join(f"- {fact}" for fact in facts)
     return f"""# {name}
 
-A Vision Transformer of 12 blocks, 64 wide, for 64 x 64 pixels and 13 Sentinel-2 bands, pretrained on simulated scenes
-alone. It is a positive control of this suite and no evidence about published models.
+A Vision Transformer with 12 blocks of width 64 for 64 x 64 pixels and 13 Sentinel-2 bands, pretrained on simulated
+scenes only. It is a positive control of this suite and says nothing about published models.
 
 {listed}
 
-Made anew with `python -m benchmarks.studies.pretrain {plan.name} --seed {plan.seed}`.
+Reproduce with `python -m benchmarks.studies.pretrain {plan.name} --seed {plan.seed}`.
 
 ![loss]({name}.png)
 
@@ -163,9 +163,9 @@ def _last_tenths(losses: Sequence[float]) -> tuple[float, float]:
 
 
 def _flattened(last: float, before: float) -> str:
-    """Say whether the curve has flattened: less than one percent gained in the last tenth of the steps."""
+    """``flat`` means an improvement of less than 1 % over the last tenth of the steps."""
     gained = (before - last) / abs(before)
-    return "flat." if gained < 0.01 else f"still falling by {100 * gained:.1f} %; the budget of steps ended it."
+    return "flat." if gained < 0.01 else f"still falling by {100 * gained:.1f} %; training ended at the step limit."
 
 
 def _rows(losses: Sequence[float], steps: int) -> str:

@@ -1,4 +1,4 @@
-"""Scenes for pretraining: simulated afresh from a palette and seeds that no task uses, in shards kept on disk."""
+"""Simulated scenes for pretraining, from a palette and seeds that no task uses, in shards kept on disk."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ from geofm_eval.simulation.scene.region import LANDSCAPE_DRAWS
 from geofm_eval.store import storing
 
 PALETTE = SAVANNA
-"""Spectra and textures of all pretraining; every task is drawn from TEMPERATE."""
+"""Spectra and textures of all pretraining scenes; tasks use TEMPERATE."""
 
 SEED = 20_261_124
-"""Seed of all pretraining scenes; tasks use 0."""
+"""Seed of all pretraining scenes; tasks use seed 0."""
 
 STREAM_VERSION = f"1-{CHIP_DRAWS}-{LANDSCAPE_DRAWS}"
 SIZE = 64
 PLACES = 512
-"""Places of a shard; every other one is a landscape, seen by both sensors on two dates."""
+"""Places per shard; half of them are landscapes, imaged by both sensors on two dates."""
 
 _PER_BLOCK = 8
-"""Landscapes that share a region."""
+"""Landscapes per region."""
 
 _BUILT_MATERIALS = [INDEX[name] for name in ("asphalt", "concrete", "tile", "metal")]
 _BUILT_LAND = [CODE[name] for name in ("road", "building", "paved")]
@@ -42,13 +42,13 @@ _BUILT_LAND = [CODE[name] for name in ("road", "building", "paved")]
 
 @dataclass(frozen=True)
 class Shard:
-    """Some places, memory-mapped; P places, L of them landscapes, which come first.
+    """P memory-mapped places; the first L of them are landscapes.
 
     Args:
-        optical: (P + L, 13, 64, 64) uint16 L1C digital numbers: first dates of all places, then second ones of the
+        optical: (P + L, 13, 64, 64) uint16 L1C digital numbers: first dates of all places, then second dates of the
             landscapes.
-        radar: (2 L, 2, 64, 64) float16 dB: first dates of the landscapes, then second ones.
-        built: (P,) float32 share of the place that is built up: the property that one pocket is supervised on.
+        radar: (2 L, 2, 64, 64) float16 dB: first dates of the landscapes, then second dates.
+        built: (P,) float32 built-up proportion, the label of the supervised pocket.
     """
 
     optical: npt.NDArray[np.uint16]
@@ -57,7 +57,7 @@ class Shard:
 
     @property
     def landscapes(self) -> int:
-        """L, places that have two dates and radar."""
+        """L, the number of places with two dates and radar."""
         return len(self.radar) // 2
 
 
@@ -67,9 +67,9 @@ class Batch:
 
     Args:
         first: (B, 13, 64, 64) float32 digital numbers.
-        second: the same places on another date where there is one.
-        radar: (B, 2, 64, 64) float32 dB of the first date; None where not all places are landscapes.
-        built: (B,) float32 share that is built up.
+        second: the same places on the second date, or again the first if there is only one.
+        radar: (B, 2, 64, 64) float32 dB of the first date; None if not all places are landscapes.
+        built: (B,) float32 built-up proportion.
     """
 
     first: Tensor
@@ -78,18 +78,18 @@ class Batch:
     built: Tensor
 
     def to(self, device: str) -> "Batch":
-        """Move everything to a device."""
+        """Move all tensors to a device."""
         radar = None if self.radar is None else self.radar.to(device)
         return Batch(self.first.to(device), self.second.to(device), radar, self.built.to(device))
 
 
 class Stream:
-    """Shards in order, each made when it is first asked for and shared by all trainings on this machine.
+    """Shards in order, simulated on first use and shared by all trainings on this machine.
 
     Args:
-        folder: where the shards are kept.
-        shards: how many distinct ones there are before the stream begins anew.
-        places: places of a shard.
+        folder: folder of the shards.
+        shards: number of distinct shards before the stream repeats.
+        places: places per shard.
     """
 
     def __init__(self, folder: Path, shards: int, places: int = PLACES) -> None:
@@ -98,7 +98,7 @@ class Stream:
         self._open: dict[int, Shard] = {}
 
     def shard(self, number: int) -> Shard:
-        """Open a shard, simulating it first where it is absent.
+        """Open a shard; simulate it first if it is absent.
 
         Raises:
             StoreError: the disk is full or the folder cannot be written.
@@ -113,13 +113,13 @@ class Stream:
         return self._open[number]
 
     def batch(self, rng: np.random.Generator, step: int, size: int, *, landscapes: bool = False) -> Batch:
-        """Draw the places of a step: one half from its own shard, the other from any that came before.
+        """Draw the places of a step: half from its own shard, half from any shard so far.
 
         Args:
-            rng: source of the choice.
-            step: number of the step; shards are reached in order, as fast as they are used up.
+            rng: random generator.
+            step: step number, which determines the shard.
             size: number of places B.
-            landscapes: draw landscapes alone, which have radar.
+            landscapes: draw landscapes only, which have radar.
         """
         newest = step * size // self.places
         numbers = [newest % self.shards, int(rng.integers(min(newest + 1, self.shards)))]
@@ -141,7 +141,7 @@ def _draw(rng: np.random.Generator, shard: Shard, size: int, landscapes: bool) -
     later = np.where(chosen < count, chosen + len(shard.built), chosen)
     swapped = rng.random(size) < 0.5
     first, second = np.where(swapped, later, chosen), np.where(swapped, chosen, later)
-    # Radar of the date that comes first; unused, and of any place, where places without radar are drawn.
+    # Radar of the first date; arbitrary and unused if places without radar are drawn.
     radar = np.minimum(chosen, count - 1) + swapped * count
     pixels = [shard.optical[index].astype(np.float32) for index in (first, second)]
     return pixels[0], pixels[1], shard.radar[radar].astype(np.float32), np.asarray(shard.built[chosen], np.float32)
@@ -158,7 +158,7 @@ def simulate_shard(number: int, places: int = PLACES) -> Shard:
     """Simulate a shard; the same number gives the same scenes.
 
     Args:
-        number: which shard; negative ones are for measuring and never trained on.
+        number: shard number; negative ones are for measurements and never used in training.
         places: P; half of them are landscapes.
     """
     landscapes = [_landscape(number, position) for position in range(places // 2)]
@@ -174,7 +174,7 @@ def simulate_shard(number: int, places: int = PLACES) -> Shard:
 
 
 def _landscape(shard: int, position: int) -> tuple[Array, Array, float]:
-    """One landscape on two dates of a year: L1C, radar, and its built-up share."""
+    """One landscape on two dates of a year: L1C, radar, and built-up proportion."""
     kinds: tuple[SceneKind, ...] = get_args(SceneKind)
     rng = generator("pretraining", STREAM_VERSION, PALETTE.name, shard, position)
     days = sorted(int(day) for day in rng.choice(365, 2, replace=False))
@@ -191,7 +191,7 @@ def _landscape(shard: int, position: int) -> tuple[Array, Array, float]:
 
 
 def _chips(shard: int, n: int) -> Iterator[tuple[Array, float]]:
-    """Chips arranged as those of EuroSAT, kinds in turn: L1C pixels and built-up share."""
+    """Chips arranged as in EuroSAT, kinds in turn: L1C pixels and built-up proportion."""
     kinds = list(EUROSAT_PAINTERS)
     for position, kind in enumerate(kinds):
         count = n // len(kinds) + (position < n % len(kinds))

@@ -1,4 +1,4 @@
-"""The loop of all pretraining: one schedule, whole checkpoints, and the same numbers whether resumed or not."""
+"""Pretraining loop: one schedule, complete checkpoints, and identical results whether interrupted or not."""
 
 import io
 import json
@@ -26,15 +26,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides what comes out of a training.
+    """Everything that determines the result of a training.
 
     Args:
-        name: the pocket.
-        seed: of initial weights, views and the order of scenes; the scenes themselves are the same for all.
+        name: name of the pocket.
+        seed: seed of initial weights, views and the order of scenes; the scenes are the same for all seeds.
         steps: optimiser steps; the learning rate falls to zero over them.
         batch: places per step.
         shards: distinct shards of the stream.
-        rate: highest learning rate, reached after a twentieth of the steps.
+        rate: peak learning rate, reached after 5 % of the steps.
         decay: weight decay of matrices.
     """
 
@@ -54,19 +54,19 @@ STEPS = {
     "pocket_crossmodal": 4000,
     "pocket_supervised": 2000,
 }
-"""Optimiser steps of every pocket: what two cores do in less than 40 minutes."""
+"""Optimiser steps by pocket; they took 29 to 87 minutes on a CPU, as the model cards state."""
 
 
 @dataclass
 class Trained:
-    """A training so far.
+    """State of a training.
 
     Args:
         objective: backbone and heads.
-        losses: mean loss of every stretch of ``STRETCH`` steps.
-        seconds: time spent in steps, over all pieces.
-        steps: steps done.
-        devices: kinds of devices that it ran on.
+        losses: mean loss of every ``STRETCH`` steps.
+        seconds: time spent in steps, over all calls.
+        steps: finished steps.
+        devices: kinds of devices that were used.
     """
 
     objective: Objective
@@ -77,11 +77,11 @@ class Trained:
 
 
 STRETCH = 50
-"""Steps over which the loss is averaged for the curve, and between two checkpoints at the least."""
+"""Steps over which the loss is averaged for the curve; also the least number of steps between two checkpoints."""
 
 
 def normaliser(optical: ModelSpec, radar: ModelSpec) -> Normalise:
-    """Normalise pixels as the catalog's entries say, so that pretraining and evaluation cannot differ."""
+    """Return the normalisation of two catalog entries, so that pretraining and evaluation agree."""
     tables = {}
     for sensor, spec in (("s2", optical), ("s1", radar)):
         numbers = (torch.tensor(part)[:, None, None] for part in (spec.normalisation.mean, spec.normalisation.std))
@@ -104,18 +104,18 @@ def train(
     stop_after: int | None = None,
     every: float = 120.0,
 ) -> Iterator[Trained]:
-    """Train, going on where an earlier call stopped; gives the state after every checkpoint and at the end.
+    """Train, or resume an earlier call; yield the state after every checkpoint and at the end.
 
-    All randomness of a step comes from the plan and the step's number, so that a training in pieces gives bit for bit
-    what an uninterrupted one gives.
+    All randomness of a step follows from the plan and the step number, so that an interrupted training is bit-identical
+    to an uninterrupted one.
 
     Args:
-        plan: what to train.
+        plan: plan of the training.
         stream: scenes.
         normalise: see ``normaliser``.
-        folder: where checkpoints are; two are kept, so that a damaged one costs minutes.
-        device: where to train.
-        stop_after: stop after this many steps of the plan (its schedule stays).
+        folder: folder of checkpoints; the last two are kept in case one is damaged.
+        device: torch device.
+        stop_after: stop after this many steps; the schedule is unchanged.
         every: seconds between checkpoints.
 
     Raises:
@@ -143,7 +143,7 @@ def train(
 
 
 class _State:
-    """What a checkpoint holds."""
+    """Content of a checkpoint."""
 
     def __init__(self, plan: Plan, objective: Objective, device: str) -> None:
         self.plan, self.objective, self.device = plan, objective, device
@@ -162,7 +162,7 @@ class _State:
         self.devices: list[str] = []
 
     def advance(self, stream: Stream) -> None:
-        """One optimiser step."""
+        """Take one optimiser step."""
         torch.manual_seed(_seed(self.plan, self.step))
         rng = generator("pretraining order", self.plan.name, self.plan.seed, self.step)
         batch = stream.batch(rng, self.step, self.plan.batch, landscapes=self.objective.landscapes).to(self.device)
@@ -172,8 +172,8 @@ class _State:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise WeightsError(
-                f"{self.plan.name} seed {self.plan.seed}: the loss is {value} at step {self.step}: lower the learning "
-                "rate (--rate); checkpoints up to here are kept"
+                f"{self.plan.name} seed {self.plan.seed}: the loss is {value} at step {self.step}; lower the learning "
+                "rate (--rate). Earlier checkpoints are kept"
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -187,11 +187,11 @@ class _State:
             self.stretch = []
 
     def trained(self) -> Trained:
-        """Public view of the state."""
+        """Return the public view of the state."""
         return Trained(self.objective, list(self.losses), self.seconds, self.step, list(self.devices))
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint beside the last one, then drop the one before that."""
+        """Write a checkpoint and keep the previous one."""
         if self.device not in self.devices:
             self.devices.append(self.device)
         content = {
@@ -207,13 +207,13 @@ class _State:
             old.unlink()
 
     def keep_third(self, folder: Path) -> None:
-        """Keep what the weight file would hold now: an older version of the finished backbone."""
+        """Save the weights after a third of the steps, published as an older version of the backbone."""
         buffer = io.BytesIO()
         torch.save(self.objective.published(), buffer)
         write_bytes(folder / THIRD, seal_bytes(buffer.getvalue()))
 
     def resume(self, folder: Path) -> None:
-        """Load the newest whole checkpoint; damaged ones are named and passed over."""
+        """Load the newest intact checkpoint; log and skip damaged ones."""
         damaged = []
         for path in reversed(_checkpoints(folder)):
             try:
@@ -221,7 +221,7 @@ class _State:
                 given = json.loads(content["plan"])
                 objective, optimizer, numbers = content["objective"], content["optimizer"], content["numbers"]
             except Exception as error:  # A truncated file makes torch raise almost anything.
-                log.warning("%s is damaged and passed over: %s", path, error)
+                log.warning("%s is damaged and skipped: %s", path, error)
                 damaged.append(path.name)
                 continue
             self._refuse_other_plan(path, given)
@@ -232,7 +232,7 @@ class _State:
             return
         if damaged:
             raise WeightsError(
-                f"{folder}: no checkpoint can be read ({', '.join(damaged)}): remove them to train from the start"
+                f"{folder}: no checkpoint can be read ({', '.join(damaged)}); delete them to start from the beginning"
             )
 
     def _refuse_other_plan(self, path: Path, given: dict[str, Any]) -> None:
@@ -240,20 +240,20 @@ class _State:
         differ = {name: (given.get(name), wanted[name]) for name in wanted if given.get(name) != wanted[name]}
         if differ:
             found = "; ".join(f"{name} was {old}, is {new}" for name, (old, new) in differ.items())
-            raise WeightsError(f"{path} belongs to another training ({found}): choose another --out, or remove it")
+            raise WeightsError(f"{path} belongs to another training ({found}); choose another --out, or delete it")
 
 
 def load_sealed(path: Path, device: str = "cpu") -> Any:
-    """What was saved with its checksum.
+    """Load a file that was saved with its checksum.
 
     Raises:
-        Exception: the file is damaged; a truncated file makes torch raise almost anything.
+        Exception: the file is damaged; for a truncated file, torch can raise almost anything.
     """
     return torch.load(io.BytesIO(unseal_bytes(path.read_bytes())), map_location=device, weights_only=True)
 
 
 THIRD = "third.pt"
-"""Name of the tensors at a third of the steps."""
+"""File name of the weights after a third of the steps."""
 
 _NUMBERS = ("step", "seconds", "losses", "stretch", "devices")
 
@@ -267,7 +267,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def learning_rate(plan: Plan, step: int) -> float:
-    """Rise over a twentieth of the steps, then fall as a half cosine to zero."""
+    """Return the learning rate: linear warm-up over 5 % of the steps, then cosine decay to zero."""
     warm = max(1, plan.steps // 20)
     if step < warm:
         return plan.rate * (step + 1) / warm

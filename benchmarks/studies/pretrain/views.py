@@ -1,7 +1,7 @@
-"""Random views of scenes for a whole batch at once: crops, turns, other spectra, noise, lost bands.
+"""Random views of a batch of scenes: crops, rotations, changed spectra, noise, missing bands.
 
-Colours change as much as they do from place to place in a palette. Otherwise the colours of a place alone would tell it
-from all others, and nothing else would be learned.
+Colours vary as much as between places of a palette. Otherwise colour alone would identify a place, and nothing else
+would be learned.
 """
 
 import math
@@ -12,25 +12,25 @@ from torch import Tensor
 from torch.nn import functional
 
 _SPECTRUM = (0.22, 0.15, 0.1, 0.08)
-"""Standard deviations of the log reflectance: brightness, slope and curvature over wavelength, and single bands."""
+"""Standard deviations of log reflectance: brightness, slope and curvature over wavelength, and single bands."""
 
 _NOISE = 0.1
-"""Largest standard deviation of the noise, in units of a channel's deviation."""
+"""Largest standard deviation of the noise, in units of a channel's standard deviation."""
 
 _LOST, _GREY = 0.1, 0.15
-"""Chances that a view lacks some bands, as data sets do (they are then at their mean), and that all bands are alike."""
+"""Probabilities that some bands are set to their mean, as if missing, and that all bands are equal."""
 
 
 def random_view(
     pixels: Tensor, normalise: Callable[[Tensor, str], Tensor], size: int, area: tuple[float, float]
 ) -> Tensor:
-    """Crop, turn and mirror every image at random, and change its colours.
+    """Randomly crop, rotate and mirror every image, and change its colours.
 
     Args:
         pixels: (B, C, H, W) float32 digital numbers of Sentinel-2.
-        normalise: brings pixels of a sensor to mean 0 and deviation 1 per channel.
+        normalise: standardises pixels of a sensor per channel.
         size: pixels per side of the views.
-        area: smallest and largest share of the image that a crop covers.
+        area: smallest and largest proportion of the image that a crop covers.
 
     Returns:
         (B, C, size, size) float32, normalised.
@@ -39,7 +39,7 @@ def random_view(
 
 
 def _crop(pixels: Tensor, size: int, area: tuple[float, float]) -> Tensor:
-    """A square of random place and area, turned by quarters, mirrored, and resampled bilinearly."""
+    """Random square crop, rotated by quarter turns, mirrored, and resampled bilinearly."""
     n = len(pixels)
     side = torch.empty(n).uniform_(*area).sqrt()
     centre = (torch.rand(n, 2) * 2 - 1) * (1 - side)[:, None]
@@ -53,7 +53,7 @@ def _crop(pixels: Tensor, size: int, area: tuple[float, float]) -> Tensor:
 
 
 def _recoloured(pixels: Tensor) -> Tensor:
-    """Other light, moisture and pigments: the log of the reflectance changes smoothly with wavelength."""
+    """Change illumination, moisture and pigments: log reflectance varies smoothly with wavelength."""
     n, channels = pixels.shape[:2]
     position = torch.linspace(0, 1, channels)
     waves = torch.stack([(math.pi * order * position).cos() for order in range(3)])

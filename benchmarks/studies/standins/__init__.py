@@ -1,1 +1,1 @@
-"""Measure how hard the stand-ins are: what colour alone reaches, what more context adds, and what is the bound."""
+"""Measure the difficulty of the stand-ins: score from colour alone, gain from spatial context, and upper bound."""

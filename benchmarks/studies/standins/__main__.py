@@ -1,4 +1,4 @@
-"""Print the table of docs/standins.md: ``python -m benchmarks.studies.standins [TASK ...]``; results are cached."""
+"""Print the table in docs/standins.md: ``python -m benchmarks.studies.standins [TASK ...]``; results are cached."""
 
 import argparse
 import json
@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 COLUMNS = ("band statistics", "random twin", "RCF", *(f"reach {reach}" for reach in REACHES), "oracle")
 TWINS = ("galileo_nano_random", "mae_vits16_random")
-"""The first that can read the task is used."""
+"""The first model that can read the task is used."""
 
 
 def measurements(workspace: Workspace, task: TaskSpec, train: bool) -> Iterator[tuple[str, Callable[[], Measured]]]:
-    """Yield the columns that apply to a task, each with the function that measures it."""
+    """Yield the columns of a task, each with the function that measures it."""
     measure = measure_dense if task.dense else measure_pooled
     twin = next(slug for slug in TWINS if compatible(workspace.catalog.model(slug), task))
     for column, model in zip(COLUMNS, ("band_stats", twin, "rcf"), strict=False):
@@ -51,7 +51,7 @@ def _reach(workspace: Workspace, task: TaskSpec, reach: int) -> Measured:
 
 
 def measured(workspace: Workspace, task: TaskSpec, train: bool) -> dict[str, Measured]:
-    """Return every column of a task, from the cache if it was measured on the same stand-in before."""
+    """Return every column of a task; results on the same stand-in are cached."""
     splits = workspace.splits(task.slug).values()
     identity = [task.slug, *((split.items_sha256, split.labels_sha256) for split in splits)]
     path = geofm_cache() / "standins" / "measured" / f"{task.slug}-{content_hash(identity)[:12]}.json"
@@ -87,7 +87,7 @@ def _cell(found: Measured | None) -> str:
 
 def main() -> None:
     """Measure the given stand-ins, or all, and print the table."""
-    parser = argparse.ArgumentParser(description="Measure how hard the stand-ins are.")
+    parser = argparse.ArgumentParser(description="Measure the difficulty of the stand-ins.")
     parser.add_argument("tasks", nargs="*", help="slugs of stand-ins; default: all")
     parser.add_argument("--out", type=Path, help="file for the table; default: standard output")
     parser.add_argument("--quick", action="store_true", help="skip the trained networks (minutes per stand-in)")

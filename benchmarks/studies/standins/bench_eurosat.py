@@ -1,4 +1,4 @@
-"""How hard the EuroSAT stand-in is, with as many chips as the catalog declares for training and testing."""
+"""Difficulty of the EuroSAT stand-in, with the catalog's number of training and test chips."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def chips() -> Chips:
 
 def test_band_statistics_alone_do_not_solve_it(chips: Chips) -> None:
     features = {name: np.concatenate([x.mean((2, 3)), x.std((2, 3))], 1) for name, (x, _) in chips.items()}
-    # The best penalty is read off the test split: even so, and hence too good, it must stay below.
+    # The penalty is chosen on the test split: even this optimistic score must stay below the limit.
     best = max(
         make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
         .fit(features["train"], chips["train"][1])

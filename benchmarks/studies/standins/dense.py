@@ -1,4 +1,4 @@
-"""Linear probes of dense features on stand-ins with a label per pixel."""
+"""Linear probes of dense features on stand-ins with one label per pixel."""
 
 import itertools
 from collections.abc import Callable
@@ -25,13 +25,13 @@ BALANCES = (0.0, 0.5, 1.0)
 
 
 def measure_dense(workspace: Workspace, model: str, task: str) -> Measured:
-    """Score the dense linear probe of a model; tap, penalty and balance of classes are chosen on validation.
+    """Score the dense linear probe of a model; tap, penalty and class balance are chosen on validation.
 
     Args:
-        workspace: of the default recipe.
-        model: ``band_stats`` stands for the colours of each pixel on all dates, ``rcf`` for the random filters around
-            it, every other backbone for its tokens, resized to pixels; the last two are averaged over dates.
-        task: a stand-in with a label per pixel.
+        workspace: workspace with the default recipe.
+        model: ``band_stats`` uses the bands of each pixel on all dates, ``rcf`` random filters around it, every other
+            backbone its tokens resized to pixels; the last two are averaged over dates.
+        task: a stand-in with one label per pixel.
     """
     splits = workspace.splits(task)
     sources = _sources(workspace, model, task, splits["train"])
@@ -52,7 +52,7 @@ def _sources(workspace: Workspace, model: str, task: str, train: Split) -> list[
         pixels = batch.one_by_one().pixels if batch.series else batch.pixels
         weights: torch.Tensor = backbone.get_buffer("weights")
         with torch.inference_mode():
-            # An even size or an edge leaves one answer per pixel: the image is repeated beyond its edge.
+            # Edge pixels are repeated, so that there is one response per pixel, also for even kernel sizes.
             margin = weights.shape[-1] // 2
             wide = functional.pad(pixels, (margin,) * 4, mode="replicate")
             answer = functional.conv2d(wide, weights)
@@ -81,7 +81,7 @@ def _sources(workspace: Workspace, model: str, task: str, train: Split) -> list[
 
 
 def stacked(split: Split, item: int, fill: NDArray[np.float32]) -> Features:
-    """Bands of all dates of an item as channels, (height, width, T * C); gaps hold ``fill``, (T * C,)."""
+    """Stack all dates of a sample as channels, (height, width, T * C); gaps get ``fill``, (T * C,)."""
     pixels = split.read(item).pixels
     flat = pixels.reshape(-1, *pixels.shape[-2:])
     return np.moveaxis(np.where(np.isfinite(flat), flat, fill[:, None, None]), 0, -1).astype(np.float32)
@@ -97,7 +97,7 @@ def _mean(split: Split, item: int) -> NDArray[np.float32]:
 
 
 def _choose(splits: dict[str, Split], features: Callable[[Split, int], Features]) -> tuple[float, PixelFit, int]:
-    """Fit on train and choose on validation: the score (greater is better), the fit and the penalty's index."""
+    """Fit on train and choose on validation; return the score (higher is better), the fit and the penalty's index."""
     train, val = splits["train"], splits["val"]
     classes = len(train.task.classes)
     moments = None

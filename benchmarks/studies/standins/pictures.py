@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/standins.md: ``python -m benchmarks.studies.standins.pictures docs/images``."""
+"""Draw the figures in docs/standins.md: ``python -m benchmarks.studies.standins.pictures docs/images``."""
 
 import sys
 from datetime import date
@@ -19,19 +19,19 @@ SEASONS = (date(2021, 1, 15), date(2021, 4, 15), date(2021, 7, 15), date(2021, 1
 
 
 def colours(scene: Scene, day: int = 0) -> NDArray[np.float64]:
-    """True colours (S, S, 3) of L1C; scars in shortwave infrared, near infrared and red of L2A."""
+    """Return true colours (S, S, 3) of L1C; for burn scars, shortwave infrared, near infrared and red of L2A."""
     if scene.kind == "burn":
         return np.asarray(np.clip(np.moveaxis(scene.l2a[day][[12, 8, 3]], 0, -1) / 4000.0, 0, 1))
     return np.asarray(np.clip((np.moveaxis(scene.l1c[day][[3, 2, 1]], 0, -1) - 300.0) / 2700, 0, 1) ** 0.8)
 
 
 def radar(scene: Scene, day: int = 0) -> NDArray[np.float64]:
-    """VV from -25 dB (black) to 0 dB (white), (S, S, 3)."""
+    """Return VV from -25 dB (black) to 0 dB (white), (S, S, 3)."""
     return np.repeat(np.clip((scene.radar[day][0] + 25.0) / 25, 0, 1)[..., None], 3, axis=-1)
 
 
 def labels(scene: Scene) -> NDArray[np.float64]:
-    """What is true of the scene, in colours (S, S, 3)."""
+    """Return the labels of the scene as colours (S, S, 3)."""
     tab = matplotlib.colormaps["tab20"]
     if scene.kind in ("flood", "burn"):
         mask = scene.flooded if scene.kind == "flood" else scene.burned
@@ -44,7 +44,7 @@ def labels(scene: Scene) -> NDArray[np.float64]:
 
 
 def sheet(rows: list[list[NDArray[np.float64]]]) -> NDArray[np.float64]:
-    """Put pictures of one size into rows with white gaps, each pixel as two by two."""
+    """Arrange equal-sized images in rows with white gaps, enlarged twofold."""
     small = np.concatenate([np.concatenate([_framed(part) for part in row], axis=1) for row in rows])
     return small.repeat(2, axis=0).repeat(2, axis=1)
 
@@ -54,7 +54,7 @@ def _framed(picture: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def main() -> None:
-    """Write one sheet of events and one of seasons."""
+    """Write one sheet of events and one of time series."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for name, kind in SHOWN.items():

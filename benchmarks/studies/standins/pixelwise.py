@@ -1,8 +1,7 @@
-"""The linear probe of dense features: ridge regression on every pixel, fitted from sums over images.
+"""Linear probe of dense features: ridge regression over pixels, fitted from moments summed over images.
 
-A class is a column of zeros and ones, a pixel belongs to the class with the highest prediction. What the fit needs of
-an image is its moments, so that any number of pixels costs the memory of one image and of one (D, D) matrix per class
-(one decomposition serves every penalty, as in :mod:`geofm_eval.probes.ridge`).
+Classes are one-hot columns, and the highest prediction determines the class of a pixel. Memory is that of one image
+plus one (D, D) matrix per class. One decomposition serves all penalties, as in :mod:`geofm_eval.probes.ridge`.
 """
 
 from collections.abc import Sequence
@@ -30,16 +29,16 @@ class PixelFit:
     intercept: Floats
 
     def predict(self, features: NDArray[np.float32], penalty: int) -> Floats:
-        """Predictions (n, K) for ``features`` (n, D) at the penalty with this index."""
+        """Return predictions (n, K) for ``features`` (n, D) at the penalty with this index."""
         return np.asarray(features @ self.weights[penalty] + self.intercept[penalty])
 
 
 class PixelMoments:
-    """First and second moments of dense features, by class or with a number as target.
+    """First and second moments of dense features, per class or with a regression target.
 
     Args:
-        width: D.
-        classes: K; 0 for a number per pixel.
+        width: feature dimension D.
+        classes: number of classes K; 0 for regression.
     """
 
     def __init__(self, width: int, classes: int) -> None:
@@ -56,15 +55,15 @@ class PixelMoments:
 
         Args:
             features: (n, D) float32.
-            target: (n,) classes, or numbers.
+            target: (n,) classes or regression targets.
 
         Raises:
             ContractError: values that are not finite.
         """
         if not np.isfinite(features).all():
-            raise ContractError("dense features must be finite: leave out pixels without data")
+            raise ContractError("dense features must be finite; leave out pixels without data")
         for part in range(len(self._count)):
-            # In float64, because centring subtracts numbers that are nearly alike.
+            # In float64, because centring subtracts nearly equal numbers.
             rows = (features[target == part] if self._classes else features).astype(np.float64)
             self._count[part] += len(rows)
             self._first[part] += rows.sum(0)
@@ -77,14 +76,14 @@ class PixelMoments:
         """Fit every penalty.
 
         Args:
-            balance: exponent b of the weight n_k^-b of class k: 0 counts pixels alike, 1 counts classes alike.
+            balance: exponent b of the weight n_k^-b of class k: 0 weights pixels equally, 1 weights classes equally.
             penalties: multiples of the mean eigenvalue of X'X of standardised features.
 
         Raises:
             ContractError: no pixel was added.
         """
         if not self._count.sum():
-            raise ContractError("no labelled pixel was added: nothing to fit")
+            raise ContractError("no labelled pixel was added; call add() with labelled pixels before fit()")
         weight = np.where(self._count > 0, np.maximum(self._count, 1) ** -balance, 0) if self._classes else np.ones(1)
         total = float(weight @ self._count)
         first = weight @ self._first

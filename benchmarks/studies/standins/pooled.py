@@ -1,4 +1,4 @@
-"""Scores of stand-ins with one label per item, by the pipeline that the suite uses."""
+"""Scores of stand-ins with one label per sample, computed by the suite's pipeline."""
 
 import numpy as np
 
@@ -14,12 +14,12 @@ from geofm_eval.workspace import Workspace
 
 
 def measure_pooled(workspace: Workspace, model: str, task: str) -> Measured:
-    """Score a model's validation-chosen tap with all labels, by the linear probe or by ridge.
+    """Score a model at its chosen tap with all labels, with the linear or the ridge probe.
 
     Args:
-        workspace: of the default recipe.
+        workspace: workspace with the default recipe.
         model: a control, or the random twin of a model.
-        task: a stand-in with one label per item.
+        task: a stand-in with one label per sample.
     """
     spec = workspace.catalog.task(task)
     splits = workspace.splits(task)
@@ -38,7 +38,7 @@ def _validated(rows: list[SweepRow]) -> tuple[float, float]:
 
 
 def oracle_pooled(workspace: Workspace, task: str) -> Measured:
-    """Score the labels without their noise against those with it, on the items that are tested."""
+    """Score the noise-free labels against the noisy ones, on the test samples."""
     split = tested(workspace.splits(task))
     known = oracle_labels(split)
     if split.task.kind == "regression":
@@ -52,5 +52,5 @@ def oracle_pooled(workspace: Workspace, task: str) -> Measured:
 
 
 def tested(splits: dict[str, Split]) -> Split:
-    """The split whose items are tested."""
+    """Return the split whose samples are tested."""
     return splits.get("test") or splits[ALL]

@@ -1,4 +1,4 @@
-"""Small networks that differ only in their receptive field: gaps between their scores measure the value of context."""
+"""Small networks that differ only in receptive field; their score differences measure the value of context."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from geofm_eval.stats.confusion_counts import confusion
 from geofm_eval.stats.scores import mean_interval, r2, r2_interval
 
 REACHES = {1: (), 15: (1, 2, 4), 63: (1, 2, 4, 8, 16)}
-"""Receptive field in pixels, and the dilations that give it: a pixel, less than a patch of 16 pixels, a whole chip."""
+"""Dilations by receptive field in pixels: one pixel, less than a patch of 16 pixels, a whole chip."""
 
 WIDTH, LAYERS = 32, 5
 BATCH, RATE = 8, 3e-3
@@ -26,7 +26,7 @@ CHECKS = 10
 
 
 class Reach(nn.Module):
-    """Five layers of equal width, of which the first few see their neighbours."""
+    """Five layers of equal width; only the first few see neighbouring pixels."""
 
     def __init__(self, channels: int, outputs: int, reach: int, dense: bool) -> None:
         super().__init__()
@@ -40,12 +40,12 @@ class Reach(nn.Module):
             for i in range(LAYERS)
         ]
         self.layers = nn.ModuleList(layers)
-        # Batch statistics are fixed after training: they carry nothing from pixel to pixel.
+        # Batch statistics are fixed after training, so they pass no information between pixels.
         self.norms = nn.ModuleList(nn.BatchNorm2d(WIDTH) for _ in layers)
         self.last = nn.Linear(WIDTH, outputs)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Outputs (B, H, W, K) for pixels (B, C, H, W); (B, K), their mean, where an item has one label."""
+        """Map pixels (B, C, H, W) to (B, H, W, K), or to their mean (B, K) for one label per sample."""
         x = self.first(pixels)
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = x + functional.relu(norm(layer(x)))
@@ -56,7 +56,7 @@ class Reach(nn.Module):
 
 @dataclass
 class Sets:
-    """Standardised pixels (n, C, H, W) and targets of train, validation and test items; ids into the tested split."""
+    """Standardised pixels (n, C, H, W) and targets by split; rows are positions in the tested split."""
 
     pixels: dict[str, Tensor]
     targets: dict[str, Tensor]
@@ -67,7 +67,7 @@ class Sets:
 
 
 def prepare(splits: dict[str, Split]) -> Sets:
-    """Read a stand-in; where it has no test split the last fifth is tested and the tenth before it validates."""
+    """Read a stand-in; with shuffle splits, use random 70, 10 and 20 % for training, validation and test."""
     split = tested(splits)
     if ALL in splits:
         order = np.random.default_rng(0).permutation(len(split))
@@ -98,7 +98,7 @@ def _targets(split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
 
 
 def measure_reach(sets: Sets, reach: int, seed: int = 0) -> Measured:
-    """Train one network, keep the state that validates best, and test it once."""
+    """Train one network, keep the state with the best validation score, and test it once."""
     task = sets.split.task
     torch.manual_seed(seed)
     outputs = max(len(task.classes), 1)
@@ -143,7 +143,7 @@ def _train(network: Reach, sets: Sets, rng: np.random.Generator) -> None:
 
 
 def _weights(sets: Sets) -> Tensor | None:
-    """Classes counted by the inverse root of how many pixels or items they have."""
+    """Class weights: inverse square roots of the numbers of pixels or samples."""
     task = sets.split.task
     if not task.classes:
         return None
@@ -154,7 +154,7 @@ def _weights(sets: Sets) -> Tensor | None:
 
 
 def _turned(pixels: Tensor, targets: Tensor, way: int, dense: bool) -> tuple[Tensor, Tensor]:
-    """One of the eight ways to turn and mirror a square."""
+    """Apply one of the eight symmetries of a square."""
 
     def turn(values: Tensor) -> Tensor:
         turned = torch.rot90(values, way % 4, (-2, -1))

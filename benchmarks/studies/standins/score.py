@@ -1,4 +1,4 @@
-"""What was measured on one stand-in, and how dense predictions become a score with its interval."""
+"""Score with interval on one stand-in, and how it is computed from dense predictions."""
 
 import math
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from geofm_eval.stats.scores import ratio_interval
 
 @dataclass(frozen=True)
 class Measured:
-    """A score in the task's metric, and the ends of its 95 % interval."""
+    """Score in the task's metric, with the ends of its 95 % interval."""
 
     value: float
     low: float | None
@@ -28,8 +28,8 @@ def score_maps(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> M
     """Score dense predictions.
 
     Args:
-        split: of a task with a label per pixel.
-        predict: position of an item -> (height, width) classes or numbers.
+        split: split of a task with one label per pixel.
+        predict: maps the position of a sample to (height, width) classes or values.
     """
     if split.task.kind == "dense_regression":
         return _rmse(split, predict)
@@ -42,7 +42,7 @@ def score_maps(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> M
 
 
 def from_counts(counts: NDArray[np.int64], metric: str) -> float:
-    """``miou``, or ``iou`` of class 1, of summed confusion counts."""
+    """Return ``miou``, or ``iou`` of class 1, from summed confusion counts."""
     return float(iou_per_class(counts)[1]) if metric == "iou" else float(mean_iou(counts))
 
 
@@ -52,7 +52,7 @@ def _rmse(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> Measur
         target = split.read_target(index)
         known = np.isfinite(target)
         errors.append(float(np.square(predict(index)[known] - target[known]).mean()))
-    # Chips are of one size, so that the mean over chips is that over pixels.
+    # Chips have one size, so that the mean over chips equals the mean over pixels.
     interval = ratio_interval(make_sample(errors, split.groups))
     low, high = _ends(interval)
     roots = [None if end is None else math.sqrt(max(end, 0.0)) for end in (low, high)]

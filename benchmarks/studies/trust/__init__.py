@@ -1,1 +1,1 @@
-"""What the statistics of this project promise, measured: coverage, power, false alarms."""
+"""Measured error rates of the suite's statistics: coverage, power, false alarms."""

@@ -1,9 +1,9 @@
-"""How often expected ranges raise a false alarm: ``python -m benchmarks.studies.trust.alarms resampled|reruns RUN...``.
+"""Rate of false alarms of expected ranges: ``python -m benchmarks.studies.trust.alarms resampled|reruns RUN...``.
 
-``resampled`` takes runs whose trained cases hold many seeds. Ranges are set from the first eight; outcomes of the suite
-are then drawn from the others, none of which set a range: three seeds of every case, judged, and three more where they
-lie outside, as the suite does it. The same is repeated with other seeds setting the ranges, because one set of ranges
-may be lucky. ``reruns`` counts the verdicts of runs that were judged when they were measured.
+``resampled`` takes runs whose trained cases hold many seeds. Ranges are set from eight seeds. Outcomes of the suite are
+then drawn from the other seeds: three per case, and three more for a case outside its range, as in the suite. This is
+repeated with ranges from other seeds, because one set of ranges may be lucky. ``reruns`` counts the verdicts stored in
+runs.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from geofm_eval.expected.update import merged, propose, read_records, take
 from geofm_eval.records import Record, RunInfo
 
 OUTCOMES = 200
-"""Outcomes of the suite that are drawn for one set of ranges."""
+"""Simulated outcomes of the suite per set of ranges."""
 
 SPLITS = 20
-"""How often the seeds that set the ranges are drawn anew."""
+"""Number of random choices of the seeds that set the ranges."""
 
 FRESH = 20
-"""Independent seeds that outcomes are drawn from, at least."""
+"""Least number of seeds from which outcomes are drawn."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Alarms:
     """False alarms of one set of ranges.
 
     Args:
-        outcomes: of the suite.
-        first: outcomes with a case outside its range before fresh seeds were asked.
-        final: outcomes with a case that was still outside with them.
-        cases: how often every case was outside at the end, by id; cases that never were are left out.
+        outcomes: number of simulated outcomes.
+        first: outcomes with any case outside its range at the first attempt.
+        final: outcomes with any case still outside after fresh seeds.
+        cases: number of outcomes in which a case was outside at the end, by id; zeros are left out.
     """
 
     outcomes: int
@@ -50,7 +50,7 @@ class Alarms:
 
 
 def with_seeds(record: Record, seeds: Sequence[int], run: str) -> Record:
-    """The record as it had been with some of its seeds, by position, in a run of that name."""
+    """Return the record restricted to some of its seeds, by position, in a run of the given name."""
     assert record.training is not None
     scores = {
         fraction: score.model_copy(
@@ -66,10 +66,10 @@ def with_seeds(record: Record, seeds: Sequence[int], run: str) -> Record:
 
 
 def set_ranges(records: Sequence[Record], seeds: Sequence[int]) -> dict[str, Ranges]:
-    """Ranges by task that ``geofm-eval expect`` would write from some seeds of trained cases.
+    """Return the ranges by task that ``geofm-eval expect`` would write from some seeds of trained cases.
 
     Raises:
-        DataError: cases with too few seeds, or that rest on different data.
+        DataError: cases with too few seeds, or with different data.
     """
     proposal = propose(take([[with_seeds(record, seeds, "ranges") for record in records]]), _no_probes, {}, "")
     if proposal.refused:
@@ -84,7 +84,7 @@ def _no_probes(_: Sequence[Record]) -> Mapping[str, Mapping[str, Mapping[str, Ad
 def resampled(records: Sequence[Record], ranges: Mapping[str, Ranges], fresh: Sequence[int], seed: int) -> Alarms:
     """Draw outcomes of the suite from ``fresh`` seeds and judge them.
 
-    All cases of an outcome have the same seeds, as in a run, so that what seeds share between cases stays.
+    All cases of an outcome have the same seeds, as in a run, to keep their correlation.
     """
     rng = np.random.default_rng(seed)
     first = final = 0
@@ -107,7 +107,7 @@ def _outside(record: Record, ranges: Mapping[str, Ranges]) -> bool:
 
 
 def seeded(runs: Sequence[Path]) -> list[Record]:
-    """Trained cases of the runs with enough seeds, each once.
+    """Return the trained cases with enough seeds, each once.
 
     Raises:
         DataError: there is none.
@@ -123,7 +123,7 @@ def seeded(runs: Sequence[Path]) -> list[Record]:
 
 
 def report_resampled(runs: Sequence[Path]) -> Iterator[str]:
-    """Markdown of the rate of false alarms, with the ranges of the first seeds and with those of others."""
+    """Yield Markdown: rates of false alarms with ranges from the first seeds and from random ones."""
     records = seeded(runs)
     count = min(len(record.training.seeds) for record in records if record.training is not None)
     every = list(range(count))
@@ -134,12 +134,12 @@ def report_resampled(runs: Sequence[Path]) -> Iterator[str]:
         order = [int(one) for one in rng.permutation(count)]
         ranges = set_ranges(records, order[:FEWEST_SEEDS])
         others.append(resampled(records, ranges, order[FEWEST_SEEDS:], seed=number + 1))
-    yield f"{len(records)} trained cases, {count} seeds each, {count - FEWEST_SEEDS} of them for outcomes"
+    yield f"{len(records)} trained cases, {count} seeds each; outcomes are drawn from {count - FEWEST_SEEDS} of them"
     yield ""
-    yield "| ranges from | outcomes | a case outside at first | and still with fresh seeds | cases that were |"
+    yield "| ranges from | outcomes | any case outside (first attempt) | still outside (fresh seeds) | cases outside |"
     yield "|---|---|---|---|---|"
     yield _row(f"seeds 0 to {FEWEST_SEEDS - 1}", [own])
-    yield _row(f"{FEWEST_SEEDS} seeds drawn {SPLITS} times", others)
+    yield _row(f"{FEWEST_SEEDS} seeds, drawn {SPLITS} times", others)
 
 
 def _row(name: str, found: Sequence[Alarms]) -> str:
@@ -151,8 +151,8 @@ def _row(name: str, found: Sequence[Alarms]) -> str:
 
 
 def report_reruns(runs: Sequence[Path]) -> Iterator[str]:
-    """Markdown of the verdicts of runs, one row per run, and how many of them raised an alarm."""
-    yield "| run | scores judged | below | above | no valid range | asked for fresh seeds | failed |"
+    """Yield Markdown: verdicts per run, and the number of runs with an alarm."""
+    yield "| run | scores judged | below | above | no valid range | repeated with fresh seeds | failed |"
     yield "|---|---|---|---|---|---|---|"
     alarmed = 0
     for run in runs:
@@ -170,7 +170,7 @@ def report_reruns(runs: Sequence[Path]) -> Iterator[str]:
 
 def main() -> None:
     """Print one of the two reports."""
-    parser = argparse.ArgumentParser(description="How often expected ranges raise a false alarm.")
+    parser = argparse.ArgumentParser(description="Rate of false alarms of expected ranges.")
     parser.add_argument("what", choices=("resampled", "reruns"))
     parser.add_argument("runs", nargs="+", type=Path, help="folders of runs")
     chosen = parser.parse_args()

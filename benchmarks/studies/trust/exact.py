@@ -1,11 +1,10 @@
-"""Probes against independent float64 solvers: ``python -m benchmarks.studies.trust.exact reports/runs/RUN``.
+"""Compare probes with independent float64 solvers: ``python -m benchmarks.studies.trust.exact reports/runs/RUN``.
 
-For every label subset of every probe of a run three things are compared: the penalty path alone, which is what chose
-before penalties near the best were solved exactly; the probe as it is; and an independent optimum in float64, by
-scikit-learn's Newton solver (linear and dense), by numpy's singular values (ridge) and by plain sorting (kNN).
-scikit-learn's scaler standardises the channels that hold more than rounding. Differences are counted in choices of the
-penalty and in test samples, for the dense probe in pixels. Resumable: results are kept in ``RUN-exact/``. The features
-must be in the cache. Suite ``bench`` takes about half an hour.
+For every label subset of every probe of a run, three solutions are compared: the penalty path alone (the rule until
+probe version 3); the current probe; and an independent float64 optimum, from scikit-learn's Newton solver (linear and
+dense), numpy's singular values (ridge) or sorting (kNN). scikit-learn's scaler standardises the channels that hold more
+than rounding. Differences are counted in chosen penalties and in test samples (pixels for the dense probe). Resumable:
+results are kept in ``RUN-exact/``. The features must be in the cache. Suite ``bench`` takes about half an hour.
 """
 
 import argparse
@@ -41,10 +40,10 @@ from geofm_eval.records import Record, read_run
 from geofm_eval.workspace import Settings, Workspace
 
 CLOSE = 2e-3
-"""Penalties within this many nats of the best validation loss, and at least two, are solved independently."""
+"""At least two penalties, and all within this many nats of the best validation loss, are solved independently."""
 
 NEWTON_SIZE = 1500
-"""Parameters up to which the Hessian is factorised; larger problems go to L-BFGS with a tight tolerance."""
+"""Number of parameters up to which the Hessian is factorised; larger problems use L-BFGS with a tight tolerance."""
 
 Result = dict[str, Any]
 
@@ -62,7 +61,7 @@ def path_alone() -> Iterator[None]:
 
 
 def scaled(problem: ProbeProblem, tap: str, holdout: Holdout) -> tuple[NDArray[Any], ...]:
-    """Standardised training and held-out rows, float64, of the channels that hold more than rounding."""
+    """Return standardised float64 training and held-out rows of the channels that hold more than rounding."""
     train = problem.features(tap, problem.training)[holdout.rows]
     kept = fit_standardiser(torch.from_numpy(train)).kept.numpy()
     scaler = StandardScaler().fit(train[:, kept].astype(np.float64))
@@ -71,7 +70,7 @@ def scaled(problem: ProbeProblem, tap: str, holdout: Holdout) -> tuple[NDArray[A
 
 
 def logistic(problem: ProbeProblem, row: SweepRow, holdout: Holdout, index: int) -> NDArray[np.float64]:
-    """Log probabilities (m, K) of held-out items; -inf for a class without training items."""
+    """Return log probabilities (m, K) of held-out samples; -inf for a class without training samples."""
     x, held_out = scaled(problem, row.tap, holdout)
     y = problem.labels["train"][holdout.rows]
     classes = np.unique(y)
@@ -86,12 +85,12 @@ def logistic(problem: ProbeProblem, row: SweepRow, holdout: Holdout, index: int)
 
 
 def subset_of(problem: ProbeProblem, row: SweepRow) -> LabelSubset:
-    """The label subset that a row was fitted on."""
+    """Return the label subset of a row."""
     return next(s for s in problem.subsets if (s.fraction, s.draw) == (row.fraction, row.draw))
 
 
 def linear_row(problem: ProbeProblem, row: SweepRow) -> tuple[int | None, NDArray[np.uint8], dict[int, float]]:
-    """Choice, outcomes and validation losses of the independent optimum."""
+    """Return choice, outcomes and validation losses of the independent optimum."""
     subset = subset_of(problem, row)
     holdouts = list(problem.holdouts(subset))
     index, losses = row.chosen_index, {}
@@ -109,7 +108,7 @@ def linear_row(problem: ProbeProblem, row: SweepRow) -> tuple[int | None, NDArra
 
 
 def ridge_row(problem: ProbeProblem, row: SweepRow) -> tuple[int | None, NDArray[np.float64], dict[int, float]]:
-    """The same for ridge, whose outcomes are predictions of the tested items."""
+    """The same for ridge; outcomes are predictions of the tested samples."""
     subset = subset_of(problem, row)
     holdouts = list(problem.holdouts(subset))
 
@@ -130,7 +129,7 @@ def ridge_row(problem: ProbeProblem, row: SweepRow) -> tuple[int | None, NDArray
 
 
 def knn_row(problem: ProbeProblem, row: SweepRow) -> tuple[int | None, NDArray[np.uint8], dict[int, float]]:
-    """The same for kNN, which chooses nothing."""
+    """The same for kNN, which has no penalty."""
     subset = subset_of(problem, row)
     tested = problem.tested(subset)
     train = problem.features(row.tap, "train")[tested.rows].astype(np.float64)
@@ -150,7 +149,7 @@ ORACLES = {"linear": linear_row, "ridge": ridge_row, "knn": knn_row}
 
 
 def compared(problem: ProbeProblem, probe: str, sweep: Sweep, before: Sweep) -> Iterator[Result]:
-    """One result per row of a sweep."""
+    """Yield one result per row of a sweep."""
     for row, old in zip(sweep.rows, before.rows, strict=True):
         index, outcomes, losses = ORACLES[probe](problem, row)
         subset = subset_of(problem, row)
@@ -169,7 +168,7 @@ def compared(problem: ProbeProblem, probe: str, sweep: Sweep, before: Sweep) -> 
 
 
 def measured(workspace: Workspace, record: Record) -> list[Result]:
-    """Results of one model, task and adaptation."""
+    """Return the results of one model, task and adaptation."""
     if workspace.catalog.task(record.case.task).dense:
         return measured_dense(workspace, record)
     job = job_of(workspace, record)
@@ -186,7 +185,7 @@ def measured(workspace: Workspace, record: Record) -> list[Result]:
 
 
 def measured_dense(workspace: Workspace, record: Record) -> list[Result]:
-    """The same for the dense probe, whose tokens are encoded now."""
+    """The same for the dense probe, whose tokens are encoded again."""
     probe = workspace.dense_probe(record.case.model, record.case.task)
     with torch.inference_mode(), exact_float32():
         samples = probe.sampled()
@@ -200,7 +199,7 @@ def measured_dense(workspace: Workspace, record: Record) -> list[Result]:
 
 
 def table(results: Sequence[list[Result]]) -> Iterator[str]:
-    """Markdown rows by probe and label fraction."""
+    """Yield Markdown rows by probe and label fraction."""
     yield (
         "| probe | labels | fits | choices that differ: path, probe | test samples that differ: path, probe | "
         "largest error of a loss: path, probe | two best within 1e-4, 5e-4 |"
@@ -226,8 +225,8 @@ def table(results: Sequence[list[Result]]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Compare what is not compared yet, and print the table."""
-    parser = argparse.ArgumentParser(description="Compare closed probes with independent float64 solvers.")
+    """Run the remaining comparisons and print the table."""
+    parser = argparse.ArgumentParser(description="Compare probes with independent float64 solvers.")
     parser.add_argument("run", type=Path)
     parser.add_argument("--models", default="", help="comma-separated; default: all of the run")
     chosen = parser.parse_args()

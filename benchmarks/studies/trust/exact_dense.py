@@ -1,6 +1,6 @@
-"""The dense probe against scikit-learn's Newton solver; see :mod:`benchmarks.studies.trust.exact`.
+"""Compare the dense probe with scikit-learn's Newton solver; see :mod:`benchmarks.studies.trust.exact`.
 
-A token whose labelled pixels show several classes is a row per class there, weighted by the share of its pixels.
+A token with several classes is one row per class, weighted by the proportion of its labelled pixels.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from geofm_eval.probes.selection import NEAR_LOWEST
 
 @dataclass(frozen=True)
 class Independent:
-    """A multinomial logistic regression of tokens by scikit-learn, in float64."""
+    """Multinomial logistic regression of tokens by scikit-learn, in float64."""
 
     tap: str
     scaler: StandardScaler
@@ -32,7 +32,7 @@ class Independent:
     classes: int
 
     def logits(self, tokens: NDArray[Any]) -> NDArray[np.float64]:
-        """(n, D) to (n, K)."""
+        """Map tokens (n, D) to logits (n, K)."""
         values = self.model.decision_function(self.scaler.transform(tokens.astype(np.float64)))
         if values.ndim == 1:
             values = np.stack([-values / 2, values / 2], axis=1)
@@ -41,13 +41,13 @@ class Independent:
         return found
 
     def __call__(self, maps: Tensor) -> Tensor:
-        """(B, D, h, w) to (B, K, h, w), as the maps of the probe do."""
+        """Map features (B, D, h, w) to logits (B, K, h, w), as the probe does."""
         tokens = maps.permute(0, 2, 3, 1)
         logits = self.logits(tokens.flatten(0, 2).numpy()).reshape(*tokens.shape[:3], -1)
         return torch.from_numpy(logits).permute(0, 3, 1, 2)
 
     def loss(self, held: TokenSample) -> float:
-        """Log losses of tokens, added up with their weights."""
+        """Return the weighted sum of log losses of tokens."""
         logits = torch.from_numpy(self.logits(held.features[self.tap]))
         shares = torch.from_numpy(held.targets)
         losses = -torch.where(shares > 0, shares * logits.log_softmax(1), 0.0).sum(1)
@@ -55,7 +55,7 @@ class Independent:
 
 
 def independent(tokens: TokenSample, tap: str, penalty: float) -> Independent:
-    """The optimum of some tokens at a penalty."""
+    """Fit tokens at one penalty."""
     features = tokens.features[tap].astype(np.float64)
     scaler = StandardScaler().fit(features)
     rows, labels = np.nonzero(tokens.targets)
@@ -68,7 +68,7 @@ def independent(tokens: TokenSample, tap: str, penalty: float) -> Independent:
 
 
 def held_out(samples: dict[str, TokenSample], budget: ChipBudget) -> list[tuple[TokenSample, TokenSample]]:
-    """Tokens to fit and tokens to choose by: the validation chips, or every fold of the training chips."""
+    """Return pairs of training and validation tokens: the validation chips, or every fold of the training chips."""
     train, val = samples["train"], samples["val"]
     if not budget.folds:
         return [(train.of(budget.train), val.of(budget.val))]
@@ -78,14 +78,14 @@ def held_out(samples: dict[str, TokenSample], budget: ChipBudget) -> list[tuple[
 def compared(
     probe: DenseProbe, samples: dict[str, TokenSample], before: Any, now: Any, close: float
 ) -> Iterator[dict[str, Any]]:
-    """One result per tap and label subset, as the other probes have them.
+    """Yield one result per tap and label subset, as for the other probes.
 
     Args:
-        probe: of one model and task.
-        samples: its tokens.
-        before: its solutions on the path alone.
-        now: its solutions.
-        close: penalties within this many nats of the best, and at least two, are solved independently.
+        probe: probe of one model and task.
+        samples: tokens by split.
+        before: solutions from the path alone.
+        now: current solutions.
+        close: at least two penalties, and all within this many nats of the best, are solved independently.
     """
     choices: dict[Any, int] = {}
     losses: dict[Any, dict[int, float]] = {}

@@ -1,7 +1,7 @@
-"""Coverage of intervals of variance shares, of distances and of regret: ``python -m benchmarks.studies.trust.factors``.
+"""Coverage of intervals of variance proportions, distances and losses: ``python -m benchmarks.studies.trust.factors``.
 
-Tables of 3 x 4 x 2 cells are drawn, each with three seeds and with items that all cells share; true shares, distances
-and losses are those of the scores without noise. Prints a Markdown table; minutes.
+Tables of 3 x 4 x 2 cells are drawn, each with three seeds and with samples that all cells share. True values are those
+of the noise-free scores. Prints a Markdown table; takes minutes.
 """
 
 import argparse
@@ -22,12 +22,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class World:
-    """How scores come about.
+    """Sources of variation of the scores.
 
     Args:
-        units: test items.
-        items: standard deviation of what an item adds to one cell; what it adds to all of them is six times that.
-        seeds: standard deviation of what a seed adds.
+        units: number of test samples.
+        items: standard deviation of a sample's effect on one cell; its effect on all cells is six times that.
+        seeds: standard deviation of a seed's effect.
         crossed: standard deviation of the interaction of the first two factors.
     """
 
@@ -37,12 +37,12 @@ class World:
     crossed: float
 
     def truth(self, rng: np.random.Generator) -> Floats:
-        """Scores without noise."""
+        """Draw scores without noise."""
         main = rng.normal(0, 0.5, (3, 1, 1)) + rng.normal(0, 0.5, (1, 4, 1)) + rng.normal(0, 0.3, (1, 1, 2))
         return main + self.crossed * rng.normal(0, 1, (3, 4, 1))
 
     def scores(self, truth: Floats, rng: np.random.Generator) -> tuple[Floats, ErrorOfMeans]:
-        """(3, 4, 2, seeds) measured scores, and the error of their means."""
+        """Draw (3, 4, 2, seeds) measured scores; also return the error of their means."""
         cells = truth.size
         shared = 6 * self.items * rng.normal(0, 1, self.units)
         items = self.items * rng.normal(0, 1, (cells, 1, self.units)) + shared
@@ -53,17 +53,17 @@ class World:
 
 WORLDS = (World(10, 0.5, 0.1, 0.2), World(24, 0.5, 0.1, 0.0), World(24, 0.5, 0.1, 0.2), World(100, 1.0, 0.2, 0.2),
           World(1000, 1.0, 0.2, 0.1))  # fmt: skip
-"""From the ten events of a flood data set to the thousand items of a classification."""
+"""From ten events of a flood data set to a thousand samples of a classification."""
 
 
 def misses(world: World, rng: np.random.Generator) -> Iterator[tuple[str, bool, bool]]:
-    """Name of every interval, and whether the truth lies below or above it."""
+    """Yield the name of every interval, and whether the true value is below or above it."""
     truth = world.truth(rng)
     scores, error = world.scores(truth, rng)
     exact = anova(np.stack([truth, truth], -1))
     total = exact.total / 2 / truth.size + world.seeds**2
     for share, squares in zip(shares(NAMES, scores, error=error), exact.squares.values(), strict=True):
-        kind = "share of a factor" if len(share.effect) == 1 else "share of an interaction"
+        kind = "proportion of a factor" if len(share.effect) == 1 else "proportion of an interaction"
         true = squares / 2 / truth.size / total
         assert share.low is not None
         assert share.high is not None
@@ -77,7 +77,7 @@ def misses(world: World, rng: np.random.Generator) -> Iterator[tuple[str, bool, 
     loss = error.within(float(means[best] - means[other]), weights)
     for kind, one, true in (
         ("difference of two distances", found, apart[0] - apart[1]),
-        ("loss by a wrong choice", loss, float(truth[best] - truth[other])),
+        ("loss from a wrong choice", loss, float(truth[best] - truth[other])),
     ):
         assert one.low is not None
         assert one.high is not None
@@ -85,9 +85,9 @@ def misses(world: World, rng: np.random.Generator) -> Iterator[tuple[str, bool, 
 
 
 def main() -> None:
-    """Print how often intervals hold the truth, by kind and number of units."""
+    """Print the coverage of intervals by kind and number of units."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=2000, help="Tables that are drawn. Default: 2000.")
+    parser.add_argument("--draws", type=int, default=2000, help="Number of simulated tables. Default: 2000.")
     draws = parser.parse_args().draws
     print("| interval | units | interaction | coverage (%) | truth below, above (%) |\n|---|---|---|---|---|")
     for world in WORLDS:

@@ -1,10 +1,10 @@
-"""How large a run has to be to decide each finding, and whether the test of "most cells" holds its level.
+"""Run size needed to decide each finding, and the level of the test of "most cells".
 
-    python -m benchmarks.studies.trust.findings           # every table, about a minute
-    python -m benchmarks.studies.trust.findings size      # one of them: size, gains, claims, profiles, drift, orders
+    python -m benchmarks.studies.trust.findings           # all tables, about a minute
+    python -m benchmarks.studies.trust.findings size      # one of size, gains, claims, profiles, drift, orders
 
-Truths are set, measurements drawn around them, and verdicts reached by the functions that collations use. Errors of
-cells on the same items correlate by ``SHARED``; in the reference they do by .02 on average, -.25 to .6 at the ends.
+True effects are set, measurements are drawn around them, and verdicts are computed as in collations. Errors of cells on
+the same samples correlate by ``SHARED``; in the reference the mean correlation is .02, with a range of -.25 to .6.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from geofm_eval.stats.p_values import holm
 from tests.planted.ranking import probe_record
 
 SHARED = 0.3
-"""Correlation of the errors of two cells on the same items."""
+"""Correlation of the errors of two cells on the same samples."""
 
 RUNS = 400
-"""Simulated runs per row."""
+"""Simulated runs per table row."""
 
 VERDICTS = ("supported", "refuted", "undecided")
 NINETY_FIVE = float(norm.ppf(0.975))
@@ -42,34 +42,34 @@ Counts = Counter[str]
 
 
 def errors(rng: np.random.Generator, sizes: Sequence[int], spread: Sequence[float], shared: float = SHARED) -> Floats:
-    """(cells,) errors: ``sizes`` cells per data set, with a standard error per data set."""
+    """Draw (cells,) errors: ``sizes`` cells per data set, with standard error ``spread`` per data set."""
     common = np.repeat(rng.standard_normal(len(sizes)), sizes)
     own = rng.standard_normal(sum(sizes))
     return np.asarray(np.repeat(spread, sizes) * (math.sqrt(shared) * common + math.sqrt(1 - shared) * own))
 
 
 def error_of_mean(sizes: Sequence[int], spread: Sequence[float]) -> float:
-    """Standard error of the mean over these cells."""
+    """Return the standard error of the mean over the cells."""
     each = zip(sizes, spread, strict=True)
     return math.sqrt(sum(se**2 * (n + n * (n - 1) * SHARED) for n, se in each)) / sum(sizes)
 
 
 def around(value: float, error: float) -> Difference:
-    """A measurement with its 95 % interval."""
+    """Return a measurement with its 95 % interval."""
     return Difference(value, value - NINETY_FIVE * error, value + NINETY_FIVE * error)
 
 
 def verdicts(
     truth: Sequence[float], sizes: Sequence[int], spread: Sequence[float], claim: Claim, tests: int = 1
 ) -> Counts:
-    """How often a claim on most cells is decided how.
+    """Count the verdicts on a claim about most cells.
 
     Args:
         truth: (cells,) true effect of every cell.
         sizes: cells per data set.
         spread: standard error of a cell per data set.
-        claim: what is tested.
-        tests: sets of cells of which any may support the claim; all are alike.
+        claim: tested claim.
+        tests: number of equal sets of cells, any of which may support the claim.
     """
     rng = np.random.default_rng([len(truth), tests])
     each, whole, found = np.repeat(spread, sizes), error_of_mean(sizes, spread), Counter[str]()
@@ -88,12 +88,12 @@ def _cell(value: float, error: float, claim: Claim) -> FindingCell:
 
 
 def shares(found: Counts) -> str:
-    """Such as ``97 / 0 / 3``: supported, refuted, undecided, in percent."""
+    """Return percentages of supported, refuted and undecided, for example ``97 / 0 / 3``."""
     return " / ".join(f"{100 * found[name] / found.total():.0f}" for name in VERDICTS)
 
 
 def size() -> Iterator[str]:
-    """How often a majority is claimed of cells of which just too few are non-null, by correlation."""
+    """Rate of false claims about most cells when one cell too few is non-null, by correlation."""
     yield "| cells on 3 data sets | non-null | correlation 0 | .3 | .6 | .9 |"
     yield "|---|---|---|---|---|---|"
     for count, real in product((6, 15, 55), ("half", "none")):
@@ -104,7 +104,7 @@ def size() -> Iterator[str]:
             rng = np.random.default_rng(count)
             sizes = [count - 2 * (count // 3), count // 3, count // 3]
             drawn = np.array([errors(rng, sizes, [1.0] * 3, shared) for _ in range(10_000)])
-            # Cells of every data set are among the non-null ones.
+            # Non-null cells are spread over all data sets.
             drawn[:, rng.permutation(count)[:known]] += 10
             rejected = [partial_conjunction(row_, least) < 0.05 for row_ in norm.sf(drawn).tolist()]
             row.append(f"{100 * float(np.mean(rejected)):.1f} %")
@@ -112,9 +112,9 @@ def size() -> Iterator[str]:
 
 
 def gains() -> Iterator[str]:
-    """Finding 2 with the cells of an earlier suite: what was decided by counting cells that survive Holm."""
+    """Finding 2 with the cells of an earlier suite."""
     truths = (0.0, 1.0, 2.0, 3.0, 5.0)
-    yield f"| items | {' | '.join(f'true gain {truth:g}' for truth in truths)} |"
+    yield f"| samples | {' | '.join(f'true gain {truth:g}' for truth in truths)} |"
     yield f"|---|{'---|' * len(truths)}"
     for times, said in ((1.0, "1,000 and 300"), (5.4, "5,400 and 1,600"), (20.0, "20,000 and 5,900")):
         sizes, spread = [5, 10], [1.0 / math.sqrt(times), 2.2 / math.sqrt(times)]
@@ -123,7 +123,7 @@ def gains() -> Iterator[str]:
 
 
 RUN_SIZES = (("3 x 3", 3, 3), ("5 x 4", 5, 4), ("8 x 8", 8, 8))
-"""Backbones x data sets, one cell each."""
+"""Numbers of backbones x data sets, one cell each."""
 
 
 def claims() -> Iterator[str]:
@@ -175,7 +175,7 @@ def _profile(rng: np.random.Generator, models: int, draws: int, true: float) -> 
 
 
 def drift() -> Iterator[str]:
-    """Finding 5: leads over seven parts, and growth with depth, over three tasks."""
+    """Finding 5: lead over seven parts, and growth with depth, over three tasks."""
     yield "| claim | true lead (hundredths) | seeds | 3 backbones | 5 | 10 |"
     yield "|---|---|---|---|---|---|"
     for rivals, truths in ((7, (-5.0, 0.0, 5.0, 15.0)), (1, (0.0, 5.0, 15.0))):
@@ -186,7 +186,7 @@ def drift() -> Iterator[str]:
 
 
 def _drifts(rivals: int, truth: float, seeds: int, backbones: int, tasks: int = 3, spread: float = 4.0) -> Counts:
-    """All rivals are alike; backbones differ by a standard deviation of 3, seeds by ``spread``."""
+    """All rivals are equal; backbones vary with a standard deviation of 3, seeds with ``spread``."""
     rng, found = np.random.default_rng([rivals, seeds, backbones]), Counter[str]()
     for _ in range(RUNS // 4):
         cells, names = [], []
@@ -204,7 +204,7 @@ def _drifts(rivals: int, truth: float, seeds: int, backbones: int, tasks: int = 
 
 
 def orders() -> Iterator[str]:
-    """Finding 1: five backbones, of which two change places between two data sets, or none do."""
+    """Finding 1: five backbones; two or none of them swap ranks between two data sets."""
     yield "| truth | data sets x settings | error of a difference 2 points | 1 point | .5 points | .2 points |"
     yield "|---|---|---|---|---|---|"
     worlds = (
@@ -242,7 +242,7 @@ def _met(points: float, error: float, data: int) -> HeadToHead:
 ANYWHERE = Setting(
     "setting", "table", (Entry("m0", probe_record("m0", "t", np.ones((1, 2), dtype=np.uint8)), "1.0"),), None, {}
 )
-"""For its metric."""
+"""Any setting; only its metric is used."""
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "size": size,
@@ -255,9 +255,9 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
 
 
 def main() -> None:
-    """Print the tables asked for, or all."""
-    parser = argparse.ArgumentParser(description="Simulate what findings decide, by truth and size of a run.")
-    parser.add_argument("tables", nargs="*", choices=[[], *TABLES], help="which; all by default")
+    """Print the selected tables, or all."""
+    parser = argparse.ArgumentParser(description="Simulate the verdicts of findings by true effect and run size.")
+    parser.add_argument("tables", nargs="*", choices=[[], *TABLES], help="tables to print; default: all")
     for name in parser.parse_args().tables or TABLES:
         print(f"\n{name}: {TABLES[name].__doc__}\n", flush=True)
         for line in TABLES[name]():

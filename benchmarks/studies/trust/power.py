@@ -1,11 +1,11 @@
-"""How large a drop the gate finds: ``python -m benchmarks.studies.trust.power`` (a quarter of an hour, resumable).
+"""Power of the gate: ``python -m benchmarks.studies.trust.power`` (a quarter of an hour, resumable).
 
-First by simulation (``--simulated`` does no more, in a minute): power per primary case, and false regressions per run,
-next to those of one Holm over all taps and label fractions. Then with real features: noise is added to the weights of
-``pocket_mae``, in steps of each tensor's standard deviation, and its checkpoint at a third of its steps takes its
-place. Every damaged backbone is measured by the suite itself and compared with the sound one: how often is each primary
-case called a regression, and how often does the formula behind "smallest drop found" promise it? Two re-runs must not
-be flagged: one of the same numbers, one of numbers that differ by rounding.
+The first part is simulated (``--simulated`` stops after it, in a minute): power per primary case and false regressions
+per run, compared with one Holm adjustment over all taps and label fractions. The second part uses real features: noise
+is added to the weights of ``pocket_mae``, in units of each tensor's standard deviation, or they are replaced by the
+checkpoint at a third of the steps. The suite measures every changed backbone and compares it with the original one. The
+table compares how often each primary case is called a regression with the power that the formula behind "smallest drop
+found" predicts. Two re-runs must not be flagged: with the same weights, and with weights that differ by rounding.
 """
 
 import argparse
@@ -34,9 +34,9 @@ THIRD = in_package("backbones/pocket/weights/pocket_mae_seed0_third.safetensors"
 
 SAME, ROUNDING = 0.0, 1e-6
 STEPS = (0.1, 0.5, 1.0, 2.0, 3.0, 4.0)
-"""Standard deviation of the noise, in those of the tensor that it is added to."""
+"""Standard deviations of the noise, relative to those of the tensor."""
 
-# With all labels alone, which is where primary cases are judged: a tenth of the time.
+# Only with all labels, where primary cases are judged: a tenth of the time.
 CATALOG = """
 [tasks.eurosat_sim_power]
 like = "eurosat_sim"
@@ -55,13 +55,13 @@ TASKS = ("eurosat_sim_power", "neuco_sim_biomass_mean_power")
 
 @dataclass(frozen=True)
 class Variant:
-    """A backbone that takes the place of the sound one.
+    """A changed backbone.
 
     Args:
-        step: what was done to it, as the table names it.
-        name: of its run.
+        step: description in the table.
+        name: name of its run.
         level: standard deviation of the noise; None for the checkpoint at a third of the steps.
-        seed: of the noise.
+        seed: seed of the noise.
     """
 
     step: str
@@ -71,8 +71,8 @@ class Variant:
 
 
 def variants(seeds: int) -> Iterator[Variant]:
-    """All of them, in the order of the table."""
-    yield Variant("same numbers, another file", "same", SAME)
+    """Yield all variants, in the order of the table."""
+    yield Variant("same weights, other file", "same", SAME)
     yield from (Variant("rounding (1e-6 of each weight)", f"rounding-{seed}", ROUNDING, seed) for seed in range(seeds))
     for level in STEPS:
         for seed in range(seeds):
@@ -81,7 +81,7 @@ def variants(seeds: int) -> Iterator[Variant]:
 
 
 def damaged(variant: Variant, folder: Path) -> Path:
-    """Weight file of a variant, written where it is not there yet."""
+    """Return the weight file of a variant; write it if it does not exist."""
     if variant.level is None:
         return THIRD
     path = folder / f"{variant.name}.safetensors"
@@ -89,20 +89,20 @@ def damaged(variant: Variant, folder: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(variant.seed)
         tensors = {name: _noised(value, variant.level, rng) for name, value in load_file(WEIGHTS).items()}
-        # Other metadata make another file, so that nothing is taken from the cache.
+        # The metadata change the file, so that nothing is read from the cache.
         save_file(tensors, path, metadata={"variant": variant.name})
     return path
 
 
 def _noised(values: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-    # The packaged file holds 16-bit numbers, in which a change by rounding would be none.
+    # The packaged file is float16, in which a change of the size of float32 rounding would vanish.
     exact = values.astype(np.float32)
     scale = np.abs(exact) if level == ROUNDING else exact.std()
     return (exact + level * scale * rng.standard_normal(exact.shape)).astype(np.float32)
 
 
 def measure(run: Path, weights: Path, catalog: Path) -> None:
-    """Measure a backbone with the suite; what an earlier call has measured is taken from its records."""
+    """Measure a backbone with the suite; records of an earlier call are reused."""
     selection = ("--models", MODEL, "--tasks", ",".join(TASKS), "--adaptations", "linear,ridge")
     how = ("--catalog", str(catalog), "--weights", f"{MODEL}={weights}", "--run", run.name, "--resume", "-q")
     command = [sys.executable, "-m", "pytest", "benchmarks/test_probe.py", *selection, *how]
@@ -112,7 +112,7 @@ def measure(run: Path, weights: Path, catalog: Path) -> None:
 
 
 def row(step: str, number: int, found: Sequence[RunComparison]) -> list[str]:
-    """Cells of one step and primary case: its mean drop, how often it was found, and how often it should have been."""
+    """Return the cells of one step and primary case: mean drop, predicted power, and detections."""
     cases = [one.primary[number] for one in found]
     drop = -100 * mean(case.full.difference.value for case in cases)
     smallest = [100 * case.full.smallest for case in cases if case.full.smallest is not None]
@@ -132,7 +132,7 @@ def row(step: str, number: int, found: Sequence[RunComparison]) -> list[str]:
 
 
 def promised(case: CaseVerdict, found: RunComparison, drop: float) -> float:
-    """Probability that the formula gives a drop of being found at a primary case; 0 where nothing differs."""
+    """Return the predicted probability that a drop is found at a primary case; 0 if no sample differs."""
     error = standard_error(case.full.difference)
     if not error:
         return 0.0
@@ -146,25 +146,25 @@ HEADER = (
     "weights",
     "mean drop (points)",
     "smallest drop found with 80 %",
-    "promised",
+    "predicted power",
     "called a regression",
-    "mean over taps called one (exploratory)",
-    "another tap called one (exploratory)",
+    "mean over taps called a regression (exploratory)",
+    "another tap called a regression (exploratory)",
 )
 
 
 def table(found: dict[str, list[RunComparison]]) -> str:
-    """Markdown."""
+    """Return Markdown."""
     count = len(next(iter(found.values()))[0].primary)
     rows = [row(step, number, own) for number in range(count) for step, own in found.items()]
     return "\n".join(markdown_grid(HEADER, rows))
 
 
 def main() -> None:
-    """Print the tables of simulations; measure and compare all variants, and print theirs."""
+    """Print the simulated tables; measure and compare all variants, and print their table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3, help="noises per step (default 3)")
-    parser.add_argument("--simulated", action="store_true", help="simulate alone, measure nothing")
+    parser.add_argument("--seeds", type=int, default=3, help="noise seeds per step (default 3)")
+    parser.add_argument("--simulated", action="store_true", help="print only the simulated tables")
     arguments = parser.parse_args()
     print(f"power per primary case\n\n{power_table()}\n")
     print(f"runs with a false regression (false regressions per run)\n\n{alarm_table()}")

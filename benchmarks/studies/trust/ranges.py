@@ -1,11 +1,11 @@
-"""False alarms of the ranges of probes on other machines, simulated: ``python -m benchmarks.studies.trust.ranges RUN``.
+"""Simulate false alarms of probe ranges on other machines: ``python -m benchmarks.studies.trust.ranges RUN``.
 
-RUN holds the linear probes of ``eurosat_sim``, and the cache the solves that ``geofm-eval expect RUN`` made of them.
-Other machines are imitated by what last-digit noise does to the lead of the best penalty over each other one: a lead is
-drawn again with the standard deviation that was measured for it. Each machine chooses by its own leads. Ranges are set
-on one such machine by two rules, and scores of the others are judged by them:
+RUN holds the linear probes of ``eurosat_sim``, and the cache their solves by ``geofm-eval expect RUN``. Other machines
+are imitated by last-digit noise in the lead of the best penalty over each other one: a lead is drawn again with its
+measured standard deviation, and each machine chooses by its own leads. Ranges are set on one machine by two rules, and
+scores of the other machines are judged by them:
 
-- *spread or floor*, used until probe version 3: the largest deviation of 20 solves with noise of 1e-4, or a decision;
+- *spread or floor*, used until probe version 3: the largest deviation of 20 solves with noise of 1e-4, or one sample;
 - *admissible choices*, the rule of :mod:`geofm_eval.expected.admissible`.
 """
 
@@ -29,32 +29,32 @@ from geofm_eval.workspace import Settings, Workspace
 TASK, ADAPTATION = "eurosat_sim", "linear"
 
 EARLY = {0.01: 1.4e-6, 0.1: 6.2e-5, 1.0: 1.5e-5}
-"""Standard deviation of a lead, in nats by label fraction, of a solver that stops at a relative weight error of 1e-4,
-as until probe version 3: measured on 47 near-tied rows, solved 3 or 4 times with noise of 1e-7."""
+"""Standard deviation of a lead in nats, by label fraction, for a solver that stops at a relative weight error of 1e-4
+(until probe version 3): measured on 47 near-tied rows, solved 3 or 4 times with noise of 1e-7."""
 
 REACH = 12.0
-"""A penalty whose lead is more standard deviations than this is never chosen and is left out."""
+"""Penalties whose lead exceeds this many standard deviations are never chosen and are left out."""
 
 SETTINGS, MACHINES = 200, 40
-"""How often ranges are set, and machines that are judged by each set."""
+"""Number of sets of ranges, and of machines judged by each set."""
 
 OLD_SOLVES, OLD_NOISE = 20, 1e-4
 DROP = 0.01
-"""A true loss in one case, which a range should find."""
+"""True drop in one case, which a range should find."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Label draws of all cases, with the penalties that may be chosen; the best one first, padded with infinite leads.
+    """Label draws of all cases with their eligible penalties, best first, padded with infinite leads.
 
     Attributes:
-        case: (rows,) number of the case that a draw belongs to.
+        case: (rows,) case number of each draw.
         weight: (rows,) one over the case's number of draws.
         lead: (rows, M) validation loss above the lowest.
         score: (rows, M) test accuracy.
         sd: (rows, M) standard deviation of the lead on other machines.
-        sd_noise: by noise, (rows, M) that of a solve with so much noise.
-        decision: what one test sample is worth.
+        sd_noise: (rows, M) standard deviation of the lead by noise level.
+        decision: contribution of one test sample to the score.
     """
 
     case: NDArray[np.int64]
@@ -72,27 +72,27 @@ class Rows:
 
     @property
     def tied(self) -> int:
-        """Draws with more than one penalty."""
+        """Number of draws with more than one eligible penalty."""
         return int((np.isfinite(self.lead).sum(1) > 1).sum())
 
     def scores(self, choices: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(..., cases) scores from the choices (..., rows) of all draws."""
+        """Return (..., cases) scores from the choices (..., rows) of all draws."""
         return self.totals(np.take_along_axis(self.score, choices.reshape(-1, len(self.case)).T, 1).T, choices.shape)
 
     def totals(self, values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """(..., cases) means over draws of (n, rows) values."""
+        """Return (..., cases) means over draws of (n, rows) values."""
         found = np.zeros((len(values), self.cases))
         np.add.at(found.T, self.case, (values * self.weight).T)
         return found.reshape(*shape[:-1], self.cases)
 
 
 def rows_of(solves: Sequence[Mapping[Perturbation, Solved]], jobs: Sequence[ProbeJob], early: bool) -> Rows:
-    """Near-ties of all probes, from their stored solves.
+    """Return the near-ties of all probes, from their stored solves.
 
     Args:
-        solves: of every model.
-        jobs: of the same models.
-        early: take ``EARLY`` in place of the measured standard deviations.
+        solves: solves of every model.
+        jobs: jobs of the same models.
+        early: use ``EARLY`` instead of the measured standard deviations.
     """
     parts = [part for job, own in zip(jobs, solves, strict=True) for part in _parts(job, own, EARLY if early else None)]
     width = max(len(lead) for _, _, (lead, *_) in parts)
@@ -133,7 +133,7 @@ def _parts(
 
 
 def _sd(solves: Mapping[Perturbation, Solved], noise: float, row: int) -> NDArray[np.float64]:
-    """(L,) deviation of each lead from that without noise, over the solves with so much noise."""
+    """(L,) standard deviation of each lead around its noise-free value, over the solves at a noise level."""
     exact = solves[UNPERTURBED]
     chosen = exact.chosen[row]
     leads = [
@@ -147,13 +147,13 @@ def _sd(solves: Mapping[Perturbation, Solved], noise: float, row: int) -> NDArra
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of all simulated runs by one rule.
+    """Results of one rule.
 
     Attributes:
-        runs: simulated.
-        alarms: with any score outside, though nothing had changed.
-        widest: from end to end.
-        found: drops of ``DROP`` in one case that were found.
+        runs: number of simulated runs.
+        alarms: runs with any score outside its range, although nothing had changed.
+        widest: largest width of a range.
+        found: number of drops of size ``DROP`` in one case that were found.
     """
 
     runs: int
@@ -166,12 +166,12 @@ Ends = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def simulate(rows: Rows, seed: int = 0, settings: int = SETTINGS) -> dict[str, Tally]:
-    """Set ranges on one machine after another by both rules, and judge ``MACHINES`` others by each.
+    """Set ranges by both rules, each time on another machine, and judge ``MACHINES`` others by them.
 
     Args:
-        rows: of all cases.
-        seed: of everything that is drawn.
-        settings: how often ranges are set.
+        rows: draws of all cases.
+        seed: random seed.
+        settings: number of sets of ranges.
     """
     rng = np.random.default_rng(seed)
     counts = {name: [0, 0.0, 0] for name in ("spread or floor", "admissible choices")}
@@ -206,7 +206,7 @@ def _old(rng: np.random.Generator, rows: Rows, own: NDArray[np.float64]) -> Ends
 
 
 def _new(rng: np.random.Generator, rows: Rows, own: NDArray[np.float64]) -> Ends:
-    """As ``geofm-eval expect`` does it: four solves with each noise, and one as another machine computes."""
+    """As in ``geofm-eval expect``: four solves at each noise level, and one as on another machine."""
     best = own.argmin(1)[:, None]
     lead = own - np.take_along_axis(own, best, 1)
     noises = [rows.sd_noise[1e-7]] * 4 + [rows.sd_noise[1e-6]] * 4 + [rows.sd]
@@ -219,7 +219,7 @@ def _new(rng: np.random.Generator, rows: Rows, own: NDArray[np.float64]) -> Ends
 
 
 def report(run: Path) -> Iterator[str]:
-    """Markdown of false alarms, widths and drops found, by solver and rule."""
+    """Yield Markdown of false alarms, widths and drops found, by solver and rule."""
     records = _probes(run)
     workspace = Workspace(load_catalog(), Settings())
     jobs = [job_of(workspace, record) for record in records]
@@ -239,20 +239,20 @@ def report(run: Path) -> Iterator[str]:
 
 
 def _probes(run: Path) -> list[Record]:
-    """One record of every model: its solves hold all taps."""
+    """One record per model; its solves hold all taps."""
     found = {
         record.case.model: record
         for record in read_records(run)
         if (record.case.kind, record.case.task, record.case.adaptation) == ("probe", TASK, ADAPTATION) and record.scores
     }
     if not found:
-        raise DataError(f"{run}: no {ADAPTATION} probe of {TASK}: give a run of suite bench")
+        raise DataError(f"{run}: no {ADAPTATION} probe of {TASK}; pass the folder of a run of suite bench")
     return list(found.values())
 
 
 def main() -> None:
     """Print the report."""
-    parser = argparse.ArgumentParser(description="False alarms of the ranges of probes on other machines, simulated.")
+    parser = argparse.ArgumentParser(description="Simulate false alarms of probe ranges on other machines.")
     parser.add_argument("run", type=Path, help="folder of a run with the linear probes of eurosat_sim")
     print("\n".join(report(parser.parse_args().run)))
 

@@ -1,11 +1,11 @@
-"""How often rank intervals and those of means over settings hold the truth, and models are best where P(best) says so.
+"""Coverage of rank intervals and of intervals of means over settings, and calibration of P(best).
 
     python -m benchmarks.studies.trust.ranks [simulations]
 
-In every simulation seven models get true qualities anew, two of them exactly equal, and outcomes as a test split would
-give them: items or chips that are hard for all models, draws that all models share, seeds that they do not. True ranks
-are those of the true qualities; equal ones share the mean of their ranks. Means over settings, plain
-and interquartile, are over one setting of each kind, the first model being the control. Takes some minutes.
+Every simulation draws true qualities of seven models, two of them equal, and outcomes on a test split: samples or chips
+that are difficult for all models, draws that all models share, and seeds that they do not share. Models of equal
+quality share the mean of their true ranks. Plain and interquartile means are over one setting of each kind, with the
+first model as control. Takes a few minutes.
 """
 
 import sys
@@ -31,17 +31,17 @@ BINS = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1.01)
 
 Measured = tuple[list[float], list[tuple[Source, ...]]]
 Simulate = Callable[[np.random.Generator, Floats], Measured]
-"""From true qualities, in standard deviations of the models, to scores and the sources of their errors."""
+"""Maps true qualities, in standard deviations over models, to scores and the sources of their errors."""
 
 
 @dataclass(frozen=True)
 class Trust:
-    """What simulations of one kind say.
+    """Results of the simulations of one kind.
 
     Args:
-        covered: share of (simulation, model) whose interval holds the true rank.
+        covered: proportion of (simulation, model) pairs whose interval contains the true rank.
         width: mean number of ranks in an interval.
-        best: per bin of P(best) the number of (simulation, model), their mean P(best), and how often they were best.
+        best: number of pairs per bin of P(best), their mean P(best), and the proportion that were best.
     """
 
     covered: float
@@ -50,7 +50,7 @@ class Trust:
 
 
 def probes(rng: np.random.Generator, quality: Floats, draws: int = 5, n: int = 1000) -> Measured:
-    """Accuracies near .7, 2 points of standard deviation between models; draws move all models, and each a little."""
+    """Draw accuracies near .7, with a standard deviation of 2 points between models and mostly common draw effects."""
     difficulty, shared = rng.normal(0, 1, n), rng.normal(0, 0.03, (draws, 1))
     scores, sources = [], []
     for number, level in enumerate(quality):
@@ -63,7 +63,7 @@ def probes(rng: np.random.Generator, quality: Floats, draws: int = 5, n: int = 1
 
 
 def shuffles(rng: np.random.Generator, quality: Floats, count: int = 40, n: int = 294) -> Measured:
-    """R2 near .6, .03 of standard deviation between models; errors of an item stay much the same over shuffles."""
+    """Draw R2 near .6, with a standard deviation of .03 between models and similar errors of a sample over shuffles."""
     target, tested = rng.normal(0, 1, n), np.zeros((count, n), dtype=bool)
     for row in tested:
         row[rng.choice(n, 30, replace=False)] = True
@@ -80,7 +80,7 @@ def shuffles(rng: np.random.Generator, quality: Floats, count: int = 40, n: int 
 
 
 def trainings(rng: np.random.Generator, quality: Floats, groups: int, seeds: int = 3, n: int = 90) -> Measured:
-    """Mean IoU near .8, 1.5 points between models; events and chips differ in difficulty, seeds add .7 points."""
+    """Draw mean IoU near .8, with 1.5 points between models, .7 points between seeds, and varying events and chips."""
     event = np.arange(n) % groups
     hard = rng.normal(0, 0.05, groups)[event] + rng.normal(0, 0.05, n)
     scores, sources = [], []
@@ -97,17 +97,17 @@ def trainings(rng: np.random.Generator, quality: Floats, groups: int, seeds: int
 
 
 def true_accuracy(quality: Floats) -> Floats:
-    """What :func:`probes` measures with endless items and draws."""
+    """Return the limit of :func:`probes` for infinitely many samples and draws."""
     return np.asarray(ndtr((0.65 + 0.06 * quality) / np.sqrt(1 + 0.5 + 2 * 0.03**2)), dtype=np.float64)
 
 
 def true_r2(quality: Floats) -> Floats:
-    """What :func:`shuffles` measures with endless items."""
+    """Return the limit of :func:`shuffles` for infinitely many samples."""
     return np.asarray(1 - (0.4 - 0.03 * quality) * (0.7**2 + 0.6**2 + 0.4**2), dtype=np.float64)
 
 
 def true_iou(quality: Floats) -> Floats:
-    """What :func:`trainings` measures with endless events and seeds; shares of right pixels are cut at 1."""
+    """Return the limit of :func:`trainings` for infinitely many events and seeds; proportions are capped at 1."""
     mean, spread = 0.9 + 0.01 * quality, np.sqrt(2 * 0.05**2 + 0.02**2 + 0.03**2 + 0.007**2)
     beyond = (mean - 1) / spread
     right = mean - spread * np.exp(-(beyond**2) / 2) / np.sqrt(2 * np.pi) - (mean - 1) * ndtr(beyond)
@@ -116,15 +116,15 @@ def true_iou(quality: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Kind:
-    """Settings of one kind: how they are simulated, and what they would measure without any error."""
+    """A kind of setting: its simulation, and its error-free scores."""
 
     simulate: Simulate
     truth: Callable[[Floats], Floats]
 
 
 KINDS: dict[str, Kind] = {
-    "5 draws x 1000 items": Kind(probes, true_accuracy),
-    "40 shuffles of 294 items": Kind(shuffles, true_r2),
+    "5 draws x 1000 samples": Kind(probes, true_accuracy),
+    "40 shuffles of 294 samples": Kind(shuffles, true_r2),
     "3 seeds x 90 chips": Kind(lambda rng, quality: trainings(rng, quality, 90), true_iou),
     "3 seeds x 90 chips in 12 groups": Kind(lambda rng, quality: trainings(rng, quality, 12), true_iou),
     "3 seeds x 90 chips in 5 groups": Kind(lambda rng, quality: trainings(rng, quality, 5), true_iou),
@@ -132,7 +132,7 @@ KINDS: dict[str, Kind] = {
 
 
 def trust(kind: Kind, simulations: int, seed: int = 0) -> Trust:
-    """Simulate one kind of setting so many times."""
+    """Simulate one kind of setting repeatedly."""
     held, widths, said, were = [], [], [], []
     for number in range(simulations):
         rng = np.random.default_rng([seed, number])
@@ -152,7 +152,7 @@ def trust(kind: Kind, simulations: int, seed: int = 0) -> Trust:
 
 
 def covered_means(simulations: int, seed: int = 0) -> tuple[float, float]:
-    """How often 95 % intervals of a mean and of an interquartile mean over one setting of each kind hold the truth."""
+    """Return the coverage of 95 % intervals of the mean and interquartile mean over one setting of each kind."""
     held = []
     for number in range(simulations):
         rng = np.random.default_rng([seed, number])
@@ -176,7 +176,7 @@ def covered_means(simulations: int, seed: int = 0) -> tuple[float, float]:
 
 
 def main(simulations: int) -> None:
-    """Print what is measured of every kind."""
+    """Print the results of every kind."""
     for name, kind in KINDS.items():
         found = trust(kind, simulations)
         print(f"{name}: 90 % intervals cover {found.covered:.1%}, {found.width:.1f} of {MODELS} ranks wide")

@@ -1,10 +1,10 @@
-"""Float32 rounding in features: ``python -m benchmarks.studies.trust.rounding eurosat_sim pocket_mae rcf``.
+"""Float32 rounding of features: ``python -m benchmarks.studies.trust.rounding eurosat_sim pocket_mae rcf``.
 
-Every backbone encodes the same test images in float32 and in float64, from the same float32 inputs. Two things are
-measured per tap, in float32 steps (2^-23) of the channel's largest value or of the median of all channels' largest
-values, whichever is larger: the sd over images of the difference (what rounding adds), and the sd of the features (what
-carries signal). `geofm_eval.probes.standardise.ROUNDING_STEPS` must be between the two. Prints one row per backbone:
-its largest rounding, and the smallest sd of a channel that probes keep.
+Every backbone encodes the same test images in float32 and float64, from the same float32 inputs. Two standard
+deviations over images are measured per tap: of the difference (rounding) and of the features (signal). The unit is a
+float32 step (2^-23) of the channel's largest value, or of the median of all channels' largest values if that is larger.
+`geofm_eval.probes.standardise.ROUNDING_STEPS` must be between the two. Prints one row per backbone: its largest
+rounding, and the smallest sd of a channel that probes keep.
 """
 
 import argparse
@@ -27,7 +27,7 @@ Features = dict[str, NDArray[np.float64]]
 
 
 def features(workspace: Workspace, model: str, task: str, images: int, dtype: torch.dtype) -> Features:
-    """Mean-pooled features (n, D) by tap of the first test images, computed in ``dtype``."""
+    """Return mean-pooled features (n, D) by tap of the first test images, computed in ``dtype``."""
     splits, adapter = workspace.splits(task), workspace.adapter(model, task)
     split = splits.get("test") or splits["all"]
     batch = adapter([split.read(index) for index in range(min(images, len(split)))])
@@ -44,7 +44,7 @@ def features(workspace: Workspace, model: str, task: str, images: int, dtype: to
 
 
 def rows(workspace: Workspace, task: str, models: Sequence[str], images: int) -> Iterator[tuple[str, ...]]:
-    """One row of the table per backbone."""
+    """Yield one row of the table per backbone."""
     for model in models:
         single, double = (features(workspace, model, task, images, kind) for kind in (torch.float32, torch.float64))
         noise, signal, dropped = {}, {}, 0
@@ -61,7 +61,7 @@ def rows(workspace: Workspace, task: str, models: Sequence[str], images: int) ->
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="Measure float32 rounding of features against their spread.")
+    parser = argparse.ArgumentParser(description="Measure float32 rounding of features relative to their spread.")
     parser.add_argument("task")
     parser.add_argument("models", nargs="+")
     parser.add_argument("--images", type=int, default=64)

@@ -1,11 +1,11 @@
-"""Power and false regressions of the gate, simulated: primary families against one Holm over all taps.
+"""Simulated power and false regressions of the gate: primary families compared with one Holm over all taps.
 
-A run has one or twelve backbones whose weights changed. Every cell (tap and label fraction) tests 1,000 items, and a
-given proportion of them turns from right to wrong or back, each cell independently. In the first backbone ``final``
-loses the drop at all labels; everything else has no true difference. Compared are
+A run has one or twelve backbones with changed weights. Every cell (tap and label fraction) has 1,000 test samples, a
+given proportion of which changes between correct and wrong, independently in each cell. In the first backbone,
+``final`` has the true drop at all labels; all other cells have no true difference. Three rules are compared:
 
 - *one large Holm*: all 14 taps at three label fractions of all backbones are tested together, and a mean over taps and
-  backbones may call a regression too, each at 5 %;
+  backbones may be called a regression too, each at 5 %;
 - *primary, per family*: ``final`` and the chosen tap at all labels, Holm within each family;
 - *primary, per run*: the same cells, Holm over all families (``--family run``).
 """
@@ -30,7 +30,7 @@ ITEMS, SIMULATIONS = 1000, 2000
 TAPS, FRACTIONS, PRIMARY = 14, 3, 2
 FAMILIES = (1, 12)
 DROPS, CHANGED = (0.01, 0.02, 0.03), (0.04, 0.1)
-"""True drops, and proportions of the items that the new weights turn from right to wrong or back."""
+"""True drops, and proportions of samples that change between correct and wrong."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Simulated:
     """One simulated run.
 
     Args:
-        cells: per family its differences; the first one of the first family is ``final``, which loses the drop.
-        full: number of leading cells per family that are at the largest label fraction.
+        cells: differences per family; the first one of the first family is ``final`` with the true drop.
+        full: number of leading cells per family at the largest label fraction.
     """
 
     cells: list[list[Difference]]
@@ -47,11 +47,11 @@ class Simulated:
 
 
 Rule = Callable[[Simulated], list[bool]]
-"""Which families of a run are called a regression."""
+"""Returns whether each family of a run is called a regression."""
 
 
 def one_large_holm(run: Simulated) -> list[bool]:
-    """All cells of all families together, and their mean at the largest label fraction."""
+    """Test all cells of all families together, and their mean at the largest label fraction."""
     found = _regressions(run.cells, [[place for place, _ in enumerate(run.cells)]])
     every = [cell for family in run.cells for cell in family[: run.full]]
     variance = sum((standard_error(cell) or 0.0) ** 2 for cell in every) / len(every) ** 2
@@ -62,17 +62,17 @@ def one_large_holm(run: Simulated) -> list[bool]:
 
 
 def per_family(run: Simulated) -> list[bool]:
-    """Primary cells, Holm within each family."""
+    """Test primary cells, with Holm within each family."""
     return _regressions([family[:PRIMARY] for family in run.cells], [[place] for place, _ in enumerate(run.cells)])
 
 
 def per_run(run: Simulated) -> list[bool]:
-    """Primary cells, Holm over all families."""
+    """Test primary cells, with Holm over all families."""
     return _regressions([family[:PRIMARY] for family in run.cells], [[place for place, _ in enumerate(run.cells)]])
 
 
 def _regressions(cells: list[list[Difference]], groups: list[list[int]]) -> list[bool]:
-    """Whether any cell of each family is a regression, after Holm over each group of families."""
+    """Whether each family has a regression, after Holm over each group of families."""
     found = [False] * len(cells)
     for group in groups:
         members = [(place, cell) for place in group for cell in cells[place]]
@@ -84,7 +84,7 @@ def _regressions(cells: list[list[Difference]], groups: list[list[int]]) -> list
 
 @functools.cache
 def difference(lost: int, gained: int) -> Difference:
-    """Difference of one cell of which so many items became wrong, and so many right, with the suite's own interval."""
+    """Return the difference of one cell with ``lost`` and ``gained`` samples, with the suite's interval."""
     old = np.arange(ITEMS) < ITEMS // 2
     new = np.concatenate(
         [old[lost : ITEMS // 2], np.zeros(lost, bool), old[ITEMS // 2 + gained :], np.ones(gained, bool)]
@@ -93,12 +93,12 @@ def difference(lost: int, gained: int) -> Difference:
 
 
 def simulate(drop: float, changed: float, families: int) -> list[Simulated]:
-    """Draw runs of so many families; ``final`` of the first one loses the drop.
+    """Draw runs; ``final`` of the first family has the true drop.
 
     Args:
-        drop: true drop, as a proportion of the items.
-        changed: proportion of the items that the new weights turn from right to wrong or back.
-        families: backbones whose weights changed.
+        drop: true drop, as a proportion of the samples.
+        changed: proportion of the samples that change between correct and wrong.
+        families: number of backbones with changed weights.
     """
     rng = np.random.default_rng([round(1000 * drop), round(1000 * changed), families])
     size = SIMULATIONS, families, TAPS * FRACTIONS
@@ -111,14 +111,14 @@ def simulate(drop: float, changed: float, families: int) -> list[Simulated]:
 
 
 def found_in_first(rule: Rule, runs: Sequence[Simulated]) -> float:
-    """Proportion of runs in which the family that lost the drop is called a regression."""
+    """Return the proportion of runs in which the first family is called a regression."""
     return mean(rule(run)[0] for run in runs)
 
 
 def power_table() -> str:
-    """Markdown: how often a true drop at ``final`` is called a regression, in percent."""
-    header = ["items that change", "drop at final (points)", "one large Holm: 1 backbone", "12 backbones",
-              "primary, per family (promised)", "primary, per run: 12 families (promised)"]  # fmt: skip
+    """Return Markdown: percentage of runs in which a true drop at ``final`` is called a regression."""
+    header = ["samples that change", "drop at final (points)", "one large Holm: 1 backbone", "12 backbones",
+              "primary, per family (predicted)", "primary, per run: 12 families (predicted)"]  # fmt: skip
     rows = []
     for changed in CHANGED:
         for drop in DROPS:
@@ -137,14 +137,14 @@ def power_table() -> str:
 
 
 def promised(drop: float, changed: float, tests: int) -> str:
-    """What the formula behind *smallest drop found* gives for one primary case among so many."""
+    """Return the power that the formula behind *smallest drop found* predicts, adjusted for ``tests`` cases."""
     error = math.sqrt((changed - drop**2) / ITEMS)
     return f"{100 * chance_of_finding(drop, error, math.inf, POINT, tests):.1f} %"
 
 
 def alarm_table() -> str:
-    """Markdown: runs with a false regression, in percent, and false regressions per run."""
-    header = ["items that change", "backbones", "one large Holm", "primary, per family", "primary, per run"]
+    """Return Markdown: percentage of runs with a false regression, and false regressions per run."""
+    header = ["samples that change", "backbones", "one large Holm", "primary, per family", "primary, per run"]
     rows = []
     for changed in CHANGED:
         for count in FAMILIES:

@@ -1,1 +1,1 @@
-"""How often each kind of interval that is reported holds the truth, by simulation: see ``docs/intervals.md``."""
+"""Simulated coverage of every reported kind of interval; see ``docs/intervals.md``."""

@@ -1,4 +1,4 @@
-"""Fill the table of docs/intervals.md: ``python -m benchmarks.studies.trust.coverage [--only KIND] [--draws N]``."""
+"""Print the table of docs/intervals.md: ``python -m benchmarks.studies.trust.coverage [--only KIND] [--draws N]``."""
 
 import argparse
 import json
@@ -19,13 +19,13 @@ DRAWS = 2000
 
 
 def simulations() -> list[Simulation]:
-    """All of them, kind by kind."""
+    """Return all simulations, ordered by kind."""
     parts = (shares, regressions, images, findings, taps, shuffles)
     return [one for part in parts for one in part.simulations()]
 
 
 def measured(simulation: Simulation, draws: int) -> Coverage:
-    """Coverage, from the cache where nothing has changed that it depends on."""
+    """Return the coverage, cached under the hash of the code that it depends on."""
     path = geofm_cache() / "trust" / "coverage" / f"{content_hash([simulation.name, draws, _sources()])[:24]}.json"
     if not path.is_file():
         started = time.perf_counter()
@@ -37,10 +37,10 @@ def measured(simulation: Simulation, draws: int) -> Coverage:
 
 
 def _sources() -> list[str]:
-    """Hashes of the code that intervals come from, and of the simulations."""
+    """Hashes of the interval and simulation code."""
     own = Path(__file__).parent
     library = own.parents[3] / "geofm_eval"
-    of_findings = (library / "findings" / f"{name}.py" for name in ("finding", "interaction"))
+    of_findings = (library / "findings" / f"{name}.py" for name in ("finding", "interactions"))
     of_taps = (library / "results" / "reselected.py",)
     of_ranking = (library / "ranking" / f"{name}.py" for name in ("joint", "sources"))
     others = (*of_findings, *of_taps, *of_ranking)
@@ -49,33 +49,33 @@ def _sources() -> list[str]:
 
 
 def table(rows: Iterable[tuple[Simulation, Coverage]]) -> str:
-    """Markdown, one line per simulation."""
+    """Return Markdown, one row per simulation."""
     lines = [
-        "| interval of | units | covers, % [interval] | ends below / begins above, % | width | verdict |",
+        "| interval of | units | coverage, % [interval] | ends below / begins above, % | width | verdict |",
         "|---|---|---|---|---|---|",
     ]
     for simulation, found in rows:
         low, high = found.ends
         lines.append(
-            f"| {simulation.kind} | {simulation.units} | {100 * found.share:.1f} [{100 * low:.1f}, {100 * high:.1f}] "
+            f"| {simulation.title} | {100 * found.share:.1f} [{100 * low:.1f}, {100 * high:.1f}] "
             f"| {100 * found.below:.1f} / {100 * found.above:.1f} | {found.relative_width:.2f} | {found.verdict} |"
         )
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Measure the kinds asked for, or all, and print the table."""
-    parser = argparse.ArgumentParser(description="Measure how often intervals hold the truth.")
-    parser.add_argument("--only", default="", help="kinds and units whose names contain this")
-    parser.add_argument("--draws", type=int, default=DRAWS, help="simulated data sets of every kind")
-    parser.add_argument("--families", action="store_true", help="count mistaken families of true nulls instead")
+    """Run the selected simulations, or all, and print the table."""
+    parser = argparse.ArgumentParser(description="Measure the coverage of intervals by simulation.")
+    parser.add_argument("--only", default="", help="only kinds and units whose names contain this text")
+    parser.add_argument("--draws", type=int, default=DRAWS, help=f"simulated data sets per row (default {DRAWS:,})")
+    parser.add_argument("--families", action="store_true", help="measure false positives in families of true nulls")
     chosen = parser.parse_args()
     wanted = families.simulations() if chosen.families else simulations()
-    found = [one for one in wanted if chosen.only.lower() in one.name.lower()]
+    found = [one for one in wanted if chosen.only.lower() in f"{one.name} {one.title}".lower()]
     if chosen.families:
         for one in found:
             share = families.mistaken(one, chosen.draws)
-            print(f"| {one.kind} | {one.units} | {100 * share:.1f} |", flush=True)
+            print(f"| {one.title} | {100 * share:.1f} |", flush=True)
     else:
         print(table((one, measured(one, chosen.draws)) for one in found))
 

@@ -1,4 +1,4 @@
-"""Families of ten cells without a difference: how often Holm's adjustment calls one of them different."""
+"""False positives after Holm's adjustment in families of ten cells without a difference."""
 
 from collections.abc import Iterator
 
@@ -10,17 +10,17 @@ from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.p_values import ALPHA, holm, p_value
 
 CELLS = 10
-"""Of a family."""
+"""Cells per family."""
 
 
 def simulations() -> Iterator[Simulation]:
-    """Differences of two equally good subjects whose worlds are drawn fast enough."""
+    """Yield simulations of differences between two equally good subjects that are fast enough."""
     for part in (shares, regressions, images):
         yield from (one for one in part.simulations() if one.kind.startswith("difference") and one.truth == 0)
 
 
 def mistaken(simulation: Simulation, families: int, seed: int = 0) -> float:
-    """Share of families of independent cells of which at least one is called different, at 5 %."""
+    """Return the proportion of families of independent cells with at least one false positive, at 5 %."""
     rng = np.random.default_rng([seed, *simulation.name.encode()])
     return float(np.mean([_smallest(simulation, rng) <= ALPHA for _ in range(families)]))
 

@@ -1,4 +1,4 @@
-"""Intervals of drift over seeds, of interactions over draws, and means over cells of findings."""
+"""Intervals of drift over seeds, of interactions over draws, and of means over the cells of findings."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.planted.ranking import outcomes_of, probe_record
 
 
 def simulations() -> Iterator[Simulation]:
-    """Drift per seed with an error over items, interactions, means of cells."""
+    """Yield simulations of drift per seed, interactions, and means of cells."""
     for seeds, units, share in ((3, 1000, 0.1), (3, 1000, 0.5), (3, 1000, 0.9), (3, 10, 0.5), (5, 1000, 0.5)):
         said = f"{seeds} seeds ({share:.0%} of the variance) x {units} items or groups"
         yield Simulation("drift", said, partial(_drift, seeds=seeds, units=units, share=share), 0.0)
@@ -43,7 +43,7 @@ def simulations() -> Iterator[Simulation]:
 
 
 def _drift(rng: np.random.Generator, seeds: int, units: int, share: float) -> Ends | None:
-    """Values per seed with a common error of the items, whose size the jackknife estimates from its units."""
+    """Values per seed with a common sampling error, whose size the jackknife estimates from its units."""
     items = math.sqrt(1 - share)
     error = items * math.sqrt(rng.chisquare(units - 1) / (units - 1))
     values = items * rng.standard_normal() + math.sqrt(seeds * share) * rng.standard_normal(seeds)
@@ -57,7 +57,7 @@ def _backbones(rng: np.random.Generator, count: int) -> Ends | None:
 
 
 def _profiles(rng: np.random.Generator, draws: int, size: float) -> Ends | None:
-    """Profiles of a given interaction; draws move neighbouring blocks of a model together. Few draws, hence fixed."""
+    """Profiles with a given, fixed interaction; draws move neighbouring blocks of a model together."""
     fixed = np.random.default_rng(7).standard_normal((7, 12))
     fixed = fixed - fixed.mean(0) - fixed.mean(1, keepdims=True) + fixed.mean()
     fixed *= size / math.sqrt(float(np.square(fixed).sum()) / 66)
@@ -68,7 +68,7 @@ def _profiles(rng: np.random.Generator, draws: int, size: float) -> Ends | None:
 
 
 def _tasks(rng: np.random.Generator, count: int, size: float, shared: bool, draws: int = 5) -> Ends | None:
-    """Root mean square interaction over tasks; on the same items what a draw adds is half the same in all of them."""
+    """Root mean square interaction over tasks; on the same samples, half of a draw's effect is common to all tasks."""
     fixed = np.random.default_rng(7).standard_normal((7, 12))
     fixed = fixed - fixed.mean(0) - fixed.mean(1, keepdims=True) + fixed.mean()
     fixed *= size / math.sqrt(float(np.square(fixed).sum()) / 66)
@@ -82,14 +82,7 @@ def _tasks(rng: np.random.Generator, count: int, size: float, shared: bool, draw
 
 
 def _cells(rng: np.random.Generator, data: int, items: int, bases: int = 1) -> Ends | None:
-    """Six differences per data set on the same items, of models that share a part of what they find difficult.
-
-    Args:
-        rng: of the outcomes.
-        data: number of data sets.
-        items: of each.
-        bases: cells that are set against the same base.
-    """
+    """Six differences per data set on the same samples; ``bases`` cells share one base model."""
     weights, values, scores = [], [], []
     for task in range(data):
         common = rng.standard_normal(items)
@@ -108,13 +101,13 @@ def _cells(rng: np.random.Generator, data: int, items: int, bases: int = 1) -> E
 
 
 def _right(rng: np.random.Generator, common: Floats) -> NDArray[np.uint8]:
-    """(1, items) right or wrong answers of a model that is as good as any other."""
+    """(1, items) correct or wrong predictions of a model that is as good as any other."""
     own = common + 0.5 * rng.standard_normal(len(common))
     return (1.2 - own + 0.5 * rng.standard_normal((1, len(own))) > 0).astype(np.uint8)
 
 
 def _mixed(rng: np.random.Generator) -> Ends | None:
-    """Differences of equally good models in a probe of classes, a regression over shuffles, and trained decoders."""
+    """Differences of equally good models in classification probes, regressions over shuffles and trained decoders."""
     equal = np.zeros(12)
     kinds = (probes(rng, equal), shuffles(rng, equal), trainings(rng, equal, 10))
     weights = [turn / 18 for _ in kinds for _ in range(6) for turn in (1, -1)]

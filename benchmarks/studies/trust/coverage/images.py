@@ -1,8 +1,8 @@
-"""Scores of summed counts: chips of unequal class content, flood events, training seeds, two networks and many.
+"""Scores of summed counts: chips of unequal class content, flood events, training seeds, one or several networks.
 
-A pixel of class k in chip i under seed s is found with probability logistic(quality_k + event + chip_i + seed_s +
-noise_si); what is missed goes to the next two classes. The classes' shares of a chip are Dirichlet. The estimand is the
-mean over seeds of the score of infinitely many chips.
+A pixel of class k in chip i under seed s is classified correctly with probability logistic(quality_k + event + chip_i +
+seed_s + noise_si); errors go to the next two classes. Class proportions of a chip are Dirichlet. The estimand is the
+mean over seeds of the score on infinitely many chips.
 """
 
 import math
@@ -19,22 +19,23 @@ from geofm_eval.stats.counts import Term, contrast_interval, count_interval, cou
 from geofm_eval.stats.jackknife import Floats
 
 PIXELS = 400
-"""Of a chip. Fewer than real ones: neighbours depend on each other, so that a chip says less than its pixels."""
+"""Pixels per chip; fewer than in real chips, whose neighbouring pixels are dependent."""
 
 
 @dataclass(frozen=True)
 class Chips:
-    """How test chips vary, standard deviations on the logit scale.
+    """Variation of test chips; standard deviations are on the logit scale.
 
     Args:
         n: number of chips.
-        classes: K; two have the shares of land and water, more fall off like a power law.
-        concentration: of the Dirichlet distribution of a chip's class shares; small: chips of one class.
+        classes: number of classes K; two have the proportions of land and water, more follow a power law.
+        concentration: parameter of the Dirichlet distribution of class proportions; small values give chips of one
+            class.
         events: sizes of groups of chips; () for none.
-        chip: of the quality of chips, the part of events included.
-        seeds: trainings.
-        seed: of the quality of seeds.
-        noise: of seed and chip together.
+        chip: standard deviation of the quality of chips, including that of events.
+        seeds: number of trainings.
+        seed: standard deviation of the quality of seeds.
+        noise: standard deviation of the interaction of seed and chip.
         metric: see :class:`geofm_eval.stats.counts.Term`.
     """
 
@@ -50,13 +51,13 @@ class Chips:
 
     @property
     def shares(self) -> Floats:
-        """(K,) mean share of every class."""
+        """(K,) mean proportion of every class."""
         weights = np.array([0.85, 0.15]) if self.classes == 2 else (1.0 + np.arange(self.classes)) ** -0.8
         return np.asarray(weights / weights.sum())
 
     @property
     def quality(self) -> Floats:
-        """(K,) logit of the probability that a pixel is found; rarer classes are harder."""
+        """(K,) logit of the probability that a pixel is classified correctly; rarer classes are harder."""
         return 2.5 - 1.5 * np.linspace(0, 1, self.classes)
 
     @property
@@ -71,11 +72,11 @@ CROPS = Chips(40, 10, 12.0)
 MARINE = Chips(150, 15, 2.0)
 MANY_CROPS = Chips(480, 19, 3.0)
 POOLED = Chips(1000, 2, 0.0, noise=1.0, metric="accuracy")
-"""Items with one label, whose scores are those of one-pixel chips."""
+"""Samples with one label, simulated as one-pixel chips."""
 
 
 def simulations() -> Iterator[Simulation]:
-    """Single scores, differences of two networks, and means over several such differences."""
+    """Yield simulations of single scores, differences of two networks, and means of several differences."""
     kind = "mIoU"
     for chips in (FLOODS, REAL_FLOODS, CROPS, MARINE, MANY_CROPS):
         yield Simulation(kind, _said(chips), partial(_single, chips=chips), truth_of(chips))
@@ -106,7 +107,7 @@ def _said(chips: Chips) -> str:
 
 
 def truth_of(chips: Chips) -> float:
-    """Mean over seeds of the score of infinitely many chips, by quadrature over chips and then over seeds."""
+    """Return the mean over seeds of the score on infinitely many chips, by quadrature over chips, then seeds."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(64)
     weights = weights / weights.sum()
     within = math.hypot(chips.chip, chips.noise)
@@ -116,7 +117,7 @@ def truth_of(chips: Chips) -> float:
 
 
 def _confusions(found: Floats, pixels: Floats) -> Floats:
-    """(..., K, K) counts when a share ``found`` (..., K) of ``pixels`` (..., K) is right."""
+    """(..., K, K) counts if a proportion ``found`` (..., K) of ``pixels`` (..., K) is correct."""
     classes = found.shape[-1]
     own = np.arange(classes)
     counts = np.zeros((*found.shape, classes))
@@ -135,7 +136,7 @@ def _pixels(rng: np.random.Generator, chips: Chips) -> Floats:
 
 
 def _difficulty(rng: np.random.Generator, chips: Chips) -> Floats:
-    """(n,) half of whose variance is that of events, if there are any."""
+    """(n,) difficulties; events, if any, contribute half of the variance."""
     own = rng.standard_normal(chips.n)
     if chips.members is not None:
         own = math.sqrt(0.5) * (own + rng.standard_normal(len(chips.events))[chips.members])
@@ -143,7 +144,7 @@ def _difficulty(rng: np.random.Generator, chips: Chips) -> Floats:
 
 
 def _network(rng: np.random.Generator, chips: Chips, pixels: Floats, difficulty: Floats) -> Floats:
-    """(seeds, n, K, K) counts of a network trained under several seeds."""
+    """(seeds, n, K, K) counts of a network trained with several seeds."""
     shape = (chips.seeds, chips.n, 1)
     seeds = chips.seed * rng.standard_normal((chips.seeds, 1, 1)) + chips.noise * rng.standard_normal(shape)
     found = expit(chips.quality + difficulty[:, None] + seeds)
@@ -157,7 +158,7 @@ def _single(rng: np.random.Generator, chips: Chips) -> Ends | None:
 
 
 def _contrast(rng: np.random.Generator, chips: Chips, pairs: int) -> Ends | None:
-    """Mean difference of pairs of networks that find mostly the same chips difficult."""
+    """Mean difference of pairs of networks for which mostly the same chips are difficult."""
     pixels, difficulty = _pixels(rng, chips), _difficulty(rng, chips)
     own = replace(chips, chip=0.3 * chips.chip)
     alike = math.sqrt(1 - 0.3**2) * difficulty
@@ -171,7 +172,7 @@ def _contrast(rng: np.random.Generator, chips: Chips, pairs: int) -> Ends | None
 
 
 def _regressions() -> Iterator[Simulation]:
-    """Numbers per pixel: root mean squared errors of chips are lognormal, and those of seeds a little."""
+    """Regression per pixel: root mean squared errors vary lognormally over chips, and slightly over seeds."""
     for n, seeds, sd in ((60, 1, 0.0), (60, 3, 0.05), (300, 1, 0.0)):
         said = f"{seeds} seeds x {n} chips" if seeds > 1 else f"{n} chips"
         truth = {"rmse": 0.5 * math.exp(0.25 + sd**2 / 2), "r2": 1 - 0.25 * math.exp(0.5 + 2 * sd**2) / 1.5}
@@ -181,7 +182,7 @@ def _regressions() -> Iterator[Simulation]:
 
 
 def _regression(rng: np.random.Generator, n: int, seeds: int, sd: float, metric: str) -> Ends | None:
-    """Chips of 400 pixels with a mean target of variance 1, and targets of variance .5 around it."""
+    """Chips of 400 pixels: mean targets have variance 1, targets within a chip variance .5."""
     error = 0.5 * np.exp(0.5 * rng.standard_normal(n) + sd * rng.standard_normal((seeds, 1)))
     level, size = rng.standard_normal(n), float(PIXELS)
     squared = np.square(error) * rng.chisquare(size, (seeds, n))

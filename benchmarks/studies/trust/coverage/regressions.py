@@ -1,4 +1,4 @@
-"""R2 of single items on a test split: normal, heavy-tailed and skewed targets, label draws, sites."""
+"""R2 on a test split: normal, heavy-tailed and skewed targets, label draws, sites."""
 
 import math
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from geofm_eval.stats.jackknife import Floats
 from geofm_eval.stats.scores import paired_r2_interval, r2_interval, r2_per_draw
 
 LEFT = 0.4
-"""Share of the variance that the predictions leave."""
+"""Proportion of the variance that the predictions leave unexplained."""
 
 SKEWED_SD = math.sqrt((math.exp(0.64) - 1) * math.exp(0.64))
-"""Of a lognormal variable whose logarithm has a standard deviation of .8."""
+"""Standard deviation of a lognormal variable whose logarithm has a standard deviation of .8."""
 
 
 def simulations() -> Iterator[Simulation]:
-    """R2 and paired differences of R2; the estimand is that of all items, sites and draws."""
+    """Yield simulations of R2 and paired differences of R2; the estimand is over all samples, sites and draws."""
     for kind, world, truth in (("R2", _single, 1 - LEFT), ("difference of R2", _paired, 0.0)):
         for tails in ("normal", "heavy", "skewed"):
             yield Simulation(kind, f"300 items, {tails}", partial(world, n=300, tails=tails), truth)
@@ -31,7 +31,7 @@ def simulations() -> Iterator[Simulation]:
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, ...], tails: str) -> Floats:
-    """Of mean 0 and variance 1."""
+    """Noise of mean 0 and variance 1."""
     if tails == "heavy":
         return np.asarray(math.sqrt(0.6) * rng.standard_t(5, shape))
     if tails == "skewed":
@@ -55,7 +55,7 @@ def _errors(rng: np.random.Generator, n: int, tails: str, members: NDArray[np.in
         own = np.asarray(math.sqrt(0.8) * own + math.sqrt(0.2) * sites)
     if draws == 1:
         return math.sqrt(LEFT) * own[None]
-    # Draws differ by how good they are as well as by where they err.
+    # Draws differ in quality as well as in which samples they get wrong.
     size = np.exp(0.1 * rng.standard_normal((draws, 1)) - 0.01)
     apart = rng.standard_normal((draws, n))
     return np.asarray(math.sqrt(LEFT) * size * (math.sqrt(0.5) * own + math.sqrt(0.5) * apart))
@@ -68,7 +68,7 @@ def _single(rng: np.random.Generator, n: int, tails: str = "normal", draws: int 
 
 
 def _paired(rng: np.random.Generator, n: int, tails: str = "normal", draws: int = 1, sites: int = 0) -> Ends | None:
-    """Two subjects of one quality, half of whose errors are the same."""
+    """Two equally good subjects that share half of their errors."""
     target, members = _target(rng, n, tails, sites)
     common = _errors(rng, n, tails, members, 1)
     first, second = (target + math.sqrt(0.5) * (common + _errors(rng, n, tails, members, draws)) for _ in range(2))

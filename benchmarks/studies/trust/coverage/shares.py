@@ -1,7 +1,7 @@
-"""Shares of right items and their differences: item difficulty, label draws, events.
+"""Proportions of correct samples and their differences: sample difficulty, label draws, events.
 
-An item is right with probability Phi(ability - difficulty): difficulties of items and events and abilities of label
-draws are normal, as in a probit model of test items. The estimand is the share over all items, events and draws.
+A sample is correct with probability Phi(ability - difficulty). Difficulties of samples and events, and abilities of
+label draws, are normal (probit model). The estimand is the proportion over all samples, events and draws.
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from geofm_eval.stats.jackknife import Floats
 from geofm_eval.stats.scores import mean_interval, paired_interval
 
 EVENTS = (9, 14, 6, 4, 6, 13, 5, 6, 8, 14)
-"""Sizes of ten events that are as uneven as those of a flood data set with 85 chips."""
+"""Sizes of ten events, as uneven as in a flood data set with 85 chips."""
 
 
 def simulations() -> Iterator[Simulation]:
-    """Shares and paired differences of shares."""
+    """Yield simulations of proportions and of their paired differences."""
     kind = "accuracy"
     for n, share in ((100, 0.8), (100, 0.97), (1000, 0.8), (1000, 0.99), (5400, 0.98)):
         yield Simulation(kind, f"{n} items, {share:.0%} right", partial(_share, share=share, n=n), share)
@@ -46,7 +46,7 @@ def _members(sizes: tuple[int, ...]) -> Floats | None:
 
 
 def _difficulty(rng: np.random.Generator, n: int, sizes: tuple[int, ...], sd: float = 1.0) -> Floats:
-    """Of items: half of its variance is that of their events, if there are any."""
+    """Difficulties of samples; events, if any, contribute half of the variance."""
     if not sizes:
         return sd * rng.standard_normal(n)
     members = np.repeat(np.arange(len(sizes)), sizes)
@@ -72,7 +72,7 @@ def _discordant(rng: np.random.Generator, n: int, ours: float, theirs: float) ->
 def _paired(
     rng: np.random.Generator, n: int = 0, draws: int = 1, sd: float = 0.0, sizes: tuple[int, ...] = ()
 ) -> Ends | None:
-    """Two subjects of the same mean ability that find mostly the same items difficult."""
+    """Two subjects of the same mean ability for which mostly the same samples are difficult."""
     common = _difficulty(rng, n, sizes)
     both = []
     for _ in range(2):

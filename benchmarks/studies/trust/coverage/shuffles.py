@@ -1,8 +1,7 @@
-"""Out-of-fold R2 of a real learner: ridge regression whose penalty is chosen anew in every shuffle.
+"""Out-of-fold R2 of a real learner: ridge regression whose penalty is chosen in every shuffle.
 
-Embeddings are a rotated latent vector whose variance falls off like a power law, seen through noise. The estimand is
-the mean, over samples of 300 items, of the R2 that this protocol reports (forty shuffles, a tenth tested): what another
-data set of the same size from the same world would give.
+Embeddings are a rotated latent vector with power-law variances, plus noise. The estimand is the mean R2 that the
+protocol (forty shuffles, a tenth tested) reports over data sets of 300 samples.
 """
 
 import math
@@ -18,17 +17,17 @@ from geofm_eval.stats.scores import paired_shuffle_interval, pooled_r2, shuffle_
 
 ITEMS, SHUFFLES, TESTED = 300, 40, 30
 PENALTIES = np.logspace(-4, 2, 14)
-"""Per training item, as shares of a standardised feature's variance."""
+"""Penalties per training sample, relative to the variance of a standardised feature."""
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """A world of embeddings and one target.
+    """Distribution of embeddings and one target.
 
     Args:
         width: number of features.
-        decay: latent feature k has a standard deviation of k to the power of minus this.
-        signal: variance of the target that the latent vector explains, over that of the noise.
+        decay: latent feature k has standard deviation k^-decay.
+        signal: explained variance of the target divided by that of the noise.
         heavy: the noise of the target follows Student's t with five degrees of freedom.
     """
 
@@ -39,7 +38,7 @@ class Embedding:
 
 
 def simulations() -> Iterator[Simulation]:
-    """R2 and differences of R2 of two equally good embeddings, by number of labels."""
+    """Yield simulations of R2, and of its difference between two equally good embeddings, by number of labels."""
     slow, fast = Embedding(64, 0.5), Embedding(64, 1.0)
     heavy = Embedding(64, 1.0, 4.0, heavy=True)
     for said, world, labels in (("slow", slow, 270), ("fast", fast, 27), ("fast", fast, 5)):
@@ -55,7 +54,7 @@ def _said(labels: int, decay: str) -> str:
 
 @cache
 def _fixed(world: Embedding) -> tuple[Floats, Floats, Floats]:
-    """Standard deviations of the latent vector, weights of the target, and the rotation: the same for all samples."""
+    """Standard deviations of the latent vector, weights of the target, and rotation; the same for all data sets."""
     rng = np.random.default_rng(world.width)
     spread = np.arange(1.0, world.width + 1) ** -world.decay
     weights = rng.standard_normal(world.width)
@@ -64,7 +63,7 @@ def _fixed(world: Embedding) -> tuple[Floats, Floats, Floats]:
 
 
 def _sample(rng: np.random.Generator, world: Embedding, subjects: int) -> tuple[list[Floats], Floats]:
-    """Embeddings (n, width) of some subjects, and the target (n,)."""
+    """Embeddings (n, width) of each subject, and the target (n,)."""
     spread, weights, rotation = _fixed(world)
     latent = spread * rng.standard_normal((ITEMS, world.width))
     noise = math.sqrt(0.6) * rng.standard_t(5, ITEMS) if world.heavy else rng.standard_normal(ITEMS)
@@ -73,7 +72,7 @@ def _sample(rng: np.random.Generator, world: Embedding, subjects: int) -> tuple[
 
 
 def _shuffled(rng: np.random.Generator, subjects: list[Floats], target: Floats, labels: int) -> list[Floats]:
-    """(shuffles, n) out-of-fold predictions of every subject, NaN where an item was not tested."""
+    """(shuffles, n) out-of-fold predictions of every subject; NaN where a sample was not tested."""
     predicted = [np.full((SHUFFLES, ITEMS), np.nan) for _ in subjects]
     for shuffle in range(SHUFFLES):
         order = rng.permutation(ITEMS)

@@ -1,8 +1,8 @@
-"""Gain of the tap that validation chooses over the last one, with and without the choice in its interval.
+"""Gain of the chosen tap over the last one, with intervals that include the choice or treat it as fixed.
 
-Fourteen taps whose abilities are planted; an item is right at a tap where the ability exceeds its difficulty, most of
-which the taps share. Validation items choose the tap, test items say what it gains. The estimand is the mean gain of
-whatever other validation items would choose.
+Fourteen taps have planted abilities. A sample is correct at a tap if the ability exceeds its difficulty, most of which
+is common to all taps. Validation samples choose the tap, test samples measure its gain. The estimand is the mean gain
+over choices by other validation samples.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from geofm_eval.stats.scores import paired_interval
 
 TAPS = 14
 OWN = 0.35
-"""Share of the variance of difficulty that is a tap's own."""
+"""Proportion of the variance of difficulty that is specific to a tap."""
 
 TEST = 1000
 
@@ -31,11 +31,11 @@ PROFILES: dict[str, tuple[float, ...]] = {
     "two kinds of taps": (0.3, 0.2) * (TAPS // 2),
     "falls": tuple(np.linspace(0.5, 0.1, TAPS).tolist()),
 }
-"""Abilities of taps, shallow to deep."""
+"""Abilities of taps by profile, shallow to deep."""
 
 
 def simulations() -> Iterator[Simulation]:
-    """Each profile with few and with many validation items; the choice in the interval, and taken as given."""
+    """Yield each profile with few and many validation samples, with the choice included and treated as fixed."""
     for kind, included in (("gain of the chosen tap", True), ("gain of the chosen tap, choice taken as given", False)):
         for profile in PROFILES:
             for n in (150, 500):
@@ -63,7 +63,7 @@ def _gain(rng: np.random.Generator, profile: str, n: int, included: bool) -> End
 
 
 def _difference(first: Floats, second: Floats, same: bool) -> Difference:
-    """As between records: a tap against itself differs by nothing."""
+    """As between records, a tap does not differ from itself."""
     if same:
         return Difference(0.0, 0.0, 0.0)
     return Difference.within(float((first - second).mean()), paired_interval(first, second))

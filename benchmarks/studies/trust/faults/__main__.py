@@ -1,6 +1,6 @@
-"""Measure what damaged, hostile and half-written files lead to, and print the table of docs/trust.md.
+"""Measure the effects of damaged, hostile and half-written files, and print the table of docs/trust.md.
 
-What was measured is kept in the cache, by kind: an interrupted call goes on, ``--again NAME`` measures a kind anew.
+Results are cached by kind: an interrupted call resumes, and ``--again NAME`` repeats one kind.
 """
 
 import argparse
@@ -22,13 +22,15 @@ from geofm_eval.store import remember
 
 HOSTILE, KILLS = "hostile files", "kills"
 KILLED = 20
-NEVER = ("lost", "silent wrong", "traceback", "code run")
+NEVER = ("lost", "silently wrong", "traceback", "code run")
+CACHE_VERSION = 2
+"""2: other names of verdicts."""
 
 
 def main() -> int:
-    """Print the table; the status is 1 where a file led to what it never may."""
+    """Print the table; return 1 if a verdict that must never occur did."""
     chosen = _arguments()
-    kept = geofm_cache() / "faults"
+    kept = geofm_cache() / "faults" / f"v{CACHE_VERSION}"
     logging.disable(logging.WARNING)
     rows: dict[str, dict[str, int]] = {}
     for name in (*KINDS, HOSTILE, KILLS):
@@ -44,13 +46,13 @@ def main() -> int:
 
 def _arguments() -> Any:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--again", action="append", default=[], metavar="NAME", help="measure this kind anew")
-    parser.add_argument("--share", type=float, default=1.0, help="share of the trials, for a quick look")
+    parser.add_argument("--again", action="append", default=[], metavar="NAME", help="repeat this kind")
+    parser.add_argument("--share", type=float, default=1.0, help="proportion of the trials, for a quick look")
     return parser.parse_args()
 
 
 def _measured(name: str, share: float) -> dict[str, int]:
-    """Verdicts of one kind, counted, in a cache of its own."""
+    """Count the verdicts of one kind, in a temporary cache."""
     rng = random.Random(name)
     before = os.environ.get("GEOFM_CACHE")
     with tempfile.TemporaryDirectory() as scratch:
@@ -74,8 +76,8 @@ def _measured(name: str, share: float) -> dict[str, int]:
 
 
 def table(rows: dict[str, dict[str, int]]) -> list[str]:
-    """Markdown: one row per kind, one column per verdict."""
-    lines = [f"| what | trials | {' | '.join(VERDICTS)} |", "|---" * (len(VERDICTS) + 2) + "|"]
+    """Return Markdown: one row per kind, one column per verdict."""
+    lines = [f"| kind | trials | {' | '.join(VERDICTS)} |", "|---" * (len(VERDICTS) + 2) + "|"]
     for name, row in rows.items():
         counts = " | ".join(str(row.get(verdict, 0)) for verdict in VERDICTS)
         lines.append(f"| {name} | {sum(row.values()):,} | {counts} |")

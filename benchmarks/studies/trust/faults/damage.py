@@ -1,20 +1,21 @@
-"""Damage to a file, and what reading it led to."""
+"""Damage to a file, and the verdicts on reading it."""
 
 import random
 from collections.abc import Callable
 from typing import Literal
 
-Verdict = Literal["right", "told", "lost", "silent wrong", "traceback", "code run"]
-"""The content as written; a message that names the file, or a rebuild; other whole content lost too; changed
-content without a message; an error that this library did not raise; code from the file ran."""
+Verdict = Literal["right", "reported", "lost", "silently wrong", "traceback", "code run"]
+"""Right: the content as written. Reported: a message names the file, or it is rebuilt. Lost: other, intact content is
+missing too. Silently wrong: changed content without a message. Traceback: an error that this library does not raise.
+Code run: code in the file was executed."""
 
-VERDICTS: tuple[Verdict, ...] = ("right", "told", "lost", "silent wrong", "traceback", "code run")
+VERDICTS: tuple[Verdict, ...] = ("right", "reported", "lost", "silently wrong", "traceback", "code run")
 
 DIGITS = b"0123456789"
 
 
 def damaged(raw: bytes, rng: random.Random) -> bytes:
-    """The bytes with a bit, a byte or a digit changed, or cut short; one in five is cut."""
+    """Change a bit, a byte or a digit, or truncate the bytes (one in five)."""
     found = bytearray(raw)
     kind = rng.choice(("bit", "byte", "digit", "digit", "cut"))
     at = rng.randrange(len(raw))

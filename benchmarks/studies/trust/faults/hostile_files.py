@@ -1,4 +1,4 @@
-"""Files that were made to do harm: each ends in an error of this library, and none runs code."""
+"""Hostile files: each must end in an error of this library, and none may run code."""
 
 import io
 import lzma
@@ -22,7 +22,7 @@ DEEP = 100_000
 
 
 class Harm:
-    """Touches a file when it is unpickled."""
+    """Creates a marker file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -32,7 +32,7 @@ class Harm:
 
 
 def hostile(folder: Path) -> dict[str, Verdict]:
-    """Try every file; what each led to, by name."""
+    """Read every file; return the verdicts by name."""
     marker = folder / "code_ran"
     found: dict[str, Verdict] = {}
     for name, attempt in _attempts(folder, marker):
@@ -40,7 +40,7 @@ def hostile(folder: Path) -> dict[str, Verdict]:
             attempt()
             verdict: Verdict = "right"
         except GeofmError as error:
-            verdict = "told" if len(str(error)) <= 600 + len(str(folder)) else "traceback"
+            verdict = "reported" if len(str(error)) <= 600 + len(str(folder)) else "traceback"
         except Exception:
             verdict = "traceback"
         if marker.exists():

@@ -1,4 +1,4 @@
-"""Processes that are killed while they write records: what they said was finished is there, and whole."""
+"""Processes killed while writing records: every record reported as finished must exist and be intact."""
 
 import os
 import random
@@ -27,7 +27,7 @@ while True:
 
 
 def killed(folder: Path, rng: random.Random) -> Verdict:
-    """Let a process write records, kill it at some moment, and read what is there."""
+    """Start a process that writes records, kill it at a random moment, and read the folder."""
     log = folder / "finished.txt"
     with log.open("wb") as out:
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(folder / "run")], stdout=out)
@@ -40,4 +40,4 @@ def killed(folder: Path, rng: random.Random) -> Verdict:
     records, problems = read_run(folder / "run")
     if finished - {record.case.id for record in records}:
         return "lost"
-    return "told" if problems else "right"
+    return "reported" if problems else "right"

@@ -1,4 +1,4 @@
-"""One trial per kind of file: damage it, read it as the library does, say what that led to."""
+"""One trial per kind of file: damage it, read it as the library does, and return the verdict."""
 
 import random
 import shutil
@@ -27,7 +27,7 @@ from geofm_eval.store import content_hash
 
 
 def trial_of(path: Path, look: Callable[[], Verdict]) -> Trial:
-    """A trial that damages one file and looks at what reading leads to."""
+    """Make a trial that damages one file and reads it."""
     raw = path.read_bytes()
 
     def trial(rng: random.Random) -> Verdict:
@@ -35,7 +35,7 @@ def trial_of(path: Path, look: Callable[[], Verdict]) -> Trial:
         try:
             return look()
         except GeofmError:
-            return "told"
+            return "reported"
         except Exception:
             return "traceback"
         finally:
@@ -46,12 +46,12 @@ def trial_of(path: Path, look: Callable[[], Verdict]) -> Trial:
 
 
 def any_of(trials: list[Trial]) -> Trial:
-    """A trial of one of several files."""
+    """Make a trial that damages one of several files."""
     return lambda rng: rng.choice(trials)(rng)
 
 
 def records(folder: Path) -> Trial:
-    """A record: the others are read, and it is as it was or refused by name."""
+    """Damage a record: the others are read, and it is unchanged or rejected by name."""
     run = world.write_run(folder / "run")
     whole, _ = read_run(run)
     paths = [record_path(run, record.case.kind, record.case.id) for record in whole]
@@ -59,7 +59,7 @@ def records(folder: Path) -> Trial:
 
 
 def outcomes(folder: Path) -> Trial:
-    """Per-item outcomes and resamples of a record: they are as they were or refused by name."""
+    """Damage per-sample outcomes and resamples: they are unchanged or rejected by name."""
     run = world.write_run(folder / "run")
     whole, _ = read_run(run)
     paths = [record_path(run, record.case.kind, record.case.id).with_suffix(".npz") for record in whole]
@@ -73,52 +73,52 @@ def _run_verdict(run: Path, whole: list[Record], path: Path) -> Verdict:
     after = {record.case.id: record for record in found}
     if set(before) - set(after) - {path.stem}:
         return "lost"
-    if any(_told(content_of(record)) != _told(content_of(before[name])) for name, record in after.items()):
-        return "silent wrong"
+    if any(_digest(content_of(record)) != _digest(content_of(before[name])) for name, record in after.items()):
+        return "silently wrong"
     if path.stem not in after:
-        return "told" if named else "silent wrong"
+        return "reported" if named else "silently wrong"
     if path.suffix == ".npz" and not named:
-        return "right" if _arrays_of(run, after[path.stem]) == world_arrays(before[path.stem]) else "silent wrong"
-    return "told" if named else "right"
+        return "right" if _arrays_of(run, after[path.stem]) == world_arrays(before[path.stem]) else "silently wrong"
+    return "reported" if named else "right"
 
 
-def _told(content: dict[str, object]) -> str:
+def _digest(content: dict[str, object]) -> str:
     return content_hash(content)
 
 
 def _arrays_of(run: Path, record: Record) -> tuple[str | None, str | None]:
-    """Hashes that the arrays have, which reading compares with those of the record."""
+    """Read the arrays, which compares their hashes with those of the record."""
     read_outcomes(run, record)
     read_resamples(run, record)
     return record.outcomes_sha256, record.resamples_sha256
 
 
 def world_arrays(record: Record) -> tuple[str | None, str | None]:
-    """Hashes that the arrays had."""
+    """Return the original hashes of the arrays."""
     return record.outcomes_sha256, record.resamples_sha256
 
 
 def plans(folder: Path) -> Trial:
-    """The plan of a run, and its skips."""
+    """Damage the plan or the skips of a run."""
     run = world.write_run(folder / "run")
     plan, (skips, _) = read_manifest(run), read_skips(run)
 
     def look() -> Verdict:
         found, problems = read_skips(run)
         if read_manifest(run) != plan or (found != skips and not problems):
-            return "silent wrong"
-        return "told" if problems else "right"
+            return "silently wrong"
+        return "reported" if problems else "right"
 
     return any_of([trial_of(run / "run.json", look), trial_of(run / "skipped-main.jsonl", look)])
 
 
 def manifests(folder: Path) -> Trial:
-    """The manifest of a cache directory, results included: rebuilt with a warning."""
+    """Damage the manifest of a cache directory: it is rebuilt with a warning."""
     return _cached(folder, (world.MANIFEST,))
 
 
 def caches(folder: Path) -> Trial:
-    """Files of a directory of the cache."""
+    """Damage files of a cache directory."""
     return _cached(folder, ("features.npy", "ids.json"))
 
 
@@ -133,7 +133,7 @@ def _cached(folder: Path, names: tuple[str, ...]) -> Trial:
         rebuilt = len(list(folder.glob("key.damaged*"))) > 0
         for aside in folder.glob("key.damaged*"):
             shutil.rmtree(aside)
-        return "silent wrong" if not same else "told" if rebuilt else "right"
+        return "silently wrong" if not same else "reported" if rebuilt else "right"
 
     return any_of([trial_of(final / name, look) for name in names])
 
@@ -144,32 +144,32 @@ def _contents(final: Path | None, files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def memories(folder: Path) -> Trial:
-    """What the cache remembers of data, and of records that were found right."""
+    """Damage cached hashes of data and of verified records."""
     path = folder / "remembered.json"
     whole = world.remembered(path)
-    return trial_of(path, lambda: "right" if world.remembered(path) == whole else "silent wrong")
+    return trial_of(path, lambda: "right" if world.remembered(path) == whole else "silently wrong")
 
 
 def checkpoints(folder: Path) -> Trial:
-    """A checkpoint of a training."""
+    """Damage a training checkpoint."""
     path = folder / "checkpoint.pt"
     whole = world.write_checkpoint(path)
 
     def look() -> Verdict:
         try:
-            return "right" if unseal_bytes(path.read_bytes()) == whole else "silent wrong"
+            return "right" if unseal_bytes(path.read_bytes()) == whole else "silently wrong"
         except ValueError:
-            return "told"  # training restarts with a warning
+            return "reported"  # training restarts with a warning
 
     return trial_of(path, look)
 
 
 def archives(folder: Path) -> Trial:
-    """An archive of a run: all of it, or an error that names it."""
+    """Damage an archive of a run: everything is read, or an error names it."""
     run = world.write_run(folder / "run")
     path = folder / "run.tar.xz"
     pack(run, path, {record.case.id for record in read_run(run)[0]})
-    whole = [_told(content_of(record)) for record in read_run(unpack(path))[0]]
+    whole = [_digest(content_of(record)) for record in read_run(unpack(path))[0]]
 
     def look() -> Verdict:
         try:
@@ -178,16 +178,16 @@ def archives(folder: Path) -> Trial:
             shutil.rmtree(geofm_cache() / "references", ignore_errors=True)
         if problems or len(found) < len(whole):
             return "lost"
-        return "right" if [_told(content_of(record)) for record in found] == whole else "silent wrong"
+        return "right" if [_digest(content_of(record)) for record in found] == whole else "silently wrong"
 
     return trial_of(path, look)
 
 
 def ranges(folder: Path) -> Trial:
-    """A file of expected ranges."""
+    """Damage a file of expected ranges."""
     path = world.write_expected(folder / "colours.toml")
     whole = read_ranges(path)
-    return trial_of(path, lambda: "right" if read_ranges(path) == whole else "silent wrong")
+    return trial_of(path, lambda: "right" if read_ranges(path) == whole else "silently wrong")
 
 
 KINDS: dict[str, tuple[Callable[[Path], Trial], int]] = {
@@ -201,4 +201,4 @@ KINDS: dict[str, tuple[Callable[[Path], Trial], int]] = {
     "archives": (archives, 100),
     "ranges": (ranges, 200),
 }
-"""What is damaged, and how often."""
+"""Trial and number of repetitions by kind."""

@@ -1,4 +1,4 @@
-"""A small run, a cache and range files that trials damage: planted numbers, so that making them takes no time."""
+"""A small run, a cache and range files to damage, made of random numbers so that creating them is fast."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ MANIFEST = "training.json"
 
 
 def write_run(folder: Path) -> Path:
-    """Records of a classification and of a regression at three taps, with outcomes, the plan and a skip."""
+    """Write records of a classification and a regression at three taps, with outcomes, the plan and a skip."""
     names = []
     for number, (task, metric) in enumerate((("colours", "accuracy"), ("heights", "r2"))):
         for tap in TAPS:
@@ -45,7 +45,7 @@ def write_run(folder: Path) -> Path:
 
 
 def planted(task: str, metric: str, tap: str, rng: np.random.Generator) -> tuple[Record, dict[str, Any]]:
-    """One record and its outcomes."""
+    """Make one record and its outcomes."""
     key = fraction_key(1.0)
     arrays: dict[str, Any] = {"ids": np.array([str(item) for item in range(ITEMS)])}
     if metric == "accuracy":
@@ -81,7 +81,7 @@ def planted(task: str, metric: str, tap: str, rng: np.random.Generator) -> tuple
 
 
 def write_expected(path: Path) -> Path:
-    """Ranges of ten cases."""
+    """Write ranges of ten cases."""
     data = Data(1, "official", "holdout", {"test": "a" * 64}, {"test": "b" * 64})
     basis = Basis("c" * 64, data, {"metric": "accuracy", "recipe": {"slug": "probing"}})
     origin = Origin(("first",), "planted", "0.1.0", "2026-01-31")
@@ -96,7 +96,7 @@ def write_expected(path: Path) -> Path:
 
 
 def stored(folder: Path) -> dict[str, Any]:
-    """A directory of the cache with a result in its manifest; what its manifest says."""
+    """Create or read a cache directory; return its manifest."""
     return publish_directory(folder, _write_result, MANIFEST)
 
 
@@ -107,12 +107,12 @@ def _write_result(folder: Path) -> dict[str, Any]:
 
 
 def remembered(path: Path) -> Any:
-    """What a file of the cache remembers."""
+    """Read or create a file of cached hashes."""
     return remember(path, lambda: {"darkest": [101.5, 88.25], "items": {"a": ["b"]}})
 
 
 def write_checkpoint(path: Path) -> bytes:
-    """A checkpoint's bytes, as a training writes them; what they hold."""
+    """Write a checkpoint as a training does; return its content."""
     content = np.random.default_rng(1).bytes(4000)
     write_bytes(path, seal_bytes(content))
     return content

@@ -1,1 +1,1 @@
-"""Does the suite give verdicts that hold on other processors? Imitated by variables that switch instructions off."""
+"""Verdicts of the suite on other processors, imitated by environment variables that disable instruction sets."""

@@ -1,9 +1,9 @@
 """Run the suite as other processors would: ``python -m benchmarks.studies.trust.machines [options]``.
 
-By default the selection of ``make bench`` runs as a whole, and its closed probes run again under every variant, each in
-a run of its own and from an empty cache, so that stand-ins are generated again too. Finished variants are kept in
-``reports/runs/NAME``, an interrupted one goes on. ``--python`` runs the closed probes under another environment, such
-as one with an older torch, which is then a variant beside the others.
+The default variant runs the selection of ``make bench``; every other variant repeats its probes. Each variant has its
+own run and starts from an empty cache, so that stand-ins are generated again too. Finished variants are kept in
+``reports/runs/NAME``, and an interrupted one resumes. ``--python`` adds a variant that runs the probes in another
+environment, for example with an older torch.
 """
 
 import argparse
@@ -17,23 +17,23 @@ from geofm_eval.store import write_bytes
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """Return the parser of the options."""
     found = argparse.ArgumentParser(prog="python -m benchmarks.studies.trust.machines", description=__doc__)
-    found.add_argument("--only", nargs="+", metavar="VARIANT", default=[], help="these variants alone")
+    found.add_argument("--only", nargs="+", metavar="VARIANT", default=[], help="run only these variants")
     found.add_argument("--list", action="store_true", help="print the machine and its variants, and run nothing")
     found.add_argument("--workers", type=int, default=2, metavar="N", help="processes per variant (default: 2)")
-    found.add_argument("--dense", action="store_true", help="the dense probes of suite bench too")
-    found.add_argument("--name", default="machines", help="folder of the results below reports/runs")
-    found.add_argument("--python", metavar="PATH", help="run the suite with this Python, as one more variant")
-    found.add_argument("options", nargs="*", help="behind --: options of pytest, such as --tasks and --models")
+    found.add_argument("--dense", action="store_true", help="also run the dense probes of suite bench")
+    found.add_argument("--name", default="machines", help="folder for results in reports/runs (default: machines)")
+    found.add_argument("--python", metavar="PATH", help="add a variant that runs the suite with this Python")
+    found.add_argument("options", nargs="*", help="after --: pytest options, for example --tasks and --models")
     return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is asked for and still to be run; print the machine and the table of all that is finished.
+    """Run the selected variants that are not finished; print the machine and the table of all finished ones.
 
     Returns:
-        0 where all finished variants are green.
+        0 if all finished variants passed.
     """
     asked = parser().parse_args(arguments)
     python = asked.python or sys.executable
@@ -43,12 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = variants(machine)
     if asked.python:
         if asked.only:
-            parser().error("--python is a variant of its own: leave --only out")
+            parser().error("--python is a variant itself and cannot be combined with --only; remove --only")
         name = f"torch_{machine['torch'].partition('+')[0]}"
         known[name] = Variant(name, note=f"torch {machine['torch'].partition('+')[0]}, 1 thread")
         asked.only = [name]
     if unknown := sorted(set(asked.only) - set(known)):
-        parser().error(f"unknown here: {', '.join(unknown)}; variants: {', '.join(known)}")
+        parser().error(f"unknown variants: {', '.join(unknown)}; this machine has: {', '.join(known)}")
     if asked.list:
         print("\n".join(_listed(place, known)))
         return 0
@@ -69,7 +69,7 @@ def _run(place: running.Workplace, asked: Sequence[Variant]) -> int:
             if known is None:
                 print(f"{variant.name}: {variant.title} ...", file=sys.stderr, flush=True)
                 known = running.measure(place, variant)
-            print(f"{variant.name}: {'green' if known.green else 'NOT green'}", file=sys.stderr, flush=True)
+            print(f"{variant.name}: {'passed' if known.green else 'NOT passed'}", file=sys.stderr, flush=True)
         except GeofmError as error:
             raise SystemExit(str(error)) from None
     found = running.all_finished(place)

@@ -1,4 +1,4 @@
-"""What a finished variant leaves: scores with their ranges, chosen penalties and taps, kept as a small JSON."""
+"""Results of a finished variant: scores with their ranges, chosen penalties and taps, stored as a small JSON file."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,11 +16,11 @@ from geofm_eval.results.taps import choose_tap
 from geofm_eval.store import write_bytes
 
 EDGE = 0.95
-"""A score farther from the middle of its range than this part of the half width is at the edge."""
+"""A score is at the edge if its distance from the middle of the range is at least this fraction of the half width."""
 
 
 class Scored(NamedTuple):
-    """A score with the range that it was judged by; without ends where none was applied."""
+    """A score with the range that was applied; ends are None if there was none."""
 
     value: float
     metric: str
@@ -29,12 +29,12 @@ class Scored(NamedTuple):
 
     @property
     def outside(self) -> bool:
-        """True where it lies outside its range."""
+        """Whether the score is outside its range."""
         return self.low is not None and self.high is not None and not self.low <= self.value <= self.high
 
     @property
     def at_edge(self) -> bool:
-        """True where it lies inside and close to an end."""
+        """Whether the score is inside its range and close to an end."""
         if self.low is None or self.high is None or self.outside:
             return False
         return abs(self.value - (self.low + self.high) / 2) >= EDGE * (self.high - self.low) / 2
@@ -45,17 +45,17 @@ class Facts:
     """A finished variant.
 
     Args:
-        variant: its name.
-        title: what a table calls it.
-        machine: what computed, as ``here.py`` describes it.
-        selection: what of the suite was run.
-        code: commit that was run, with ``+changes`` where tracked files differ from it; empty where unknown.
-        status: exit status of pytest; 0 is green.
-        seconds: wall time; of what remained where the variant was interrupted before.
-        resumed: it was.
+        variant: name.
+        title: name in tables.
+        machine: machine and libraries, as ``here.py`` describes them.
+        selection: selected part of the suite.
+        code: commit, with ``+changes`` if tracked files differ from it; empty if unknown.
+        status: exit status of pytest; 0 means passed.
+        seconds: wall time; after an interruption, of the last part only.
+        resumed: whether the variant was interrupted.
         scores: by kind, case and label fraction.
         penalties: by case, label fraction and draw.
-        taps: by task, adaptation, model and label fraction, where there is more than one to choose from.
+        taps: by task, adaptation, model and label fraction, if there are several to choose from.
     """
 
     variant: str
@@ -72,17 +72,17 @@ class Facts:
 
     @property
     def unjudged(self) -> int:
-        """How many scores have no range that holds for what was measured."""
+        """Number of scores without a valid range."""
         return sum(one.low is None for one in self.scores.values())
 
     @property
     def green(self) -> bool:
-        """True where every case passed and every score was judged: a range that does not apply hides a wrong score."""
+        """Whether every case passed and every score had a valid range; a missing range could hide a wrong score."""
         return self.status == 0 and self.unjudged == 0
 
 
 def numbers_of(run: Path) -> dict[str, Any]:
-    """Scores, penalties and taps of a run, as :class:`Facts` has them.
+    """Read scores, penalties and taps of a run, as fields of :class:`Facts`.
 
     Raises:
         DataError: no such run, or a record that cannot be read.
@@ -118,7 +118,7 @@ def _scored(record: Record, fraction: str) -> Scored:
 
 
 def write_facts(facts: Facts, path: Path) -> None:
-    """Write the whole file or none of it.
+    """Write the file atomically.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written.
@@ -127,16 +127,14 @@ def write_facts(facts: Facts, path: Path) -> None:
 
 
 def read_facts(path: Path) -> Facts:
-    """Read what :func:`write_facts` wrote.
+    """Read a file of :func:`write_facts`.
 
     Raises:
-        DataError: it is something else.
+        DataError: the file has other content.
     """
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         fields["scores"] = {name: Scored(*values) for name, values in fields["scores"].items()}
         return Facts(**fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: not the result of a variant ({error}): delete it, and run that variant again"
-        ) from None
+        raise DataError(f"{path}: not the result of a variant ({error}); delete it and run the variant again") from None

@@ -1,6 +1,6 @@
-"""Print as JSON what computes in this process: processor, libraries, and the instructions that they chose.
+"""Print processor, libraries and their instruction sets as JSON.
 
-Run as a file by whatever Python is to be described, so it imports nothing of this project.
+Run as a script by the Python to be described, so it imports nothing from this project.
 """
 
 import json
@@ -18,14 +18,14 @@ SWITCHES = (
     "OPENBLAS_L2_SIZE",
     "NPY_DISABLE_CPU_FEATURES",
 )
-"""Variables that decide which instructions a library uses."""
+"""Environment variables that determine which instructions a library uses."""
 
 FLAGS = ("avx", "avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "amx_tile")
-"""Flags of a processor that a library chooses its kernels by."""
+"""Processor flags by which libraries choose their kernels."""
 
 
 def describe() -> dict[str, Any]:
-    """Return what computes here; what cannot be known is None or empty."""
+    """Describe the processor and libraries of this process; unknown values are None or empty."""
     import numpy
     import torch
     from threadpoolctl import threadpool_info
@@ -50,7 +50,7 @@ def describe() -> dict[str, Any]:
 
 
 def _processor() -> tuple[str, set[str]]:
-    """Name and flags, from Linux; elsewhere what Python knows."""
+    """Name and flags from /proc/cpuinfo; without it, what Python knows."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -65,7 +65,7 @@ def _version(pattern: str, text: str) -> str | None:
 
 
 def _numpy_features() -> list[str]:
-    """Instruction sets that numpy has kernels for and that it uses here."""
+    """Instruction sets for which numpy has kernels and that it uses here."""
     from numpy._core._multiarray_umath import __cpu_dispatch__ as dispatched
     from numpy._core._multiarray_umath import __cpu_features__ as used
 

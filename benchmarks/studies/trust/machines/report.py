@@ -1,4 +1,4 @@
-"""The machine, and a table of what every variant changes against the default one."""
+"""Description of the machine, and a table of differences between every variant and the default one."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,29 +11,29 @@ from geofm_eval.results.units import unit_named
 HEADER = (
     "variant",
     "scores",
-    "other than by default",
+    "changed scores",
     "largest difference",
     "outside / at the edge / not judged",
-    "other penalties",
-    "other taps",
+    "changed penalties",
+    "changed taps",
     "wall time",
-    "green",
+    "passed",
 )
 
 
 def machine_lines(machine: Mapping[str, Any]) -> Iterator[str]:
-    """The machine in words."""
+    """Yield lines that describe the machine."""
     preset = ", ".join(f"{name}={value}" for name, value in machine["variables"].items()) or "none"
     yield f"processor: {machine['processor']}, {machine['architecture']}, {machine['cores']} cores"
     yield f"instructions: {', '.join(machine['flags']) or 'unknown'}"
     yield f"torch {machine['torch']} ({machine['torch_uses']}), MKL {machine['mkl']}, oneDNN {machine['onednn']}"
     numpy = f"numpy {machine['numpy']} ({', '.join(machine['numpy_uses']) or 'baseline'})"
     yield f"{numpy}, OpenBLAS {', '.join(machine['openblas']) or 'none'}, Python {machine['python']}"
-    yield f"variables that are set already: {preset}"
+    yield f"variables set beforehand: {preset}"
 
 
 def table(found: Sequence[Facts]) -> Iterator[str]:
-    """Markdown, one row per variant; the default one first."""
+    """Yield Markdown, one row per variant."""
     yield f"| {' | '.join(HEADER)} |"
     yield "|" + "---|" * len(HEADER)
     default = next((facts for facts in found if facts.variant == DEFAULT), None)
@@ -41,25 +41,25 @@ def table(found: Sequence[Facts]) -> Iterator[str]:
 
 
 def notes(found: Sequence[Facts]) -> Iterator[str]:
-    """What a reader of the table must know: what took effect, and variants run with other code or in pieces."""
+    """Yield notes to the table: effective kernels, differing code, and interrupted variants."""
     default = next((facts for facts in found if facts.variant == DEFAULT), None)
     for facts in found:
         if default is not None and (uses := _used(facts.machine, default.machine)):
-            yield f"{facts.variant} computes with {uses}"
+            yield f"{facts.variant} uses {uses}"
     codes = sorted({facts.code for facts in found})
     if len(codes) > 1:
         yield f"variants were run with different code: {', '.join(code or 'unknown' for code in codes)}"
     if pieces := [facts.variant for facts in found if facts.resumed]:
-        yield f"interrupted and gone on with, the wall time is that of the rest: {', '.join(pieces)}"
+        yield f"resumed after an interruption (wall time covers only the last part): {', '.join(pieces)}"
 
 
 def _used(machine: Mapping[str, Any], default: Mapping[str, Any]) -> str:
-    """Kernels and releases that differ from those of the default variant, so far as libraries say."""
+    """Kernels and releases that differ from the default variant, as far as libraries report them."""
     words = {
         "torch": "torch",
-        "torch_uses": "torch's",
+        "torch_uses": "torch",
         "numpy": "numpy",
-        "numpy_uses": "numpy's",
+        "numpy_uses": "numpy",
         "openblas": "OpenBLAS",
     }
     shown = {name: machine[name] if isinstance(machine[name], str) else ", ".join(machine[name]) for name in words}
@@ -86,7 +86,7 @@ def _row(facts: Facts, default: Facts | None) -> list[str]:
 
 
 def _differences(facts: Facts, default: Facts | None) -> list[str]:
-    """Scores that differ, the largest difference, penalties and taps that differ: all of what both hold."""
+    """Changed scores, largest difference, changed penalties and changed taps, among those that both hold."""
     if default is None or facts is default:
         return ["-"] * 4
     moved: dict[str, list[float]] = {}
@@ -111,5 +111,5 @@ def _differing(own: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 
 def _same(own: Any, other: Any) -> bool:
-    """Equal but for the last digit, which a penalty of the same place on the path may have on another processor."""
+    """Equal up to the last digits, by which penalties at one position of the path differ between processors."""
     return math.isclose(own, other, rel_tol=1e-9) if isinstance(own, float) else bool(own == other)

@@ -1,4 +1,4 @@
-"""Running the suite under a variant: a run of its own, from an empty cache, that goes on where it was interrupted."""
+"""Run the suite under a variant: in a run of its own, from an empty cache, resumable."""
 
 import os
 import shutil
@@ -16,13 +16,13 @@ from geofm_eval.environment import provenance
 from geofm_eval.errors import DataError
 
 EVERYTHING, PROBES = "benchmarks", "benchmarks/test_probe.py"
-"""What ``make bench`` collects, and the closed probes of it."""
+"""Test paths of ``make bench``, and of its probes."""
 
 BENCH = ("--suite", "bench", "-m", "not dense")
-"""Selection of ``make bench``; later options of the same name replace these."""
+"""Options of ``make bench``; later options of the same name replace these."""
 
 FINISHED = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-"""Statuses of pytest whose session reached its end: all passed, some failed."""
+"""Exit statuses of a pytest session that finished."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Workplace:
     """Where and how variants are run.
 
     Args:
-        root: of the checkout; runs are written to ``reports/runs`` below it.
-        name: of the folder that results are kept in, and what names of runs begin with.
+        root: root of the checkout; runs are written to ``reports/runs``.
+        name: folder of the results, and prefix of the names of runs.
         python: interpreter of the suite.
         workers: processes of pytest-xdist.
-        dense: the dense probes too.
-        options: of pytest, behind those of ``make bench``.
+        dense: whether to run the dense probes too.
+        options: additional pytest options.
         base: environment that variants change.
     """
 
@@ -49,24 +49,24 @@ class Workplace:
 
     @property
     def folder(self) -> Path:
-        """Where the results of finished variants are kept."""
+        """Folder of the results of finished variants."""
         return self.root / "reports" / "runs" / self.name
 
     @property
     def selection(self) -> tuple[str, ...]:
-        """What results of this workplace are about: those of another selection are not compared."""
+        """Selected part of the suite; results of different selections are not compared."""
         return (*(("dense",) if self.dense else ()), *self.options)
 
     def result(self, variant: Variant) -> Path:
-        """The file that says that a variant is finished."""
+        """Return the result file of a variant; it exists once the variant is finished."""
         return self.folder / f"{variant.name}.json"
 
     def run(self, variant: Variant) -> str:
-        """Name of the run of a variant."""
+        """Return the name of the run of a variant."""
         return f"{self.name}-{variant.name}"
 
     def sessions(self, variant: Variant) -> list[list[str]]:
-        """Commands of a variant: ``make bench`` as a whole by default, its closed probes under every other variant."""
+        """Return the commands of a variant: all of ``make bench`` for the default one, its probes for the others."""
         what = EVERYTHING if variant.name == DEFAULT else PROBES
         selections = [(what, *BENCH)]
         if self.dense:
@@ -76,10 +76,10 @@ class Workplace:
 
 
 def finished(place: Workplace, variant: Variant) -> Facts | None:
-    """What an earlier call found with this code; None where the variant is still to be run.
+    """Return the result of an earlier call with the same code; None if the variant is not finished.
 
     Raises:
-        DataError: it was run with another selection.
+        DataError: the variant was run with another selection.
     """
     path = place.result(variant)
     if not path.exists():
@@ -87,38 +87,38 @@ def finished(place: Workplace, variant: Variant) -> Facts | None:
     facts = read_facts(path)
     if tuple(facts.selection) != place.selection:
         raise DataError(
-            f"{path}: was run with {' '.join(facts.selection) or 'the usual selection'}, asked for is "
-            f"{' '.join(place.selection) or 'the usual one'}: choose another --name, or delete the file"
+            f"{path}: was run with {' '.join(facts.selection) or 'the default selection'}, not with "
+            f"{' '.join(place.selection) or 'the default one'}; choose another --name, or delete the file"
         )
     return facts if facts.code == present_code() else None
 
 
 def present_code() -> str:
-    """The commit of the checkout, with ``+changes`` where tracked files differ from it; empty where unknown."""
+    """Return the commit of the checkout, with ``+changes`` if tracked files differ from it; empty if unknown."""
     code = provenance()["code"]
     return f"{code['commit'] or ''}{'+changes' if code['dirty'] else ''}"
 
 
 def all_finished(place: Workplace) -> list[Facts]:
-    """Every result of the folder, the default variant first, the others in the order in which they ended.
+    """Return every result of the folder, the default variant first, the others in the order in which they ended.
 
     Raises:
-        DataError: a file that is no result.
+        DataError: a file is not a result.
     """
     paths = sorted(place.folder.glob("*.json"), key=lambda path: (path.stem != DEFAULT, path.stat().st_mtime))
     return [read_facts(path) for path in paths]
 
 
 def measure(place: Workplace, variant: Variant) -> Facts:
-    """Run a variant, or what remains of it, and keep the result.
+    """Run or resume a variant, and store the result.
 
     Raises:
-        SystemExit: pytest did not reach its end; the same call goes on.
+        SystemExit: pytest did not finish; the same call resumes.
     """
     run, cache = place.root / "reports" / "runs" / place.run(variant), place.folder / "cache" / variant.name
     resumed = run.exists()
     if not resumed:
-        shutil.rmtree(cache, ignore_errors=True)  # what an older run left would not be computed under this variant
+        shutil.rmtree(cache, ignore_errors=True)  # results of an older run would not be computed under this variant
     environment = {**variant.environment(place.base), "GEOFM_CACHE": str(cache)}
     machine = described(place.python, environment, place.root)
     start = time.monotonic()
@@ -151,13 +151,13 @@ def _session(place: Workplace, variant: Variant, command: Sequence[str], environ
             status = pytest.ExitCode.INTERRUPTED
     if status not in FINISHED:
         raise SystemExit(
-            f"{variant.name}: pytest ended with status {int(status)} before its cases did; see {log}. "
-            "The same command goes on where it stopped."
+            f"{variant.name}: pytest ended with status {int(status)} before all cases had run; see {log}. "
+            "Repeat the command to resume."
         )
     return int(status)
 
 
 def here(python: str, options: Sequence[str], name: str, workers: int, dense: bool) -> Workplace:
-    """The workplace of this checkout, with the variables of this process."""
+    """Return the workplace of this checkout, with the environment of this process."""
     root = Path(__file__).resolve().parents[4]
     return Workplace(root, name, python, workers, dense, tuple(options), os.environ)

@@ -1,4 +1,4 @@
-"""Variants of a machine: which variables switch which instructions off."""
+"""Variants of a machine: environment variables that disable instruction sets."""
 
 import json
 import subprocess
@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT = "default"
-"""Name of the variant that the others are compared with: the machine as it is."""
+"""Name of the unmodified variant, with which the others are compared."""
 
 HERE = Path(__file__).with_name("here.py")
 
 PRESET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""Variables that some machines set for every user; they belong together."""
+"""Variables that some machines preset; they are unset together."""
 
 _UNSET: Mapping[str, str | None] = dict.fromkeys(PRESET)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to compute.
+    """A variant of the environment.
 
     Args:
-        name: of its files, its run and ``--only``.
-        variables: that are set; those with None are removed from the environment.
-        threads: of each process.
-        note: what a table says in place of the variables.
+        name: name in files, runs and ``--only``.
+        variables: variables to set, or to unset if None.
+        threads: threads of each process.
+        note: title in tables, in place of the variables.
     """
 
     name: str
@@ -36,32 +36,32 @@ class Variant:
 
     @property
     def title(self) -> str:
-        """Such as ``MKL_CBWR=AVX2``, as a table has it."""
+        """Title in tables, for example ``MKL_CBWR=AVX2``."""
         return self.note or self.switches
 
     @property
     def switches(self) -> str:
-        """Its variables in words."""
+        """The variables as text."""
         return ", ".join(f"`{name}={value}`" if value else f"`{name}` unset" for name, value in self.variables.items())
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
-        """The environment of its processes."""
+        """Return the environment of the variant's processes."""
         threads = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         changed = {**base, **threads, **self.variables}
         return {name: value for name, value in changed.items() if value is not None}
 
 
 def variants(machine: Mapping[str, Any]) -> dict[str, Variant]:
-    """All variants that this machine can imitate, by name.
+    """Return all variants that this machine can imitate, by name.
 
     Args:
-        machine: as ``here.py`` describes it; numpy can be told to leave out only what it would use.
+        machine: machine as ``here.py`` describes it; numpy can disable only features that it would use.
     """
     wide = " ".join(name for name in machine["numpy_uses"] if name == "X86_V4" or name.startswith("AVX512"))
     without: dict[str, str | None] = {"NPY_DISABLE_CPU_FEATURES": wide}
     haswell: dict[str, str | None] = {**_UNSET, "OPENBLAS_CORETYPE": "Haswell"}
     found = [
-        Variant(DEFAULT, note="as it is, 1 thread"),
+        Variant(DEFAULT, note="default, 1 thread"),
         Variant("aten_default", {"ATEN_CPU_CAPABILITY": "default"}),
         Variant("aten_avx2", {"ATEN_CPU_CAPABILITY": "avx2"}),
         Variant("mkl_compatible", {"MKL_CBWR": "COMPATIBLE"}),
@@ -79,10 +79,10 @@ def variants(machine: Mapping[str, Any]) -> dict[str, Variant]:
 
 
 def described(python: str, environment: Mapping[str, str], folder: Path) -> dict[str, Any]:
-    """What computes under some Python and variables; see ``here.py``.
+    """Describe the machine under a Python and an environment; see ``here.py``.
 
     Raises:
-        SystemExit: that Python cannot import torch, numpy or threadpoolctl.
+        SystemExit: the Python cannot import torch, numpy or threadpoolctl.
     """
     done = subprocess.run(
         [python, str(HERE)], cwd=folder, env=dict(environment), capture_output=True, text=True, check=False
