@@ -4,10 +4,10 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from geofm_eval.catalog.tasks import TaskSpec
 from sklearn import metrics as independent
 
 from geofm_eval.catalog import load_catalog
+from geofm_eval.catalog.tasks import TaskSpec
 from geofm_eval.errors import ContractError
 from geofm_eval.expected import rules
 from geofm_eval.metric import METRICS, metric_named
