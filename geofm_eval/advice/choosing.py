@@ -174,7 +174,7 @@ def _probe(subject: Subject) -> str:
 
 
 def _subject(probed: list[Comparison], refused: list[str], model: str) -> tuple[Subject | None, str]:
-    """The taps of a model that may be compared with each other, all of them, or the reason why there are none."""
+    """All taps of a model that may be compared with each other, or the reason why there are none."""
     left_out = next((one.left_out[model] for one in probed if model in one.left_out), "")
     mark = f" {model} is left out: "
     left_out = next((problem.partition(mark)[2] for problem in refused if mark in problem), left_out)

@@ -101,13 +101,6 @@ def cuts(
     clearly worse costs least (the one-standard-error rule of Breiman et al. 1984, section 3.4.3). Validation alone
     decides; what the cut costs is then read on the test split once.
 
-    Args:
-        subject: a model's records by tap.
-        by: name of the probe.
-        fractions: keys of label fractions.
-        pairs: per-item outcomes.
-        content: the run, for its timings.
-
     Returns:
         The cuts, and by fraction why there is none.
     """
@@ -148,15 +141,14 @@ def _cut(subject: Subject, by: str, fraction: str, pairs: Pairs, content: RunCon
 
 
 def _shallowest(taps: Sequence[ChosenTap], least: float) -> str:
-    """The first tap whose validation score, turned so that more is better, is not below ``least``."""
     return next(one.tap for one in taps if sign(one.score) * one.val_score >= least - SCORE_TOLERANCE)
 
 
 def _paired_error(again: Reselection, subject: Subject, fraction: str) -> StandardError:
     """Standard error of the best validation score minus that of the shallowest tap near it.
 
-    Where there is nothing to cut, or the best tap is the shallowest, it is the largest of those of all shallower taps:
-    none of them is near.
+    Where there is nothing to cut, or the best tap is the shallowest, it is the largest over all shallower taps, none of
+    which is near.
     """
     errors = dict(zip(again.taps, again.errors, strict=True))
     tap, best = again.near[0], subject.taps[again.chosen.tap]
@@ -174,11 +166,6 @@ def saving(content: RunContent, subject: Subject, tap: str) -> tuple[Saving | No
 
     Passes are timed at quarters of the depth: for a block between them the next deeper one counts, so that the cut
     saves at least as much.
-
-    Args:
-        content: the run.
-        subject: the model's records by tap.
-        tap: of the cut.
 
     Returns:
         The saving, or None and the reason.

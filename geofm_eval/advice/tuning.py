@@ -69,12 +69,10 @@ class TuningChoice:
 
 @dataclass(frozen=True)
 class PartLoss:
-    """Score that is lost when a part of all blocks, or a block, goes back to its frozen weights.
+    """Score that is lost when one part (``fc1``) of all blocks, or a block, goes back to its frozen weights.
 
-    Args:
-        name: such as ``fc1`` or ``block07``.
-        loss: mean over seeds, with its t interval over seeds and items.
-        matters: it is above zero, after Holm over all parts and blocks that were tried.
+    ``loss`` is the mean over seeds, with its t interval over seeds and items; the part ``matters`` where it is above
+    zero, after Holm over all parts and blocks that were tried.
     """
 
     name: str
@@ -202,7 +200,6 @@ def reverted_parts(
 
 
 def _head(adaptation: DenseAdaptation, layer: str) -> str:
-    """A head with what it reads, such as ``lightms (multi)``."""
     return adaptation.head + ("" if adaptation.pooled else f" ({layer})")
 
 
@@ -250,7 +247,7 @@ def _p(reverted: Reverted, units: int | None) -> float:
 
 
 def _loss(name: str, reverted: Reverted, units: int | None) -> PartLoss:
-    """Mean loss with its interval; a single seed, or no error over items, leaves a part unknown: no interval then."""
+    """Mean loss with its interval, which a single seed or an unknown error over items leaves out."""
     found = estimate(reverted, units)
     if found.low is None or found.high is None or reverted.error is None:
         return PartLoss(name, Difference(found.value), False)

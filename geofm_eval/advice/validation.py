@@ -11,12 +11,7 @@ from geofm_eval.stats.out_of_fold import TEST_SHARE
 
 @dataclass(frozen=True)
 class StandardError:
-    """Standard error of a mean validation score.
-
-    Args:
-        value: in the metric's own unit; None where there is nothing to compute it from.
-        method: how it was computed; why not, where it was not.
-    """
+    """Standard error of a mean validation score in the metric's own unit, and how it was computed or why not."""
 
     value: float | None
     method: str

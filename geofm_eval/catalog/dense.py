@@ -194,7 +194,7 @@ def training_recipe_of(task: TaskSpec, training: str | None) -> str:
 
 
 def _takes_part(model: ModelSpec, task: TaskSpec, suite: str, catalog: "Catalog", named: bool) -> bool:
-    """True when a model that is not named takes part; ``named`` says that the task is."""
+    """Whether a model that is not named takes part; ``named`` says that the task is."""
     own_task = () if named else (task,)
     # RGB-only variants are in no suite of probes, but beside the ImageNet model they are needed.
     if model.rgb_only:
@@ -236,7 +236,7 @@ def _suite_adaptations(model: ModelSpec, task: TaskSpec, suite: str) -> list[Den
 
 
 def _bench(model: ModelSpec) -> list[DenseAdaptation]:
-    """Minutes on a CPU: one light decoder, frozen and fully tuned, at 10 and 100 % of the labels."""
+    """One light decoder, frozen and fully tuned, at 10 and 100 % of the labels: minutes on a CPU."""
     # A frozen random twin at a tenth of the labels is in no larger suite either.
     fractions = {"frozen": (1.0,) if model.is_control else (0.1, 1.0), "full": (0.1, 1.0)}
     return [DenseAdaptation("lightms", tuning, fraction) for tuning, own in fractions.items() for fraction in own]
@@ -269,7 +269,7 @@ def _factorial(task: TaskSpec, suite: str) -> list[DenseAdaptation]:
 
 
 def _layers(model: ModelSpec, adaptation: DenseAdaptation) -> tuple[str, ...]:
-    """Names of what a decoder may read of a model; a model with too few blocks has none for decoders of four maps."""
+    """What a decoder may read of a model; nothing for decoders of four maps if the model has too few blocks."""
     if model.from_scratch:
         return (FINAL,) if adaptation.head == "tokenlinear" and adaptation.tuning == "full" else ()
     if adaptation.variant == "up2" and model.image_size is None:

@@ -117,7 +117,7 @@ def _refuse_ambiguous(catalog: Catalog, files: Sequence[Path]) -> None:
 
 
 def _read(file: Path, raw: Raw) -> dict[str, dict[str, Spec]]:
-    """Entries of one file; their fields are added to those of the files before it, for ``like``."""
+    """Read one file; its fields are added to those of the files before it, for ``like``."""
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -141,7 +141,7 @@ def _read(file: Path, raw: Raw) -> dict[str, dict[str, Spec]]:
 
 
 def _resolved(file: Path, section: str, slug: str, fields: Any, entries: dict[str, Any]) -> Any:
-    """Fields of an entry, over those of the entry that ``like`` names: what several entries share is said once."""
+    """Merge the fields of an entry over those of the entry that ``like`` names."""
     if not isinstance(fields, dict) or "like" not in fields:
         return fields
     if fields["like"] not in entries:
@@ -173,7 +173,7 @@ def _problem(error: Any) -> str:
 
 
 def _short(text: object, most: int = 80) -> str:
-    """The beginning of a text: a value may be of any length, and a message says where it is."""
+    """Cut a text to fit into a message."""
     whole = str(text)
     return whole if len(whole) <= most else f"{whole[:most]}.."
 
@@ -225,7 +225,6 @@ def _with_variants(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
 
 
 def _random_twin(model: ModelSpec) -> ModelSpec:
-    """Same architecture, randomly initialised: a control."""
     return model.model_copy(
         update={
             "slug": f"{model.slug}_random",
@@ -249,7 +248,7 @@ def _can_read_rgb_alone(model: ModelSpec) -> bool:
 
 
 def _rgb_only(model: ModelSpec) -> ModelSpec:
-    """Same weights on red, green and blue alone: what compares with a model that was made for RGB."""
+    """Same weights on red, green and blue alone, to compare with models that were made for RGB."""
     update = {
         "slug": f"{model.slug}_rgb",
         "title": f"{model.title}, RGB only",

@@ -42,7 +42,7 @@ def twin_of(catalog: "Catalog", model: ModelSpec) -> str | None:
 
 
 def _items(task: TaskSpec) -> str:
-    """What decides the pixels and the cut of a task's items: neither which label is read nor how folds are drawn."""
+    """What decides the pixels and the split of a task's items, whichever label is read and however folds are drawn."""
     options = {name: value for name, value in task.options.items() if name not in ("target", "blocks")}
     pixels = (task.reader, task.root, task.standin, task.protocol, task.bands, task.sizes, options)
     return json.dumps(pixels, sort_keys=True)

@@ -214,7 +214,6 @@ def turned(difference: Difference, score: Score) -> Difference:
 
 
 def _identical(old: Record, new: Record) -> bool:
-    """Whether not a single outcome differs: the same hash of them, or the same scores of the same computation."""
     if old.scores != new.scores:
         return False
     if old.outcomes_sha256 is not None and new.outcomes_sha256 is not None:
@@ -247,14 +246,13 @@ def _adjusted(cases: Sequence[CaseVerdict], together: Together) -> list[CaseVerd
 
 
 def _group(case: CaseVerdict, index: int, together: Together) -> tuple[str, ...]:
-    """What the cell is tested together with."""
     if case.role is not None and index == len(case.cells) - 1:
         return ("primary", family_of(case.new)) if together == "family" else ("primary",)
     return "exploratory", case.new.case.model, case.new.case.task
 
 
 def _with_p(cell: CaseChange, p: float, delta: float, tests: int) -> CaseChange:
-    """The cell after Holm; with the smallest drop found where it is primary, one of so many tests."""
+    """Complete a cell after Holm; a primary one with the smallest drop found, as one of ``tests`` tests."""
     error = standard_error(cell.difference)
     smallest = None if error is None or not tests else smallest_found(error, cell.difference.freedom, delta, tests)
     return replace(cell, p=p, verdict=decide(cell.difference, p, delta), smallest=smallest)

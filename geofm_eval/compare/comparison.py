@@ -23,13 +23,7 @@ FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)
 
 @dataclass(frozen=True)
 class Unselected:
-    """A model or task of the baseline that the new run did not select.
-
-    Args:
-        name: slug.
-        cases: number of its cases in the baseline.
-        known: the catalog still has it.
-    """
+    """A model or task of the baseline that the new run did not select, and whether the catalog still has it."""
 
     name: str
     cases: int
@@ -178,7 +172,6 @@ def compare(
 
 
 def _asked(roles: dict[CaseKey, Role], matches: Matches) -> dict[CaseKey, Role]:
-    """Primary cases of the models and tasks that the new run selected."""
     return {key: role for key, role in roles.items() if key not in matches.unselected}
 
 
@@ -193,7 +186,6 @@ def _fallen(cases: list[CaseVerdict], matches: Matches, catalog: Catalog) -> tup
 
 
 def _unselected(matches: Matches, inside: CaseSelection, catalog: Catalog) -> tuple[Unselected, ...]:
-    """Models that the new run did not select, and tasks of the models that it did."""
     models: Counter[str] = Counter()
     tasks: Counter[str] = Counter()
     for _, case_id in matches.unselected:
@@ -209,7 +201,6 @@ def _unselected(matches: Matches, inside: CaseSelection, catalog: Catalog) -> tu
 
 
 def _nothing(old: RunContent, new: RunContent, matches: Matches) -> str:
-    """Why no case can be compared."""
     found = f"{new.folder} and its baseline {old.folder} have no case that may be compared"
     if matches.refused:
         first = matches.refused[0]

@@ -41,14 +41,7 @@ class RawDrop:
 
 
 def raw_drop(old: Record, new: Record, delta: float, why: str) -> RawDrop | None:
-    """The drop at the largest label fraction of both; None where less was lost, or where the metrics differ.
-
-    Args:
-        old: the record in the baseline.
-        new: the record now.
-        delta: difference that matters, in the metric's own unit.
-        why: why there is no interval.
-    """
+    """The drop at the largest label fraction of both; None where less was lost, or where the metrics differ."""
     shared = old.scores.keys() & new.scores.keys()
     if not shared:
         return None

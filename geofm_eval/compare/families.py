@@ -28,14 +28,7 @@ FALSE_REGRESSION = ALPHA / 2
 
 
 def primary_roles(records: Iterable[Record]) -> dict[CaseKey, Role]:
-    """Choose the primary cases of a baseline.
-
-    Args:
-        records: those of the baseline that have scores.
-
-    Returns:
-        Role by kind and id, in the order of families.
-    """
+    """Choose the primary cases among scored records of a baseline: role by kind and id, in the order of families."""
     families: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
         families[family_of(record)].append(record)
@@ -65,12 +58,7 @@ def _probed(records: list[Record]) -> dict[CaseKey, Role]:
 
 
 def expected_false(families: int, together: Together) -> float:
-    """Expected number of families that are called a regression without a true difference, at most.
-
-    Args:
-        families: tested ones, in which anything differs.
-        together: over what Holm adjusts.
-    """
+    """Expected number, at most, of ``families`` tested that are called a regression without a true difference."""
     return FALSE_REGRESSION * (min(families, 1) if together == "run" else families)
 
 

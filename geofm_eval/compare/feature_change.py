@@ -50,9 +50,6 @@ class Moved:
 def moved(pairs: Iterable[tuple[Record, Record]]) -> list[Moved]:
     """Compare the pooled features of every probed backbone whose weights differ, on the test items of every data set.
 
-    Args:
-        pairs: old and new record of the cases.
-
     Returns:
         One per model and items; of features that the cache no longer has, what is absent.
     """

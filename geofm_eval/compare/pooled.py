@@ -84,7 +84,6 @@ def pooled_verdicts(cases: Sequence[CaseVerdict], pairs: Pairs) -> list[PooledVe
 
 
 def _pooled(name: str, cases: list[CaseVerdict], pairs: Pairs) -> PooledVerdict:
-    """A mean whose p-value is not adjusted yet."""
     changed = not all(case.identical for case in cases)
     pooled = [case for case in cases if case.paired and _readable(case, pairs)] if changed else cases
     difference = NOTHING
@@ -118,7 +117,6 @@ def _readable(case: CaseVerdict, pairs: Pairs) -> bool:
 
 
 def _adjusted(means: Sequence[PooledVerdict]) -> list[PooledVerdict]:
-    """Verdicts after Holm over the means in which anything differs."""
     values = [mean.p for mean in means if mean.p is not None]
     adjusted = iter(holm(values))
     return [mean if mean.p is None else _decided(mean, next(adjusted), len(values)) for mean in means]

@@ -21,11 +21,9 @@ own error is below 1e-10 of the loss; features that relative noise does not chan
 
 @dataclass(frozen=True)
 class Choices:
-    """Which penalties of one label draw are admissible.
+    """Positions of the admissible penalties of one label draw, the chosen one first, the others in ascending order.
 
-    Args:
-        indices: positions on the path of penalties; the chosen one first, the others in ascending order.
-        gap: validation loss of the second-best penalty minus that of the best; None without validation samples.
+    ``gap`` is the validation loss of the second-best penalty minus that of the best; None without validation samples.
     """
 
     indices: tuple[int, ...]

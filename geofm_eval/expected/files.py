@@ -119,7 +119,7 @@ def seal_of(task: str, key: Key, found: Range) -> str:
 
 
 def _read(path: Path) -> tuple[dict[Key, tuple[Range, str | None]], int | None]:
-    """Ranges with their seals, and how many the file says that there are."""
+    """Read ranges with their seals, and how many the file says that there are."""
     try:
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
@@ -198,7 +198,7 @@ def _range(path: Path, key: Key, line: Any, shared: Mapping[str, Mapping[str, An
 
 
 def _line_of(text: str, message: str) -> str:
-    """The line that a message of tomllib speaks of: it tells its number only."""
+    """Return the line that a message of tomllib gives the number of."""
     found = re.search(r"at line (\d+)", message)
     lines = text.splitlines()
     number = int(found[1]) - 1 if found else len(lines)
@@ -242,7 +242,6 @@ def as_text(ranges: Ranges) -> str:
 
 
 def _line(found: Range, shared: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Fields of a range; what it shares with others goes into their tables."""
     basis = found.basis
     parts = {
         "data": asdict(basis.data),
@@ -271,7 +270,6 @@ def _weights_name(weights: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tables with sorted keys, tuples as lists."""
     if isinstance(value, Mapping):
         return {name: _plain(value[name]) for name in sorted(value)}
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value

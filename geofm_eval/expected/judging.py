@@ -44,11 +44,7 @@ class ScoreVerdict:
 
 @dataclass(frozen=True)
 class CaseRangeVerdict:
-    """How a case lies to its ranges.
-
-    Args:
-        judged: one per label fraction, in ascending order; empty for a case without scores.
-    """
+    """Verdicts of a case by label fraction, ascending; none for a case without scores."""
 
     judged: tuple[ScoreVerdict, ...]
 
@@ -99,18 +95,13 @@ def failed_by_range(outcome: Outcome) -> bool:
 
 
 def judge(record: Record, ranges: Ranges | None) -> CaseRangeVerdict:
-    """Judge every score of a record by the ranges of its task.
-
-    Args:
-        record: of any kind; those without scores have no range.
-        ranges: of the record's task; None where there are none.
+    """Judge every score of a record, of any kind, by the ranges of its task.
 
     Returns:
-        ``in_range``; ``below`` or ``above``, as the number lies, whichever direction is better; ``no_range`` where
-        there is none for the device and number type, where it was set from this very run, or where all there is is a
-        published number of another protocol, which the reason gives; ``stale_range`` where it was set for other
-        weights, data, recipe or training; ``unverified_range`` in place of ``below`` and ``above`` on an architecture
-        that the range was not set on.
+        ``in_range``; ``below`` or ``above``, by the number, whichever direction is better; ``no_range`` where there is
+        none for the device and dtype, it was set from this very run, or there is only a published number of another
+        protocol, which the reason gives; ``stale_range`` where it was set for other weights, data, recipe or training;
+        ``unverified_range`` instead of ``below`` and ``above`` on an architecture that it was not set on.
     """
     if not has_scores(record):
         return CaseRangeVerdict(())
@@ -151,7 +142,7 @@ def _unless_unverified(judged: ScoreVerdict, record: Record, found: Range) -> Sc
 
 
 def _without(key: Key, ranges: Ranges | None) -> str:
-    """Why there is no range: never set, or only for another device or number type."""
+    """Why there is no range: never set, or only for another device or dtype."""
     same = (key.kind, key.case, key.fraction)
     known = [one for one in (ranges.ranges if ranges else ()) if (one.kind, one.case, one.fraction) == same]
     others = ", ".join(f"{one.device} with {one.dtype}" for one in known if one.device != ANY)

@@ -97,10 +97,8 @@ class Data:
 class Basis:
     """Everything that a range holds for; a score of anything else is not judged by it.
 
-    Args:
-        weights: sha256 of the backbone's weights; ``random:seed=N`` of random ones; None where unknown.
-        data: of the task.
-        setting: metric, recipe, pooling, and how a decoder is trained: plain values, none of them None.
+    ``weights`` is a sha256, or ``random:seed=N``; None where unknown. ``setting`` has metric, recipe, pooling, and how
+    a decoder is trained: plain values, none of them None.
     """
 
     weights: str | None

@@ -11,17 +11,9 @@ from geofm_eval.expected.ranges import Ranges
 
 
 def reseal(folder: Path, tasks: Sequence[str], why: str) -> str:
-    """Seal the ranges of some tasks as they are now.
+    """Seal the ranges of some tasks as they are now, and return a line per file.
 
     An edited range keeps its numbers and gets the reason as its origin; a file that never had seals gets them alone.
-
-    Args:
-        folder: of the range files.
-        tasks: task slugs.
-        why: why the ranges were edited; the file keeps it.
-
-    Returns:
-        What was done, a line per file.
 
     Raises:
         ContractError: no reason, or no task.

@@ -35,9 +35,7 @@ FINEST = 15
 class Pooled:
     """The standard deviation of one seed after siblings lent theirs, on the working scale.
 
-    Args:
-        spread: s~ = sqrt((d0 s0^2 + nu s^2) / (d0 + nu)).
-        freedom: d0 + nu, and never more than all siblings have together.
+    ``spread`` is s~ = sqrt((d0 s0^2 + nu s^2) / (d0 + nu)), ``freedom`` d0 + nu, at most that of all siblings together.
     """
 
     spread: float

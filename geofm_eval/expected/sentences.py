@@ -26,11 +26,9 @@ _RESTS_ON = {"seeds": "{n} seeds, for a mean over {seeds}", "published": "publis
 
 @dataclass(frozen=True)
 class Turned:
-    """Label draws whose penalty is not one that the range admits.
+    """Choices of label draws whose penalty is not one that the range admits, the smallest lead first.
 
-    Args:
-        draws: their choices, the smallest lead first.
-        known: False for a range that does not say which penalties it admits: these are the draws with a near-tie then.
+    Where the range does not say which penalties it admits (``known`` is False), they are the draws with a near-tie.
     """
 
     draws: tuple[Choice, ...]
@@ -75,15 +73,7 @@ def turned(record: Record, fraction: str, found: Range) -> Turned:
 
 
 def outside(record: Record, key: Key, found: Range, expected: ExpectedRange, side: str) -> str:
-    """The sentences for a score outside its range, 400 characters at most.
-
-    Args:
-        record: of the case.
-        key: of the range.
-        found: the range.
-        expected: its ends for as many seeds as the record has.
-        side: ``below`` or ``above``.
-    """
+    """The sentences for a score outside its range, 400 characters at most."""
     score = record.scores[key.fraction]
     head = _head(record, key, expected, side)
     better = (side == "above") == (score.direction == "higher")

@@ -40,7 +40,7 @@ def basis_of(record: Record, fraction: str) -> Basis:
 
 
 def _weights(provenance: Provenance) -> str | None:
-    """Hash of the weights; of random ones their seed, as processors round what they draw in ways of their own."""
+    """Hash of the weights; of random ones their seed, because processors round what they draw differently."""
     source = provenance.weights_source or ""
     return source if source.startswith(RANDOM) else provenance.weights_sha256
 
@@ -61,7 +61,7 @@ def _setting(record: Record, score: Score) -> dict[str, Any]:
 
 
 def _known(value: Any) -> Any:
-    """The same without what is None, which TOML has no word for."""
+    """Drop what is None, which TOML has no word for."""
     if isinstance(value, Mapping):
         return {name: _known(part) for name, part in value.items() if part is not None}
     return [_known(part) for part in value] if isinstance(value, list | tuple) else value

@@ -31,12 +31,7 @@ fraction; see ``measure.admitted``."""
 
 @dataclass(frozen=True)
 class SourceRecords:
-    """Records that ranges are set from.
-
-    Args:
-        groups: by task and key, the records of all runs.
-        refused: cases that are left out, by name, with the reason.
-    """
+    """Records of all runs by task and key, and why cases are left out."""
 
     groups: Mapping[Scored, tuple[Record, ...]]
     refused: Mapping[str, str]
@@ -44,14 +39,7 @@ class SourceRecords:
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of one range.
-
-    Args:
-        task: of the range.
-        key: of the range.
-        old: as it was; None for a new one.
-        new: as it is to be.
-    """
+    """What becomes of one range; ``old`` is None for a new one."""
 
     task: str
     key: Key
@@ -79,9 +67,7 @@ class Change:
 def take(runs: Sequence[Sequence[Record]], tasks: Sequence[str] = ()) -> SourceRecords:
     """Choose what ranges can be set from: cases with scores that passed, or failed by their old range alone.
 
-    Args:
-        runs: records of every run.
-        tasks: task slugs; empty takes all.
+    No ``tasks`` takes all.
 
     Raises:
         DataError: records of one case that rest on different weights, data, recipes or trainings, or nothing to take.
@@ -122,12 +108,7 @@ def _check_alike(task: str, key: Key, own: Sequence[Record]) -> None:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What runs make of the ranges.
-
-    Args:
-        changes: one per range that the runs give, changed or not.
-        refused: cases that gave none, by name, with the reason.
-    """
+    """A change per range that the runs give, and why cases gave none."""
 
     changes: tuple[Change, ...]
     refused: Mapping[str, str]
@@ -192,7 +173,7 @@ def _numeric(
 
 
 def _same_features(groups: Iterable[Sequence[Record]]) -> list[list[Record]]:
-    """Probe records by what is solved together: features and adaptation."""
+    """Group probe records by what is solved together: features and adaptation."""
     found: dict[tuple[object, ...], dict[int, Record]] = {}
     for record in itertools.chain.from_iterable(groups):
         features = tuple(sorted(record.provenance.feature_keys.items()))
@@ -222,9 +203,9 @@ def _numeric_range(key: Key, own: Sequence[Record], admitted: Sequence[Admitted]
 
 
 def _outside(key: Key, own: Sequence[Record], admitted: Sequence[Admitted], made: Range) -> str:
-    """Why the rule fails for a case: a score of a run, or of a solve with noise, is outside. Blank where none is.
+    """Why the rule fails for a case: a score of a run, or of a solve with noise, is outside; blank where none is.
 
-    The ends rest on the solve without noise alone, so that the others test the rule.
+    The ends rest on the solve without noise alone, so the others test the rule.
     """
     runs = {f"run '{record.run.name}'": record.scores[key.fraction].value for record in own}
     solves = {name: value for one in admitted for name, value in one.solves.items()}
@@ -238,30 +219,24 @@ def _outside(key: Key, own: Sequence[Record], admitted: Sequence[Admitted], made
 
 
 def _rounded(value: float, digits: int = 10) -> float:
-    """In so many significant digits: what is beyond is rounding, and unreadable."""
     return float(f"{value:.{digits}g}")
 
 
 @dataclass(frozen=True)
 class _Seeds:
-    """Scores of the seeds of one case."""
-
     own: tuple[Record, ...]
     score: Score
     values: tuple[float, ...]
 
     @property
     def variance(self) -> float:
-        """On the working scale."""
+        """Variance over the seeds, on the working scale."""
         scaled = [rules.to_scale(value, self.score.metric, self.score.n) for value in self.values]
         return float(np.var(scaled, ddof=1))
 
 
 def _trained(trained: Mapping[Scored, tuple[Record, ...]], why: str) -> tuple[dict[Scored, Range], dict[str, str]]:
-    """Ranges of trained cases, and the cases with too few seeds.
-
-    The variance is pooled over all models and layers of a task and adaptation.
-    """
+    """Ranges of trained cases, and those with too few seeds; variances are pooled over a task and adaptation."""
     seeds = {name: _seeds(name[1], own) for name, own in trained.items()}
     families: dict[tuple[str, ...], list[Scored]] = {}
     for (task, key), own in seeds.items():
@@ -291,7 +266,7 @@ def _too_few(seeds: int, freedom: float) -> str:
 
 
 def _seeds(key: Key, own: tuple[Record, ...]) -> _Seeds:
-    """Scores by seed over all runs; one that several runs trained counts once, as the last of them has it."""
+    """Scores by seed over all runs; of a seed that several runs trained the last one counts."""
     values: dict[int, float] = {}
     for record in own:
         values |= seeds_of(record)[key.fraction]

@@ -33,7 +33,7 @@ def largest_block(present: Collection[Combination]) -> tuple[tuple[str, ...], ..
 
 
 def _alike(present: Collection[Combination], axis: int) -> list[tuple[str, ...]]:
-    """Levels of a factor in groups that occur with the same levels of the others, by name."""
+    """Group the levels of a factor that occur with the same levels of the others."""
     partners: defaultdict[str, set[Combination]] = defaultdict(set)
     for combination in present:
         partners[combination[axis]].add(combination[:axis] + combination[axis + 1 :])
@@ -46,7 +46,7 @@ def _alike(present: Collection[Combination], axis: int) -> list[tuple[str, ...]]
 def _blocks(
     present: Collection[Combination], alike: Sequence[Sequence[tuple[str, ...]]], last: int
 ) -> Iterator[tuple[tuple[str, ...], ...]]:
-    """Every complete block that could not take another level of the ``last`` factor."""
+    """Yield every complete block that could not take another level of the ``last`` factor."""
     at: defaultdict[Combination, int] = defaultdict(int)
     for number, levels in enumerate(alike[last]):
         for combination in present:
@@ -64,7 +64,7 @@ def _blocks(
 
 
 def _subsets(groups: Sequence[tuple[str, ...]]) -> list[tuple[tuple[str, ...], ...]]:
-    """Every set of groups but the empty one, the fullest first: of equal blocks the first is kept."""
+    """List every set of groups but the empty one, the fullest first: of equal blocks the first is kept."""
     sizes = range(len(groups), 0, -1)
     return [chosen for size in sizes for chosen in itertools.combinations(groups, size)]
 

@@ -77,17 +77,12 @@ def distance_of(means: Floats, axis: int, error: ErrorOfMeans | None) -> Distanc
 
 
 def further(first: Distance, second: Distance, error: ErrorOfMeans) -> Difference:
-    """By how much two levels of one factor lie further apart than two of another, with its interval.
+    """By how much two levels of ``first`` lie further apart than two of ``second``, with its interval.
 
     The ends of both intervals are joined (recovered variances: Zou and Donner 2008, Statistics in Medicine 27) with the
     correlation that the items, which all cells share, give them. That is known only of distances clearly above 0; else
     they are taken to err independently, and where a distance may be 0 its error has one side only: half widths are
     added. Measured coverage: docs/factors.md.
-
-    Args:
-        first: of the factor that may matter more.
-        second: of the factor that it is set against, on the same cells.
-        error: joint error of the means of these cells.
     """
     freedom = _freedom(first, second, error)
     reach = t_quantile((1 + LEVEL) / 2, freedom)
@@ -100,7 +95,7 @@ def further(first: Distance, second: Distance, error: ErrorOfMeans) -> Differenc
 
 
 def _freedom(first: Distance, second: Distance, error: ErrorOfMeans) -> float:
-    """Degrees of freedom by how much of the noise of both is that of the items, and how much that of every seed."""
+    """Degrees of freedom, weighted by how much of the noise comes from items and how much from each seed."""
     noise = sum(one.weight * float(np.trace(one.noise)) for one in (first, second))
     # The mean square difference of two levels holds the errors of two cells, whatever the factor.
     seeds = 4 / len(error.seeds) * error.seeds
@@ -108,7 +103,6 @@ def _freedom(first: Distance, second: Distance, error: ErrorOfMeans) -> float:
 
 
 def _correlation(first: Distance, second: Distance, error: ErrorOfMeans) -> float:
-    """Correlation of two mean squares, where it is positive."""
     shared = 4 * first.weight * second.weight * float(first.deviations @ error.covariance @ second.deviations)
     size = math.sqrt(first.variance * second.variance)
     return min(max(shared / size, 0.0), 1.0) if size > 0 else 0.0

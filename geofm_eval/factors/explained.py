@@ -65,10 +65,7 @@ def on_scale(values: Floats, score: Score) -> Floats:
 def error_of(factorial: Factorial[TrainedCell], pairs: Pairs, scaled: bool = False) -> ErrorOfMeans | None:
     """Joint error of the cells' mean scores over seeds and test items (or groups of items).
 
-    Args:
-        factorial: of trained cases.
-        pairs: for what every cell got right on every item.
-        scaled: on the scale of the shares; without, in the metric's own unit.
+    ``scaled`` gives it on the scale of the shares, otherwise it is in the metric's own unit.
 
     Returns:
         None where a cell's outcomes are absent, or there are fewer than two items or groups.

@@ -73,10 +73,6 @@ def trained_factorial(cells: Sequence[TrainedCell], catalog: Catalog) -> Factori
 
     Cells with a variant, or that read other blocks than the usual ones, are no part of it: they vary something else.
 
-    Args:
-        cells: of one case study.
-        catalog: for the depth of models.
-
     Returns:
         None where fewer than two factors vary.
     """
@@ -125,7 +121,7 @@ def replicates(scores: Sequence[Score]) -> Floats:
 def _factorial(
     names: Sequence[str], found: Mapping[Combination, T], count: Callable[[T], int], noun: str
 ) -> Factorial[T] | None:
-    """The largest block of cells with equally many replicates, two at the least."""
+    """Find the largest block of cells with equally many replicates, at least two."""
     usual = _usual([count(cell) for cell in found.values()])
     if usual is None:
         return None
@@ -137,7 +133,7 @@ def _factorial(
 def _complete(
     names: Sequence[str], found: Mapping[Combination, T], kept: Mapping[Combination, T], others: str = ""
 ) -> Factorial[T] | None:
-    """The largest block of the cells that are kept; None where fewer than two factors vary."""
+    """Find the largest block of the cells that are kept; None where fewer than two factors vary."""
     block = largest_block(kept)
     varied = [axis for axis, levels in enumerate(block) if len(levels) > 1]
     if len(varied) < FEWEST_FACTORS:
@@ -152,6 +148,6 @@ def _complete(
 
 
 def _usual(counts: Sequence[int]) -> int | None:
-    """The number of replicates that most cells have, of equals the larger; None where none has two."""
+    """Number of replicates that most cells have, of equals the larger; None where none has two."""
     several = Counter(count for count in counts if count > 1)
     return max(several, key=lambda count: (several[count], count), default=None)

@@ -45,13 +45,9 @@ class Level:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a user decides on.
+    """What a user decides on: ``decoder`` with two levels or more, best by validation first.
 
-    Args:
-        name: such as ``decoder``.
-        levels: two or more, best by validation first.
-        left_out: names of levels that have few combinations: comparing on what they share would leave the others with
-            fewer cells altogether.
+    ``left_out`` are levels with few combinations: comparing on what they share would leave the others with fewer cells.
     """
 
     name: str
@@ -129,7 +125,7 @@ def _tuning_of_lightms(cell: TrainedCell) -> tuple[str, Hashable] | None:
 
 
 def _complete(study: CaseStudy, key: Key) -> tuple[dict[str, list[TrainedCell]], tuple[str, ...]]:
-    """Cells by level, of every level those combinations that all have, in the same order; and the levels left out."""
+    """Cells by level, only of combinations that all levels have, in the same order; and the levels left out."""
     found: defaultdict[str, dict[Hashable, TrainedCell]] = defaultdict(dict)
     for cell in study.candidates:
         level = key(cell)

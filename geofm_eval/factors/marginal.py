@@ -68,13 +68,9 @@ def pooled(found: Sequence[Effect]) -> list[Effect]:
 def mean_difference(
     matched: Sequence[tuple[TrainedCell, TrainedCell]], pairs: Pairs, factors: Sequence[float] | None = None
 ) -> Difference:
-    """Mean difference of the test scores of pairs of cells, with its paired interval over seeds and images.
+    """Mean difference of test scores over pairs of cells of one study, with its paired interval over seeds and images.
 
-    Args:
-        matched: a cell and its base, all of one study.
-        pairs: for counts of every test image.
-        factors: what every difference is multiplied by before the mean is taken, such as 100 for percents; by default
-            1.
+    Each pair is a cell and its base; ``factors`` multiply every difference before the mean is taken (by default 1).
     """
     by = [1.0] * len(matched) if factors is None else list(factors)
     value = sum(f * (cell.score.value - base.score.value) for f, (cell, base) in zip(by, matched, strict=True))
@@ -125,8 +121,6 @@ def _contrasts(study: CaseStudy, catalog: Catalog) -> Iterator[tuple[str, str, P
 
 
 def _changed(applies: Callable[[DenseAdaptation], bool], **base: object) -> Partner:
-    """The same cell with another field of its adaptation."""
-
     def partner(cell: TrainedCell) -> Address | None:
         if not applies(cell.adaptation):
             return None

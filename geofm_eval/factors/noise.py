@@ -32,20 +32,11 @@ class ErrorOfMeans:
         return self.items + np.diag(self.seeds)
 
     def freedom(self, items: float, seeds: Floats) -> float:
-        """Degrees of freedom of a variance (Satterthwaite 1946).
-
-        Args:
-            items: what items add to it.
-            seeds: (C,) what the seeds of every cell add to it.
-        """
+        """Degrees of freedom of a variance that items and (C,) the seeds of every cell add to (Satterthwaite 1946)."""
         return joint_freedom([(items, self.units - 1), *((float(one), self.trainings - 1) for one in seeds)])
 
     def of(self, weights: Floats) -> tuple[float, float]:
-        """Variance of a weighted sum of the means, and its degrees of freedom.
-
-        Args:
-            weights: C weights, in any shape of the order of the cells.
-        """
+        """Variance of a weighted sum of the means, and its degrees of freedom; weights in the order of the cells."""
         by = weights.ravel()
         items, seeds = float(by @ self.items @ by), np.square(by) * self.seeds
         return items + float(seeds.sum()), self.freedom(items, seeds)
@@ -58,14 +49,10 @@ class ErrorOfMeans:
 
 
 def error_of_means(scores: Floats, without: Floats) -> ErrorOfMeans:
-    """Error of the mean over seeds of every cell's score.
+    """Error of the mean over seeds of every cell's score, from (C, seeds) scores and (C, seeds, U) without each unit.
 
     That over items is the jackknife's: (U - 1) / U times the sums of squares and products of the scores without each
-    of U units (Efron and Tibshirani 1993, chapter 11). Seeds of two cells have nothing to do with each other.
-
-    Args:
-        scores: (C, seeds), two seeds at least.
-        without: (C, seeds, U) scores without each item or group.
+    of U units (Efron and Tibshirani 1993, chapter 11). Seeds of two cells are independent. Two seeds at least.
     """
     deviations = without.mean(1)
     deviations = deviations - deviations.mean(1, keepdims=True)
@@ -111,13 +98,9 @@ def ends_of_square(value: float, raw: float, along: float, base: float, reach: f
 
 
 def logit(scores: Floats, n: int) -> Floats:
-    """log(p / (1 - p)) of bounded scores: half a point means more near 1 than in the middle.
+    """log(p / (1 - p)) of scores in [0, 1]: half a point means more near 1 than in the middle.
 
-    A score of 0 or 1 is taken for what half of an item would leave of it.
-
-    Args:
-        scores: of any shape, in [0, 1].
-        n: test items.
+    A score of 0 or 1 is replaced by what half of one of ``n`` test items would make of it.
     """
     edge = 0.5 / max(n, 1)
     inside = np.clip(scores, edge, 1 - edge)

@@ -23,10 +23,8 @@ ADAPTATION = "adaptation"
 class Loss:
     """Test score of the best combination minus that of wrong ones, turned so that a loss is positive.
 
-    Args:
-        mean: over the wrong levels, in the metric's own unit, with its paired interval over seeds and items.
-        last: of the level that validation puts last.
-        name: of that level.
+    ``mean`` is over the wrong levels, in the metric's own unit, with its paired interval over seeds and items; ``last``
+    is that of the level that validation puts last, and ``name`` its name.
     """
 
     mean: Difference
@@ -58,9 +56,7 @@ class Regret:
 def regrets(factorial: Factorial[TrainedCell], error: ErrorOfMeans | None) -> list[Regret]:
     """Regret of every factor, at every label fraction; ``adaptation`` where more is chosen than backbone and one other.
 
-    Args:
-        factorial: of trained cases.
-        error: of the cells' mean scores in the metric's unit; without it there are no intervals.
+    There are no intervals without the ``error`` of the cells' mean scores, in the metric's unit.
     """
     choices = [dict(zip(factorial.names, levels, strict=True)) for levels in factorial.combinations()]
     cells = [
@@ -84,8 +80,6 @@ def regrets(factorial: Factorial[TrainedCell], error: ErrorOfMeans | None) -> li
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A cell, its levels by factor, and its position in the factorial."""
-
     choice: Mapping[str, str]
     cell: TrainedCell
     at: int
@@ -107,7 +101,6 @@ def _regret(
     cells: Sequence[_Candidate],
     error: ErrorOfMeans | None,
 ) -> Regret:
-    """Regret of one choice, of one factor or of several together."""
     best = _best(cells)
     rest = [one for one in chosen if one not in varied]
     wrong = [level for level in dict.fromkeys(one.level(varied) for one in cells) if level != best.level(varied)]
@@ -118,7 +111,6 @@ def _regret(
 
 
 def _best(cells: Sequence[_Candidate]) -> _Candidate:
-    """The candidate with the best mean validation score; of equals the first by name."""
     return cells[choose([one.validated for one in cells])]
 
 
@@ -128,7 +120,6 @@ def _loss(best: _Candidate, others: Mapping[str, _Candidate], error: ErrorOfMean
 
 
 def _behind(best: _Candidate, others: Sequence[_Candidate], error: ErrorOfMeans | None) -> Difference:
-    """By how much others fall short of the best on test, on average."""
     value = sum(best.cell.quality - one.cell.quality for one in others) / len(others)
     if error is None:
         return Difference(value)

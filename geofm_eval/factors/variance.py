@@ -135,13 +135,9 @@ def shares(
     crossed: bool = False,
     error: ErrorOfMeans | None = None,
 ) -> tuple[Share, ...]:
-    """Shares of all effects, main effects first.
+    """Shares of all effects, main effects first; arguments as those of :func:`anova`.
 
-    Args:
-        names: of the factors.
-        values: see :func:`anova`.
-        crossed: see :func:`anova`.
-        error: joint error of the means of the cells; without it there are no intervals.
+    There are no intervals without the joint ``error`` of the means of the cells.
     """
     table = np.asarray(values, dtype=np.float64)
     whole = anova(table, crossed)
@@ -159,7 +155,7 @@ def shares(
 def _without_a_level(
     names: Sequence[str], table: Floats, crossed: bool
 ) -> Iterator[dict[tuple[str, ...], LeaveOneLevelOut]]:
-    """Shares of what remains of the table, once for every level of every factor that is left out."""
+    """Yield the shares of what remains of the table, once for every level of every factor."""
     for axis, factor in enumerate(names):
         for level in range(table.shape[axis]):
             rest, kept = np.delete(table, level, axis), list(names)

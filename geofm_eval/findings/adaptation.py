@@ -58,13 +58,9 @@ SHOWN = 4
 
 @dataclass(frozen=True)
 class StudyFactorial:
-    """A balanced factorial of one case study.
+    """A balanced factorial of the cells of a study that count (frozen or fully tuned) and were searched well enough.
 
-    Args:
-        study: where its cells come from.
-        cells: of backbones that count, frozen or fully tuned.
-        factorial: of those that were searched well enough; None where fewer than two factors vary.
-        error: None where outcomes are absent.
+    ``factorial`` is None where fewer than two factors vary, ``error`` where outcomes are absent.
     """
 
     study: CaseStudy
@@ -93,7 +89,7 @@ class StudyFactorial:
 
 @dataclass(frozen=True)
 class Compared:
-    """A cell, with the degrees of freedom of its difference, and the table that it is of."""
+    """A cell with its difference and the factorial that it comes from."""
 
     cell: FindingCell
     difference: Difference
@@ -102,11 +98,6 @@ class Compared:
 
 def adaptation_matters(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
     """Whether scores differ as much between decoders, or between frozen and tuned, as between backbones.
-
-    Args:
-        content: records of one evidence class.
-        pairs: for what every trained case got right on every item.
-        catalog: for the depth of models, and for what counts.
 
     Returns:
         None where no task has two decoders, or backbones both frozen and tuned.
@@ -148,14 +139,12 @@ def _adjusted(some: Sequence[Compared]) -> list[Compared]:
 
 
 def _shortage(some: Sequence[Compared]) -> str | None:
-    """What is missing of one kind of adaptation: a cell is a task on which it varies together with the backbone."""
     known = [one for one in some if one.cell.p is not None]
     backbones = {name for one in known for name in one.table.backbones}
     return shortage([one.cell for one in known], backbones, len(some))
 
 
 def _tables(content: RunContent, pairs: Pairs, catalog: Catalog) -> Iterator[StudyFactorial]:
-    """Every case study with cells of backbones that count, frozen or fully tuned, on a task that counts."""
     scored = content.scored
     models, tasks = {record.case.model for record in scored}, {record.case.task for record in scored}
     for study in case_studies(content)[0]:
@@ -183,7 +172,7 @@ def searched(cell: TrainedCell) -> bool:
 
 
 def _contrasts(table: StudyFactorial) -> Iterator[Compared]:
-    """One cell per kind of adaptation that varies together with the backbone."""
+    """Yield one cell per kind of adaptation that varies together with the backbone."""
     factorial = table.factorial
     backbone = None if factorial is None else factorial.axis(BACKBONE)
     if factorial is None or backbone is None:
@@ -217,7 +206,6 @@ def _count(by_kind: Mapping[str, Sequence[FindingCell]], means: Mapping[str, Dif
 
 
 def _regrets(tables: Sequence[StudyFactorial]) -> list[str]:
-    """What the wrong backbone costs, and the wrong adaptation, at the largest label fraction of every table."""
     parts = []
     for table in tables:
         found = [] if table.factorial is None else regrets(table.factorial, table.error)

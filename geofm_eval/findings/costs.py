@@ -19,13 +19,7 @@ Amount = Callable[[TrainedCell], float | None]
 
 
 def cost_cells(study: CaseStudy, cells: Sequence[TrainedCell], catalog: Catalog) -> Iterator[FindingCell]:
-    """Savings over all pairs of cells that differ in one thing alone, one cell per group that has such pairs.
-
-    Args:
-        study: names the cells.
-        cells: those that count.
-        catalog: for the depth of models.
-    """
+    """Savings over all pairs of cells that differ in one thing alone, one cell per group that has such pairs."""
     found = {cell.address: cell for cell in cells}
     tuned = [(cell, found.get(_frozen(cell))) for cell in cells if cell.adaptation.tuning == "full"]
     heads = ("single", NARROW["single"])
@@ -47,7 +41,7 @@ def _frozen(cell: TrainedCell) -> Address:
 
 
 def _saved(pairs: Sequence[tuple[TrainedCell | None, TrainedCell | None]], amount: Amount) -> float | None:
-    """Share that the second of every pair saves of all that the first ones take; None without a pair that is known."""
+    """Proportion that the second of every pair saves of what the first ones take; None without a pair that is known."""
     known = [
         (large, small)
         for one, other in pairs
@@ -58,11 +52,10 @@ def _saved(pairs: Sequence[tuple[TrainedCell | None, TrainedCell | None]], amoun
 
 
 def _seconds(cell: TrainedCell) -> float | None:
-    """Seconds of encoding and of training all seeds; what the search for a learning rate took is left out."""
+    """Seconds of encoding and of training all seeds, without the search for a learning rate."""
     seconds = cell.record.cost.seconds
     return seconds.get("encode", 0.0) + seconds["train"] if "train" in seconds else None
 
 
 def _trained_parameters(cell: TrainedCell) -> float | None:
-    """Of a frozen backbone these are the decoder's."""
     return cell.record.cost.trained_parameters

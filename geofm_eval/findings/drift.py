@@ -61,11 +61,6 @@ def first_linear(measure: str, content: RunContent, catalog: Catalog) -> Finding
     most it is less than a hundredth above some part that is above its own floor. The same without taking the floor off
     is shown beside.
 
-    Args:
-        measure: ``total``, ``local`` or ``weight``.
-        content: records of one evidence class.
-        catalog: for what counts.
-
     Returns:
         None without a fully tuned backbone.
     """

@@ -25,10 +25,8 @@ MARGIN = 1.0
 class Claim:
     """What is said of an effect, in the finding's unit.
 
-    Args:
-        above: supported where the effect is above this in most cells.
-        below: refuted where it is below this in most cells.
-        worth: the mean over cells has to be at least this to support.
+    Most cells above ``above`` support it, most cells below ``below`` refute it, and to support it the mean over cells
+    has to be at least ``worth``.
     """
 
     above: float
@@ -134,16 +132,10 @@ def cell_of(
     data: str = "",
     claim: Claim = GAIN,
 ) -> FindingCell:
-    """A cell whose two-sided p is not adjusted yet.
+    """Make a cell whose two-sided p is not adjusted yet.
 
-    Args:
-        name: becomes its id.
-        group: what it is reported with.
-        contrast: what is set against what.
-        difference: in the finding's unit.
-        counts: the verdict rests on it.
-        data: equal for what was tested on the same items.
-        claim: what its one-sided p-values are about.
+    ``difference`` is in the finding's unit, ``data`` is equal for what was tested on the same items, and the one-sided
+    p-values are about ``claim``.
     """
     one_sided = p_above(difference, claim.above), p_below(difference, claim.below)
     # Adding zero turns -0.0, which a difference of nothing may be after a change of direction, into 0.0.
@@ -163,14 +155,11 @@ def mean_of(cells: Sequence[FindingCell]) -> Difference:
 
 
 def joint(parts: Sequence[tuple[float, Difference, str]]) -> Difference:
-    """Weighted sum of which no more than the intervals of its parts is known.
+    """Weighted sum of (weight, difference, data) of which no more than the intervals of its parts is known.
 
-    Errors of parts that were tested on the same items are taken to move together (half widths are added), which is the
-    most that they can: an upper bound. Those of different items are independent: variances are added, with degrees of
-    freedom after Satterthwaite, either end by itself.
-
-    Args:
-        parts: weight, difference, and what is equal for the same items.
+    Errors of parts with equal ``data``, tested on the same items, are taken to move together (half widths are added),
+    which is the most that they can: an upper bound. Those of different items are independent: variances are added, with
+    degrees of freedom after Satterthwaite, each end by itself.
     """
     value = sum(weight * part.value for weight, part, _ in parts)
     below: defaultdict[str, float] = defaultdict(float)
@@ -234,5 +223,4 @@ def spread(mean: Difference, unit: str = POINTS) -> str:
 
 
 def _evidence(content: RunContent) -> str:
-    """The evidence class that all records share."""
     return str(content.scored[0].evidence)

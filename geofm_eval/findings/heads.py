@@ -39,13 +39,7 @@ BESIDE = (PROBED, SAME, PROBE)
 
 @dataclass(frozen=True)
 class DecoderContrast:
-    """Two trained cases that differ in the blocks that they read.
-
-    Args:
-        group: such as ``block 5 of 12``.
-        cell: the case that may gain.
-        base: the one that it is set against.
-    """
+    """Two trained cases that differ in the blocks that they read: the one that may gain, and its base."""
 
     group: str
     cell: TrainedCell
@@ -80,11 +74,6 @@ class DecoderContrast:
 
 def heads_and_depth(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
     """Whether the single-level decoder gains by block 5 or 7 of twelve, in most cells of model, tuning and labels.
-
-    Args:
-        content: records of one evidence class.
-        pairs: for paired intervals.
-        catalog: for the depth of models, and for what counts.
 
     Returns:
         None without a single-level decoder on two blocks of one backbone.
@@ -133,7 +122,7 @@ def _contrasts(content: RunContent, catalog: Catalog) -> Iterator[DecoderContras
 
 
 def _partners(cell: TrainedCell, catalog: Catalog) -> Iterator[tuple[str, Address]]:
-    """What a case is set against, by group; nothing for most."""
+    """Yield what a case is compared with, by group; nothing for most."""
     adaptation, model = cell.adaptation, cell.model
     if adaptation.variant:
         return
@@ -153,7 +142,6 @@ def _partners(cell: TrainedCell, catalog: Catalog) -> Iterator[tuple[str, Addres
 
 
 def _reads(cell: TrainedCell) -> str:
-    """Such as ``block05``, ``block07 (chosen)`` or ``upernet_same``."""
     training, adaptation = cell.record.training, cell.adaptation
     if cell.layer == CHOSEN and training is not None:
         return f"{training.taps[0]} (chosen)"

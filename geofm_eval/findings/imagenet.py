@@ -31,12 +31,10 @@ FEWEST_RIVALS = 2
 
 @dataclass(frozen=True)
 class Place:
-    """One way to use a backbone on one task: all that were used so.
+    """One way to use a backbone on one task.
 
-    Args:
-        own: the ImageNet model's case; None where it is absent, or was tuned at too few learning rates.
-        rivals: cases of the backbones that count, best by validation first.
-        rgb: of their variants that see red, green and blue alone.
+    ``own`` is the ImageNet model's case (None where it is absent, or was tuned at too few learning rates), ``rivals``
+    are cases of the backbones that count, best by validation first, and ``rgb`` those of their RGB variants.
     """
 
     study: CaseStudy
@@ -63,11 +61,6 @@ def imagenet_competes(content: RunContent, pairs: Pairs, catalog: Catalog) -> Fi
     """Whether the fully tuned ImageNet ViT is less than a point worse than the best backbone, in most cells.
 
     A cell is a dense task, a decoder and a share of the labels; which backbone is best is chosen on validation.
-
-    Args:
-        content: records of one evidence class.
-        pairs: for paired intervals.
-        catalog: for what counts.
 
     Returns:
         None without a backbone that was fully tuned on a task with a label per pixel.
@@ -132,7 +125,6 @@ def _sees_rgb(cell: TrainedCell, catalog: Catalog) -> bool:
 
 
 def _by_validation(cells: Sequence[TrainedCell]) -> list[TrainedCell]:
-    """The best mean validation score first, of equals by name: the test scores have no say."""
     return sorted(cells, key=lambda cell: (-cell.sign * cell.validated, cell.model))
 
 

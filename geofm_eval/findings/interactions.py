@@ -107,14 +107,12 @@ def together(found: Sequence[tuple[str, Interaction]]) -> Difference:
 
 
 def _ends(variance: float, error: float, freedom: float) -> tuple[float, float]:
-    """Roots of the ends of a t interval of a variance."""
     half = t_quantile(1 - ALPHA / 2, freedom) * error
     low, high = (math.sqrt(max(end, 0.0)) for end in (variance - half, variance + half))
     return low, high
 
 
 def _between(left: Floats) -> float:
-    """Sum of squares between the cells of model and block."""
     draws: int = left.shape[2]
     return float(np.square(left.mean(2)).sum()) * draws
 
@@ -128,7 +126,7 @@ def _ratio(left: Floats, between: Floats) -> Floats:
 
 
 def _variance(left: Floats, inflated: float) -> float:
-    """Variance of the interaction: its mean square over models and blocks, less what draws add to that."""
+    """Variance of the interaction: its mean square over models and blocks, less what draws add to it."""
     models, blocks, draws = left.shape
     freedom: int = (models - 1) * (blocks - 1)
     of_means = float(np.square(left.mean(2)).sum()) / freedom
@@ -137,7 +135,7 @@ def _variance(left: Floats, inflated: float) -> float:
 
 
 def _exchanged(left: Floats, seed: int) -> Floats:
-    """(PERMUTATIONS,) sums of squares between cells with the models of every draw exchanged at random."""
+    """Return (PERMUTATIONS,) sums of squares between cells, the models of every draw permuted at random."""
     models, _, draws = left.shape
     rng = np.random.default_rng([seed, models, draws])
     by_draw = np.moveaxis(left, 2, 0)

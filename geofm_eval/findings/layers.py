@@ -33,7 +33,7 @@ BEFORE_NORM = "minus the last block"
 
 @dataclass(frozen=True)
 class Gain:
-    """A cell, the scores that it is the difference of, and whose they are."""
+    """A cell and the two scores that it is the difference of."""
 
     cell: FindingCell
     pairing: Pairing
@@ -42,11 +42,6 @@ class Gain:
 
 def layer_gain(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
     """Whether test scores at the tap that validation chooses exceed those at ``final`` in most cells.
-
-    Args:
-        content: records of one evidence class.
-        pairs: for paired intervals.
-        catalog: for kinds of probes, and for what counts.
 
     Returns:
         None without a probe of several taps.
@@ -84,7 +79,7 @@ def layer_gain(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding |
 
 
 def _gain(one: Probed, base: str, pairs: Pairs, group: str) -> Gain | None:
-    """The cell of one subject; None where validation can choose no tap, or the base was not measured."""
+    """Make the cell of one subject; None where validation can choose no tap, or the base was not measured."""
     fraction = one.comparison.full
     chosen = choose_tap(one.subject, fraction)
     score = one.subject.score(base, fraction)
@@ -112,7 +107,7 @@ def _means(gains: Sequence[Gain], pairs: Pairs) -> dict[str, Difference]:
 
 
 def _by_family(gains: Sequence[Gain]) -> list[Gain]:
-    """Holm over all cells that count, and apart from them over those of every other group."""
+    """Adjust (Holm) over all cells that count, and apart from them over those of every other group."""
     families = dict.fromkeys(_family(gain.cell) for gain in gains)
     return [one for name in families for one in _adjusted([gain for gain in gains if _family(gain.cell) == name])]
 
@@ -134,7 +129,6 @@ def _by_probe(tested: Sequence[FindingCell], means: Mapping[str, Difference]) ->
 
 
 def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
-    """Groups that are set aside for one reason, in a sentence; the table has the others too."""
     parts = []
     for name in dict.fromkeys(cell.group for cell in cells if not cell.counts and ", " not in cell.group):
         own = [cell for cell in cells if cell.group == name and not cell.counts]

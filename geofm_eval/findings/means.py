@@ -15,13 +15,7 @@ from geofm_eval.stats.difference import Difference
 
 @dataclass(frozen=True)
 class Pairing:
-    """A cell that is the difference of two test scores, in points.
-
-    Args:
-        first: record of the score that may be the better one.
-        second: that of the score it is set against, on the same items.
-        fraction: key of the label fraction.
-    """
+    """A cell that is the difference of two test scores on the same items, in points: ``first`` minus ``second``."""
 
     first: Record
     second: Record
@@ -78,7 +72,6 @@ class Means:
         return self._bounded(found) if mean.low == mean.high else mean
 
     def _bounded(self, found: Sequence[Pairing]) -> Difference:
-        """Mean of single intervals, taken to err together."""
         each = [self._pairs.difference(one.first, one.second, one.fraction).times(one.factor) for one in found]
         return joint([(1 / len(found), one, "") for one in each])
 
@@ -87,7 +80,7 @@ class Means:
         return {name: self.over(own) for name, own in found.items() if own}
 
     def _alike(self, one: Pairing) -> bool:
-        """Whether both are the same outcomes: they differ by nothing, whatever the items or seeds."""
+        """Whether both have the same outcomes: they differ by nothing, whatever the items or seeds."""
         if one.first.case.id == one.second.case.id:
             return True
         known = all(record.outcomes_sha256 is not None for record in (one.first, one.second))

@@ -25,7 +25,7 @@ BESIDE = (TWINS, WITH_TWIN, AGAIN)
 
 @dataclass(frozen=True)
 class Profiles:
-    """The profiles of some models on one task: the cell, what it was made from, and the models."""
+    """A cell with the interaction of models and blocks that it shows."""
 
     cell: FindingCell
     found: Interaction
@@ -34,11 +34,6 @@ class Profiles:
 
 def distinct_profiles(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
     """Whether models and blocks interact on most tasks by more than draws of the labels explain.
-
-    Args:
-        content: records of one evidence class.
-        pairs: not used: the scores of all draws are in the records.
-        catalog: for what counts.
 
     Returns:
         None without a probe of several taps.
@@ -97,8 +92,8 @@ def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> li
 def _groups(own: Sequence[Probed], catalog: Catalog) -> Iterator[tuple[str, str, list[Probed]]]:
     """Group, what tells its cells apart, and models.
 
-    Beside the backbones that count stand random twins among each other, every backbone with its twin, and every model
-    with its variants: another seed of the same pretraining gives another profile too.
+    Groups that do not count are random twins, every backbone with its twin, and every model with its variants: another
+    seed of the same pretraining gives another profile too.
     """
     yield own[0].kind, "", [one for one in own if not one.aside]
     yield TWINS, "", [one for one in own if "controls" in one.aside]
@@ -116,7 +111,6 @@ def _groups(own: Sequence[Probed], catalog: Catalog) -> Iterator[tuple[str, str,
 
 
 def _profiles(slug: str, group: str, which: str, some: Sequence[Probed]) -> Profiles | None:
-    """The profiles of some models on one task; None with one model, or one draw of the labels."""
     some = _alike(some)
     fraction = _fraction(some) if len(some) > 1 else None
     if fraction is None:
@@ -158,7 +152,7 @@ def _draws(one: Probed, tap: str, fraction: str) -> tuple[float, ...]:
 
 
 def _alike(some: Sequence[Probed]) -> list[Probed]:
-    """Those with the blocks that most have: profiles of other depths have no blocks in common."""
+    """Keep those with the blocks that most have: profiles of other depths have no blocks in common."""
     counts = Counter(_blocks(one) for one in some)
     most = max(counts, key=lambda taps: (counts[taps], len(taps)), default=())
     return [one for one in some if len(most) > 1 and _blocks(one) == most]

@@ -39,13 +39,7 @@ FEWEST = 2
 
 @dataclass(frozen=True)
 class Field:
-    """Backbones and settings that are compared with each other: one evidence class, one recipe.
-
-    Args:
-        settings: those that count.
-        models: slugs of the backbones that count and stand in one of them, in the order of the alphabet.
-        aside: settings and models that do not count, with the reason.
-    """
+    """Settings that count, of one evidence class and recipe, and their backbones that count, in alphabetical order."""
 
     settings: tuple[Setting, ...]
     models: tuple[str, ...]
@@ -58,10 +52,6 @@ def fields(content: RunContent, catalog: Catalog) -> tuple[Field, ...]:
     Set aside are controls, control targets, variants of tasks, models and adaptations, poolings that the recipe does
     not name, and on real data backbones that were pretrained on simulated scenes. Probes of every kind count, kNN too:
     it is another adaptation.
-
-    Args:
-        content: records of any evidence class.
-        catalog: says what is a variant.
     """
     made = [_field(group, content, catalog) for group in alike(settings(content))]
     return tuple(sorted((one for one in made if one.settings), key=lambda one: -len(one.settings)))
@@ -73,11 +63,6 @@ def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
     Supported: of one pair at least, by Gail and Simon's test after Holm over all pairs, with an interval of either sign
     that leaves zero out. Refuted: of every pair one has no 95 % interval that reaches a margin's lead of the other, on
     two data sets or more. Settings in which both are at the ceiling refute nothing.
-
-    Args:
-        content: records of one evidence class.
-        pairs: for paired intervals.
-        catalog: for what counts.
 
     Returns:
         None without two backbones in two settings.
@@ -164,7 +149,6 @@ def _cell(rivalry: OrderTest, met: HeadToHead, counts: bool) -> FindingCell:
 
 
 def _means(rivals: Sequence[OrderTest], pairs: Pairs) -> dict[str, Difference]:
-    """Mean over the settings of every pair."""
     found = {
         f"{rivalry.first} - {rivalry.second}": [_pairing(rivalry, met) for met in rivalry.meetings]
         for rivalry in rivals
@@ -189,7 +173,7 @@ def _one_sided(rivalry: OrderTest) -> bool:
 
 
 def _effect(rivals: Sequence[OrderTest]) -> Difference:
-    """The smaller of two leads: of the first one where it leads most clearly, and of the second likewise.
+    """The smaller of the leads of either model where it leads most clearly.
 
     They are the clearest of many: the interval holds for all pairs and settings together (Bonferroni).
     """
@@ -216,7 +200,6 @@ def _count(rivals: Sequence[OrderTest], crossing: Sequence[OrderTest], field: Fi
 
 
 def _ceilings(rivals: Sequence[OrderTest]) -> str:
-    """How many meetings say nothing, in words; empty without any."""
     count = sum(met.ceiling for rivalry in rivals for met in rivalry.meetings)
     many = "difference is" if count == 1 else "differences are"
     return f"; {count} {many} at the ceiling, both scores within a point of 100 %" if count else ""

@@ -94,10 +94,7 @@ class Summary:
 class Aggregate:
     """Models over a complete block of settings with one label fraction, best first.
 
-    Args:
-        models: one summary per model; empty without two settings and two models.
-        scales: of the settings of the block.
-        dropped: settings and models that are not in the block, with the reason.
+    ``models`` is empty without two settings and two models; ``scales`` belong to the settings of the block.
     """
 
     models: tuple[Summary, ...]
@@ -167,12 +164,6 @@ def aggregate(found: Sequence[Setting], models: Sequence[str], pairs: Pairs, cat
     Ranks are those of joint resamples of all scores of the block, controls included: settings on the same items err
     together. The scale, reference - control, is held at what was measured: it is the unit of all models. Tasks are
     fixed: an interval says nothing about others.
-
-    Args:
-        found: settings that may be shown together, of one label fraction.
-        models: slugs of those that are compared.
-        pairs: for per-item outcomes.
-        catalog: for oracles of stand-ins.
     """
     scales: dict[str, CommonScale] = {}
     errors: dict[str, Errors] = {}
@@ -198,7 +189,6 @@ def aggregate(found: Sequence[Setting], models: Sequence[str], pairs: Pairs, cat
 
 
 def _scale(setting: Setting, known: Errors, catalog: Catalog) -> CommonScale | str:
-    """What counts as 0 and 1 in a setting, or why that is unknown."""
     if setting.control is None:
         return "no control"
     if setting.control not in known:
@@ -219,7 +209,6 @@ def _scale(setting: Setting, known: Errors, catalog: Catalog) -> CommonScale | s
 def _summaries(
     members: Sequence[str], scales: Sequence[CommonScale], errors: Mapping[str, Errors]
 ) -> tuple[Summary, ...]:
-    """Summaries of the models of a block, best first."""
     place = ranks(_resampled(members, scales, errors).mean(1))
     known = [errors[scale.setting.name] for scale in scales]
     controls = [own[scale.control] for own, scale in zip(known, scales, strict=True)]
@@ -246,7 +235,7 @@ def _summaries(
 
 
 def _resampled(members: Sequence[str], scales: Sequence[CommonScale], errors: Mapping[str, Errors]) -> Floats:
-    """(resamples, settings, models) shares, from joint resamples of all scores and controls."""
+    """Return (resamples, settings, models) scaled scores from joint resamples of all scores and controls."""
     each = [(scale, model) for scale in scales for model in (*members, scale.control)]
     values = [scale.setting.by_model[model].quality for scale, model in each]
     drawn = resample_scores(values, [errors[scale.setting.name][model] for scale, model in each])

@@ -17,13 +17,7 @@ from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
 
 @dataclass(frozen=True)
 class Entry:
-    """One model in a setting.
-
-    Args:
-        model: slug.
-        record: of a probe the one at the tap that validation chose.
-        fraction: key of its label fraction.
-    """
+    """One model in a setting; a probe's record is that at the tap that validation chose."""
 
     model: str
     record: Record

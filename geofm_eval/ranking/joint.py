@@ -117,7 +117,7 @@ def weighted_interval(value: float, weights: Sequence[float], scores: Sequence[t
 
 
 def _added(one: Source, other: Source) -> Source:
-    """Two scores' parts of one source, summed; draws have the same degrees of freedom in both."""
+    """Add two scores' parts of one source; draws have the same degrees of freedom in both."""
     return replace(one, parts=one.parts + other.parts, mixed=one.mixed + other.mixed)
 
 
@@ -144,7 +144,7 @@ def ranks(drawn: Floats, level: float = RANK_LEVEL) -> Ranks:
 
 
 def _placed(drawn: Floats, tie: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """(resamples, k) best and worst rank that ties leave open, and (k, k) probability of being above, ties half."""
+    """Return (resamples, k) best and worst ranks within ties, and (k, k) probability of being above, ties half."""
     count, subjects = drawn.shape
     first, last = (np.empty(drawn.shape, dtype=np.int64) for _ in range(2))
     behind, ahead = (np.zeros((subjects, subjects), dtype=np.int64) for _ in range(2))
@@ -159,11 +159,9 @@ def _placed(drawn: Floats, tie: float) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 def simultaneous_ranks(subjects: Sequence[str], worse: Mapping[tuple[str, str], bool]) -> dict[str, tuple[int, int]]:
-    """Ranks that hold for all subjects together: from 1 + those clearly better to k - those clearly worse.
+    """Ranks that hold for all k subjects together: from 1 + those clearly better to k - those clearly worse.
 
-    Args:
-        subjects: k names.
-        worse: for (a, b) whether b is clearly worse than a, after adjustment over all pairs; absent ones are not.
+    ``worse[a, b]`` says that b is clearly worse than a, adjusted over all pairs; absent pairs are not.
     """
     found = {}
     for name in subjects:

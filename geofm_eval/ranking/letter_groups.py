@@ -41,6 +41,5 @@ def _maximal(near: dict[str, set[str]], group: set[str], open_: set[str], closed
 
 
 def _letter(number: int) -> str:
-    """a, b, ... z, then with an apostrophe."""
     rounds, place = divmod(number, len(ascii_lowercase))
     return ascii_lowercase[place] + "'" * rounds

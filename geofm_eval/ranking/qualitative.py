@@ -133,13 +133,7 @@ def at_ceiling(score: Score) -> bool:
 
 
 def rivalries(found: Sequence[Setting], models: Sequence[str], pairs: Pairs) -> tuple[OrderTest, ...]:
-    """Every two models that met in two settings or more, the clearest change of order first.
-
-    Args:
-        found: settings that may be shown together.
-        models: slugs of those that are compared.
-        pairs: for paired intervals.
-    """
+    """List every two models that met in two settings or more, the clearest change of order first."""
     data = data_sets(found)
     met = [
         (first, second, _meetings(first, second, found, data, pairs))
@@ -170,14 +164,14 @@ def _meetings(
 
 
 def _normal(value: float, p: float) -> float:
-    """The standard normal variable with this sign and two-sided p."""
+    """Return the standard normal variable with this sign and two-sided p."""
     from scipy.special import ndtri  # loaded here, as in resampling
 
     return float(np.sign(value) * -ndtri(max(p, SMALLEST_P) / 2))
 
 
 def _clearest(statistics: Floats) -> float:
-    """The largest of some normal variables, at least 0, as one variable of Bonferroni's p."""
+    """Return the largest of some normal variables, at least 0, as one variable of Bonferroni's p."""
     from scipy.special import ndtr, ndtri  # loaded here, as in resampling
 
     p = len(statistics) * float(ndtr(-statistics.max()))

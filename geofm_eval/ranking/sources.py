@@ -53,11 +53,6 @@ def sources_of(record: Record, outcomes: Outcomes, fraction: str) -> tuple[Sourc
     Label draws of a probe are the same for all models of a task; seeds of a training are its own. Shuffle splits are
     draws too, with the share of the training items that they have in common, see :mod:`geofm_eval.stats.out_of_fold`.
 
-    Args:
-        record: of the score.
-        outcomes: its per-item outcomes.
-        fraction: label fraction.
-
     Returns:
         None where an error is unknown: a single item or group, or a score that would not exist without one of them.
     """
@@ -106,12 +101,7 @@ def joint_covariance(scores: Sequence[tuple[Source, ...]]) -> list[tuple[list[in
 def _crossed(scores: Floats, without: Floats, units: str, draws: str, even: bool = False) -> tuple[Source, ...] | None:
     """Sources of the mean of ``scores`` (draws,), from those without each unit, (draws, units).
 
-    Args:
-        scores: of every draw or seed.
-        without: the same without one unit.
-        units: name of the source of the units.
-        draws: name of that of the draws.
-        even: no unit is known to matter more than another.
+    ``even`` says that no unit is known to matter more than another.
     """
     if not (np.isfinite(scores).all() and np.isfinite(without).all()):
         return None
@@ -128,7 +118,6 @@ def _crossed(scores: Floats, without: Floats, units: str, draws: str, even: bool
 
 
 def _shuffled(errors: Floats, target: Floats, n_train: float, units: str) -> tuple[Source, ...] | None:
-    """Sources of a pooled R2 over shuffle splits."""
     ratio, added = contributions(errors, target)
     shuffles, count = added.shape
     if not math.isfinite(ratio) or min(shuffles, count) < 2:
@@ -142,7 +131,7 @@ def _shuffled(errors: Floats, target: Floats, n_train: float, units: str) -> tup
 
 
 def _units(outcomes: Outcomes) -> str:
-    """The same for outcomes on the same items, in the same groups and order."""
+    """Name that is equal for outcomes on the same items, in the same groups and order."""
     digest = hashlib.sha256()
     for names in (outcomes.ids, outcomes.groups):
         digest.update(b"" if names is None else _bytes(names))

@@ -138,7 +138,6 @@ def errors_of(setting: Setting, pairs: Pairs) -> tuple[dict[str, tuple[Source, .
 
 
 def _compared(entries: Sequence[Entry], pairs: Pairs) -> list[PairOfModels]:
-    """Every two models with their difference; p after Holm."""
     couples = list(combinations(entries, 2))
     found = [pairs.difference(one.record, other.record, one.fraction) for one, other in couples]
     values = [p_value(difference) for difference in found]
@@ -150,7 +149,6 @@ def _compared(entries: Sequence[Entry], pairs: Pairs) -> list[PairOfModels]:
 
 
 def _split(letters_: str) -> list[str]:
-    """Letters of a group, each with its apostrophes."""
     found: list[str] = []
     for character in letters_:
         if character == "'" and found:

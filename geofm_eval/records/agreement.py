@@ -18,12 +18,7 @@ from geofm_eval.stats.scores import pooled_r2, r2_per_draw
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a record and its outcomes do not belong together.
-
-    Args:
-        text: a sentence that names the file and says what to do.
-        contradicts: the scores are not those of the outcomes; otherwise the outcomes cannot be read.
-    """
+    """A sentence for the user, and whether scores contradict their outcomes or these cannot be read."""
 
     text: str
     contradicts: bool

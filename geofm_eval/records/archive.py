@@ -140,11 +140,10 @@ def _decompress(archive: Path, into: IO[bytes]) -> None:
 
 
 def _unpack_members(file: IO[bytes], folder: Path) -> list[tuple[str, str]]:
-    """Write every member into a folder; their names and hashes, compared with the list that comes first.
+    """Write every member into a folder; return names and hashes, compared with the list that comes first.
 
     Raises:
-        ValueError: a member that no run holds, such as a link or a path out of the folder, or that differs from the
-            list.
+        ValueError: a link, a path out of the folder, a member that no run holds or that differs from the list.
     """
     found: dict[str, str] = {}
     listed: Mapping[str, Any] | None = None
@@ -195,7 +194,6 @@ def _listed(content: bytes) -> Mapping[str, Any]:
 
 
 def _list_of(final: Path) -> Path:
-    """Where hashes and states of the files of an unpacked archive are kept."""
     return final.with_name(f"{final.name}.files.json")
 
 

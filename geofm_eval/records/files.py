@@ -108,7 +108,6 @@ def read_checked(run_dir: Path, path: Path) -> Record:
 
 
 def _read(path: Path) -> tuple[Record, str]:
-    """A record, and the checksum of what its file holds."""
     try:
         content = parse_json(path.read_bytes())
         found = checksum_of(content) if isinstance(content, dict) else ""
@@ -173,7 +172,6 @@ def _read_all(run_dir: Path) -> tuple[list[Record], list[str]]:
 
 
 def _migrate(path: Path, content: dict[str, Any], checksum: str) -> dict[str, Any]:
-    """The content in the newest schema; ``checksum`` is the one that it should carry."""
     version = content["schema_version"]
     if version > SCHEMA_VERSION:
         raise DataError(

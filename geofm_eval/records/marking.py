@@ -27,15 +27,7 @@ def marked(record: Record) -> bool:
 
 
 def display_name(record: Record, *, short: bool = False) -> str:
-    """Slug of a record's model with its marks.
-
-    Args:
-        record: any record of the model.
-        short: for lines of a terminal: ``rcf (c)`` instead of ``rcf (control)``.
-
-    Returns:
-        Such as ``rcf (control)`` or ``dinov2_vits14 (u)``.
-    """
+    """Slug of a record's model with its marks: ``rcf (control)``, ``dinov2_vits14 (u)``; ``rcf (c)`` if short."""
     control = SHORT_CONTROL if short else CONTROL
     return f"{record.case.model} {control}{_suffix(record)}" if record.case.is_control else figure_name(record)
 

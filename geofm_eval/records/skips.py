@@ -69,7 +69,7 @@ def read_skips(run_dir: Path) -> tuple[list[Skip], list[str]]:
 
 
 def _skip_of(line: str) -> Skip:
-    """One line; ValueError for one that does not match its checksum. Lines of older versions have none."""
+    """Read one line; ValueError if it does not match its checksum. Lines of older versions have none."""
     content = parse_json(line)
     if isinstance(content, dict) and CHECKSUM in content:
         if not is_whole(content):

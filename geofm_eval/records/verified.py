@@ -38,12 +38,7 @@ class Verified:
         self._new: dict[str, list[Any]] = {}
 
     def problem(self, record: Record, checksum: str) -> Problem | None:
-        """Say what is wrong with a record by its outcomes; a file that was found right is not read again.
-
-        Args:
-            record: of the run.
-            checksum: of what its file holds.
-        """
+        """Say what is wrong with a record by its outcomes; a file that was found right is not read again."""
         path = record_path(self._run_dir, record.case.kind, record.case.id).with_suffix(".npz")
         try:
             status = path.stat()

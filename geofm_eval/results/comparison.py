@@ -15,13 +15,7 @@ FIRST, LAST = "embed", "final"
 
 @dataclass(frozen=True)
 class Subject:
-    """One model in a comparison.
-
-    Args:
-        model: slug.
-        taps: records by tap name, shallow to deep.
-        missing: planned taps that have no score, with the reason.
-    """
+    """One model in a comparison: records by tap from shallow to deep, and why planned taps have no score."""
 
     model: str
     taps: dict[str, Record]
@@ -45,12 +39,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models that may be compared with each other.
+    """Models that may be compared with each other, and why others have no usable record.
 
-    Args:
-        slug: name of its files, such as ``eurosat_sim-linear``, numbered when the records of a run had to be split.
-        subjects: models in the order of their slugs.
-        left_out: models of this task and adaptation that have no usable record, with the reason.
+    ``slug`` names its files: ``eurosat_sim-linear``, numbered where the records of a run had to be split.
     """
 
     slug: str
@@ -157,7 +148,6 @@ def split_sentence(slug: str, parts: list[list[Record]]) -> str:
 
 
 def _gaps_by_model(content: RunContent) -> dict[tuple[str, str], dict[str, dict[str, str]]]:
-    """Reasons by (task, adaptation), model and tap."""
     gaps: defaultdict[tuple[str, str], dict[str, dict[str, str]]] = defaultdict(dict)
     for case_id, reason in content.gaps().items():
         if case_id.count("-") == 3:
@@ -186,12 +176,7 @@ def _comparison(slug: str, records: list[Record], gaps: dict[str, dict[str, str]
 
 
 def summarise(reasons: dict[str, str], everything: bool = False) -> str:
-    """Reasons per tap in a few words: equal ones together.
-
-    Args:
-        reasons: by tap name.
-        everything: these are all taps of the model, so that one reason for all of them needs no names.
-    """
+    """Summarise reasons per tap, equal ones together; without names where they hold for ``everything``."""
     if everything and len(set(reasons.values())) == 1:
         return next(iter(reasons.values()))
     taps: defaultdict[str, list[str]] = defaultdict(list)

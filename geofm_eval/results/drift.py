@@ -91,13 +91,7 @@ class DriftCell:
 
 @dataclass(frozen=True)
 class DriftStudy:
-    """Tuned backbones of one task that may be compared.
-
-    Args:
-        slug: name of its files, such as ``eurosat_sim-drift``.
-        cells: by model, adaptation and layer.
-        left_out: case ids without a measurement, with the reason.
-    """
+    """Tuned backbones of one task that may be compared, by model, adaptation and layer; ``slug`` names the files."""
 
     slug: str
     cells: tuple[DriftCell, ...]

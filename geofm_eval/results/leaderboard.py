@@ -38,12 +38,7 @@ class RankingRow:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The ranking of one comparison at its largest label fraction.
-
-    Args:
-        rows: best first.
-        dropped: models that are not ranked, with the reason.
-    """
+    """The ranking of one comparison at its largest label fraction, best first, and why other models are not ranked."""
 
     comparison: Comparison
     rows: tuple[RankingRow, ...]

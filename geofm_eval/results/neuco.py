@@ -14,12 +14,7 @@ COLUMNS = ("adamw", "adamw_mended", "ridge")
 
 @dataclass(frozen=True)
 class NeucoStudy:
-    """Records of one task under NeuCo-Bench's own probe, and of ridge on the same data.
-
-    Args:
-        slug: of the table, such as ``neuco_crops-neuco``.
-        records: by adaptation, model and tap.
-    """
+    """Records of one task under NeuCo-Bench's own probe and under ridge, by adaptation, model and tap."""
 
     slug: str
     records: dict[tuple[str, str, str], Record]

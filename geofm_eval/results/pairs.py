@@ -145,7 +145,7 @@ class Pairs:
         return replace(found, ids=ids, groups=groups, target=target)
 
     def _one_copy(self, array: NDArray[Any]) -> NDArray[Any]:
-        """The first array with this content: records of a task list the same items, which take most of the memory."""
+        """Return the first array with this content: repeated lists of items would take most of the memory."""
         name = f"{array.dtype.str} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()}"
         return self._shared.setdefault(name, array)
 
@@ -160,7 +160,7 @@ def _named(record: Record) -> tuple[str, str]:
 
 
 def _per_item(outcomes: Outcomes, fraction: str) -> NDArray[Any]:
-    """(draws, n) what is known of every item at a label fraction; of a dense task (draws, n, ...) its counts."""
+    """Return (draws, n) outcomes at a label fraction; (draws, n, ...) counts of a dense task."""
     if outcomes.counts:
         return outcomes.counts[fraction]
     return outcomes.correct[fraction] if outcomes.target is None else outcomes.prediction[fraction]
@@ -187,10 +187,7 @@ def _equal(one: NDArray[Any], other: NDArray[Any]) -> bool:
 def _paired(
     pairs: Sequence[tuple[Outcomes, Outcomes, str]], weights: Sequence[float], metric: str, n_train: int
 ) -> Interval | None:
-    """Interval of the mean difference: of shares of right items, of R2 on a test split or over shuffles, of counts.
-
-    Of several pairs it takes what their mean score is a function of, item by item: mean outcomes, or squared errors.
-    """
+    """Interval of the mean difference, from mean outcomes or squared errors per item where there are several pairs."""
     left = pairs[0][0]
     if left.counts:
         sides = [
@@ -210,7 +207,7 @@ def _paired(
 
 
 def _mean_per_item(outcomes: Sequence[tuple[Outcomes, str]], weights: Sequence[float]) -> NDArray[Any]:
-    """(draws, n) outcomes whose score is the mean score of several; those of a single one unchanged."""
+    """Return (draws, n) outcomes whose score is the mean score of several."""
     target = outcomes[0][0].target
     if len(outcomes) == 1:
         return _per_item(*outcomes[0])

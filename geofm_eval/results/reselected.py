@@ -84,12 +84,6 @@ def selected_difference(subject: Subject, base: str, fraction: str, pairs: Pairs
     Without per-item outcomes of all re-selected taps the interval rests on the chosen tap's own and on the scores of
     the others. Without resamples the choice is taken as given.
 
-    Args:
-        subject: a model's records by tap.
-        base: the fixed tap, such as ``final``.
-        fraction: key of the label fraction.
-        pairs: per-item outcomes and resamples.
-
     Returns:
         None where validation chooses nothing, or the base has no score.
     """
@@ -146,7 +140,6 @@ def _half(difference: Difference) -> float:
 
 
 def _reach(difference: Difference) -> tuple[float, float]:
-    """How far an interval reaches below and above the difference."""
     if difference.low is None or difference.high is None:
         raise ContractError("a difference without an interval has no width")
     return difference.value - difference.low, difference.high - difference.value

@@ -73,10 +73,7 @@ def data_of(record: Record) -> str:
 def excluded_model(record: Record, models: set[str], catalog: Catalog) -> list[str]:
     """Why a verdict does not count a model: it is a control, marked, a variant, or knows simulated scenes alone.
 
-    Args:
-        record: of the model.
-        models: all models of the run: a variant counts where what it varies is not there.
-        catalog: says what is a variant, and what saw simulated scenes alone.
+    A variant counts where none of ``models``, those of the run, is what it varies.
     """
     spec = catalog.models.get(record.case.model)
     if record.case.is_control:

@@ -25,12 +25,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class SimilarityTable:
-    """Backbones whose layers were compared on the same items.
-
-    Args:
-        comparison: the models, controls last, each with its one record; files are named by its slug, such as
-            ``eurosat_sim-similarity``.
-    """
+    """Backbones whose layers were compared on the same items, one record each, controls last."""
 
     comparison: Comparison
 

@@ -81,13 +81,7 @@ class TrainedCell:
 
 @dataclass(frozen=True)
 class CaseStudy:
-    """Trained cases of one task that may be compared.
-
-    Args:
-        slug: name of its files, such as ``sen1floods11_sim-segment``.
-        cells: best first.
-        left_out: case ids without a score, with the reason.
-    """
+    """Trained cases of one task that may be compared, best first; ``slug`` names the files."""
 
     slug: str
     cells: tuple[TrainedCell, ...]
@@ -167,7 +161,7 @@ def _studies_of(content: RunContent, kind: str) -> tuple[list[CaseStudy], list[s
 
 
 def _by_width(cells: list[TrainedCell]) -> list[list[TrainedCell]]:
-    """Narrow decoders are made for CPUs: what is narrow never stands beside what is wide."""
+    """Separate narrow decoders, which are made for CPUs, from wide ones."""
     wide = [cell for cell in cells if cell.adaptation.head in NARROW]
     narrow = [cell for cell in cells if cell.adaptation.head in NARROW.values()]
     either = {*NARROW, *NARROW.values()}

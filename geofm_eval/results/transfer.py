@@ -58,13 +58,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class TransferStudy:
-    """All models of one family of probes, evidence class and recipe.
-
-    Args:
-        slug: name of its files, such as ``transferable-linear-simulated``.
-        family: see :func:`family_of`.
-        rows: by model and task.
-    """
+    """All models of one family of probes (:func:`family_of`), evidence class and recipe, by model and task."""
 
     slug: str
     family: str
@@ -73,7 +67,7 @@ class TransferStudy:
 
 @dataclass(frozen=True)
 class _Measured:
-    """One model on one task: the validation scores of its taps, greater is better, shallow to deep."""
+    """Validation scores of one model on one task by tap, shallow to deep; greater is better."""
 
     comparison: Comparison
     subject: Subject
@@ -107,11 +101,6 @@ def transfers(content: RunContent, pairs: Pairs, catalog: Catalog) -> list[Trans
     difference of one validation item as much as one of ten points. Other tasks are those without an item in common with
     the one that is left out; tasks that share items count as one together, so that a data set with many targets does
     not decide alone. Control targets and variants of tasks are left out altogether.
-
-    Args:
-        content: the run.
-        pairs: per-item outcomes of the run.
-        catalog: says which tasks are variants or control targets.
 
     Returns:
         One study per family of probes, evidence class and recipe in which some model has ``FEWEST_TASKS`` tasks.
@@ -156,7 +145,6 @@ def _of_model(tasks: Sequence[_Measured], pairs: Pairs) -> Iterator[Transfer]:
 
 
 def _data_sets(tasks: Sequence[_Measured]) -> list[list[_Measured]]:
-    """Tasks that share items together."""
     groups: list[list[_Measured]] = []
     for one in tasks:
         shared = [group for group in groups if any(one.items & other.items for other in group)]

@@ -104,7 +104,7 @@ def of_labels(scores: Mapping[str, Score], fraction: str) -> str:
 
 
 def _realised(scores: Mapping[str, Score], fraction: str) -> tuple[int, int] | None:
-    """Labels that were drawn and all labels, where these are not near the fraction."""
+    """Number of labels drawn and of all labels, where their ratio is not near the fraction."""
     if "1.0" not in scores or fraction not in scores:
         return None
     drawn, whole, asked = scores[fraction].n_train, scores["1.0"].n_train, float(fraction)
@@ -118,11 +118,5 @@ def points_per_unit(score: Score, base: Score) -> float:
 
 
 def in_points(difference: Difference, score: Score, base: Score) -> Difference:
-    """A difference of two scores in points, turned so that more is better.
-
-    Args:
-        difference: in the metric's own unit.
-        score: for metric and direction.
-        base: what it is a difference to: errors are given in percents of it.
-    """
+    """Difference of two scores in points, turned so that more is better; errors in percent of ``base``."""
     return difference.times(points_per_unit(score, base))

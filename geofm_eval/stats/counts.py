@@ -21,12 +21,10 @@ _SCALES = {"logit": LOGIT, "log": LOG}
 
 @dataclass(frozen=True)
 class Term:
-    """One network of a contrast.
+    """One network of a contrast, with the weight of the mean of its scores over the seeds.
 
-    Args:
-        weight: the mean of its scores over the seeds counts so much.
-        counts: (seeds, n, K, K) confusion counts or (seeds, n, 5) ``SUMS`` of every test image.
-        metric: one of :data:`geofm_eval.metric.METRICS`.
+    ``counts`` are (seeds, n, K, K) confusion counts or (seeds, n, 5) ``SUMS`` of every test image; ``metric`` is one of
+    :data:`geofm_eval.metric.METRICS`.
     """
 
     weight: float
@@ -108,14 +106,14 @@ def contrast_interval(terms: Sequence[Term], groups: ArrayLike | None = None, le
 
 
 def _left_out(units: Floats, metric: str) -> tuple[Floats, Floats]:
-    """Scores (seeds,), and those without each unit (seeds, units), from counts of units (seeds, units, ...)."""
+    """Return scores (seeds,), and those without each unit (seeds, units), from counts (seeds, units, ...)."""
     total = units.sum(1)
     score = metric_named(metric).of_totals
     return score(total, total[0]), score(total[:, None] - units, total[0])
 
 
 def _within(interval: Interval, terms: Sequence[Term]) -> Interval:
-    """An interval cut where no score can lie: t intervals over a handful of groups go far beyond."""
+    """Cut an interval where no score can be: t intervals over a handful of groups go far beyond."""
     ends = [(term.weight * METRICS[term.metric].low, term.weight * METRICS[term.metric].high) for term in terms]
     low, high = sum(map(min, ends)), sum(map(max, ends))
     return replace(interval, low=max(interval.low, low), high=min(interval.high, high))

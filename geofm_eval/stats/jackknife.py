@@ -80,7 +80,7 @@ class Sample:
 
     @cached_property
     def _totals(self) -> tuple[Floats, ...]:
-        """Sums over every unit: numerators (draws, units), sizes (units,); target and its square about the mean."""
+        """Sums over units: numerators (draws, units), sizes (units,), target and its square about the mean."""
         numerators = np.array([self.sums(row) for row in self.values])
         sizes = self.sums(np.ones(len(self.member)))
         if self.target is None:

@@ -128,7 +128,7 @@ def _interval(errors: Floats, target: ArrayLike, n_train: float, level: float) -
 
 
 def _by_unit(added: Floats, tested: NDArray[np.bool_]) -> Floats:
-    """(shuffles, units) what is added by all items that were tested in the same shuffles."""
+    """Return (shuffles, units) sums over the items that were tested in the same shuffles."""
     kept = tested.any(0)
     # Columns as fixed-length strings of bits: sorting those is ten times faster than sorting columns.
     bits = np.ascontiguousarray(np.packbits(tested[:, kept], axis=0).T)

@@ -37,13 +37,7 @@ class PerSeed(Protocol):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval.
-
-    Args:
-        value: mean over seeds (or backbones).
-        low: lower end; None with a single seed.
-        high: upper end.
-    """
+    """Mean over seeds (or backbones) with its interval; no ends with a single seed."""
 
     value: float
     low: float | None = None
@@ -102,7 +96,6 @@ def estimate_of(
 
 
 def _spread(values: Sequence[float], error: float, units: int | None) -> Spread:
-    """Of a mean over seeds, that over the items included."""
     count = len(values)
     many = math.inf if units is None else max(units - 1, 1)
     return joined((error**2, many), [(float(np.var(values, ddof=1)) / count, count - 1)])

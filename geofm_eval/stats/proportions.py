@@ -65,31 +65,22 @@ def difference_interval(outcomes: Floats, spread: Spread, level: float, covers: 
 def _per_independent(variance: float, outcomes: Floats, spread: Spread, level: float) -> float:
     """Squared t quantile over the number of independent items that an estimate is worth.
 
-    Args:
-        variance: of a single item.
-        outcomes: (draws, n); units that are all alike look as if nothing varied: then every outcome counts as one.
-        spread: of the estimate.
-        level: nominal coverage.
+    ``variance`` is that of one item. Where all units of ``outcomes`` (draws, n) are alike, as if nothing varied, every
+    outcome counts as one.
     """
     of_mean = spread.variance if spread.variance > 0 else variance / outcomes.size
     return t_quantile((1 + level) / 2, spread.freedom) ** 2 * of_mean / variance
 
 
 def _discordant(first: float, second: float, difference: float) -> float:
-    """Most likely share of items that tell two subjects apart, if they differ by ``difference`` (Tango 1998).
-
-    Args:
-        first: share of items found in favour of the first.
-        second: of the second.
-        difference: share for the first minus share for the second.
-    """
+    """Most likely proportion of items that tell two subjects apart, if they differ by ``difference`` (Tango 1998)."""
     linear = (2 - first + second) * difference - first - second
     for_second = (math.sqrt(max(linear**2 + 8 * second * difference * (1 - difference), 0.0)) - linear) / 4
     return 2 * for_second + difference
 
 
 def _edge(inside: float, bound: float, outside: Callable[[float], bool]) -> float:
-    """Where an interval that holds ``inside`` ends on the way to ``bound``."""
+    """End of an interval that holds ``inside``, on the way to ``bound``."""
     near, far = inside, bound
     for _ in range(HALVINGS):
         middle = (near + far) / 2

@@ -71,14 +71,7 @@ def near_best(
 
 
 def resample_weights(n: int, seed: int, split: str, groups: Sequence[str] | NDArray[np.str_] | None = None) -> Stored:
-    """(RESAMPLES, n) how often each item of a split is drawn; items of a group are drawn together.
-
-    Args:
-        n: items of the split.
-        seed: of the task.
-        split: its name.
-        groups: (n,) group of each item, whose items are dependent.
-    """
+    """Return (RESAMPLES, n) how often each of n items is drawn; items of a group (n,) are drawn together."""
     names, member = (np.arange(n), np.arange(n)) if groups is None else np.unique(groups, return_inverse=True)
     rng = generator("validation resamples", seed, split, len(names))
     drawn = rng.integers(0, max(len(names), 1), (RESAMPLES, len(names)))

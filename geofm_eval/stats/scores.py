@@ -251,11 +251,6 @@ def _error_sample(errors: Floats, target: ArrayLike, groups: ArrayLike | None) -
 
 
 def _bounded(sample: Sample, bounds: tuple[float, float]) -> Sample | None:
-    """The sample itself; None with fewer than two units.
-
-    Raises:
-        ContractError: an outcome beyond ``bounds``.
-    """
     if not sample.values.size:
         return None
     lowest, highest = float(sample.values.min()), float(sample.values.max())
@@ -266,19 +261,18 @@ def _bounded(sample: Sample, bounds: tuple[float, float]) -> Sample | None:
 
 
 def _all_one(sample: Sample, values: tuple[float, ...]) -> bool:
-    """Whether all outcomes are one and the same of some values."""
     return bool(sample.values.min() == sample.values.max()) and float(sample.values.min()) in values
 
 
 def _all_alike(bounds: tuple[float, float], sample: Sample, level: float) -> Interval:
-    """What ``sample.count`` units of one outcome leave possible: at most this share of others has another outcome."""
+    """Exact (Clopper-Pearson) bound where all ``sample.count`` units have the same outcome."""
     value, share = float(sample.values.min()), 1 - ((1 - level) / 2) ** (1 / sample.count)
     low, high = value - share * (value - bounds[0]), value + share * (bounds[1] - value)
     return Interval(low, high, level, f"exact binomial, all {sample.noun} alike", sample.noun)
 
 
 def _spread(sample: Sample) -> Spread:
-    """Of a mean of outcomes. Single items matter alike, groups as much as they hold."""
+    """Spread of a mean of outcomes: single items matter alike, groups by how many items they hold."""
     found = spread_of([Part(1.0, sample.ratios(), sample.without())], even=sample.noun == "items")
     assert found is not None  # means of finite outcomes are finite
     return found

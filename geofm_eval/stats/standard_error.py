@@ -28,12 +28,9 @@ TAILS_COUNT = 20
 
 @dataclass(frozen=True)
 class Part:
-    """A score under several draws, whole and without each unit in turn.
+    """A score under several draws: ``scores`` (draws,) and ``without`` (draws, units), each unit left out.
 
-    Args:
-        weight: the mean over the draws counts so much in what is estimated.
-        scores: (draws,).
-        without: (draws, units), unit u left out.
+    The mean over the draws enters the estimate with ``weight``.
     """
 
     weight: float
@@ -43,13 +40,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Spread:
-    """How sure an estimate is.
-
-    Args:
-        variance: of the estimate.
-        freedom: degrees of freedom that a 95 % interval goes by.
-        tails: those that probabilities further out go by: at most as many.
-    """
+    """Variance of an estimate, degrees of freedom of its 95 % interval, and ``tails``, those of p-values beyond it."""
 
     variance: float
     freedom: float
