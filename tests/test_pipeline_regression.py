@@ -137,7 +137,7 @@ def test_neuco_bench_s_own_probe_gives_a_record_without_any_choice(home: Path, t
 
 
 def test_neuco_bench_s_own_probe_needs_shuffle_splits(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match=r"'adamw' is NeuCo-Bench's protocol of shuffle splits.*choose ridge"):
+    with pytest.raises(ContractError, match=r"'adamw' needs NeuCo-Bench's shuffle splits.*Choose ridge"):
         measured("brightness", tmp_path, adaptation="adamw")
 
 
@@ -201,7 +201,7 @@ def test_items_without_a_target_are_dropped_and_counted(home: Path, tmp_path: Pa
 @pytest.mark.parametrize(("task", "split"), [("brightness", "train"), ("shuffled", "all")])
 def test_a_constant_target_names_task_and_split(home: Path, tmp_path: Path, task: str, split: str) -> None:
     READERS["brightness"] = lambda task, root: listing(task, root, lambda item: replace(item, label=2.0))
-    with pytest.raises(DataError, match=rf"{task}: the target is 2 for all \d+ items of the {split} split: R2 is und"):
+    with pytest.raises(DataError, match=rf"{task}: the target is 2 for all \d+ samples of the {split} split, so R2"):
         measured(task, tmp_path)
 
 

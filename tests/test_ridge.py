@@ -182,8 +182,8 @@ def test_saved_and_loaded_predictions_are_equal(sweep, tmp_path):
 @pytest.mark.parametrize(
     ("split", "values", "said"),
     [
-        ("train", 3.0, r"biomass: the target is 3 for all 150 items of the train split: R2 is undefined"),
-        ("test", 3.0, r"biomass: the target is 3 for all 60 items of the test split: R2 is undefined"),
+        ("train", 3.0, r"biomass: the target is 3 for all 150 samples of the train split, so R2 is undefined"),
+        ("test", 3.0, r"biomass: the target is 3 for all 60 samples of the test split, so R2 is undefined"),
         ("train", np.nan, r"biomass: 1 of 150 targets of the train split are not finite"),
         ("val", np.nan, r"biomass: 1 of 80 targets of the val split are not finite"),
         ("test", np.inf, r"biomass: 1 of 60 targets of the test split are not finite"),

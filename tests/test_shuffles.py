@@ -147,12 +147,12 @@ def test_what_shuffles_do_not_serve_is_refused(data):
     def run(probe, labels, n_classes, subsets=subsets):
         return solve(probe, lambda *_: rows, labels, ("final",), "mean", subsets, plans, n_classes, task="crops")
 
-    with pytest.raises(ContractError, match="probe 'knn' needs train, val and test, and crops has shuffle splits"):
+    with pytest.raises(ContractError, match="probe 'knn' needs the splits train, val and test, but crops has shuffle"):
         run("knn", {"all": np.arange(N) % 2}, 2)
-    with pytest.raises(ContractError, match="items to be tested on must be named when, and only when"):
+    with pytest.raises(ContractError, match="test samples are required without a test split"):
         run("ridge", {name: targets for name in ("train", "val", "test")}, 0)
     flat = np.where(np.isin(np.arange(N), subsets[4].test), 1.0, targets)
-    with pytest.raises(DataError, match="crops: the target is 1 for all 12 items of the test items of shuffle 4: R2"):
+    with pytest.raises(DataError, match="crops: the target is 1 for all 12 samples of the test set of shuffle 4, so"):
         run("ridge", {"all": flat}, 0)
     with pytest.raises(DataError, match="crops: 1 of 120 targets of the all split are not finite"):
         run("ridge", {"all": np.where(np.arange(N) == 5, np.nan, targets)}, 0)

@@ -1,4 +1,4 @@
-"""Linear heads: features of label subsets in, fitted heads for the whole path of penalties out."""
+"""Linear heads: fit label subsets of features at every penalty of a path."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -14,27 +14,28 @@ from geofm_eval.probes.newton import refine
 from geofm_eval.probes.standardise import Rotation, Standardiser, fit_standardiser, rotate
 
 ALIGNMENT = 16
-"""Shapes are padded to this multiple, so that the rows of every problem start on a cache line and a problem's result
-does not depend on its place in the batch."""
+"""Shapes are padded to a multiple of this, so that the rows of every problem start on a cache line and its result
+does not depend on its position in the batch."""
 
 PLACES = 4
-"""Penalties that are solved exactly are padded to this multiple."""
+"""Penalties that are solved exactly are padded to a multiple of this."""
 
 BATCH_BYTES = {"cpu": 24 * 2**20, "cuda": 4 * 2**30}
-"""Memory of one batch: on a CPU the rows should stay in the shared cache, on a GPU many problems hide the launches."""
+"""Memory of one batch. On a CPU the rows should stay in the shared cache; on a GPU many problems hide the launch
+overhead."""
 
 ROWS_AT_ONCE = 2048
 
 
 @dataclass(frozen=True, eq=False)
 class HeadJob:
-    """One head to fit: the features of one tap, the rows of one label subset. Two jobs are never equal.
+    """One head to fit: the features of one tap on the rows of one label subset. Jobs are compared by identity.
 
     Attributes:
         tap: name of the tap.
-        rows: (n,) int64, positions into the train split.
-        labels: (n,) int64, labels of those rows; or (n, K) float64, the share of every class in each.
-        weights: (n,) float64, how much each row counts; None counts all alike.
+        rows: (n,) int64, positions in the train split.
+        labels: (n,) int64, labels of those rows; or (n, K) float64, the proportion of every class in each row.
+        weights: (n,) float64 weight of each row; None for equal weights.
     """
 
     tap: str
@@ -51,9 +52,9 @@ class ProbeHead:
         weights: (L, K, D') float32.
         intercepts: (L, K) float32; -inf for a class without training rows.
         objective: (L,) float64.
-        converged: True when every penalty was solved.
+        converged: True if every penalty was solved.
         iterations: steps over the whole path.
-        exact: float64 weights (K, D') and intercepts (K,) at the penalties that were refined, by position on the path.
+        exact: float64 weights (K, D') and intercepts (K,) at the refined penalties, by position on the path.
     """
 
     standardiser: Standardiser
@@ -65,18 +66,18 @@ class ProbeHead:
     exact: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     def logits(self, features: NDArray[np.float32]) -> Iterator[Tensor]:
-        """Logits (rows, L, K) float32 at every penalty, in chunks of rows."""
+        """Yield logits (rows, L, K) float32 at every penalty, in chunks of rows."""
         for rows in self._chunks(features):
             products = rows.float() @ self.weights.flatten(0, 1).T
             yield products.view(len(rows), *self.intercepts.shape) + self.intercepts
 
     def logits_at(self, features: NDArray[np.float32], penalty: int) -> Tensor:
-        """Logits (n, K) float64 at the penalty with this position, exact where it was refined."""
+        """Return logits (n, K) float64 at the penalty with this position, exact if it was refined."""
         weights, intercepts = self.at(penalty)
         return torch.cat([rows @ weights.T + intercepts for rows in self._chunks(features)])
 
     def at(self, penalty: int) -> tuple[Tensor, Tensor]:
-        """Weights (K, D') and intercepts (K,), float64, at the penalty with this position."""
+        """Return weights (K, D') and intercepts (K,), float64, at the penalty with this position."""
         if penalty in self.exact:
             return self.exact[penalty]
         return self.weights[penalty].double(), self.intercepts[penalty].double()
@@ -87,11 +88,11 @@ class ProbeHead:
 
 
 Refined = Callable[[HeadJob, ProbeHead], Sequence[int]]
-"""Which penalties of a fitted head are solved exactly, by position on the path."""
+"""Returns the positions on the path of the penalties that are to be solved exactly for a fitted head."""
 
 
 def as_tensor(features: NDArray[np.float32], device: torch.device) -> Tensor:
-    """Copy of the ``features`` on the device (a memory map is read here, and only here)."""
+    """Copy ``features`` to the device; memory maps are read only here."""
     return torch.from_numpy(np.array(features)).to(device)
 
 
@@ -106,15 +107,15 @@ def fit_heads(
     """Fit all jobs, in batches of problems of the same padded shape; memory does not grow with the number of jobs.
 
     Args:
-        jobs: the heads to fit.
+        jobs: heads to fit.
         train: (N, D) float32 features of the train split per tap, memory-mapped.
         n_classes: K.
-        device: where to solve.
+        device: torch device.
         penalties: strongest first.
-        refined: asked about every head once its path is known; the penalties that it names are solved exactly.
+        refined: called for every head after its path is solved; returns the penalties to solve exactly.
 
     Yields:
-        Every job with its head, in the order of shapes, not of ``jobs``.
+        Every job with its head, ordered by shape.
     """
     for batch in _batches(jobs, train, n_classes, device, len(penalties)):
         problems = [_Problem.prepare(job, train[job.tap], n_classes, device) for job in batch]
@@ -150,11 +151,11 @@ def refine_heads(
         fitted: jobs with their heads from `fit_heads` and the positions of the penalties to solve.
         train: (N, D) float32 features of the train split per tap.
         n_classes: K.
-        device: where to solve.
-        penalties: those that the heads were fitted at.
+        device: torch device.
+        penalties: penalties that the heads were fitted at.
 
     Yields:
-        Every job with its head, in the order of shapes.
+        Every job with its head, ordered by shape.
     """
     known = {job: (head, asked) for job, head, asked in fitted}
     for batch in _batches(list(known), train, n_classes, device, len(penalties)):
@@ -169,11 +170,11 @@ def _refined(
     asked: Sequence[Sequence[int]],
     penalties: tuple[float, ...],
 ) -> list[ProbeHead]:
-    """The heads with the penalties that are asked for solved exactly, a few at a time: float64 rows are large."""
+    """Heads with the requested penalties solved exactly, a few at a time because float64 rows are large."""
     found = list(heads)
     missing = {i: sorted(set(indices) - set(heads[i].exact)) for i, indices in enumerate(asked)}
     for some in _in_chunks({i: indices for i, indices in missing.items() if indices}, problems):
-        # The last penalty fills the places that a problem has too many.
+        # The last penalty is repeated as padding.
         places = {i: [*missing[i], *missing[i][-1:] * (_places(missing[i]) - len(missing[i]))] for i in some}
         start = [torch.stack([problems[i].in_axes(*heads[i].at(at)) for at in own]) for i, own in places.items()]
         levels = [[penalties[at] for at in own] for own in places.values()]
@@ -193,12 +194,12 @@ def _refined(
 
 
 def _places(penalties: Sequence[int]) -> int:
-    """How many penalties of a problem are solved at once: a function of its own penalties alone, like `_shape`."""
+    """Padded number of penalties; like `_shape`, it depends only on the problem itself."""
     return -(-len(penalties) // PLACES) * PLACES
 
 
 def _in_chunks(missing: Mapping[int, Sequence[int]], problems: Sequence["_Problem"]) -> Iterator[list[int]]:
-    """Problems with as many places, as many at once as a batch may hold of float64 rows."""
+    """Group problems by padded number of penalties, within the memory limit for float64 rows."""
     groups: dict[int, list[int]] = {}
     for i, indices in missing.items():
         groups.setdefault(_places(indices), []).append(i)
@@ -234,7 +235,7 @@ class _Problem:
         return weights[..., 1 : 1 + rank] @ self.basis.T, intercepts
 
     def in_axes(self, weights: Tensor, intercepts: Tensor) -> Tensor:
-        """The inverse of `in_channels` for one penalty: (K, p) float64."""
+        """Inverse of `in_channels` for one penalty: (K, p) float64."""
         rank = self.basis.shape[1]
         found = torch.zeros(len(weights), self.design.rows.shape[2], dtype=torch.float64, device=weights.device)
         found[:, 0] = torch.where(self.design.present[0], intercepts, 0.0)
@@ -268,7 +269,7 @@ def _stack(problems: Sequence[_Problem]) -> Design:
 
 
 def _shape(job: HeadJob, width: int) -> tuple[int, int]:
-    """Padded (n, p): a function of the job alone, whichever other jobs there are."""
+    """Padded (n, p); depends only on the job itself."""
     n = len(job.rows)
     return _padded(n), _padded(1 + min(n, width))
 

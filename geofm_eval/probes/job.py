@@ -1,4 +1,4 @@
-"""One probe of one target, solved where the cache lacks it, together with other targets of the same features."""
+"""One probe of one target: solved if the cache lacks it, together with other targets of the same features."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ class ProbeJob:
 
     @functools.cached_property
     def key(self) -> str:
-        """Hash of all that determines the result: features, labels, subsets, validation, device, probe version."""
+        """Hash of everything that determines the result, including the probe's version."""
         return content_hash(
             {
                 "blocks": self.features,
@@ -60,7 +60,7 @@ class ProbeJob:
 
     @property
     def device_kind(self) -> str:
-        """``cpu`` or ``cuda``: they round differently, and which GPU it is makes no difference."""
+        """``cpu`` or ``cuda``, which round differently; the model of a GPU makes no difference."""
         return torch.device(self.device).type
 
     @property
@@ -70,17 +70,20 @@ class ProbeJob:
 
     @property
     def path(self) -> Path:
-        """Where the cache keeps the sweep."""
+        """Path of the sweep in the cache."""
         return geofm_cache() / "sweeps" / SWEEP_FORMAT / self.key
 
     @property
     def wanting(self) -> bool:
-        """True where the cache does not hold the sweep intact."""
+        """True if the cache has no intact copy of the sweep."""
         return problem_with(self.path, SWEEP_MANIFEST) is not None
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Where the sweep is wanting, wait for whoever solves a target of these features: it may solve this one too."""
+        """Wait, if the sweep is missing, for processes that solve other targets of these features.
+
+        They may solve this target too.
+        """
         if not self.wanting:
             yield
             return
@@ -89,12 +92,12 @@ class ProbeJob:
             yield
 
     def solved(self, siblings: Callable[[], Sequence["ProbeJob"]], progress: StartProgress) -> Sweep:
-        """Return the sweep from the cache, solved first where it is wanting.
+        """Return the sweep from the cache; solve it first if it is missing.
 
         Args:
-            siblings: finds jobs of other targets of the same features that are wanting too: they are solved together
-                with this one, and published.
-            progress: starts the progress of solving.
+            siblings: returns jobs of other targets of the same features that are missing too; they are solved together
+                with this one, and cached.
+            progress: starts a progress display.
 
         Raises:
             GeofmError: the problem cannot be solved, or the cache cannot be written.
@@ -106,7 +109,7 @@ class ProbeJob:
         return load_sweep(self.path)
 
     def _write(self, jobs: Sequence["ProbeJob"], folder: Path, progress: StartProgress) -> dict[str, Any]:
-        """Solve a target and its siblings; publish theirs and write its own into ``folder``."""
+        """Solve this target and its siblings; cache the siblings and write its own sweep to ``folder``."""
         name = f"{self.adaptation.slug} of {self.model} on {', '.join(one.task.slug for one in jobs)}"
         bar = progress(name, sum(len(one.problem.taps) * len(one.problem.subsets) for one in jobs))
         own, *others = _run(jobs)
@@ -118,7 +121,7 @@ class ProbeJob:
 
     @functools.cached_property
     def problem(self) -> ProbeProblem:
-        """What is to be solved; GeofmError where it cannot be."""
+        """The problem to solve; raises GeofmError if it is invalid."""
         return ProbeProblem(
             features=lambda tap, split: self.blocks[split].features(tap, self.adaptation.pooling),
             labels={name: split.labels for name, split in self.splits.items()},
@@ -133,7 +136,7 @@ class ProbeJob:
         )
 
     def described(self, sweep: Sweep) -> Sweep:
-        """The solved sweep with its key, and what else is worth recording."""
+        """Return the solved sweep with its key and the metadata of the job."""
         meta = {
             "feature_keys": self.features,
             "seed": self.task.seed,
@@ -144,7 +147,6 @@ class ProbeJob:
 
 
 def _run(jobs: Sequence[ProbeJob]) -> list[Sweep]:
-    """Solve several targets of the same features."""
     problems, chosen = [job.problem for job in jobs], jobs[0].adaptation
     with exact_float32(), device_turn(jobs[0].device):
         sweeps = solve_together(chosen.probe, problems, chosen.pooling)
@@ -157,7 +159,7 @@ def _save(sweep: Sweep, folder: Path) -> dict[str, Any]:
 
 
 def differ_in_target(one: TaskSpec, other: TaskSpec) -> bool:
-    """True for two targets of the same data, cut alike, that every suite has both or neither of."""
+    """Return True for two targets of the same data and splits that are in the same suites."""
     return one.options.get("target") != other.options.get("target") and _but_target(one) == _but_target(other)
 
 

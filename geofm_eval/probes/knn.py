@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour classification by cosine similarity, without ties left to chance."""
+"""Weighted k-nearest-neighbour classification by cosine similarity, with deterministic ties."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,31 +16,31 @@ from geofm_eval.probes.standardise import ROUNDING_STEPS, STEP, fit_standardiser
 
 TEMPERATURE = 0.07
 NEIGHBOURS = (20, 5)
-"""The first is the score, the others stand beside it."""
+"""Values of k; the first gives the score, the others are reported in addition."""
 
 GRID = 2.0**30
-"""Similarities are compared after rounding to this many steps: equal ones (duplicates) then tie exactly."""
+"""Similarities are rounded to multiples of 1/GRID before they are compared, so that duplicates tie exactly."""
 
 SPARE = 8
-"""Neighbours beyond those that vote that are looked at for near-ties."""
+"""Neighbours beyond the voting ones that are checked for near-ties."""
 
 BLOCK_BYTES = 16 * 2**20
 
 
 NEAR_VOTE = 1e-6
-"""Votes and similarities that differ by less than this share count either way when a range is set."""
+"""Relative difference below which votes and similarities count either way when a range is set."""
 
 
 @dataclass(frozen=True)
 class Ballot:
-    """How the nearest neighbours vote on every query.
+    """Votes of the nearest neighbours on every query.
 
     Attributes:
         predictions: (len(neighbours), m) int64.
-        shares: (m, K) float64, share of the votes of the first number of neighbours.
-        lowest: (m, K) float64, votes for each class when near-equal similarities leave its neighbours out.
-        highest: (m, K) float64, the same when they count them all.
-        dropped_channels: channels that only hold rounding, left out.
+        shares: (m, K) float64, proportions of the votes at the first k.
+        lowest: (m, K) float64, votes for each class if its near-tied neighbours do not count.
+        highest: (m, K) float64, votes for each class if all of them count.
+        dropped_channels: number of channels left out because they hold only rounding noise.
     """
 
     predictions: NDArray[np.int64]
@@ -57,18 +57,18 @@ def knn_ballot(
     n_classes: int,
     neighbours: Sequence[int] = NEIGHBOURS,
 ) -> Ballot:
-    """Vote of the nearest training rows, weighted by exp(similarity / 0.07).
+    """Let the nearest training rows vote, weighted by exp(similarity / 0.07).
 
-    Features are centred on the training mean, because the cosine of anisotropic features otherwise measures their
-    common offset. Channels that only hold rounding are left out. Of equally similar neighbours the earlier row counts
-    as nearer; of equal votes the lowest class wins.
+    Features are centred on the training mean, because the cosine of anisotropic features is otherwise dominated by
+    their common offset. Channels that hold only rounding noise are left out. Among equally similar neighbours the
+    earlier row is nearer; among equal votes the lowest class wins.
 
     Args:
         train: (n, D) float32 training features.
         labels: (n,) int64 training labels.
         queries: (m, D) features to classify.
         n_classes: K.
-        neighbours: numbers of neighbours k; min(k, n) are used.
+        neighbours: values of k; min(k, n) neighbours are used.
     """
     kept = fit_standardiser(train).kept
     train, queries = train[:, kept], queries[:, kept]
@@ -94,9 +94,9 @@ def _directions(features: Tensor, centre: Tensor) -> Tensor:
 
 
 def _vote(similarities: Tensor, votes: Tensor, neighbours: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The parts of a `Ballot` from ``similarities`` (m, n) and one-hot ``votes`` (n, K)."""
+    """Parts of a `Ballot` from ``similarities`` (m, n) and one-hot ``votes`` (n, K)."""
     n = similarities.shape[1]
-    # Some more than are asked for, to see which of them are nearly as similar as the last one that counts.
+    # A few more than needed, to find those nearly as similar as the last one that counts.
     nearest, nearness = _nearest(similarities, min(max(neighbours) + SPARE, n))
     ballots = (nearness / TEMPERATURE).exp()[:, :, None] * votes[nearest]
     totals = [ballots[:, :k].sum(1) for k in neighbours]
@@ -105,7 +105,7 @@ def _vote(similarities: Tensor, votes: Tensor, neighbours: Sequence[int]) -> tup
 
 
 def _bounds(ballots: Tensor, nearness: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Fewest and most votes (m, K) per class, where the k-th neighbour is nearly as similar as others."""
+    """Fewest and most votes (m, K) per class if neighbours nearly as similar as the k-th may or may not count."""
     if nearness.shape[1] <= k:
         total = ballots.sum(1)
         return total, total
@@ -120,8 +120,8 @@ def _bounds(ballots: Tensor, nearness: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _nearest(similarities: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """(m, k) positions and rounded similarities of the k most similar rows, nearest first; overwrites its input.
 
-    Rounded similarity and position are packed in one whole number (exact in float64 below 2^53), so that no two
-    entries are equal and the order does not hang on how a device breaks ties.
+    Rounded similarity and position are packed into one integer (exact in float64 below 2^53), so that no two entries
+    are equal and the order does not depend on how a device breaks ties.
     """
     n = similarities.shape[1]
     backwards = torch.arange(n - 1, -1, -1, device=similarities.device)
@@ -137,7 +137,7 @@ def _winner(totals: Tensor) -> Tensor:
 
 
 def solve_knn(problem: ProbeProblem) -> Iterator[SweepRow]:
-    """Classify the test split from every tap and label subset; k = 20 is the score, k = 5 stands beside it."""
+    """Classify the test split from every tap and label subset; k = 20 gives the score, k = 5 an extra score."""
     for tap in problem.taps:
         for subset in problem.subsets:
             yield _row(problem, tap, subset)
@@ -176,7 +176,7 @@ def _row(problem: ProbeProblem, tap: str, subset: LabelSubset) -> SweepRow:
 
 
 def _validated(problem: ProbeProblem, tap: str, subset: LabelSubset) -> ValidationItems | None:
-    """Votes on validation items; the log loss is that of Laplace's smoothed shares, (k s + 1) / (k + K)."""
+    """Votes on validation samples; the log loss uses Laplace-smoothed proportions, (k s + 1) / (k + K)."""
     holdouts = list(problem.holdouts(subset))
     if not holdouts:
         return None
@@ -193,7 +193,7 @@ def _validated(problem: ProbeProblem, tap: str, subset: LabelSubset) -> Validati
 
 
 def _either_way(ballot: Ballot, truth: NDArray[np.int64]) -> tuple[float, float]:
-    """Lowest and highest accuracy when votes that differ by rounding may fall either way."""
+    """Lowest and highest accuracy if votes that differ by rounding may count either way."""
     own = np.arange(len(truth))
     others_high, others_low = ballot.highest.copy(), ballot.lowest.copy()
     others_high[own, truth] = others_low[own, truth] = -np.inf
@@ -203,7 +203,6 @@ def _either_way(ballot: Ballot, truth: NDArray[np.int64]) -> tuple[float, float]
 
 
 def _ballot(problem: ProbeProblem, tap: str, holdout: Holdout) -> Ballot:
-    """Votes on the items that are held out."""
     train, labels = problem.features(tap, "train"), problem.labels["train"]
     return knn_ballot(
         as_tensor(train[holdout.rows], problem.device),

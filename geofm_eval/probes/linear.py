@@ -1,7 +1,7 @@
-"""The linear probe: logistic regression at 40 penalties, the penalty chosen on validation log loss.
+"""The linear probe: logistic regression at 40 penalties, the penalty selected by validation log loss.
 
-The whole path is solved once; penalties whose validation loss is near the lowest are then solved exactly, so that the
-choice and the score are those of the float64 optimum, whatever processor the path was solved on.
+The whole path is solved once. Penalties with a validation loss near the lowest are then solved exactly, so that choice
+and score are those of the float64 optimum on every processor.
 """
 
 import itertools
@@ -37,14 +37,14 @@ FOLD_BYTES = 2**28
 
 @dataclass(frozen=True)
 class _Validated:
-    """What inner cross-validation chose for one row."""
+    """Result of validation for one row."""
 
     choice: PenaltyChoice
     items: ValidationItems
 
 
 def solve_linear(problem: ProbeProblem) -> Iterator[SweepRow]:
-    """Fit, choose and test every tap on every label subset; inner folds come first, as the choice needs them."""
+    """Fit, validate and test every tap on every label subset; inner folds come first, because the choice needs them."""
     folded = _cross_validated(problem)
     jobs = {_job(problem, tap, subset.indices): subset for tap in problem.taps for subset in problem.subsets}
     paths: dict[HeadJob, PathScores] = {}
@@ -67,7 +67,6 @@ def solve_linear(problem: ProbeProblem) -> Iterator[SweepRow]:
 
 
 def _validated(problem: ProbeProblem, job: HeadJob, head: ProbeHead, path: PathScores, holdout: Holdout) -> _Validated:
-    """Choose on a validation split."""
     held_out = _held_out(problem, job.tap, holdout)
     choice = choose(sharpened(path, head, *held_out))
     losses, right = score_items(head, choice.index, *held_out)
@@ -108,7 +107,7 @@ def _folds_of(problem: ProbeProblem, subsets: Sequence[LabelSubset], taps: Seque
 
 
 def _folded(problem: ProbeProblem, folds: Sequence[tuple[HeadJob, ProbeHead, PathScores, Holdout]]) -> _Validated:
-    """Choose on the loss over all folds."""
+    """Select the penalty by the loss over all folds."""
     held_out = [_held_out(problem, job.tap, holdout) for job, _, _, holdout in folds]
     pairs = list(zip(folds, held_out, strict=True))
     choice = choose(_summed([sharpened(path, head, *items) for (_, head, path, _), items in pairs]))
@@ -136,7 +135,6 @@ def _job(problem: ProbeProblem, tap: str, rows: NDArray[np.int64]) -> HeadJob:
 
 
 def _held_out(problem: ProbeProblem, tap: str, holdout: Holdout) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Features and labels of the items that are held out."""
     return (
         problem.features(tap, holdout.split)[holdout.held_out],
         problem.labels[holdout.split][holdout.held_out],

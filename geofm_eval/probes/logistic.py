@@ -4,22 +4,22 @@ Objective of one problem, with rows x_i, class weights W (K, p) and unpenalised 
 
     f(W, b) = 1/n sum_i -log softmax(W x_i + b)[y_i] + penalty/2 ||W||^2
 
-which is scikit-learn's ``LogisticRegression`` with C = 1 / (penalty n), for two classes with C = 2 / (penalty n), as
-scikit-learn then penalises the one difference of the two class weights. Four things make the path cheap:
+This is scikit-learn's ``LogisticRegression`` with C = 1 / (penalty n). For two classes it is C = 2 / (penalty n),
+because scikit-learn then penalises only the difference of the two class weights. Four things make the path cheap:
 
-* rows are given in their principal axes, where the Hessian is close to ``mean p(1-p) * curvature + penalty``, a
-  diagonal that is renewed at every penalty (a fixed bound, as in Boehning 1992, fits the weak end badly: hundreds of
-  steps for one penalty instead of about four);
-* quasi-Newton pairs stay valid when the penalty changes (see `CurvatureMemory`);
-* the first step at a penalty extrapolates the path, which is nearly linear in log(penalty);
-* the logits are updated along a step, so that a line search costs no matrix product.
+* Rows are given in their principal axes, where the Hessian is close to the diagonal ``mean p(1-p) * curvature +
+penalty``, which is updated at every penalty. (A fixed bound, as in Boehning 1992, fits the weak end badly: hundreds of
+steps for one penalty instead of about four.)
+* Quasi-Newton pairs stay valid when the penalty changes (see `CurvatureMemory`).
+* The first step at a penalty extrapolates the path, which is nearly linear in log(penalty).
+* Logits are updated along a step, so a line search needs no matrix product.
 
-Every problem walks its path at its own pace. Products with the rows are float32, everything else is float64; the rows
-are the only large tensor. All operations act on each problem by itself.
+Each problem moves along its path independently. Products with the rows are float32, everything else is float64; the
+rows are the only large tensor. No operation mixes problems.
 
-The path is solved to `PATH_TOLERANCE`, which moves a validation loss by up to some 1e-4 nats. That is too coarse to
-choose between two penalties of nearly equal loss, and depends on the processor. The penalties that matter for a choice
-are therefore solved again, to `EXACT_TOLERANCE`: see `geofm_eval.probes.newton`.
+The path is solved to `PATH_TOLERANCE`, which moves a validation loss by up to about 1e-4 nats. That is too coarse to
+choose between two penalties of nearly equal loss, and depends on the processor. The penalties that matter for the
+choice are therefore solved again to `EXACT_TOLERANCE`: see `geofm_eval.probes.newton`.
 """
 
 from dataclasses import dataclass, fields
@@ -34,9 +34,9 @@ from geofm_eval.probes.quasi_newton import CurvatureMemory
 
 
 def penalty_path(first: float, last: float, count: int = 40) -> tuple[float, ...]:
-    """``count`` penalties from 10 ** ``first`` to 10 ** ``last``, evenly spaced on a log scale.
+    """Return ``count`` penalties from 10 ** ``first`` to 10 ** ``last``, evenly spaced on a log scale.
 
-    They are rounded to 12 digits: numpy's power differs in the last digit between processors, and penalties are
+    They are rounded to 12 digits, because numpy's power differs in the last digit between processors, and penalties are
     recorded and compared.
     """
     return tuple(float(f"{penalty:.12g}") for penalty in np.logspace(first, last, count))
@@ -48,13 +48,13 @@ PENALTIES = penalty_path(2, -5)
 
 @dataclass(frozen=True)
 class Tolerance:
-    """When a penalty counts as solved.
+    """Criteria for a penalty to count as solved.
 
     Attributes:
-        objective: the objective is proven to be within this share of the optimum, and
-        weights: the weights are estimated to be within this relative distance of the optimal ones. The objective alone
-            says little about predictions where the penalty is strong and the weights are short: 1e-6 there moved 1 %.
-        rounding: error of the weights, as a share of the objective, that cannot be improved on in the rows' dtype.
+        objective: proven relative distance of the objective from the optimum.
+        weights: estimated relative distance of the weights from the optimal ones. The objective alone says little about
+        predictions if the penalty is strong and the weights are short: 1e-6 there moved 1 % of them.
+        rounding: error of the weights, relative to the objective, that the dtype of the rows does not allow to improve.
     """
 
     objective: float
@@ -69,8 +69,8 @@ ROUNDING = 1e-13
 MEMORY = 12
 
 MAX_STEPS = 5_000
-"""Steps at one penalty before a problem is given up. Random features of 200 items, close to collinear, were seen to
-need 500 at the weakest penalties, where ordinary ones need fewer than 50."""
+"""Steps at one penalty after which a problem is given up. Random features of 200 samples, close to collinear, needed
+up to 500 at the weakest penalties; ordinary ones need fewer than 50."""
 
 MAX_TRIALS = 20
 SMALLEST_CURVATURE = 1e-12
@@ -82,12 +82,12 @@ class Design:
     """A batch of B problems, padded to the same shape.
 
     Attributes:
-        rows: (B, n, p) float32, or float64 for exact products; column 0 is the intercept's one, then coordinates in
-            principal axes, then zeros.
+        rows: (B, n, p) float32, or float64 for exact products; column 0 is 1 for the intercept, followed by coordinates
+        in principal axes, then zeros.
         curvature: (B, p) float64, mean square of each column.
-        targets: (B, K, n) float64, one-hot, or the share of every class in a row.
-        shares: (B, 1, n) float64, weight of each row in the mean: 1/n where all count alike, and 0 for padding.
-        present: (B, K) bool, False for a class without a single row: it is never predicted.
+        targets: (B, K, n) float64, one-hot, or the proportion of every class in a row.
+        shares: (B, 1, n) float64, weight of each row in the mean: 1/n for equal weights, and 0 for padding.
+        present: (B, K) bool, False for a class without any row; it is never predicted.
     """
 
     rows: Tensor
@@ -97,13 +97,13 @@ class Design:
     present: Tensor
 
     def select(self, index: Tensor) -> "Design":
-        """The problems in ``index``."""
+        """Return the problems in ``index``."""
         return Design(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 @dataclass(frozen=True)
 class PathSolution:
-    """Optimum of every problem at every penalty; L = 1 where each problem has a single penalty of its own.
+    """Optimum of every problem at every penalty; L = 1 if each problem has a single penalty of its own.
 
     Attributes:
         weights: (B, L, K, p) float64 in the columns of the design; column 0 is the intercept.
@@ -121,10 +121,10 @@ class PathSolution:
 def solve_path(design: Design, penalties: tuple[float, ...] = PENALTIES) -> PathSolution:
     """Minimise the objective at each of ``penalties`` (strongest first), warm-started along the path.
 
-    Convergence is tested on the gradient g. The objective is ``penalty``-strongly convex in W, so that
-    ``||g_W||^2 / (2 penalty)`` bounds its distance from the optimum; the intercept, which has no penalty, adds its
-    gradient over its mean curvature. The distance of the weights is estimated in the metric of the diagonal that
-    stands in for the Hessian.
+    Convergence is tested on the gradient g. The objective is ``penalty``-strongly convex in W, so ``||g_W||^2 / (2
+    penalty)`` bounds its distance from the optimum. The intercept has no penalty; it adds its squared gradient over its
+    mean curvature. The distance of the weights is estimated in the metric of the diagonal that approximates the
+    Hessian.
     """
     shape = (len(design.rows), len(penalties))
     path = torch.tensor(penalties, dtype=torch.float64, device=design.rows.device).expand(shape)
@@ -132,7 +132,7 @@ def solve_path(design: Design, penalties: tuple[float, ...] = PENALTIES) -> Path
 
 
 class _Fit(NamedTuple):
-    """Loss (B,) and class probabilities (B, K, n) at some logits."""
+    """Loss (B,) and class probabilities (B, K, n) at given logits."""
 
     loss: Tensor
     probabilities: Tensor
@@ -147,7 +147,7 @@ def _fit(design: Design, logits: Tensor) -> _Fit:
 
 
 class Walk:
-    """The state of a batch on its way down the path; problems that have finished are dropped from it."""
+    """State of a batch on its way along the path; finished problems are removed."""
 
     def __init__(self, design: Design, path: Tensor, tolerance: Tolerance, start: Tensor | None = None) -> None:
         batch, n, width = design.rows.shape
@@ -172,18 +172,18 @@ class Walk:
         self.memory = CurvatureMemory(batch, classes * width, MEMORY, device)
 
     def to_the_end(self) -> PathSolution:
-        """Walk until every problem has finished its path."""
+        """Advance until every problem has finished its path."""
         while self.advance():
             self.step()
         return self.solution
 
     @property
     def penalty(self) -> Tensor:
-        """(B,) the penalty that each problem is solved at now."""
+        """(B,) current penalty of each problem."""
         return self.path[self.problems, self.position]
 
     def advance(self) -> bool:
-        """Record the problems that are solved where they stand and move them on; False when all paths are done."""
+        """Record solved problems and move them to the next penalty; return False when all paths are finished."""
         gradient = self._gradient()
         objective = self.fit.loss + self.penalty / 2 * self._square_norm(self.weights)
         solved = self._solved(gradient, objective)
@@ -203,11 +203,11 @@ class Walk:
         return (excess <= self.tolerance.objective * objective) & close
 
     def _metric(self) -> Tensor:
-        """(B, p) the diagonal that stands in for the Hessian of every class."""
+        """(B, p) diagonal that approximates the Hessian of every class."""
         return self.scale[:, None] * self.design.curvature + self.penalty[:, None] * self.penalised
 
     def step(self) -> None:
-        """One quasi-Newton step of every problem, with a line search."""
+        """Take one quasi-Newton step of every problem, with a line search."""
         gradient = self._gradient()
         direction = self._direction(gradient)
         along = self._products(direction)
@@ -235,7 +235,7 @@ class Walk:
         return (weights.square() * self.penalised).sum((1, 2))
 
     def _mean_curvature(self) -> Tensor:
-        """Mean of p(1-p) over rows and classes: how far the Hessian has shrunk against the rows' own curvature."""
+        """Mean of p(1-p) over rows and classes: ratio of the Hessian to the curvature of the rows."""
         probabilities = self.fit.probabilities
         mean = (probabilities * (1 - probabilities) * self.design.shares).sum((1, 2)) / probabilities.shape[1]
         return mean.clamp(min=SMALLEST_CURVATURE)
@@ -255,7 +255,7 @@ class Walk:
         return torch.where(chosen[:, None, None], ahead, direction)
 
     def _extrapolation(self) -> Tensor:
-        """The step from the last but one solution to the last, once more."""
+        """The step from the second last solution to the last."""
         earlier = self.solution.weights[self.problems, (self.position - 2).clamp(min=0)]
         return self.weights - earlier
 
@@ -268,7 +268,7 @@ class Walk:
             if bool(search.accepted.all()):
                 return search.length, fit
             search.refine()
-        # The others go to their lowest point, if only to where they are, and forget the curvature that misled them.
+        # The others take the lowest point found (possibly no step) and discard the curvature that misled them.
         self.memory.forget(~search.accepted)
         length = torch.where(search.accepted, search.length, search.best)
         return length, _fit(self.design, torch.addcmul(self.logits, length[:, None, None], along))
@@ -298,7 +298,7 @@ class Walk:
 
 
 class _LineSearch:
-    """Trial step lengths of a batch, by a safeguarded secant on the derivative along the direction."""
+    """Trial step lengths of a batch, from a safeguarded secant on the derivative along the direction."""
 
     def __init__(self, walk: Walk, gradient: Tensor, direction: Tensor, along: Tensor) -> None:
         self.design, self.along, self.penalty = walk.design, along, walk.penalty
@@ -313,7 +313,7 @@ class _LineSearch:
         self.trial_slope = self.slope
 
     def judge(self, fit: _Fit) -> None:
-        """Accept the lengths at which ``fit`` satisfies the conditions, and remember the lowest point of the others."""
+        """Accept the lengths where ``fit`` satisfies the conditions, and record the lowest point of the others."""
         rise = fit.loss - self.start + self.penalty * self.length * (self.cross + self.length * self.square / 2)
         residual = (fit.probabilities - self.design.targets) * self.design.shares
         penalty_slope = self.penalty * (self.cross + self.length * self.square)
@@ -324,7 +324,7 @@ class _LineSearch:
         self.least = torch.minimum(rise, self.least)
 
     def refine(self) -> None:
-        """New lengths for the problems that have none yet: shorter past the minimum, longer before it."""
+        """Set new lengths for problems without an accepted one: shorter past the minimum, longer before it."""
         secant = self.slope / (self.slope - self.trial_slope)
         factor = torch.where(self.trial_slope > 0, secant.clamp(0.1, 0.9), secant.abs().clamp(1.5, 4.0))
         self.length = torch.where(self.accepted, self.length, self.length * factor)

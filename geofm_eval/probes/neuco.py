@@ -1,9 +1,9 @@
-"""NeuCo-Bench's own probe: a linear map trained by AdamW for ten epochs on every shuffle, as its leaderboard does.
+"""The probe of NeuCo-Bench's leaderboard: a linear map trained by AdamW for ten epochs on every shuffle.
 
-Code: embed2scale/NeuCo-Bench at a89ba06, ``benchmark/evaluation`` (docs/parity.md). Two things in it leak from test
-items: the best of the ten epochs is picked on the very items that are scored, and features and target are scaled with
-the numbers of all items. ``adamw`` does both, so that its scores can be compared with the leaderboard;
-``adamw_mended`` scales with training items alone and scores the last epoch. Neither is a probe at its optimum: no
+Code: embed2scale/NeuCo-Bench at a89ba06, ``benchmark/evaluation`` (docs/parity.md). It leaks test data in two places:
+the best of the ten epochs is selected on the samples that are scored, and features and target are scaled with
+statistics of all samples. ``adamw`` does both, so that its scores can be compared with the leaderboard.
+``adamw_mended`` scales with training samples only and scores the last epoch. Neither probe reaches its optimum, so no
 ranking or verdict counts them.
 """
 
@@ -20,23 +20,23 @@ from geofm_eval.probes.problem import ProbeProblem, SweepRow
 from geofm_eval.stats.scores import prediction_dtype, r2, rmse
 
 EPOCHS, BATCH, RATE, SEED = 10, 64, 1e-3, 42
-"""Of NeuCo-Bench's ``configs/sample_config_linear.yaml`` and ``evaluation.py``."""
+"""Values of NeuCo-Bench's ``configs/sample_config_linear.yaml`` and ``evaluation.py``."""
 
 
 @dataclass(frozen=True)
 class Shuffled:
-    """One shuffle: positions of the training items and of the test items."""
+    """One shuffle: positions of the training samples and of the test samples."""
 
     train: NDArray[np.int64]
     test: NDArray[np.int64]
 
 
 def solve_neuco(problem: ProbeProblem, mended: bool) -> Iterator[SweepRow]:
-    """Train and test every tap on every shuffle; the shuffles of a label fraction share one stream of random numbers.
+    """Train and test every tap on every shuffle; the shuffles of a label fraction share one random stream.
 
     Args:
         problem: a regression with shuffle splits.
-        mended: without the two leaks.
+        mended: True for the probe without the two leaks.
     """
     fractions = dict.fromkeys(subset.fraction for subset in problem.subsets)
     for tap in problem.taps:
@@ -57,17 +57,18 @@ def fit_shuffles(
     mended: bool,
     device: torch.device | None = None,
 ) -> list[NDArray[np.float64]]:
-    """Predictions of the test items of every shuffle, in the target's unit.
+    """Return predictions for the test samples of every shuffle, in the target's unit.
 
     Args:
         features: (n, D).
         target: (n,).
-        folds: shuffles, in the order that they are drawn in.
-        mended: scale with training items and score the last epoch; else scale with all items and score the best epoch.
-        device: where to train.
+        folds: shuffles, in the order they are drawn.
+        mended: scale with training samples and score the last epoch; otherwise scale with all samples and score the
+            best epoch.
+        device: torch device for training.
     """
     place = device or torch.device("cpu")
-    # Outside of inference mode, which the solver of all probes is in: gradients are needed.
+    # All probes are solved in inference mode, but training needs gradients.
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         return [_fold(features, target, fold, mended, place) for fold in folds]
@@ -77,7 +78,7 @@ def _fold(
     features: NDArray[np.float32], target: NDArray[np.float64], fold: Shuffled, mended: bool, device: torch.device
 ) -> NDArray[np.float64]:
     scaled_by = fold.train if mended else np.arange(len(target))
-    # One mean and deviation for all channels together, as there.
+    # One mean and standard deviation for all channels together, as in the original.
     centre, deviation = features[scaled_by].mean(), features[scaled_by].std() or 1.0
     low, high = target[scaled_by].min(), target[scaled_by].max()
     extent = (high - low) or 1.0
@@ -92,7 +93,7 @@ def _fold(
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        _order(len(fold.test))  # there the test items are shuffled too
+        _order(len(fold.test))  # the original shuffles the test samples too
         predicted = _predicted(network, rows[fold.test]) * extent + low
         score = r2(target[fold.test], predicted)
         if mended or score > best:
@@ -113,7 +114,7 @@ def _batches(items: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def _order(count: int) -> NDArray[np.int64]:
-    """A permutation, with the random numbers that PyTorch's ``DataLoader`` over a ``SubsetRandomSampler`` draws."""
+    """A permutation from the random numbers that PyTorch's ``DataLoader`` draws for a ``SubsetRandomSampler``."""
     torch.empty((), dtype=torch.int64).random_()
     return torch.randperm(count).numpy()
 

@@ -1,13 +1,13 @@
-"""Logistic regression to the float64 optimum, from points near it, at several penalties of a problem at once.
+"""Refine logistic regressions to the float64 optimum, at several penalties of a problem at once.
 
-Newton steps w - H^-1 g, with the Hessian H of the objective of `geofm_eval.probes.logistic`. Gradients have float64
-products, so that rounding does not limit what the steps converge to. The linear systems are solved by conjugate
-gradients (Nocedal & Wright 2006, algorithms 5.3 and 7.1) with float32 products, as a step need only gain a digit.
-The penalties of a problem share its rows, and so one matrix product.
+Newton steps w - H^-1 g are taken with the Hessian H of the objective of `geofm_eval.probes.logistic`. Gradients use
+float64 products, so rounding does not limit convergence. The linear systems are solved by conjugate gradients (Nocedal
+& Wright 2006, algorithms 5.3 and 7.1) with float32 products, because a step need only gain one digit. The penalties of
+a problem share its rows and thus one matrix product.
 
-Near an optimum no line search is needed. `Walk`, which proves convergence, has the last word: where Newton has not
-arrived, it goes on with steps that do not raise the objective. Weights that are worse than none are no use to either,
-as probabilities of 0 and 1 have no curvature: such a problem starts from 0.
+Near an optimum no line search is needed. `Walk` then verifies convergence and, if Newton has not converged, continues
+with steps that do not raise the objective. Neither works from weights that are worse than zero weights, because
+probabilities of 0 and 1 have no curvature; such problems start from 0.
 """
 
 from dataclasses import replace
@@ -20,12 +20,12 @@ from geofm_eval.probes.logistic import ABSENT_LOGIT, EXACT_TOLERANCE, SMALLEST_C
 STEPS = 6
 
 RESIDUAL = 0.03
-"""Conjugate gradients end once the residual has shrunk to this share, in the norm of the preconditioner."""
+"""Conjugate gradients stop when the residual has shrunk to this fraction, in the norm of the preconditioner."""
 
 MAX_PRODUCTS = 500
 
 FLOOR = 0.1
-"""Least curvature of a direction among classes, as a share of the largest, that the preconditioner assumes."""
+"""Lower bound of the preconditioner for the curvature of a direction among classes, relative to the largest."""
 
 
 def refine(design: Design, penalties: Tensor, weights: Tensor) -> PathSolution:
@@ -61,7 +61,7 @@ def refine(design: Design, penalties: Tensor, weights: Tensor) -> PathSolution:
 
 
 def _worse_than_none(design: Design, penalties: Tensor, weights: Tensor) -> Tensor:
-    """(B, L, 1, 1) bool, where the objective is above the one of no weights, the log of the number of classes."""
+    """(B, L, 1, 1) bool, True if the objective exceeds that of zero weights, the log of the number of classes."""
     log_shares = _log_shares(design, weights.float()).double()
     penalty = penalties[:, :, None, None] * _penalised(weights)
     return ~(_objective(design, weights, penalty, log_shares) <= design.present.sum(1).log()[:, None, None, None])
@@ -71,8 +71,8 @@ class _System:
     """Newton's linear systems H x = -g of B problems at L penalties; all tensors are (B, L, K, p) or (B, L, K, n).
 
     Attributes:
-        decrement: (B, L, 1, 1) twice what a step is expected to lower the objective by.
-        open: (B, L, 1, 1) bool, where the weights are not within `EXACT_TOLERANCE` yet.
+        decrement: (B, L, 1, 1) twice the expected decrease of the objective by a step.
+        open: (B, L, 1, 1) bool, True if the weights are not yet within `EXACT_TOLERANCE`.
     """
 
     def __init__(self, exact: Design, coarse: Tensor, penalties: Tensor, weights: Tensor) -> None:
@@ -86,7 +86,7 @@ class _System:
         weighted = probabilities * shares
         mixing = torch.diag_embed(weighted.sum(3)) - weighted @ probabilities.transpose(2, 3)
         curvature, self.modes = torch.linalg.eigh(mixing)
-        # A constant added to all classes changes no loss; a floor keeps rounding from being blown up along it.
+        # A constant added to all classes changes no loss; the floor prevents amplified rounding in that direction.
         curvature = curvature.maximum(FLOOR * curvature[:, :, -1:]).clamp(min=SMALLEST_CURVATURE)
         self.inverse = 1 / (curvature[..., None] * exact.curvature[:, None, None] + self.penalty)
         self.probabilities, self.shares = probabilities.float(), shares.float()
@@ -95,9 +95,9 @@ class _System:
         self.open = self.decrement > tolerated
 
     def step(self, going: Tensor) -> Tensor:
-        """The solutions x by conjugate gradients, 0 where a problem is not ``going``.
+        """Solve for x by conjugate gradients; 0 for problems that are not ``going``.
 
-        The result of a problem does not depend on the problems beside it.
+        The result of a problem does not depend on the other problems.
         """
         found = torch.zeros_like(self.gradient)
         residual = -self.gradient
@@ -120,15 +120,14 @@ class _System:
         return found
 
     def _preconditioned(self, gradient: Tensor) -> Tensor:
-        """An approximate solution: H with the mean of diag(p) - pp' for all rows, which is diagonal in its own axes."""
+        """Approximate solution: H with the mean of diag(p) - pp' for all rows, which is diagonal in its own axes."""
         return torch.matmul(self.modes, self.inverse * torch.matmul(self.modes.transpose(2, 3), gradient))
 
     def _length(self, weights: Tensor) -> Tensor:
-        """The square norm of weights that belongs to it, (B, L, 1, 1)."""
+        """Squared norm of weights in the metric of the preconditioner, (B, L, 1, 1)."""
         return _total((self.modes.transpose(2, 3) @ weights).square() / self.inverse)
 
     def _product(self, vector: Tensor) -> Tensor:
-        """H times a vector."""
         logits = _times(vector.float(), self.coarse.transpose(1, 2))
         centred = logits - (self.probabilities * logits).sum(2, keepdim=True)
         return _times(self.probabilities * centred * self.shares, self.coarse).double() + self.penalty * vector
@@ -157,5 +156,5 @@ def _times(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _total(values: Tensor) -> Tensor:
-    """Sum over classes and columns, with both kept: (B, L, 1, 1)."""
+    """Sum over classes and columns, keeping both axes: (B, L, 1, 1)."""
     return values.sum((2, 3), keepdim=True)

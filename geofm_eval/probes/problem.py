@@ -1,4 +1,4 @@
-"""What a probe is given and what it answers: the same for every kind of probe."""
+"""Input and output of probes, the same for every kind of probe."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from geofm_eval.data.split import ALL
 from geofm_eval.errors import ContractError, DataError
 
 FeatureSource = Callable[[str, str], NDArray[np.float32]]
-"""Features (n, D) of a (tap, split), memory-mapped where they are large."""
+"""Returns features (n, D) of a (tap, split), memory-mapped if they are large."""
 
 HOLDOUT = ("train", "val", "test")
 ROWS_AT_ONCE = 4096
@@ -21,13 +21,13 @@ ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class ValidationItems:
-    """What a probe does on every validation item, at its chosen penalty.
+    """Results on each validation sample, at the chosen penalty.
 
     Attributes:
-        split: the split that ``items`` are positions in.
+        split: split that ``items`` are positions in.
         items: (m,) int64, each position at most once.
         loss: (m,) float64, log loss in nats (kNN: of the smoothed vote), or squared error.
-        score: (m,) float64, 1 where the class is right and 0 elsewhere; of a regression the prediction.
+        score: (m,) float64, 1 if the class is right and 0 otherwise; for regression the prediction.
     """
 
     split: str
@@ -38,37 +38,37 @@ class ValidationItems:
 
 @dataclass(frozen=True)
 class SweepRow:
-    """One probe, fitted on one label subset of one tap, its penalty chosen on validation items, and tested once.
+    """One probe, fitted on one label subset of one tap, with its penalty selected by validation, and tested once.
 
     Attributes:
         tap: name of the tap.
-        fraction: share of the training labels asked for; ``n_train`` is the realised count.
-        draw: which of the label subsets of that fraction; with shuffle splits which shuffle.
-        n_train: training items.
-        n_val: validation items (with inner cross-validation: training items held out once each).
-        n_test: test items.
+        fraction: requested label fraction; ``n_train`` is the actual count.
+        draw: number of the label subset at that fraction; with shuffle splits, number of the shuffle.
+        n_train: number of training samples.
+        n_val: number of validation samples (with inner cross-validation, of training samples held out once each).
+        n_test: number of test samples.
         val_kind: ``split``, ``inner_cv`` or ``none``.
-        candidates: penalties tried, strongest first; empty for a probe without one.
+        candidates: candidate penalties, strongest first; empty for a probe without a penalty.
         chosen: the chosen penalty.
         chosen_index: its position among the candidates.
-        at_edge: True when the choice is the first or the last candidate.
+        at_edge: True if the chosen penalty is the first or the last candidate.
         val_loss: mean validation loss at each candidate: log loss in nats, or squared error in the target's unit.
-        val_score: validation accuracy or R2 at the choice; None when there were no validation items.
-        test_score: test accuracy or R2 at the choice.
-        outcomes: one per item of the split that is tested on: uint8, 1 where it was classified rightly; or float32
-            predictions, NaN for the items that a shuffle did not test.
-        converged: True when every candidate was solved to tolerance.
+        val_score: validation accuracy or R2 at the chosen penalty; None without validation samples.
+        test_score: test accuracy or R2 at the chosen penalty.
+        outcomes: one per sample of the tested split: uint8, 1 if classified correctly; or float32 predictions, NaN for
+        samples that a shuffle did not test.
+        converged: True if every candidate was solved to tolerance.
         iterations: solver steps over all candidates.
-        dropped_channels: channels left out as constant on the label subset.
-        extra: further test scores that are not the score.
+        dropped_channels: number of channels left out because they are constant on the label subset.
+        extra: further test scores.
         runner_up_gap: validation loss of the second-best candidate minus that of the chosen one; None for a probe
-            without candidates or without validation items.
-        chosen_loss: mean validation loss at the choice: log loss in nats (kNN: of the smoothed vote), or squared error;
-            None without validation items.
-        validation: the validation items one by one; kept in memory only.
-        explored: test results that are not read to choose anything, for expected ranges; empty unless the problem asks
-            for them. Linear: accuracy at each candidate. Ridge: summed squared test error at each candidate. kNN: the
-            lowest and the highest accuracy when near-equal votes count either way.
+        without candidates or without validation samples.
+        chosen_loss: mean validation loss at the chosen penalty: log loss in nats (kNN: of the smoothed vote), or
+        squared error; None without validation samples.
+        validation: results per validation sample; kept in memory only.
+        explored: test results for setting expected ranges, which influence no choice; empty unless the problem requests
+        them. Linear: accuracy at each candidate. Ridge: summed squared test error at each candidate. kNN: lowest and
+        highest accuracy if near-equal votes count either way.
     """
 
     tap: str
@@ -98,12 +98,12 @@ class SweepRow:
 
 @dataclass(frozen=True)
 class Holdout:
-    """Training rows and the items that a head fitted on them is validated on.
+    """Training rows, and the samples that a head fitted on them is validated or tested on.
 
     Attributes:
-        rows: positions into the split that label subsets are cut from.
-        split: split of the held-out items.
-        held_out: positions into that split.
+        rows: positions in the split that label subsets are drawn from.
+        split: split of the held-out samples.
+        held_out: positions in that split.
     """
 
     rows: NDArray[np.int64]
@@ -115,26 +115,26 @@ class Holdout:
 class ProbeProblem:
     """Features, labels and label subsets of one sweep, checked against each other.
 
-    The splits are ``train``, ``val`` and ``test``, or ``all`` alone with shuffle splits, whose subsets say themselves
-    what they are tested on.
+    The splits are ``train``, ``val`` and ``test``, or ``all`` alone with shuffle splits, whose subsets include their
+    test samples.
 
     Attributes:
         features: (tap, split) -> (n, D) float32.
         labels: per split, (n,) int64 classes or float64 targets.
         taps: shallowest first.
         subsets: label subsets.
-        plans: how each (fraction, draw) is validated.
-        n_classes: classes of the task; 0 for a regression target.
-        device: where to solve.
+        plans: validation plan of each (fraction, draw).
+        n_classes: number of classes of the task; 0 for a regression target.
+        device: torch device to solve on.
         task: name of the task, for messages.
-        explore: fill in ``SweepRow.explored`` too.
-        seed: of the task, that validation items are resampled by.
-        groups: per split with dependent items, (n,) the group of each; others are absent or None.
+        explore: also compute ``SweepRow.explored``.
+        seed: seed of the task, used to resample validation samples.
+        groups: (n,) group of each sample, for splits with dependent samples; others are missing or None.
 
     Raises:
         ContractError: fewer than two classes, no tap, features that do not match the labels or are not finite, a label
             outside the classes, or a subset without validation plan.
-        DataError: a regression target that is not finite, or constant where that leaves R2 undefined.
+        DataError: a regression target is not finite, or is constant where R2 would be undefined.
     """
 
     features: FeatureSource
@@ -151,9 +151,11 @@ class ProbeProblem:
 
     def __post_init__(self) -> None:
         if not self.regression and self.n_classes < 2:
-            raise ContractError(f"a classification probe needs at least 2 classes, the task has {self.n_classes}")
+            raise ContractError(f"the task has {self.n_classes} class; a classification probe needs at least 2")
         if not self.taps or not self.subsets:
-            raise ContractError(f"nothing to solve: {len(self.taps)} taps and {len(self.subsets)} label subsets")
+            raise ContractError(
+                f"found {len(self.taps)} taps and {len(self.subsets)} label subsets; a probe needs at least one of each"
+            )
         for subset in self.subsets:
             self._check_subset(subset)
         for split in self.splits:
@@ -163,7 +165,7 @@ class ProbeProblem:
 
     @property
     def regression(self) -> bool:
-        """True when a number is predicted instead of a class."""
+        """True for a regression target, False for classes."""
         return self.n_classes == 0
 
     @property
@@ -173,15 +175,15 @@ class ProbeProblem:
 
     @property
     def training(self) -> str:
-        """Name of the split that label subsets are cut from."""
+        """Name of the split that label subsets are drawn from."""
         return self.splits[0]
 
     def plan(self, subset: LabelSubset) -> ValidationPlan:
-        """How the subset is validated."""
+        """Return the validation plan of a subset."""
         return self.plans[subset.fraction, subset.draw]
 
     def holdouts(self, subset: LabelSubset) -> Iterator[Holdout]:
-        """What is fitted and what is held out to validate on: one pair, one per fold, or none."""
+        """Yield training rows with their validation samples: one pair, one per fold, or none."""
         plan = self.plan(subset)
         if plan.kind == "split":
             yield Holdout(subset.indices, "val", plan.indices)
@@ -190,36 +192,34 @@ class ProbeProblem:
                 yield Holdout(np.delete(subset.indices, fold), self.training, subset.indices[fold])
 
     def tested(self, subset: LabelSubset) -> Holdout:
-        """What is fitted, and the items that it is tested on."""
+        """Return the training rows of a subset and its test samples."""
         if subset.test is not None:
             return Holdout(subset.indices, self.training, subset.test)
         return Holdout(subset.indices, "test", np.arange(len(self.labels["test"])))
 
     def n_val(self, subset: LabelSubset) -> int:
-        """Validation items of a subset."""
+        """Return the number of validation samples of a subset."""
         return sum(len(holdout.held_out) for holdout in self.holdouts(subset))
 
     def _check_subset(self, subset: LabelSubset) -> None:
         name = f"label subset (fraction {subset.fraction}, draw {subset.draw})"
         if (subset.fraction, subset.draw) not in self.plans:
-            raise ContractError(f"{name} has no validation plan: make one with validation_plan for every subset")
+            raise ContractError(f"{name} has no validation plan; create one with validation_plan for every subset")
         if len(subset.indices) == 0:
-            raise ContractError(f"{name} is empty: every class must keep at least one training item")
+            raise ContractError(f"{name} is empty; every class must keep at least one training sample")
         if (subset.test is None) == (ALL in self.labels):
-            raise ContractError(
-                f"{name}: items to be tested on must be named when, and only when, there is no test split"
-            )
+            raise ContractError(f"{name}: test samples are required without a test split, and not allowed with one")
 
     def _check_labels(self, split: str) -> None:
         labels = self.labels[split]
         if len(labels) == 0 and split != "val":
-            raise ContractError(f"the {split} split has no items: a probe needs some to train and to test on")
+            raise ContractError(f"the {split} split is empty; a probe needs samples for training and testing")
         if self.regression:
             self._check_targets(split)
         elif len(labels) and not 0 <= labels.min() <= labels.max() < self.n_classes:
             raise ContractError(
                 f"labels of the {split} split range from {labels.min()} to {labels.max()}, "
-                f"expected 0 to {self.n_classes - 1}: check the classes that the task declares"
+                f"expected 0 to {self.n_classes - 1}. Check the classes that the task declares"
             )
 
     def _check_targets(self, split: str) -> None:
@@ -227,32 +227,32 @@ class ProbeProblem:
         unknown = int(np.sum(~np.isfinite(targets)))
         if unknown:
             raise DataError(
-                f"{self.task}: {unknown} of {len(targets)} targets of the {split} split are not finite: "
-                "leave these items out of the split"
+                f"{self.task}: {unknown} of {len(targets)} targets of the {split} split are not finite. "
+                "Remove these samples from the split"
             )
         if split != "val":
             self._check_spread(targets, f"the {split} split")
         for subset in self.subsets:
             if subset.test is not None:
-                self._check_spread(targets[subset.test], f"the test items of shuffle {subset.draw}")
+                self._check_spread(targets[subset.test], f"the test set of shuffle {subset.draw}")
 
     def _check_spread(self, targets: Labels, where: str) -> None:
         if targets.min() == targets.max():
             raise DataError(
-                f"{self.task}: the target is {targets[0]:g} for all {len(targets)} items of {where}: R2 is undefined; "
-                "look for a wrong column, or leave the task out"
+                f"{self.task}: the target is {targets[0]:g} for all {len(targets)} samples of {where}, so R2 is "
+                "undefined. Check for a wrong column, or leave the task out"
             )
 
     def _check_features(self, tap: str, split: str) -> None:
         values, count = self.features(tap, split), len(self.labels[split])
         if values.ndim != 2 or len(values) != count:
             raise ContractError(
-                f"features of {tap} on the {split} split have shape {values.shape}, expected ({count}, D): "
-                "one row per label; extract the block anew"
+                f"features of {tap} on the {split} split have shape {values.shape}, expected ({count}, D), "
+                "one row per label. Extract the block again"
             )
         for start in range(0, count, ROWS_AT_ONCE):
             if not np.isfinite(values[start : start + ROWS_AT_ONCE]).all():
                 raise ContractError(
-                    f"features of {tap} on the {split} split are not finite: look for NaN in the input or an overflow "
-                    "in the backbone, then extract the block anew"
+                    f"features of {tap} on the {split} split are not finite. Check for NaN in the input or an overflow "
+                    "in the backbone, then extract the block again"
                 )

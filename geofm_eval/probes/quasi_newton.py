@@ -1,19 +1,20 @@
-"""Limited-memory quasi-Newton directions for a batch of problems whose penalties change along the way."""
+"""Limited-memory quasi-Newton directions for a batch of problems with changing penalties."""
 
 import torch
 from torch import Tensor
 
 
 class CurvatureMemory:
-    """The last steps of every problem and how the gradient of its loss answered to them.
+    """The last steps of every problem and the resulting changes of its loss gradient.
 
-    The penalty's part of the gradient change is known exactly (penalty * step), so only the loss part is stored. That
-    lets the memory outlive a change of the penalty, which is what makes a warm-started path cheap.
+    The penalty's part of the gradient change is known exactly (penalty * step), so only the loss part is stored. The
+    memory therefore stays valid when the penalty changes, which makes a warm-started path cheap.
 
     Args:
         batch: number of problems B.
         size: number of parameters P of one problem.
-        depth: how many steps are remembered.
+        depth: number of steps that are stored.
+        device: torch device.
     """
 
     def __init__(self, batch: int, size: int, depth: int, device: torch.device) -> None:
@@ -22,7 +23,7 @@ class CurvatureMemory:
         self.newest = 0
 
     def push(self, steps: Tensor, changes: Tensor) -> None:
-        """Remember ``steps`` (B, P) and the ``changes`` (B, P) of the loss gradient along them."""
+        """Store ``steps`` (B, P) and the ``changes`` (B, P) of the loss gradient along them."""
         self.newest = (self.newest + 1) % len(self.steps)
         self.steps[self.newest] = steps
         self.changes[self.newest] = changes
@@ -43,10 +44,10 @@ class CurvatureMemory:
         Args:
             gradient: (B, P) gradient of the penalised loss.
             penalties: (B, P) second derivative of the penalty term.
-            diagonal: (B, P) inverse Hessian that the recursion starts from.
+            diagonal: (B, P) initial inverse Hessian.
 
         Returns:
-            (B, P). Pairs without positive curvature (unused slots among them) take no part.
+            (B, P). Pairs without positive curvature, including unused slots, are ignored.
         """
         changes = torch.addcmul(self.changes, penalties, self.steps)
         curvature = (self.steps * changes).sum(-1)

@@ -1,4 +1,4 @@
-"""The validation score of every tap of a sweep on resampled validation items."""
+"""Validation scores of every tap of a sweep on resampled validation samples."""
 
 from collections.abc import Mapping
 
@@ -10,14 +10,14 @@ from geofm_eval.stats.reselection import Stored, as_stored, resample_weights, we
 
 
 def resampled_scores(problem: ProbeProblem, solved: Mapping[tuple[str, float, int], SweepRow]) -> dict[float, Stored]:
-    """Mean validation score over the draws, for every tap on the same resamples.
+    """Return the mean validation score over the draws, for every tap on the same resamples.
 
     Args:
-        problem: what was solved.
+        problem: the solved problem.
         solved: rows by tap, fraction and draw.
 
     Returns:
-        (taps, RESAMPLES) by label fraction; a fraction is absent where a row has no validation items or no score.
+        (taps, RESAMPLES) by label fraction; a fraction is omitted if a row has no validation samples or no score.
     """
     weights: dict[str, Stored] = {}
     found: dict[float, list[NDArray[np.float64]]] = {}
@@ -38,7 +38,7 @@ def _weights(problem: ProbeProblem, split: str) -> Stored:
 
 
 def _scores(problem: ProbeProblem, items: list[ValidationItems], weights: Stored) -> NDArray[np.float64]:
-    """(taps, RESAMPLES) of one label subset, whose taps are validated on the same items."""
+    """(taps, RESAMPLES) of one label subset, whose taps are validated on the same samples."""
     positions = items[0].items
     own = weights[:, positions]
     if not problem.regression:
@@ -48,7 +48,7 @@ def _scores(problem: ProbeProblem, items: list[ValidationItems], weights: Stored
 
 
 def _ordered(one: ValidationItems, values: NDArray[np.float64], positions: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Values in the order of ``positions``: taps may list the same items in another order of folds."""
+    """Values in the order of ``positions``: taps may list the same samples in another order of folds."""
     if np.array_equal(one.items, positions):
         return values
     order = np.argsort(one.items, kind="stable")

@@ -1,10 +1,10 @@
-"""The ridge probe: linear regression of a number at 40 penalties, the penalty chosen on validation squared error.
+"""The ridge probe: linear regression at 40 penalties, the penalty selected by validation squared error.
 
-Every fit is closed form. With standardised features X (n, p) and the centred target y, the weights at penalty a are
-V (L + a)^-1 V'X'y, where X'X = V L V' is decomposed once for the whole path; where n < p the smaller XX' is decomposed
-instead (Hoerl & Kennard 1970; dual form: Saunders, Gammerman & Vovk 1998). The penalties are multiples of the mean
-eigenvalue of X'X, so that they mean the same at any number of items and channels. Targets of the same items share the
-decompositions.
+Every fit has a closed form. With standardised features X (n, p) and the centred target y, the weights at penalty a are
+V (L + a)^-1 V'X'y, where X'X = V L V' is decomposed once for the whole path. If n < p, the smaller XX' is decomposed
+instead (Hoerl & Kennard 1970; dual form: Saunders, Gammerman & Vovk 1998). Penalties are multiples of the mean
+eigenvalue of X'X, so that they mean the same for any number of samples and channels. Targets of the same samples share
+the decompositions.
 """
 
 import functools
@@ -35,7 +35,7 @@ class RidgePath:
 
     Attributes:
         weights: (D', L) float64, per standardised channel.
-        centre: mean target of the training items.
+        centre: mean target of the training samples.
     """
 
     standardiser: Standardiser
@@ -43,7 +43,7 @@ class RidgePath:
     centre: float
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Predictions (n, L) for ``features`` (n, D)."""
+        """Return predictions (n, L) for ``features`` (n, D)."""
         rows = self.standardiser(as_tensor(features, self.weights.device))
         predicted: NDArray[np.float64] = (rows @ self.weights + self.centre).cpu().numpy()
         return predicted
@@ -51,11 +51,11 @@ class RidgePath:
 
 @dataclass(frozen=True)
 class PathErrors:
-    """Validation of a path, kept so that folds can be added up.
+    """Validation errors of a path, which can be summed over folds.
 
     Attributes:
         squared: (L,) float64, summed squared errors.
-        targets: (n,) float64, targets of the validation items.
+        targets: (n,) float64, targets of the validation samples.
     """
 
     squared: NDArray[np.float64]
@@ -67,12 +67,12 @@ class PathErrors:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a path predicts for the items that its fit did not see.
+    """Predictions of a path for held-out samples.
 
     Attributes:
         values: (n, L) float64.
-        truth: (n,) float64, targets of these items.
-        dropped_channels: channels that the fit left out as constant.
+        truth: (n,) float64, targets of these samples.
+        dropped_channels: number of channels that the fit left out as constant.
     """
 
     values: NDArray[np.float64]
@@ -109,7 +109,7 @@ class Decomposition:
         scaled = penalties * values.sum() / max(len(self.rotation.basis), 1)
         along = self.rotation.coordinates.T @ truth
         shrunk = along[:, None] / (values[:, None] + scaled)
-        # Axes that were left out have neither a value nor a coordinate: 0 / 0 where every axis was.
+        # Axes that were left out have zero values and coordinates, which gives 0 / 0 if all were.
         return self.rotation.basis @ torch.where(values[:, None] > 0, shrunk, 0.0)
 
 
@@ -121,10 +121,10 @@ def decompose(features: NDArray[np.float32], device: torch.device | None = None)
 
 
 def choose_penalty(errors: PathErrors | None) -> PenaltyChoice:
-    """The penalty with the lowest validation squared error; ties go to the stronger, which stands earlier on the path.
+    """Return the penalty with the lowest validation squared error; ties go to the stronger, earlier one.
 
-    Without any validation item it is the one nearest to the mean eigenvalue of X'X. The validation score is R2; it is
-    None where the validation target is constant.
+    Without validation samples it is the one nearest to the mean eigenvalue of X'X. The validation score is R2, or None
+    if the validation target is constant.
     """
     if errors is None:
         return PenaltyChoice(int(np.argmin(np.abs(np.log(RIDGE_PENALTIES)))), False, (), None)
@@ -136,16 +136,16 @@ def choose_penalty(errors: PathErrors | None) -> PenaltyChoice:
 
 
 def solve_ridge(problems: Sequence[ProbeProblem]) -> Iterator[tuple[int, SweepRow]]:
-    """Fit, choose and test every tap on every label subset of every target.
+    """Fit, validate and test every tap on every label subset of every target.
 
-    What is fitted on the same rows of the same tap shares their decomposition; nothing else passes between targets, so
-    that the rows of a target are the same bit by bit whichever others are solved with it.
+    Fits on the same rows of the same tap share their decomposition. Targets share nothing else, so the rows of a target
+    are identical bit by bit whichever others are solved with it.
 
     Args:
         problems: one per target, all with the same features, taps and device.
 
     Yields:
-        The number of the problem, and one of its rows.
+        Number of the problem, and one of its rows.
     """
     subsets: dict[tuple[float, int], list[tuple[int, LabelSubset]]] = {}
     for number, problem in enumerate(problems):
@@ -170,15 +170,14 @@ class _Cell:
 
     @functools.cached_property
     def holdouts(self) -> tuple[Holdout, ...]:
-        """What is fitted: on the whole subset, to be tested, and for every validation."""
+        """The fit on the whole subset, for testing, followed by those for validation."""
         return self.problem.tested(self.subset), *self.problem.holdouts(self.subset)
 
     def decompose(self, rows: NDArray[np.int64]) -> Decomposition:
-        """Decompose training rows."""
         return decompose(self.features(self.problem.training)[rows], self.problem.device)
 
     def predict(self, decomposition: Decomposition, holdout: Holdout) -> Predicted:
-        """Fit on the rows of a holdout and predict what it holds out."""
+        """Fit on the rows of a holdout and predict its held-out samples."""
         path = decomposition.fit(self.problem.labels[self.problem.training][holdout.rows])
         truth = self.problem.labels[holdout.split][holdout.held_out]
         held_out = self.features(holdout.split)[holdout.held_out]
@@ -205,14 +204,14 @@ def _solve_group(cells: Sequence[_Cell]) -> list[SweepRow]:
 
 
 def _row(cell: _Cell, predicted: Sequence[Predicted]) -> SweepRow:
-    """Choose the penalty on all predictions but the first, which are those of the test items."""
+    """Select the penalty on all predictions but the first, which are those of the test samples."""
     problem, subset = cell.problem, cell.subset
     tested, *validated = predicted
     errors = [part.errors for part in validated]
     choice = choose_penalty(functools.reduce(operator.add, errors) if errors else None)
     held_out = cell.holdouts[0]
     dtype = prediction_dtype(problem.labels[held_out.split])
-    # Scored as they are stored, so that whoever reads the outcomes finds the same score.
+    # Predictions are scored in their stored dtype, so that stored outcomes give the same score.
     stored = tested.values.astype(dtype).astype(np.float64)
     outcomes = np.full(len(problem.labels[held_out.split]), np.nan, dtype=dtype)
     outcomes[held_out.held_out] = stored[:, choice.index]

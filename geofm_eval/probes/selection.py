@@ -1,4 +1,4 @@
-"""Choose a penalty on validation items, before the test split is read."""
+"""Select a penalty on validation samples, before the test split is read."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -13,12 +13,12 @@ from geofm_eval.probes.heads import ProbeHead
 
 @dataclass(frozen=True)
 class PathScores:
-    """Validation of a path of heads, as sums so that folds can be added up.
+    """Validation of a path of heads, as sums that can be added over folds.
 
     Attributes:
         loss: (L,) float64, summed -log p of the true class.
         hits: (L,) int64, correct predictions.
-        count: validation items.
+        count: number of validation samples.
     """
 
     loss: NDArray[np.float64]
@@ -34,19 +34,19 @@ class PathScores:
         return tuple(float(value) for value in self.loss / self.count)
 
     def accuracy(self, index: int) -> float:
-        """Share of correct predictions at one penalty."""
+        """Return the proportion of correct predictions at one penalty."""
         return float(self.hits[index] / self.count)
 
 
 @dataclass(frozen=True)
 class PenaltyChoice:
-    """The chosen penalty of one head and what the choice rested on.
+    """The chosen penalty of one head, with the validation results behind the choice.
 
     Attributes:
         index: position on the path.
-        at_edge: True when the choice is an end of the path, so that a better penalty may lie beyond it.
-        val_loss: (L,) mean validation loss (log loss, squared error); empty when there was nothing to validate on.
-        val_score: validation accuracy or R2 at the choice; None when there was nothing to validate on.
+        at_edge: True if the choice is an end of the path, so that a better penalty may be beyond it.
+        val_loss: (L,) mean validation loss (log loss, squared error); empty without validation samples.
+        val_score: validation accuracy or R2 at the chosen penalty; None without validation samples.
     """
 
     index: int
@@ -56,12 +56,12 @@ class PenaltyChoice:
 
     @property
     def loss(self) -> float | None:
-        """Mean validation loss at the choice."""
+        """Mean validation loss at the chosen penalty."""
         return self.val_loss[self.index] if self.val_loss else None
 
     @property
     def gap(self) -> float | None:
-        """How much larger the second-lowest validation loss is than the lowest."""
+        """Difference between the second-lowest and the lowest validation loss."""
         if len(self.val_loss) < 2:
             return None
         lowest, second = sorted(self.val_loss)[:2]
@@ -69,23 +69,22 @@ class PenaltyChoice:
 
 
 NEAR_LOWEST = 2e-3
-"""Penalties whose mean log loss is within this many nats of the lowest are solved exactly before one of them is chosen.
-The path was off by 9.4e-4 in one of 1,439 fits and by less than 3e-4 in the others; the lowest loss may be off as well.
-"""
+"""Penalties with a mean log loss within this many nats of the lowest are solved exactly before the choice. The path
+was off by 9.4e-4 in one of 1,439 fits and by less than 3e-4 in the others; the lowest loss may be off as well."""
 
 
 def near_best(scores: PathScores) -> tuple[int, ...]:
-    """Positions of the penalties that may have the lowest loss, given how exactly the path is solved."""
+    """Return the positions of penalties that may have the lowest loss, given the accuracy of the path."""
     return near_minimum(scores.loss / scores.count)
 
 
 def near_minimum(losses: NDArray[np.float64]) -> tuple[int, ...]:
-    """Positions of the mean log losses (L,) that are within `NEAR_LOWEST` of the lowest."""
+    """Return the positions of mean log losses (L,) within `NEAR_LOWEST` of the lowest."""
     return tuple(int(index) for index in np.flatnonzero(losses <= losses.min() + NEAR_LOWEST))
 
 
 def score_path(head: ProbeHead, features: NDArray[np.float32], labels: NDArray[np.int64]) -> PathScores:
-    """Score every penalty of ``head`` on items (n, D) with ``labels`` (n,).
+    """Score every penalty of ``head`` on samples (n, D) with ``labels`` (n,).
 
     Raises:
         ContractError: a label is of a class that the head was not trained on, whose log loss would be infinite.
@@ -103,8 +102,8 @@ def score_path(head: ProbeHead, features: NDArray[np.float32], labels: NDArray[n
     if not np.isfinite(loss).all():
         unknown = sorted(set(labels.tolist()) - set(torch.isfinite(head.intercepts[0]).nonzero()[:, 0].tolist()))
         raise ContractError(
-            f"classes {unknown} have validation items but no training item: "
-            "give every class at least one training item, or leave its items out of the validation split"
+            f"classes {unknown} have validation samples but no training samples. Give every class at least one "
+            "training sample, or remove its samples from the validation split"
         )
     return PathScores(loss, hits, len(labels))
 
@@ -112,7 +111,7 @@ def score_path(head: ProbeHead, features: NDArray[np.float32], labels: NDArray[n
 def sharpened(
     scores: PathScores, head: ProbeHead, features: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> PathScores:
-    """The scores of a path with those of its exactly solved penalties replaced by exact ones."""
+    """Replace the scores of a path at exactly solved penalties by exact ones."""
     loss, hits = scores.loss.copy(), scores.hits.copy()
     for index in head.exact:
         losses, right = score_items(head, index, features, labels)
@@ -123,7 +122,7 @@ def sharpened(
 def score_items(
     head: ProbeHead, index: int, features: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Log loss (n,) in nats of every item at one penalty, and (n,) 1 where its class is right."""
+    """Return the log loss (n,) in nats of every sample at one penalty, and (n,) 1 if its class is right."""
     logits = head.logits_at(features, index)
     truth = torch.from_numpy(labels).to(logits.device)
     losses = logits.logsumexp(1) - logits.gather(1, truth[:, None])[:, 0]
@@ -131,14 +130,14 @@ def score_items(
 
 
 def choose(scores: PathScores) -> PenaltyChoice:
-    """The penalty with the lowest validation log loss; ties go to the stronger, which stands earlier on the path."""
+    """Return the penalty with the lowest validation log loss; ties go to the stronger, earlier one."""
     losses = scores.mean_loss
     index = int(np.argmin(losses))
     return PenaltyChoice(index, index in (0, len(losses) - 1), losses, scores.accuracy(index))
 
 
 def default_choice(penalties: tuple[float, ...], n_train: int) -> PenaltyChoice:
-    """Without any validation item: the penalty nearest to 1/n on a log scale (C = 1, scikit-learn's default)."""
+    """Return the penalty nearest to 1/n (scikit-learn's C = 1), the choice without validation samples."""
     distance = np.abs(np.log(penalties) + np.log(n_train))
     return PenaltyChoice(int(np.argmin(distance)), False, (), None)
 
@@ -146,13 +145,13 @@ def default_choice(penalties: tuple[float, ...], n_train: int) -> PenaltyChoice:
 def correct_at(
     head: ProbeHead, index: int, features: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> NDArray[np.uint8]:
-    """(n,) 1 where the prediction at one penalty is right."""
+    """Return (n,) 1 if the prediction at one penalty is right."""
     predicted = head.logits_at(features, index).argmax(1).cpu().numpy()
     return cast(NDArray[np.uint8], (predicted == labels).astype(np.uint8))
 
 
 def accuracy_path(head: ProbeHead, features: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, ...]:
-    """(L,) accuracy at every penalty, exact where it was refined."""
+    """Return (L,) accuracy at every penalty, exact if it was refined."""
     predicted = torch.cat([logits.argmax(2) for logits in head.logits(features)]).cpu().numpy()
     found = (predicted == labels[:, None]).mean(0)
     for index in head.exact:

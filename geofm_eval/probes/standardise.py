@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 
 ROUNDING_STEPS = 64
-"""Float32 steps that count as rounding. Networks whose tokens carry no information were seen to write noise with an sd
-of up to 16 steps of a channel's largest value."""
+"""Float32 steps that count as rounding. Networks whose tokens carry no information wrote noise with an sd of up to
+16 steps of a channel's largest value."""
 
 STEP = torch.finfo(torch.float32).eps
-"""Features are stored as float32, whatever they are computed in afterwards."""
+"""Features are stored as float32, whatever dtype later computations use."""
 
 RANK_TOLERANCE = 1e-12
-"""Axes with a variance below this share of the largest cannot be told from zero in float64."""
+"""Axes with a variance below this fraction of the largest are indistinguishable from zero in float64."""
 
 
 @dataclass(frozen=True)
 class Standardiser:
-    """Mean and sd per kept channel, learnt on one label subset.
+    """Mean and sd per kept channel, estimated on one label subset.
 
     Attributes:
         mean: (D',) float64, mean of each kept channel.
@@ -34,7 +34,7 @@ class Standardiser:
 
     @property
     def dropped(self) -> int:
-        """How many channels were dropped as constant."""
+        """Number of channels dropped as constant."""
         return int((~self.kept).sum())
 
     def __call__(self, features: Tensor) -> Tensor:
@@ -44,13 +44,14 @@ class Standardiser:
 
 
 def fit_standardiser(features: Tensor) -> Standardiser:
-    """Learn the standardisation of ``features`` (n, D) float32; channels that only hold rounding are dropped.
+    """Estimate the standardisation of ``features`` (n, D) float32; drop channels that hold only rounding noise.
 
-    A channel is dropped when its sd is at most ``ROUNDING_STEPS`` float32 steps of its own largest value, or of the
-    median of all channels' largest values. What a network puts out is a sum of terms of about the latter size, so that
-    the few values above zero of a dead channel, 1e-6 where others are 1, are rounding although the channel holds
-    nothing larger; kept, such channels made ridge predictions explode (R2 of random convolutional features fell from
-    .17 to -.49). A single large channel does not count: one of sd 1e7 says nothing about sixteen others of sd 3.
+    A channel is dropped if its sd is at most ``ROUNDING_STEPS`` float32 steps of its own largest value, or of the
+    median of all channels' largest values. The outputs of a network are sums of terms of about the latter size, so the
+    few values of a dead channel, 1e-6 where others are 1, are rounding noise even though the channel holds nothing
+    larger. When such channels were kept, ridge predictions exploded (R2 of random convolutional features fell from .17
+    to -.49). The median, unlike the maximum, is not affected by a single large channel: one of sd 1e7 says nothing
+    about sixteen others of sd 3.
     """
     values = features.double()
     sd, mean = torch.std_mean(values, dim=0, correction=0)
@@ -66,10 +67,10 @@ def _median(values: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Rotation:
-    """The rows in the principal axes of their subset, without the axes that only hold rounding.
+    """Rows in the principal axes of their subset, without axes that hold only rounding noise.
 
-    With an L2 penalty the optimum lies in the row space of the training rows, so that n rows of D > n channels need
-    only n coordinates.
+    With an L2 penalty the optimum is in the row space of the training rows, so n rows of D > n channels need only n
+    coordinates.
 
     Attributes:
         coordinates: (n, r) float64, r = min(n, D'); zero columns for axes that are left out.
@@ -85,8 +86,8 @@ class Rotation:
 def rotate(standardised: Tensor, rounding: Tensor) -> Rotation:
     """Rotate rows into their principal axes, through the smaller of the two Gram matrices.
 
-    The noise that rounding adds along an axis v has the variance ``sum_c v_c^2 rounding_c^2``, as channels are rounded
-    independently. Axes whose variance is not larger are left out: their noise would otherwise be probed as signal.
+    Rounding adds noise of variance ``sum_c v_c^2 rounding_c^2`` along an axis v, because channels are rounded
+    independently. Axes whose variance does not exceed it are left out; their noise would otherwise be probed as signal.
 
     Args:
         standardised: (n, D') float64, centred and scaled channels.

@@ -1,4 +1,4 @@
-"""Solve one probe for every tap, label fraction and draw at once, and keep the result as plain files."""
+"""Solve one probe for every tap, label fraction and draw at once, and store the result as plain files."""
 
 import functools
 import json
@@ -40,15 +40,15 @@ Probe = Literal["knn", "linear", "ridge", "adamw", "adamw_mended"]
 OutcomeKind = Literal["correct", "prediction"]
 
 PROBE_VERSION: dict[Probe, int] = {"knn": 2, "linear": 4, "ridge": 4, "adamw": 1, "adamw_mended": 1}
-"""Part of every sweep's key: a change that moves any score raises it."""
+"""Part of every sweep's key; increase it with every change that moves a score."""
 
 SWEEP_FORMAT = "v2"
-"""Folder of the cache that holds sweeps of this layout, so that those of another layout are never misread."""
+"""Folder of the cache for sweeps of this layout, so that those of another layout are never misread."""
 
 SWEEP_FILE = "sweep.json"
 OUTCOMES_FILE = "outcomes.npz"
 RESAMPLES = "resamples_"
-"""Prefix of the arrays of resampled validation scores in that file."""
+"""Prefix of the arrays of resampled validation scores in the outcomes file."""
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,16 @@ class Sweep:
     """A probe solved for every tap, label fraction and draw of one set of feature blocks.
 
     Attributes:
-        key: what the sweep is found by; empty until the caller that knows the blocks gives it one.
+        key: key of the sweep in the cache; empty until set by the caller that knows the blocks.
         probe: one of ``PROBE_VERSION``.
-        kind: what the outcomes of its rows are: ``correct`` (1 where a class is right) or ``prediction`` (a number).
+        kind: meaning of the outcomes: ``correct`` (1 if a class is right) or ``prediction`` (a regression value).
         pooling: pooling of the features.
         taps: shallowest first.
         rows: ordered by tap, then fraction and draw as the label subsets were given.
-        seconds: wall time of the solve, shared by all rows; an equal share of it where targets were solved together.
-        meta: what else is worth recording.
+        seconds: wall time of the solve, shared by all rows; divided equally between targets solved together.
+        meta: further metadata.
         resamples: per label fraction (taps, B) float32, the mean validation score over the draws on resampled
-            validation items, see :mod:`geofm_eval.probes.resampled`; a fraction without validation is absent.
+        validation samples, see :mod:`geofm_eval.probes.resampled`; fractions without validation are omitted.
     """
 
     key: str
@@ -79,21 +79,21 @@ class Sweep:
     resamples: dict[float, Stored] = field(default_factory=dict)
 
     def row(self, tap: str, fraction: float, draw: int) -> SweepRow:
-        """The row of one tap, fraction and draw; ContractError when the sweep has none."""
+        """Return the row of one tap, fraction and draw; ContractError if the sweep has none."""
         for row in self.rows:
             if (row.tap, row.fraction, row.draw) == (tap, fraction, draw):
                 return row
         solved = sorted({(row.fraction, row.draw) for row in self.rows})
         raise ContractError(
-            f"no row for tap '{tap}', fraction {fraction}, draw {draw}: "
-            f"this sweep has taps {', '.join(self.taps)} and (fraction, draw) {solved}"
+            f"no row for tap '{tap}', fraction {fraction}, draw {draw}; "
+            f"the sweep has taps {', '.join(self.taps)} and (fraction, draw) {solved}"
         )
 
     def rows_for(self, tap: str) -> list[SweepRow]:
-        """All rows of one tap; ContractError when the sweep has none."""
+        """Return all rows of one tap; ContractError if the sweep has none."""
         rows = [row for row in self.rows if row.tap == tap]
         if not rows:
-            raise ContractError(f"no rows for tap '{tap}': this sweep has taps {', '.join(self.taps)}")
+            raise ContractError(f"no rows for tap '{tap}'; the sweep has taps {', '.join(self.taps)}")
         return rows
 
 
@@ -119,8 +119,8 @@ def solve(
 ) -> Sweep:
     """Solve ``probe`` for every tap and label subset of one target.
 
-    The result is the same bit by bit whenever it is repeated on the same machine, device and number of threads; on a
-    CPU a tap's rows do not depend on which other taps are solved with it.
+    The result is identical bit by bit on the same machine, device and number of threads. On a CPU a tap's rows do not
+    depend on which other taps are solved with it.
 
     Args:
         probe: one of ``PROBE_VERSION``.
@@ -128,22 +128,22 @@ def solve(
         labels: per split, (n,) int64 classes or float64 targets.
         taps: shallowest first.
         pooling: pooling of the features, for the record.
-        subsets: label subsets of the train split, or of all items.
-        plans: how each (fraction, draw) is validated.
-        n_classes: classes of the task; 0 for a regression target.
+        subsets: label subsets of the train split, or of all samples.
+        plans: validation plan of each (fraction, draw).
+        n_classes: number of classes of the task; 0 for a regression target.
         device: torch device to solve on.
         task: name of the task, for messages.
 
     Raises:
-        ContractError: an unknown probe, or inputs that do not fit together.
-        DataError: a regression target that is not finite, or constant.
+        ContractError: an unknown probe, or inconsistent inputs.
+        DataError: a regression target is not finite, or is constant.
     """
     problem = ProbeProblem(features, labels, tuple(taps), tuple(subsets), plans, n_classes, torch.device(device), task)
     return solve_together(probe, [problem], pooling)[0]
 
 
 def solve_together(probe: Probe, problems: Sequence[ProbeProblem], pooling: str) -> list[Sweep]:
-    """Solve ``probe`` for several targets of the same features: ridge decomposes what they have in common once.
+    """Solve ``probe`` for several targets of the same features; ridge computes their common decompositions once.
 
     Args:
         probe: one of ``PROBE_VERSION``.
@@ -151,13 +151,13 @@ def solve_together(probe: Probe, problems: Sequence[ProbeProblem], pooling: str)
         pooling: pooling of the features, for the record.
 
     Returns:
-        One sweep per problem, the same bit by bit whichever others are solved with it.
+        One sweep per problem, identical bit by bit whichever others are solved with it.
 
     Raises:
-        ContractError: an unknown probe, or one that does not serve a problem.
+        ContractError: an unknown probe, or one that does not support a problem.
     """
     if probe not in PROBE_VERSION:
-        raise ContractError(f"probe '{probe}' is unknown; known probes: {', '.join(PROBE_VERSION)}")
+        raise ContractError(f"probe '{probe}' is unknown; expected one of {', '.join(PROBE_VERSION)}")
     for problem in problems:
         _check_served(probe, problem)
     started = time.perf_counter()
@@ -195,19 +195,23 @@ def _sweep(
 def _check_served(probe: Probe, problem: ProbeProblem) -> None:
     of_numbers = probe not in ("knn", "linear")
     if problem.regression != of_numbers:
-        wanted, found = ("a number", "classes") if of_numbers else ("a class", "a number to be predicted")
-        raise ContractError(f"probe '{probe}' predicts {wanted}, and {problem.task} has {found}: choose another probe")
+        wanted, found = ("regression", "classification") if of_numbers else ("classification", "regression")
+        raise ContractError(
+            f"probe '{probe}' is for {wanted} tasks, but {problem.task} is a {found} task. Choose another probe"
+        )
     if not problem.regression and problem.training != "train":
-        raise ContractError(f"probe '{probe}' needs train, val and test, and {problem.task} has shuffle splits")
+        raise ContractError(
+            f"probe '{probe}' needs the splits train, val and test, but {problem.task} has shuffle splits. Give the "
+            "task a fixed split"
+        )
     if probe.startswith("adamw") and problem.training == "train":
         raise ContractError(
-            f"probe '{probe}' is NeuCo-Bench's protocol of shuffle splits, and {problem.task} has a split of its own: "
-            "choose ridge"
+            f"probe '{probe}' needs NeuCo-Bench's shuffle splits, but {problem.task} has a fixed split. Choose ridge"
         )
 
 
 def save_sweep(sweep: Sweep, directory: Path) -> None:
-    """Write ``sweep.json`` (everything but arrays) and ``outcomes.npz`` (rows x items) into ``directory``."""
+    """Write ``sweep.json`` (everything but arrays) and ``outcomes.npz`` (rows x samples) into ``directory``."""
     content = asdict(sweep)
     del content["resamples"]
     for row in content["rows"]:
@@ -221,10 +225,10 @@ def save_sweep(sweep: Sweep, directory: Path) -> None:
 
 
 def load_sweep(directory: Path) -> Sweep:
-    """Read what `save_sweep` wrote.
+    """Read a sweep written by `save_sweep`.
 
     Raises:
-        DataError: a file is absent, truncated or does not match the other one.
+        DataError: a file is missing or truncated, or the files do not match.
     """
     try:
         content = json.loads((directory / SWEEP_FILE).read_text(encoding="utf-8"))
@@ -235,7 +239,9 @@ def load_sweep(directory: Path) -> Sweep:
         resamples = {float(name.removeprefix(RESAMPLES)): array for name, array in kept.items()}
         return Sweep(**{**content, "taps": tuple(content["taps"]), "rows": rows, "resamples": resamples})
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{directory}: not a readable sweep ({error}): delete the folder, it is solved anew") from error
+        raise DataError(
+            f"{directory}: not a readable sweep ({error}). Delete the folder to solve the probe again"
+        ) from error
 
 
 def _read_row(content: dict[str, Any], outcomes: NDArray[Any]) -> SweepRow:

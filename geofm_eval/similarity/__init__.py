@@ -1,4 +1,4 @@
-"""How alike the features of two layers or backbones are: CKA, its uncertainty, and companions that see other things."""
+"""Similarity of the features of two layers or backbones: CKA, its uncertainty, and diagnostics beyond CKA."""
 
 from geofm_eval.similarity.channel_diagnostics import (
     ChannelSpread,

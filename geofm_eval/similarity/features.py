@@ -1,4 +1,4 @@
-"""Features as similarity takes them: (n, p) arrays, checked, centred in float64 before any product."""
+"""Input of similarity: (n, p) features, checked, and centred in float64 before any product."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from torch import Tensor
 from geofm_eval.errors import ContractError
 
 FEWEST = 4
-"""Items that the debiased estimator needs."""
+"""Minimum number of samples for the debiased estimator."""
 
 CONSTANT = 1e-12
-"""Spread of a feature against its largest magnitude, below which nothing but rounding is left of it."""
+"""Ratio of a feature's spread to its largest magnitude below which only rounding noise is left."""
 
 ROWS_AT_ONCE = 4096
 
@@ -25,15 +25,15 @@ Features = NDArray[Any] | Tensor
 
 @dataclass(frozen=True)
 class Centred:
-    """Features of one layer, with what is needed to centre them chunk by chunk.
+    """Features of one layer, with the statistics for centring them chunk by chunk.
 
     Args:
-        name: of the layer, for messages.
-        values: (n, p) as they were given.
+        name: name of the layer, for messages.
+        values: (n, p) as given.
         mean: (p,) float64.
         spread: square root of the summed squares after centring.
-        constant: no column varies by more than rounding.
-        device: where products are computed.
+        constant: True if no column varies by more than rounding.
+        device: device of the computation.
     """
 
     name: str
@@ -50,40 +50,41 @@ class Centred:
         return int(n), int(p)
 
     def chunks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Rows, centred and divided by the spread, in float64: memory does not grow with n."""
+        """Yield rows, centred and divided by the spread, in float64; memory does not grow with n."""
         for rows in _rows(self.shape[0]):
             yield rows, self.part(rows)
 
     def part(self, rows: slice | NDArray[np.int64]) -> Tensor:
-        """Some rows, centred and divided by the spread, in float64."""
+        """Return some rows, centred and divided by the spread, in float64."""
         return (_tensor(self.values[rows], self.device) - self.mean) / (self.spread or 1.0)
 
     def whole(self) -> Tensor:
-        """All rows, centred and divided by the spread, in float64."""
+        """Return all rows, centred and divided by the spread, in float64."""
         return self.part(slice(None))
 
 
 def centred(name: str, values: Features, device: torch.device | None = None) -> Centred:
-    """Check features and find their mean.
+    """Check features and compute their mean.
 
     Args:
-        name: of the layer, for messages.
-        values: (n, p) features of n items.
-        device: where products are computed; None takes that of a tensor, or the CPU.
+        name: name of the layer, for messages.
+        values: (n, p) features of n samples.
+        device: device of the computation; None uses the device of a tensor, or the CPU.
 
     Raises:
-        ContractError: not two-dimensional, fewer than ``FEWEST`` items, no channel, or not finite.
+        ContractError: the features are not two-dimensional, have fewer than ``FEWEST`` samples or no channel, or are
+            not finite.
     """
     if values.ndim != 2 or values.shape[1] == 0:
-        raise ContractError(f"{name}: features must have the shape (items, channels), found {tuple(values.shape)}")
+        raise ContractError(f"{name}: features have shape {tuple(values.shape)}, expected (samples, channels)")
     n = int(values.shape[0])
     if n < FEWEST:
-        raise ContractError(f"{name}: {n} items, expected at least {FEWEST}: the debiased estimator needs them")
+        raise ContractError(f"{name}: found {n} samples; the debiased estimator needs at least {FEWEST}")
     if device is None:
         device = values.device if isinstance(values, Tensor) else torch.device("cpu")
     total: Tensor = _summed(values, device, lambda part: part.sum(0))
     if not bool(torch.isfinite(total).all()):
-        raise ContractError(f"{name}: features must be finite: leave out items without features")
+        raise ContractError(f"{name}: features are not finite; remove samples without features")
     mean = total / n
     squares = _summed(values, device, lambda part: (part - mean).square().sum(0))
     largest = max(float(_tensor(values[rows], device).abs().max()) for rows in _rows(n))

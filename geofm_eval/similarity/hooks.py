@@ -1,4 +1,4 @@
-"""Features from inside of a backbone: every tap and every part of every block, pooled, and as single tokens."""
+"""Features inside a backbone: every tap and every part of every block, pooled or as single tokens."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -17,25 +17,25 @@ from geofm_eval.extraction import exact_float32
 from geofm_eval.seeds import generator
 
 TOKEN_DRAWS = 4
-"""So many times one token is drawn from every item."""
+"""Number of random tokens drawn from every sample."""
 
 Floats = NDArray[np.float32]
 
 Batches = Callable[[], Iterable[ModelInput]]
-"""Gives the same batches on every call."""
+"""Returns the same batches on every call."""
 
 OWN = ""
-"""Label of the backbone's own features among those of others."""
+"""Label of the backbone's own features."""
 
 
 @dataclass(frozen=True)
 class Inside:
-    """Features of n items.
+    """Features of n samples.
 
     Args:
         pooled: (n, D) per tap or part, mean over valid patch tokens.
-        tokens: (draws, n, D) one random valid token of every item, less the mean of all tokens at its place; empty
-            unless asked for.
+        tokens: (draws, n, D) one random valid token of every sample, minus the mean of all tokens at its position;
+            empty unless requested.
     """
 
     pooled: dict[str, Floats]
@@ -50,20 +50,20 @@ def features_inside(
     others: Mapping[str, Backbone] | None = None,
     tokens: bool = False,
 ) -> dict[str, Inside]:
-    """Run a backbone and read what is inside.
+    """Run a backbone and read the features inside.
 
     Args:
         backbone: in eval mode.
-        batches: the items.
-        native: True for a backbone that shall take all dates of a series at once.
-        others: networks of the same architecture by label; their parts and blocks are fed this backbone's inputs.
-        tokens: read single tokens too.
+        batches: the samples.
+        native: True to pass all dates of a series to the backbone at once.
+        others: networks of the same architecture by label; their parts and blocks receive this backbone's inputs.
+        tokens: also read single tokens.
 
     Returns:
-        The backbone's own features under ``OWN``; under each label what that network makes of the same inputs.
+        The backbone's own features under ``OWN``, and under each label the output of that network for the same inputs.
     """
     labels = (OWN, *(others or {}))
-    # Local drift is of pooled features alone: tokens are kept of the backbone itself.
+    # Local drift uses pooled features only, so tokens are stored only for the backbone itself.
     kept = {label: _Kept(tokens and label == OWN) for label in labels}
     start = 0
     with torch.inference_mode(), exact_float32():
@@ -80,14 +80,14 @@ def features_inside(
 
 
 def tap_inside(backbone: Backbone, batches: Batches, native: bool, tap: str) -> Floats:
-    """(n, D) pooled features of one tap: what :func:`features_inside` gives of it, without reading the rest."""
+    """Return (n, D) pooled features of one tap, as :func:`features_inside` does, without reading the others."""
     with torch.inference_mode(), exact_float32():
         found = [encode(backbone, batch, native).pooled(tap, "mean").float().cpu().numpy() for batch in batches()]
     return np.concatenate(found)
 
 
 class _Kept:
-    """What is kept of one network."""
+    """Collected features of one network."""
 
     def __init__(self, tokens: bool) -> None:
         self._with_tokens = tokens
@@ -98,7 +98,7 @@ class _Kept:
         self._counts: dict[str, Tensor] = {}
 
     def add(self, name: str, encoded: Encoded, places: Tensor | None) -> None:
-        """Pool the tokens of a batch, and take those at some places."""
+        """Pool the tokens of a batch, and take those at the given positions."""
         self._pooled[name].append(encoded.pooled(name, "mean").float().cpu().numpy())
         if places is None or not self._with_tokens:
             return
@@ -112,7 +112,7 @@ class _Kept:
         self._tokens[name].append(torch.cat([taken, places[..., None].to(taken)], dim=-1).cpu())
 
     def finished(self) -> Inside:
-        """Batches joined, and the mean of every place taken off its tokens."""
+        """Concatenate the batches, and subtract from each token the mean of its position."""
         tokens = {}
         for name, parts in self._tokens.items():
             joined = torch.cat(parts)
@@ -124,7 +124,7 @@ class _Kept:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Takes what a batch gives while the backbone runs."""
+    """Receives outputs while the backbone processes a batch."""
 
     backbone: Backbone
     given: ModelInput
@@ -133,17 +133,17 @@ class _Reader:
     kept: Mapping[str, _Kept]
 
     def read_raw(self, name: str, values: Tensor) -> None:
-        """Of a part, or of another network's part or block: ``<label>/block00.fc1``."""
+        """Read a part, or a part or block of another network: ``<label>/block00.fc1``."""
         label, _, place = name.rpartition("/")
         self.read(label, place, self.backbone.placed(values, self.given))
 
     def read(self, label: str, name: str, values: Tensor) -> None:
-        """Tokens (B * T, N, D) in the layout."""
+        """Read tokens (B * T, N, D) in the layout."""
         self.kept[label].add(name, replace(self.empty, tokens={name: values}), self.places)
 
 
 def _places(empty: Encoded, start: int) -> Tensor:
-    """(B, draws) places of random valid tokens among all dates' tokens; a function of the item's number alone."""
+    """(B, draws) positions of random valid tokens over all dates; depends only on the index of the sample."""
     mask = empty.mask.reshape(-1, empty.passes * empty.mask.shape[1]).cpu().numpy()
     rows = []
     for number, own in enumerate(mask):

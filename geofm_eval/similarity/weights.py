@@ -1,8 +1,8 @@
-"""How much tuning changed the weights of each part of a block, however norms and linear layers share a map.
+"""Change of the weights of each part of a block by tuning; norms and the linear layers after them are one map.
 
-A linear layer after a norm computes W (gain * z + shift) + b from normalised input z. Gain and weight can trade a
-factor without changing anything, so what is compared is the affine map from z, [W diag(gain), W shift + b]. A scale
-behind a layer (LayerScale) multiplies its rows.
+A linear layer after a norm computes W (gain * z + shift) + b from normalised input z. Gain and weight can exchange a
+factor without any effect. The comparison therefore uses the affine map from z, [W diag(gain), W shift + b]. A scale
+after a layer (LayerScale) multiplies its rows.
 """
 
 import math
@@ -16,10 +16,10 @@ from geofm_eval.backbones.base import Backbone, Submodule
 from geofm_eval.backbones.parts import block_paths
 
 BEFORE = {"q": "norm1", "k": "norm1", "v": "norm1", "fc1": "norm2"}
-"""The norm before a linear layer."""
+"""Norm before a linear layer."""
 
 BEHIND = {"attn_proj": ("ls1.gamma", "gamma_1"), "fc2": ("ls2.gamma", "gamma_2")}
-"""Names that architectures give the scale behind a linear layer, where a block has one."""
+"""Names that architectures use for the scale after a linear layer."""
 
 LINEAR = ("q", "k", "v", "attn_proj", "fc1", "fc2")
 
@@ -31,7 +31,7 @@ class WeightChange:
     Args:
         frobenius: ||A - A0|| / ||A0||, Frobenius norms.
         spectral: the same in spectral norms.
-        stable_rank: ||A - A0||_F^2 / ||A - A0||_2^2: how many directions carry the change; NaN where nothing changed.
+        stable_rank: ||A - A0||_F^2 / ||A - A0||_2^2, the effective number of changed directions; NaN without a change.
     """
 
     frobenius: float
@@ -40,7 +40,10 @@ class WeightChange:
 
 
 def affine_maps(backbone: Backbone) -> dict[str, Tensor]:
-    """(rows, inputs + 1) float64 map of every linear part, such as ``block00.fc1``, norms and scales folded in."""
+    """Return the (rows, inputs + 1) float64 map of every linear part, with norms and scales folded in.
+
+    Parts are named like ``block00.fc1``.
+    """
     parts, paths = backbone.submodules(), block_paths(backbone)
     state = dict(backbone.named_parameters())
     found = {}
@@ -75,12 +78,12 @@ def _tensor(module: nn.Module, name: str) -> Tensor | None:
 def weight_changes(
     first: Mapping[str, Tensor], second: Mapping[str, Tensor], base: Mapping[str, Tensor]
 ) -> dict[str, WeightChange]:
-    """Change of every linear part, and of every block as one map.
+    """Compute the change of every linear part, and of every block as one map.
 
     Args:
         first: maps of one network, see :func:`affine_maps`.
-        second: of the other.
-        base: of the network whose norms the change is a share of: the frozen one.
+        second: maps of the other network.
+        base: maps of the frozen network, whose norms the change is divided by.
     """
     changes = {name: second[name] - first[name] for name in first}
     found = {name: _change(change, base[name]) for name, change in changes.items()}
@@ -98,6 +101,6 @@ def _change(change: Tensor, base: Tensor) -> WeightChange:
 
 
 def _spectral(matrix: Tensor) -> float:
-    """Largest singular value, from the smaller of the two products: much faster than a decomposition."""
+    """Largest singular value, from the smaller of the two products; much faster than a decomposition."""
     small = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
     return math.sqrt(max(float(torch.linalg.eigvalsh(small)[-1]), 0.0))
