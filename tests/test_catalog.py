@@ -11,6 +11,8 @@ from geofm_eval.catalog import SUITES, Catalog, check_slugs, compatible, load_ca
 from geofm_eval.catalog.load import RGB
 from geofm_eval.errors import ContractError
 
+pytestmark = pytest.mark.fast
+
 MODEL = """
 [models.mine]
 title = "Mine"

@@ -10,6 +10,8 @@ from geofm_eval.report.formats import Table, latex, to_csv, to_latex, to_markdow
 from geofm_eval.report.probes.figures import spread
 from geofm_eval.report.probes.terminal import sparkbar
 
+pytestmark = pytest.mark.fast
+
 
 def test_formats_escape_what_they_must():
     table = Table("s", "50 % of a_b", ("x|y", "z"), (("[1, 2]", "a & b"),), footnotes=("f_1",), notes=("note",))

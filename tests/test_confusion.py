@@ -10,6 +10,8 @@ from geofm_eval.errors import ContractError
 from geofm_eval.metric import iou_per_class
 from geofm_eval.stats.confusion_counts import confusion, mean_iou
 
+pytestmark = pytest.mark.fast
+
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
 def test_counts_and_iou_equal_those_of_scikit_learn(seed: int, classes: int):

@@ -16,6 +16,8 @@ from geofm_eval.expected.toml import toml_key, toml_value
 from geofm_eval.store import StoreError
 from tests.planted.ranges import KEY, RANGE
 
+pytestmark = pytest.mark.fast
+
 NUMBER = st.floats(-1e9, 1e9)
 POSITIVE = st.floats(1e-9, 1e6)
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from geofm_eval.errors import ContractError
 from geofm_eval.expected import rules
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize(("n", "factor"), [(3, 9.99), (5, 5.09), (8, 3.74), (10, 3.38), (20, 2.75)])
 def test_howe_s_factor_for_a_single_new_value_is_that_of_the_tables(n, factor):

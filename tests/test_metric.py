@@ -15,6 +15,8 @@ from geofm_eval.results.units import unit_named
 from geofm_eval.stats.confusion_counts import confusion
 from geofm_eval.stats.counts import count_interval, count_score
 
+pytestmark = pytest.mark.fast
+
 RNG = np.random.default_rng(0)
 CLASSES = RNG.integers(0, 2, (40, 50))
 GUESSES = np.where(RNG.random(CLASSES.shape) < 0.7, CLASSES, 1 - CLASSES)

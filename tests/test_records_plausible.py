@@ -11,6 +11,8 @@ from geofm_eval.records import Record
 from tests.synthetic_regression import make_regression
 from tests.synthetic_run import MODELS, make_record
 
+pytestmark = pytest.mark.fast
+
 MODEL = next(model for model in MODELS if model.slug == "galileo_nano")
 
 Edit = Callable[[dict[str, Any]], None]
