@@ -72,7 +72,7 @@ def test_label_fractions_are_rows():
     ("change", "message"),
     [
         ({"taps": ["clear", "deep"]}, "the train split has taps clear: deep is missing"),
-        ({"probe": "ridge"}, "predicts a number"),
+        ({"probe": "ridge"}, "is for regression tasks"),
         ({"test_groups": np.zeros(3)}, r"test_groups has shape \(3,\), expected \(300,\)"),
         ({"fractions": (2.0,)}, "label fraction"),
     ],
@@ -90,7 +90,7 @@ def test_bad_arrays_are_refused():
         probe_arrays(train, val, (test[0], test[1][:, None]))
     with pytest.raises(ContractError, match="expected"):
         probe_arrays(train, val, (test[0][:10], test[1]))
-    with pytest.raises(ContractError, match="targets must be finite"):
+    with pytest.raises(ContractError, match="a regression target is not finite"):
         probe_arrays(*splits(CLEAR, np.where(LABELS == 0, np.nan, TARGET)))
     with pytest.raises(DataError, match="R2 is undefined"):
         probe_arrays(*splits(CLEAR, np.full(900, 1.5)))

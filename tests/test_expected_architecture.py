@@ -96,7 +96,7 @@ def test_the_usual_architecture_is_not_written_and_another_is(tmp_path):
     write_ranges(ranges, path)
     assert read_ranges(path) == ranges
     path.write_text(path.read_text().replace('["aarch64"]', "[]"))
-    with pytest.raises(DataError, match="architectures is empty: name those that the range was set on"):
+    with pytest.raises(DataError, match="architectures is"):
         read_ranges(path)
 
 

@@ -125,7 +125,7 @@ def test_partial_copies(root: Path):
     with pytest.raises(DataError, match=r"1 of 4 listed files are missing; the first is .*Scene_7_L2R_rhorc_1614_0"):
         open_splits(task())
     (root / "splits/test_X.txt").unlink()
-    with pytest.raises(DataError, match=r"split lists test_X.txt are missing but others exist"):
+    with pytest.raises(DataError, match=r"split lists test_X.txt are missing, but other lists exist"):
         open_splits(task())
     with pytest.raises(Unavailable, match=r"neither splits.csv nor train_X.txt, val_X.txt, test_X.txt.*zenodo"):
         mados.read_listing(task(), root / "elsewhere")

@@ -148,7 +148,7 @@ def test_official_split_of_a_partial_copy_is_refused(root: Path):
 
 def test_absent_lists(root: Path):
     (root / LISTS / "flood_valid_data.csv").unlink()
-    with pytest.raises(DataError, match=r"split lists flood_valid_data.csv are missing but others exist"):
+    with pytest.raises(DataError, match=r"split lists flood_valid_data.csv are missing, but other lists exist"):
         open_splits(task("sen1floods11"))
     for path in (root / LISTS).iterdir():
         path.unlink()

@@ -73,8 +73,8 @@ def test_cells_of_longitude_and_latitude_are_blocks():
     ("blocks", "changes", "error", "said"),
     [
         ("cells", {}, ContractError, "option blocks is 'cells'; expected 'group' or the side of a cell"),
-        (-1, {}, ContractError, "blocks = -1"),
-        (True, {}, ContractError, "blocks = True"),
+        (-1, {}, ContractError, "blocks is -1"),
+        (True, {}, ContractError, "blocks is True"),
         ("group", {"group": None}, DataError, "sample 'i0' has no group"),
         (2.5, {"lonlat": None}, DataError, "sample 'i0' has no longitude"),
     ],

@@ -187,11 +187,11 @@ def test_killers(form):
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (gaussian(0, 3), gaussian(1, 3), "3 items, expected at least 4"),
+        (gaussian(0, 3), gaussian(1, 3), "found 3 samples"),
         (gaussian(0, 8), gaussian(1, 9), "must have the same items, found x 8, y 9"),
-        (gaussian(0)[0], gaussian(1), r"must have the shape \(items, channels\), found \(5,\)"),
-        (gaussian(0)[:, :0], gaussian(1), "must have the shape"),
-        (np.full((8, 2), np.nan), gaussian(1, 8), "x: features must be finite"),
+        (gaussian(0)[0], gaussian(1), r"have shape \(5,\), expected"),
+        (gaussian(0)[:, :0], gaussian(1), "expected .samples, channels"),
+        (np.full((8, 2), np.nan), gaussian(1, 8), "x: features are not finite"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(x, y, message):

@@ -116,7 +116,7 @@ def test_a_name_is_claimed_once(tmp_path: Path) -> None:
 
 def test_a_run_whose_folder_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(pytest.UsageError, match="cannot be created"):
+    with pytest.raises(pytest.UsageError, match="cannot create the run's folder"):
         claim(Run("mine", tmp_path / "runs" / "mine", resume=False))
 
 

@@ -211,7 +211,7 @@ def test_a_damaged_sweep_names_its_folder(sweeps, tmp_path, damage):
     with pytest.raises(DataError, match="not a readable sweep") as caught:
         load_sweep(tmp_path)
     assert str(tmp_path) in str(caught.value)
-    assert "delete the folder" in str(caught.value)
+    assert "Delete the folder" in str(caught.value)
 
 
 def test_unknown_rows_say_what_there_is(sweeps):

@@ -119,7 +119,8 @@ class InputAdapter:
     def _select(self, images: Sequence[RawImage], valid: np.ndarray) -> np.ndarray:
         """Bands by name in the model's order, gaps filled in the task's unit: (B, C, H, W) float32."""
         selected = np.empty((len(images), len(self.bands), *valid.shape[1:]), np.float32)
-        for channel, (source, fill) in enumerate(zip(self._channels.indices, self._channels.fill, strict=True)):
+        for channel, source in enumerate(self._channels.indices):
+            fill = self._channels.fill[channel]
             if source is None:
                 selected[:, channel] = fill
                 continue
