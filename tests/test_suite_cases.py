@@ -82,11 +82,11 @@ def test_collecting_leaves_no_run_behind(tmp_path: Path) -> None:
         ),
         (
             {"tasks": ("sen1floods11_sim",), "adaptations": ("pooled_full_p010",)},
-            "needs one label per item; sen1floods11_sim has a label per pixel: take lightms_full_p100",
+            "needs one label per sample, but sen1floods11_sim has one label per pixel; use lightms_full_p100",
         ),
         (
             {"tasks": ("eurosat_sim",), "adaptations": ("lightms_full_p100",)},
-            "needs a label per pixel; eurosat_sim has one label per item: take pooled_full_p100",
+            "needs one label per pixel, but eurosat_sim has one label per sample; use pooled_full_p100",
         ),
         ({"layers": ("block7",)}, "--layers: 'block7' is unknown; did you mean block07"),
         ({"weights": {"pocket_randm": Path()}}, "--weights: 'pocket_randm' is unknown; did you mean pocket_random"),
