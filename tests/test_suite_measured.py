@@ -29,7 +29,7 @@ def test_a_gpu_that_is_not_there_does_not_exit_0(suite: SmallSuite, workers: str
     assert done.status == 1, done.text
     line = said(done.text)
     assert line.startswith(
-        "nothing was measured: all 4 selected cases were skipped, 4 because: device unavailable: cuda (0 GPUs"
+        "nothing was measured: all 4 selected cases were skipped, 4 of them because: device unavailable: cuda (0 GPUs"
     )
     assert len(line) <= 400
     cases = ElementTree.parse(suite.folder / "gpu.xml").getroot().iter("testcase")
@@ -40,7 +40,7 @@ def test_weights_that_are_absent_do_not_exit_0_unless_something_else_was_measure
     alone = ("--models", "absent", "--tasks", "colours", "--adaptations", "knn")
     done = suite.run(*alone)
     assert done.status == 1, done.text
-    assert "4 because: weights unavailable: " in said(done.text)
+    assert "4 of them because: weights unavailable: " in said(done.text)
     beside = ("--models", "absent,oak", *CHOSEN[2:], "--run", "beside")
     measured = suite.run(*beside)
     assert measured.status == 0, measured.text
