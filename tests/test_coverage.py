@@ -133,3 +133,7 @@ def test_what_was_measured_is_kept(tmp_path, monkeypatch: pytest.MonkeyPatch):
 def test_the_table_reads_well():
     text = command.table([(one_in(0.9), Coverage(200, 0.06, 0.04, 1.234))])
     assert text.splitlines()[2] == "| planted | 90% | 90.0 [85.1, 93.4] | 6.0 / 4.0 | 1.23 | too narrow |"
+
+
+def test_the_code_that_results_depend_on_is_found():
+    assert len(command._sources()) > 20

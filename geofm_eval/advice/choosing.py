@@ -51,13 +51,7 @@ class Advice:
 
 
 def advise(content: RunContent, task: str, model: str | None, pairs: Pairs) -> list[Advice]:
-    """Advise for a task.
-
-    Args:
-        content: the run.
-        task: slug.
-        model: slug; None takes every backbone with records on the task, without controls and marked models.
-        pairs: per-item outcomes of the run.
+    """Advise for a task; without a ``model`` on every backbone with records on it, without controls and marked models.
 
     Raises:
         ContractError: the run has no such task, or no such model on it.

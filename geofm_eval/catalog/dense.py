@@ -70,7 +70,7 @@ class DenseAdaptation:
 
     @property
     def slug(self) -> str:
-        """Such as ``lightms_lora_p100``."""
+        """Spelling in ids: ``lightms_lora_p100``."""
         parts = (self.head, self.blocks, self.tuning, f"p{round(self.fraction * 100):03d}", self.variant)
         return "_".join(part for part in parts if part)
 
@@ -100,13 +100,13 @@ def dense_adaptation(slug: str) -> DenseAdaptation | None:
 
 
 def narrowed(adaptation: DenseAdaptation) -> DenseAdaptation:
-    """The same with a decoder for CPUs."""
+    """Return the adaptation with a decoder for CPUs."""
     head = NARROW.get(adaptation.head, adaptation.head)
     return DenseAdaptation(head, adaptation.tuning, adaptation.fraction, adaptation.blocks, adaptation.variant)
 
 
 def scaled_block(block: int, depth: int) -> int:
-    """The block of a backbone of ``depth`` blocks that lies as deep as ``block`` does among twelve.
+    """The block of a backbone of ``depth`` blocks at the relative depth of ``block`` among twelve.
 
     Raises:
         ContractError: no such block among twelve, or a backbone without blocks.

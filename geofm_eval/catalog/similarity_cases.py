@@ -17,14 +17,10 @@ SIMILARITY = "similarity"
 
 
 def similarity_cases(catalog: "Catalog", probes: Sequence[Case]) -> list[Case]:
-    """One case for every model and data set that are probed.
+    """List one case for every model and data set that are probed.
 
-    Features belong to no label: of several tasks on the same items, such as the targets of NeuCo-Bench, the first has
-    the case. Tasks with a label per pixel keep no pooled features and have none.
-
-    Args:
-        catalog: tasks.
-        probes: selected cases of the kind ``probe``.
+    Features belong to no label: of several tasks on the same items, for example the targets of NeuCo-Bench, the first
+    has the case. Tasks with a label per pixel keep no pooled features and have none.
     """
     first: dict[tuple[str, str], Case] = {}
     for case in probes:

@@ -26,8 +26,8 @@ def tune_cases(
 ) -> list[Case]:
     """List the cases of a suite that train a backbone for a task with one label per item.
 
-    Trainings are dear: tasks take part that say so (``TaskSpec.tuned``), or all that are named where an adaptation is
-    named too. Random twins are fully tuned alone.
+    Trainings are expensive: tasks take part that say so (``TaskSpec.tuned``), or all that are named where an adaptation
+    is named too. Random twins are fully tuned alone.
 
     Args:
         catalog: models and tasks.

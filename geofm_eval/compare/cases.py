@@ -77,7 +77,7 @@ class CaseVerdict:
 
     @property
     def paired(self) -> bool:
-        """Whether its outcomes can be set against each other item by item."""
+        """Whether its outcomes can be paired item by item."""
         return not (self.why or _missing_outcomes(self.old, self.new))
 
     @property
@@ -133,11 +133,7 @@ class Comparer:
     def verdicts(
         self, matched: Mapping[CaseKey, tuple[Record, Record]], together: Together
     ) -> tuple[list[CaseVerdict], dict[CaseKey, str]]:
-        """Compare every matched case.
-
-        Args:
-            matched: old and new record by kind and id.
-            together: over what Holm adjusts primary cells.
+        """Compare every matched case (old and new record by kind and id); primary cells are adjusted over ``together``.
 
         Returns:
             Verdicts in the order of ``matched``; and why cases have none: the catalog does not say what matters.

@@ -53,7 +53,7 @@ def beyond(value: float, delta: float) -> bool:
 
 
 def standard_error(difference: Difference) -> float | None:
-    """Standard error that an interval stands for: its longer half over the normal quantile, the most that it can be.
+    """Standard error of an interval: its longer half over the normal quantile, the most that it can be.
 
     The freedom of a difference is that of its tails, which with few draws or seeds is far below the one that the width
     goes by: over the quantile of the tails the error would come out too small, by 40 % with three draws.

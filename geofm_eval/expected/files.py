@@ -52,7 +52,7 @@ _HEAD = """\
 
 
 def range_path(folder: Path, task: str) -> Path:
-    """Where the ranges of a task lie."""
+    """File of the ranges of a task."""
     return folder / f"{task}.toml"
 
 

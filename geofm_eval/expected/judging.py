@@ -22,7 +22,7 @@ OTHER_PROTOCOL = "other protocol"
 
 @dataclass(frozen=True)
 class ScoreVerdict:
-    """How one score lies to its range.
+    """Verdict on one score by its range.
 
     Args:
         verdict: one of ``WORST_FIRST``.
@@ -60,7 +60,7 @@ class CaseRangeVerdict:
 
     @property
     def outside(self) -> bool:
-        """True where a score lies below or above its range, at any label fraction."""
+        """True where a score is below or above its range, at any label fraction."""
         return self.verdict in ("below", "above")
 
     @property
@@ -70,7 +70,7 @@ class CaseRangeVerdict:
 
     @property
     def unverified(self) -> bool:
-        """True where a score lies outside, and its range was never verified on this architecture."""
+        """True where a score is outside, and its range was never verified on this architecture."""
         return self.verdict == "unverified_range"
 
     @property
@@ -90,7 +90,7 @@ class CaseRangeVerdict:
 
 
 def failed_by_range(outcome: Outcome) -> bool:
-    """True for a case whose scores are sound, and that failed because they lie outside their range, or have none."""
+    """True for a case whose scores are sound, and that failed because they are outside their range, or have none."""
     return outcome.status == "failed" and any(words in (outcome.reason or "") for words in (OUTSIDE, REQUIRED))
 
 

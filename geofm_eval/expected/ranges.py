@@ -194,7 +194,7 @@ class Ranges:
     ranges: Mapping[Key, Range]
 
     def find(self, key: Key) -> Range | None:
-        """The range of a key; a published number stands for every device."""
+        """Return the range of a key; a published number holds for every device."""
         published = Key(key.kind, key.case, key.fraction, ANY, ANY)
         return self.ranges.get(key) or self.ranges.get(published)
 

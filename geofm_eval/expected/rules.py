@@ -176,14 +176,8 @@ def seed_range(
 ) -> tuple[float, float]:
     """Range of the mean score over ``seeds`` seeds, in the metric's own unit.
 
-    Args:
-        mean: over the n seeds that the range is set from.
-        metric: of the score.
-        items: test items.
-        found: pooled standard deviation of one seed, on the working scale.
-        n: seeds.
-        floor: least half width, in the metric's own unit.
-        seeds: of the mean that is to be judged.
+    ``mean`` is over the ``n`` seeds that the range is set from, on ``items`` test items; ``found`` is the pooled
+    standard deviation of one seed on the working scale, and ``floor`` the least half width in the metric's own unit.
     """
     half = howe_factor(n, found.freedom, content_of(), seeds) * found.spread
     middle = to_scale(mean, metric, items)
@@ -192,7 +186,7 @@ def seed_range(
 
 
 def outward(low: float, high: float, digits: int = 7) -> tuple[float, float]:
-    """Both ends in so many significant digits, rounded away from each other: an item more or less stays inside."""
+    """Round both ends to ``digits`` significant digits, away from each other: an item more or less stays inside."""
     return _rounded(low, digits, math.floor), _rounded(high, digits, math.ceil)
 
 

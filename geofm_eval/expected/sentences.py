@@ -41,7 +41,7 @@ class Turned:
 
     @property
     def names(self) -> str:
-        """Such as ``draws 2, 4 and others``."""
+        """Name some draws: ``draws 2, 4 and others``."""
         numbers = [str(one.draw) for one in sorted(self.draws, key=lambda one: one.draw)]
         more = " and others" if len(numbers) > 3 else ""
         return f"draw{'s' if len(numbers) > 1 else ''} {', '.join(numbers[:3])}{more}"

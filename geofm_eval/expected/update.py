@@ -120,13 +120,7 @@ class Proposal:
 
 
 def propose(taken: SourceRecords, solve: Solve, old: Mapping[str, Ranges], why: str) -> Proposal:
-    """The ranges that runs give, beside those that were.
-
-    Args:
-        taken: records of the runs.
-        solve: what admissible choices make of the scores of probes.
-        old: ranges by task.
-        why: why ranges change; blank takes ``FIRST``.
+    """Propose the ranges that runs give, with those that were; a blank ``why`` takes ``FIRST``.
 
     Raises:
         DataError: a probe that cannot be solved again.

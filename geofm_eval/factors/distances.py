@@ -58,7 +58,7 @@ class Distance:
 
 
 def distance_of(means: Floats, axis: int, error: ErrorOfMeans | None) -> Distance:
-    """How far apart two levels of a factor lie: the root of the mean square of m_a - m_b, less the noise's.
+    """Distance of two levels of a factor: the root of the mean square of m_a - m_b, less the noise's.
 
     The mean square over pairs is twice the variance over levels, (2 / (L - 1)) sum (m_l - m)^2, averaged over the
     cells of the other factors; noise adds 2 / (L - 1) times the trace of its covariance within those deviations.
@@ -77,12 +77,12 @@ def distance_of(means: Floats, axis: int, error: ErrorOfMeans | None) -> Distanc
 
 
 def further(first: Distance, second: Distance, error: ErrorOfMeans) -> Difference:
-    """By how much two levels of ``first`` lie further apart than two of ``second``, with its interval.
+    """How much further apart two levels of ``first`` are than two of ``second``, with its interval.
 
     The ends of both intervals are joined (recovered variances: Zou and Donner 2008, Statistics in Medicine 27) with the
-    correlation that the items, which all cells share, give them. That is known only of distances clearly above 0; else
-    they are taken to err independently, and where a distance may be 0 its error has one side only: half widths are
-    added. Measured coverage: docs/factors.md.
+    correlation that the items, which all cells share, give them. That is known only of distances clearly above 0;
+    otherwise they are taken to err independently. Where a distance may be 0, its error has one side only, and half
+    widths are added. Measured coverage: docs/factors.md.
     """
     freedom = _freedom(first, second, error)
     reach = t_quantile((1 + LEVEL) / 2, freedom)

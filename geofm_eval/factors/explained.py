@@ -37,7 +37,7 @@ def pooled_shares(factorial: Factorial[Score]) -> tuple[Share, ...]:
 
 
 def pooled_shares_by_labels(factorial: Factorial[Score]) -> dict[str, tuple[Share, ...]]:
-    """The same at every label fraction by itself, the largest first: few labels make a lot of the variance.
+    """:func:`pooled_shares` at each label fraction, the largest first: few labels make a lot of the variance.
 
     Returns:
         Nothing where labels do not vary, or nothing else varies with them but one factor.

@@ -92,9 +92,7 @@ def trained_factorial(cells: Sequence[TrainedCell], catalog: Catalog) -> Factori
 def probed_factorial(subjects: Sequence[Subject], pooled: bool = False) -> Factorial[Score] | None:
     """The largest balanced factorial of backbone, layer and labels among the probes of a task.
 
-    Args:
-        subjects: models of one comparison.
-        pooled: every cell has a single score, over all shuffles together.
+    Of shuffles every cell has a single score (``pooled``), over all of them together.
 
     Returns:
         None where fewer than two factors vary, or no label fraction has several draws.

@@ -42,7 +42,7 @@ class Regret:
         best: the combination that validation chooses.
         wrong: number of wrong levels.
         kept: everything else stays as in the best combination.
-        anew: everything else is chosen anew for the wrong level.
+        anew: everything else is chosen again for the wrong level.
     """
 
     labels: str

@@ -43,7 +43,7 @@ AS_GOOD = Claim(above=-MARGIN, below=-MARGIN, worth=-MARGIN)
 
 @dataclass(frozen=True)
 class FindingCell:
-    """One difference that a finding rests on, or that is shown beside it.
+    """One difference that a finding rests on, or that is only shown with it.
 
     Args:
         id: ``model-task-adaptation``, or what takes its place.
@@ -96,7 +96,7 @@ class Finding:
         low: lower end of its 95 % interval.
         high: upper end.
         unit: of effect and cells.
-        cells: what it rests on, and what is shown beside it.
+        cells: what it rests on, and what is only shown.
         evidence: ``published``, ``sample`` or ``simulated``.
         why: sentences that give the reasons, the most important first.
         means: of groups whose cells have a joint interval; :func:`mean_of` can only bound it.
@@ -212,13 +212,13 @@ def undecidable(
 
 
 def tally(cells: Sequence[FindingCell]) -> str:
-    """Such as ``2 of 5 above 0, 1 below``."""
+    """Count cells that are clear by themselves: ``2 of 5 above 0, 1 below``."""
     below = sum(cell.below for cell in cells)
     return f"{sum(cell.above for cell in cells)} of {len(cells)} above 0" + (f", {below} below" if below else "")
 
 
 def spread(mean: Difference, unit: str = POINTS) -> str:
-    """Such as ``+1.2 [-0.3, +2.7]``; units finer than points get three decimals."""
+    """Format a mean with its interval: ``+1.2 [-0.3, +2.7]``; units finer than points get three decimals."""
     return MetricFormat("", "", 1.0, 1 if unit == POINTS else 3).difference(mean)
 
 

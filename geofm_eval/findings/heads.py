@@ -52,13 +52,13 @@ class DecoderContrast:
 
     @property
     def name(self) -> str:
-        """Such as ``pocket_mae-pastis_sim-single_w064_full_p100``."""
+        """Id of the cell: ``pocket_mae-pastis_sim-single_w064_full_p100``."""
         case = self.cell.record.case
         return f"{case.model}-{case.task}-{case.adaptation}"
 
     @property
     def reads(self) -> str:
-        """Such as ``block05 - block11``."""
+        """Blocks that are compared: ``block05 - block11``."""
         return f"{_reads(self.cell)} - {_reads(self.base)}"
 
     @property

@@ -76,7 +76,7 @@ class Means:
         return joint([(1 / len(found), one, "") for one in each])
 
     def of_groups(self, found: Mapping[str, Sequence[Pairing]]) -> dict[str, Difference]:
-        """The same of every group that has cells."""
+        """Mean of every group that has cells."""
         return {name: self.over(own) for name, own in found.items() if own}
 
     def _alike(self, one: Pairing) -> bool:

@@ -72,10 +72,8 @@ def decide(
 def shortage(tested: Sequence[FindingCell], backbones: Collection[str], counted: int) -> str | None:
     """What is missing to speak of most cells, in a sentence; None where there is enough.
 
-    Args:
-        tested: cells that count and have an interval.
-        backbones: that these are of.
-        counted: number of cells that count, with an interval or without.
+    ``tested`` cells count and have an interval, ``backbones`` are theirs, and ``counted`` includes those without
+    interval.
     """
     found = (
         (len(tested), FEWEST_CELLS, "cell"),

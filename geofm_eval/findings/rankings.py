@@ -98,7 +98,7 @@ def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
 
 
 def verdict_of_order(rivals: Sequence[OrderTest], models: int) -> Verdict:
-    """What all pairs of so many models say; see :func:`rankings_change`."""
+    """What all pairs of models say; see :func:`rankings_change`."""
     if any(rivalry.crosses for rivalry in rivals):
         return "supported"
     return "refuted" if len(rivals) == comb(models, 2) and all(map(_one_sided, rivals)) else "undecided"

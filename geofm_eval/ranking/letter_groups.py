@@ -7,15 +7,11 @@ from string import ascii_lowercase
 def letters(subjects: Sequence[str], apart: Collection[frozenset[str]]) -> dict[str, str]:
     """Compact letter display (Piepho 2004, Journal of Computational and Graphical Statistics 13).
 
-    A group is a maximal set of subjects of which no two differ clearly; a subject may belong to several, as "not
-    clearly different" is not transitive. Groups are named in the order of their best members.
-
-    Args:
-        subjects: best first.
-        apart: pairs that differ clearly.
+    A group is a maximal set of subjects (best first) of which no two differ clearly; a subject may belong to several,
+    as "not clearly different" is not transitive. Groups are named in the order of their best members.
 
     Returns:
-        Letters by subject, such as ``a``, ``ab``, ``b``.
+        Letters by subject: ``a``, ``ab``, ``b``.
     """
     near = {
         one: {other for other in subjects if other != one and frozenset((one, other)) not in apart} for one in subjects

@@ -41,7 +41,7 @@ class PairOfModels:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a model stands among the models of a setting.
+    """Position of a model among the models of a setting.
 
     Args:
         rank: by score among all models of the setting; equal scores share a rank.

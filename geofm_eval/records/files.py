@@ -38,7 +38,7 @@ OUTPUTS = ("tables", "figures", PARTS)
 
 
 def write_record(record: Record, outcomes: Mapping[str, npt.NDArray[Any]] | None, run_dir: Path) -> Path:
-    """Write a record, and the per-item outcomes beside it first: where the record is, they are complete.
+    """Write a record, its per-item outcomes first: where the record is, they are complete.
 
     Args:
         record: what to write; its ``outcomes_sha256`` and ``resamples_sha256`` are set here.
@@ -95,7 +95,7 @@ def read_record(path: Path) -> Record:
 
 
 def read_checked(run_dir: Path, path: Path) -> Record:
-    """Read one record whose scores follow from the per-item outcomes beside it.
+    """Read one record whose scores follow from its per-item outcomes.
 
     Raises:
         DataError: see :func:`read_record`; or the outcomes are absent or damaged, or give other scores.

@@ -63,7 +63,7 @@ class Certainty(Section):
 
     @property
     def z(self) -> float | None:
-        """Standard deviations that the value lies above chance."""
+        """Standard deviations of the value above chance."""
         if self.null_mean is None or not self.null_sd:
             return None
         return (self.value - self.null_mean) / self.null_sd

@@ -4,5 +4,5 @@ from pathlib import Path
 
 
 def record_path(run_dir: Path, kind: str, case_id: str) -> Path:
-    """Where the record of a case lies."""
+    """Path of the record of a case."""
     return run_dir / kind / f"{case_id}.json"

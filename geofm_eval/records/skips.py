@@ -29,13 +29,8 @@ class Skip(Section):
 def append_skip(run_dir: Path, worker: str, case_id: str, kind: str, what: str, how: str) -> None:
     """Append one skipped case to the writer's own file: processes never share a file, so no line is torn.
 
-    Args:
-        run_dir: folder of the run.
-        worker: name of the process, which no other that fills the run has, on this host or on another.
-        case_id: the case.
-        kind: what sort of thing is missing.
-        what: the missing thing in a few words.
-        how: one sentence that says how to obtain it.
+    No other process on any host is called ``worker``; ``kind`` and ``what`` say in a few words what is missing, and
+    ``how`` says in a sentence how to obtain it.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written.

@@ -40,7 +40,7 @@ class Reselection:
 
     @property
     def words(self) -> str:
-        """Such as ``any of block04 to block08``; ``block04 alone``."""
+        """Name the near taps: ``any of block04 to block08``; ``block04 alone``."""
         return f"any of {runs(self.near, self.taps)}" if len(self.near) > 1 else f"{self.chosen.tap} alone"
 
 

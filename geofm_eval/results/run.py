@@ -54,7 +54,7 @@ class RunContent:
         return [record for record in measured if record.outcome.status != "error"]
 
     def of_evidence(self, evidence: str) -> "RunContent":
-        """The same run with the records of one evidence class alone."""
+        """Return the run with the records of one evidence class alone."""
 
         def own() -> RunContent:
             return replace(self, records=tuple(record for record in self.records if record.evidence == evidence))

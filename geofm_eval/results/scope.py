@@ -35,7 +35,7 @@ class Probed:
 
     @property
     def name(self) -> str:
-        """Such as ``mae_vits16-eurosat-linear``."""
+        """Return ``model-task-adaptation``: ``mae_vits16-eurosat-linear``."""
         case = self.subject.record.case
         return f"{case.model}-{case.task}-{case.adaptation}"
 

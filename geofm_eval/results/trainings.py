@@ -27,7 +27,7 @@ class TrainedCell:
 
     @property
     def address(self) -> Address:
-        """Where it stands in its study."""
+        """Position of the cell in its study."""
         case = self.record.case
         return case.model, case.adaptation, case.layer
 
@@ -43,7 +43,7 @@ class TrainedCell:
 
     @property
     def name(self) -> str:
-        """Such as ``lightms_full_p100-multi``."""
+        """Return adaptation and layer: ``lightms_full_p100-multi``."""
         return f"{self.record.case.adaptation}-{self.layer}"
 
     @property

@@ -17,7 +17,7 @@ ABOUT = 0.05
 
 @dataclass(frozen=True)
 class MetricFormat:
-    """How a metric is shown: ``value * factor`` with so many decimals, in ``symbol``.
+    """How a metric is shown: ``value * factor`` with ``decimals``, in ``symbol``.
 
     ``floor`` is where figures cut their vertical axis, for a metric without a lowest value; None cuts nothing.
     """
@@ -29,15 +29,15 @@ class MetricFormat:
     floor: float | None = None
 
     def value(self, value: float | None) -> str:
-        """Such as ``84.2``."""
+        """Format a score: ``84.2``."""
         return UNKNOWN if value is None else f"{value * self.factor:.{self.decimals}f}"
 
     def score(self, score: Score) -> str:
-        """Such as ``84.2 [81.0, 87.2]``."""
+        """Format a score with its interval: ``84.2 [81.0, 87.2]``."""
         return self.value(score.value) + self._interval(score.interval)
 
     def difference(self, difference: Difference | None) -> str:
-        """Such as ``+2.2 [+0.4, +4.0]``."""
+        """Format a difference with its interval: ``+2.2 [+0.4, +4.0]``."""
         if difference is None:
             return UNKNOWN
         text = self._signed(difference.value)
@@ -47,7 +47,7 @@ class MetricFormat:
 
     @property
     def label(self) -> str:
-        """Such as ``accuracy (%)``."""
+        """Title of an axis: ``accuracy (%)``."""
         return f"{self.name} ({self.symbol})" if self.symbol else self.name
 
     def _interval(self, interval: IntervalInfo | None) -> str:
@@ -84,21 +84,17 @@ def percent(fraction: float) -> str:
 
 
 def share_of_labels(scores: Mapping[str, Score], fraction: str) -> str:
-    """The part of the labels that a score rests on: ``1 %``, or what was realised, ``3.7 %``.
+    """The proportion of the labels that a score rests on: ``1 %``, or what was realised, ``3.7 %``.
 
     A draw takes at least one label of every class or stratum, so a small fraction of a small data set is more than was
-    asked for.
-
-    Args:
-        scores: of a record, whose score with all labels says how many there are; without it the fraction is as asked.
-        fraction: key of the score.
+    asked for. The record's score with all labels says how many there are; without it the fraction is as asked.
     """
     count = _realised(scores, fraction)
     return percent(float(fraction)) if count is None else f"{100 * count[0] / count[1]:.1f} %"
 
 
 def of_labels(scores: Mapping[str, Score], fraction: str) -> str:
-    """The same for a sentence or heading: ``1 % of the labels``, ``3.7 % of the labels (10 of 270; 1 % asked)``."""
+    """:func:`share_of_labels` in words: ``1 % of the labels``, ``3.7 % of the labels (10 of 270; 1 % asked)``."""
     text, count = f"{share_of_labels(scores, fraction)} of the labels", _realised(scores, fraction)
     return text if count is None else f"{text} ({count[0]} of {count[1]}; {percent(float(fraction))} asked)"
 

@@ -30,7 +30,7 @@ class Difference:
         return cls(value) if interval is None else cls(value, interval.low, interval.high, interval.freedom)
 
     def times(self, factor: float) -> "Difference":
-        """The same in another unit; turned where the factor is negative."""
+        """Convert to another unit; a negative factor swaps the ends."""
         # Adding zero turns -0.0, which a difference of nothing may be after a change of direction, into 0.0.
         value = factor * self.value + 0.0
         if self.low is None or self.high is None:

@@ -64,7 +64,7 @@ class Sample:
 
     @property
     def covers(self) -> str:
-        """Such as ``draws x items``."""
+        """What an interval varies over: ``draws x items``."""
         return self.noun if self.draws == 1 else f"draws x {self.noun}"
 
     def ratios(self) -> Floats:

@@ -87,7 +87,7 @@ def estimate(contrast: PerSeed, units: int | None = None, level: float = LEVEL) 
 def estimate_of(
     values: Sequence[float], error: float = 0.0, units: int | None = None, level: float = LEVEL
 ) -> Estimate:
-    """The same from bare values, such as one per backbone."""
+    """:func:`estimate` of bare values, one per seed or backbone."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return Estimate(mean)

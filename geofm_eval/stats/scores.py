@@ -283,7 +283,7 @@ FINEST_STEP = 1e-4
 
 
 def prediction_dtype(targets: ArrayLike) -> type[np.float32] | type[np.float64]:
-    """The dtype that predictions of ``targets`` are stored in: float32 unless its steps are coarse beside their spread.
+    """The dtype to store predictions of ``targets`` in: float32 unless its steps are coarse next to their spread.
 
     Targets of 1e9 +- 1 differ by less than a float32 step.
     """

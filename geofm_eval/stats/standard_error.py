@@ -81,12 +81,9 @@ def spread_of(parts: Sequence[Part], even: bool = False) -> Spread | None:
 
 
 def joined(units: tuple[float, float], draws: Sequence[tuple[float, float]], mixed: float = 0.0) -> Spread:
-    """Variance of units and draws together.
+    """Variance of units and draws together, each given with its degrees of freedom.
 
-    Args:
-        units: variance that the units add, with its degrees of freedom.
-        draws: variances of means over draws, with theirs.
-        mixed: what the noise of draw and unit together adds to the variances of the draws.
+    ``mixed`` is what the noise of draw and unit together adds to the variances of the means over draws.
     """
     together = sum(variance for variance, _ in draws)
     if together == 0:
