@@ -29,7 +29,8 @@ def test_a_gpu_that_is_not_there_does_not_exit_0(suite: SmallSuite, workers: str
     assert done.status == 1, done.text
     line = said(done.text)
     assert line.startswith(
-        "nothing was measured: all 4 selected cases were skipped, 4 of them because: device unavailable: cuda (torch sees 0 GPUs"
+        "nothing was measured: all 4 selected cases were skipped, 4 of them because: "
+        "device unavailable: cuda (torch sees 0 GPUs"
     )
     assert len(line) <= 400
     cases = ElementTree.parse(suite.folder / "gpu.xml").getroot().iter("testcase")
