@@ -8,7 +8,8 @@ import pytest
 
 from geofm_eval.catalog import load_catalog
 from geofm_eval.records import Outcome, Record, read_record, record_path, write_record
-from geofm_eval.report import collation
+from geofm_eval.report.probes import page as probes
+from geofm_eval.report.trainings import page as trainings
 from geofm_eval.results.comparison import Subject
 from geofm_eval.results.leaderboard import Ranking
 from tests.synthetic_run import MODELS, Synthetic, make_record, write_run
@@ -20,8 +21,8 @@ CATALOG = load_catalog()
 
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of the time of a collation, and most tests look at words."""
-    for name in ("depth_figure", "label_figure", "pareto_figure", "block_figure"):
-        monkeypatch.setattr(collation, name, lambda *_: None)
+    for page, name in ((probes, "depth"), (probes, "label"), (trainings, "pareto"), (trainings, "block")):
+        monkeypatch.setattr(page, f"{name}_figure", lambda *_: None)
 
 
 def small_run(folder: Path) -> Path:

@@ -459,7 +459,7 @@ def test_taps_of_two_recipes_or_weights_or_with_gaps_advise_nothing(tmp_path):
     record = probe(run, "block01", [0.71], 0.71)
     stopped = Outcome(status="error", verdict="no_range", reason="out of memory")
     write_record(record.model_copy(update={"outcome": stopped, "scores": {}}), None, run)
-    assert "1 taps without a score (block01: error: out of memory)" in said(run)
+    assert "1 tap without a score (block01: error: out of memory)" in said(run)
     probe(tmp_path / "s", "final", [0.71], 0.71)
     assert "one tap was measured, final: there is nothing to choose among" in said(tmp_path / "s")
 

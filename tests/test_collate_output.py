@@ -58,7 +58,7 @@ def test_every_link_of_the_page_leads_somewhere_and_every_model_is_credited(tmp_
     run = write_run(tmp_path / "linked", SMALL, ("eurosat_sim", "eurosat_rgb"), ("linear",))
     collation = collate(run)
     links = re.findall(r"\]\(([^)]+)\)", page(run))
-    assert len(links) == 36
+    assert len(links) == 30
     assert all((collation.index.parent / link).is_file() for link in links)
     assert "galileo_nano: Galileo nano; licence MIT; Tseng et al. 2025" in page(run)
     assert "eurosat_rgb: EuroSAT, RGB edition; licence MIT; Helber et al. 2019" in page(run)

@@ -119,8 +119,9 @@ def test_what_is_too_small_for_shares_has_no_file_and_one_line(tmp_path, without
     probe(tmp_path, "m_one", "t_one", 0.0, draws=1)
     made = collate(tmp_path)
     assert not list((tmp_path / "tables").glob("*shares*"))
-    assert "too few cells in 1 of 1 tables" in made.text
-    assert "shares" not in made.index.read_text()
+    for text in (made.text, made.index.read_text()):
+        assert "What explains" not in text
+        assert "Not shown: ranks of 1 table, shares of variance of 1 table, " in text
 
 
 def test_shares_and_noise_sum_to_100_with_those_below_0(tmp_path, without_figures):

@@ -144,7 +144,7 @@ def test_settings_of_another_recipe_stay_out_and_are_counted(tmp_path: Path):
     found = decide(run)
     assert found is not None
     assert {cell.id for cell in found.cells} == {"t_one-linear-p100", "t_two-linear-p100"}
-    assert "Not compared with these: 1 settings of other recipes." in found.why
+    assert "Not compared with these: 1 setting of other recipes." in found.why
 
 
 def test_it_is_the_first_of_the_findings(tmp_path: Path):

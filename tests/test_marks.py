@@ -59,7 +59,7 @@ def test_masked_bands_are_no_mark():
 def test_marked_row_is_shown_with_its_bands_and_the_reason(run: Path):
     (comparison,) = comparisons(read_content(run))[0]
     table = ranking_table(rank(comparison, Pairs(run)), CATALOG)
-    (row,) = [row for row in table.rows if row[1].startswith(DINO.slug)]
+    (row,) = [row for row in table.grid if row[1].startswith(DINO.slug)]
     assert row[1] == f"{DINO.slug} (marked)"
     assert "3 of 10" in row
     notes = " ".join(table.footnotes)

@@ -249,16 +249,16 @@ def test_a_model_without_a_cell_drops_out_of_that_pair_and_is_named(tmp_path):
     assert len(found["full - frozen"].pairs) == 11
     assert list(study.left_out) == [f"pocket_mae-{TASK}-lightms_full_p100-multi"]
     text = collate(folder).text
-    assert "without a score: 1 cases" in text
+    assert "without a score: 1 case (see the tables)" in text
     assert "1 of 36 planned cases have no record" in text
 
 
 def test_controls_take_no_part_in_effects_but_are_ranked(study, run):
     assert not any("pocket_random" in name for e in effects(study, CATALOG, Pairs(run)) for name in e.pairs)
     table = ranking_table(study, CATALOG, Pairs(run))
-    assert sum("(control)" in row[1] for row in table.rows) == 12
+    assert sum("(control)" in row[1] for row in table.grid) == 12
     assert table.title.startswith("SIMULATED DATA")
-    assert table.rows[0][1:3] == ("pocket_contrast", "upernet_w064_full_p100")
+    assert table.grid[0][1:3] == ["pocket_contrast", "upernet_w064_full_p100"]
 
 
 def test_the_tuned_twin_of_equal_labels_is_the_baseline(study, run):
@@ -280,9 +280,9 @@ def test_the_front_holds_what_nothing_cheaper_beats(study):
 
 def test_the_factorial_has_a_column_per_tuning_and_labels(study):
     table = factorial_table(study, CATALOG)
-    assert table.header[3:] == ("frozen, 10 %", "frozen, 100 %", "tuned, 10 %", "tuned, 100 %")
+    assert table.header[3:] == ["frozen, 10 %", "frozen, 100 %", "tuned, 10 %", "tuned, 100 %"]
     assert len(table.rows) == 9
-    assert all(cell != "-" for row in table.rows for cell in row)
+    assert all(cell != "-" for row in table.grid for cell in row)
 
 
 def test_narrow_and_wide_decoders_are_two_studies(tmp_path):

@@ -19,8 +19,8 @@ from geofm_eval.measure.case import Measurement
 from geofm_eval.measure.similarity import SIMILARITY_VERSION, measure_similarity
 from geofm_eval.measure.similarity_values import certainty_to_twin, evenly, some_of, to_matrix
 from geofm_eval.records import Certainty, Channels, Similarity, pair_name, read_record, write_record
-from geofm_eval.report import collation
 from geofm_eval.report.collation import collate
+from geofm_eval.report.similarity import page as similarity_pages
 from geofm_eval.similarity import cka, cka_matrix
 from geofm_eval.workspace import Settings, Workspace
 from tests.small_suite import OPTIONS, TASKS, write_images
@@ -328,7 +328,7 @@ def test_a_run_gives_tables_values_and_heatmaps(run: Path) -> None:
 
 
 def test_other_recipes_are_not_mixed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collation, "FIGURES", dict.fromkeys(("within", "twins", "between"), lambda *_: None))
+    monkeypatch.setattr(similarity_pages, "heatmap_figure", lambda *_: None)
     write(run, "mae_vits16", similarity(3), recipe="pangaea")
     done = collate(run, CATALOG)
     assert "mae_vits16" not in cells(run, "eurosat_sim-similarity-1.md")

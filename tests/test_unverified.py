@@ -176,4 +176,4 @@ def test_score_against_cost_hatches_and_marks_it(tmp_path: Path, monkeypatch: py
     assert sorted(hatches, key=str) == ["////", None]
     table = pareto_table(study, CATALOG)
     assert table is not None
-    assert [row[1] for row in table.rows if "(u)" in row[1]] == [f"{planted_advice.MODEL} (u)"]
+    assert [row[1] for row in table.grid if "(u)" in row[1]] == [f"{planted_advice.MODEL} (u)"]

@@ -12,7 +12,7 @@ from geofm_eval.records import Record, marks
 from geofm_eval.results.comparison import Comparison, Subject, comparisons, identity, summarise
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import THROUGHPUT, RunContent
-from geofm_eval.results.units import of_labels
+from geofm_eval.results.units import counted, of_labels
 
 PROBES = ("linear", "ridge")
 """Adaptations that a block is chosen by: solved to their optimum, on the mean of the patch tokens."""
@@ -181,7 +181,7 @@ def _subject(probed: list[Comparison], refused: list[str], model: str) -> tuple[
         return None, f"its taps differ in {', '.join(differ)} and are not comparable: run it under a new --run name"
     subject = found[0][1]
     if subject.missing:
-        return None, f"{len(subject.missing)} taps without a score ({summarise(subject.missing)})"
+        return None, f"{counted(len(subject.missing), 'tap')} without a score ({summarise(subject.missing)})"
     if len(subject.taps) < 2:
         return None, f"one tap was measured, {next(iter(subject.taps))}: there is nothing to choose among"
     return subject, ""

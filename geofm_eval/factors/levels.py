@@ -61,11 +61,6 @@ def factors(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Decision]:
     return [Decision(name, _levels(own, pairs), left_out) for name, own, left_out in found if len(own) > 1]
 
 
-def has_factors(study: CaseStudy, catalog: Catalog) -> bool:
-    """True where some factor has two levels."""
-    return any(len(_complete(study, key)[0]) > 1 for _, key in _keys(catalog))
-
-
 def best_cases(study: CaseStudy) -> list[TrainedCell]:
     """The trained case that validation would choose, once per label fraction with two of them, fewest labels first."""
     by_fraction: defaultdict[float, list[TrainedCell]] = defaultdict(list)

@@ -14,7 +14,7 @@ from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
 from geofm_eval.results.scope import data_of, excluded_model, excluded_task
 from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
-from geofm_eval.results.units import in_points
+from geofm_eval.results.units import counted, in_points
 from geofm_eval.stats.difference import Difference
 
 TITLE = "a fine-tuned ImageNet ViT-B/16 is as good as the best fine-tuned backbone"
@@ -133,7 +133,8 @@ def _missing(tuned: Sequence[Place]) -> str:
     rivals = max(len(place.rivals) for place in tuned)
     return (
         f"{MODEL} was fully tuned, at {RATES} learning rates, in {known} of {len(tuned)} ways to use a backbone, "
-        f"beside at most {rivals} backbones ({FEWEST_RIVALS} are needed): pytest benchmarks --models {MODEL},..."
+        f"beside at most {counted(rivals, 'backbone')} ({FEWEST_RIVALS} are needed): pytest benchmarks --models "
+        f"{MODEL},..."
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 
 from geofm_eval.findings.finding import Claim, FindingCell, Verdict
+from geofm_eval.results.units import counted
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.p_values import ALPHA, holm
 
@@ -69,10 +70,10 @@ def decide(
     return "undecided" if supported == refuted else "supported" if supported else "refuted"
 
 
-def shortage(tested: Sequence[FindingCell], backbones: Collection[str], counted: int) -> str | None:
+def shortage(tested: Sequence[FindingCell], backbones: Collection[str], count: int) -> str | None:
     """What is missing to speak of most cells, in a sentence; None where there is enough.
 
-    ``tested`` cells count and have an interval, ``backbones`` are theirs, and ``counted`` includes those without
+    ``tested`` cells count and have an interval, ``backbones`` are theirs, and ``count`` includes those without
     interval.
     """
     found = (
@@ -80,21 +81,21 @@ def shortage(tested: Sequence[FindingCell], backbones: Collection[str], counted:
         (len({cell.data for cell in tested}), FEWEST_DATA_SETS, "data set"),
         (len(backbones), FEWEST_BACKBONES, "backbone"),
     )
-    missing = [_count(least - number, noun) for number, least, noun in found if number < least]
-    if 2 * len(tested) < counted:
+    missing = [counted(least - number, noun) for number, least, noun in found if number < least]
+    if 2 * len(tested) < count:
         missing.append("per-item outcomes for half of the cells")
     if not missing:
         return None
     have, need = (" from ".join([one[0], " and ".join(one[1:])]) for one in (
-        [_count(number, noun) for number, _, noun in found], [_count(least, noun) for _, least, noun in found]
+        [counted(number, noun) for number, _, noun in found], [counted(least, noun) for _, least, noun in found]
     ))  # fmt: skip
-    absent = f" {without(counted - len(tested))}" if counted > len(tested) else ""
+    absent = f" {without(count - len(tested))}" if count > len(tested) else ""
     return f"Found: {have} with an interval. Needed: {need}. Missing: {', '.join(missing)}.{absent}"
 
 
 def without(count: int) -> str:
     """A sentence about cells that have no part in a verdict."""
-    return f"{_count(count, 'cell')} without per-item outcomes {'has' if count == 1 else 'have'} no interval."
+    return f"{counted(count, 'cell')} without per-item outcomes {'has' if count == 1 else 'have'} no interval."
 
 
 def most_words(cells: Sequence[FindingCell], claim: Claim, mean: Difference, tests: int = 1) -> str:
@@ -118,7 +119,3 @@ def tally_noninferior(cells: Sequence[FindingCell]) -> str:
     )
     text = f"{within} of {len(cells)} clearly within a point"
     return f"{text}, {beyond} clearly beyond" if beyond else text
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

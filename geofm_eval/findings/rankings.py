@@ -27,7 +27,7 @@ from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
 from geofm_eval.results.scope import excluded_model, excluded_pooling, excluded_task
 from geofm_eval.results.taps import sign
-from geofm_eval.results.units import in_points
+from geofm_eval.results.units import counted, in_points
 from geofm_eval.stats.difference import LEVEL, Difference
 from geofm_eval.stats.jackknife import t_quantile
 
@@ -222,4 +222,4 @@ def _agreement(field: Field) -> str:
 
 def _beside(others: Sequence[Field]) -> list[str]:
     number = sum(len(field.settings) for field in others)
-    return [f"Not compared with these: {number} settings of other recipes."] if number else []
+    return [f"Not compared with these: {counted(number, 'setting')} of other recipes."] if number else []

@@ -24,12 +24,12 @@ from geofm_eval.advice import (
 )
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record, fraction_key
-from geofm_eval.report.probes.terminal import aligned
+from geofm_eval.report.formats import aligned
 from geofm_eval.report.wording import shared_notes
 from geofm_eval.results.comparison import LAST, Comparison, Subject, comparisons
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import DRIFT, PROBE, SEGMENT, TUNE, RunContent, read_content
-from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, percent, unit_named
+from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, counted, percent, unit_named
 from geofm_eval.stats.difference import Difference
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Advised:
             parts.append("\n".join(_confirmed(confirmation, self.advices[0])))
         shown = [f"problem: {problem}" for problem in self.problems[:SHOWN]]
         if len(self.problems) > SHOWN:
-            shown.append(f"and {len(self.problems) - SHOWN} more problems (see --json)")
+            shown.append(f"and {counted(len(self.problems) - SHOWN, 'more problem')} (see --json)")
         return "\n\n".join([*parts, "\n".join(shown)] if shown else parts)
 
     def json(self, confirmation: "Confirmation | None" = None) -> str:
@@ -268,7 +268,7 @@ def _millions(count: int | None) -> str:
 
 def _choice(choice: TuningChoice, advice: Advice) -> Iterator[str]:
     unit = _unit(advice, choice.chosen.test.metric)
-    yield f"{choice.head}, {_labels(choice.fraction, advice)}, {choice.seeds} seeds: {_tune_what(choice)}"
+    yield f"{choice.head}, {_labels(choice.fraction, advice)}, {counted(choice.seeds, 'seed')}: {_tune_what(choice)}"
     header = ["tuning", "validation", f"test {unit.label}", "minus frozen", "trained", "seconds"]
     yield from aligned([header, *(_tuned(one, unit) for one in choice.tunings)], "lrllrr")
 
@@ -296,7 +296,7 @@ def _tuned(one: Tuned, unit: MetricFormat) -> list[str]:
 def _parts(parts: Parts, unit: MetricFormat) -> list[str]:
     """Which parts matter, and among how many: intervals are of one part each, the choice is adjusted for all."""
     matter, tried = [one for one in parts.parts if one.matters], len(parts.parts)
-    adaptation, scored = parts.case.split("-")[2], f"{parts.seeds} seeds, {parts.items} test items"
+    adaptation, scored = parts.case.split("-")[2], f"{counted(parts.seeds, 'seed')}, {parts.items} test items"
     lines = [f"{adaptation}, loss of {unit.label} when a part goes back to its frozen weights ({scored}):"]
     if any(one.loss.low is None for one in parts.parts):
         lines.append("a single seed, or no error over items, leaves no interval: no part is shown to matter")
@@ -317,7 +317,7 @@ def _loss(one: PartLoss, unit: MetricFormat) -> str:
 def _confirmed(found: "Confirmation", advice: Advice) -> list[str]:
     """What was built, timed and solved again, and whether it is what the record says."""
     unit, timed = _unit(advice, found.metric), found.timed
-    blocks = f"{found.kept} block{'s' if found.kept > 1 else ''}"
+    blocks = counted(found.kept, "block")
     low, high = timed.quartiles
     same, draws = found.penalties
     return [

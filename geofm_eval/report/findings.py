@@ -2,10 +2,15 @@
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from geofm_eval.findings.finding import Finding, FindingCell, mean_of, spread
-from geofm_eval.report.formats import Row, Table, to_markdown
-from geofm_eval.results.units import SIMULATED, UNKNOWN
+from geofm_eval.findings.most import FEWEST_BACKBONES, FEWEST_DATA_SETS
+from geofm_eval.report.formats import Column, Row, Table, attributes, listed, to_markdown
+from geofm_eval.report.pages import Page, links
+from geofm_eval.results.run import RunContent
+from geofm_eval.results.units import SIMULATED
 from geofm_eval.stats.difference import Difference
 
 SLUG = "findings"
@@ -27,7 +32,34 @@ ONLY_SIMULATED = "On simulated data a verdict says what the tool can tell apart,
 def headline(finding: Finding) -> str:
     """Such as ``finding 4, a claim: undecided (SIMULATED DATA), +1.1 [-1.1, +3.2] points``."""
     claim = f"finding {finding.number}, {finding.title}: {finding.verdict} ({ON[finding.evidence]})"
-    return claim if finding.effect is None else f"{claim}, {_effect(finding)} {finding.unit}"
+    return claim if finding.effect is None else f"{claim}, {_effect(finding)}"
+
+
+def worth_showing(found: Sequence[Finding], content: RunContent) -> list[Finding]:
+    """Findings but for those undecided because a run has fewer models or tasks than any verdict on most cells needs."""
+
+    def enough(evidence: str) -> bool:
+        cases = [record.case for record in content.of_evidence(evidence).scored if not record.case.is_control]
+        models, tasks = len({case.model for case in cases}), len({case.task for case in cases})
+        return models >= FEWEST_BACKBONES and tasks >= FEWEST_DATA_SETS
+
+    return [one for one in found if one.verdict != "not enough records" or enough(one.evidence)]
+
+
+def findings_pages(found: Sequence[Finding]) -> list[Page]:
+    """Verdicts with their reasons, groups of cells, and the cells that verdicts rest on, on one page."""
+    if not found:
+        return []
+    tables: list[Table[Any]] = [_verdicts(found), _groups(found), *map(_cells, found)]
+    files = [(SLUG, f"{SLUG}.md"), ("CSV of cells", f"{SLUG}.csv")]
+    return [
+        Page(
+            lines=[links(files), *map(headline, found)],
+            text=text_of_findings(found),
+            csv={SLUG: partial(_rows, found)},
+            markdown={SLUG: "\n".join(to_markdown(table) for table in tables if table.rows)},
+        )
+    ]
 
 
 def text_of_findings(found: Sequence[Finding]) -> str:
@@ -42,77 +74,46 @@ def text_of_findings(found: Sequence[Finding]) -> str:
     return "\n".join([*lines, *([f"  {ONLY_SIMULATED}"] if _simulated(found) else [])])
 
 
-def lines_of_findings(found: Sequence[Finding]) -> list[str]:
-    """For the index page: the links, then every verdict."""
-    links = [f"[{SLUG}]({SLUG}.md), [CSV of cells]({SLUG}.csv)"] if found else []
-    return [*links, *(headline(finding) for finding in found)]
-
-
-def page_of_findings(found: Sequence[Finding]) -> str:
-    """Markdown of verdicts with their reasons, of groups of cells, and of the cells that verdicts rest on."""
-    tables = (_verdicts(found), _groups(found), *(_cells(finding) for finding in found))
-    return "\n".join(to_markdown(table) for table in tables if table.rows)
-
-
-def finding_rows(found: Sequence[Finding]) -> list[Row]:
-    """One row of numbers per cell, those beside a verdict too; one without a cell for a finding that has none."""
-    rows: list[Row] = []
-    for finding in found:
-        head: Row = {
-            "finding": finding.number,
-            "claim": finding.title,
-            "evidence": finding.evidence,
-            "verdict": finding.verdict,
-            "unit": finding.unit,
+def _rows(found: Sequence[Finding]) -> list[Row]:
+    """One row of numbers per cell, those beside a verdict too."""
+    return [
+        {
+            **attributes(finding, finding="number", claim="title", evidence="evidence", verdict="verdict", unit="unit"),
+            **attributes(cell, cell="id", group="group", counts="counts", contrast="contrast", estimate="estimate"),
+            **attributes(cell, "low high", holm_p="p", p_above="p_above", p_below="p_below"),
+            "ceiling": cell.ceiling,
         }
-        rows += [
-            {
-                **head,
-                "cell": cell.id,
-                "group": cell.group,
-                "counts": cell.counts,
-                "contrast": cell.contrast,
-                "estimate": cell.estimate,
-                "low": cell.low,
-                "high": cell.high,
-                "holm_p": cell.p,
-                "p_above": cell.p_above,
-                "p_below": cell.p_below,
-                "ceiling": cell.ceiling,
-            }
-            for own in finding.groups.values()
-            for cell in own
-        ]
-    return rows
+        for finding in found
+        for own in finding.groups.values()
+        for cell in own
+    ]
 
 
 def _simulated(found: Sequence[Finding]) -> bool:
     return any(finding.evidence == "simulated" for finding in found)
 
 
-def _effect(finding: Finding) -> str:
-    assert finding.effect is not None
-    return spread(Difference(finding.effect, finding.low, finding.high), finding.unit)
+def _effect(finding: Finding) -> str | None:
+    if finding.effect is None:
+        return None
+    return f"{spread(Difference(finding.effect, finding.low, finding.high), finding.unit)} {finding.unit}"
 
 
-def _verdicts(found: Sequence[Finding]) -> Table:
+def _verdicts(found: Sequence[Finding]) -> Table[Finding]:
     only = all(finding.evidence == "simulated" for finding in found)
-    rows = [
-        (
-            str(finding.number),
-            finding.title,
-            ON[finding.evidence],
-            finding.verdict,
-            UNKNOWN if finding.effect is None else f"{_effect(finding)} {finding.unit}",
-            str(sum(cell.counts for cell in finding.cells)),
-        )
-        for finding in found
+    columns: list[Column[Finding]] = [
+        Column("finding", lambda one: one.number),
+        Column("claim", lambda one: one.title),
+        Column("on", lambda one: ON[one.evidence]),
+        Column("verdict", lambda one: one.verdict),
+        Column("effect [interval]", _effect),
+        Column("cells", lambda one: sum(cell.counts for cell in one.cells)),
     ]
     return Table(
         slug=SLUG,
         title=f"{SIMULATED}: findings" if only else "Findings",
-        header=("finding", "claim", "on", "verdict", "effect [interval]", "cells"),
-        rows=tuple(rows),
+        columns=columns,
+        rows=found,
         notes=(
             *(f"Finding {one.number}, {one.title} ({ON[one.evidence]}): {' '.join(one.why)}" for one in found),
             "Points: hundredths of accuracy, IoU and R2; of an RMSE percents of what it is compared with. What "
@@ -122,56 +123,49 @@ def _verdicts(found: Sequence[Finding]) -> Table:
     )
 
 
-def _groups(found: Sequence[Finding]) -> Table:
+def _groups(found: Sequence[Finding]) -> Table[Sequence[Any]]:
     rows = [
         (
-            str(finding.number),
+            finding.number,
             finding.title,
             ON[finding.evidence],
             group,
-            "yes" if any(cell.counts for cell in own) else "",
-            str(len(own)),
-            str(sum(cell.low is not None for cell in own)),
-            str(sum(cell.above for cell in own)),
-            str(sum(cell.below for cell in own)),
+            any(cell.counts for cell in own),
+            len(own),
+            sum(cell.low is not None for cell in own),
+            sum(cell.above for cell in own),
+            sum(cell.below for cell in own),
             spread(finding.means.get(group) or mean_of(own), finding.unit),
         )
         for finding in found
         for group, own in finding.groups.items()
     ]
-    return Table(
-        slug=f"{SLUG}-groups",
-        title="Groups of cells",
-        header=("finding", "claim", "on", "group", "counts", "cells", "with an interval", "above 0 after Holm",
-                "below 0 after Holm", "mean [interval]"),
-        rows=tuple(rows),
-    )  # fmt: skip
+    header = ("finding", "claim", "on", "group", "counts", "cells", "with an interval", "above 0 after Holm",
+              "below 0 after Holm", "mean [interval]")  # fmt: skip
+    return Table(f"{SLUG}-groups", "Groups of cells", listed(*header), rows)
 
 
-def _cells(finding: Finding) -> Table:
-    rows = [
-        (
-            cell.id,
-            cell.group,
-            f"{cell.contrast} (ceiling)" if cell.ceiling else cell.contrast,
-            _size(cell, finding.unit),
-            *(UNKNOWN if p is None else f"{p:.3f}" for p in (cell.p_above, cell.p_below, cell.p)),
-        )
-        for cell in finding.cells
-        if cell.counts
+def _cells(finding: Finding) -> Table[FindingCell]:
+    columns: list[Column[FindingCell]] = [
+        Column("cell", lambda cell: cell.id),
+        Column("group", lambda cell: cell.group),
+        Column("contrast", lambda cell: f"{cell.contrast} (ceiling)" if cell.ceiling else cell.contrast),
+        Column(
+            f"{finding.unit} [interval]",
+            lambda cell: spread(Difference(cell.estimate, cell.low, cell.high), finding.unit),
+        ),
+        Column("p of support", lambda cell: cell.p_above),
+        Column("p against", lambda cell: cell.p_below),
+        Column("p after Holm", lambda cell: cell.p),
     ]
     return Table(
         slug=f"{SLUG}-cells",
         title=f"Cells of finding {finding.number}, {finding.title} ({ON[finding.evidence]})",
-        header=("cell", "group", "contrast", f"{finding.unit} [interval]", "p of support", "p against", "p after Holm"),
-        rows=tuple(rows),
+        columns=columns,
+        rows=[cell for cell in finding.cells if cell.counts],
         notes=(
             "p of support: one-sided, of no effect in this cell (of a loss of one or more, where the claim is to be as "
             "good). p against: one-sided, of an effect of at least the margin. p after Holm: two-sided, of no "
             "difference, adjusted over these cells.",
         ),
     )
-
-
-def _size(cell: FindingCell, unit: str) -> str:
-    return spread(Difference(cell.estimate, cell.low, cell.high), unit)

@@ -1,7 +1,9 @@
 """What explains the scores of a task: shares of their variance, and what wrong choices cost, in tables and in lines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.factors.explained import (
@@ -11,27 +13,26 @@ from geofm_eval.factors.explained import (
     probed_shares,
     trained_shares,
 )
-from geofm_eval.factors.factorial import (
-    LAYER,
-    Factor,
-    probed_factorial,
-    trained_factorial,
-)
+from geofm_eval.factors.factorial import LAYER, Factorial, probed_factorial, trained_factorial
 from geofm_eval.factors.regret import Loss, Regret, regrets
 from geofm_eval.factors.variance import LeaveOneLevelOut, Share
 from geofm_eval.metric import METRICS
 from geofm_eval.records import Record, marked
-from geofm_eval.report.formats import Row, Table
-from geofm_eval.report.wording import heading, shared_notes
+from geofm_eval.report.formats import Column, Row, Table, attributes, described
+from geofm_eval.report.pages import MakeRows, Page, line_of
+from geofm_eval.report.wording import table_of
 from geofm_eval.results.comparison import Comparison, tap_order
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
 from geofm_eval.results.scope import excluded_model
 from geofm_eval.results.trainings import CaseStudy
-from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, unit_named
+from geofm_eval.results.units import SIMULATED, MetricFormat, unit_named
 
 SHOWN = 4
 """So many effects are named in a line for a terminal."""
+
+Explaining = tuple[str, Share]
+"""Label fraction, empty for all of them, and the share of an effect."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,8 @@ class Explained:
     Args:
         comparison: for what its records share.
         how: what was trained, for titles; None takes the adaptation.
-        factors: what varies.
-        fixed: the level of every factor that has one only, in words.
-        left_out: what is in the records and not in the factorial.
-        shares: of every effect.
+        factorial: what varies, what does not, and what is left out.
+        shares: of every effect; none of a single backbone.
         noise: what replicates of a cell are: ``seeds`` or ``label draws``; None where a cell has one pooled score.
         regrets: what wrong choices cost; none for probes.
         by_labels: shares at every label fraction by itself, the largest first; of pooled scores alone.
@@ -52,9 +51,7 @@ class Explained:
 
     comparison: Comparison
     how: str | None
-    factors: tuple[Factor, ...]
-    fixed: tuple[str, ...]
-    left_out: tuple[str, ...]
+    factorial: Factorial[Any]
     shares: tuple[Share, ...]
     noise: str | None
     regrets: tuple[Regret, ...] = ()
@@ -81,12 +78,10 @@ class Explained:
         """Share that no effect has, the noise of a single replicate: all shares sum to 1, those below 0 included."""
         return 1 - sum(one.value for one in self.shares)
 
-    def without(self, one: LeaveOneLevelOut | None) -> str:
+    def without(self, one: LeaveOneLevelOut) -> str:
         """Such as ``24.8 (labels 10 %)``."""
-        if one is None:
-            return UNKNOWN
-        levels = next(factor.levels for factor in self.factors if factor.name == one.factor)
-        return f"{_percent(one.value)} ({one.factor} {levels[one.level]})"
+        levels = next(factor.levels for factor in self.factorial.factors if factor.name == one.factor)
+        return f"{percents(one.value)} ({one.factor} {levels[one.level]})"
 
 
 def explained(
@@ -96,31 +91,30 @@ def explained(
     models = {record.case.model for record in content.scored}
     made = [_probed(comparison, models, catalog) for comparison in found]
     made += [_trained(study, models, pairs, catalog) for study in studies]
-    return [one for one in made if one is not None]
+    return [one for one in made if one is not None and (one.shares or one.regrets)]
 
 
 def _probed(comparison: Comparison, models: set[str], catalog: Catalog) -> Explained | None:
     subjects = [one for one in comparison.subjects if not _aside(one.record, models, catalog) and len(one.taps) > 1]
     pooled = comparison.record.provenance.protocol == "shuffle_splits"
-    factorial = probed_factorial(subjects, pooled)
+    factorial = probed_factorial(subjects, pooled) if len(subjects) > 1 else None
     if factorial is None:
         return None
     found = pooled_shares(factorial) if pooled else probed_shares(factorial)
-    fixed = tuple(f"{name} {level}" for name, level in factorial.fixed.items())
-    noise = None if pooled else "label draws"
     apart = pooled_shares_by_labels(factorial) if pooled else {}
-    left = factorial.left_out
-    return Explained(comparison, None, factorial.factors, fixed, left, found, noise, by_labels=apart)
+    noise = None if pooled else "label draws"
+    return Explained(comparison, None, factorial, found, noise, by_labels=apart)
 
 
 def _trained(study: CaseStudy, models: set[str], pairs: Pairs, catalog: Catalog) -> Explained | None:
-    factorial = trained_factorial([c for c in study.cells if not _aside(c.record, models, catalog)], catalog)
+    cells = [cell for cell in study.cells if not _aside(cell.record, models, catalog)]
+    factorial = trained_factorial(cells, catalog)
     if factorial is None:
         return None
+    # What explains scores is asked of several backbones; what a wrong choice costs, of one too.
+    found = trained_shares(factorial, pairs) if len({cell.model for cell in cells}) > 1 else ()
     costs = tuple(regrets(factorial, error_of(factorial, pairs)))
-    fixed = tuple(f"{name} {level}" for name, level in factorial.fixed.items())
-    found = trained_shares(factorial, pairs)
-    return Explained(study.comparison, study.how, factorial.factors, fixed, factorial.left_out, found, "seeds", costs)
+    return Explained(study.comparison, study.how, factorial, found, "seeds", costs)
 
 
 def _aside(record: Record, models: set[str], catalog: Catalog) -> bool:
@@ -128,45 +122,54 @@ def _aside(record: Record, models: set[str], catalog: Catalog) -> bool:
     return marked(record) or bool({"controls", "variants of models"} & set(excluded_model(record, models, catalog)))
 
 
-def shares_table(one: Explained, catalog: Catalog) -> Table:
-    """Shares of all effects, main effects first, the noise last."""
-    rows = [
-        (
-            f"{labels}{_named(share)}",
-            _percent(share.value),
-            UNKNOWN if share.low is None else f"[{_percent(share.low)}, {_percent(share.high)}]",
-            one.without(share.lowest),
-            one.without(share.highest),
-        )
-        for labels, own in (
-            ("", one.shares),
-            *((f"{level} of the labels: ", own) for level, own in one.by_labels.items()),
-        )
-        for share in own
+def shares_table(one: Explained, catalog: Catalog) -> Table[Explaining]:
+    """Shares of all effects, main effects first."""
+    labels = {"": one.shares, **one.by_labels}
+    columns: list[Column[Explaining]] = [
+        Column(None, lambda row: {**described(one.comparison.record, "evidence task"), "scale": one.scale}),
+        Column(None, lambda row: row[0] or "all", "labels"),
+        Column("effect", lambda row: f"{row[0]} of the labels: " * bool(row[0]) + _named(row[1])),
+        Column(None, lambda row: _named(row[1]), "effect"),
+        Column("share (%)", lambda row: row[1].value, "share", percents),
+        Column("interval", lambda row: _interval(row[1])),
+        Column(None, lambda row: attributes(row[1], "low high")),
+        Column("lowest without one level (which)", lambda row: row[1].lowest, show=one.without),
+        Column("highest without one level", lambda row: row[1].highest, show=one.without),
+        Column(None, lambda row: attributes(row[1].lowest, lowest_without_a_level="value")),
+        Column(None, lambda row: attributes(row[1].highest, highest_without_a_level="value")),
+        Column(None, lambda row: one.noise or "not taken off", "noise"),
+        Column(None, lambda row: " x ".join(str(len(factor.levels)) for factor in one.factorial.factors), "factorial"),
     ]
-    return Table(
-        slug=f"{one.slug}-shares",
-        title=heading(one.comparison, catalog, f"what explains test scores, shares of variance ({one.scale})", one.how),
-        header=("effect", "share (%)", "interval", "lowest without one level (which)", "highest without one level"),
-        rows=(*rows, *([(f"noise: {one.noise}", _percent(one.rest), *[UNKNOWN] * 3)] if one.noise else [])),
-        notes=(*_notes(one), *shared_notes(one.comparison, catalog)),
-    )
+    what = f"what explains test scores, shares of variance ({one.scale})"
+    rows = [(level, share) for level, own in labels.items() for share in own]
+    return table_of(one.comparison, catalog, "shares", what, columns, rows, _notes(one), one.how)
+
+
+def with_noise(table: Table[Explaining], one: Explained) -> Table[Explaining]:
+    """The table as it is read, with a last row for the noise."""
+    noise = Share((f"noise: {one.noise}",), one.rest)
+    return replace(table, rows=[*table.rows, ("", noise)]) if one.noise else table
+
+
+def _interval(share: Share) -> str | None:
+    return None if share.low is None else f"[{percents(share.low)}, {percents(share.high or 0.0)}]"
 
 
 def _notes(one: Explained) -> list[str]:
     ordered = {
         factor.name: sorted(factor.levels, key=tap_order) if factor.name == LAYER else factor.levels
-        for factor in one.factors
+        for factor in one.factorial.factors
     }
+    fixed = [f"{name} {level}" for name, level in one.factorial.fixed.items()]
     levels = "; ".join(f"{name}: {', '.join(own)}" for name, own in ordered.items())
     notes = [
         f"Balanced factorial, controls and variants of models left out. {levels}."
-        + (f" Fixed: {', '.join(one.fixed)}." if one.fixed else ""),
+        + (f" Fixed: {', '.join(fixed)}." if fixed else ""),
         *_method(one),
         "Shares hold for these levels; hence what they are when any one level is left out.",
     ]
-    left = f"In the records, but not in the largest balanced factorial: {'; '.join(one.left_out)}."
-    return [*notes, *([left] if one.left_out else [])]
+    left = f"In the records, but not in the largest balanced factorial: {'; '.join(one.factorial.left_out)}."
+    return [*notes, *([left] if one.factorial.left_out else [])]
 
 
 def _method(one: Explained) -> list[str]:
@@ -190,91 +193,77 @@ def _method(one: Explained) -> list[str]:
     ]
 
 
-def share_rows(one: Explained) -> list[Row]:
-    """One row of numbers per effect."""
-    case = one.comparison.record.case
-    return [
-        {
-            "evidence": one.comparison.record.evidence, "task": case.task, "scale": one.scale,
-            "labels": labels, "effect": _named(share), "share": share.value, "low": share.low, "high": share.high,
-            "lowest_without_a_level": None if share.lowest is None else share.lowest.value,
-            "highest_without_a_level": None if share.highest is None else share.highest.value,
-            "noise": one.noise or "not taken off",
-            "factorial": " x ".join(str(len(factor.levels)) for factor in one.factors),
-        }
-        for labels, own in (("all", one.shares), *one.by_labels.items())
-        for share in own
-    ]  # fmt: skip
-
-
-def regret_table(one: Explained, catalog: Catalog) -> Table | None:
-    """What the wrong level of every factor costs; None for probes."""
-    if not one.regrets:
-        return None
-    rows = [
-        (
-            cost.labels or UNKNOWN,
-            cost.factor,
-            cost.best,
-            str(cost.wrong),
-            *(text for loss in (cost.kept, cost.anew) for text in _loss(loss, one.unit)),
-        )
-        for cost in one.regrets
+def regret_table(one: Explained, catalog: Catalog) -> Table[Regret]:
+    """What the wrong level of every factor costs."""
+    columns: list[Column[Regret]] = [
+        Column("labels", lambda cost: cost.labels or None),
+        Column("wrong", lambda cost: cost.factor),
+        Column("chosen by validation", lambda cost: cost.best),
+        Column("wrong levels", lambda cost: cost.wrong),
+        Column("all else kept: mean loss [interval]", lambda cost: cost.kept.mean),
+        Column("the level that validation puts last", lambda cost: _last(cost.kept, one.unit)),
+        Column("all else chosen anew: mean loss [interval]", lambda cost: cost.anew.mean),
+        Column("the level that validation then puts last", lambda cost: _last(cost.anew, one.unit)),
     ]
-    return Table(
-        slug=f"{one.slug}-regret",
-        title=heading(one.comparison, catalog, f"what a wrong choice costs, test {one.unit.label}", one.how),
-        header=("labels", "wrong", "chosen by validation", "wrong levels", "all else kept: mean loss [interval]",
-                "the level that validation puts last", "all else chosen anew: mean loss [interval]",
-                "the level that validation then puts last"),
-        rows=tuple(rows),
-        notes=(
-            "Loss: test score of the combination that validation chooses, minus that of combinations with a wrong "
-            "level; above 0 it costs. Kept: all else as in that combination. Anew: the best by validation with the "
-            "wrong level. Adaptation: decoder and tuning together.",
-            "Intervals: 95 %, t, over test items (or groups of them), which all share, and seeds.",
-            *shared_notes(one.comparison, catalog),
-        ),
-    )  # fmt: skip
+    notes = (
+        "Loss: test score of the combination that validation chooses, minus that of combinations with a wrong level; "
+        "above 0 it costs. Kept: all else as in that combination. Anew: the best by validation with the wrong level. "
+        "Adaptation: decoder and tuning together.",
+        "Intervals: 95 %, t, over test items (or groups of them), which all share, and seeds.",
+    )
+    what = f"what a wrong choice costs, test {one.unit.label}"
+    return table_of(one.comparison, catalog, "regret", what, columns, one.regrets, notes, one.how)
 
 
-def _loss(loss: Loss, unit: MetricFormat) -> tuple[str, str]:
-    return unit.difference(loss.mean), f"{unit.difference(loss.last)} ({loss.name})"
+def _last(loss: Loss, unit: MetricFormat) -> str:
+    return f"{unit.difference(loss.last)} ({loss.name})"
 
 
 def regret_rows(one: Explained) -> list[Row]:
     """One row of numbers per label fraction, factor and way to choose the rest."""
-    case = one.comparison.record.case
+    source = {**described(one.comparison.record, "evidence task"), "metric": one.comparison.any_score.metric}
     return [
         {
-            "evidence": one.comparison.record.evidence, "task": case.task, "metric": one.comparison.any_score.metric,
-            "labels": cost.labels, "wrong": cost.factor, "rest": rest, "best": cost.best, "levels": cost.wrong,
-            "loss": loss.mean.value, "low": loss.mean.low, "high": loss.mean.high, "last_level": loss.name,
-            "last_loss": loss.last.value, "last_low": loss.last.low, "last_high": loss.last.high,
+            **source,
+            **attributes(cost, "labels", wrong="factor"),
+            "rest": rest,
+            **attributes(cost, "best", levels="wrong"),
+            **attributes(loss.mean, loss="value", low="low", high="high"),
+            "last_level": loss.name,
+            **attributes(loss.last, last_loss="value", last_low="low", last_high="high"),
         }
         for cost in one.regrets
         for rest, loss in (("kept", cost.kept), ("anew", cost.anew))
-    ]  # fmt: skip
+    ]
 
 
-def text_of_shares(found: Sequence[Explained], too_small: int = 0) -> str:
-    """A line per table with what explains most, and per label fraction what wrong choices cost; empty without any.
+def shares_pages(found: Sequence[Explained], catalog: Catalog) -> list[Page]:
+    """What explains scores, and what wrong choices cost, on one page; none without any."""
+    tables: list[Table[Any]] = []
+    csv: dict[str, MakeRows] = {}
+    lines = []
+    for one in found:
+        shares = shares_table(one, catalog)
+        own: list[Table[Any]] = [with_noise(shares, one)] if one.shares else []
+        csv |= {table.slug: shares.data for table in own}
+        if one.regrets:
+            own.append(regret_table(one, catalog))
+            csv[own[-1].slug] = partial(regret_rows, one)
+        files = [(table.slug.rpartition("-")[2], table.slug) for table in own]
+        links = [pair for name, slug in files for pair in ((name, f"{slug}.md"), ("CSV", f"{slug}.csv"))]
+        lines.append(line_of(one.slug, one.comparison.simulated, links))
+        tables += own
+    return [Page(tables, lines, _text(found), csv)] if found else []
 
-    Args:
-        found: what is large enough.
-        too_small: number of comparisons and case studies in which fewer than two factors vary.
-    """
-    if not found and not too_small:
-        return ""
+
+def _text(found: Sequence[Explained]) -> str:
+    """A line per table with what explains most, and per label fraction what wrong choices cost."""
     simulated = any(one.comparison.simulated for one in found)
     lines = ["What explains test scores, % of their variance" + (f" ({SIMULATED} included)" if simulated else "")]
-    if too_small:
-        each = "two factors that vary, and of probes two draws of the labels"
-        lines.append(f"  too few cells in {too_small} of {len(found) + too_small} tables: at least {each} are needed")
     for one in found:
-        lines.append(f"  {one.slug}: {', '.join(_largest(one))}")
+        lines.append(f"  {one.slug}: {', '.join(_largest(one))}" if one.shares else f"  {one.slug}")
         for level, own in list(one.by_labels.items())[:1]:
-            parts = [f"{_named(share)} {_percent(share.value)}" for share in own]
+            parts = [f"{_named(share)} {percents(share.value)}" for share in own]
             lines.append(f"    with {level} of the labels alone: {', '.join(parts)}")
         for labels in dict.fromkeys(cost.labels for cost in one.regrets):
             costs = [cost for cost in one.regrets if cost.labels == labels]
@@ -287,26 +276,16 @@ def text_of_shares(found: Sequence[Explained], too_small: int = 0) -> str:
 def _largest(one: Explained) -> list[str]:
     """The largest shares, the sum of the others, and the noise: 100 % together."""
     ranked = sorted(one.shares, key=lambda share: -share.value)
-    parts = [f"{_named(share)} {_percent(share.value)}" for share in ranked[:SHOWN]]
+    parts = [f"{_named(share)} {percents(share.value)}" for share in ranked[:SHOWN]]
     if ranked[SHOWN:]:
-        parts.append(f"all others {_percent(sum(share.value for share in ranked[SHOWN:]))}")
-    return [*parts, f"noise of {one.noise} {_percent(one.rest)}" if one.noise else "noise in all of these"]
-
-
-def lines_of_shares(found: Sequence[Explained]) -> list[str]:
-    """For the index page: links, one line per task and adaptation."""
-    lines = []
-    for one in found:
-        kind = f" ({SIMULATED})" if one.comparison.simulated else ""
-        names = ["shares", *(["regret"] if one.regrets else [])]
-        links = ", ".join(f"[{n}]({one.slug}-{n}.md), [CSV]({one.slug}-{n}.csv)" for n in names)
-        lines.append(f"{one.slug}{kind}: {links}")
-    return lines
+        parts.append(f"all others {percents(sum(share.value for share in ranked[SHOWN:]))}")
+    return [*parts, f"noise of {one.noise} {percents(one.rest)}" if one.noise else "noise in all of these"]
 
 
 def _named(share: Share) -> str:
     return " x ".join(share.effect)
 
 
-def _percent(share: float | None) -> str:
-    return UNKNOWN if share is None else f"{round(100 * share, 1) + 0.0:.1f}"
+def percents(share: float) -> str:
+    """Such as ``24.8``, without the sign."""
+    return f"{round(100 * share, 1) + 0.0:.1f}"

@@ -1,13 +1,14 @@
 """How numbers and comparisons are put into words, the same in tables, figures and the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record, Score, marks_legend
+from geofm_eval.report.formats import Column, T, Table
 from geofm_eval.results.comparison import Comparison
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, unit_named
+from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, unit_named, unit_of
 
 
 def heading(comparison: Comparison, catalog: Catalog, what: str, how: str | None = None) -> str:
@@ -26,6 +27,35 @@ def heading(comparison: Comparison, catalog: Catalog, what: str, how: str | None
     sample = "Shuffle splits of a sample: " if shuffled else "Sample with a custom split: "
     evidence = {"simulated": f"{SIMULATED}: ", "sample": sample}
     return f"{evidence.get(str(comparison.record.evidence), '')}{name}, {how or case.adaptation}: {what}"
+
+
+def table_of(
+    comparison: Comparison,
+    catalog: Catalog,
+    name: str,
+    what: str,
+    columns: Sequence[Column[T]],
+    rows: Sequence[T],
+    notes: Iterable[str] = (),
+    how: str | None = None,
+    unit: MetricFormat | None = None,
+) -> Table[T]:
+    """A table about records that may be compared, with what is said under all of these.
+
+    Args:
+        comparison: the records.
+        catalog: for titles.
+        name: ends the slug; empty for the slug of the comparison.
+        what: ends the title.
+        columns: see :class:`Table`, as for rows and notes; shared notes follow these.
+        rows: what columns read.
+        notes: of this table alone.
+        how: see :func:`heading`.
+        unit: None takes that of the scores.
+    """
+    slug = f"{comparison.slug}-{name}" if name else comparison.slug
+    notes = (*notes, *shared_notes(comparison, catalog))
+    return Table(slug, heading(comparison, catalog, what, how), columns, rows, unit or unit_of(comparison), notes)
 
 
 def family(record: Record, catalog: Catalog) -> str:

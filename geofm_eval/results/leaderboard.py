@@ -8,6 +8,7 @@ from geofm_eval.results.comparison import LAST, Comparison, Subject, summarise
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.reselected import Reselection, reselect, selected_difference
 from geofm_eval.results.taps import ChosenTap, best_of, choose_tap, sign
+from geofm_eval.results.units import counted
 from geofm_eval.stats.difference import Difference
 
 
@@ -76,7 +77,8 @@ def choose_taps(comparison: Comparison, fraction: str) -> tuple[dict[str, Chosen
     for subject in comparison.subjects:
         best = choose_tap(subject, fraction)
         if subject.missing:
-            dropped[subject.model] = f"{len(subject.missing)} taps without a score ({summarise(subject.missing)})"
+            lacks = counted(len(subject.missing), "tap")
+            dropped[subject.model] = f"{lacks} without a score ({summarise(subject.missing)})"
         elif best is None:
             dropped[subject.model] = "no validation score to choose a tap by"
         else:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from geofm_eval.catalog import DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.dense import NARROW
-from geofm_eval.records import Record, Score, marked
+from geofm_eval.records import Record, Score, Training, marked
 from geofm_eval.results.comparison import Comparison, Subject, identity
 from geofm_eval.results.run import SEGMENT, TUNE, RunContent, once_per_run
 
@@ -47,6 +47,12 @@ class TrainedCell:
         return f"{self.record.case.adaptation}-{self.layer}"
 
     @property
+    def training(self) -> Training:
+        """How it was trained."""
+        assert self.record.training is not None
+        return self.record.training
+
+    @property
     def score(self) -> Score:
         """The one score of a trained case."""
         return next(iter(self.record.scores.values()))
@@ -69,8 +75,7 @@ class TrainedCell:
     @property
     def validated(self) -> float:
         """Mean validation score over seeds, in the metric."""
-        assert self.record.training is not None
-        seeds = self.record.training.seeds
+        seeds = self.training.seeds
         return sum(one.val_score for one in seeds) / len(seeds)
 
     @property

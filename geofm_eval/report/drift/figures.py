@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.report.drawing import COLOURS, GREY, caption, key_of, look, new_figure, plain
 from geofm_eval.report.drift.tables import TUNED, part_drift, unit_of_drift
-from geofm_eval.report.probes.figures import COLOURS, GREY, MARKERS
 from geofm_eval.report.wording import heading
 from geofm_eval.results.drift import NAMES, VERDICTS_ON, DriftCell, DriftStudy
 from geofm_eval.stats.over_seeds import estimate
@@ -29,7 +29,7 @@ def depth_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
             axis.set_xticks(range(len(cell.blocks)), [block.removeprefix("block") for block in cell.blocks], fontsize=6)
             axis.set_ylim(bottom=0)
             axis.tick_params(axis="y", labelsize=6)
-            axis.spines[["top", "right"]].set_visible(False)
+            plain(axis, grid=False)
         row[0].set_ylabel(f"{cell.model}\n{cell.name}", fontsize=7)
     for axis, measure in zip(axes[0], VERDICTS_ON, strict=True):
         axis.set_title(NAMES[measure], fontsize=7)
@@ -102,18 +102,16 @@ def lost_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
             for name, lost in cell.drift.reverted.items():
                 if name not in drifts or not (name in cell.tuned_parts or name in cell.blocks):
                     continue
-                number = parts.index(name) if name in parts else None
-                colour = GREY if number is None else COLOURS[number % len(COLOURS)]
+                style = look(parts.index(name)) if name in parts else {"color": GREY, "marker": "."}
                 found = estimate(lost, cell.drift.units)
                 place, value = drifts[name], found.value * unit.factor
                 if found.low is not None and found.high is not None:
                     ends = [found.low * unit.factor, found.high * unit.factor]
-                    axis.plot([place, place], ends, color=colour, linewidth=0.5, alpha=0.3)
-                marker = "." if number is None else MARKERS[number % len(MARKERS)]
-                axis.plot([place], [value], linestyle="", marker=marker, color=colour, markersize=4, alpha=0.8)
+                    axis.plot([place, place], ends, color=style["color"], linewidth=0.5, alpha=0.3)
+                axis.plot([place], [value], linestyle="", markersize=4, alpha=0.8, **style)
         axis.axhline(0, color="#000000", linewidth=0.6)
         axis.set_xlabel(NAMES[measure], fontsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
+        plain(axis, grid=False)
         axis.tick_params(labelsize=7)
     axes[0].set_ylabel(f"{unit.label} lost")
     _part_legend(axes[-1], parts)
@@ -145,11 +143,7 @@ def _lines(axis: Any, cell: DriftCell, measure: str, arm: str, colour: str, styl
 def _part_legend(axis: Any, parts: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [
-        Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], label=part)
-        for i, part in enumerate(parts)
-    ]
-    handles.append(Line2D([], [], linestyle="", marker=".", color=GREY, label="one block"))
+    handles = [*key_of(parts), Line2D([], [], linestyle="", marker=".", color=GREY, label="one block")]
     axis.legend(handles=handles, fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
@@ -160,24 +154,17 @@ def _grid(study: DriftStudy, columns: int, size: tuple[float, float], title: str
 
 
 def _figure(size: tuple[float, float], title: str) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(textwrap.fill(title, int(size[0] * 11)), fontsize=10, x=0.01, ha="left")
-    return figure
+    return new_figure(size, title, width=int(size[0] * 11))
 
 
 def _caption(figure: Any, text: str) -> None:
-    width = int(figure.get_size_inches()[0] * 14)
-    figure.supxlabel(textwrap.fill(text, width), fontsize=8, color="#444444", x=0.01, ha="left")
+    caption(figure, textwrap.fill(text, int(figure.get_size_inches()[0] * 14)))
 
 
-FIGURES: Mapping[str, Callable[[DriftStudy, Catalog, Path], None]] = {
-    "depth": depth_figure,
-    "parts": parts_figure,
-    "layers": layers_figure,
-    "lost": lost_figure,
+FIGURES: Mapping[str, tuple[str, Callable[[DriftStudy, Catalog, Path], None]]] = {
+    "depth": ("drift by depth", depth_figure),
+    "parts": ("by block and part", parts_figure),
+    "layers": ("frozen against tuned layers", layers_figure),
+    "lost": ("score lost on reverting", lost_figure),
 }
-"""What is drawn of each tuning."""
+"""What is drawn of each tuning, by the name in the name of the file, with words for a link."""

@@ -14,6 +14,7 @@ from geofm_eval.compare import (
     expected_false,
 )
 from geofm_eval.compare.matching import CaseKey
+from geofm_eval.report.formats import Row, attributes
 from geofm_eval.stats.difference import Difference
 
 VERSION = 2
@@ -45,14 +46,7 @@ def json_of(found: RunComparison, fail_on: FailOn = "regression", require_all: b
         "pooled": [_pooled(mean) for mean in found.pooled],
         "fell": [_drop(drop) for drop in found.fell],
         "moved": [
-            {
-                "model": one.model,
-                "tasks": one.tasks,
-                "n": one.n,
-                "one_minus_cka": one.taps,
-                "most": one.most,
-                "absent": one.absent or None,
-            }
+            {**attributes(one, "model tasks n", one_minus_cka="taps", most="most"), "absent": one.absent or None}
             for one in found.moved
         ],
         "refused": [
@@ -75,18 +69,11 @@ def json_of(found: RunComparison, fail_on: FailOn = "regression", require_all: b
 
 def _pooled(mean: PooledVerdict) -> dict[str, Any]:
     return {
-        "name": mean.name,
-        "model": mean.model,
-        "task": mean.task,
-        "kind": mean.kind,
+        **attributes(mean, "name model task kind"),
         "metric": mean.score.metric,
-        "verdict": mean.verdict,
-        "identical": mean.identical,
+        **attributes(mean, "verdict identical"),
         **_difference(mean.difference),
-        "delta": mean.delta,
-        "p": mean.p,
-        "old": mean.old,
-        "new": mean.new,
+        **attributes(mean, "delta p old new"),
         "cases": len(mean.cases),
         "pooled": len(mean.pooled),
         "smallest_found": mean.smallest,
@@ -110,9 +97,7 @@ def _case(case: CaseVerdict) -> dict[str, Any]:
         "case": _name(case.key),
         "role": case.role,
         "metric": case.score.metric,
-        "verdict": case.verdict,
-        "identical": case.identical,
-        "delta": case.delta,
+        **attributes(case, "verdict identical delta"),
         "why": case.why or None,
         "fractions": {cell.fraction: _cell(cell) for cell in case.cells},
     }
@@ -120,18 +105,14 @@ def _case(case: CaseVerdict) -> dict[str, Any]:
 
 def _cell(cell: CaseChange) -> dict[str, Any]:
     return {
-        "old": cell.old,
-        "new": cell.new,
+        **attributes(cell, "old new"),
         **_difference(cell.difference),
-        "points": cell.points,
-        "p": cell.p,
-        "verdict": cell.verdict,
-        "smallest_found": cell.smallest,
+        **attributes(cell, "points p verdict", smallest_found="smallest"),
     }
 
 
-def _difference(difference: Difference) -> dict[str, float | None]:
-    return {"difference": difference.value, "low": difference.low, "high": difference.high}
+def _difference(difference: Difference) -> Row:
+    return attributes(difference, difference="value", low="low", high="high")
 
 
 def _name(key: CaseKey) -> str:

@@ -18,7 +18,7 @@ from geofm_eval.compare import (
 from geofm_eval.compare.matching import CaseKey
 from geofm_eval.metric import METRICS
 from geofm_eval.report.wording import unsealed_sentence
-from geofm_eval.results.units import MetricFormat, of_labels, unit_named
+from geofm_eval.results.units import MetricFormat, counted, of_labels, unit_named
 
 RULE = (
     "plus is better; primary cases decide: the tap that the baseline's validation chose, and final, at the largest "
@@ -47,7 +47,8 @@ def headline(found: RunComparison, fail_on: FailOn, require_all: bool = False) -
         word = "GATE FAILS"
     explored = len(found.exploratory) + sum(mean.verdict == "regression" for mean in found.pooled)
     parts = [
-        f"{len(found.regressions)} of {_cases(len(found.primary), 'primary ')} {_be(len(found.regressions))} worse",
+        f"{len(found.regressions)} of {counted(len(found.primary), 'primary case')} "
+        f"{_be(len(found.regressions))} worse",
         *_counted(len(found.matches.broken), "no score any more", "has", "have"),
         *_counted(len(found.fell), "without an interval", "fell", "fell"),
         *_counted(len(found.untested), "not tested", "was", "were"),
@@ -59,7 +60,7 @@ def headline(found: RunComparison, fail_on: FailOn, require_all: bool = False) -
 
 
 def _counted(count: int, what: str, one: str, many: str) -> list[str]:
-    return [f"{_cases(count)} {one if count == 1 else many} {what}"] if count else []
+    return [f"{counted(count, 'case')} {one if count == 1 else many} {what}"] if count else []
 
 
 def _be(count: int) -> str:
@@ -137,13 +138,9 @@ def pooled_sentence(mean: PooledVerdict) -> str:
 def pooled_text(mean: PooledVerdict) -> str:
     """What the mean is over, such as ``28 cases``."""
     if not mean.pooled:
-        return f"{_cases(len(mean.cases))}, none of them with an interval"
+        return f"{counted(len(mean.cases), 'case')}, none of them with an interval"
     more = f" ({mean.left_out} more have no outcomes to pair)" if mean.left_out else ""
-    return f"{_cases(len(mean.pooled))}{more}"
-
-
-def _cases(count: int, kind: str = "") -> str:
-    return f"{count} {kind}case" if count == 1 else f"{count} {kind}cases"
+    return f"{counted(len(mean.pooled), 'case')}{more}"
 
 
 def cell_sentence(case: CaseVerdict, cell: CaseChange) -> str:
@@ -209,7 +206,7 @@ def other_sentences(found: RunComparison) -> list[str]:
     """What has no counterpart in the other run, or no score."""
     sentences = []
     for why in dict.fromkeys(one.why for one in found.unselected):
-        names = [f"{one.name} ({_cases(one.cases)})" for one in found.unselected if one.why == why]
+        names = [f"{one.name} ({counted(one.cases, 'case')})" for one in found.unselected if one.why == why]
         sentences.append(f"{why}: {', '.join(names)}")
     if found.matches.only_new:
         sentences.append(f"only in {found.new.name}: {named([case_id for _, case_id in found.matches.only_new])}")

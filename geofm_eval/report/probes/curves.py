@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from geofm_eval.records import Score
 from geofm_eval.results.comparison import Subject
 from geofm_eval.results.leaderboard import Ranking
-from geofm_eval.results.taps import choose_tap, val_score
+from geofm_eval.results.taps import ChosenTap, choose_tap, val_score
 
 
 @dataclass(frozen=True)
@@ -32,23 +32,11 @@ class DepthProfile:
 
 
 @dataclass(frozen=True)
-class LabelPoint:
-    """One model at one label fraction, at the tap that validation chose at that fraction."""
-
-    fraction: float
-    tap: str
-    candidates: int
-    val_score: float
-    score: Score
-
-
-@dataclass(frozen=True)
 class LabelCurve:
-    """Label efficiency of one model; ``unchosen`` names the fractions without a validation score."""
+    """Label efficiency of one model: what validation chooses, by label fractions that have a validation score."""
 
     subject: Subject
-    points: tuple[LabelPoint, ...]
-    unchosen: tuple[float, ...]
+    points: dict[float, ChosenTap]
 
 
 def depth_profiles(ranking: Ranking) -> list[DepthProfile]:
@@ -73,12 +61,5 @@ def _profile(subject: Subject, fraction: str) -> DepthProfile:
 
 
 def _curve(subject: Subject, fractions: list[str]) -> LabelCurve:
-    points: list[LabelPoint] = []
-    unchosen: list[float] = []
-    for fraction in fractions:
-        best = choose_tap(subject, fraction)
-        if best is None:
-            unchosen.append(float(fraction))
-        else:
-            points.append(LabelPoint(float(fraction), best.tap, best.candidates, best.val_score, best.score))
-    return LabelCurve(subject, tuple(points), tuple(unchosen))
+    chosen = {float(fraction): choose_tap(subject, fraction) for fraction in fractions}
+    return LabelCurve(subject, {fraction: best for fraction, best in chosen.items() if best is not None})

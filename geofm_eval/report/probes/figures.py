@@ -1,12 +1,13 @@
-"""Figures of one comparison: depth profile and label efficiency. matplotlib is imported when the first one is drawn."""
+"""Figures of one comparison: depth profile and label efficiency."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import Record, figure_name
-from geofm_eval.report.probes.curves import DepthProfile, LabelCurve, LabelPoint
+from geofm_eval.records import Score, figure_name
+from geofm_eval.report.drawing import GREY, caption, hatch_of, look, new_figure, plain
+from geofm_eval.report.probes.curves import DepthProfile, LabelCurve
 from geofm_eval.report.wording import heading
 from geofm_eval.results.comparison import Comparison, Subject
 from geofm_eval.results.units import MetricFormat, of_labels, share_of_labels, unit_of
@@ -15,24 +16,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Distinguishable without colour vision (Okabe and Ito 2008); grey is kept for controls."""
-
-GREY = "#7f7f7f"
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LABEL_GAP = 0.045
 """Least distance between two direct labels, as a share of the axis height."""
 
 DEPTH_CAPTION = "Ringed: tap chosen on validation. Shaded: 95 % interval of the test score. Dashed grey: controls."
 OVERVIEW_CAPTION = "Ringed: tap chosen on validation. Dashed grey: controls. Intervals: in the tables."
-LABEL_CAPTION = (
-    "Lines: mean over label draws at the tap chosen on validation at that fraction. Shaded: lowest to highest draw. "
-    "Dashed grey: controls."
-)
-SHUFFLE_CAPTION = (
-    "Lines: all shuffle splits pooled, at the tap chosen on validation at that fraction. Shaded: 95 % interval. "
-    "Dashed grey: controls."
-)
+LABEL_CAPTION = "Lines: {}at the tap chosen on validation at that fraction. Shaded: {}. Dashed grey: controls."
+DRAWS, SHUFFLES = ("mean over label draws ", "lowest to highest draw"), ("all shuffle splits pooled, ", "95 % interval")
 
 
 def depth_figure(comparison: Comparison, profiles: Sequence[DepthProfile], catalog: Catalog, path: Path) -> None:
@@ -62,13 +52,8 @@ def overview_figure(tasks: Sequence[tuple[Comparison, Sequence[DepthProfile]]], 
         title: what all of them are.
         path: PNG file to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.2 * len(tasks), 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left", wrap=True)
-    figure.supxlabel(OVERVIEW_CAPTION, fontsize=8, color="#444444", x=0.01, ha="left")
+    figure = new_figure((4.2 * len(tasks), 4.6), title, 11)
+    caption(figure, OVERVIEW_CAPTION)
     models = {p.subject.model: p.subject for _, profiles in tasks for p in profiles}
     styles = _styles([models[slug] for slug in sorted(models)])
     for axis, (comparison, profiles) in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
@@ -84,8 +69,7 @@ def overview_figure(tasks: Sequence[tuple[Comparison, Sequence[DepthProfile]]], 
         axis.set_xticks(range(len(taps)), [tap.removeprefix("block") for tap in taps], rotation=90, fontsize=8)
         axis.set_title(comparison.record.case.task, fontsize=10, loc="left")
         axis.set_ylabel(f"test {unit.label}")
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+        plain(axis)
     _legend(figure, styles, {p.subject.model for _, profiles in tasks for p in profiles if len(p.points) == 1})
     figure.savefig(path, dpi=110)
 
@@ -104,30 +88,24 @@ def label_figure(comparison: Comparison, curves: Sequence[LabelCurve], catalog: 
     unit = unit_of(comparison)
     title = heading(comparison, catalog, f"test {unit.label} by number of labels")
     shuffled = comparison.record.provenance.protocol == "shuffle_splits"
-    figure, axes = _figure([12], title, SHUFFLE_CAPTION if shuffled else LABEL_CAPTION)
+    figure, axes = _figure([12], title, LABEL_CAPTION.format(*(SHUFFLES if shuffled else DRAWS)))
     styles = _styles([curve.subject for curve in curves])
     drawn = [curve for curve in curves if curve.points]
     axes[0].set_xscale("log")
     axes[0].ends = [_draw_curve(axes[0], curve, unit, styles[curve.subject.model]) for curve in drawn]
     shares = {float(key): share_of_labels(comparison.record.scores, key) for key in comparison.fractions}
-    ticks = {p.score.n_train: f"{p.score.n_train}\n({shares[p.fraction]})" for c in drawn for p in c.points}
+    ticks = {p.score.n_train: f"{p.score.n_train}\n({shares[part]})" for c in drawn for part, p in c.points.items()}
     axes[0].set_xticks(list(ticks), list(ticks.values()))
     axes[0].set_xticks([], minor=True)
     axes[0].set_xlabel("labelled training items (share of all)")
     _finish(figure, axes, unit, path)
 
 
-def _figure(widths: list[int], title: str, caption: str) -> "tuple[Figure, list[Any]]":
-    """One row of panels with a common vertical axis. No global state: neither pyplot nor its backend is touched."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    width = 2.4 * len(widths) + 0.42 * sum(widths)
-    figure = Figure(figsize=(max(8.0, width), 5.0), layout="constrained")
-    FigureCanvasAgg(figure)
+def _figure(widths: list[int], title: str, text: str) -> "tuple[Figure, list[Any]]":
+    """One row of panels with a common vertical axis."""
+    figure = new_figure((max(8.0, 2.4 * len(widths) + 0.42 * sum(widths)), 5.0), title, 11)
     axes = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=[count + 3 for count in widths])
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left", wrap=True)
-    figure.supxlabel(caption, fontsize=8, color="#444444", x=0.01, ha="left")
+    caption(figure, text)
     return figure, list(axes[0])
 
 
@@ -137,16 +115,11 @@ def _styles(subjects: Sequence[Subject]) -> dict[str, dict[str, Any]]:
     for subject in subjects:
         number = sum(s.is_control == subject.is_control for s in subjects[: len(styles)])
         if subject.is_control:
-            look = {"color": GREY, "linestyle": "--", "linewidth": 1.3, "marker": MARKERS[number % len(MARKERS)]}
+            changes = {"color": GREY, "linestyle": "--", "linewidth": 1.3, "zorder": 2}
         else:
-            look = {"color": COLOURS[number % len(COLOURS)], "linestyle": "-", "linewidth": 2.0, "marker": "o"}
-        styles[subject.model] = {**look, "zorder": 2 if subject.is_control else 3}
+            changes = {"marker": "o", "linestyle": "-", "linewidth": 2.0, "zorder": 3}
+        styles[subject.model] = {**look(number), **changes}
     return styles
-
-
-def hatch_of(record: Record) -> str | None:
-    """Weights of unverified provenance are hatched."""
-    return "////" if record.case.is_unverified else None
 
 
 def _draw_profile(
@@ -178,20 +151,20 @@ def _draw_level(
 
 
 def _draw_curve(axis: "Axes", curve: LabelCurve, unit: MetricFormat, style: dict[str, Any]) -> tuple[str, float, str]:
-    x = [point.score.n_train for point in curve.points]
-    y = [point.score.value * unit.factor for point in curve.points]
+    scores = [point.score for point in curve.points.values()]
+    x, y = [score.n_train for score in scores], [score.value * unit.factor for score in scores]
     axis.plot(x, y, markersize=4.5, **style)
-    low, high = zip(*(_spread_of_draws(point, unit) for point in curve.points), strict=True)
+    low, high = zip(*(_spread_of_draws(score, unit) for score in scores), strict=True)
     axis.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0, hatch=hatch_of(curve.subject.record))
     return figure_name(curve.subject.record), y[-1], style["color"]
 
 
-def _spread_of_draws(point: LabelPoint, unit: MetricFormat) -> tuple[float, float]:
+def _spread_of_draws(score: Score, unit: MetricFormat) -> tuple[float, float]:
     """Lowest and highest draw; of shuffle splits, whose small test sets scatter far more, the interval."""
-    interval = point.score.interval
+    interval = score.interval
     if interval is not None and interval.covers == "shuffle splits":
         return interval.low * unit.factor, interval.high * unit.factor
-    return min(point.score.per_draw) * unit.factor, max(point.score.per_draw) * unit.factor
+    return min(score.per_draw) * unit.factor, max(score.per_draw) * unit.factor
 
 
 def _finish(figure: "Figure", axes: Sequence[Any], unit: MetricFormat, path: Path) -> None:
@@ -203,8 +176,7 @@ def _finish(figure: "Figure", axes: Sequence[Any], unit: MetricFormat, path: Pat
         axes[0].set_ylim(low, high)
         axes[0].set_ylabel(f"test {unit.label}, cut at {low:g}")
     for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+        plain(axis)
         axis.set_axisbelow(True)
         _label_ends(
             axis, [(model, max(end, low), colour) for model, end, colour in axis.ends], (high - low) * LABEL_GAP
@@ -217,15 +189,8 @@ def _label_ends(axis: "Axes", ends: Sequence[tuple[str, float, str]], gap: float
     ordered = sorted(ends, key=lambda end: end[1])
     places = spread([value for _, value, _ in ordered], gap)
     for (model, _, colour), place in zip(ordered, places, strict=True):
-        axis.annotate(
-            model,
-            (1.01, place),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=8.5,
-            color=colour,
-            annotation_clip=False,
-        )
+        at: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False}
+        axis.annotate(model, (1.01, place), fontsize=8.5, color=colour, **at)
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:

@@ -1,26 +1,31 @@
 """The table of NeuCo-Bench's own probe: what its leaderboard would show, beside ridge, and ranked by nothing."""
 
-from collections.abc import Sequence
+from functools import partial
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import Record, Score
-from geofm_eval.report.formats import Table
+from geofm_eval.report.formats import Column, Table
 from geofm_eval.report.wording import heading
 from geofm_eval.results.comparison import Comparison, Subject
 from geofm_eval.results.neuco import COLUMNS, NeucoStudy
-from geofm_eval.results.units import SIMULATED, UNKNOWN
 
 
-def neuco_table(study: NeucoStudy, catalog: Catalog) -> Table:
+def neuco_table(study: NeucoStudy, catalog: Catalog) -> Table[tuple[str, str]]:
     """One row per model and tap: mean R2 of the shuffles and Q under each probe."""
     subject = Subject(study.first.case.model, {study.first.case.layer: study.first}, {})
-    shared = Comparison(study.slug, (subject,), {})
-    header = [f"{name}: {what}" for name in COLUMNS for what in ("mean R2", "Q")]
+    columns: list[Column[tuple[str, str]]] = [Column("model", lambda row: row[0]), Column("tap", lambda row: row[1])]
+    for adaptation in COLUMNS:
+        for name, what in (("mean R2", "mean_r2"), ("Q", "neuco_q")):
+            columns.append(Column(f"{adaptation}: {name}", partial(_value, study, adaptation, what)))
     return Table(
         slug=study.slug,
-        title=heading(shared, catalog, "mean R2 and Q over 40 shuffles; not ranked", "NeuCo-Bench's own protocol"),
-        header=("model", "tap", *header),
-        rows=tuple(_cells(study, model, tap) for model, tap in study.rows),
+        title=heading(
+            Comparison(study.slug, (subject,), {}),
+            catalog,
+            "mean R2 and Q over 40 shuffles; not ranked",
+            "NeuCo-Bench's own protocol",
+        ),
+        columns=columns,
+        rows=study.rows,
         notes=(
             "adamw is NeuCo-Bench's probe as published: AdamW, ten epochs, the best of them picked on the test items "
             "of each shuffle; features and target scaled with all items. adamw_mended scales with training items and "
@@ -31,23 +36,8 @@ def neuco_table(study: NeucoStudy, catalog: Catalog) -> Table:
     )
 
 
-def _cells(study: NeucoStudy, model: str, tap: str) -> tuple[str, ...]:
-    found = [model, tap]
-    for adaptation in COLUMNS:
-        score = _full(study.records.get((adaptation, model, tap)))
-        found += [UNKNOWN if score is None else f"{score.extra[name]:.3f}" for name in ("mean_r2", "neuco_q")]
-    return tuple(found)
-
-
-def _full(record: Record | None) -> Score | None:
-    """The score with all labels: NeuCo-Bench has no other."""
-    return None if record is None else record.scores.get("1.0")
-
-
-def lines_of_neuco(studies: Sequence[NeucoStudy]) -> list[str]:
-    """Links for the index page."""
-    return [
-        f"{one.slug}{f' ({SIMULATED})' if one.first.evidence == 'simulated' else ''}: [table]({one.slug}.md), "
-        f"[LaTeX]({one.slug}.tex)"
-        for one in studies
-    ]
+def _value(study: NeucoStudy, adaptation: str, what: str, row: tuple[str, str]) -> float | None:
+    """With all labels: NeuCo-Bench has no other score."""
+    record = study.records.get((adaptation, *row))
+    score = None if record is None else record.scores.get("1.0")
+    return None if score is None else score.extra[what]

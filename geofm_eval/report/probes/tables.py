@@ -1,15 +1,18 @@
-"""The tables of one comparison, as they are read: ranking, depth profile, label efficiency."""
+"""The tables of one comparison: ranking, depth profile, label efficiency."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import Record, Score, display_name, marks
-from geofm_eval.report.formats import Footnotes, Table
-from geofm_eval.report.probes.curves import DepthProfile, LabelCurve, LabelPoint
-from geofm_eval.report.wording import family, heading, interval_sentence, named, shared_notes
+from geofm_eval.records import Record, display_name, marks
+from geofm_eval.report.formats import Column, Row, Table, attributes, described, ends
+from geofm_eval.report.probes.curves import DepthPoint, DepthProfile, LabelCurve
+from geofm_eval.report.probes.rows import CASE, error_fields, input_fields, score_fields
+from geofm_eval.report.wording import family, interval_sentence, named, table_of
 from geofm_eval.results.comparison import Comparison, Subject, tap_order
 from geofm_eval.results.leaderboard import Ranking, RankingRow
-from geofm_eval.results.units import UNKNOWN, MetricFormat, of_labels, target_unit, unit_of
+from geofm_eval.results.taps import ChosenTap
+from geofm_eval.results.units import UNKNOWN, of_labels, target_unit, unit_of
 
 CHOSEN = "*"
 """Marks the tap that validation chose."""
@@ -18,66 +21,54 @@ TEMPORAL = {"native": "all given to the model at once", "per_date": "one after a
 """What became of the dates of a time series."""
 
 
-def ranking_table(ranking: Ranking, catalog: Catalog) -> Table:
+def ranking_table(ranking: Ranking, catalog: Catalog) -> Table[RankingRow]:
     """Models in the order of their test scores at the validation-chosen tap, controls among them and marked."""
-    comparison, footnotes = ranking.comparison, Footnotes()
-    unit = unit_of(comparison)
-    companions = (f"RMSE ({target_unit(comparison)})",) if _has_rmse(comparison.any_score) else ()
-    header = (
-        "rank",
-        "model",
-        "family",
-        f"{unit.label} [interval]",
-        *companions,
-        "chosen tap",
-        "within one standard error",
-        "final",
-        "gain [interval]",
-        f"over {ranking.control or 'best control'} [interval]",
-        "bands",
-        "pooling",
-        "n",
-        "notes",
-    )
+    comparison, unit = ranking.comparison, unit_of(ranking.comparison)
+    over = f"over {ranking.control or 'best control'}"
+    error: list[Column[RankingRow]] = [
+        Column(f"RMSE ({target_unit(comparison)})", lambda row: row.chosen.score.extra["rmse"], show="{:.4g}".format)
+    ]
+    columns: list[Column[RankingRow]] = [
+        Column("rank", lambda row: row.rank, "rank", short="", right=True),
+        Column(None, lambda row: described(row.subject.record, CASE)),
+        Column("model", lambda row: row.subject.record, "model control", short="model"),
+        Column("family", lambda row: family(row.subject.record, catalog), "family"),
+        Column(f"{unit.label} [interval]", lambda row: row.chosen.score, short="score [interval]"),
+        *(error if "rmse" in comparison.any_score.extra else []),
+        Column("chosen tap", lambda row: f"{row.chosen.tap} (of {row.chosen.candidates})"),
+        Column(None, lambda row: f"{row.chosen.tap} of {row.chosen.candidates}", short="chosen tap"),
+        Column("within one standard error", lambda row: row.again and row.again.words, short="within one SE"),
+        Column(None, lambda row: _choice_fields(row, comparison.full)),
+        Column("final", lambda row: row.final and row.final.value, "final", short="final", right=True),
+        Column("gain [interval]", lambda row: row.gain, ends("gain"), short="gain [interval]"),
+        Column(None, lambda row: row.control, "best_control"),
+        Column(f"{over} [interval]", lambda row: row.over_control, ends("over_control"), short=over),
+        Column(None, lambda row: error_fields(comparison, row.chosen.score) | input_fields(row.subject.record)),
+        Column("bands", lambda row: real_bands(row.subject.record)),
+        Column("pooling", lambda row: row.subject.record.provenance.pooling),
+        Column("n", lambda row: row.chosen.score.n),
+        Column("notes", lambda row: (*_taken_as_given(row), *remarks(row.subject, catalog))),
+    ]
     what = f"ranking by test {unit.label}, {of_labels(comparison.record.scores, comparison.full)}"
-    return Table(
-        slug=f"{comparison.slug}-ranking",
-        title=heading(comparison, catalog, what),
-        header=header,
-        rows=tuple(_ranking_cells(row, unit, catalog, footnotes) for row in ranking.rows),
-        footnotes=footnotes.texts,
-        notes=(*_ranking_notes(ranking), *shared_notes(comparison, catalog)),
-    )
+    return table_of(comparison, catalog, "ranking", what, columns, ranking.rows, _ranking_notes(ranking))
 
 
-def _ranking_cells(row: RankingRow, unit: MetricFormat, catalog: Catalog, footnotes: Footnotes) -> tuple[str, ...]:
-    record = row.subject.record
-    return (
-        str(row.rank),
-        display_name(row.subject.record),
-        family(record, catalog),
-        unit.score(row.chosen.score),
-        *((f"{row.chosen.score.extra['rmse']:.4g}",) if _has_rmse(row.chosen.score) else ()),
-        f"{row.chosen.tap} (of {row.chosen.candidates})",
-        UNKNOWN if row.again is None else row.again.words,
-        UNKNOWN if row.final is None else unit.value(row.final.value),
-        unit.difference(row.gain),
-        unit.difference(row.over_control),
-        real_bands(record),
-        record.provenance.pooling or UNKNOWN,
-        str(row.chosen.score.n),
-        " ".join(footnotes.mark(text) for text in (*_taken_as_given(row), *remarks(row.subject, catalog))),
-    )
+def _choice_fields(row: RankingRow, fraction: str) -> Row:
+    chosen, again = row.chosen, row.again
+    return {
+        "fraction": float(fraction),
+        **attributes(chosen, "tap candidates val_score val_loss"),
+        "taps_within_one_se": None if again is None else len(again.near),
+        "within_one_se": None if again is None else " ".join(again.near),
+        "chosen_again": None if again is None else again.share[chosen.tap],
+        **score_fields(chosen.score),
+    }
 
 
 def _taken_as_given(row: RankingRow) -> list[str]:
     if row.again is not None or row.chosen.candidates < 2:
         return []
     return ["no validation resamples in its records: the gain's interval takes the chosen tap as given"]
-
-
-def _has_rmse(score: Score) -> bool:
-    return "rmse" in score.extra
 
 
 def real_bands(record: Record) -> str:
@@ -108,35 +99,36 @@ def _dropped_channels(subject: Subject) -> str:
     return f"up to {counts[most]} channels only hold rounding and are left out (most at {most})"
 
 
-def remarks(subject: Subject, catalog: Catalog) -> list[str]:
+def remarks(subject: Subject, catalog: Catalog) -> Iterator[str]:
     """What a reader must know of one row: failed cases, bands, product, licence."""
-    remarks = []
     failed = [record for record in subject.taps.values() if record.outcome.status == "failed"]
     if failed:
-        remarks.append(f"{len(failed)} of its cases failed, the first with: {failed[0].outcome.reason}")
-    remarks += [f"{reason}: shown, but not counted in any verdict" for reason in marks(subject.record)]
-    inputs = subject.record.provenance.inputs
-    if inputs is not None and inputs.filled_bands:
-        absent = ", ".join(inputs.filled_bands)
-        remarks.append(f"bands absent from the data and {_filled_with(subject.record)}: {absent}")
-    if inputs is not None and inputs.masked_bands:
-        remarks.append(f"bands absent from the data and masked: {', '.join(inputs.masked_bands)}")
-    if inputs is not None and inputs.product_mismatch:
-        remarks.append(f"product mismatch: trained on {inputs.product_expected}, the data are {inputs.product_found}")
-    if inputs is not None and inputs.temporal in TEMPORAL:
-        remarks.append(f"{inputs.dates} dates, {TEMPORAL[inputs.temporal]}")
+        yield f"{len(failed)} of its cases failed, the first with: {failed[0].outcome.reason}"
+    yield from (f"{reason}: shown, but not counted in any verdict" for reason in marks(subject.record))
+    yield from _input_remarks(subject.record)
     if dropped := _dropped_channels(subject):
-        remarks.append(dropped)
+        yield dropped
     spec = catalog.models.get(subject.model)
     if spec is None:
-        remarks.append("licence unknown: the model is not in the catalog (give its file with --catalog)")
+        yield "licence unknown: the model is not in the catalog (give its file with --catalog)"
     elif spec.licence:
-        remarks.append(f"licence {spec.licence}")
-    return remarks
+        yield f"licence {spec.licence}"
+
+
+def _input_remarks(record: Record) -> Iterator[str]:
+    inputs = record.provenance.inputs
+    if inputs is None:
+        return
+    for how, bands in ((_filled_with(record), inputs.filled_bands), ("masked", inputs.masked_bands)):
+        if bands:
+            yield f"bands absent from the data and {how}: {', '.join(bands)}"
+    if inputs.product_mismatch:
+        yield f"product mismatch: trained on {inputs.product_expected}, the data are {inputs.product_found}"
+    if inputs.temporal in TEMPORAL:
+        yield f"{inputs.dates} dates, {TEMPORAL[inputs.temporal]}"
 
 
 def _ranking_notes(ranking: Ranking) -> list[str]:
-    scores = [row.chosen.score for row in ranking.rows]
     notes = [
         "Chosen tap: the best mean validation score (ties: the lower validation loss, then the shallower tap), among "
         "as many taps as the bracket says; the test score was read afterwards. Within one standard error: the chosen "
@@ -144,72 +136,49 @@ def _ranking_notes(ranking: Ranking) -> list[str]:
         "final: after the last norm. Gain: chosen tap minus final; its interval includes how the tap was chosen. "
         "Controls are marked; models are set against the one with the best validation score. Differences have paired "
         "intervals over the same items.",
-        interval_sentence(scores),
+        interval_sentence([row.chosen.score for row in ranking.rows]),
     ]
     if ranking.dropped:
         notes.append(f"Not ranked: {named(ranking.dropped)}.")
     return notes
 
 
-def depth_table(comparison: Comparison, profiles: Sequence[DepthProfile], catalog: Catalog) -> Table:
+def depth_table(comparison: Comparison, profiles: Sequence[DepthProfile], catalog: Catalog) -> Table[str]:
     """Test score per tap: one row per tap, one column per model."""
     unit = unit_of(comparison)
-    taps = sorted({tap for profile in profiles for tap in profile.taps}, key=tap_order)
-    cells = {(p.subject.model, point.tap): point for p in profiles for point in p.points}
 
-    def cell(model: str, tap: str) -> str:
-        point = cells.get((model, tap))
-        return UNKNOWN if point is None else unit.value(point.score.value) + (f" {CHOSEN}" if point.chosen else "")
+    def show(point: DepthPoint) -> str:
+        return unit.value(point.score.value) + f" {CHOSEN}" * point.chosen
 
+    columns: list[Column[str]] = [Column("tap", str)]
+    for profile in profiles:
+        by_tap = {point.tap: point for point in profile.points}
+        columns.append(Column(display_name(profile.subject.record), by_tap.get, show=show))
     what = f"depth profile, test {unit.label}, {of_labels(comparison.record.scores, comparison.full)}"
-    return Table(
-        slug=f"{comparison.slug}-depth",
-        title=heading(comparison, catalog, what),
-        header=("tap", *(display_name(profile.subject.record) for profile in profiles)),
-        rows=tuple((tap, *(cell(profile.subject.model, tap) for profile in profiles)) for tap in taps),
-        notes=(
-            f"{CHOSEN} chosen on validation. The other test scores are a figure, not results: the best of a column is "
-            "optimistic.",
-            *shared_notes(comparison, catalog),
-        ),
-    )
+    note = "The other test scores are a figure, not results: the best of a column is optimistic."
+    taps = sorted({tap for profile in profiles for tap in profile.taps}, key=tap_order)
+    return table_of(comparison, catalog, "depth", what, columns, taps, [f"{CHOSEN} chosen on validation. {note}"])
 
 
-def label_table(comparison: Comparison, curves: Sequence[LabelCurve], catalog: Catalog) -> Table:
+def label_table(comparison: Comparison, curves: Sequence[LabelCurve], catalog: Catalog) -> Table[LabelCurve]:
     """Test score per label fraction: one row per model, one column per fraction."""
-    unit = unit_of(comparison)
-    fractions, scores = [float(key) for key in comparison.fractions], comparison.record.scores
-    return Table(
-        slug=f"{comparison.slug}-labels",
-        title=heading(comparison, catalog, f"label efficiency, test {unit.label}"),
-        header=("model", *(of_labels(scores, fraction) for fraction in comparison.fractions)),
-        rows=tuple((display_name(curve.subject.record), *_label_cells(curve, fractions, unit)) for curve in curves),
-        notes=(
-            "Mean over the draws of the label subset, at the tap that validation chose at that fraction.",
-            interval_sentence(_scores(curves)),
-            *_unchosen(curves),
-            *shared_notes(comparison, catalog),
-        ),
-    )
+    unit, scores = unit_of(comparison), comparison.record.scores
+
+    def show(chosen: ChosenTap) -> str:
+        return f"{unit.score(chosen.score)} at {chosen.tap}, {chosen.score.n_train} labels"
+
+    columns: list[Column[LabelCurve]] = [Column("model", lambda curve: curve.subject.record)]
+    for fraction in comparison.fractions:
+        columns.append(Column(of_labels(scores, fraction), partial(_chosen, float(fraction)), show=show))
+    notes = [
+        "Mean over the draws of the label subset, at the tap that validation chose at that fraction.",
+        interval_sentence([chosen.score for curve in curves for chosen in curve.points.values()]),
+    ]
+    few = [curve.subject.model for curve in curves if len(curve.points) < len(comparison.fractions)]
+    if few:
+        notes.append(f"{UNKNOWN}: too few labels for a validation score to choose a tap by ({', '.join(few)}).")
+    return table_of(comparison, catalog, "labels", f"label efficiency, test {unit.label}", columns, curves, notes)
 
 
-def _label_cells(curve: LabelCurve, fractions: Sequence[float], unit: MetricFormat) -> list[str]:
-    points = {point.fraction: point for point in curve.points}
-    return [_label_cell(points.get(fraction), unit) for fraction in fractions]
-
-
-def _label_cell(point: LabelPoint | None, unit: MetricFormat) -> str:
-    if point is None:
-        return UNKNOWN
-    return f"{unit.score(point.score)} at {point.tap}, {point.score.n_train} labels"
-
-
-def _scores(curves: Sequence[LabelCurve]) -> list[Score]:
-    return [point.score for curve in curves for point in curve.points]
-
-
-def _unchosen(curves: Sequence[LabelCurve]) -> list[str]:
-    models = [curve.subject.model for curve in curves if curve.unchosen]
-    if not models:
-        return []
-    return [f"{UNKNOWN}: too few labels for a validation score to choose a tap by ({', '.join(models)})."]
+def _chosen(fraction: float, curve: LabelCurve) -> ChosenTap | None:
+    return curve.points.get(fraction)

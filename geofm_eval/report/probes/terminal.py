@@ -1,64 +1,39 @@
 """The rankings and depth profiles as plain text, for the end of a run."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import display_name, marks_legend
 from geofm_eval.records.marking import SHORT_CONTROL
+from geofm_eval.report.formats import Table, aligned
 from geofm_eval.report.probes.curves import DepthProfile
 from geofm_eval.report.probes.tables import CHOSEN
 from geofm_eval.report.wording import heading, named
 from geofm_eval.results.leaderboard import Ranking, RankingRow
-from geofm_eval.results.units import UNKNOWN, MetricFormat, of_labels, unit_of
+from geofm_eval.results.units import MetricFormat, of_labels, unit_of
 
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def text_of(ranking: Ranking, profiles: Sequence[DepthProfile], catalog: Catalog) -> str:
+def text_of(ranking: Ranking, profiles: Sequence[DepthProfile], catalog: Catalog, table: Table[RankingRow]) -> str:
     """One comparison: the ranking, then the profile of every model that has a depth."""
-    comparison = ranking.comparison
-    unit = unit_of(comparison)
+    comparison, unit = ranking.comparison, unit_of(ranking.comparison)
     what = f"test {unit.label}, {of_labels(comparison.record.scores, comparison.full)}, n = {comparison.any_score.n}"
-    parts = [heading(comparison, catalog, what), *_ranking_lines(ranking, unit), *_depth_lines(profiles, unit)]
-    if ranking.dropped:
-        parts.append(f"  not ranked: {named(ranking.dropped)}")
-    return "\n".join(parts)
-
-
-def _ranking_lines(ranking: Ranking, unit: MetricFormat) -> list[str]:
-    header = [
-        "",
-        "model",
-        "score [interval]",
-        "chosen tap",
-        "within one SE",
-        "final",
-        "gain [interval]",
-        f"over {ranking.control or 'best control'}",
-    ]
-    rows = [header, *(_ranking_cells(row, unit) for row in ranking.rows)]
     legend = (
         f"  {SHORT_CONTROL} control; chosen tap: best of N on validation; within one SE: taps at most one standard "
         "error below it on validation; gain: chosen minus final"
     )
-    return [
-        *aligned(rows, "rllllrll"),
-        legend + (f"; {ranking.control}: best control on validation" if ranking.control else ""),
-        *(f"  {line}" for line in marks_legend(row.subject.record for row in ranking.rows)),
-    ]
-
-
-def _ranking_cells(row: RankingRow, unit: MetricFormat) -> list[str]:
-    return [
-        str(row.rank),
-        display_name(row.subject.record, short=True),
-        unit.score(row.chosen.score),
-        f"{row.chosen.tap} of {row.chosen.candidates}",
-        UNKNOWN if row.again is None else row.again.words,
-        unit.value(None if row.final is None else row.final.value),
-        unit.difference(row.gain),
-        unit.difference(row.over_control),
-    ]
+    return "\n".join(
+        [
+            heading(comparison, catalog, what),
+            *table.lines(),
+            legend + (f"; {ranking.control}: best control on validation" if ranking.control else ""),
+            *(f"  {line}" for line in marks_legend(row.subject.record for row in ranking.rows)),
+            *_depth_lines(profiles, unit),
+            *([f"  not ranked: {named(ranking.dropped)}"] if ranking.dropped else []),
+        ]
+    )
 
 
 def _depth_lines(profiles: Sequence[DepthProfile], unit: MetricFormat) -> list[str]:
@@ -79,30 +54,14 @@ def _depth_lines(profiles: Sequence[DepthProfile], unit: MetricFormat) -> list[s
 
 
 def _depth_cells(profile: DepthProfile, unit: MetricFormat, low: float, high: float) -> list[str]:
-    cells = [f"{p.score.value * unit.factor:.{_decimals(unit)}f}{CHOSEN if p.chosen else ' '}" for p in profile.points]
+    # One decimal less than in tables: fourteen taps must fit into a line.
+    shape = replace(unit, decimals=unit.decimals - 1)
+    cells = [shape.value(point.score.value) + (CHOSEN if point.chosen else " ") for point in profile.points]
     bars = "".join(sparkbar(point.score.value, low, high) for point in profile.points)
     return [display_name(profile.subject.record, short=True), *cells, bars]
-
-
-def _decimals(unit: MetricFormat) -> int:
-    """One decimal less than in tables: fourteen taps must fit into a line."""
-    return unit.decimals - 1
 
 
 def sparkbar(value: float, low: float, high: float) -> str:
     """One of eight bars, the lowest for ``low`` and what lies below it, the highest for ``high``."""
     share = (value - low) / (high - low) if high > low else 1.0
     return BARS[min(max(int(share * len(BARS)), 0), len(BARS) - 1)]
-
-
-def aligned(rows: Sequence[Sequence[str]], alignment: str) -> list[str]:
-    """Rows as lines of equal columns, indented by two; ``l`` or ``r`` per column."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(alignment))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if side == "r" else cell.ljust(width)
-            for cell, width, side in zip(row, widths, alignment, strict=True)
-        ]
-        lines.append(("  " + "  ".join(cells)).rstrip())
-    return lines

@@ -1,28 +1,41 @@
-"""The table, CSV and links of transferable taps."""
+"""The table of transferable taps."""
 
 from collections.abc import Sequence
 
-from geofm_eval.records import display_name
-from geofm_eval.report.formats import Row, Table
+from geofm_eval.report.formats import Column, Row, Table, described, ends
 from geofm_eval.results.comparison import LAST
 from geofm_eval.results.taps import sign
 from geofm_eval.results.transfer import FEWEST_TASKS, Transfer, TransferStudy
-from geofm_eval.results.units import SIMULATED, UNKNOWN, percent, unit_of
+from geofm_eval.results.units import SIMULATED, percent, unit_of
 from geofm_eval.stats.difference import Difference
 
 SAME = "same tap"
 
 
-def transfer_table(study: TransferStudy) -> Table:
-    """One row per model and left-out task."""
-    header = ("model", "task", "transferable tap", "score [interval]", "own choice", "minus own [interval]")
-    simulated = study.rows[0].comparison.simulated
+def transfer_table(study: TransferStudy) -> Table[Transfer]:
+    """One row per model and left-out task, each in the unit of its task."""
+    columns: list[Column[Transfer]] = [
+        Column("model", lambda row: row.subject.record),
+        Column("task", lambda row: f"{row.task}, {unit_of(row.comparison).label}"),
+        Column("transferable tap", lambda row: f"{row.tap} (by {len(row.others)} tasks)"),
+        Column("score [interval]", lambda row: unit_of(row.comparison).score(row.score)),
+        Column("own choice", lambda row: f"{row.own.tap} {unit_of(row.comparison).value(row.own.score.value)}"),
+        Column("minus own [interval]", lambda row: _difference(row, row.own.tap, row.over_own)),
+        Column("final", lambda row: unit_of(row.comparison).value(_final(row))),
+        Column("minus final [interval]", lambda row: _difference(row, LAST, row.over_final)),
+        Column(None, lambda row: {"evidence": row.comparison.record.evidence, "family": study.family}),
+        Column(None, lambda row: described(row.subject.record, "task adaptation model control")),
+        Column(None, _fields),
+        Column(None, lambda row: row.over_own, ends("minus_own")),
+        Column(None, _final, "final_score"),
+        Column(None, lambda row: row.over_final, ends("minus_final")),
+    ]
     title = f"Transferable tap, {study.family} probes: chosen on all other tasks, scored on the one left out"
     return Table(
         slug=study.slug,
-        title=f"{SIMULATED}: {title}" if simulated else title,
-        header=(*header, "final", "minus final [interval]"),
-        rows=tuple(_cells(row) for row in study.rows),
+        title=f"{SIMULATED}: {title}" if study.rows[0].comparison.simulated else title,
+        columns=columns,
+        rows=study.rows,
         notes=(
             "Transferable tap: the highest mean of validation scores, standardised over the taps of each task (ties: "
             "the shallower tap), over all other tasks of this evidence class and family of probes that have no item "
@@ -37,18 +50,25 @@ def transfer_table(study: TransferStudy) -> Table:
     )
 
 
-def _cells(row: Transfer) -> tuple[str, ...]:
-    unit, final = unit_of(row.comparison), row.subject.score(LAST, row.fraction)
-    return (
-        display_name(row.subject.record),
-        f"{row.task}, {unit.label}",
-        f"{row.tap} (by {len(row.others)} tasks)",
-        unit.score(row.score),
-        f"{row.own.tap} {unit.value(row.own.score.value)}",
-        SAME if row.tap == row.own.tap else unit.difference(row.over_own),
-        UNKNOWN if final is None else unit.value(final.value),
-        SAME if row.tap == LAST else unit.difference(row.over_final),
-    )
+def _final(row: Transfer) -> float | None:
+    score = row.subject.score(LAST, row.fraction)
+    return None if score is None else score.value
+
+
+def _difference(row: Transfer, tap: str, difference: Difference | None) -> str:
+    return SAME if row.tap == tap else unit_of(row.comparison).difference(difference)
+
+
+def _fields(row: Transfer) -> Row:
+    return {
+        "fraction": float(row.fraction),
+        "metric": row.score.metric,
+        "tap": row.tap,
+        "other_tasks": " ".join(row.others),
+        "score": row.score.value,
+        "own_tap": row.own.tap,
+        "own_score": row.own.score.value,
+    }
 
 
 def _tally(differences: Sequence[Difference | None], study: TransferStudy) -> str:
@@ -62,42 +82,3 @@ def _tally(differences: Sequence[Difference | None], study: TransferStudy) -> st
 
 def _fractions(study: TransferStudy) -> str:
     return ", ".join(percent(value) for value in sorted({float(row.fraction) for row in study.rows}))
-
-
-def transfer_rows(study: TransferStudy) -> list[Row]:
-    """Rows of the CSV: one per model and left-out task."""
-    return [
-        {
-            "evidence": row.comparison.record.evidence,
-            "family": study.family,
-            "task": row.task,
-            "adaptation": row.comparison.record.case.adaptation,
-            "model": row.subject.model,
-            "control": row.subject.is_control,
-            "fraction": float(row.fraction),
-            "metric": row.score.metric,
-            "tap": row.tap,
-            "other_tasks": " ".join(row.others),
-            "score": row.score.value,
-            "own_tap": row.own.tap,
-            "own_score": row.own.score.value,
-            **_ends("minus_own", row.over_own),
-            "final_score": None if (final := row.subject.score(LAST, row.fraction)) is None else final.value,
-            **_ends("minus_final", row.over_final),
-        }
-        for row in study.rows
-    ]
-
-
-def _ends(name: str, difference: Difference | None) -> Row:
-    value, low, high = (None, None, None) if difference is None else (difference.value, difference.low, difference.high)
-    return {name: value, f"{name}_low": low, f"{name}_high": high}
-
-
-def lines_of_transfers(studies: Sequence[TransferStudy]) -> list[str]:
-    """Links for the index page."""
-    return [
-        f"{one.slug}{f' ({SIMULATED})' if one.rows[0].comparison.simulated else ''}: [table]({one.slug}.md), "
-        f"[LaTeX]({one.slug}.tex), [CSV]({one.slug}.csv)"
-        for one in studies
-    ]

@@ -9,24 +9,8 @@ from geofm_eval.findings import EVIDENCE
 from geofm_eval.findings.rankings import Field, fields
 from geofm_eval.ranking import Aggregate, Ordering, OrderTest, aggregates, agreement, order, rivalries, settings
 from geofm_eval.report.wording import recipe_name
-from geofm_eval.results.comparison import Comparison, comparisons
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import RunContent
-from geofm_eval.results.trainings import case_studies
-from geofm_eval.results.units import percent
-
-
-@dataclass(frozen=True)
-class RankingSource:
-    """Where the settings of one table come from.
-
-    Args:
-        comparison: of probes, or the records of a case study as one.
-        how: what was trained, for titles; None for probes.
-    """
-
-    comparison: Comparison
-    how: str | None
 
 
 @dataclass(frozen=True)
@@ -54,56 +38,37 @@ class AcrossSettings:
         """Summaries of two models and two settings or more."""
         return {fraction: one for fraction, one in self.summaries.items() if one.models}
 
-    @property
-    def not_averaged(self) -> list[str]:
-        """Label fractions with less, in words."""
-        return [percent(fraction) for fraction, one in self.summaries.items() if not one.models]
-
 
 @dataclass(frozen=True)
 class Overview:
     """The rankings of a run.
 
     Args:
-        sources: by slug of the comparison or case study.
         orders: one per setting.
         over: one per evidence class and recipe with two settings and two backbones, the strongest evidence first.
-        too_small: number of evidence classes and recipes with less.
     """
 
-    sources: dict[str, RankingSource]
     orders: tuple[Ordering, ...]
     over: tuple[AcrossSettings, ...]
-    too_small: int
 
     @property
     def by_table(self) -> dict[str, list[Ordering]]:
-        """Settings by the comparison or case study that they come from."""
+        """Settings of every comparison and case study in which two models or more stand in one setting."""
         found: defaultdict[str, list[Ordering]] = defaultdict(list)
         for one in self.orders:
             found[one.setting.table].append(one)
-        return dict(found)
-
-    @property
-    def ordered(self) -> frozenset[str]:
-        """Comparisons and case studies in which two models or more stand in one setting."""
-        return frozenset(
-            slug for slug, orders in self.by_table.items() if any(len(o.setting.entries) > 1 for o in orders)
-        )
+        return {slug: own for slug, own in found.items() if any(len(one.setting.entries) > 1 for one in own)}
 
 
 def overview(content: RunContent, pairs: Pairs, catalog: Catalog) -> Overview:
     """Rank every setting of a run, and compare rankings over settings."""
-    sources = {one.slug: RankingSource(one, None) for one in comparisons(content)[0]}
-    sources |= {study.slug: RankingSource(study.comparison, study.how) for study in case_studies(content)[0]}
-    over: list[AcrossSettings] = []
-    too_small = 0
-    for evidence in EVIDENCE:
-        found = fields(content.of_evidence(evidence), catalog)
-        enough = [field for field in found if min(len(field.settings), len(field.models)) > 1]
-        over += [_over(evidence, field, pairs, catalog) for field in enough]
-        too_small += len(found) - len(enough)
-    return Overview(sources, tuple(order(setting, pairs) for setting in settings(content)), tuple(over), too_small)
+    over = [
+        _over(evidence, field, pairs, catalog)
+        for evidence in EVIDENCE
+        for field in fields(content.of_evidence(evidence), catalog)
+        if min(len(field.settings), len(field.models)) > 1
+    ]
+    return Overview(tuple(order(setting, pairs) for setting in settings(content)), tuple(over))
 
 
 def _over(evidence: str, field: Field, pairs: Pairs, catalog: Catalog) -> AcrossSettings:

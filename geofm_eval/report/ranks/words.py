@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 from geofm_eval.ranking import Setting, Summary
 from geofm_eval.report.findings import ON
-from geofm_eval.report.ranks.over_settings import AcrossSettings, Overview
-from geofm_eval.report.ranks.rows import over_rows
+from geofm_eval.report.ranks.over_settings import AcrossSettings
 from geofm_eval.results.run import PROBE
 from geofm_eval.results.units import of_labels, percent
 from geofm_eval.stats.difference import Difference
@@ -15,7 +14,6 @@ MANUAL = "docs/ranking.md"
 
 SLUG = "rankings"
 """Name of the files about rankings over settings."""
-
 
 UNRANKED = "fewer than two models have per-item outcomes: scores are shown, ranks are unknown"
 
@@ -31,6 +29,17 @@ def setting_label(setting: Setting) -> str:
 def data_words(over: AcrossSettings) -> str:
     """Such as ``SIMULATED DATA, recipe probing``."""
     return f"{ON[over.evidence]}, recipe {over.recipe}"
+
+
+def sentence(over: AcrossSettings) -> str:
+    """How many pairs of backbones change their order over settings, and which backbone is best on average."""
+    clear = sum(rivalry.crosses for rivalry in over.rivals)
+    first = next(((fraction, one.models[0]) for fraction, one in over.averaged.items()), None)
+    best = f"; best by mean with {percent(first[0])} of the labels: {first[1].model}" if first else ""
+    return (
+        f"{data_words(over)}: {len(over.field.models)} backbones, {len(over.field.settings)} settings; "
+        f"{clear} of {len(over.rivals)} pairs clearly change their order{best}"
+    )
 
 
 def by_reason(reasons: Mapping[str, str]) -> str:
@@ -56,21 +65,3 @@ def share(mean: Difference) -> str:
 def beats(one: Summary) -> str:
     """Whether a model beats the best control over settings, in words."""
     return {True: "yes", False: "no, below it", None: "not clearly"}[one.beats_control]
-
-
-def lines_of_rankings(found: Overview) -> list[str]:
-    """For the index page: the links, then what is known over settings; nothing without two settings."""
-    if not found.over:
-        return []
-    names = {"": "summary", "-changes": "changes of order", "-agreement": "agreement"}
-    csv = [f"[CSV of {names[suffix]}]({SLUG}{suffix}.csv)" for suffix in over_rows(found)]
-    lines = [", ".join([f"[over settings]({SLUG}.md)", *csv])]
-    for over in found.over:
-        clear = sum(rivalry.crosses for rivalry in over.rivals)
-        first = next(((fraction, one.models[0]) for fraction, one in over.averaged.items()), None)
-        best = f"; best by mean with {percent(first[0])} of the labels: {first[1].model}" if first else ""
-        lines.append(
-            f"{data_words(over)}: {len(over.field.models)} backbones, {len(over.field.settings)} settings; "
-            f"{clear} of {len(over.rivals)} pairs clearly change their order{best}"
-        )
-    return lines

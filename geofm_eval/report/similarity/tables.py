@@ -1,13 +1,13 @@
-"""How alike layers and backbones are: which records stand together, their table, all values, and a few sentences."""
+"""How alike layers and backbones are: their table, and all values."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import cast
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.records import Certainty, Similarity, display_name, landmarks, pair_name
-from geofm_eval.report.formats import Footnotes, Row, Table
+from geofm_eval.records import Certainty, Similarity, landmarks, pair_name
+from geofm_eval.report.formats import PLAIN, Column, Row, Table
 from geofm_eval.report.probes.tables import remarks
-from geofm_eval.report.wording import heading, named, shared_notes
+from geofm_eval.report.wording import named, table_of
 from geofm_eval.results.comparison import Subject
 from geofm_eval.results.similarity import Pair, SimilarityTable
 from geofm_eval.results.units import UNKNOWN
@@ -19,44 +19,37 @@ HOW = "similarity of layers"
 """What the records have in common beside the task."""
 
 
-def similarity_table(likeness: SimilarityTable, catalog: Catalog) -> Table:
+def similarity_table(likeness: SimilarityTable, catalog: Catalog) -> Table[Subject]:
     """One row per backbone: its neighbouring blocks, its ends, its twin, and what the features rest on."""
-    footnotes = Footnotes()
-    return Table(
-        slug=likeness.slug,
-        title=heading(likeness.comparison, catalog, f"debiased CKA of pooled features, n = {likeness.n}", HOW),
-        header=(
-            "model",
-            "neighbouring blocks",
-            "first to last block ± error (z)",
-            "first block to twin's ± error",
-            "middle block to twin's ± error",
-            "last block to twin's ± error",
-            "participation at the last block",
-            "notes",
+    found = likeness.found
+    columns: list[Column[Subject]] = [
+        Column("model", lambda row: row.record),
+        Column("neighbouring blocks", lambda row: found[row.model].neighbours),
+        Column("first to last block ± error (z)", lambda row: _ends(found[row.model])),
+        *(
+            Column(f"{place} block to twin's ± error", partial(_to_twin, number, found))
+            for number, place in enumerate(("first", "middle", "last"))
         ),
-        rows=tuple(_cells(subject, catalog, footnotes) for subject in likeness.comparison.subjects),
-        footnotes=footnotes.texts,
-        notes=(*_notes(likeness), *shared_notes(likeness.comparison, catalog)),
-    )
+        Column("participation at the last block", lambda row: _participation(found[row.model]), show="{:.1f}".format),
+        Column("notes", lambda row: (*_one_channel(found[row.model]), *remarks(row, catalog))),
+    ]
+    what, comparison = f"debiased CKA of pooled features, n = {likeness.n}", likeness.comparison
+    return table_of(comparison, catalog, "", what, columns, comparison.subjects, _notes(likeness), HOW, PLAIN)
 
 
-def _cells(subject: Subject, catalog: Catalog, footnotes: Footnotes) -> tuple[str, ...]:
-    found = cast(Similarity, subject.record.similarity)
-    blocks = found.blocks
-    ends = found.certainty.get(pair_name(blocks[0], blocks[-1])) if blocks else None
-    chance = "" if ends is None or ends.z is None else f" ({ends.z:.0f})"
-    twins = [found.certainty.get(pair_name(block, block, found.twin)) for block in landmarks(blocks)]
-    width = found.channels[blocks[-1] if blocks else found.within.rows[-1]].participation
-    texts = [*_one_channel(found), *remarks(subject, catalog)]
-    return (
-        display_name(subject.record),
-        _value(found.neighbours),
-        _sure(ends) + chance,
-        *(_sure(one) for one in twins or [None] * 3),
-        UNKNOWN if width is None else f"{width:.1f}",
-        " ".join(footnotes.mark(text) for text in texts),
-    )
+def _ends(found: Similarity) -> str:
+    ends = found.certainty.get(pair_name(found.blocks[0], found.blocks[-1])) if found.blocks else None
+    return _sure(ends) + ("" if ends is None or ends.z is None else f" ({ends.z:.0f})")
+
+
+def _to_twin(number: int, found: Mapping[str, Similarity], row: Subject) -> str:
+    own = found[row.model]
+    blocks = landmarks(own.blocks)
+    return _sure(own.certainty.get(pair_name(blocks[number], blocks[number], own.twin)) if blocks else None)
+
+
+def _participation(found: Similarity) -> float | None:
+    return found.channels[found.blocks[-1] if found.blocks else found.within.rows[-1]].participation
 
 
 def _value(value: float | None) -> str:
@@ -102,15 +95,12 @@ def _notes(likeness: SimilarityTable) -> list[str]:
     return notes
 
 
-def similarity_rows(likeness: SimilarityTable) -> list[Row]:
+def similarity_rows(likeness: SimilarityTable) -> Iterator[Row]:
     """All values, one per two taps; a backbone with itself is its own other."""
-    return list(_rows(likeness))
-
-
-def _rows(likeness: SimilarityTable) -> Iterator[Row]:
-    within = [Pair(model, model, one.within) for model, one in likeness.found.items()]
+    found, n = likeness.found, likeness.n
+    within = [Pair(model, model, one.within) for model, one in found.items()]
     for pair in [*within, *likeness.pairs]:
-        without = likeness.found[pair.model].one_channel.get(pair.other, {})
+        without = found[pair.model].one_channel.get(pair.other, {})
         for i, row in enumerate(pair.matrix.rows):
             for j, column in enumerate(pair.matrix.columns):
                 decided = row == column and row in without
@@ -121,60 +111,14 @@ def _rows(likeness: SimilarityTable) -> Iterator[Row]:
                     "other_tap": column,
                     "debiased": pair.matrix.debiased[i][j],
                     "biased": pair.matrix.biased[i][j],
-                    "n": likeness.n,
+                    "n": n,
                     "one_channel_decides": decided if pair.model != pair.other and row == column else None,
                     "without_top_channel": without[row] if decided else None,
                 }
 
 
-def text_of_similarity(likeness: SimilarityTable, catalog: Catalog) -> str:
-    """The lowest and the highest of what matters, in a few sentences."""
-    what = f"debiased CKA of pooled features, n = {likeness.n}"
-    found = likeness.found
-    lines = [heading(likeness.comparison, catalog, what, HOW)]
-    if not likeness.figures:
-        lines.append("  no backbone has layers to compare")
-    lines += _range("neighbouring blocks", {model: one.neighbours for model, one in found.items()})
-    lines += _range("first to last block", {model: one.ends for model, one in found.items()})
-    lines += _range(
-        "last block to that of the random twin",
-        {model: one.to_twin.get(one.blocks[-1]) for model, one in found.items() if one.blocks},
-    )
-    lines += _range("last blocks of two backbones, controls apart", _last_blocks(likeness, catalog))
-    if any(one.one_channel for one in found.values()):
-        models = ", ".join(model for model, one in found.items() if one.one_channel)
-        lines.append(f"  one channel decides some values of {models}")
-    if likeness.absent:
-        lines.append(f"  not compared with: {named(likeness.absent)}")
-    return "\n".join(lines)
-
-
-def _range(what: str, values: Mapping[str, float | None]) -> Iterable[str]:
-    """Such as ``neighbouring blocks: 0.953 (a) to 0.994 (b)``; nothing where nothing is known."""
-    known = sorted((value, name) for name, value in values.items() if value is not None)
-    if not known:
-        return []
-    ends = known[:1] if len(known) == 1 else [known[0], known[-1]]
-    return [f"  {what}: {' to '.join(f'{value:.3f} ({name})' for value, name in ends)}"]
-
-
-def _last_blocks(likeness: SimilarityTable, catalog: Catalog) -> dict[str, float | None]:
-    found = {}
-    for pair in likeness.pairs:
-        rows, columns = (
-            [tap for tap in taps if tap.startswith("block")] for taps in (pair.matrix.rows, pair.matrix.columns)
-        )
-        if (
-            rows
-            and columns
-            and not is_control(pair.model, likeness, catalog) | is_control(pair.other, likeness, catalog)
-        ):
-            found[f"{pair.model} - {pair.other}"] = pair.matrix.value(rows[-1], columns[-1])
-    return found
-
-
-def is_control(model: str, likeness: SimilarityTable, catalog: Catalog) -> bool:
-    """Whether a backbone is a control; a twin may have no record of its own."""
-    own = [subject.is_control for subject in likeness.comparison.subjects if subject.model == model]
-    spec = catalog.models.get(model)
-    return own[0] if own else spec is not None and spec.is_control
+def has_control(pair: Pair, likeness: SimilarityTable, catalog: Catalog) -> bool:
+    """Whether one of two backbones is a control; a twin may have no record of its own."""
+    recorded = {subject.model: subject.is_control for subject in likeness.comparison.subjects}
+    known = {model: catalog.models.get(model) for model in (pair.model, pair.other)}
+    return any(recorded.get(model, spec is not None and spec.is_control) for model, spec in known.items())

@@ -1,66 +1,49 @@
-"""Table of what to take: the levels of every factor, to be read and as rows of numbers."""
+"""Table of what to take: the levels of every factor."""
 
 from collections.abc import Sequence
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.factors.levels import Decision, best_cases
-from geofm_eval.report.formats import Row, Table
-from geofm_eval.report.trainings.notes import grid_notes, unit_of_study
-from geofm_eval.report.wording import heading, shared_notes
+from geofm_eval.factors.levels import Decision, Level, best_cases
+from geofm_eval.report.formats import Column, Table, described
+from geofm_eval.report.trainings.notes import study_table, unit_of_study
 from geofm_eval.results.trainings import CaseStudy
-from geofm_eval.results.units import UNKNOWN, percent
+from geofm_eval.results.units import percent
+
+FactorLevel = tuple[Decision, Level]
 
 
-def choices_table(study: CaseStudy, found: Sequence[Decision], catalog: Catalog) -> Table | None:
+def choices_table(study: CaseStudy, found: Sequence[Decision], catalog: Catalog) -> Table[FactorLevel] | None:
     """What to take, factor by factor; None where no factor has two levels."""
     if not found:
         return None
-    unit = unit_of_study(study)
-    rows = [
-        (
-            factor.name,
-            level.name,
-            "yes" if level.chosen else "",
-            unit.value(level.validated),
-            unit.value(level.test),
-            UNKNOWN if level.chosen else unit.difference(level.behind),
-            str(len(level.cells)),
-        )
-        for factor in found
-        for level in factor.levels
-    ]
-    best = [
-        f"Best by validation with {percent(cell.adaptation.fraction)} of the labels: {cell.model} {cell.name}, test "
-        f"{unit.label} {unit.score(cell.score)}."
-        for cell in best_cases(study)
-    ]
-    left_out = [f"{factor.name}: {', '.join(factor.left_out)}" for factor in found if factor.left_out]
-    return Table(
-        slug=f"{study.slug}-choices",
-        title=heading(study.comparison, catalog, f"what to take, test {unit.label}", study.how),
-        header=("factor", "level", "chosen", "validation", "test", "test minus the chosen one [interval]", "cells"),
-        rows=tuple(rows),
-        notes=(
-            *best,
-            "Means over the cells that all levels of a factor have, controls left out. Validation chooses; intervals "
-            "are paired, over seeds and images (or groups of images); of many, some leave 0 out by chance.",
-            *([f"Not compared, for want of cells that the others have: {'; '.join(left_out)}."] if left_out else []),
-            *grid_notes(study),
-            *shared_notes(study.comparison, catalog),
+    unit, metric = unit_of_study(study), study.cells[0].score.metric
+    columns: list[Column[FactorLevel]] = [
+        Column(None, lambda row: {**described(study.cells[0].record, "evidence task"), "metric": metric}),
+        Column("factor", lambda row: row[0].name, "factor"),
+        Column(None, lambda row: row[0].name if row[1].chosen else "", short=""),
+        Column("level", lambda row: row[1].name, "level", short="level (validation chose the first)"),
+        Column("chosen", lambda row: row[1].chosen, "chosen"),
+        Column("validation", lambda row: row[1].validated, "validation"),
+        Column("test", lambda row: row[1].test, "test", short="test", right=True),
+        Column(
+            "test minus the chosen one [interval]",
+            lambda row: None if row[1].chosen else row[1].behind,
+            short="minus the first [interval]",
         ),
-    )
-
-
-def choice_rows(study: CaseStudy, found: Sequence[Decision]) -> list[Row]:
-    """One row of numbers per level, with the cells that it rests on."""
-    case = study.cells[0].record.case
-    return [
-        {
-            "evidence": study.cells[0].record.evidence, "task": case.task, "metric": study.cells[0].score.metric,
-            "factor": factor.name, "level": level.name, "chosen": level.chosen, "validation": level.validated,
-            "test": level.test, "difference": level.behind.value, "low": level.behind.low, "high": level.behind.high,
-            "cells": " ".join(f"{cell.model}-{cell.name}" for cell in level.cells),
-        }
-        for factor in found
-        for level in factor.levels
-    ]  # fmt: skip
+        Column(None, lambda row: row[1].behind, "difference low high"),
+        Column("cells", lambda row: len(row[1].cells), short="cells", right=True),
+        Column(None, lambda row: " ".join(f"{cell.model}-{cell.name}" for cell in row[1].cells), "cells"),
+    ]
+    notes = [
+        *(
+            f"Best by validation with {percent(cell.adaptation.fraction)} of the labels: {cell.model} {cell.name}, "
+            f"test {unit.label} {unit.score(cell.score)}."
+            for cell in best_cases(study)
+        ),
+        "Means over the cells that all levels of a factor have, controls left out. Validation chooses; intervals are "
+        "paired, over seeds and images (or groups of images); of many, some leave 0 out by chance.",
+    ]
+    if left_out := [f"{factor.name}: {', '.join(factor.left_out)}" for factor in found if factor.left_out]:
+        notes.append(f"Not compared, for want of cells that the others have: {'; '.join(left_out)}.")
+    rows = [(factor, level) for factor in found for level in factor.levels]
+    return study_table(study, catalog, "choices", f"what to take, test {unit.label}", columns, rows, notes)

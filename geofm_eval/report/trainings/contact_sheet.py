@@ -10,6 +10,7 @@ import numpy as np
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import canonical
 from geofm_eval.records.examples import Array, Example
+from geofm_eval.report.drawing import new_figure
 from geofm_eval.store import write_bytes
 
 CLASS_COLOURS = (
@@ -36,20 +37,15 @@ def write_sheet(rows: Sequence[Example], task: TaskSpec, title: str, path: Path)
     Raises:
         StoreError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 2.9 * max(len(rows), 1) + 1.2), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     kind = "SIMULATED DATA: " if task.simulated else ""
-    figure.suptitle(f"{kind}{title}", fontsize=10, x=0.01, ha="left")
+    figure: Any = new_figure((11, 2.9 * max(len(rows), 1) + 1.2), f"{kind}{title}")
     names = RANKS if len(rows) == len(RANKS) else tuple(f"chip {i + 1}" for i in range(len(rows)))
     if rows:
         for axes, row, name in zip(figure.subplots(len(rows), len(COLUMNS), squeeze=False), rows, names, strict=True):
             _draw_row(figure, axes, row, task, name)
         _legend(figure, rows, task)
     buffer = io.BytesIO()
-    canvas.print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
+    figure.canvas.print_png(buffer, metadata={"Software": None})
     write_bytes(path, buffer.getvalue())
 
 

@@ -1,14 +1,13 @@
 """Figures of a case study: score against training time, and the single-level decoder by block."""
 
 import statistics
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import figure_name
-from geofm_eval.report.probes.figures import COLOURS, GREY, MARKERS, hatch_of
+from geofm_eval.report.drawing import GREY, hatch_of, key_of, look, new_figure, plain
 from geofm_eval.report.trainings.notes import unit_of_study
 from geofm_eval.report.trainings.pareto import fronts
 from geofm_eval.report.wording import heading
@@ -22,8 +21,7 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
     figure, axis = _figure(heading(study.comparison, catalog, f"test {unit.label} by cost", study.how))
     heads = sorted({cell.adaptation.head for cell in study.cells})
     for cell in study.cells:
-        index = heads.index(cell.adaptation.head)
-        _point(axis, cell, unit, COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
+        _point(axis, cell, unit, **look(heads.index(cell.adaptation.head)))
     middle = statistics.geometric_mean([min(c.seconds for c in study.cells), max(c.seconds for c in study.cells)])
     for number, (best, style) in enumerate(zip(fronts(study).values(), ("-", "--", ":", "-."), strict=False)):
         places = [(cell.seconds, cell.score.value * unit.factor) for cell in best]
@@ -31,19 +29,13 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
         # Names of all labels alone: those of several fronts would lie on each other. The table has them.
         for cell, place in zip(best, places, strict=True) if number == 0 else ():
             # Beside the point, on the side where the axis has room.
-            right = cell.seconds < middle
-            axis.annotate(
-                f"{figure_name(cell.record)} {cell.name}",
-                place,
-                (4 if right else -4, -8),
-                ha="left" if right else "right",
-                textcoords="offset points",
-                fontsize=6,
-            )
+            shift, side = (4, "left") if cell.seconds < middle else (-4, "right")
+            name = f"{figure_name(cell.record)} {cell.name}"
+            axis.annotate(name, place, (shift, -8), ha=side, textcoords="offset points", fontsize=6)
     axis.set_xscale("log")
     axis.set_xlabel("seconds: encoding, all seeds, all learning rates")
     axis.set_ylabel(f"test {unit.label}")
-    _legend(axis, heads)
+    axis.legend(handles=key_of(heads), loc="lower right", fontsize=8, frameon=False)
     hatched = any(hatch_of(cell.record) for cell in study.cells)
     figure.supxlabel(
         "Filled: frozen. Open: tuned. Grey: controls. Lines: with as many labels nothing cheaper is better."
@@ -64,19 +56,10 @@ def block_figure(study: CaseStudy, catalog: Catalog, path: Path) -> bool:
     figure, axis = _figure(title)
     for number, model in enumerate(sorted({cell.model for cell in singles})):
         for tuning, style in (("frozen", "-"), ("full", "--")):
-            own = sorted(
-                (c for c in singles if (c.model, c.adaptation.tuning) == (model, tuning)), key=lambda c: c.layer
-            )
+            own = [cell for cell in singles if (cell.model, cell.adaptation.tuning) == (model, tuning)]
             if own:
-                _line(
-                    axis,
-                    own,
-                    layers,
-                    unit,
-                    COLOURS[number % len(COLOURS)],
-                    style,
-                    f"{figure_name(own[0].record)}, {tuning}",
-                )
+                line = {"label": f"{figure_name(own[0].record)}, {tuning}", "linestyle": style}
+                _line(axis, sorted(own, key=lambda cell: cell.layer), layers, unit, {**look(number), **line})
     axis.set_xticks(range(len(layers)), layers)
     axis.set_ylabel(f"test {unit.label}")
     figure.legend(loc="outside right upper", fontsize=7, frameon=False)
@@ -85,9 +68,9 @@ def block_figure(study: CaseStudy, catalog: Catalog, path: Path) -> bool:
     return True
 
 
-def _point(axis: Any, cell: TrainedCell, unit: MetricFormat, colour: str, marker: str) -> None:
+def _point(axis: Any, cell: TrainedCell, unit: MetricFormat, color: str, marker: str) -> None:
     """One case; a hatched marker is larger than others, or its lines could not be seen."""
-    colour = GREY if cell.record.case.is_control else colour
+    colour = GREY if cell.record.case.is_control else color
     filled, hatch = cell.adaptation.tuning == "frozen", hatch_of(cell.record)
     axis.scatter(
         [cell.seconds],
@@ -103,41 +86,19 @@ def _point(axis: Any, cell: TrainedCell, unit: MetricFormat, colour: str, marker
 
 
 def _line(
-    axis: Any,
-    cells: Sequence[TrainedCell],
-    layers: Sequence[str],
-    unit: MetricFormat,
-    colour: str,
-    style: str,
-    label: str,
+    axis: Any, cells: Sequence[TrainedCell], layers: Sequence[str], unit: MetricFormat, style: dict[str, str]
 ) -> None:
     places = [layers.index(cell.layer) for cell in cells]
     values = [cell.score.value * unit.factor for cell in cells]
-    axis.plot(places, values, color=colour, linestyle=style, marker="o", markersize=4, label=label)
+    axis.plot(places, values, **{**style, "marker": "o"}, markersize=4)
     for place, cell in zip(places, cells, strict=True):
         if cell.score.interval is not None:
             ends = [cell.score.interval.low * unit.factor, cell.score.interval.high * unit.factor]
-            axis.plot([place, place], ends, color=colour, linewidth=0.8, alpha=0.4)
-
-
-def _legend(axis: Any, heads: Sequence[str]) -> None:
-    from matplotlib.lines import Line2D
-
-    lines = [
-        Line2D([], [], linestyle="", marker=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)], label=head)
-        for i, head in enumerate(heads)
-    ]
-    axis.legend(handles=lines, loc="lower right", fontsize=8, frameon=False)
+            axis.plot([place, place], ends, color=style["color"], linewidth=0.8, alpha=0.4)
 
 
 def _figure(title: str) -> tuple[Any, Any]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(textwrap.fill(title, 100), fontsize=10, x=0.01, ha="left")
+    figure = new_figure((9, 5), title, width=100)
     axis = figure.subplots()
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+    plain(axis)
     return figure, axis

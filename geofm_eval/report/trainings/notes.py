@@ -1,6 +1,11 @@
 """What the tables of a case study have in common: the unit of its metric, and what confounds comparisons of models."""
 
+from collections.abc import Sequence
+
+from geofm_eval.catalog import Catalog
 from geofm_eval.records import Training
+from geofm_eval.report.formats import Column, T, Table
+from geofm_eval.report.wording import table_of
 from geofm_eval.results.trainings import CaseStudy
 from geofm_eval.results.units import MetricFormat, percent, unit_named
 
@@ -8,6 +13,20 @@ from geofm_eval.results.units import MetricFormat, percent, unit_named
 def unit_of_study(study: CaseStudy) -> MetricFormat:
     """How the study's metric is shown."""
     return unit_named(study.cells[0].score.metric, study.cells[0].record.provenance.target_unit)
+
+
+def study_table(
+    study: CaseStudy,
+    catalog: Catalog,
+    name: str,
+    what: str,
+    columns: Sequence[Column[T]],
+    rows: Sequence[T],
+    notes: Sequence[str],
+) -> Table[T]:
+    """A table of a case study, with what confounds comparisons of models under it; see :func:`table_of`."""
+    notes, unit = [*notes, *grid_notes(study)], unit_of_study(study)
+    return table_of(study.comparison, catalog, name, what, columns, rows, notes, study.how, unit)
 
 
 def reads(training: Training) -> str:
@@ -22,8 +41,7 @@ def grid_notes(study: CaseStudy) -> list[str]:
     models: dict[str, list[str]] = {}
     chips: dict[str, str] = {}
     for cell in study.cells:
-        training = cell.record.training
-        assert training is not None
+        training = cell.training
         shown = f"{training.token_gsd_m:g} m, {training.context_m:g} m, {unit.value(training.grid_ceiling)}"
         if not cell.adaptation.variant:
             models.setdefault(shown, []).append(cell.model)

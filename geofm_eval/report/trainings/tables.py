@@ -1,74 +1,87 @@
-"""Tables of a case study: ranking, factorial, marginal effects, cost, blocks; to be read, and as rows of numbers."""
+"""Tables of a case study: ranking, factorial, marginal effects, blocks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.factors.marginal import Effect
-from geofm_eval.records import display_name
-from geofm_eval.report.formats import Footnotes, Row, Table
+from geofm_eval.records import Score, Training
+from geofm_eval.report.formats import Column, Row, Table, attributes, described, ends, listed
 from geofm_eval.report.probes.tables import real_bands, remarks
-from geofm_eval.report.trainings.notes import grid_notes, reads, unit_of_study
+from geofm_eval.report.trainings.notes import grid_notes, reads, study_table, unit_of_study
 from geofm_eval.report.trainings.pareto import fronts
-from geofm_eval.report.wording import heading, interval_sentence, named, shared_notes
+from geofm_eval.report.wording import interval_sentence, named, table_of
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.trainings import FACTORIAL, CaseStudy, TrainedCell
 from geofm_eval.results.units import UNKNOWN, MetricFormat
 from geofm_eval.stats.difference import Difference
 
 
-def ranking_table(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Table:
+def ranking_table(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Table[TrainedCell]:
     """All trained cases in the order of their test scores."""
-    unit, footnotes = unit_of_study(study), Footnotes()
-    header = ("rank", "model", "adaptation", "reads", f"{unit.label} [interval]", "seeds", "over tuned twin [interval]",
-              "token (m)", "context (m)", "grid ceiling", "trained / all parameters", "seconds", "best epochs",
-              "rate", "bands", "notes")  # fmt: skip
-    rows = [
-        _ranking_cells(rank, cell, study, catalog, pairs, unit, footnotes) for rank, cell in enumerate(study.cells, 1)
-    ]
-    return Table(
-        slug=f"{study.slug}-ranking",
-        title=heading(study.comparison, catalog, f"ranking by test {unit.label}", study.how),
-        header=header,
-        rows=tuple(rows),
-        footnotes=footnotes.texts,
-        notes=(*_notes(study), *shared_notes(study.comparison, catalog)),
-    )
+    unit, best = unit_of_study(study), fronts(study)
+    ranks = {cell.address: rank for rank, cell in enumerate(study.cells, start=1)}
+    subjects = {subject.model: subject for subject in study.comparison.subjects}
+    columns: list[Column[TrainedCell]] = [
+        Column("rank", lambda cell: ranks[cell.address], short="", right=True),
+        Column(None, lambda cell: described(cell.record, "evidence task")),
+        Column("model", lambda cell: cell.record, "model control", short="model"),
+        Column("adaptation", lambda cell: cell.record.case.adaptation, "adaptation", short="adaptation"),
+        Column("reads", lambda cell: reads(cell.training), short="reads"),
+        Column(None, _setup_fields),
+        Column(f"{unit.label} [interval]", lambda cell: cell.score, "score low high", short="score [interval]"),
+        Column(None, lambda cell: attributes(cell.score.interval, interval_covers="covers")),
+        Column(None, lambda cell: " ".join(map(repr, cell.score.per_draw)), "per_seed"),
+        Column(None, lambda cell: attributes(cell.score, "n n_train")),
+        Column("seeds", lambda cell: len(cell.training.seeds)),
+        Column("over tuned twin [interval]", lambda cell: over_twin(cell, study, catalog, pairs),
+               ends("over_tuned_twin"), short="over tuned twin", right=True),
+        Column("token (m)", lambda cell: cell.training.token_gsd_m, "token_gsd_m", "{:g}".format),
+        Column("context (m)", lambda cell: cell.training.context_m, "context_m", "{:g}".format),
+        Column("grid ceiling", lambda cell: cell.training.grid_ceiling, "grid_ceiling"),
+        Column("trained / all parameters", _parameters),
+        Column(None, _cost_fields),
+        Column("seconds", lambda cell: cell.seconds, "seconds", "{:.0f}".format, short="seconds", right=True),
+        Column(None, lambda cell: cell in best[cell.adaptation.fraction], "pareto"),
+        Column("best epochs", _epochs),
+        Column("rate", lambda cell: cell.training.seeds[0].rate, "rate", "{:g}".format),
+        Column(None, _epochs, "epochs"),
+        Column("bands", lambda cell: real_bands(cell.record)),
+        Column("notes", lambda cell: (*remarks(subjects[cell.model], catalog), *_peculiar(cell.training))),
+    ]  # fmt: skip
+    what, how = f"ranking by test {unit.label}", study.how
+    return table_of(study.comparison, catalog, "ranking", what, columns, study.cells, _notes(study), how, unit)
 
 
-def _ranking_cells(
-    rank: int,
-    cell: TrainedCell,
-    study: CaseStudy,
-    catalog: Catalog,
-    pairs: Pairs,
-    unit: MetricFormat,
-    footnotes: Footnotes,
-) -> tuple[str, ...]:
-    training, cost = cell.record.training, cell.record.cost
-    assert training is not None
-    texts = [*remarks(next(s for s in study.comparison.subjects if s.model == cell.model), catalog)]
+def _peculiar(training: Training) -> Iterator[str]:
     if training.taps_by == "validation":
-        texts.append(f"blocks chosen by the dense probe on validation: {', '.join(training.taps)}")
+        yield f"blocks chosen by the dense probe on validation: {', '.join(training.taps)}"
     if training.absent_classes:
-        texts.append(f"training chips lack {', '.join(training.absent_classes)}, which count in the score")
-    return (
-        str(rank),
-        display_name(cell.record),
-        cell.record.case.adaptation,
-        reads(training),
-        unit.score(cell.score),
-        str(len(training.seeds)),
-        unit.difference(over_twin(cell, study, catalog, pairs)),
-        f"{training.token_gsd_m:g}",
-        f"{training.context_m:g}",
-        unit.value(training.grid_ceiling),
-        f"{_millions(cost.trained_parameters)} / {_millions(cost.parameters)}",
-        f"{cell.seconds:.0f}",
-        " ".join(str(one.epoch) for one in training.seeds),
-        f"{training.seeds[0].rate:g}",
-        real_bands(cell.record),
-        " ".join(footnotes.mark(text) for text in texts),
-    )
+        yield f"training chips lack {', '.join(training.absent_classes)}, which count in the score"
+
+
+def _epochs(cell: TrainedCell) -> str:
+    return " ".join(str(one.epoch) for one in cell.training.seeds)
+
+
+def _setup_fields(cell: TrainedCell) -> Row:
+    return {
+        "layer": cell.layer,
+        **attributes(cell.training, "decoder tuning"),
+        "fraction": cell.adaptation.fraction,
+        "taps": " ".join(cell.training.taps),
+        "taps_by": cell.training.taps_by,
+        "schedule": str(cell.training.recipe.get("slug")),
+        "metric": cell.score.metric,
+    }
+
+
+def _cost_fields(cell: TrainedCell) -> Row:
+    cost = cell.record.cost
+    return {
+        **attributes(cost, "trained_parameters parameters flops images_per_second peak_memory_bytes"),
+        **{f"{stage}_seconds": cost.seconds.get(stage) for stage in ("encode", "train", "search")},
+    }
 
 
 def over_twin(cell: TrainedCell, study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Difference | None:
@@ -87,13 +100,13 @@ def over_twin(cell: TrainedCell, study: CaseStudy, catalog: Catalog, pairs: Pair
     return pairs.difference(cell.record, best.record, cell.fraction)
 
 
-def _millions(count: int | None) -> str:
-    return UNKNOWN if count is None else f"{count / 1e6:.3g} M"
+def _parameters(cell: TrainedCell) -> str:
+    counts = (cell.record.cost.trained_parameters, cell.record.cost.parameters)
+    return " / ".join(UNKNOWN if count is None else f"{count / 1e6:.3g} M" for count in counts)
 
 
 def _notes(study: CaseStudy) -> list[str]:
-    training = study.cells[0].record.training
-    assert training is not None
+    training = study.cells[0].training
     chips = training.chips
     notes = [
         f"Schedule {training.recipe.get('slug')}: {training.recipe.get('epochs')} epochs, batch "
@@ -115,153 +128,77 @@ def _notes(study: CaseStudy) -> list[str]:
 
 
 def _rates(study: CaseStudy) -> list[float]:
-    return sorted({r for c in study.cells if c.record.training and len(c.record.training.rates) > 1
-                   for r in c.record.training.rates})  # fmt: skip
+    return sorted({rate for c in study.cells if len(c.training.rates) > 1 for rate in c.training.rates})
 
 
-def factorial_table(study: CaseStudy, catalog: Catalog) -> Table | None:
+def factorial_table(study: CaseStudy, catalog: Catalog) -> Table[Sequence[Any]] | None:
     """Frozen and tuned at 10 % and 100 % of the labels, one row per model and decoder; None without such cells."""
     unit = unit_of_study(study)
-    lines: dict[tuple[str, str, str], dict[tuple[str, float], TrainedCell]] = {}
+    lines: dict[tuple[str, str, str], dict[tuple[str, float], Score]] = {}
     for cell in study.factorial:
         head = cell.adaptation.head + (f"_{cell.adaptation.blocks}" if cell.adaptation.blocks else "")
         key = (cell.adaptation.tuning, cell.adaptation.fraction)
-        lines.setdefault((cell.model, head, cell.layer), {})[key] = cell
+        lines.setdefault((cell.model, head, cell.layer), {})[key] = cell.score
     if not lines:
         return None
-    rows = [
-        (model, head, layer, *(unit.score(found[key].score) if key in found else UNKNOWN for key in FACTORIAL))
-        for (model, head, layer), found in sorted(lines.items())
+    columns = listed("model", "decoder", "reads", "frozen, 10 %", "frozen, 100 %", "tuned, 10 %", "tuned, 100 %")
+    rows = [(*key, *map(found.get, FACTORIAL)) for key, found in sorted(lines.items())]
+    what, how = f"tuning x labels x decoder, test {unit.label}", study.how
+    return table_of(study.comparison, catalog, "factorial", what, columns, rows, _notes(study), how, unit)
+
+
+def effects_table(study: CaseStudy, found: Sequence[Effect], catalog: Catalog) -> Table[Effect] | None:
+    """Marginal effects, one row per contrast and model; None where a single case has nothing to be compared with."""
+    if len(study.cells) < 2:
+        return None
+    unit, score = unit_of_study(study), study.cells[0].score
+    columns: list[Column[Effect]] = [
+        Column(None, lambda effect: {**described(study.cells[0].record, "evidence task"), "metric": score.metric}),
+        Column("factor", lambda effect: effect.factor, "factor", short=""),
+        Column("contrast", lambda effect: effect.contrast, "contrast", short="contrast"),
+        Column("model", lambda effect: effect.model or "all models"),
+        Column(None, lambda effect: effect.model or "all", "model"),
+        Column("difference [interval]", lambda effect: effect.difference, "difference low high",
+               short="difference [interval]"),
+        Column("pairs of cells", lambda effect: len(effect.pairs), "pairs", short="pairs", right=True),
+        Column(None, lambda effect: " ".join(effect.pairs), "cells"),
+        Column(None, lambda effect: effect.model or "all models", short=""),
+        Column("clear", clear),
+    ]  # fmt: skip
+    flips = not study.pooled and any(cell.training.recipe.get("flips") for cell in study.cells)
+    notes = [
+        f"{unit.name}: {score.direction} is better. Mean over the pairs of cells that differ in this alone, paired "
+        "interval over seeds and images (or groups of images); controls take no part. Clear: the interval leaves 0 "
+        "out.",
+        *([FLIPS] if flips else []),
     ]
-    return Table(
-        slug=f"{study.slug}-factorial",
-        title=heading(study.comparison, catalog, f"tuning x labels x decoder, test {unit.label}", study.how),
-        header=("model", "decoder", "reads", "frozen, 10 %", "frozen, 100 %", "tuned, 10 %", "tuned, 100 %"),
-        rows=tuple(rows),
-        notes=(*_notes(study), *shared_notes(study.comparison, catalog)),
-    )
+    return study_table(study, catalog, "effects", f"marginal effects on test {unit.label}", columns, found, notes)
 
 
-def effects_table(study: CaseStudy, found: Sequence[Effect], catalog: Catalog) -> Table:
-    """Marginal effects, one row per contrast and model."""
-    unit = unit_of_study(study)
-    better = "higher" if study.cells[0].score.direction == "higher" else "lower"
-    rows = [
-        (e.factor, e.contrast, e.model or "all models", unit.difference(e.difference), str(len(e.pairs)), clear(e))
-        for e in found
-    ]
-    return Table(
-        slug=f"{study.slug}-effects",
-        title=heading(study.comparison, catalog, f"marginal effects on test {unit.label}", study.how),
-        header=("factor", "contrast", "model", "difference [interval]", "pairs of cells", "clear"),
-        rows=tuple(rows),
-        notes=(
-            f"{unit.name}: {better} is better. Mean over the pairs of cells that differ in this alone, paired interval "
-            "over seeds and images (or groups of images); controls take no part. Clear: the interval leaves 0 out.",
-            *([FLIPS] if not study.pooled and any(flips(cell) for cell in study.cells) else []),
-            *grid_notes(study),
-            *shared_notes(study.comparison, catalog),
-        ),
-    )
-
-
-def clear(effect: Effect) -> str:
-    """Whether the interval leaves zero out."""
+def clear(effect: Effect) -> str | None:
+    """Whether the interval leaves zero out; None without one."""
     low, high = effect.difference.low, effect.difference.high
-    return UNKNOWN if low is None or high is None else "yes" if low > 0 or high < 0 else "no"
+    return None if low is None or high is None else "yes" if low > 0 or high < 0 else "no"
 
 
 FLIPS = "Tuned backbones see random crops and flips, frozen ones a fixed grid without flips (but for _aug)."
 
 
-def flips(cell: TrainedCell) -> bool:
-    """True where a cell's schedule mirrors the crops that it encodes in every epoch."""
-    training = cell.record.training
-    return training is not None and bool(training.recipe.get("flips"))
-
-
-def block_table(study: CaseStudy, catalog: Catalog) -> Table | None:
+def block_table(study: CaseStudy, catalog: Catalog) -> Table[Sequence[Any]] | None:
     """Single-level decoder by block; None without such cells."""
-    unit = unit_of_study(study)
-    singles = study.singles
+    unit, singles = unit_of_study(study), study.singles
     if not singles:
         return None
     layers = sorted({cell.layer for cell in singles})
-    lines = sorted({(cell.model, cell.adaptation.slug) for cell in singles})
-    rows = []
-    for model, slug in lines:
-        own = {c.layer: c for c in singles if (c.model, c.adaptation.slug) == (model, slug)}
-        rows.append((model, slug, *(_at(own.get(layer), unit) for layer in layers)))
-    return Table(
-        slug=f"{study.slug}-blocks",
-        title=heading(study.comparison, catalog, f"single-level decoder by block, test {unit.label}", study.how),
-        header=("model", "adaptation", *layers),
-        rows=tuple(rows),
-        notes=(
-            "chosen: the block with the best validation score of the dense probe, named in brackets.",
-            *grid_notes(study),
-            *shared_notes(study.comparison, catalog),
-        ),
-    )
+    found = {(cell.model, cell.adaptation.slug, cell.layer): cell for cell in singles}
+    lines = sorted({(model, slug) for model, slug, _ in found})
+    rows = [(*line, *(_at(found.get((*line, layer)), unit) for layer in layers)) for line in lines]
+    note = "chosen: the block with the best validation score of the dense probe, named in brackets."
+    what, columns = f"single-level decoder by block, test {unit.label}", listed("model", "adaptation", *layers)
+    return study_table(study, catalog, "blocks", what, columns, rows, [note])
 
 
-def _at(cell: TrainedCell | None, unit: MetricFormat) -> str:
-    if cell is None or cell.record.training is None:
-        return UNKNOWN
-    chosen = f" ({cell.record.training.taps[0]})" if cell.record.training.taps_by == "validation" else ""
-    return unit.score(cell.score) + chosen
-
-
-def cell_rows(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Row]:
-    """One row of numbers per trained case."""
-    best = fronts(study)
-    return [
-        _cell_row(cell, over_twin(cell, study, catalog, pairs), cell in best[cell.adaptation.fraction])
-        for cell in study.cells
-    ]
-
-
-def _cell_row(cell: TrainedCell, twin: Difference | None, on_front: bool) -> Row:
-    training, cost, score = cell.record.training, cell.record.cost, cell.score
-    assert training is not None
-    interval = score.interval
-    return {
-        "evidence": cell.record.evidence, "task": cell.record.case.task, "model": cell.model,
-        "control": cell.record.case.is_control, "adaptation": cell.record.case.adaptation, "layer": cell.layer,
-        "decoder": training.decoder, "tuning": training.tuning, "fraction": cell.adaptation.fraction,
-        "taps": " ".join(training.taps), "taps_by": training.taps_by, "schedule": str(training.recipe.get("slug")),
-        "metric": score.metric, "score": score.value,
-        "low": None if interval is None else interval.low, "high": None if interval is None else interval.high,
-        "interval_covers": None if interval is None else interval.covers,
-        "per_seed": " ".join(repr(value) for value in score.per_draw), "n": score.n, "n_train": score.n_train,
-        "over_tuned_twin": None if twin is None else twin.value,
-        "over_tuned_twin_low": None if twin is None else twin.low,
-        "over_tuned_twin_high": None if twin is None else twin.high,
-        "token_gsd_m": training.token_gsd_m, "context_m": training.context_m, "grid_ceiling": training.grid_ceiling,
-        "trained_parameters": cost.trained_parameters, "parameters": cost.parameters, "flops": cost.flops,
-        "images_per_second": cost.images_per_second, "peak_memory_bytes": cost.peak_memory_bytes,
-        **{f"{stage}_seconds": cost.seconds.get(stage) for stage in ("encode", "train", "search")},
-        "seconds": cell.seconds, "pareto": on_front, "rate": training.seeds[0].rate,
-        "epochs": " ".join(str(one.epoch) for one in training.seeds),
-    }  # fmt: skip
-
-
-def effect_rows(study: CaseStudy, found: Sequence[Effect]) -> list[Row]:
-    """One row of numbers per contrast and model, with the cells that it rests on."""
-    case = study.cells[0].record.case
-    return [
-        {
-            "evidence": study.cells[0].record.evidence,
-            "task": case.task,
-            "metric": study.cells[0].score.metric,
-            "factor": effect.factor,
-            "contrast": effect.contrast,
-            "model": effect.model or "all",
-            "difference": effect.difference.value,
-            "low": effect.difference.low,
-            "high": effect.difference.high,
-            "pairs": len(effect.pairs),
-            "cells": " ".join(effect.pairs),
-        }
-        for effect in found
-    ]
+def _at(cell: TrainedCell | None, unit: MetricFormat) -> str | None:
+    if cell is None:
+        return None
+    return unit.score(cell.score) + (f" ({cell.training.taps[0]})" if cell.training.taps_by == "validation" else "")

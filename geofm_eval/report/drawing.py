@@ -1,0 +1,58 @@
+"""What all figures share. No global state: neither pyplot nor its backend is touched."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from geofm_eval.records import Record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Distinguishable without colour vision (Okabe and Ito 2008); grey is kept for controls."""
+
+GREY = "#7f7f7f"
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def new_figure(size: tuple[float, float], title: str, fontsize: float = 10, width: int | None = None) -> "Figure":
+    """An empty figure of this size in inches; its title is broken after ``width`` letters, by default where it ends."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    text = textwrap.fill(title, width) if width else title
+    figure.suptitle(text, fontsize=fontsize, x=0.01, ha="left", wrap=width is None)
+    return figure
+
+
+def caption(figure: Any, text: str) -> None:
+    """Write what the marks of a figure mean below it."""
+    figure.supxlabel(text, fontsize=8, color="#444444", x=0.01, ha="left")
+
+
+def plain(axis: Any, grid: bool = True) -> None:
+    """Leave out the frame above and to the right, and draw light horizontal lines."""
+    axis.spines[["top", "right"]].set_visible(False)
+    if grid:
+        axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
+
+
+def look(number: int) -> dict[str, str]:
+    """Colour and marker of the n-th thing of a kind."""
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+
+
+def key_of(names: Sequence[str]) -> "list[Line2D]":
+    """Entries of a legend: the looks of things with these names."""
+    from matplotlib.lines import Line2D
+
+    return [Line2D([], [], linestyle="", label=name, **look(number)) for number, name in enumerate(names)]  # type: ignore[arg-type]
+
+
+def hatch_of(record: Record) -> str | None:
+    """Weights of unverified provenance are hatched."""
+    return "////" if record.case.is_unverified else None

@@ -1,0 +1,51 @@
+"""What is written about tuned backbones."""
+
+from functools import partial
+
+from geofm_eval.catalog import Catalog
+from geofm_eval.report.drift.figures import FIGURES, heading_of
+from geofm_eval.report.drift.rows import contrast_rows, layer_rows, lost_rows, value_rows
+from geofm_eval.report.drift.tables import parts_table, reverted_table, summary_table
+from geofm_eval.report.formats import Table
+from geofm_eval.report.pages import Page, line_of
+from geofm_eval.results.drift import DriftCell, DriftStudy
+from geofm_eval.results.units import counted
+
+SHOWN = 25
+"""Lines in a terminal; the tables have all of them."""
+
+
+def drift_page(study: DriftStudy, catalog: Catalog) -> Page:
+    """What tuning changed inside the backbones of one task."""
+    slug, summary = study.slug, summary_table(study, catalog)
+    csv = {
+        f"{slug}-values": partial(value_rows, study),
+        f"{slug}-contrasts": partial(contrast_rows, study),
+        f"../figures/{slug}-layers": partial(layer_rows, study),
+        f"../figures/{slug}-lost": partial(lost_rows, study),
+    }
+    files = [("drift", f"{slug}.md"), ("parts", f"{slug}-parts.md"), ("reverted", f"{slug}-reverted.md")]
+    figures = {}
+    # Backbones that were tuned alike stand in one figure: of all together little could be read.
+    for tuning, own in study.by_tuning.items():
+        for name, (words, draw) in FIGURES.items():
+            figures[f"{slug}-{name}-{tuning}"] = partial(draw, own, catalog)
+            files.append((f"{words}, {tuning}", f"../figures/{slug}-{name}-{tuning}.png"))
+    files += [(f"CSV of {name.rpartition('-')[2]}", f"{name}.csv") for name in csv]
+    return Page(
+        tables=(summary, parts_table(study, catalog), reverted_table(study, catalog)),
+        lines=(line_of(slug, study.comparison.simulated, files),),
+        text=_text(study, summary, catalog),
+        csv=csv,
+        figures=figures,
+    )
+
+
+def _text(study: DriftStudy, summary: Table[DriftCell], catalog: Catalog) -> str:
+    lines = [
+        heading_of(study, catalog, f"drift, mean over blocks, n = {study.cells[0].drift.n}"),
+        *summary.lines(SHOWN),
+    ]
+    if study.left_out:
+        lines.append(f"  without a measurement: {counted(len(study.left_out), 'case')} (see the tables)")
+    return "\n".join(lines)
