@@ -204,3 +204,13 @@ def test_the_notebook_page_runs_as_written():
     exec(frame.replace("reports/runs/bench", str(archive)), names)
     assert len(names["frame"]) > 2000
     assert {"pocket_mae", "band_stats"} <= set(names["frame"].model)
+
+
+def test_contributing_names_every_version_and_only_files_that_exist():
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "geofm_eval").rglob("*.py"))
+    versions = set(re.findall(r"^([A-Z]+(?:_[A-Z]+)*_VERSION)\b", sources, re.MULTILINE))
+    assert set(re.findall(r"`([A-Z_]+_VERSION)`", page)) == versions
+    paths = [path for path in re.findall(r"`([\w.]+/[\w./]*)`", page) if not re.search(r"NAME|TASK", path)]
+    assert len(paths) > 30
+    assert [path for path in paths if not any((ROOT / top / path).exists() for top in ("", "geofm_eval"))] == []
