@@ -103,7 +103,7 @@ def test_counts_equal_those_of_a_loop_over_pixels():
     sweep = made.stored()
     (_, counts), *_ = sweep.rows_for("block01", 1.0)
     samples = {name: sample_tokens(made.encoder, made.splits[name], 7) for name in ("train", "val")}
-    solved = dict(made._solve(samples))["block01", (1.0, 0)]
+    solved = made.problem.solved(samples)["block01", (1.0, 0)]
     split = made.splits["test"]
     for item in range(len(split)):
         target = split.read_target(item)
@@ -193,7 +193,7 @@ def test_it_is_solved_once(monkeypatch):
 @pytest.mark.parametrize("folded", [False, True])
 def test_validation_scores_are_resampled_by_chip_the_same_chips_for_every_tap(monkeypatch, folded):
     """With every chip drawn once the resampled score is the score."""
-    monkeypatch.setattr("geofm_eval.dense.probe.resample_weights", lambda n, *_: np.ones((3, n), np.float32))
+    monkeypatch.setattr("geofm_eval.dense.pixel_counts.resample_weights", lambda n, *_: np.ones((3, n), np.float32))
     parts = (np.array([0, 1]), np.array([2, 3]), np.array([4, 5]))
     made = probe()
     if folded:

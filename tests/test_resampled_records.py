@@ -8,7 +8,7 @@ import pytest
 
 from geofm_eval.catalog import load_catalog
 from geofm_eval.dense.inference import quality, resampled_quality
-from geofm_eval.dense.probe import DenseRow, DenseSweep
+from geofm_eval.dense.sweep import DenseRow, DenseSweep
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.measure.scores import near_taps
 from geofm_eval.records import pack, read_outcomes, read_record, read_resamples, read_run, unpack, write_record

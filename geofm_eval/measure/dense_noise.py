@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from geofm_eval.dense.fits import LinearMap
-from geofm_eval.dense.probe import DenseProbe, Key
+from geofm_eval.dense.probe import DenseProbe
+from geofm_eval.dense.token_problem import Key, TokenProblem
 from geofm_eval.dense.token_sampling import TokenSample
 from geofm_eval.devices import device_turn
 from geofm_eval.expected.admissible import DEVIATIONS, ROUNDING, Admitted, Choices, choices
@@ -101,12 +102,12 @@ def _read(content: dict[str, Any]) -> Admitted:
 def _admitted(probe: DenseProbe, solves: Sequence[Perturbation], solved: Callable[[int], None]) -> ByScore:
     """Solve under every perturbation, then test all maps that matter in one pass over the test chips."""
     samples = probe.sampled()
-    exact = probe.solved(samples)
+    exact = probe.problem.solved(samples)
     solved(1)
     others: dict[Perturbation, dict[Key, TokenSolve]] = {}
     for one in solves:
         if one != UNPERTURBED:
-            others[one] = _solve(probe, samples, one)
+            others[one] = _solve(probe.problem, samples, one)
             solved(1)
     found: dict[Key, Choices] = {}
     for key, own in exact.items():
@@ -122,16 +123,16 @@ def _admitted(probe: DenseProbe, solves: Sequence[Perturbation], solved: Callabl
     return _by_score(found, scores, [one for one in solves if one != UNPERTURBED])
 
 
-def _solve(probe: DenseProbe, samples: Samples, one: Perturbation) -> dict[Key, TokenSolve]:
+def _solve(problem: TokenProblem, samples: Samples, one: Perturbation) -> dict[Key, TokenSolve]:
     if one.compatible:
-        return compatible.compute(solve_tokens, probe.without_images(), samples)
-    return solve_tokens(probe, {name: _noisy(sample, one, name) for name, sample in samples.items()})
+        return compatible.compute(solve_tokens, problem, samples)
+    return solve_tokens(problem, {name: _noisy(sample, one, name) for name, sample in samples.items()})
 
 
-def solve_tokens(probe: DenseProbe, samples: Samples) -> dict[Key, TokenSolve]:
-    """Solve a probe on token samples, in whatever process."""
+def solve_tokens(problem: TokenProblem, samples: Samples) -> dict[Key, TokenSolve]:
+    """Solve token samples, in whatever process."""
     with torch.inference_mode(), exact_float32():
-        return {key: TokenSolve(one.losses, one.index, one.apply) for key, one in probe.solved(dict(samples)).items()}
+        return {key: TokenSolve(one.losses, one.index, one.apply) for key, one in problem.solved(samples).items()}
 
 
 def _noisy(sample: TokenSample, one: Perturbation, split: str) -> TokenSample:

@@ -4,7 +4,8 @@ from typing import Any
 
 from geofm_eval.catalog import Case, TaskSpec
 from geofm_eval.data.split import ALL, Split
-from geofm_eval.dense.probe import DENSE_PROBE_VERSION, DenseSweep
+from geofm_eval.dense.probe import DENSE_PROBE_VERSION
+from geofm_eval.dense.sweep import DenseSweep
 from geofm_eval.features import FeatureBlock, block_key
 from geofm_eval.measure.case import Built, Context, Measurement, measured
 from geofm_eval.measure.provenance import described, evidence, tested_split

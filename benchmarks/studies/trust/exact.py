@@ -191,9 +191,9 @@ def measured_dense(workspace: Workspace, record: Record) -> list[Result]:
         samples = probe.sampled()
         started = time.perf_counter()
         with path_alone():
-            before = probe.solved(samples)
+            before = probe.problem.solved(samples)
         middle = time.perf_counter()
-        now = probe.solved(samples)
+        now = probe.problem.solved(samples)
         seconds = {"probe": "dense", "seconds": [middle - started, time.perf_counter() - middle]}
         return [{**seconds, **row} for row in exact_dense.compared(probe, samples, before, now, CLOSE)]
 

@@ -1,0 +1,126 @@
+"""What the dense probe solves: every tap fitted on tokens, the penalty chosen on tokens that the fit did not see."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from geofm_eval.catalog import TaskSpec
+from geofm_eval.dense.budget import ChipBudget, check_classes
+from geofm_eval.dense.fits import Fit, LinearMap, logistic, ridge
+from geofm_eval.dense.token_sampling import TokenSample
+from geofm_eval.errors import DataError
+from geofm_eval.probes.logistic import PENALTIES
+from geofm_eval.probes.ridge import RIDGE_PENALTIES
+from geofm_eval.probes.selection import near_minimum
+
+Subset = tuple[float, int]
+"""Label fraction and draw."""
+Key = tuple[str, Subset]
+"""Tap and label subset."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What is known of a tap with one label subset: the map, and those that choose it.
+
+    Args:
+        apply: fitted on all training tokens, at the chosen penalty.
+        index: position of the chosen penalty.
+        losses: (L,) mean validation loss.
+        validators: maps at the chosen penalty with the split and chips that each of them is scored on.
+        fit: the fit of ``apply``.
+    """
+
+    apply: LinearMap
+    index: int
+    losses: NDArray[np.float64]
+    validators: tuple[tuple[LinearMap, str, NDArray[np.int64]], ...]
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class Held:
+    """Fits of all taps, and tokens that they did not see.
+
+    Args:
+        fits: by tap.
+        split: name of the split that the tokens are of.
+        chips: their positions in it.
+        tokens: to choose a penalty by.
+    """
+
+    fits: Mapping[str, Fit]
+    split: str
+    chips: NDArray[np.int64]
+    tokens: TokenSample
+
+
+@dataclass(frozen=True)
+class TokenProblem:
+    """What is solved of a task, whatever model gives the tokens; it can be handed to another process.
+
+    Args:
+        task: for its kind and classes.
+        budgets: chips of every label subset.
+        device: where to solve.
+    """
+
+    task: TaskSpec
+    budgets: Mapping[Subset, ChipBudget]
+    device: torch.device
+
+    @property
+    def penalties(self) -> tuple[float, ...]:
+        """Candidates."""
+        return RIDGE_PENALTIES if self.task.kind == "dense_regression" else PENALTIES
+
+    def solved(self, samples: Mapping[str, TokenSample]) -> dict[Key, Solved]:
+        """Every tap and label subset, solved now on tokens of the training and validation chips.
+
+        Raises:
+            DataError: training chips of one class only, or of a constant target; or nothing to choose a penalty by.
+        """
+        return dict(found for subset in self.budgets for found in self._of_subset(subset, samples))
+
+    def _of_subset(self, subset: Subset, samples: Mapping[str, TokenSample]) -> Iterator[tuple[Key, Solved]]:
+        train, budget = samples["train"], self.budgets[subset]
+        known = train.of(budget.train)
+        self._check(known.targets, subset)
+        final = self._fits(known)
+        held = [Held(final, "val", budget.val, samples["val"].of(budget.val))]
+        if budget.folds:
+            held = [
+                Held(self._fits(train.of(budget.without(k))), "train", fold, train.of(fold))
+                for k, fold in enumerate(budget.folds)
+            ]
+        weight = sum(float(one.tokens.weights.sum()) for one in held)
+        if weight == 0:
+            raise DataError(
+                f"{self.task.slug}: no validation token has both data and a label at {subset[0]:g} of the labels, "
+                "so no penalty can be chosen: look at the images and labels of the validation chips"
+            )
+        for tap, coarse in final.items():
+            near = near_minimum(np.sum([one.fits[tap].losses(one.tokens) for one in held], axis=0) / weight)
+            exact = [one.fits[tap].refined(near) for one in held]
+            losses = np.sum([fit.losses(one.tokens) for fit, one in zip(exact, held, strict=True)], axis=0) / weight
+            index = int(np.argmin(losses))
+            fit = coarse.refined([index]) if budget.folds else exact[0]
+            validators = tuple((own.at(index), one.split, one.chips) for own, one in zip(exact, held, strict=True))
+            yield (tap, subset), Solved(fit.at(index), index, losses, validators, fit)
+
+    def _fits(self, tokens: TokenSample) -> dict[str, Fit]:
+        fit = ridge if self.task.kind == "dense_regression" else logistic
+        return dict(fit(tokens, self.device))
+
+    def _check(self, targets: NDArray[np.float64], subset: Subset) -> None:
+        """Refuse labels that nothing can be learnt from."""
+        regression = self.task.kind == "dense_regression"
+        constant = not len(targets) or np.ptp(targets, axis=0).max() == 0
+        if regression and constant:
+            raise DataError(f"{self.task.slug}: the target of the training chips is constant: nothing to learn")
+        if not regression:
+            where = f"the training chips at {subset[0]:g} of the labels"
+            check_classes(np.flatnonzero(targets.any(0)), self.task, where)
