@@ -10,6 +10,7 @@ from geofm_eval.backbones.weights import state_dict_sha256
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.adapters import plain_state
 from geofm_eval.dense.batches import InMemory, RandomCrops
+from geofm_eval.dense.checkpoint import CHECKPOINT
 from geofm_eval.dense.decoders import DECODERS
 from geofm_eval.dense.inference import ChipPredictor, counts_of, predictions, quality
 from geofm_eval.dense.losses import loss_of
@@ -17,7 +18,7 @@ from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.plan import TrainingPlan
 from geofm_eval.dense.prefetch import Prefetcher
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
-from geofm_eval.dense.training import CHECKPOINT, fresh_weights, train
+from geofm_eval.dense.training import fresh_weights, train
 from geofm_eval.errors import ContractError, DataError
 from tests.small_chips import CATALOG, CROPS, FLOODS, chips
 from tests.small_vit import load, small_vit

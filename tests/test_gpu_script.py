@@ -53,7 +53,7 @@ def test_a_resumed_training_that_begins_anew_fails(monkeypatch: pytest.MonkeyPat
         honest(seed + len(calls))
 
     monkeypatch.setattr(gpu, "fresh_weights", other_weights)
-    monkeypatch.setattr("geofm_eval.dense.training._Loop.resume", lambda *_: None)
+    monkeypatch.setattr("geofm_eval.dense.training.Checkpoint.resume", lambda *_: gpu.TrainingState())
     assert not gpu.check_training("cpu", gpu.TINY)["passed"]
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from geofm_eval.dense.batch_order import steps_per_epoch
 from geofm_eval.dense.batches import Batch
 from geofm_eval.dense.decoders import UPerNet
 from geofm_eval.dense.losses import loss_of
@@ -16,7 +17,7 @@ from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.plan import TrainingPlan
 from geofm_eval.dense.recipes import RECIPES
 from geofm_eval.dense.temporal import HEADS, Ltae
-from geofm_eval.dense.training import steps_per_epoch, train
+from geofm_eval.dense.training import train
 from tests.small_chips import CATALOG, FLOODS
 from tests.small_vit import load, small_vit
 

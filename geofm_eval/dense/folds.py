@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from geofm_eval.dense.checkpoint import checkpoints
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.model import TunableModel
-from geofm_eval.dense.training import checkpoints
 from geofm_eval.paths import geofm_cache
 from geofm_eval.seals import seal_bytes, unseal_bytes
 from geofm_eval.store import publish_directory, write_bytes

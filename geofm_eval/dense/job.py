@@ -24,6 +24,7 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.adapters import merge, plain_state
 from geofm_eval.dense.batches import RandomCrops, Samples, StoredMaps
 from geofm_eval.dense.budget import ChipBudget
+from geofm_eval.dense.checkpoint import checkpoints
 from geofm_eval.dense.config import Trained, TrainingConfig
 from geofm_eval.dense.feature_maps import Encoding, FeatureMapBlock
 from geofm_eval.dense.inference import ChipPredictor, Predictor, StoredPredictor, counts_of, predictions, quality
@@ -31,7 +32,7 @@ from geofm_eval.dense.losses import outputs_of
 from geofm_eval.dense.model import DenseModel, TunableModel
 from geofm_eval.dense.plan import TRAINING_VERSION, CrossValidated, TrainingPlan, TrainingState, Validation, best_of
 from geofm_eval.dense.temporal import heads_of
-from geofm_eval.dense.training import Validate, checkpoints, fresh_weights, train
+from geofm_eval.dense.training import Validate, fresh_weights, train
 from geofm_eval.dense.windows import covering, window_size
 from geofm_eval.errors import DataError
 from geofm_eval.extraction import exact_float32

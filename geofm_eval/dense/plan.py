@@ -89,6 +89,7 @@ class TrainingState:
         seconds: spent in steps, over all pieces.
         examples: windows seen.
         losses: mean loss of every epoch.
+        epoch_losses: of the steps of the epoch that is not over.
         validations: in the order of epochs.
         best: state of the network after the best epoch.
     """
@@ -97,6 +98,7 @@ class TrainingState:
     seconds: float = 0.0
     examples: int = 0
     losses: list[float] = field(default_factory=list)
+    epoch_losses: list[float] = field(default_factory=list)
     validations: list[Validation] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
 

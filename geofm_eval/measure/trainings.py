@@ -14,13 +14,13 @@ from geofm_eval.backbones import LoadedBackbone, load_backbone
 from geofm_eval.catalog import Case, DenseAdaptation, ModelSpec, TaskSpec, dense_adaptation
 from geofm_eval.catalog.dense import FOUR_BLOCKS, training_recipe_of, usual_taps
 from geofm_eval.data.split import Split
+from geofm_eval.dense.batch_order import steps_per_epoch
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.config import Trained, TrainingConfig
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.pooled import PooledJob, holdout, item_budget
 from geofm_eval.dense.recipes import for_items, training_recipe
 from geofm_eval.dense.search import choose_rate, cross_validated
-from geofm_eval.dense.training import steps_per_epoch
 from geofm_eval.dense.windows import Window, cut
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
