@@ -12,6 +12,7 @@ from geofm_eval.data.items import Item
 from geofm_eval.data.split import Split
 from geofm_eval.dense.config import Trained
 from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.job_training import train_at
 from geofm_eval.dense.search import choose_rate
 
 CATALOG = load_catalog()
@@ -56,7 +57,7 @@ def chips(task: TaskSpec = FLOODS, name: str = "train", count: int = 6, first: i
 
 def train_chosen(job: DenseJob) -> Trained:
     """Train at the learning rate that validation chooses."""
-    return job.at_rate(*choose_rate(job))
+    return train_at(job, *choose_rate(job))
 
 
 def few_chips(monkeypatch: pytest.MonkeyPatch) -> Catalog:

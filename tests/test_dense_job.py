@@ -11,7 +11,9 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
 from geofm_eval.dense.config import TrainingConfig
 from geofm_eval.dense.inference import ChipPredictor, counts_of, predictions, quality, score_of, secondary_metrics
-from geofm_eval.dense.job import COUNTS, DenseJob
+from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.job_results import COUNTS, counts_on_test, restored
+from geofm_eval.dense.job_training import train_at, trained_on
 from geofm_eval.dense.recipes import TrainingRecipe
 from geofm_eval.dense.search import cross_validated
 from geofm_eval.errors import DataError
@@ -44,7 +46,7 @@ def own_cache(tmp_path, monkeypatch):
 def test_stored_maps_give_what_encoding_anew_gives(side):
     """Chips as large as the window, larger (four windows, overlapping) and smaller (one, enlarged)."""
     made = job(side=side)
-    network = made.restored(train_chosen(made))
+    network = restored(made, train_chosen(made))
     assert made.size == min(side, 32)
     anew = ChipPredictor(made.adapter, made.size, torch.device("cpu"))
     stored = made._predictor("test")
@@ -59,11 +61,11 @@ def test_stored_maps_give_what_encoding_anew_gives(side):
 def test_a_training_is_done_once_and_tested_once(monkeypatch):
     first = job("full")
     trained = train_chosen(first)
-    counts = first.tested(trained)
-    monkeypatch.setattr("geofm_eval.dense.job.train", lambda *_, **__: pytest.fail("trained again"))
+    counts = counts_on_test(first, trained)
+    monkeypatch.setattr("geofm_eval.dense.job_training.train", lambda *_, **__: pytest.fail("trained again"))
     again = job("full")
     assert train_chosen(again) == trained
-    assert (again.tested(trained) == counts).all()
+    assert (counts_on_test(again, trained) == counts).all()
     assert counts.shape == (3, 2, 2)
     assert counts.sum() == 3 * 31 * 32  # the row without labels is left out
 
@@ -71,7 +73,7 @@ def test_a_training_is_done_once_and_tested_once(monkeypatch):
 def test_the_rate_is_chosen_on_validation_and_a_frozen_backbone_has_one():
     made = job("lora")
     trained = train_chosen(made)
-    every = [made.at_rate(rate) for rate in QUICK.rates]
+    every = [train_at(made, rate) for rate in QUICK.rates]
     assert trained.val_score == max(one.val_score for one in every)
     assert trained.rate in QUICK.rates
     frozen = job()
@@ -86,7 +88,7 @@ def test_the_rate_is_chosen_on_validation_and_a_frozen_backbone_has_one():
 def test_what_is_easy_is_learnt():
     longer = TrainingRecipe("test", epochs=20, validate_every=5, batch=4, rate=3e-3)
     made = job(count=8, recipe=longer, decoder="single_w064")
-    assert score_of(FLOODS, made.tested(train_chosen(made))) > 0.8
+    assert score_of(FLOODS, counts_on_test(made, train_chosen(made))) > 0.8
 
 
 def test_another_seed_budget_tap_or_window_is_another_training():
@@ -106,11 +108,11 @@ def test_another_seed_budget_tap_or_window_is_another_training():
 def test_a_damaged_result_is_trained_anew():
     made = job()
     trained = train_chosen(made)
-    counts = made.tested(trained)
+    counts = counts_on_test(made, trained)
     network = trained.path / "network.safetensors"
     network.write_bytes(network.read_bytes()[:-20])
     again = job()
-    assert (again.tested(train_chosen(again)) == counts).all()
+    assert (counts_on_test(again, train_chosen(again)) == counts).all()
     assert train_chosen(again).losses == trained.losses
     assert list(trained.path.parent.glob("*damaged*"))
     assert COUNTS in {path.name for path in trained.path.parents[1].glob("tested/*/*")}
@@ -169,7 +171,7 @@ def test_folds_give_what_trainings_without_each_of_them_give():
     for part in parts:
         left = ChipBudget(np.setdiff1d(np.arange(6), part), np.arange(2))
         alone = replace(plain, budget=left)
-        network = alone.restored(alone.at_rate(1e-2))
+        network = restored(alone, train_at(alone, 1e-2))
         counts.append(alone.counts(network, "train", part.tolist()))
     found = cross_validated(folded, 1e-2)
     assert [one.epoch for one in found.validations] == [2]
@@ -208,8 +210,8 @@ def test_a_network_is_kept_as_it_is_after_the_epoch_that_was_chosen():
         states[epoch] = network.trained_state()
         return float(epoch)
 
-    made.trained_on(np.arange(6), 1e-2, "whole", keep)
-    network, done, _ = made.trained_on(np.arange(6), 1e-2, "part", keep, until=3)
+    trained_on(made, np.arange(6), 1e-2, "whole", keep)
+    network, done, _ = trained_on(made, np.arange(6), 1e-2, "part", keep, until=3)
     assert len(done.losses) == 3
     assert all(torch.equal(value, states[3][name]) for name, value in network.trained_state().items())
 
@@ -301,13 +303,13 @@ def test_small_budgets_keep_every_class_and_are_nested():
 def test_a_series_is_encoded_date_by_date_and_joined():
     made = job(task=CROPS, count=4)
     trained = train_chosen(made)
-    assert made.tested(trained).shape == (3, 10, 10)
+    assert counts_on_test(made, trained).shape == (3, 10, 10)
     assert made._maps("train").maps("block02").shape == (4, 6, 16, 4, 4)
 
 
 def test_predictions_come_in_the_unit_of_the_target():
     made = job()
-    network = made.restored(train_chosen(made))
+    network = restored(made, train_chosen(made))
     split = made.splits["test"]
     heights = split.task.model_copy(update={"kind": "dense_regression", "metric": "rmse", "classes": ()})
     numbers = split.__class__(**{**split.__dict__, "task": heights})

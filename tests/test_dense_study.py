@@ -20,6 +20,8 @@ from geofm_eval.catalog.dense import HEADS, TUNINGS, DenseAdaptation, narrowed, 
 from geofm_eval.catalog.marking import markers
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.inference import quality
+from geofm_eval.dense.job_results import restored
+from geofm_eval.dense.job_training import train_at
 from geofm_eval.dense.out_of_memory import ran_out_of_memory
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
 from geofm_eval.dense.search import cross_validated
@@ -212,7 +214,7 @@ def test_tuning_moves_the_backbone_and_leaves_what_changed(tmp_path):
 
 
 def test_a_frozen_backbone_that_moves_is_seen(tmp_path, monkeypatch):
-    from geofm_eval.dense import job
+    from geofm_eval.dense import job_training as job
 
     def meddling(model, *arguments, **named):
         with torch.no_grad():
@@ -256,7 +258,7 @@ def test_the_dense_probe_records_what_confounds_comparisons(tmp_path):
 def test_the_first_seed_chooses_the_rate_of_all():
     made = study("tokenlinear_full_p100", "block11")
     trained = made.run()
-    tried = {rate: made.jobs[0].at_rate(rate).val_score for rate in made.choice.rates}
+    tried = {rate: train_at(made.jobs[0], rate).val_score for rate in made.choice.rates}
     assert len(tried) == 3
     assert {one.rate for one in trained} == {max(tried, key=lambda rate: (tried[rate], -rate))}
 
@@ -278,7 +280,7 @@ def test_a_unet_learns_from_scratch_and_is_restored_with_its_statistics():
     # The same score by a network that was restored anew: running statistics are part of what is kept.
     score = [float(value) for value in count_score(counts, "miou")]
     job = made.jobs[0]
-    held = job.counts(job.restored(trained), "val", range(4))
+    held = job.counts(restored(job, trained), "val", range(4))
     assert quality(TASK, held) == pytest.approx(trained.val_score)
     assert score[0] > 0.3
 

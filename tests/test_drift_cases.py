@@ -15,6 +15,7 @@ from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.data.relabelled import with_shuffled_labels
 from geofm_eval.dense.drift_controls import at_rate_zero, on_shuffled_labels
 from geofm_eval.dense.inference import quality
+from geofm_eval.dense.job_results import changed, merged
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
 from geofm_eval.dense.revert import PARTS, WHOLE, causes
 from geofm_eval.errors import ContractError
@@ -130,7 +131,7 @@ def test_reverting_all_gives_the_score_of_the_frozen_backbone_under_the_tuned_he
     trained, everything = made.run(), list(range(30))
     found = causes(made.jobs, trained, everything)
     for seed, (job, one) in enumerate(zip(made.jobs, trained, strict=True)):
-        model = job.merged(one)
+        model = merged(job, one)
         tuned = quality(job.task, job.counts(model, "test", everything))
         model.backbone.load_state_dict(job.loaded.backbone.state_dict())
         frozen = quality(job.task, job.counts(model, "test", everything))
@@ -148,8 +149,8 @@ def test_floors_train_as_long_and_choose_nothing(catalog):
     assert other.splits["train"].labels.tolist() != job.splits["train"].labels.tolist()
     assert other.splits["test"] is job.splits["test"]
     still = at_rate_zero(job, trained)
-    assert job.changed(still) == {}
-    assert job.changed(trained)
+    assert changed(job, still) == {}
+    assert changed(job, trained)
     assert len(still.losses) == 1
 
 

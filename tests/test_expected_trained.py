@@ -9,6 +9,7 @@ from fixtures.runs import Run
 from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval.catalog import Case, load_catalog
+from geofm_eval.dense.job_training import train_at
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
 from geofm_eval.measure.case import Measurement
 from geofm_eval.measure.training import measure_training
@@ -62,7 +63,7 @@ def test_the_first_seed_is_named_where_it_says_something():
 def test_a_search_that_is_no_part_of_the_case_costs_all_its_trainings():
     early, late = study("tokenlinear_lnbias_p100", seeds=1), study("tokenlinear_lnbias_p100", seeds=1, first_seed=1)
     (first,), (second,) = early.run(), late.run()
-    tried = {rate: early.jobs[0].at_rate(rate).seconds["train"] for rate in early.choice.rates}
+    tried = {rate: train_at(early.jobs[0], rate).seconds["train"] for rate in early.choice.rates}
     assert first.rate == second.rate
     assert early.search_seconds(first.rate) == pytest.approx(sum(tried.values()) - tried[first.rate])
     assert late.search_seconds(first.rate) == pytest.approx(sum(tried.values()))

@@ -16,7 +16,8 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.config import TrainingConfig
 from geofm_eval.dense.inference import score_of, secondary_metrics
-from geofm_eval.dense.job import NETWORK
+from geofm_eval.dense.job_results import changed, counts_on_test, restored
+from geofm_eval.dense.job_training import NETWORK, train_at
 from geofm_eval.dense.model import HEAD_GAIN, PooledModel
 from geofm_eval.dense.pooled import PooledJob, WholeItems, holdout, item_budget
 from geofm_eval.dense.recipes import TrainingRecipe
@@ -70,10 +71,10 @@ def test_mirrors_are_a_function_of_seed_epoch_and_item():
 def test_few_items_are_learnt_by_heart_and_the_frozen_stays_frozen(tuning):
     made = job(tuning)
     trained = train_chosen(made)
-    network = made.restored(trained)
+    network = restored(made, trained)
     assert trained.losses[-1] < 0.5 * trained.losses[0]
     assert made.counts(network, "train", range(12)).trace(axis1=1, axis2=2).sum() >= 11
-    changed = set(made.changed(trained))
+    moved = set(changed(made, trained))
     parts = {
         "frozen": (),
         "full": (".",),
@@ -82,16 +83,16 @@ def test_few_items_are_learnt_by_heart_and_the_frozen_stays_frozen(tuning):
         "lnbias": ("norm", ".bias"),
     }
     names = made.loaded.backbone.state_dict()
-    assert changed == {name for name in names if any(part in name for part in parts[tuning])}
+    assert moved == {name for name in names if any(part in name for part in parts[tuning])}
     assert (trained.trained_parameters == trained.total_parameters) == (tuning == "full")
     assert trained.examples == RECIPE.epochs * 12
 
 
 @pytest.mark.parametrize(("tuning", "task"), [("frozen", LAND), ("lora", WOOD)], ids=["classes", "numbers"])
 def test_an_interrupted_training_ends_as_an_uninterrupted_one_does(tuning, task, tmp_path, monkeypatch):
-    monkeypatch.setattr("geofm_eval.dense.job.train", partial(train, every=0.0))
+    monkeypatch.setattr("geofm_eval.dense.job_training.train", partial(train, every=0.0))
     made = job(tuning, task, epochs=4, validate_every=2)
-    whole = made.at_rate(1e-2)
+    whole = train_at(made, 1e-2)
     monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "other"))
     read, calls = WholeItems.batch, []
 
@@ -103,8 +104,8 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one_does(tuning, task,
 
     monkeypatch.setattr(WholeItems, "batch", failing)
     with pytest.raises(KeyboardInterrupt):
-        made.at_rate(1e-2)
-    pieces = made.at_rate(1e-2)
+        train_at(made, 1e-2)
+    pieces = train_at(made, 1e-2)
     # 4 epochs of 3 steps and a calibration; the step that was interrupted is read twice.
     assert len(calls) == 4 * 3 + 1 + 1
     assert (pieces.losses, pieces.validations) == (whole.losses, whole.validations)
@@ -117,13 +118,13 @@ def test_numbers_come_back_in_their_unit_and_scores_are_those_of_scikit_learn():
     labels = made.splits["train"].labels[:10]
     assert made.scale == pytest.approx((labels.mean(), labels.std()))
     trained = train_chosen(made)
-    network = made.restored(trained)
+    network = restored(made, trained)
     target, predicted = found(made, network, "test")
     assert target.tolist() == made.splits["test"].labels.tolist()
     with torch.inference_mode():
         values = network.outputs(made.adapter([made.splits["test"].read(i) for i in range(30)]))[:, 0].numpy()
     np.testing.assert_allclose(predicted, values * labels.std() + labels.mean(), rtol=1e-4)
-    counts = made.tested(trained)
+    counts = counts_on_test(made, trained)
     assert counts.shape == (30, 5)
     assert score_of(WOOD, counts) == pytest.approx(r2_score(target, predicted), rel=1e-4)
     assert 0.9 < score_of(WOOD, counts) < 1
@@ -136,8 +137,8 @@ def test_numbers_come_back_in_their_unit_and_scores_are_those_of_scikit_learn():
 def test_accuracy_is_that_of_scikit_learn():
     made = job(epochs=2, validate_every=1)
     trained = train_chosen(made)
-    network = made.restored(trained)
-    counts = made.tested(trained)
+    network = restored(made, trained)
+    counts = counts_on_test(made, trained)
     assert counts.shape == (30, 3, 3)
     assert score_of(LAND, counts) == pytest.approx(accuracy_score(*found(made, network, "test")))
     assert 0 < score_of(LAND, counts) < 1

@@ -19,6 +19,7 @@ from geofm_eval.dense import batches
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.config import TrainingConfig
 from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.job_training import train_at
 from geofm_eval.dense.recipes import TrainingRecipe
 
 CATALOG = load_catalog()
@@ -59,7 +60,7 @@ def _train(tuning: str, chips: int, epochs: int, cache: str) -> float:
 
     job = DenseJob(load, adapter, splits, ChipBudget(np.arange(chips), np.arange(2)), choice, 0)
     with patch.object(DenseJob, "counts", counted):
-        job.at_rate(1e-3)
+        train_at(job, 1e-3)
     return max(seen)
 
 

@@ -15,6 +15,7 @@ from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.split import Split
+from geofm_eval.dense.feature_maps import FeatureMapBlock
 from geofm_eval.dense.windows import Window, cut, cut_target, flipped
 from geofm_eval.errors import DataError
 from geofm_eval.seeds import generator
@@ -191,3 +192,24 @@ class StoredMaps:
         turn, number = divmod(epoch, len(own))
         rng = generator("window", self.seed, turn, self.chips[position])
         return int(own[rng.permutation(len(own))[number]])
+
+
+def stored_samples(
+    block: FeatureMapBlock, split: Split, chips: NDArray[np.int64], taps: Sequence[str], seed: int
+) -> StoredMaps:
+    """Maps of those windows of some chips that have a labelled pixel.
+
+    Args:
+        block: maps of all windows of the split.
+        split: the training split.
+        chips: positions in it.
+        taps: what a decoder reads.
+        seed: of the order in which a chip's windows are seen.
+    """
+    targets, own = block.targets, {int(item): list[int]() for item in chips}
+    for row, (item, _) in enumerate(block.windows):
+        if item in own and bool(labelled(np.asarray(targets[row]), split.task).any()):
+            own[item].append(row)
+    seen = {split.items[item].id: np.array(rows) for item, rows in own.items() if rows}
+    maps = tuple(block.maps(tap) for tap in taps)
+    return StoredMaps(maps, targets, split.task, tuple(seen), tuple(seen.values()), seed)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from geofm_eval.data.relabelled import with_shuffled_labels
 from geofm_eval.dense.config import Trained
 from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.job_training import train_at
 from geofm_eval.dense.plan import CrossValidated, Validation
 
 
@@ -15,12 +16,12 @@ def on_shuffled_labels(job: DenseJob, trained: Trained) -> tuple[DenseJob, Train
     """
     rows = job.budget.train.tolist()
     other = replace(job, splits={**job.splits, "train": with_shuffled_labels(job.splits["train"], rows, job.seed)})
-    return other, other.at_rate(trained.rate, _until(trained, trained.epoch))
+    return other, train_at(other, trained.rate, _until(trained, trained.epoch))
 
 
 def at_rate_zero(job: DenseJob, trained: Trained) -> Trained:
     """Train for an epoch at a learning rate of 0: whatever differs afterwards was not learnt."""
-    return job.at_rate(0.0, _until(trained, 1))
+    return train_at(job, 0.0, _until(trained, 1))
 
 
 def _until(trained: Trained, epoch: int) -> CrossValidated:

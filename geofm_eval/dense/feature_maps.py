@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.backbones.contract import encode_checked
+from geofm_eval.catalog.dense import FOUR_BLOCKS, block_taps
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split
 from geofm_eval.dense.maps import feature_map
@@ -150,3 +151,10 @@ class Encoding:
                 bad = sorted({self.split.items[chosen[i][0]].id for i in np.argwhere(~np.isfinite(values))[:, 0]})
                 raise ContractError(f"{self.loaded.spec.slug}: features of '{tap}' are not finite for {', '.join(bad)}")
         return {**maps, "targets": np.stack(targets)}
+
+
+def shared_taps(taps: Sequence[str], depth: int) -> tuple[str, ...]:
+    """Taps to encode for those that a decoder reads: the usual four blocks together, so that decoders share them."""
+    usual = block_taps(FOUR_BLOCKS, depth) if depth >= len(FOUR_BLOCKS) else ()
+    asked = tuple(dict.fromkeys(taps))
+    return usual if set(asked) <= set(usual) else asked

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from geofm_eval.dense.checkpoint import checkpoints
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.job_training import trained_on
 from geofm_eval.dense.model import TunableModel
 from geofm_eval.paths import geofm_cache
 from geofm_eval.seals import seal_bytes, unseal_bytes
@@ -66,12 +67,12 @@ def _write(job: DenseJob, rate: float, number: int, key: str, folder: Path) -> d
         write_bytes(seen / f"epoch{epoch}.npy", seal_bytes(buffer.getvalue()))
         return 0.0  # a fold alone has no score: it may lack a class
 
-    _, done, _ = job.trained_on(job.budget.without(number), rate, key, keep)
+    _, done, _ = trained_on(job, job.budget.without(number), rate, key, keep)
     earlier = {one.epoch for one in done.validations} - set(counts)
     counts |= {epoch: stored[epoch] for epoch in earlier}
     np.savez(folder / COUNTS, **{str(epoch): counts[epoch] for epoch in sorted(counts)})  # type: ignore[arg-type]
     shutil.rmtree(seen, ignore_errors=True)
-    job.check_unchanged("train")
+    job.splits["train"].check_unchanged()
     return {"seconds": done.seconds}
 
 

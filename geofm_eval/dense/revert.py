@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
 from geofm_eval.dense.config import Trained
 from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.job_results import merged
 from geofm_eval.metric import METRICS
 from geofm_eval.stats.counts import count_score, scores_without
 from geofm_eval.stats.jackknife import jackknife_error_of
@@ -82,7 +83,7 @@ def causes(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence
 
 def _counts(job: DenseJob, trained: Trained, items: Sequence[int]) -> dict[str, NDArray[Any]]:
     """Counts of some test items: under the empty name those of the tuned network."""
-    model, frozen = job.merged(trained), job.loaded.backbone
+    model, frozen = merged(job, trained), job.loaded.backbone
     found = {"": job.counts(model, "test", items)}
     for name in (*PARTS, *block_paths(frozen), WHOLE):
         with exchanged(model.backbone, frozen, part_rows(frozen, name)) as differs:

@@ -4,6 +4,7 @@ import json
 
 from geofm_eval.dense.folds import MANIFEST, cross_validate
 from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.job_training import train_at
 from geofm_eval.dense.plan import CrossValidated, Validation
 from geofm_eval.paths import geofm_cache
 from geofm_eval.store import content_hash, publish_directory
@@ -24,7 +25,7 @@ def choose_rate(job: DenseJob) -> tuple[float, CrossValidated | None]:
         return max(tried, key=lambda pair: (pair[1].chosen.score, -pair[0]))
     if len(rates) == 1:
         return rates[0], None
-    return max((job.at_rate(rate) for rate in rates), key=lambda one: (one.val_score, -one.rate)).rate, None
+    return max((train_at(job, rate) for rate in rates), key=lambda one: (one.val_score, -one.rate)).rate, None
 
 
 def cross_validated(job: DenseJob, rate: float) -> CrossValidated:

@@ -18,6 +18,8 @@ from geofm_eval.dense.batch_order import steps_per_epoch
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.config import Trained, TrainingConfig
 from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.job_results import changed, counts_on_test
+from geofm_eval.dense.job_training import train_at
 from geofm_eval.dense.pooled import PooledJob, holdout, item_budget
 from geofm_eval.dense.recipes import for_items, training_recipe
 from geofm_eval.dense.search import choose_rate, cross_validated
@@ -189,7 +191,7 @@ class CaseTrainings:
         jobs = self.jobs  # outside of the device's turn: the dense probe that chooses blocks takes one itself
         with device_turn(self.workspace.settings.device):
             rate, validated = choose_rate(self.searcher)
-            return [job.at_rate(rate, validated) for job in jobs]
+            return [train_at(job, rate, validated) for job in jobs]
 
     def search_seconds(self, rate: float) -> float:
         """Seconds that choosing took beside the trainings at the chosen ``rate``: other rates, or all folds."""
@@ -199,12 +201,12 @@ class CaseTrainings:
         if len(rates) == 1:
             return 0.0
         # Of seeds that begin later the search is no part: its training at the chosen rate was a search as well.
-        return sum(first.at_rate(tried).seconds["train"] for tried in rates if self.first_seed or tried != rate)
+        return sum(train_at(first, tried).seconds["train"] for tried in rates if self.first_seed or tried != rate)
 
     def tested(self, trained: Sequence[Trained]) -> NDArray[Any]:
         """(seeds, n, ...) what is kept of every test chip; see ``inference.counts_of``."""
         with device_turn(self.workspace.settings.device):
-            return np.stack([job.tested(one) for job, one in zip(self.jobs, trained, strict=True)])
+            return np.stack([counts_on_test(job, one) for job, one in zip(self.jobs, trained, strict=True)])
 
     def keep_tuned(self, trained: Sequence[Trained]) -> str:
         """Leave what tuning changed under ``$GEOFM_CACHE/tuned/<key>/seedNN.safetensors``, for drift to be measured.
@@ -220,8 +222,8 @@ class CaseTrainings:
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 about = {"case": self.case.id, "seed": str(job.seed), "weights_sha256": job.loaded.weights_sha256}
-                changed = {name: value.cpu().contiguous() for name, value in job.changed(one).items()}
-                write_bytes(path, safetensors.torch.save(changed, about))
+                tensors = {name: value.cpu().contiguous() for name, value in changed(job, one).items()}
+                write_bytes(path, safetensors.torch.save(tensors, about))
         return key
 
     @functools.cached_property

@@ -1,0 +1,109 @@
+"""A dense job trained at one learning rate, its best epoch chosen on validation, and kept in the cache."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from geofm_eval.backbones.weights import state_dict_sha256
+from geofm_eval.dense.adapters import plain_state
+from geofm_eval.dense.checkpoint import checkpoints
+from geofm_eval.dense.config import Trained
+from geofm_eval.dense.inference import quality
+from geofm_eval.dense.job import DenseJob
+from geofm_eval.dense.model import TunableModel
+from geofm_eval.dense.plan import CrossValidated, TrainingPlan, TrainingState, Validation, best_of
+from geofm_eval.dense.training import Validate, train
+from geofm_eval.extraction import exact_float32
+from geofm_eval.paths import geofm_cache
+from geofm_eval.store import content_hash, publish_directory
+
+MANIFEST = "training.json"
+NETWORK = "network.safetensors"
+
+
+def train_at(job: DenseJob, rate: float, validated: CrossValidated | None = None) -> Trained:
+    """Train at one learning rate, or find it done in the cache.
+
+    Args:
+        job: what is trained.
+        rate: learning rate.
+        validated: what folds have chosen the epoch by; None chooses it on the validation chips.
+    """
+    until = {} if validated is None else {"until": validated.chosen.epoch}
+    key = content_hash({**job.identity, "rate": rate, "seed": job.seed, **until})
+    path = geofm_cache() / "trainings" / "v1" / key
+    publish_directory(path, lambda folder: _write(job, rate, validated, key, folder), MANIFEST)
+    content = json.loads((path / MANIFEST).read_text(encoding="utf-8"))["result"]
+    validations = tuple((epoch, score) for epoch, score in content.pop("validations"))
+    return Trained(path=path, validations=validations, losses=tuple(content.pop("losses")), **content)
+
+
+def _write(job: DenseJob, rate: float, validated: CrossValidated | None, key: str, folder: Path) -> dict[str, Any]:
+    until = None if validated is None else validated.chosen.epoch
+
+    def on_validation_chips(model: TunableModel, epoch: int) -> float:
+        return quality(job.task, job.counts(model, "val", job.budget.val.tolist()))
+
+    model, done, encoding = trained_on(job, job.budget.train, rate, key, on_validation_chips, until)
+    save_file({name: value.contiguous().cpu() for name, value in model.trained_state().items()}, folder / NETWORK)
+    shutil.rmtree(checkpoints(key), ignore_errors=True)  # before the look: of changed data they are worth nothing
+    for name in ("train", "val"):
+        job.splits[name].check_unchanged()
+    validations = done.validations if validated is None else validated.validations
+    result = {"rate": rate, **_chosen(validations), **_measured(job, model, done, encoding)}
+    return {"result": result, "identity": job.identity}
+
+
+def trained_on(
+    job: DenseJob, chips: NDArray[np.int64], rate: float, key: str, validate: Validate, until: int | None = None
+) -> tuple[TunableModel, TrainingState, float]:
+    """Train on some of the training chips.
+
+    Args:
+        job: what is trained.
+        chips: positions in the training split.
+        rate: learning rate.
+        key: where an interrupted training is found again.
+        validate: see ``training.train``.
+        until: see ``TrainingPlan``.
+
+    Returns:
+        The network, how it went, and the seconds that it took to encode the chips once.
+    """
+    plan = TrainingPlan(job.choice.recipe, rate, job.seed, job.choice.lengthened, job.scale, until)
+    if _on_gpu(job):
+        torch.cuda.reset_peak_memory_stats(job.device)
+    with torch.random.fork_rng(), exact_float32():
+        model = job.network()
+        samples, seconds = job.samples(chips)
+        done = train(model, samples, job.task, plan, validate, checkpoints(key), device=job.device)
+    return model, done, seconds
+
+
+def _chosen(validations: Sequence[Validation]) -> dict[str, Any]:
+    chosen = best_of(validations)
+    pairs = [(one.epoch, one.score) for one in validations]
+    return {"epoch": chosen.epoch, "val_score": chosen.score, "validations": pairs}
+
+
+def _measured(job: DenseJob, model: TunableModel, done: TrainingState, encoding: float) -> dict[str, Any]:
+    return {
+        "losses": done.losses,
+        "seconds": {"encode": encoding, "train": done.seconds},
+        "examples": done.examples,
+        "trained_parameters": sum(parameter.numel() for parameter in [*model.tuned, *model.new_parameters]),
+        "total_parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "backbone_sha256": state_dict_sha256(plain_state(model.backbone)),
+        "peak_memory_bytes": torch.cuda.max_memory_allocated(job.device) if _on_gpu(job) else None,
+    }
+
+
+def _on_gpu(job: DenseJob) -> bool:
+    return torch.device(job.device).type == "cuda"
