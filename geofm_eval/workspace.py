@@ -15,7 +15,7 @@ import torch
 
 from geofm_eval.backbones import load_backbone
 from geofm_eval.backbones.base import LoadedBackbone
-from geofm_eval.catalog import Catalog, TaskSpec
+from geofm_eval.catalog import Catalog
 from geofm_eval.data.budget import LabelBudget, label_budget, tell_equal
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.labels import distinct
@@ -117,10 +117,10 @@ class Workspace:
             Unavailable: the data are absent.
             GeofmError: the data are not what the task declares, or too few.
         """
-        return self._pieces.get(("budget", task), lambda: self._label_budget(self.catalog.task(task)))
-
-    def _label_budget(self, task: TaskSpec) -> LabelBudget:
-        return label_budget(task, self.splits(task.slug), self.recipe.val_budget, task.seed)
+        spec = self.catalog.task(task)
+        return self._pieces.get(
+            ("budget", task), lambda: label_budget(spec, self.splits(task), self.recipe.val_budget, spec.seed)
+        )
 
     def adapter(self, model: str, task: str) -> InputAdapter:
         """Turns a task's images into a model's input.
@@ -162,14 +162,7 @@ class Workspace:
 
     def block(self, model: str, task: str, split: str) -> FeatureBlock:
         """Feature block of one split of a task; see :meth:`blocks`."""
-        return self._pieces.get(("block", model, task, split), lambda: self._extract(model, task, split))
-
-    def _extract(self, model: str, task: str, split: str) -> FeatureBlock:
-        items = self.splits(task)[split]
-        loaded = self.backbone(model, task)
-        adapter = self.adapter(model, task)
-        with device_turn(self.settings.device):
-            return extract(loaded, adapter, items, device=self.settings.device, progress=self.progress)
+        return self._pieces.get(("block", model, task, split), lambda: _extracted(self, model, task, split))
 
     def sweep(self, model: str, task: str, adaptation: str) -> Sweep:
         """The solved probe of every tap, label fraction and draw, solved where the cache lacks it.
@@ -180,7 +173,7 @@ class Workspace:
             Unavailable: data, weights or a package are absent.
             GeofmError: a data, weights, contract or store error of the step that failed.
         """
-        return self._pieces.get(("sweep", model, task, adaptation), lambda: self._solve(model, task, adaptation))
+        return self._pieces.get(("sweep", model, task, adaptation), lambda: _solved(self, model, task, adaptation))
 
     def dense_probe(self, model: str, task: str) -> DenseProbe:
         """What the dense probe of a model on a task is made of; nothing is encoded yet.
@@ -189,16 +182,7 @@ class Workspace:
             Unavailable: data, weights or a package are absent.
             GeofmError: the data are not what the task declares.
         """
-        spec, splits = self.catalog.task(task), self.splits(task)
-        size = window_size(self.catalog.model(model).image_size, splits["train"].shapes)
-        device = torch.device(self.settings.device)
-        encoder = TokenEncoder(self.backbone(model, task), self.adapter(model, task), size, device)
-        asked = label_subsets(spec.label_fractions, spec.draws)
-        budgets = {subset: self.chips(task, *subset) for subset in asked}
-        kept = distinct({subset: budget.train for subset, budget in budgets.items()})
-        tell_equal(spec, (fraction for fraction, _ in asked), kept)
-        budgets = {subset: budget for subset, budget in budgets.items() if subset[0] in kept}
-        return DenseProbe(encoder, splits, budgets, spec.seed, self.progress)
+        return _dense_probe(self, model, task)
 
     def dense_sweep(self, model: str, task: str) -> DenseSweep:
         """The solved dense probe of every tap and label subset, solved where the cache lacks it."""
@@ -219,42 +203,69 @@ class Workspace:
         strata = self.memo(("strata", task), lambda: {name: chip_strata(splits[name]) for name in ("train", "val")})
         return chip_budget(strata, fraction, draw, self.recipe.val_budget, self.catalog.task(task).seed)
 
-    def _solve(self, model: str, task: str, adaptation: str) -> Sweep:
-        chosen = self.catalog.adaptation(adaptation)
-        spec = self.catalog.model(model)
-        if chosen.pooling not in spec.poolings:
-            raise ContractError(
-                f"{adaptation} pools by '{chosen.pooling}', which {model} lacks: it has {', '.join(spec.poolings)}"
-            )
-        job = ProbeJob(
-            model,
-            self.catalog.task(task),
-            chosen,
-            self.blocks(model, task),
-            self.splits(task),
-            self.budget(task),
-            self.recipe.val_budget,
-            self.settings.device,
+
+def _extracted(workspace: Workspace, model: str, task: str, split: str) -> FeatureBlock:
+    items, loaded, adapter = (
+        workspace.splits(task)[split],
+        workspace.backbone(model, task),
+        workspace.adapter(model, task),
+    )
+    device = workspace.settings.device
+    with device_turn(device):
+        return extract(loaded, adapter, items, device=device, progress=workspace.progress)
+
+
+def _dense_probe(workspace: Workspace, model: str, task: str) -> DenseProbe:
+    spec, splits = workspace.catalog.task(task), workspace.splits(task)
+    size = window_size(workspace.catalog.model(model).image_size, splits["train"].shapes)
+    device = torch.device(workspace.settings.device)
+    encoder = TokenEncoder(workspace.backbone(model, task), workspace.adapter(model, task), size, device)
+    asked = label_subsets(spec.label_fractions, spec.draws)
+    budgets = {subset: workspace.chips(task, *subset) for subset in asked}
+    kept = distinct({subset: budget.train for subset, budget in budgets.items()})
+    tell_equal(spec, (fraction for fraction, _ in asked), kept)
+    budgets = {subset: budget for subset, budget in budgets.items() if subset[0] in kept}
+    return DenseProbe(encoder, splits, budgets, spec.seed, workspace.progress)
+
+
+def _solved(workspace: Workspace, model: str, task: str, adaptation: str) -> Sweep:
+    chosen = workspace.catalog.adaptation(adaptation)
+    spec = workspace.catalog.model(model)
+    if chosen.pooling not in spec.poolings:
+        raise ContractError(
+            f"{adaptation} pools by '{chosen.pooling}', which {model} lacks: it has {', '.join(spec.poolings)}"
         )
-        return job.solved(lambda: self._siblings(job), self.progress)
+    job = ProbeJob(
+        model,
+        workspace.catalog.task(task),
+        chosen,
+        workspace.blocks(model, task),
+        workspace.splits(task),
+        workspace.budget(task),
+        workspace.recipe.val_budget,
+        workspace.settings.device,
+    )
+    return job.solved(lambda: _siblings(workspace, job), workspace.progress)
 
-    def _siblings(self, job: ProbeJob) -> list[ProbeJob]:
-        """What remains to be solved of the other targets on the same features; those that cannot be are left out."""
-        if job.adaptation.probe != "ridge":
-            return []
-        found = []
-        for task in self.catalog.tasks.values():
-            if not differ_in_target(task, job.task):
-                continue
-            try:
-                sibling = replace(job, task=task, splits=self.splits(task.slug), budget=self.budget(task.slug))
-                if self._features_of(sibling) == job.features and sibling.wanting and sibling.problem:
-                    found.append(sibling)
-            except GeofmError as error:  # which the sibling's own cases will meet
-                log.info("%s is not solved together with %s: %s", task.slug, job.task.slug, error)
-        return found
 
-    def _features_of(self, job: ProbeJob) -> dict[str, str]:
-        model, slug = job.model, job.task.slug
-        loaded, adapter = self.backbone(model, slug), self.adapter(model, slug)
-        return {name: block_key(loaded, adapter, split) for name, split in job.splits.items()}
+def _siblings(workspace: Workspace, job: ProbeJob) -> list[ProbeJob]:
+    """What remains to be solved of the other targets on the same features; those that cannot be are left out."""
+    if job.adaptation.probe != "ridge":
+        return []
+    found = []
+    for task in workspace.catalog.tasks.values():
+        if not differ_in_target(task, job.task):
+            continue
+        try:
+            sibling = replace(job, task=task, splits=workspace.splits(task.slug), budget=workspace.budget(task.slug))
+            if _features_of(workspace, sibling) == job.features and sibling.wanting and sibling.problem:
+                found.append(sibling)
+        except GeofmError as error:  # which the sibling's own cases will meet
+            log.info("%s is not solved together with %s: %s", task.slug, job.task.slug, error)
+    return found
+
+
+def _features_of(workspace: Workspace, job: ProbeJob) -> dict[str, str]:
+    model, slug = job.model, job.task.slug
+    loaded, adapter = workspace.backbone(model, slug), workspace.adapter(model, slug)
+    return {name: block_key(loaded, adapter, split) for name, split in job.splits.items()}

@@ -29,7 +29,7 @@ from geofm_eval.errors import ContractError
 from geofm_eval.measure import measurement_of
 from geofm_eval.measure.case import case_info
 from geofm_eval.measure.training import measure_training
-from geofm_eval.measure.trainings import CaseTrainings, input_recipe, tuned_path
+from geofm_eval.measure.trainings import CaseTrainings, input_recipe, search_seconds, tuned_path
 from geofm_eval.records import Outcome, read_outcomes, read_record, read_resamples, write_record
 from geofm_eval.report.collation import collate
 from geofm_eval.stats.counts import count_score
@@ -322,7 +322,7 @@ def test_few_labels_choose_rate_and_epoch_by_folds_of_the_training_chips(small_d
     assert {one.rate for one in trained} == {best}
     assert {one.epoch for one in trained} == {found[best].chosen.epoch}
     assert [one.val_score for one in trained] == [found[best].chosen.score] * 2
-    assert made.search_seconds(best) == pytest.approx(sum(one.seconds for one in found.values()))
+    assert search_seconds(made, best) == pytest.approx(sum(one.seconds for one in found.values()))
     assert all(1 <= len(one.losses) == one.epoch for one in trained)
 
 

@@ -13,7 +13,7 @@ from geofm_eval.dense.job_training import train_at
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
 from geofm_eval.measure.case import Measurement
 from geofm_eval.measure.training import measure_training
-from geofm_eval.measure.trainings import CaseTrainings
+from geofm_eval.measure.trainings import CaseTrainings, search_seconds
 from geofm_eval.records import read_record, write_record
 from geofm_eval.workspace import Settings, Workspace
 from tests.planted.ranges import ranges_for, trained
@@ -65,9 +65,9 @@ def test_a_search_that_is_no_part_of_the_case_costs_all_its_trainings():
     (first,), (second,) = early.run(), late.run()
     tried = {rate: train_at(early.jobs[0], rate).seconds["train"] for rate in early.choice.rates}
     assert first.rate == second.rate
-    assert early.search_seconds(first.rate) == pytest.approx(sum(tried.values()) - tried[first.rate])
-    assert late.search_seconds(first.rate) == pytest.approx(sum(tried.values()))
-    assert study(first_seed=1).search_seconds(1e-2) == 0
+    assert search_seconds(early, first.rate) == pytest.approx(sum(tried.values()) - tried[first.rate])
+    assert search_seconds(late, first.rate) == pytest.approx(sum(tried.values()))
+    assert search_seconds(study(first_seed=1), 1e-2) == 0
 
 
 def suite(folder, resume=False, ranges=None, first_seed=0, seeds=2):

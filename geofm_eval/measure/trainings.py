@@ -23,7 +23,6 @@ from geofm_eval.dense.job_training import train_at
 from geofm_eval.dense.pooled import PooledJob, holdout, item_budget
 from geofm_eval.dense.recipes import for_items, training_recipe
 from geofm_eval.dense.search import choose_rate, cross_validated
-from geofm_eval.dense.windows import Window, cut
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_cache
@@ -88,9 +87,8 @@ class CaseTrainings:
         if usual is not None:
             return usual, "usual"
         wanted = 1 if self.adaptation.single else len(FOUR_BLOCKS)
-        return self.workspace.dense_sweep(self.case.model, self.case.task).best_taps(
-            wanted, self.adaptation.fraction
-        ), "validation"
+        sweep = self.workspace.dense_sweep(self.case.model, self.case.task)
+        return sweep.best_taps(wanted, self.adaptation.fraction), "validation"
 
     @functools.cached_property
     def budget(self) -> ChipBudget:
@@ -103,22 +101,7 @@ class CaseTrainings:
     @functools.cached_property
     def choice(self) -> TrainingConfig:
         """Decoder, tuning, taps and schedule."""
-        variant = self.adaptation.variant
-        slug = training_recipe_of(self.task, self.training)
-        if self.adaptation.pooled:
-            recipe = for_items(training_recipe(slug, dtype=self.dtype), self.batch)
-        else:
-            recipe = training_recipe(slug, self.batch, self.dtype)
-        whole, part = (steps_per_epoch(len(chips), recipe) for chips in (self.splits["train"], self.budget.train))
-        return TrainingConfig(
-            self.adaptation.head,
-            self.adaptation.tuning,
-            self.taps[0],
-            replace(recipe, temporal="linear") if variant == "dateweights" else recipe,
-            lengthened=max(round(whole / part), 1) if variant == "long" else 1,
-            online=variant == "aug",
-            zoom=2 if variant == "up2" else 1,
-        )
+        return _config(self)
 
     @functools.cached_property
     def jobs(self) -> tuple[DenseJob, ...]:
@@ -193,53 +176,59 @@ class CaseTrainings:
             rate, validated = choose_rate(self.searcher)
             return [train_at(job, rate, validated) for job in jobs]
 
-    def search_seconds(self, rate: float) -> float:
-        """Seconds that choosing took beside the trainings at the chosen ``rate``: other rates, or all folds."""
-        first, rates = self.searcher, self.choice.rates
-        if self.budget.folds:
-            return sum(cross_validated(first, tried).seconds for tried in rates)
-        if len(rates) == 1:
-            return 0.0
-        # Of seeds that begin later the search is no part: its training at the chosen rate was a search as well.
-        return sum(train_at(first, tried).seconds["train"] for tried in rates if self.first_seed or tried != rate)
-
     def tested(self, trained: Sequence[Trained]) -> NDArray[Any]:
         """(seeds, n, ...) what is kept of every test chip; see ``inference.counts_of``."""
         with device_turn(self.workspace.settings.device):
             return np.stack([counts_on_test(job, one) for job, one in zip(self.jobs, trained, strict=True)])
 
-    def keep_tuned(self, trained: Sequence[Trained]) -> str:
-        """Leave what tuning changed under ``$GEOFM_CACHE/tuned/<key>/seedNN.safetensors``, for drift to be measured.
 
-        Returns:
-            The key; empty where nothing was tuned, or nothing was there before the training.
-        """
-        if self.choice.tuning == "frozen" or self.model.from_scratch:
-            return ""
-        key = content_hash(self.identity)
-        for job, one in zip(self.jobs, trained, strict=True):
-            path = tuned_path(key, job.seed)
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                about = {"case": self.case.id, "seed": str(job.seed), "weights_sha256": job.loaded.weights_sha256}
-                tensors = {name: value.cpu().contiguous() for name, value in changed(job, one).items()}
-                write_bytes(path, safetensors.torch.save(tensors, about))
-        return key
+def _config(study: CaseTrainings) -> TrainingConfig:
+    variant = study.adaptation.variant
+    slug = training_recipe_of(study.task, study.training)
+    if study.adaptation.pooled:
+        recipe = for_items(training_recipe(slug, dtype=study.dtype), study.batch)
+    else:
+        recipe = training_recipe(slug, study.batch, study.dtype)
+    whole, part = (steps_per_epoch(len(chips), recipe) for chips in (study.splits["train"], study.budget.train))
+    return TrainingConfig(
+        study.adaptation.head,
+        study.adaptation.tuning,
+        study.taps[0],
+        replace(recipe, temporal="linear") if variant == "dateweights" else recipe,
+        lengthened=max(round(whole / part), 1) if variant == "long" else 1,
+        online=variant == "aug",
+        zoom=2 if variant == "up2" else 1,
+    )
 
-    @functools.cached_property
-    def grid(self) -> tuple[int, int]:
-        """Tokens (h, w) of a window."""
-        job = self.jobs[0]
-        window = cut(self.splits["train"].read(0), Window(0, 0, job.size))
-        batch = job.adapter([window])
-        return job.loaded.backbone.layout(batch.one_by_one() if batch.series and not job.adapter.native else batch).grid
 
-    @functools.cached_property
-    def ceiling(self) -> float | None:
-        """Test score of an oracle that knows what every token covers; None where an item has one label."""
-        if self.adaptation.pooled:
-            return None
-        return self.workspace.ceiling(self.case.task, self.jobs[0].size, self.grid)
+def search_seconds(study: CaseTrainings, rate: float) -> float:
+    """Seconds that choosing took beside the trainings at the chosen ``rate``: other rates, or all folds."""
+    first, rates = study.searcher, study.choice.rates
+    if study.budget.folds:
+        return sum(cross_validated(first, tried).seconds for tried in rates)
+    if len(rates) == 1:
+        return 0.0
+    # Of seeds that begin later the search is no part: its training at the chosen rate was a search as well.
+    return sum(train_at(first, tried).seconds["train"] for tried in rates if study.first_seed or tried != rate)
+
+
+def keep_tuned(study: CaseTrainings, trained: Sequence[Trained]) -> str:
+    """Leave what tuning changed under ``$GEOFM_CACHE/tuned/<key>/seedNN.safetensors``, for drift to be measured.
+
+    Returns:
+        The key; empty where nothing was tuned, or nothing was there before the training.
+    """
+    if study.choice.tuning == "frozen" or study.model.from_scratch:
+        return ""
+    key = content_hash(study.identity)
+    for job, one in zip(study.jobs, trained, strict=True):
+        path = tuned_path(key, job.seed)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            about = {"case": study.case.id, "seed": str(job.seed), "weights_sha256": job.loaded.weights_sha256}
+            tensors = {name: value.cpu().contiguous() for name, value in changed(job, one).items()}
+            write_bytes(path, safetensors.torch.save(tensors, about))
+    return key
 
 
 def tuned_path(key: str, seed: int) -> Path:
