@@ -119,7 +119,7 @@ class Galileo(Backbone):
         seen = self._seen(batch)
         with recorded_blocks(list(self.encoder.blocks)) as found:
             output = self._encode(batch, seen, None)
-        taps = {tap: self._group_major(self._restore(found[tap], seen)) for tap in self.taps[:-1]}
+        taps = {tap: self._group_major(_restored(found[tap], seen)) for tap in self.taps[:-1]}
         return {**taps, "final": self._group_major(output * seen[..., None])}
 
     def forward_to(self, batch: ModelInput, blocks: int) -> Tensor:
@@ -134,7 +134,7 @@ class Galileo(Backbone):
 
     def placed(self, tokens: Tensor, batch: ModelInput) -> Tensor:
         """Unpacks the tokens of a submodule; see ``Backbone.placed``."""
-        return self._group_major(self._restore(tokens, self._seen(batch)))
+        return self._group_major(_restored(tokens, self._seen(batch)))
 
     def _seen(self, batch: ModelInput) -> Tensor:
         """Tokens that enter the encoder, in its own order: (B, h, w, T, groups of the encoder) bool."""
@@ -161,51 +161,13 @@ class Galileo(Backbone):
         space, space_mask = _absent(like, (count, height, width), self.encoder.space_groups)
         time, time_mask = _absent(like, (count, dates), self.encoder.time_groups)
         static, static_mask = _absent(like, (count,), self.encoder.static_groups)
+        months = _months(batch, self.options["month"], len(self.encoder.pos_embed))
         output = self.encoder(
-            bands, space, time, static, masked, space_mask, time_mask, static_mask, self._months(batch),
+            bands, space, time, static, masked, space_mask, time_mask, static_mask, months,
             patch_size=patch, input_resolution_m=self.gsd, exit_after=blocks,
         )  # fmt: skip
         tokens: Tensor = output[0]
         return tokens
-
-    def _months(self, batch: ModelInput) -> Tensor:
-        """Month of every date, (B, T) int64 from 0.
-
-        Raises:
-            ContractError: a series without dates, or of more dates than the encoder has positions for.
-        """
-        if batch.dates is not None:
-            months = [[day.month - 1 for day in days] for days in batch.dates]
-        elif not batch.series:
-            months = [[self.options["month"] - 1]] * len(batch.pixels)
-        else:
-            raise ContractError(
-                "Galileo encodes the month of every date, and this series comes without dates: give them in the "
-                "reader's items, or use a recipe with temporal = 'per_date'"
-            )
-        most = len(self.encoder.pos_embed)
-        if len(months[0]) > most:
-            raise ContractError(
-                f"Galileo takes at most {most} dates, the series has {len(months[0])}: choose fewer dates in the task, "
-                "or use a recipe with temporal = 'per_date'"
-            )
-        return torch.tensor(months, device=batch.pixels.device)
-
-    def _restore(self, tokens: Tensor, seen: Tensor) -> Tensor:
-        """Put the tokens that the encoder kept back at their positions.
-
-        Args:
-            tokens: (B, L, D): each item's seen tokens in order, then padding.
-            seen: (B, h, w, T, groups) bool.
-
-        Returns:
-            (B, h, w, T, groups, D), zero where not seen.
-        """
-        keep = seen.flatten(1)
-        kept = torch.arange(tokens.shape[1], device=tokens.device) < keep.sum(dim=1, keepdim=True)
-        full = tokens.new_zeros(*keep.shape, tokens.shape[-1])
-        full[keep] = tokens[kept]
-        return full.reshape(*seen.shape, -1)
 
     def _group_major(self, tokens: Tensor) -> Tensor:
         """(B, h, w, T, groups of the encoder, D) to (B, T * groups of the entry * h * w, D)."""
@@ -214,6 +176,51 @@ class Galileo(Backbone):
     def _configuration(self) -> dict[str, int]:
         options = {name: self.options[name] for name in ("num_heads", "mlp_ratio", "max_patch_size")}
         return {"embedding_size": self.width, "depth": len(self.encoder.blocks), **options}
+
+
+def _months(batch: ModelInput, month: int, most: int) -> Tensor:
+    """Month of every date, (B, T) int64 from 0.
+
+    Args:
+        batch: images or series.
+        month: from 1, of single images without a date.
+        most: dates that the encoder has positions for.
+
+    Raises:
+        ContractError: a series without dates, or of more dates than the encoder has positions for.
+    """
+    if batch.dates is not None:
+        months = [[day.month - 1 for day in days] for days in batch.dates]
+    elif not batch.series:
+        months = [[month - 1]] * len(batch.pixels)
+    else:
+        raise ContractError(
+            "Galileo encodes the month of every date, and this series comes without dates: give them in the "
+            "reader's items, or use a recipe with temporal = 'per_date'"
+        )
+    if len(months[0]) > most:
+        raise ContractError(
+            f"Galileo takes at most {most} dates, the series has {len(months[0])}: choose fewer dates in the task, "
+            "or use a recipe with temporal = 'per_date'"
+        )
+    return torch.tensor(months, device=batch.pixels.device)
+
+
+def _restored(tokens: Tensor, seen: Tensor) -> Tensor:
+    """Put the tokens that the encoder kept back at their positions.
+
+    Args:
+        tokens: (B, L, D): each item's seen tokens in order, then padding.
+        seen: (B, h, w, T, groups) bool.
+
+    Returns:
+        (B, h, w, T, groups, D), zero where not seen.
+    """
+    keep = seen.flatten(1)
+    kept = torch.arange(tokens.shape[1], device=tokens.device) < keep.sum(dim=1, keepdim=True)
+    full = tokens.new_zeros(*keep.shape, tokens.shape[-1])
+    full[keep] = tokens[kept]
+    return full.reshape(*seen.shape, -1)
 
 
 def _block_submodules(block: Any) -> dict[str, Submodule]:

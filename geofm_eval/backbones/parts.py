@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geofm_eval.backbones.base import Backbone
+from geofm_eval.backbones.base import Backbone, Submodule
 from geofm_eval.errors import ContractError
 
 
@@ -116,45 +116,49 @@ def outputs_read(backbone: Backbone, read: Read, others: Mapping[str, Backbone] 
     Raises:
         ContractError: one of the others is this backbone itself, not a copy.
     """
-    handles = []
-    known = others or {}
+    handles, known, own = [], others or {}, backbone.submodules()
     if any(other is backbone for other in known.values()):
         raise ContractError("a backbone cannot be compared with itself while it runs: give a copy of it")
     parts = {name: other.submodules() for name, other in known.items()}
     modules: dict[int, tuple[nn.Module, list[str]]] = {}
-    for name, one in backbone.submodules().items():
+    for name, one in own.items():
         modules.setdefault(id(one.module), (one.module, []))[1].append(name)
-    own = backbone.submodules()
-
-    def part_hook(names: list[str]) -> Any:
-        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
-            for name in names:
-                read(name, _part(output, own[name].part))
-            for label, found in parts.items():
-                # One call serves all that the module computes.
-                same = found[names[0]].module(*args, **kwargs)
-                for name in names:
-                    read(f"{label}/{name}", _part(same, found[name].part))
-
-        return hook
-
-    def block_hook(block: str, path: str) -> Any:
-        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], __: Tensor) -> None:
-            for label, other in known.items():
-                read(f"{label}/{block}", other.get_submodule(path)(*args, **kwargs))
-
-        return hook
-
     for module, names in modules.values():
-        handles.append(module.register_forward_hook(part_hook(names), with_kwargs=True))
+        handles.append(module.register_forward_hook(_part_hook(read, names, own, parts), with_kwargs=True))
     for block, path in block_paths(backbone).items() if known else ():
         # The hook of a container that is never called never fires: whole blocks are then not read.
-        handles.append(backbone.get_submodule(path).register_forward_hook(block_hook(block, path), with_kwargs=True))
+        same = {f"{label}/{block}": other.get_submodule(path) for label, other in known.items()}
+        handles.append(backbone.get_submodule(path).register_forward_hook(_block_hook(read, same), with_kwargs=True))
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _part_hook(
+    read: Read, names: Sequence[str], own: Mapping[str, Submodule], parts: Mapping[str, Mapping[str, Submodule]]
+) -> Any:
+    """Reads what a module computes for some parts, and what the same module of others makes of its input."""
+
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        for name in names:
+            read(name, _part(output, own[name].part))
+        for label, found in parts.items():
+            # One call serves all that the module computes.
+            same = found[names[0]].module(*args, **kwargs)
+            for name in names:
+                read(f"{label}/{name}", _part(same, found[name].part))
+
+    return hook
+
+
+def _block_hook(read: Read, others: Mapping[str, nn.Module]) -> Any:
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], __: Tensor) -> None:
+        for name, block in others.items():
+            read(name, block(*args, **kwargs))
+
+    return hook
 
 
 def _part(output: Tensor, part: slice | None) -> Tensor:

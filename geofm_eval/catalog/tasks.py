@@ -50,8 +50,7 @@ class TaskSpec(Spec):
         delta: difference that matters, in the metric's own unit: the gate calls a smaller loss no regression. None
             takes one point (0.01) of accuracy, IoU and R2; an RMSE has no such unit and must state it, to be compared.
         target_range: (low, high) that every label of a regression task must lie in.
-        protocol: ``holdout`` (train, val and test), or ``shuffle_splits`` where the data have no official split: forty
-            random splits, see :mod:`geofm_eval.data.shuffle_splits`.
+        protocol: ``holdout`` (train, val, test), or the forty random splits of :mod:`geofm_eval.data.shuffle_splits`.
         standin: name of the generator for a simulated stand-in; None for real data.
         sizes: items per split of a stand-in: train, val, test.
         tier: what it takes to solve a stand-in: ``spectral`` (colours of a pixel, on all its dates), ``texture`` (what

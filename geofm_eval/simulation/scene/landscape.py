@@ -132,12 +132,15 @@ def simulate_scene(
     if list(dates) != sorted(set(dates)):
         raise ContractError(f"dates {', '.join(map(str, dates))} do not ascend: sort them, each once")
     name = block_name(kind, number) if block is None else block
-    place = _lay(kind, number, seed, size, palette, name)
+    return _scene(_lay(kind, number, seed, size, palette, name), number, dates, name)
+
+
+def _scene(place: _Place, number: int, dates: tuple[date, ...], block: str) -> Scene:
     days = [_observe(place, day) for day in dates]
     ground = place.ground
     east, north = generator(*place.identity, "place").normal(0, 0.2, 2)
     return Scene(
-        kind=kind,
+        kind=place.kind,
         number=number,
         dates=dates,
         l1c=np.stack([day.l1c for day in days]),
@@ -154,7 +157,7 @@ def simulate_scene(
         biomass=_biomass(place),
         heat=_heat(place),
         lonlat=(float(place.region.lonlat[0] + east), float(place.region.lonlat[1] + north)),
-        block=name,
+        block=block,
     )
 
 

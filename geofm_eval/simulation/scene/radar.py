@@ -58,23 +58,7 @@ def backscatter(
         (2, S, S) float32, VV and VH in dB, each pixel with gamma-distributed speckle of mean 1 (``LOOKS`` looks);
         rounded to 1e-3 dB, so that they are equal on all processors.
     """
-    size = len(green)
-    dry, full = _TABLE[ground.land].transpose(2, 3, 0, 1)
-    mean = dry + (full - dry) * green
-    wooded = ground.maturity > 0
-    mean += np.where(wooded, 3.0 * (ground.maturity - 0.5), 0.0)
-    mean[1] -= 3 * fire.char
-    moisture = rng.normal(0, 0.7) + 0.4 * smooth_field(rng, 1, size, 12.0)[0]
-    mean += np.where((ground.land == CODE["water"]) | (ground.land == CODE["building"]), 0.0, moisture)
-    water = _TABLE[CODE["water"], 0][:, None, None] + _WIND[:, None, None] * np.float32(
-        np.clip(region.wind + rng.normal(0, 0.08), 0, 1)
-    )
-    # Trunks in water send the beam back twice; everything else drowns.
-    drowned = np.where(wooded, mean + np.array([1.5, 0.3], dtype=np.float32)[:, None, None], water)
-    mean += np.where(flood.stands, 0.0, flood.wet)
-    # What looks out of shallow water adds its own echo.
-    mixed = 10 * np.log10(flood.share * _power(drowned) + (1 - flood.share) * _power(mean))
-    mean = np.where(flood.stands, mixed, mean)
+    mean = _flooded(rng, _on_land(rng, ground, green, fire), ground, region, flood)
     for name, brighter in _AT_SEA.items():
         mean += np.where(debris == MARINE.index(name), np.float32(brighter), 0.0)
     eastward = np.zeros_like(green)
@@ -83,6 +67,30 @@ def backscatter(
     speckle = rng.gamma(LOOKS, 1 / LOOKS, mean.shape)
     measured: Array = (mean + 10 * np.log10(speckle) + 0.1 * noise(rng, *mean.shape)).round(3).astype(np.float32)
     return measured
+
+
+def _on_land(rng: np.random.Generator, ground: Ground, green: Array, fire: Fire) -> Array:
+    """Backscatter of cover, age of trees, char and soil moisture, dB."""
+    dry, full = _TABLE[ground.land].transpose(2, 3, 0, 1)
+    mean: Array = dry + (full - dry) * green
+    mean += np.where(ground.maturity > 0, 3.0 * (ground.maturity - 0.5), 0.0)
+    mean[1] -= 3 * fire.char
+    moisture = rng.normal(0, 0.7) + 0.4 * smooth_field(rng, 1, len(green), 12.0)[0]
+    mean += np.where((ground.land == CODE["water"]) | (ground.land == CODE["building"]), 0.0, moisture)
+    return mean
+
+
+def _flooded(rng: np.random.Generator, mean: Array, ground: Ground, region: Region, flood: Flood) -> Array:
+    """Backscatter of the same under standing water that the wind roughens, dB."""
+    water = _TABLE[CODE["water"], 0][:, None, None] + _WIND[:, None, None] * np.float32(
+        np.clip(region.wind + rng.normal(0, 0.08), 0, 1)
+    )
+    # Trunks in water send the beam back twice; everything else drowns.
+    drowned = np.where(ground.maturity > 0, mean + np.array([1.5, 0.3], dtype=np.float32)[:, None, None], water)
+    mean += np.where(flood.stands, 0.0, flood.wet)
+    # What looks out of shallow water adds its own echo.
+    mixed = 10 * np.log10(flood.share * _power(drowned) + (1 - flood.share) * _power(mean))
+    return np.where(flood.stands, mixed, mean)
 
 
 def _power(decibels: Array) -> npt.NDArray[np.float64]:
