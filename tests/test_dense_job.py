@@ -12,8 +12,7 @@ from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
 from geofm_eval.dense.config import TrainingConfig
 from geofm_eval.dense.inference import ChipPredictor, counts_of, predictions, quality, score_of, secondary_metrics
 from geofm_eval.dense.job import DenseJob
-from geofm_eval.dense.job_results import COUNTS, counts_on_test, restored
-from geofm_eval.dense.job_training import train_at, trained_on
+from geofm_eval.dense.job_training import COUNTS, counts_on_test, restored, train_at, trained_on
 from geofm_eval.dense.recipes import TrainingRecipe
 from geofm_eval.dense.search import cross_validated
 from geofm_eval.errors import DataError

@@ -20,11 +20,10 @@ from geofm_eval.catalog.dense import HEADS, TUNINGS, DenseAdaptation, narrowed, 
 from geofm_eval.catalog.marking import markers
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.inference import quality
-from geofm_eval.dense.job_results import restored
-from geofm_eval.dense.job_training import train_at
-from geofm_eval.dense.out_of_memory import ran_out_of_memory
+from geofm_eval.dense.job_training import restored, train_at
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
 from geofm_eval.dense.search import cross_validated
+from geofm_eval.dense.training import ran_out_of_memory
 from geofm_eval.errors import ContractError
 from geofm_eval.measure import measurement_of
 from geofm_eval.measure.case import case_info

@@ -15,7 +15,7 @@ from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.data.relabelled import with_shuffled_labels
 from geofm_eval.dense.drift_controls import at_rate_zero, on_shuffled_labels
 from geofm_eval.dense.inference import quality
-from geofm_eval.dense.job_results import changed, merged
+from geofm_eval.dense.job_training import changed, merged
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
 from geofm_eval.dense.revert import PARTS, WHOLE, causes
 from geofm_eval.errors import ContractError

@@ -16,8 +16,7 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.config import TrainingConfig
 from geofm_eval.dense.inference import score_of, secondary_metrics
-from geofm_eval.dense.job_results import changed, counts_on_test, restored
-from geofm_eval.dense.job_training import NETWORK, train_at
+from geofm_eval.dense.job_training import NETWORK, changed, counts_on_test, restored, train_at
 from geofm_eval.dense.model import HEAD_GAIN, PooledModel
 from geofm_eval.dense.pooled import PooledJob, WholeItems, holdout, item_budget
 from geofm_eval.dense.recipes import TrainingRecipe

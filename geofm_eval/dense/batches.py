@@ -197,15 +197,7 @@ class StoredMaps:
 def stored_samples(
     block: FeatureMapBlock, split: Split, chips: NDArray[np.int64], taps: Sequence[str], seed: int
 ) -> StoredMaps:
-    """Maps of those windows of some chips that have a labelled pixel.
-
-    Args:
-        block: maps of all windows of the split.
-        split: the training split.
-        chips: positions in it.
-        taps: what a decoder reads.
-        seed: of the order in which a chip's windows are seen.
-    """
+    """Take from the maps of a split those windows of some chips that have a labelled pixel."""
     targets, own = block.targets, {int(item): list[int]() for item in chips}
     for row, (item, _) in enumerate(block.windows):
         if item in own and bool(labelled(np.asarray(targets[row]), split.task).any()):

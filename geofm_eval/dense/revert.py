@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from geofm_eval.backbones.parts import block_paths, exchanged, part_rows
 from geofm_eval.dense.config import Trained
 from geofm_eval.dense.job import DenseJob
-from geofm_eval.dense.job_results import merged
+from geofm_eval.dense.job_training import merged
 from geofm_eval.metric import METRICS
 from geofm_eval.stats.counts import count_score, scores_without
 from geofm_eval.stats.jackknife import jackknife_error_of

@@ -42,15 +42,8 @@ class Solved:
 
 
 @dataclass(frozen=True)
-class Held:
-    """Fits of all taps, and tokens that they did not see.
-
-    Args:
-        fits: by tap.
-        split: name of the split that the tokens are of.
-        chips: their positions in it.
-        tokens: to choose a penalty by.
-    """
+class _Held:
+    """Fits of all taps, and tokens that they did not see: those of some chips of a split."""
 
     fits: Mapping[str, Fit]
     split: str
@@ -90,10 +83,10 @@ class TokenProblem:
         known = train.of(budget.train)
         self._check(known.targets, subset)
         final = self._fits(known)
-        held = [Held(final, "val", budget.val, samples["val"].of(budget.val))]
+        held = [_Held(final, "val", budget.val, samples["val"].of(budget.val))]
         if budget.folds:
             held = [
-                Held(self._fits(train.of(budget.without(k))), "train", fold, train.of(fold))
+                _Held(self._fits(train.of(budget.without(k))), "train", fold, train.of(fold))
                 for k, fold in enumerate(budget.folds)
             ]
         weight = sum(float(one.tokens.weights.sum()) for one in held)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,13 @@ from geofm_eval.dense.batches import Batch, Samples
 from geofm_eval.dense.checkpoint import CHECKPOINT, Checkpoint
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import TunableModel
-from geofm_eval.dense.out_of_memory import advice, in_memory
 from geofm_eval.dense.plan import TrainingPlan, TrainingState, Validation
 from geofm_eval.dense.prefetch import GPU_THREADS, Prefetcher
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.seeds import generator
 from geofm_eval.store import content_hash
+
+T = TypeVar("T")
 
 Validate = Callable[[TunableModel, int], float]
 """From a network in eval mode and the number of epochs that it has seen to a score, greater is better."""
@@ -153,7 +154,7 @@ class _Loop:
         count, (height, width) = len(batch.target), batch.target.shape[-2:]
         return ContractError(
             f"task '{self.task.slug}', seed {self.plan.seed}: out of memory in step {self.state.step} with a batch of "
-            f"{count} windows of {height} x {width} pixels; {advice(count, self._holds)}, or another --device"
+            f"{count} windows of {height} x {width} pixels; {_advice(count, self._holds)}, or another --device"
         )
 
     def _holds(self, size: int) -> bool:
@@ -225,3 +226,33 @@ def fresh_weights(seed: int) -> None:
 
 def _seed(what: str, seed: int, number: int) -> int:
     return int(generator("dense training", what, seed, number).integers(0, 2**63 - 1))
+
+
+def in_memory(work: Callable[[], T]) -> T | None:
+    """What some work gives; None where the memory does not hold it."""
+    try:
+        return work()
+    except RuntimeError as error:
+        if not ran_out_of_memory(error):
+            raise
+        return None
+
+
+def ran_out_of_memory(error: RuntimeError) -> bool:
+    """True for what PyTorch raises when a GPU or the machine has no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _advice(count: int, holds: Callable[[int], bool]) -> str:
+    """Say what to do about a batch of ``count`` examples that is too large: smaller ones are tried."""
+    fits = next((size for size in _halves(count) if holds(size)), None)
+    return f"a batch of {fits} fits: --batch {fits}" if fits else "not even a batch of 2 fits: take a smaller model"
+
+
+def _halves(count: int) -> list[int]:
+    """Smaller batches to try, down to two: 8 -> 4, 2, and 3 -> 2."""
+    found = []
+    while count > 2:
+        count = max(count // 2, 2)
+        found.append(count)
+    return found

@@ -13,7 +13,7 @@ from geofm_eval.data.pixels import RawImage
 from geofm_eval.dense.config import Trained
 from geofm_eval.dense.drift_controls import at_rate_zero, on_shuffled_labels
 from geofm_eval.dense.job import DenseJob
-from geofm_eval.dense.job_results import merged
+from geofm_eval.dense.job_training import merged
 from geofm_eval.dense.revert import ReversalEffects, causes
 from geofm_eval.dense.windows import Window, cut
 from geofm_eval.devices import device_turn

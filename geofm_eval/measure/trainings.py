@@ -18,8 +18,7 @@ from geofm_eval.dense.batch_order import steps_per_epoch
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.config import Trained, TrainingConfig
 from geofm_eval.dense.job import DenseJob
-from geofm_eval.dense.job_results import changed, counts_on_test
-from geofm_eval.dense.job_training import train_at
+from geofm_eval.dense.job_training import changed, counts_on_test, train_at
 from geofm_eval.dense.pooled import PooledJob, holdout, item_budget
 from geofm_eval.dense.recipes import for_items, training_recipe
 from geofm_eval.dense.search import choose_rate, cross_validated
