@@ -161,7 +161,7 @@ def test_other_weights_or_data_than_the_record_s_are_not_compared(run, catalog):
 def test_what_cannot_be_cut_or_needs_no_cut_is_refused(run, catalog):
     content = read_content(run)
     (oak,) = advise(content, TASK, "oak", Pairs(run))
-    with pytest.raises(ContractError, match="Small names no submodules"):
+    with pytest.raises(ContractError, match="Small does not implement submodules"):
         confirm_first(oak, content, catalog)
     with pytest.raises(ContractError, match="no cut of oak on colours to confirm: nothing shallower than the la"):
         confirm_first(replace(oak, cuts=()), content, catalog)
