@@ -154,7 +154,7 @@ def test_other_weights_or_data_than_the_record_s_are_not_compared(run, catalog):
     content = read_content(run)
     (advice,) = advise(content, TASK, MODEL, Pairs(run))
     edited(run, MODEL, other)
-    with pytest.raises(ContractError, match="was measured with other weights and items than are here: give"):
+    with pytest.raises(ContractError, match="was measured with different weights and samples; pass"):
         confirm_first(advice, read_content(run), catalog)
 
 
