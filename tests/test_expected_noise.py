@@ -126,9 +126,7 @@ def test_a_block_that_is_gone_is_asked_for(workspace, small):
 def test_a_record_of_another_sweep_is_refused(workspace, small):
     record = record_of(workspace, small)
     other = record.model_copy(update={"provenance": record.provenance.model_copy(update={"sweep_key": "0" * 64})})
-    with pytest.raises(
-        DataError, match="oak-colours-knn-final of run 'own': the current setup solves a different probe"
-    ):
+    with pytest.raises(DataError, match="of run 'own': the current setup solves a different probe"):
         admitted_scores(workspace, [other])
 
 
