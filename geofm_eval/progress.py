@@ -1,4 +1,4 @@
-"""Progress of long work: samples per second and remaining time on a terminal, one log line per finished piece."""
+"""Progress of long work: items per second and remaining time on a terminal, one log line per finished piece."""
 
 import logging
 import time

@@ -278,7 +278,7 @@ def _spread(sample: Sample) -> Spread:
 
 
 FINEST_STEP = 1e-4
-"""Largest step, as a share of the targets' sd, with which predictions are stored as float32."""
+"""Largest float32 step of stored predictions, relative to the sd of the targets."""
 
 
 def prediction_dtype(targets: ArrayLike) -> type[np.float32] | type[np.float64]:
