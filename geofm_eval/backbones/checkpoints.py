@@ -253,5 +253,5 @@ def _damaged(path: Path, error: Exception) -> WeightsError:
     reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
     size = path.stat().st_size if path.exists() else 0
     return WeightsError(
-        f"{path}: cannot be read ({size:,} bytes; {reason}); it is truncated or not a weight file. Fetch it again"
+        f"{path}: cannot be read ({size:,} bytes; {reason}); it is truncated or not a weight file; fetch it again"
     )
