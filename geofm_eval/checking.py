@@ -1,4 +1,4 @@
-"""Preflight: what a model really receives from a task, channel by channel, before anything is computed."""
+"""Preflight: the input of a model for a task, channel by channel, before anything is computed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from geofm_eval.datasets import open_splits
 RGB = ("B04", "B03", "B02")
 
 NEARLY_CONSTANT = 1e-4
-"""Standard deviation after normalisation below which a channel says next to nothing (the cirrus band has 2e-4)."""
+"""Standard deviation after normalisation below which a channel is nearly constant (the cirrus band has 2e-4)."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Channel:
     Args:
         band: band name in the model's order.
         status: ``data``, ``filled`` or ``masked``.
-        unit: physical unit of the band; empty for a band that the library does not know.
-        raw_mean: mean over valid pixels in the task's unit; None where the task lacks the band.
+        unit: physical unit of the band; empty for unknown bands.
+        raw_mean: mean over valid pixels in the task's unit; None if the task lacks the band.
         mean: mean over valid pixels after normalisation.
         sd: standard deviation over valid pixels after normalisation.
-        invalid: share of pixels without data, 0 to 1 (before resizing).
+        invalid: proportion of pixels without data, before resizing.
     """
 
     band: str
@@ -44,7 +44,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What a model receives from the first items of a task's training split."""
+    """Input of a model for the first training samples of a task."""
 
     model: str
     task: str
@@ -53,50 +53,50 @@ class Preflight:
     channels: tuple[Channel, ...]
     image: RawImage
     pixels: np.ndarray
-    """(C, H, W) of one item; of a series, the date of ``image``."""
+    """(C, H, W) of one sample; for a series, of the date of ``image``."""
 
     @property
     def warnings(self) -> list[str]:
-        """Sentences on what a careful user would want to know."""
+        """Warnings for the user, one sentence each."""
         found = []
         if self.report.product_mismatch:
             found.append(
-                f"product mismatch: trained on {self.report.product_expected}, given {self.report.product_found}"
+                f"product mismatch: expected {self.report.product_expected}, found {self.report.product_found}"
             )
         if self.report.filled_bands:
             found.append(f"bands filled because the task lacks them: {', '.join(self.report.filled_bands)}")
         if self.report.masked_bands:
             found.append(f"bands masked because the task lacks them: {', '.join(self.report.masked_bands)}")
         if self.report.temporal != "single":
-            how = "all dates at once" if self.report.temporal == "native" else "one date after another"
-            found.append(f"series of {self.report.dates} dates: the model sees {how}; the picture shows one of them")
+            how = "all dates at once" if self.report.temporal == "native" else "date by date"
+            found.append(f"series of {self.report.dates} dates: the model encodes {how}; the picture shows one date")
         for channel in self.channels:
             if channel.status == "data" and channel.sd < NEARLY_CONSTANT:
                 found.append(f"channel {channel.band} is nearly constant after normalisation (sd {channel.sd:.2g})")
             if channel.status == "data" and abs(channel.mean) > 10:
                 found.append(
-                    f"channel {channel.band} has mean {channel.mean:.3g} after normalisation: check unit and scale"
+                    f"channel {channel.band} has mean {channel.mean:.3g} after normalisation; check unit and scale"
                 )
         return found
 
 
 def preflight(model: ModelSpec, task: TaskSpec, recipe: Recipe, items: int = 32) -> Preflight:
-    """Run the input contract on the first items of the training split.
+    """Prepare some training samples as a model would receive them.
 
     Args:
         model: catalog entry of the model; its weights are not needed.
         task: catalog entry of the task.
-        recipe: recipe that fixes fill, resize and normalisation.
-        items: how many training items to read, spread evenly over the split.
+        recipe: recipe with fill, resize and normalisation.
+        items: number of training samples, spread evenly over the split.
 
     Raises:
-        Unavailable: the task's data are absent.
-        DataError: an item is not what the task says.
-        ContractError: model and task do not fit together.
+        Unavailable: the task's data are missing.
+        DataError: a sample does not match the task's description.
+        ContractError: the model cannot read the task.
     """
     adapter = InputAdapter(model, task, recipe)
     read = _spread(next(iter(open_splits(task).values())), items)
-    # Item by item: chips of a data set may differ in size.
+    # One by one, because chips of a data set may differ in size.
     batches = [adapter([image]) for image in read]
     days = [day for batch in batches for day in _days(batch)]
     images = [single for image in read for single in image.single_images()]
@@ -115,7 +115,7 @@ def preflight(model: ModelSpec, task: TaskSpec, recipe: Recipe, items: int = 32)
 
 @dataclass(frozen=True)
 class _Day:
-    """What the model receives of one date of one item: pixels (C, H, W), valid (H, W)."""
+    """One date of one sample as the model receives it: pixels (C, H, W), valid (H, W)."""
 
     pixels: np.ndarray
     valid: np.ndarray
@@ -127,7 +127,7 @@ def _days(batch: ModelInput) -> list[_Day]:
 
 
 def _spread(split: Split, items: int) -> list[RawImage]:
-    """Evenly spread items: neighbours in a split list tend to share a class."""
+    """Evenly spread samples, because neighbours in a split list often share a class."""
     positions = np.unique(np.linspace(0, len(split) - 1, min(items, len(split))).astype(int))
     return [split.read(int(i)) for i in positions]
 
@@ -145,12 +145,12 @@ def _channel(index: int, adapter: InputAdapter, images: list[RawImage], days: li
 
 
 def save_picture(result: Preflight, task: TaskSpec, path: Path) -> Path:
-    """Draw one item: a composite of the raw data, and every channel as the model receives it.
+    """Draw one sample: a composite of the raw data, and every channel as the model receives it.
 
     Args:
-        result: what ``preflight`` returned.
+        result: result of ``preflight``.
         task: the same task.
-        path: PNG file to write; its folder is made.
+        path: PNG file to write; its folder is created.
     """
     from matplotlib.figure import Figure
 
@@ -167,14 +167,14 @@ def save_picture(result: Preflight, task: TaskSpec, path: Path) -> Path:
         axis.set_title(f"{channel.band} ({channel.status})", fontsize=8)
     for axis in axes:
         axis.set_axis_off()
-    figure.suptitle(f"{result.model} on {result.task}: one item as the model receives it", fontsize=9)
+    figure.suptitle(f"{result.model} on {result.task}: one sample as the model receives it", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     return path
 
 
 def _composite_bands(task: TaskSpec) -> tuple[str, ...]:
-    """True colour where the bands exist, else the first bands of the task, the first again where there are fewer."""
+    """True colour if the bands exist, else the first bands of the task, repeated if there are fewer than three."""
     return RGB if all(band in task.bands for band in RGB) else (*task.bands[:3], *task.bands[:1] * 3)[:3]
 
 

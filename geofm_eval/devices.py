@@ -1,4 +1,4 @@
-"""Turns on a GPU: the heavy steps of processes that share one follow each other, those on different GPUs do not."""
+"""Turns on a GPU: processes that share a GPU run heavy steps one at a time."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from geofm_eval.sharing import locked
 
 @contextmanager
 def device_turn(device: str) -> Iterator[None]:
-    """Wait for this process's turn on a GPU, so that the heavy steps of several processes do not share its memory."""
+    """Wait for this process's turn on a GPU, so that heavy steps of several processes do not share its memory."""
     kind = torch.device(device)
     if kind.type != "cuda":
         yield
@@ -24,21 +24,21 @@ def device_turn(device: str) -> Iterator[None]:
 
 
 def turn_path(identity: str) -> Path:
-    """The file whose lock is a GPU's turn: one per GPU and user of this machine."""
+    """Return the lock file of a GPU, one per GPU and user of this machine."""
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
     return Path(tempfile.gettempdir()) / f"geofm_eval-{user}-gpu-{identity}"
 
 
 def gpu_identity(index: int) -> str:
-    """Name a GPU as all processes of this machine do, whatever subset of the GPUs each of them sees.
+    """Return a name of a GPU that is the same in all processes of this machine.
 
-    Every process numbers the GPUs that it sees from 0: on a cluster all of them have a ``cuda:0``, each another GPU.
+    Every process numbers its visible GPUs from 0, so on a cluster ``cuda:0`` can be a different GPU in each process.
 
     Args:
-        index: of the GPU among those that this process sees.
+        index: index of the GPU among those visible to this process.
 
     Returns:
-        Its UUID. Where the driver gives none, what ``CUDA_VISIBLE_DEVICES`` says at this index, else the index.
+        The UUID; without it, the entry of ``CUDA_VISIBLE_DEVICES`` at this index; else the index.
     """
     uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
     visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]

@@ -1,4 +1,4 @@
-"""What a number was computed with: code, versions, platform, device, threads and time."""
+"""Computing environment of a result: code, versions, platform, device, threads and time."""
 
 import functools
 import importlib.metadata
@@ -22,20 +22,20 @@ PACKAGES = (
     "pillow",
     "safetensors",
 )
-"""Distributions whose release can change a number."""
+"""Distributions whose version can change a result."""
 
 _ROOT = Path(geofm_eval.__file__).resolve().parents[1]
 
 
 def provenance(device: str = "cpu", threads: int = 1) -> dict[str, Any]:
-    """Describe the code, the machine and the moment; no host or user name is in it.
+    """Describe the code, the machine and the time, without host or user names.
 
     Args:
-        device: torch device that the work runs on, such as ``cpu`` or ``cuda:0``.
-        threads: threads that each process computes with.
+        device: torch device, for example ``cpu`` or ``cuda:0``.
+        threads: threads per process.
 
     Returns:
-        A new JSON-serialisable dictionary; what cannot be known is None.
+        A new JSON-serialisable dictionary; unknown values are None.
     """
     return {
         "code": dict(_code()),
@@ -49,17 +49,17 @@ def provenance(device: str = "cpu", threads: int = 1) -> dict[str, Any]:
 
 @functools.cache
 def _code() -> dict[str, Any]:
-    """Version of this package and, in a checkout of it, the commit and whether tracked files differ from it."""
+    """Version of this package and, in its checkout, the commit and whether tracked files differ from it."""
     commit = _git("rev-parse", "--verify", "HEAD")
     status = _git("status", "--porcelain", "--untracked-files=no")
     return {"version": geofm_eval.__version__, "commit": commit, "dirty": None if status is None else bool(status)}
 
 
 def _git(*arguments: str) -> str | None:
-    """Output of git in this package's own checkout; None for an installed package or where git fails."""
+    """Output of git in this package's checkout; None for an installed package, or if git fails."""
     if not (_ROOT / ".git").exists():
         return None
-    # A status query must not take the index lock: several workers ask at once.
+    # A status query must not take the index lock, because several workers may run it at once.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         finished = subprocess.run(
@@ -88,9 +88,9 @@ def _versions() -> dict[str, str | None]:
 
 @functools.cache
 def _device_model(device: str) -> str | None:
-    """Marketing name of the device, which expected values may depend on."""
+    """Product name of the device, on which expected ranges may depend."""
     if device.startswith("cuda"):
-        import torch  # here, so that provenance of CPU work costs no import of torch
+        import torch  # here, so that CPU-only provenance does not import torch
 
         return torch.cuda.get_device_name(device) if torch.cuda.is_available() else None
     try:

@@ -1,15 +1,15 @@
-"""The errors that this library raises on purpose.
+"""Exceptions of this library.
 
 Every message says what was found, what was expected and what to do next.
 """
 
 
 class GeofmError(Exception):
-    """Base of every error raised on purpose by geofm_eval."""
+    """Base class of all errors raised by geofm_eval."""
 
 
 class DataError(GeofmError):
-    """A data set on disk is not what its layout, units or labels say it is."""
+    """A data set on disk does not match its declared layout, units or labels."""
 
 
 class WeightsError(GeofmError):
@@ -17,16 +17,16 @@ class WeightsError(GeofmError):
 
 
 class ContractError(GeofmError):
-    """A caller or a catalog entry asks for something that the contracts rule out."""
+    """An argument or a catalog entry violates a contract."""
 
 
 class Unavailable(GeofmError):
-    """Something that a case needs is merely absent: the case is skipped, not failed.
+    """Something that a case needs is missing; the case is skipped instead of failed.
 
     Args:
-        kind: what sort of thing is missing: ``data``, ``weights``, ``package``, ``device`` or ``method``.
+        kind: kind of the missing thing: ``data``, ``weights``, ``package``, ``device`` or ``method``.
         what: the missing thing in a few words.
-        how_to_get: one sentence that says how to obtain it.
+        how_to_get: one sentence on how to obtain it.
     """
 
     def __init__(self, kind: str, what: str, how_to_get: str) -> None:

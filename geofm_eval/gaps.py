@@ -1,4 +1,4 @@
-"""What is runnable here: cheap checks of packages, weights and data, without importing torch or reading any file."""
+"""Availability of packages, weights and data: cheap checks that neither import torch nor read files."""
 
 import importlib.util
 import os
@@ -18,13 +18,13 @@ PACKAGES = {
     "croma": "torchgeo",
     "dofa": "torchgeo",
 }
-"""Package that a built-in architecture needs beyond torch."""
+"""Package that a built-in architecture needs in addition to torch."""
 
 READER_PACKAGES = {"neuco": "zarr", "pastis": "", "fuel_moisture": ""}
-"""Package that a reader needs; rasterio where nothing else is said."""
+"""Package that a reader needs; rasterio by default."""
 
 ALLOW_DOWNLOAD = "GEOFM_ALLOW_DOWNLOAD"
-"""Environment variable that, set to 1, allows published weights to be fetched when a case needs them."""
+"""Environment variable that allows published weights to be downloaded on demand if set to 1."""
 
 INSTALL = {
     "timm": "Install it with: pip install timm",
@@ -37,13 +37,13 @@ INSTALL = {
 
 @dataclass(frozen=True)
 class Availability:
-    """What is missing for every model and task of a catalog; None where nothing is."""
+    """What is missing for each model and task of a catalog; None if nothing is."""
 
     models: dict[str, Unavailable | None]
     tasks: dict[str, Unavailable | None]
 
     def runnable(self, model: str, task: str) -> bool:
-        """True when neither the model nor the task misses anything."""
+        """Return whether nothing is missing for the model and the task."""
         return self.models[model] is None and self.tasks[task] is None
 
 
@@ -56,7 +56,7 @@ def availability(catalog: Catalog) -> Availability:
 
 
 def model_gap(model: ModelSpec, weights: Path | None = None) -> Unavailable | None:
-    """What a model misses here: its package or its weights.
+    """Return what is missing for a model: its package or its weights.
 
     Args:
         model: catalog entry.
@@ -74,7 +74,7 @@ def model_gap(model: ModelSpec, weights: Path | None = None) -> Unavailable | No
 
 
 def task_gap(task: TaskSpec) -> Unavailable | None:
-    """What a task misses here: its data, or the package that reads them."""
+    """Return what is missing for a task: its data, or the package that reads them."""
     package = READER_PACKAGES.get(task.reader, "rasterio")
     if task.options.get("edition") != "rgb" and package and importlib.util.find_spec(package) is None:
         return Unavailable("package", package, INSTALL[package])
@@ -82,18 +82,18 @@ def task_gap(task: TaskSpec) -> Unavailable | None:
 
 
 def downloaded_weights(weights: WeightsSpec) -> Path:
-    """Where a download of published weights is kept."""
+    """Return the path of downloaded weights."""
     return geofm_cache() / "weights" / Path(weights.file).name
 
 
 def downloadable(weights: WeightsSpec) -> bool:
-    """True when weights that are not in the home can be had: downloaded before, or allowed to be downloaded now."""
+    """Return whether weights outside the home are available: downloaded earlier, or downloads are allowed."""
     published = weights.enum is not None or weights.url is not None
     return published and (downloaded_weights(weights).exists() or os.environ.get(ALLOW_DOWNLOAD) == "1")
 
 
 def how_to_get_weights(model: ModelSpec) -> str:
-    """One sentence: where the weights are published and where they must be put."""
+    """Return one sentence on where the weights are published and where to put them."""
     weights = model.weights
     if weights is None:
         return "No weights are needed."
@@ -101,7 +101,7 @@ def how_to_get_weights(model: ModelSpec) -> str:
         return weights.how_to_get
     if weights.packaged:
         path = in_package(weights.file)
-        return f"It comes with the package: restore it with 'git checkout -- {path}', or install geofm-eval again."
+        return f"It is part of the package; restore it with 'git checkout -- {path}', or install geofm-eval again."
     address = weights.url or (f"torchgeo.models.{weights.enum}.url" if weights.enum else model.source)
     what = f"{' and '.join(weights.parts) or 'the file'} published at {address}"
     place = f"{geofm_home() or 'GEOFM_HOME'}/{weights.file}"
@@ -112,7 +112,7 @@ def how_to_get_weights(model: ModelSpec) -> str:
 
 
 def runnable_pairs(catalog: Catalog) -> list[tuple[str, str]]:
-    """(model, task) pairs that fit together and miss nothing here."""
+    """Return (model, task) pairs that are compatible and available."""
     here = availability(catalog)
     return [
         (m.slug, t.slug)

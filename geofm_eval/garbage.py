@@ -1,6 +1,6 @@
-"""Python's search for reference cycles, kept off the millions of small objects that the records of a run consist of.
+"""Control of Python's cyclic garbage collector for records, which consist of millions of small objects without cycles.
 
-They hold no cycles and all of them stay, so that searching them again and again, as their number grows, finds nothing.
+All of them are kept, so that repeated searches for cycles would cost time and find nothing.
 """
 
 import gc
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Search for no cycles while objects are made that all stay."""
+    """Disable the collector while objects are created that are all kept."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -22,9 +22,9 @@ def uncollected() -> Iterator[None]:
 
 @contextmanager
 def set_aside() -> Iterator[None]:
-    """Leave the objects that exist now out of every search for cycles.
+    """Exclude all existing objects from garbage collection.
 
-    Searches are then short, and as frequent as in a small program: figures, which are cycles, are freed soon.
+    Collections are then fast and frequent, so that figures, which contain cycles, are freed soon.
     """
     ours = gc.get_freeze_count() == 0
     if ours:

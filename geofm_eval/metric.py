@@ -1,4 +1,4 @@
-"""Metrics: one entry each, with its direction, bounds, scales, format, and how it follows from counts.
+"""Metrics: one entry each, with direction, bounds, scales, format, and its computation from counts.
 
 To add a metric, add one entry to :data:`METRICS`: catalog, scores, intervals, ranges, tables and figures follow.
 """
@@ -16,7 +16,7 @@ from geofm_eval.errors import ContractError
 Floats = NDArray[np.float64]
 
 SUMS = ("n", "error", "squared_error", "target", "squared_target")
-"""What is kept of the labelled pixels of an image of a regression: their number, and sums over them."""
+"""Statistics of the labelled pixels of an image in a regression task: their number, and sums over them."""
 
 POINT = 0.01
 """One point of accuracy, IoU or R2."""
@@ -27,25 +27,26 @@ class Metric:
     """A metric of test scores.
 
     Args:
-        name: in catalog and records.
-        title: in tables and figures.
-        kinds: kinds of tasks that it may score.
-        confusion: computed from confusion counts (..., K, K); else from ``SUMS`` (..., 5).
-        of_totals: score (...) of counts; its second argument is the totals of the whole test split, which say which
-            classes it has.
+        name: name in the catalog and in records.
+        title: name in tables and figures.
+        kinds: kinds of tasks that the metric can score.
+        confusion: whether it is computed from confusion counts (..., K, K) or from ``SUMS`` (..., 5).
+        of_totals: computes scores (...) from counts; the second argument holds the totals of the whole test split,
+            which determine its classes.
         low: lowest possible score.
         high: highest possible score.
         higher_is_better: direction.
         interval_scale: scale on which the error of one score is nearly symmetric; None for the metric's own.
         range_scale: scale on which expected ranges are set: logit p, -log(1 - R2) or the logarithm.
-        symbol: unit in tables; empty where the values are shown bare or the target has a unit.
-        factor: values are multiplied by it in tables.
-        decimals: in tables.
-        floor: where figures cut their vertical axis, for a metric without a lowest value.
-        in_target_unit: an error in the unit of the target: differences that matter are the task's to say.
-        mean_of_samples: the mean of one number per sample, each right or wrong.
-        binary: the score of class 1 alone, for which networks are trained with one output and the Dice loss.
-        probed_as: metric of the dense probe of a task that has this metric; empty for the same.
+        symbol: unit in tables; empty if values have no unit, or that of the target.
+        factor: factor of values in tables.
+        decimals: decimals in tables.
+        floor: lower end of the vertical axis in figures, for a metric without a lowest value.
+        in_target_unit: whether it is an error in the unit of the target, so that only the task can define a relevant
+            difference.
+        mean_of_samples: whether it is a mean over samples that are each right or wrong.
+        binary: whether it scores class 1 only; networks then have one output and are trained with the Dice loss.
+        probed_as: metric of the dense probe for tasks with this metric; empty for the same one.
         note: sentence below tables.
     """
 
@@ -71,32 +72,32 @@ class Metric:
 
     @property
     def sign(self) -> float:
-        """1 where higher is better, else -1."""
+        """1 if higher is better, else -1."""
         return 1.0 if self.higher_is_better else -1.0
 
     @property
     def direction(self) -> Literal["higher", "lower"]:
-        """As records have it."""
+        """Direction as stored in records."""
         return "higher" if self.higher_is_better else "lower"
 
     @property
     def proportion(self) -> bool:
-        """True for scores between 0 and 1."""
+        """Whether scores are between 0 and 1."""
         return (self.low, self.high) == (0.0, 1.0)
 
     @property
     def has_best(self) -> bool:
-        """True where the best score is 1, so that differences are in points."""
+        """Whether the best score is 1, so that differences are in points."""
         return self.higher_is_better and self.high == 1.0
 
     @property
     def delta(self) -> float | None:
-        """Difference that matters unless a task says otherwise; None for errors in the target's unit."""
+        """Default of the smallest relevant difference; None for errors in the target's unit."""
         return None if self.in_target_unit else POINT
 
 
 def iou_per_class(counts: ArrayLike) -> Floats:
-    """Intersection over union of every class: TP / (TP + FP + FN).
+    """Return the intersection over union of every class: TP / (TP + FP + FN).
 
     Args:
         counts: (..., K, K) confusion counts.
@@ -117,7 +118,7 @@ def _accuracy(counts: Floats, _: Floats) -> Floats:
 
 def _mean_iou(counts: Floats, whole: Floats) -> Floats:
     present, per_class = whole.sum(-1) > 0, iou_per_class(counts)
-    # A resample may lack a class that the test split has: it is left out there, even where it is predicted.
+    # A resample may lack a class of the test split; the class is then excluded, even if it is predicted.
     known = ~np.isnan(per_class) & ((counts.sum(-1) > 0) | ~present)
     return _ratio(np.where(known, per_class, 0.0).sum(-1), known.sum(-1).astype(np.float64))
 
@@ -154,7 +155,7 @@ METRICS = {
             "iou", "IoU", ("segmentation",), True, _iou_of_class_1, 0.0, 1.0,
             interval_scale="logit", symbol="%", factor=100.0, decimals=1, binary=True,
         ),
-        # Its own scale: any other would be broken by heavy tails.
+        # On its own scale, because heavy tails would break any other.
         Metric(
             "r2", "R2", ("regression",), False, _r2, -math.inf, 1.0,
             range_scale="unexplained", decimals=3, floor=-0.5,

@@ -1,4 +1,4 @@
-"""Where data, weights and caches live: the home (read-only for the suite) and the cache."""
+"""Folders of data, weights and caches: the home (read-only for the suite) and the cache."""
 
 import functools
 import logging
@@ -17,7 +17,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def geofm_home() -> Path | None:
-    """Folder with ``weights/`` and ``data/`` named by ``GEOFM_HOME``, or None when it is not set.
+    """Return the folder ``GEOFM_HOME`` with ``weights/`` and ``data/``, or None if it is not set.
 
     Raises:
         ContractError: it begins with ``~`` and there is no such user.
@@ -26,14 +26,14 @@ def geofm_home() -> Path | None:
 
 
 def geofm_cache() -> Path:
-    """Folder for feature blocks, sweeps and stand-ins: ``GEOFM_CACHE`` or the user's cache folder.
+    """Return the folder for feature blocks, sweeps and stand-ins: ``GEOFM_CACHE`` or the user's cache folder.
 
-    Where a user has no home, or one that cannot be written, as in many containers, it is the user's own folder below
-    the temporary folder; a warning says so once.
+    If the user has no writable home, as in many containers, it is a folder of the user in the temporary folder; a
+    warning says so once.
 
     Raises:
         ContractError: ``GEOFM_CACHE`` begins with ``~`` and there is no such user; or it is not set and there is no
-            folder to write to.
+            writable folder.
     """
     named = _from_environment("GEOFM_CACHE")
     if named is not None:
@@ -43,7 +43,7 @@ def geofm_cache() -> Path:
 
 
 def geofm_runs(default: Path = Path("reports/runs")) -> Path:
-    """Folder of all runs: ``GEOFM_RUNS``, or a default.
+    """Return the folder of all runs: ``GEOFM_RUNS``, or a default.
 
     Raises:
         ContractError: it begins with ``~`` and there is no such user.
@@ -52,19 +52,19 @@ def geofm_runs(default: Path = Path("reports/runs")) -> Path:
 
 
 def home_line(unset: str) -> str:
-    """The home in words for people: where it is, and whether it is there.
+    """Describe the home in one line: its path, and whether it exists.
 
     Args:
-        unset: what to say where ``GEOFM_HOME`` is not set.
+        unset: text if ``GEOFM_HOME`` is not set.
     """
     home = geofm_home()
     if home is None:
         return unset
-    return f"{home}" if home.is_dir() else f"{home}, which is no folder: set GEOFM_HOME to one with weights/ and data/"
+    return f"{home}" if home.is_dir() else f"{home} (not a folder; set GEOFM_HOME to one with weights/ and data/)"
 
 
 def variable_of(path: Path) -> str | None:
-    """The environment variable that moves a path elsewhere; None where it is below none of their folders."""
+    """Return the environment variable whose folder contains a path, or None."""
     places = {"GEOFM_CACHE": geofm_cache, "GEOFM_HOME": geofm_home, "GEOFM_RUNS": geofm_runs}
     for variable, place in places.items():
         with suppress(ContractError):
@@ -79,27 +79,27 @@ def _from_environment(variable: str) -> Path | None:
     if not value:
         return None
     try:
-        value.encode("utf-8")  # libraries for rasters take no other names
+        value.encode("utf-8")  # raster libraries accept no other names
         return Path(value).expanduser().resolve()
     except (RuntimeError, OSError, UnicodeError) as error:
         found = f"{variable}={ascii(value)[:100]}: {str(error)[:100]}"
-        raise ContractError(f"{found}: set {variable} to the full path of a folder") from None
+        raise ContractError(f"{found}; set {variable} to the full path of a folder") from None
 
 
 def _users_cache() -> Path | None:
-    """The platform's folder for caches of this user; None where the user has no home."""
+    """The platform's cache folder of this user; None if the user has no home."""
     base = os.environ.get("XDG_CACHE_HOME")
     try:
         if base:
             return Path(base).expanduser() / "geofm_eval"
         caches = ("Library", "Caches") if sys.platform == "darwin" else (".cache",)
         return Path.home().joinpath(*caches) / "geofm_eval"
-    except RuntimeError:  # no HOME, and the user is not in the system's list
+    except RuntimeError:  # no HOME, and the user is unknown to the system
         return None
 
 
 def _can_be_made(folder: Path) -> bool:
-    """True for a folder that exists, whoever may write to it, or that this user may make."""
+    """Whether a folder exists, even if read-only, or can be created by this user."""
     for existing in (folder, *folder.parents):
         try:
             existing.stat()
@@ -113,34 +113,34 @@ def _can_be_made(folder: Path) -> bool:
 
 @functools.cache
 def _temporary_cache() -> Path:
-    why = "GEOFM_CACHE is not set and this user has no home that can be written"
-    cure = "set GEOFM_CACHE to a folder that you own"
+    why = "GEOFM_CACHE is not set and this user has no writable home"
+    cure = "set GEOFM_CACHE to a folder that you can write to"
     try:
         folder = Path(tempfile.gettempdir()) / f"geofm_eval-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat().st_uid != os.getuid() or folder.is_symlink():
-            raise ContractError(f"{why}, and {folder} belongs to another user: {cure}")
+            raise ContractError(f"{why}, and {folder} belongs to another user; {cure}")
     except OSError as error:
-        raise ContractError(f"{why}, and there is no temporary folder either ({error}): {cure}") from None
-    log.warning("%s: using %s, which may not last; %s to keep what is computed", why, folder, cure)
+        raise ContractError(f"{why}, and there is no temporary folder ({error}); {cure}") from None
+    log.warning("%s; using %s, which may not persist. To keep results, %s", why, folder, cure)
     return folder
 
 
 def in_package(relative: str) -> Path:
-    """Path of a file of this package, such as ``backbones/pocket/weights/pocket_mae_seed0.safetensors``."""
+    """Return the path of a file of this package, given its relative path."""
     return Path(__file__).parent / relative
 
 
 def escape(name: str) -> str | None:
-    """Say why a path that a file or a catalog gives does not stay below its folder; None where it does.
+    """Return why a path from a file or a catalog is not a relative path within its folder; None if it is.
 
-    It may not be an address: libraries that open files take ``/vsicurl/..``, ``s3:..`` and ``zip+http:..`` for one.
-    Links are not followed here.
+    Addresses are rejected, because libraries open ``/vsicurl/..``, ``s3:..`` and ``zip+http:..``. Links are not
+    resolved.
     """
     if name.startswith("/vsi"):
-        return "is a virtual file of GDAL"
+        return "is a virtual GDAL path"
     if _SCHEME.match(name):
-        return "has a scheme, as an address has"
+        return "has a URL scheme"
     if PurePosixPath(name).is_absolute():
         return "is an absolute path"
     if PurePosixPath(os.path.normpath(name.replace("\\", "/"))).parts[:1] == ("..",):
@@ -152,9 +152,9 @@ def in_home(relative: str, kind: str, how_to_get: str) -> Path:
     """Resolve a path below the home.
 
     Args:
-        relative: path below ``GEOFM_HOME``, such as ``data/eurosat`` (absolute paths are taken as they are).
+        relative: path below ``GEOFM_HOME``, for example ``data/eurosat``; absolute paths are used unchanged.
         kind: ``data`` or ``weights``, for the message.
-        how_to_get: one sentence that says how to obtain it.
+        how_to_get: one sentence on how to obtain it.
 
     Raises:
         Unavailable: ``GEOFM_HOME`` is not set, or the path does not exist.

@@ -1,4 +1,4 @@
-"""Progress of long work: items per second and time left on a terminal, one line in the log when a piece is finished."""
+"""Progress of long work: items per second and remaining time on a terminal, one log line per finished piece."""
 
 import logging
 import time
@@ -12,23 +12,23 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 class Progress(Protocol):
-    """Follows one piece of work, such as the extraction of one split."""
+    """Follows one piece of work, for example the extraction of one split."""
 
     def update(self, n: int) -> None:
-        """Note that ``n`` more items are finished."""
+        """Report that ``n`` more items are finished."""
 
     def done(self) -> None:
-        """Note that the work has ended, whether or not every item was reached."""
+        """Report that the work has ended, complete or not."""
 
 
 StartProgress = Callable[[str, int], Progress]
-"""Starts following a piece of work, given its name and its number of items."""
+"""Starts to follow a piece of work, given its name and its number of items."""
 
 
 class LogProgress:
-    """Says nothing while the work goes on and logs one line when it ends.
+    """Logs one line at the end of the work.
 
-    Example of the line: ``galileo_nano on eurosat_rgb/train: 2000 items in 11.2 s (179 items/s)``.
+    Example: ``galileo_nano on eurosat_rgb/train: 2000 items in 11.2 s (179 items/s)``.
     """
 
     def __init__(self, name: str, total: int) -> None:
@@ -39,7 +39,7 @@ class LogProgress:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the work began."""
+        """Seconds since the start."""
         return time.perf_counter() - self._started
 
     @property
@@ -48,7 +48,7 @@ class LogProgress:
         return self.count / max(self.seconds, 1e-9)
 
     def update(self, n: int) -> None:
-        """Note that ``n`` more items are finished."""
+        """Report that ``n`` more items are finished."""
         self.count += n
 
     def done(self) -> None:
@@ -58,9 +58,9 @@ class LogProgress:
 
 
 class TerminalProgress(LogProgress):
-    """Rewrites one line of a terminal a few times a second, and wipes it before the line in the log.
+    """Updates one line of a terminal a few times per second, and clears it before the log line.
 
-    Example of the line: ``galileo_nano on eurosat_rgb/train: 640/2000 items, 179 items/s, 8 s left``.
+    Example: ``galileo_nano on eurosat_rgb/train: 640/2000 items, 179 items/s, 8 s left``.
     """
 
     def __init__(self, name: str, total: int, stream: TextIO) -> None:
@@ -69,7 +69,7 @@ class TerminalProgress(LogProgress):
         self._shown = 0.0
 
     def update(self, n: int) -> None:
-        """Note that ``n`` more items are finished, and show it when the line is due for a refresh."""
+        """Report that ``n`` more items are finished, and refresh the line if it is due."""
         super().update(n)
         if self.seconds - self._shown >= _REFRESH_SECONDS:
             self._shown = self.seconds
@@ -78,7 +78,7 @@ class TerminalProgress(LogProgress):
             self._write(_CLEAR_LINE + line)
 
     def done(self) -> None:
-        """Wipe the line and log the last one."""
+        """Clear the line and log the final one."""
         if self._shown:
             self._write(_CLEAR_LINE)
         super().done()
@@ -89,7 +89,7 @@ class TerminalProgress(LogProgress):
 
 
 def progress_on(stream: TextIO) -> StartProgress:
-    """Choose by where the output goes: a live line on a terminal, the log alone for a file, a pipe or a worker."""
+    """Return a live line for a terminal; only the log for a file, a pipe or a worker."""
     if not stream.isatty():
         return LogProgress
     return lambda name, total: TerminalProgress(name, total, stream)

@@ -1,4 +1,4 @@
-"""Checksums that documents and files carry over their own content, and a JSON reader that refuses what is ambiguous."""
+"""Checksums inside documents and files, and a strict JSON parser."""
 
 import hashlib
 import json
@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 CHECKSUM = "checksum"
-"""Name of the field that holds the checksum of all other fields."""
+"""Name of the field with the checksum of all other fields."""
 
 
 def content_hash(content: object) -> str:
-    """Hex sha256 of a JSON-serialisable object, independent of the order of its keys."""
+    """Return the hex sha256 of a JSON-serialisable object, independent of the order of its keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def checksum_of(content: Mapping[str, Any]) -> str:
-    """Hex sha256 over the canonical JSON of a document, its own checksum left out.
+    """Return the hex sha256 over the canonical JSON of a document without its checksum.
 
     Raises:
         ValueError: a number is NaN or infinite.
@@ -25,28 +25,28 @@ def checksum_of(content: Mapping[str, Any]) -> str:
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with its checksum as last field."""
-    # As a reader will find it: lists for tuples, texts for numbers as keys.
+    """Return the document with its checksum as last field."""
+    # As a reader will find it: lists instead of tuples, strings instead of numbers as keys.
     kept = json.loads(json.dumps({name: value for name, value in content.items() if name != CHECKSUM}, allow_nan=False))
     return {**kept, CHECKSUM: checksum_of(kept)}
 
 
 def is_whole(content: Mapping[str, Any]) -> bool:
-    """Whether a document carries a checksum and matches it."""
+    """Return whether a document has a checksum that matches its content."""
     return isinstance(content.get(CHECKSUM), str) and content[CHECKSUM] == checksum_of(content)
 
 
 _SEAL = b"geofm-eval sha256 "
-"""Beginning of a file of bytes that carries its checksum; 64 hex digits and a line feed follow, then the content."""
+"""Beginning of a binary file with a checksum; 64 hex digits, a line feed and the content follow."""
 
 
 def seal_bytes(content: bytes) -> bytes:
-    """The content with a line before it that holds its checksum."""
+    """Return the content after a line with its checksum."""
     return _SEAL + hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 
 def unseal_bytes(raw: bytes) -> bytes:
-    """What :func:`seal_bytes` was given.
+    """Return the content given to :func:`seal_bytes`.
 
     Raises:
         ValueError: there is no checksum, or the content does not match it.
@@ -59,10 +59,10 @@ def unseal_bytes(raw: bytes) -> bytes:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Parse JSON; duplicate keys, NaN, infinity, endless numbers and deep nesting are refused.
+    """Parse JSON; reject duplicate keys, NaN, infinity, overlong numbers and deep nesting.
 
     Raises:
-        ValueError: the text is not JSON, or is one of these; the message says which.
+        ValueError: the text is not JSON, or violates one of these rules; the message says which.
     """
     try:
         decoded = text.decode("utf-8") if isinstance(text, bytes) else text
@@ -76,9 +76,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"key {twice[:60]!r} is there twice")
+        raise ValueError(f"key {twice[:60]!r} is duplicated")
     return found
 
 
 def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")

@@ -1,4 +1,4 @@
-"""Output on any terminal: those that know ASCII alone get a plain character in place of each that they cannot show."""
+"""Output on any terminal: characters that a terminal cannot show are replaced by plain ones."""
 
 import codecs
 import sys
@@ -15,13 +15,13 @@ PLAIN = {
     "\N{RIGHTWARDS ARROW}": "->",
 }
 PLAIN |= {bar: str(height) for height, bar in enumerate("▁▂▃▄▅▆▇█", start=1)}
-"""What stands for a character; any other becomes a question mark."""
+"""ASCII replacements of characters; all others become a question mark."""
 
 _HANDLER = "geofm_eval"
 
 
 def allow_any_terminal() -> None:
-    """Let the standard streams write every text, whatever encoding the terminal or ``PYTHONIOENCODING`` asks for."""
+    """Let the standard streams write any text, regardless of the encoding of the terminal or ``PYTHONIOENCODING``."""
     codecs.register_error(_HANDLER, _plainly)
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)

@@ -131,7 +131,7 @@ def test_a_cut_backbone_gives_the_recorded_score_and_is_smaller(run, catalog):
     text = Advised(content, (advice,), (), ()).text(found)
     assert f"confirmation: {MODEL} cut after {TAP} (1 block left)" in text
     assert "penalty as recorded in 1 of 1 draws\n  equal to the record" in text
-    wrong = replace(found, score=0.2, problems=("the score is 0.2000, the record says 0.9000",))
+    wrong = replace(found, score=0.2, problems=("the score is 0.2000, the record has 0.9000",))
     assert "  NOT equal to the record: the score is 0.2000" in Advised(content, (advice,), (), ()).text(wrong)
 
 
@@ -154,14 +154,14 @@ def test_other_weights_or_data_than_the_record_s_are_not_compared(run, catalog):
     content = read_content(run)
     (advice,) = advise(content, TASK, MODEL, Pairs(run))
     edited(run, MODEL, other)
-    with pytest.raises(ContractError, match="was measured with other weights and items than are here: give"):
+    with pytest.raises(ContractError, match="was measured with different weights and samples; pass"):
         confirm_first(advice, read_content(run), catalog)
 
 
 def test_what_cannot_be_cut_or_needs_no_cut_is_refused(run, catalog):
     content = read_content(run)
     (oak,) = advise(content, TASK, "oak", Pairs(run))
-    with pytest.raises(ContractError, match="Small names no submodules"):
+    with pytest.raises(ContractError, match="Small does not implement submodules"):
         confirm_first(oak, content, catalog)
     with pytest.raises(ContractError, match="no cut of oak on colours to confirm: nothing shallower than the la"):
         confirm_first(replace(oak, cuts=()), content, catalog)

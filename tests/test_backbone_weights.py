@@ -61,7 +61,7 @@ def test_own_entry_without_image_size_takes_the_size_that_it_was_built_for(side)
     """timm then builds for its own default; smaller images, or no multiple of the patch, are never cut or padded."""
     backbone = load(small_vit(image_size=None)).backbone
     with pytest.raises(
-        ContractError, match=rf"built for \(224, 224\) pixels, images have \({side}, {side}\): set image"
+        ContractError, match=rf"built for images of \(224, 224\) pixels, found \({side}, {side}\); set image"
     ):
         backbone(batch(side=side))
 

@@ -117,11 +117,11 @@ def test_pooling_is_the_mean_of_the_valid_patch_tokens(seed, groups, prefix, sha
 def test_pooling_refuses_what_the_layout_does_not_hold():
     layout, tokens = TokenLayout((1, 2), 0, ("image",)), torch.zeros(2, 2, 3)
     mask = torch.tensor([[True, True], [False, False]])
-    with pytest.raises(DataError, match=r"items \[1\] of the batch have no valid patch"):
+    with pytest.raises(DataError, match=r"samples \[1\] of the batch have no valid patch"):
         pool(tokens, mask, layout, "mean")
     with pytest.raises(ContractError, match="needs a class token"):
         pool(tokens, mask, layout, "cls")
-    with pytest.raises(ContractError, match="pooling 'max' is unknown"):
+    with pytest.raises(ContractError, match="unknown pooling 'max'"):
         pool(tokens, mask, layout, "max")
     with pytest.raises(ContractError, match="do not match the declared layout of 2 tokens"):
         pool(torch.zeros(2, 3, 3), torch.ones(2, 3, dtype=torch.bool), layout, "mean")
@@ -140,17 +140,17 @@ def test_hooks_are_gone_even_after_a_failure():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"options": {"model": "vit_nowhere"}}, "'vit_nowhere' is unknown to timm"),
+        ({"options": {"model": "vit_nowhere"}}, "timm has no model 'vit_nowhere'"),
         ({"options": {"model": 3}}, "options.model must name a timm model"),
         ({"options": {"model": "resnet18"}}, "cannot build 'resnet18'"),
         ({"options": {"patchsize": 8}}, "timm cannot build .*patchsize"),
         ({"options": {"depth": 8}}, r"options \['depth'\] follow from the entry's own fields"),
-        ({"prefix": 0}, "has 1 prefix tokens, the entry says prefix = 0"),
-        ({"image_size": 20}, r"multiple of the patch of 8 pixels, found \(20, 20\): what is left over"),
-        ({"image_size": 4}, r"multiple of the patch of 8 pixels, found \(4, 4\)"),
-        ({"options": {"embed_dim": 32}}, "width is 32, the entry says 16"),
+        ({"prefix": 0}, "has 1 prefix tokens, the entry has prefix = 0"),
+        ({"image_size": 20}, r"multiple of the patch size of 8 pixels, found \(20, 20\); the remainder"),
+        ({"image_size": 4}, r"multiple of the patch size of 8 pixels, found \(4, 4\)"),
+        ({"options": {"embed_dim": 32}}, "width is 32, expected 16"),
         ({"options": {"global_pool": "avg"}}, "set options.fc_norm = false"),
-        ({"architecture": "resnet"}, "architecture 'resnet' is unknown; known: timm_vit, pocket, galileo"),
+        ({"architecture": "resnet"}, "unknown architecture 'resnet'; use one of timm_vit, pocket, galileo"),
         ({"architecture": "no_such_module:build"}, "'no_such_module' cannot be imported"),
         ({"architecture": "/nowhere/own.py:build"}, "own.py does not exist"),
         ({"architecture": "colorsys:rgb_to_hls"}, "colorsys:rgb_to_hls raised TypeError"),
@@ -164,7 +164,7 @@ def test_entries_that_cannot_be_built_say_why(fields, message):
 
 
 def test_image_of_another_size_than_the_model_is_refused():
-    with pytest.raises(ContractError, match=r"built for \(16, 16\) pixels, images have \(24, 24\): set image_size"):
+    with pytest.raises(ContractError, match=r"built for images of \(16, 16\) pixels, found \(24, 24\); set image_size"):
         load(small_vit()).backbone(batch(side=24))
 
 
@@ -265,7 +265,7 @@ def test_own_backbone_of_twenty_lines_loads_with_weights_of_its_own(tmp_path):
     assert loaded.backbone(batch())["final"].shape == (3, 4, 6)
     assert loaded.backbone.token_mask(batch()).all()
     assert len(loaded.code_sha256) == 64
-    with pytest.raises(Unavailable, match=r"cannot stop after 0 of 1 blocks. Implement its forward_to"):
+    with pytest.raises(Unavailable, match=r"cannot stop after 0 of 1 blocks. Implement forward_to"):
         loaded.backbone.forward_to(batch(), 0)
     torch.save(loaded.backbone.state_dict(), tmp_path / "own.pt")
     trained = spec.model_copy(update={"weights": WeightsSpec(file="x"), "random_seed": None})
@@ -276,7 +276,7 @@ def test_own_backbone_of_twenty_lines_loads_with_weights_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("def Mine(spec, channels): return 3", "gave a int, expected a Backbone"),
+        ("def Mine(spec, channels): return 3", "returned a int, expected Backbone"),
         ("def Mine(spec, channels): raise ValueError('no luck')", "raised ValueError: no luck"),
         ("import nothing_of_the_kind", "cannot be imported: ModuleNotFoundError"),
         (OWN.replace("spec.taps", "('final',)"), r"taps are \('final',\), expected \('embed', 'block00', 'final'\)"),

@@ -42,7 +42,7 @@ def test_pixels_are_counted_once_and_images_are_not_averaged():
 @pytest.mark.parametrize(
     ("target", "predicted", "message"),
     [
-        (np.zeros((2, 2)), np.zeros((2, 3)), r"must have one shape, found \(2, 2\) and \(2, 3\)"),
+        (np.zeros((2, 2)), np.zeros((2, 3)), r"must have equal shapes, found \(2, 2\) and \(2, 3\)"),
         (np.full((2, 2), 5), np.zeros((2, 2)), "target has classes 5 to 5, expected 0 to 1"),
         (np.zeros((2, 2)), np.full((2, 2), -1), "prediction has classes -1 to -1, expected 0 to 1"),
     ],

@@ -119,7 +119,7 @@ def test_other_image_sizes_get_their_own_attention_bias():
     assert small.layout(batch(side=16)).grid == (2, 2)
     assert large(batch())["final"].shape == (2, 9, 32)
     assert small.network.state_dict().keys() == large.network.state_dict().keys()
-    with pytest.raises(ContractError, match=r"built for 16 pixels, images have \(24, 24\)"):
+    with pytest.raises(ContractError, match=r"built for images of 16 pixels, found \(24, 24\)"):
         small(batch())
 
 
@@ -132,7 +132,7 @@ def test_other_image_sizes_get_their_own_attention_bias():
         ({"image_size": 60}, "image_size must be a multiple of 8, found 60"),
         ({"image_size": None}, "image_size must be a multiple of 8, found None"),
         ({"depth": 3}, "even for optical"),
-        ({"width": 40}, "a width that 16 heads divide"),
+        ({"width": 40}, "a width divisible by 16 heads"),
         ({"prefix": 1}, "expected prefix 0"),
         ({"bands": BANDS["optical"][:11]}, "bands of modality optical must be B01, .* B12, found"),
         ({"bands": (*BANDS["optical"], "B10")}, "bands of modality optical must be"),
@@ -154,10 +154,10 @@ def test_file_without_the_encoder_is_refused(tmp_path):
     with pytest.raises(WeightsError, match=r"dictionary with the keys \['s1_encoder'\], expected .*s2_encoder missing"):
         load(spec(random=False), weights=tmp_path / "w.pt")
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(WeightsError, match="holds a list, expected a dictionary with the state dicts s2_encoder"):
+    with pytest.raises(WeightsError, match="found a list, expected a dictionary with the state dicts s2_encoder"):
         load(spec(random=False), weights=tmp_path / "list.pt")
     (tmp_path / "cut.pt").write_bytes((tmp_path / "w.pt").read_bytes()[:2000])
-    with pytest.raises(WeightsError, match="truncated or no weight file"):
+    with pytest.raises(WeightsError, match="truncated or not a weight file"):
         load(spec(random=False), weights=tmp_path / "cut.pt")
 
 

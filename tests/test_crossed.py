@@ -184,7 +184,7 @@ def test_no_interval_goes_beyond_what_a_score_can_be():
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
-        ([], "terms over the same images"),
+        ([], "at least one term"),
         ([Term(1, np.ones((1, 3, 2, 2)), "miou"), Term(-1, np.ones((1, 4, 2, 2)), "miou")], "over the same images"),
         ([Term(1, np.ones((1, 3, 2, 2)), "dice")], "found metric 'dice', expected one of accuracy"),
         ([Term(1, np.ones((3, 2, 2)), "miou")], r"must have shape \(seeds, n, K, K\), found \(3, 2, 2\)"),

@@ -108,9 +108,9 @@ def test_weights_of_another_size_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"options": {"heads": 4}}, r"options \['heads'\] are unknown to dofa; known: num_heads"),
-        ({"image_size": 40}, "multiple of the patch of 16 pixels, found 40"),
-        ({"image_size": None}, "multiple of the patch of 16 pixels, found None"),
+        ({"options": {"heads": 4}}, r"unknown options \['heads'\] for dofa; known: num_heads"),
+        ({"image_size": 40}, "multiple of the patch size of 16 pixels, found 40"),
+        ({"image_size": None}, "multiple of the patch size of 16 pixels, found None"),
         ({"prefix": 0}, "expected prefix = 1"),
     ],
 )
@@ -121,12 +121,12 @@ def test_entries_that_dofa_cannot_serve_say_why(fields, message):
 
 def test_radar_has_no_wavelength():
     model = spec(bands=("VV", "B02"), normalisation=CATALOG.model("rcf").normalisation)
-    with pytest.raises(ContractError, match="VV has none: choose optical bands"):
+    with pytest.raises(ContractError, match="VV has none; choose optical bands"):
         load(model)
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(ContractError, match=r"built for 32 pixels, images have \(48, 48\)"):
+    with pytest.raises(ContractError, match=r"built for images of 32 pixels, found \(48, 48\)"):
         load().backbone(batch(side=48))
 
 

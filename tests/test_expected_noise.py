@@ -126,7 +126,7 @@ def test_a_block_that_is_gone_is_asked_for(workspace, small):
 def test_a_record_of_another_sweep_is_refused(workspace, small):
     record = record_of(workspace, small)
     other = record.model_copy(update={"provenance": record.provenance.model_copy(update={"sweep_key": "0" * 64})})
-    with pytest.raises(DataError, match="oak-colours-knn-final of run 'own': what is here solves another probe"):
+    with pytest.raises(DataError, match="of run 'own': the current setup solves a different probe"):
         admitted_scores(workspace, [other])
 
 
@@ -163,7 +163,7 @@ def test_without_mkl_there_is_a_solve_less_and_the_log_says_so(monkeypatch, capl
     assert not compatible.available("cuda:0")
     monkeypatch.setattr(compatible, "available", lambda _: False)
     assert noise.solves_of("cpu") == (UNPERTURBED, *noise.PERTURBATIONS[:-1])
-    assert "cpu has no MKL, so that ranges rest on one solve less: that with MKL_CBWR=COMPATIBLE" in caplog.text
+    assert "cpu has no MKL, so ranges are based on one solve less (MKL_CBWR=COMPATIBLE)" in caplog.text
 
 
 # -- from solves to scores

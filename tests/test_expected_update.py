@@ -275,7 +275,7 @@ def test_the_command_writes_new_ranges_and_keeps_those_of_other_cases(tmp_path, 
     found = expect([run], CATALOG, tmp_path)
     assert found.written
     assert found.text.splitlines() == [
-        "eurosat_sim: 2 new, rule numeric, half widths of 0.25 to 0.25 %, half of them up to 0.25 %",
+        "eurosat_sim: 2 new, rule numeric, half widths 0.25 to 0.25 %, median 0.25 %",
         f"2 of 2 ranges written to {tmp_path}",
     ]
     ranges = read_ranges(tmp_path / "eurosat_sim.toml")
@@ -295,7 +295,7 @@ def test_a_range_that_gets_looser_needs_a_reason(tmp_path, planted):
         assert (tmp_path / "eurosat_sim.toml").read_bytes() == before
     assert found.text.splitlines() == [
         "eurosat_sim: probe.galileo_nano-linear-final.1.0 (cpu, float32) [59.75, 60.25] -> [63.75, 64.25], LOOSER",
-        'nothing was written: 1 range would admit what was not admitted before; say why with --why "..."',
+        'nothing was written: 1 range would become looser; give a reason with --why "..."',
     ]
     accepted = expect([moved], CATALOG, tmp_path, why="the loader reads B8A now")
     assert accepted.written
@@ -314,7 +314,7 @@ def test_the_same_run_again_changes_nothing_and_keeps_the_origin(tmp_path, plant
 
 def test_a_task_that_no_run_holds_is_named(tmp_path):
     run = written(tmp_path / "one", probe(0.6, "one", feature_keys=FEATURES))
-    with pytest.raises(DataError, match=r"no case of eurosat_simm in these runs, which hold: eurosat_sim$"):
+    with pytest.raises(DataError, match=r"no case of eurosat_simm in these runs; they contain eurosat_sim$"):
         expect([run], CATALOG, tmp_path, tasks=["eurosat_simm"])
 
 
@@ -324,7 +324,7 @@ def test_what_is_left_out_and_what_nobody_claims_is_said(tmp_path, planted):
     run = written(tmp_path / "one", probe(0.6, feature_keys=FEATURES), failed(probe(0.1, tap="embed"), "no_range"))
     text = expect([run], CATALOG, tmp_path).text
     assert "left out: probe galileo_nano-eurosat_sim-linear-embed of run 'new': failed: AssertionError" in text
-    assert "no case claims the range of eurosat_sim: probe.gone-linear-final.1.0 (cpu, float32)" in text
+    assert "unused range: eurosat_sim: probe.gone-linear-final.1.0 (cpu, float32)" in text
 
 
 def test_a_run_that_cannot_be_read_whole_is_refused(tmp_path):

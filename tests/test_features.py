@@ -165,7 +165,7 @@ def test_a_backbone_that_breaks_its_contract_is_refused(
 
 def test_an_undeclared_prefix_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TinyBackbone, "layout", lambda *_: TokenLayout((1, 5), 0, ("all",)))
-    with pytest.raises(ContractError, match="has 0 prefix tokens, its catalog entry says prefix = 1"):
+    with pytest.raises(ContractError, match="has 0 prefix tokens, expected prefix = 1"):
         tiny_block(TinySplit())
 
 

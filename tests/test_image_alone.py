@@ -159,7 +159,7 @@ def test_sixteen_bit_backbones_may_change_by_their_rounding() -> None:
         encode_checked(loaded, batch(16), False, first=True)
 
     check(torch.bfloat16)
-    with pytest.raises(ContractError, match=r"at most 0\.001 is allowed"):
+    with pytest.raises(ContractError, match=r"at most 0\.001 allowed"):
         check(torch.float32)
 
 

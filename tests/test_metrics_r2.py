@@ -186,26 +186,26 @@ def test_what_shuffles_cannot_tell_is_none():
 
 def test_wrong_arguments_are_refused():
     predicted, target = regression(20)
-    with pytest.raises(ContractError, match="R2 is undefined: the target is constant over these 3 items"):
+    with pytest.raises(ContractError, match="R2 is undefined because the target is constant over these 3 samples"):
         r2([2, 2, 2], [1, 2, 3])
-    with pytest.raises(ContractError, match=r"same items, found \(2,\) and \(3,\)"):
+    with pytest.raises(ContractError, match=r"same samples, found \(2,\) and \(3,\)"):
         r2([1, 2], [1, 2, 3])
     with pytest.raises(ContractError, match="must be finite"):
         rmse([1, np.nan], [1, 2])
-    with pytest.raises(ContractError, match="at least one item"):
+    with pytest.raises(ContractError, match="at least one sample"):
         rmse([], [])
-    with pytest.raises(ContractError, match="one value per item: 20 items, found 3"):
+    with pytest.raises(ContractError, match="one value per sample, found 3 for 20"):
         r2_interval(predicted, [1, 2, 3])
-    with pytest.raises(ContractError, match="level must lie between 0 and 1, found 95"):
+    with pytest.raises(ContractError, match=r"level must be between 0 and 1, .* found 95"):
         r2_interval(predicted, target, level=95)
-    with pytest.raises(ContractError, match="same draws and items"):
+    with pytest.raises(ContractError, match="same draws and samples"):
         paired_r2_interval(predicted, predicted[:, 1:], target)
-    with pytest.raises(ContractError, match="predictions of a test split"):
+    with pytest.raises(ContractError, match="use r2_interval for a test split"):
         shuffle_interval(predicted, target, 15)
-    with pytest.raises(ContractError, match="same shuffles of the same items"):
+    with pytest.raises(ContractError, match="same shuffles of the same samples"):
         paired_shuffle_interval(*(folds(seed=seed)[0] for seed in (0, 1)), folds()[1], 180)
     with pytest.raises(
-        ContractError, match=r"predictions must be \(shuffles, n\) of \(3,\) targets, found \(40, 200\)"
+        ContractError, match=r"predictions must be \(shuffles, n\) for \(3,\) targets, found \(40, 200\)"
     ):
         shuffle_interval(folds()[0], np.ones(3), 180)
     with pytest.raises(ContractError, match=r"outcomes must be finite"):

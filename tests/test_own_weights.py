@@ -68,7 +68,7 @@ def test_an_architecture_that_loads_its_weights_by_itself_has_neither_weights_no
 
 
 def test_weights_that_do_not_follow_the_seed_are_never_called_random(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match=r"24 of its numbers do not depend on the seed.*nor random_seed") as error:
+    with pytest.raises(ContractError, match=r"24 parameters do not depend on it.*Remove random_seed") as error:
         load(tmp_path, "from_pretrained", "random_seed = 0")
     assert len(str(error.value)) <= 400
 

@@ -99,7 +99,7 @@ def test_a_variable_that_names_no_folder_is_named(
 def test_a_home_that_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert home_line("unset") == "unset"
     monkeypatch.setenv("GEOFM_HOME", str(tmp_path / "absent"))
-    assert "absent, which is no folder: set GEOFM_HOME" in home_line("unset")
+    assert "absent (not a folder; set GEOFM_HOME" in home_line("unset")
 
 
 @pytest.mark.parametrize("variable", ["GEOFM_CACHE", "GEOFM_HOME", "GEOFM_RUNS"])

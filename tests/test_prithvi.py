@@ -95,7 +95,7 @@ def test_positions_are_computed_and_never_loaded(tmp_path):
     spoiled = published_state() | {"encoder.pos_embed": torch.full((1, 13, 32), torch.nan)}
     loaded = load(tiny(), spoiled, tmp_path)
     assert_equals_reference(loaded.backbone(batch(golden()["dates1/input"][:, :, 0])), "dates1")
-    with pytest.raises(ContractError, match="a width that 16 divides, found 24"):
+    with pytest.raises(ContractError, match="a width divisible by 16, found 24"):
         patch_positions(24, (1, 2, 2))
 
 
@@ -178,14 +178,14 @@ def test_truncated_file_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"options": {"heads": 2}}, r"options \['heads'\] are unknown to prithvi; known: num_heads"),
+        ({"options": {"heads": 2}}, r"unknown options \['heads'\] for prithvi; known: num_heads"),
         ({"options": {"num_heads": 5}}, "num_heads must divide the width 32, found 5"),
         ({"options": {"num_heads": "2"}}, "num_heads must divide the width 32, found '2'"),
-        ({"image_size": None}, "image_size must be a multiple of the patch of 16 pixels, found None"),
-        ({"image_size": 8}, "multiple of the patch of 16 pixels, found 8"),
-        ({"image_size": 40}, "multiple of the patch of 16 pixels, found 40"),
+        ({"image_size": None}, "image_size must be a multiple of the patch size of 16 pixels, found None"),
+        ({"image_size": 8}, "multiple of the patch size of 16 pixels, found 8"),
+        ({"image_size": 40}, "multiple of the patch size of 16 pixels, found 40"),
         ({"prefix": 0}, "expected prefix = 1 .*found prefix = 0"),
-        ({"width": 40}, "a width that 16 divides, found prefix = 1 and width = 40"),
+        ({"width": 40}, "a width divisible by 16, found prefix = 1 and width = 40"),
     ],
 )
 def test_entries_that_contradict_the_architecture_say_why(fields, message):
@@ -194,7 +194,7 @@ def test_entries_that_contradict_the_architecture_say_why(fields, message):
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(ContractError, match=r"built for 32 pixels, images have \(48, 48\): set image_size"):
+    with pytest.raises(ContractError, match=r"built for images of 32 pixels, found \(48, 48\); set image_size"):
         load(tiny()).backbone(batch(side=48))
 
 

@@ -108,7 +108,7 @@ def test_patches_without_a_valid_pixel_are_invalid_on_their_date_alone(slug):
 def test_temporal_entry_of_an_architecture_for_single_images_is_refused():
     spec = reduced("mae_vits16_random").model_copy(update={"temporal": True})
     adapter = InputAdapter(spec, task_of(spec), CATALOG.recipe("probing"))
-    with pytest.raises(ContractError, match="temporal = true and TimmVit takes single images"):
+    with pytest.raises(ContractError, match="temporal = true, but TimmVit takes single images"):
         load_backbone(spec, adapter)
 
 

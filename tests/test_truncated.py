@@ -70,16 +70,16 @@ def test_of_the_embedding_one_block_is_kept_and_both_share_their_numbers():
 @pytest.mark.parametrize("tap", ["final", "block03"])
 def test_a_tap_that_nothing_can_be_cut_after_is_refused(tap):
     loaded, inputs = small_vit.load(small_vit.small_vit()), small_vit.batch()
-    with pytest.raises(ContractError, match=f"cannot be cut after '{tap}': expected one of embed, block00"):
+    with pytest.raises(ContractError, match=f"cannot be cut after '{tap}'; expected one of embed, block00"):
         truncate(loaded, tap, inputs)
 
 
 def test_what_names_no_parts_cannot_be_cut():
     image = tiny.TinySplit().read(0)
     adapter = tiny.InputAdapter(tiny.SPEC, tiny.TASK, tiny.RECIPE)
-    with pytest.raises(ContractError, match="names no submodules"):
+    with pytest.raises(ContractError, match="does not implement submodules"):
         truncate(tiny.tiny_loaded(), "block00", adapter([image]))
-    with pytest.raises(ContractError, match="cannot be cut after 'embed': expected one of no tap"):
+    with pytest.raises(ContractError, match="cannot be cut after 'embed'; expected one of no tap"):
         truncate(loaded_of("band_stats"), "embed", batch("band_stats"))
 
 
@@ -109,9 +109,9 @@ def broken_vit(kind: str) -> nn.Module:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("apart", "blocks lie at model.blocks.0 to model.blocks.2, expected one ModuleList"),
-        ("crowded", "expected one ModuleList or Sequential of blocks: it cannot be cut"),
-        ("counts", "gives other features of embed without its later blocks"),
+        ("apart", "its blocks are model.blocks.0 to model.blocks.2, expected one ModuleList"),
+        ("crowded", "cannot be cut: .*expected one ModuleList or Sequential of blocks"),
+        ("counts", "cannot be cut: features of embed change by"),
         ("needs", "does not run with 1 of 3 blocks"),
     ],
 )

@@ -1,4 +1,4 @@
-"""From a catalog entry to a frozen backbone; one file per architecture."""
+"""Load the frozen backbone of a catalog entry; one file per architecture."""
 
 import importlib
 import importlib.util
@@ -33,7 +33,7 @@ BUILT_IN: dict[str, Builder] = {
     "band_statistics": lambda spec, adapter: controls.BandStatistics(spec, len(adapter.bands)),
     "random_convolutions": lambda spec, adapter: controls.RandomConvolutions(spec, len(adapter.bands)),
 }
-"""Architectures by name; every other name is ``module:function`` or ``file.py:function`` of the user's."""
+"""Built-in architectures by name; other names are the user's own ``module:function`` or ``file.py:function``."""
 
 
 def load_backbone(
@@ -42,20 +42,20 @@ def load_backbone(
     """Build a model's network, load its weights, and freeze it.
 
     Args:
-        spec: catalog entry. With ``random_seed`` the weights are drawn from that seed; PyTorch's global generator is
-            left as it was.
+        spec: catalog entry. With ``random_seed``, weights are drawn from that seed; PyTorch's global generator is
+            restored afterwards.
         adapter: input adapter of the model and a task; its bands give the number of input channels.
         weights: file or folder that replaces the entry's own weights.
-        device: where the backbone shall live.
+        device: torch device of the backbone.
 
     Raises:
-        Unavailable: weights or a package are absent.
+        Unavailable: weights or a package are missing.
         WeightsError: the weights are damaged, unsafe, of another architecture or not the pinned ones.
-        ContractError: the entry or a user's backbone breaks the contract.
+        ContractError: the entry or a user's backbone violates the contract.
     """
     if weights is not None and spec.weights is None:
         raise ContractError(
-            f"{spec.slug} takes no weights (it is random, or builds them by itself): remove --weights {spec.slug}=..."
+            f"{spec.slug} takes no weights (it is random, or loads its own); remove --weights {spec.slug}=..."
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.random_seed or 0)
@@ -70,7 +70,7 @@ def load_backbone(
         backbone.weights_key = spec.weights.key
         state = backbone.read_weights(located.path)
         missing, unexpected = load_into(backbone.network, state, spec.weights, f"{located.path} for {spec.slug}")
-        # Of what was loaded: the same tensors in a file of another name or format are the same weights.
+        # Hash the loaded tensors, so that the same weights in a file of another name or format count as the same.
         loaded = {name: tensor for name, tensor in backbone.network.state_dict().items() if name not in missing}
         sha256, source = state_dict_sha256(loaded), located.source
     backbone.eval().requires_grad_(False).to(device)
@@ -79,7 +79,7 @@ def load_backbone(
 
 
 def _unloaded_source(spec: ModelSpec) -> str:
-    """Where weights come from that are in no file of the entry."""
+    """Source of weights for an entry without a weight file."""
     if spec.random_seed is not None:
         return f"random:seed={spec.random_seed}"
     source, _, name = spec.architecture.rpartition(":")
@@ -87,7 +87,7 @@ def _unloaded_source(spec: ModelSpec) -> str:
 
 
 def _refuse_fixed(spec: ModelSpec, adapter: InputAdapter, drawn: Backbone) -> None:
-    """Refuse a user's architecture whose numbers do not follow the seed: pretrained ones are never called random.
+    """Reject a user's architecture whose parameters do not depend on the seed: it is not random.
 
     Raises:
         ContractError: more than half of its parameters are the same with another seed.
@@ -99,9 +99,9 @@ def _refuse_fixed(spec: ModelSpec, adapter: InputAdapter, drawn: Backbone) -> No
     same = sum(value.numel() for name, value in matrices.items() if torch.equal(value, other[name]))
     if 2 * same > sum(value.numel() for value in matrices.values()):
         raise ContractError(
-            f"{spec.slug}: the entry says random_seed = {spec.random_seed}, but {same:,} of its numbers do not depend "
-            "on the seed: an architecture that loads its weights by itself has neither weights nor random_seed; one "
-            "that draws them must leave the seed of torch alone"
+            f"{spec.slug}: the entry has random_seed = {spec.random_seed}, but {same:,} parameters do not depend on "
+            "it. Remove random_seed if the architecture loads its own weights; if it draws them, it must not set the "
+            "seed of torch"
         )
 
 
@@ -115,11 +115,11 @@ def _build(spec: ModelSpec, adapter: InputAdapter) -> tuple[Backbone, str]:
     if backbone.taps != spec.taps:
         raise ContractError(f"{spec.slug}: taps are {backbone.taps}, expected {spec.taps} (depth = {spec.depth})")
     if spec.width and backbone.width != spec.width:
-        raise ContractError(f"{spec.slug}: width is {backbone.width}, the entry says {spec.width}")
+        raise ContractError(f"{spec.slug}: width is {backbone.width}, expected {spec.width} as in the entry")
     if spec.temporal and not backbone.takes_time:
         raise ContractError(
-            f"{spec.slug}: the entry says temporal = true and {type(backbone).__name__} takes single images: remove it "
-            "(series are then encoded date by date), or set takes_time = True on a backbone that takes (B, T, C, H, W)"
+            f"{spec.slug}: the entry has temporal = true, but {type(backbone).__name__} takes single images. Remove "
+            "temporal (series are then encoded date by date), or set takes_time = True if it accepts (B, T, C, H, W)"
         )
     return backbone, code_sha256
 
@@ -129,8 +129,8 @@ def _build_own(spec: ModelSpec, channels: int) -> tuple[Backbone, str]:
     source, separator, name = spec.architecture.rpartition(":")
     if not separator:
         raise ContractError(
-            f"{spec.slug}: architecture '{spec.architecture}' is unknown; known: {', '.join(BUILT_IN)}, "
-            "or your own as module:function or file.py:function"
+            f"{spec.slug}: unknown architecture '{spec.architecture}'; use one of {', '.join(BUILT_IN)}, "
+            "or your own module:function or file.py:function"
         )
     module, code = _module(spec.slug, source)
     function = getattr(module, name, None)
@@ -143,12 +143,12 @@ def _build_own(spec: ModelSpec, channels: int) -> tuple[Backbone, str]:
     except Exception as error:
         raise ContractError(f"{spec.slug}: {spec.architecture} raised {type(error).__name__}: {error}") from error
     if not isinstance(backbone, Backbone):
-        raise ContractError(f"{spec.slug}: {spec.architecture} gave a {type(backbone).__name__}, expected a Backbone")
+        raise ContractError(f"{spec.slug}: {spec.architecture} returned a {type(backbone).__name__}, expected Backbone")
     return backbone, code
 
 
 def _module(slug: str, source: str) -> tuple[ModuleType, str]:
-    """Import a user's module by name or by path; return it with the hash of its code."""
+    """Import a user's module by name or path; also return the hash of its code."""
     if not source.endswith(".py"):
         try:
             code = fresh_code(_file_of(source))
@@ -157,7 +157,7 @@ def _module(slug: str, source: str) -> tuple[ModuleType, str]:
             raise ContractError(f"{slug}: module '{source}' cannot be imported: {error}") from error
     path = Path(source)
     if not path.is_file():
-        raise ContractError(f"{slug}: {path} does not exist: the path in architecture is relative to the catalog file")
+        raise ContractError(f"{slug}: {path} does not exist; the path in architecture is relative to the catalog file")
     code = fresh_code(path)
     name = f"geofm_eval_own_{code[:16]}"
     specification = importlib.util.spec_from_file_location(name, path)
@@ -174,9 +174,9 @@ def _module(slug: str, source: str) -> tuple[ModuleType, str]:
 
 
 def _file_of(name: str) -> Path | None:
-    """Source file of a module that is not yet imported; None where it has none."""
+    """Source file of a module that is not imported yet; None if there is none."""
     try:
         found = importlib.util.find_spec(name)
-    except ValueError:  # such as that of __main__
+    except ValueError:  # for example for __main__
         return None
     return None if found is None or found.origin is None or not found.origin.endswith(".py") else Path(found.origin)

@@ -1,4 +1,4 @@
-"""What every backbone is: named taps over tokens whose layout is declared, never guessed from a shape."""
+"""Base class of backbones: named taps, and tokens with a declared layout."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,11 +19,11 @@ from geofm_eval.errors import ContractError, DataError, Unavailable
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """How the N tokens of a tap are laid out: ``N = prefix + len(groups) * h * w``, prefix tokens first, group-major.
+    """Layout of the N tokens of a tap: ``N = prefix + len(groups) * h * w``, prefix tokens first, group-major.
 
     Args:
         grid: patches (h, w), row-major within a group.
-        prefix: class and register tokens.
+        prefix: number of class and register tokens.
         groups: names of the token groups (channel groups, modalities or dates) in order; one for most models.
     """
 
@@ -38,7 +38,7 @@ class TokenLayout:
 
 
 SUBMODULES = ("norm1", "q", "k", "v", "attn_proj", "norm2", "fc1", "fc2")
-"""Parts of a block that can be tapped, in the order of the computation; every architecture uses these names."""
+"""Parts of a block that can be tapped, in order of computation; the same names for every architecture."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,8 @@ class Submodule:
     """A part of a block whose output can be tapped.
 
     Args:
-        module: the module that computes it.
-        part: where the tap lies in the last dimension of the module's output; None takes all of it. A fused qkv
-            projection serves three taps.
+        module: module that computes the output.
+        part: slice of the last dimension of the output; None takes all of it. A fused qkv projection has three taps.
     """
 
     module: nn.Module
@@ -56,11 +55,11 @@ class Submodule:
 
 
 def date_groups(dates: int, groups: Sequence[str] = ()) -> tuple[str, ...]:
-    """Names of the token groups of a series, date-major.
+    """Return the names of the token groups of a series, date-major.
 
     Args:
         dates: number of dates T.
-        groups: names of the groups of one date; none where a date is one group.
+        groups: names of the groups of one date; empty if a date is one group.
 
     Returns:
         ``("date00.S1", "date00.S2_RGB", "date01.S1", ...)``, or ``("date00", "date01", ...)``.
@@ -70,7 +69,7 @@ def date_groups(dates: int, groups: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def attention_parts(qkv: nn.Module, width: int) -> dict[str, Submodule]:
-    """Query, key and value as thirds of a fused projection whose output is (B, N, 3 * width), in this order."""
+    """Return query, key and value as thirds of a fused projection with output (B, N, 3 * width)."""
     return {name: Submodule(qkv, slice(i * width, (i + 1) * width)) for i, name in enumerate(("q", "k", "v"))}
 
 
@@ -78,7 +77,7 @@ def block_parts(blocks: Iterable[Mapping[str, Submodule]]) -> dict[str, Submodul
     """Name the parts of each block: ``block00.norm1``, ..., ``block11.fc2``.
 
     Args:
-        blocks: for each block in order, one entry per name of ``SUBMODULES``.
+        blocks: parts of each block by the names in ``SUBMODULES``.
     """
     return {f"block{i:02d}.{name}": parts[name] for i, parts in enumerate(blocks) for name in SUBMODULES}
 
@@ -86,23 +85,23 @@ def block_parts(blocks: Iterable[Mapping[str, Submodule]]) -> dict[str, Submodul
 class Backbone(nn.Module, ABC):
     """A frozen feature extractor with ordered, named taps.
 
-    ``taps = ("embed", "block00", "block01", "final")`` for two blocks: ``embed`` is the input of block00, ``final``
-    comes after the last norm.
+    For two blocks, ``taps = ("embed", "block00", "block01", "final")``: ``embed`` is the input of block00, ``final``
+    the output of the last norm.
 
     Args:
-        taps: tap names in the order of depth.
+        taps: tap names, shallow to deep.
         width: feature dimension D of every tap.
     """
 
     takes_time: ClassVar[bool] = False
-    """True for backbones that take series (B, T, C, H, W) with T >= 1, whose token groups are then date-major: all
-    groups of the first date, then all of the second."""
+    """Whether the backbone takes series (B, T, C, H, W) with T >= 1; its token groups are then date-major: all groups
+    of the first date, then all of the second."""
 
     weight_files: ClassVar[tuple[str, ...]] = ()
-    """Files that ``read_weights`` reads where the weights are a folder; only they count in its hash."""
+    """Files that ``read_weights`` reads if the weights are a folder; only these are hashed."""
 
     weights_key: str = ""
-    """State dict to read from a file that holds several; ``load_backbone`` sets it to the entry's ``weights.key``."""
+    """Name of the state dict in a file with several; ``load_backbone`` sets it to the entry's ``weights.key``."""
 
     def __init__(self, taps: Sequence[str], width: int) -> None:
         super().__init__()
@@ -111,55 +110,53 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def layout(self, batch: ModelInput) -> TokenLayout:
-        """Layout of the tokens that ``forward`` gives for this batch."""
+        """Return the layout of the tokens that ``forward`` returns for this batch."""
 
     @abstractmethod
     def forward(self, batch: ModelInput) -> dict[str, Tensor]:
-        """Complete forward pass.
+        """Run the complete forward pass.
 
         Returns:
             One (B, N, D) float32 tensor per tap, in the order of ``taps``.
         """
 
     def forward_to(self, batch: ModelInput, blocks: int) -> Tensor:
-        """Truncated forward pass: the embedding and the first ``blocks`` blocks; used to measure speed.
+        """Run the embedding and the first ``blocks`` blocks; used to measure speed.
 
         Raises:
-            Unavailable: the backbone knows no truncated pass, as a user's own need not.
+            Unavailable: the backbone does not implement it, which is optional for a user's own backbone.
         """
         depth = max(len(self.taps) - 2, 0)
         if blocks == depth:
             return self.forward(batch)[self.taps[-1]]
         raise Unavailable(
-            "method", f"{type(self).__name__} cannot stop after {blocks} of {depth} blocks", "Implement its forward_to."
+            "method", f"{type(self).__name__} cannot stop after {blocks} of {depth} blocks", "Implement forward_to()."
         )
 
     def submodules(self) -> dict[str, Submodule]:
-        """Parts of every block by their common names, such as ``block07.fc1``.
+        """Return the parts of every block by their common names, for example ``block07.fc1``.
 
         Raises:
-            ContractError: the architecture does not say which modules they are.
+            ContractError: the architecture does not implement it.
         """
-        raise ContractError(
-            f"{type(self).__name__} names no submodules: implement submodules() for it, or tap whole blocks"
-        )
+        raise ContractError(f"{type(self).__name__} does not implement submodules(); implement it, or tap whole blocks")
 
     def placed(self, tokens: Tensor, batch: ModelInput) -> Tensor:
-        """Tokens as a submodule gives them, (B, L, D), at the places of the layout, (B, N, D).
+        """Move tokens from a submodule, (B, L, D), to their positions in the layout, (B, N, D).
 
-        They are there already unless the architecture packs valid tokens together, which it then undoes here.
+        This is needed only for architectures that pack valid tokens together.
         """
         return tokens
 
     def groups_present(self, batch: ModelInput) -> tuple[bool, ...]:
-        """Which token groups of the layout carry data; masked groups do not."""
+        """Return whether each token group of the layout has data; masked groups have none."""
         return (True,) * len(self.layout(batch).groups)
 
     def token_mask(self, batch: ModelInput) -> Tensor:
-        """Valid patch tokens.
+        """Return which patch tokens are valid.
 
         Returns:
-            (B, N) bool; False for prefix tokens, patches without a valid pixel, and groups that are masked.
+            (B, N) bool; False for prefix tokens, patches without a valid pixel, and masked groups.
         """
         layout = self.layout(batch)
         valid = batch.valid if batch.series else batch.valid[:, None]
@@ -181,19 +178,19 @@ class Backbone(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class LoadedBackbone:
-    """A backbone ready to be used, and where its weights come from.
+    """A backbone with loaded weights, and their provenance.
 
     Args:
         backbone: in eval mode, without gradients, on its device.
         spec: catalog entry.
-        weights_sha256: hash over names, dtypes, shapes and values of the tensors that were loaded; of the whole network
-            where there is no file.
+        weights_sha256: hash over names, dtypes, shapes and values of the loaded tensors, or of the whole network if
+            there is no file.
         weights_source: ``file:<name>``, ``url:<address>``, ``random:seed=<n>`` or ``built:<architecture>``.
-        missing_keys: keys that the file lacks and the entry allows to be missing.
-        unexpected_keys: keys of the file that were ignored as the entry allows.
-        parameters: how many numbers are in the network's parameters.
-        code_sha256: hash of a user's own backbone, its file and what that imports from its own folder; empty for
-            built-in architectures.
+        missing_keys: missing keys that the entry allows.
+        unexpected_keys: ignored keys that the entry allows.
+        parameters: number of parameters of the network.
+        code_sha256: hash of a user's own backbone: its file and imports from its own folder; empty for built-in
+            architectures.
     """
 
     backbone: Backbone
@@ -210,11 +207,11 @@ class LoadedBackbone:
 
 
 def valid_patches(valid: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Patches with at least one valid pixel.
+    """Return which patches have at least one valid pixel.
 
     Args:
         valid: (B, H, W) bool.
-        grid: patches (h, w) that divide H and W.
+        grid: number of patches (h, w), which must divide (H, W).
 
     Returns:
         (B, h, w) bool.
@@ -223,7 +220,7 @@ def valid_patches(valid: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def pool(tokens: Tensor, mask: Tensor, layout: TokenLayout, pooling: str) -> Tensor:
-    """Pool the tokens of each item to one vector.
+    """Pool the tokens of each sample to one vector.
 
     Args:
         tokens: (B, N, D) float32.
@@ -235,9 +232,9 @@ def pool(tokens: Tensor, mask: Tensor, layout: TokenLayout, pooling: str) -> Ten
         (B, D) float32.
 
     Raises:
-        ContractError: another number of tokens than the layout declares, an unknown pooling, or ``cls`` without a class
-            token.
-        DataError: an item without a valid patch.
+        ContractError: the number of tokens differs from the layout, the pooling is unknown, or ``cls`` is used without
+            a class token.
+        DataError: a sample has no valid patch.
     """
     if tokens.shape[1] != layout.tokens or mask.shape != tokens.shape[:2]:
         raise ContractError(
@@ -246,15 +243,15 @@ def pool(tokens: Tensor, mask: Tensor, layout: TokenLayout, pooling: str) -> Ten
         )
     if pooling == "cls":
         if layout.prefix == 0:
-            raise ContractError("cls pooling needs a class token, this model has none: use mean")
+            raise ContractError("cls pooling needs a class token, and this model has none; use mean pooling")
         return tokens[:, 0]
     if pooling != "mean":
-        raise ContractError(f"pooling '{pooling}' is unknown; known: mean, cls")
+        raise ContractError(f"unknown pooling '{pooling}'; expected mean or cls")
     count = mask.sum(dim=1)
     if not bool(count.all()):
         empty = (count == 0).nonzero().flatten().tolist()
-        raise DataError(f"items {empty} of the batch have no valid patch: remove them from the split lists")
-    # A matrix product skips the (B, N, D) temporary of a masked sum; invalid tokens are finite: zero weights drop them.
+        raise DataError(f"samples {empty} of the batch have no valid patch; remove them from the split lists")
+    # A matrix product avoids the (B, N, D) temporary of a masked sum; weight 0 drops invalid tokens, which are finite.
     weights = mask.to(tokens.dtype) / count[:, None]
     return torch.bmm(weights[:, None, :], tokens)[:, 0]
 
@@ -263,7 +260,7 @@ def pool(tokens: Tensor, mask: Tensor, layout: TokenLayout, pooling: str) -> Ten
 def recorded_blocks(blocks: Sequence[nn.Module]) -> Iterator[dict[str, Tensor]]:
     """Record the input of the first block as ``embed`` and the output of each block as ``block00``, ``block01``, ...
 
-    The dictionary fills while the network runs inside the context; the hooks are gone afterwards, whatever happens.
+    The dictionary fills while the network runs inside the context; the hooks are always removed afterwards.
     """
     found: dict[str, Tensor] = {}
 

@@ -1,4 +1,4 @@
-"""What loaders of our own share: the course through timm's blocks, fixed positions, and a random start."""
+"""Shared parts of our own loaders: forward pass through timm blocks, fixed positions, random initialisation."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ PATCH = 16
 
 
 class BlockBackbone(Backbone):
-    """A network of ours around timm's blocks, with a tap before them, after each, and after the last norm.
+    """Network around timm blocks, with a tap before them, after each, and after the last norm.
 
     Args:
         spec: catalog entry.
-        model: the network; published weight files hold its ``state_dict``.
+        model: network whose ``state_dict`` is the published weight file.
         groups: names of the token groups in order.
     """
 
@@ -34,7 +34,7 @@ class BlockBackbone(Backbone):
 
     @abstractmethod
     def embed(self, pixels: Tensor) -> Tensor:
-        """Tokens that enter the first block, (B, N, D), from normalised pixels (B, C, H, W)."""
+        """Return the tokens that enter the first block, (B, N, D), from normalised pixels (B, C, H, W)."""
 
     @property
     @abstractmethod
@@ -48,30 +48,30 @@ class BlockBackbone(Backbone):
 
     @property
     def network(self) -> nn.Module:
-        """Published weight files hold its ``state_dict``."""
+        """Module whose ``state_dict`` is the published weight file."""
         return self.model
 
     def layout(self, batch: ModelInput) -> TokenLayout:
-        """Square grid of patches for each group, after the class token where there is one.
+        """Return a square grid of patches for each group, after the class token if there is one.
 
         Raises:
-            ContractError: the images have another size than the positions were built for.
+            ContractError: the image size differs from that of the positions.
         """
         size = tuple(batch.pixels.shape[-2:])
         if size != (self.side, self.side):
             raise ContractError(
-                f"model was built for {self.side} pixels, images have {size}: set image_size in its entry"
+                f"the model was built for images of {self.side} pixels, found {size}; set image_size in its entry"
             )
         return TokenLayout((self.side // PATCH, self.side // PATCH), self.prefix, self.groups)
 
     def forward(self, batch: ModelInput) -> dict[str, Tensor]:
-        """Complete forward pass; see ``Backbone.forward``."""
+        """Run the complete forward pass; see ``Backbone.forward``."""
         with recorded_blocks(list(self.blocks)) as found:
             found["final"] = self.norm(self.forward_to(batch, len(self.blocks)))
         return {tap: found[tap] for tap in self.taps}
 
     def forward_to(self, batch: ModelInput, blocks: int) -> Tensor:
-        """Embedding and the first ``blocks`` blocks (at least one); gives all tokens before the last norm."""
+        """Run the embedding and the first ``blocks`` blocks (at least one); return all tokens before the last norm."""
         if not 1 <= blocks <= len(self.blocks):
             raise ContractError(f"blocks must be 1 to {len(self.blocks)}, found {blocks}")
         self.layout(batch)
@@ -81,16 +81,16 @@ class BlockBackbone(Backbone):
         return tokens
 
     def submodules(self) -> dict[str, Submodule]:
-        """Parts of every block; see ``Backbone.submodules``."""
+        """Return the parts of every block; see ``Backbone.submodules``."""
         return block_parts(timm_block(block, self.width) for block in self.blocks)
 
 
 def timm_blocks(spec: ModelSpec, num_heads: int, **arguments: Any) -> nn.ModuleList:
-    """Blocks of an entry, of timm's class, with an MLP four times as wide.
+    """Make timm blocks for an entry, with an MLP four times as wide.
 
     Raises:
         Unavailable: timm is not installed.
-        ContractError: heads that do not divide the width.
+        ContractError: the number of heads does not divide the width.
     """
     if not isinstance(num_heads, int) or num_heads < 1 or spec.width % num_heads:
         raise ContractError(f"{spec.slug}: num_heads must divide the width {spec.width}, found {num_heads!r}")
@@ -102,38 +102,38 @@ def timm_blocks(spec: ModelSpec, num_heads: int, **arguments: Any) -> nn.ModuleL
 
 
 def check_entry(spec: ModelSpec, options: Iterable[str], prefix: int, width_step: int) -> int:
-    """Check what an entry says against what its architecture can be.
+    """Check the fields of an entry against its architecture.
 
     Args:
-        spec: the entry.
-        options: names that its ``options`` may set.
-        prefix: prefix tokens of the architecture.
-        width_step: number that must divide the width for the positions to be laid out.
+        spec: catalog entry.
+        options: names of the known ``options``.
+        prefix: number of prefix tokens of the architecture.
+        width_step: number by which the width must be divisible, for the positions.
 
     Returns:
         Pixels per side.
 
     Raises:
-        ContractError: unknown options, or a size, a width or a prefix that the architecture does not have.
+        ContractError: unknown options, or an unsupported size, width or prefix.
     """
     unknown = sorted(set(spec.options) - set(options))
     if unknown:
         known = ", ".join(options)
-        raise ContractError(f"{spec.slug}: options {unknown} are unknown to {spec.architecture}; known: {known}")
+        raise ContractError(f"{spec.slug}: unknown options {unknown} for {spec.architecture}; known: {known}")
     if spec.image_size is None or spec.image_size % PATCH:
         raise ContractError(
-            f"{spec.slug}: image_size must be a multiple of the patch of {PATCH} pixels, found {spec.image_size}"
+            f"{spec.slug}: image_size must be a multiple of the patch size of {PATCH} pixels, found {spec.image_size}"
         )
     if spec.prefix != prefix or spec.width % width_step or not spec.width:
         raise ContractError(
-            f"{spec.slug}: expected prefix = {prefix} and a width that {width_step} divides, found prefix = "
+            f"{spec.slug}: expected prefix = {prefix} and a width divisible by {width_step}, found prefix = "
             f"{spec.prefix} and width = {spec.width}"
         )
     return spec.image_size
 
 
 def sine_cosine(count: int, width: int) -> Tensor:
-    """Fixed one-dimensional positions (Vaswani et al. 2017), half sine and half cosine, wavelengths 2 pi to 20,000 pi.
+    """Return fixed 1D positions (Vaswani et al. 2017), half sine and half cosine, wavelengths 2 pi to 20,000 pi.
 
     Args:
         count: positions 0 to ``count - 1``.
@@ -149,7 +149,7 @@ def sine_cosine(count: int, width: int) -> Tensor:
 
 
 def initialise(model: nn.Module) -> None:
-    """Random start of masked autoencoders (He et al. 2022): Glorot-uniform weights, zero biases."""
+    """Initialise as in masked autoencoders (He et al. 2022): Glorot-uniform weights, zero biases."""
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv3d):
             nn.init.xavier_uniform_(module.weight.flatten(1))

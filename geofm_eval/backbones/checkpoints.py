@@ -1,7 +1,7 @@
-"""Read checkpoints without running code: known by their content, whatever they are called.
+"""Read checkpoints without running code from them.
 
-A file is read as what its first bytes say: safetensors, a torch zip archive, an old torch pickle, or the index of
-sharded safetensors. A training checkpoint may hold several state dicts, of which the caller names one.
+The format is recognised from the first bytes, not from the name: safetensors, a torch zip archive, an old torch pickle,
+or the index of sharded safetensors. A training checkpoint may hold several state dicts; the caller names one.
 """
 
 import json
@@ -18,31 +18,31 @@ from torch import Tensor
 from geofm_eval.errors import WeightsError
 
 INDEX = "*.index.json"
-"""Names of indexes in a folder, of safetensors and of torch files alike."""
+"""Name pattern of indexes in a folder, for safetensors and torch files."""
 
 MOST_INDEX_BYTES = 64_000_000
 DEPTH = 3
-"""State dicts are looked for in dictionaries up to this deep, as training frameworks nest them."""
+"""Largest depth of nested dictionaries in which state dicts are searched."""
 
 NO_WEIGHTS = {
-    b"version https://git-lfs": "a Git LFS pointer instead of the file: run 'git lfs pull' where it comes from",
-    b"<": "a web page instead of the file: download it again, logged in where that is needed",
-    b"\x89HDF": "an HDF5 file: convert it to safetensors",
+    b"version https://git-lfs": "a Git LFS pointer, not the file; run 'git lfs pull' in its repository",
+    b"<": "a web page, not the file; download it again, with a login if required",
+    b"\x89HDF": "an HDF5 file; convert it to safetensors",
 }
-"""First bytes of what is often found in place of weights, and what to do."""
+"""First bytes of files that are often found in place of weights, and what to do."""
 
 
 def read_state_dict(path: Path, key: str = "") -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint; no code from the file is ever run.
+    """Read the tensors of a checkpoint without running code from it.
 
     Args:
-        path: safetensors or torch file, the index of sharded safetensors, or a folder that holds one of them.
-        key: name of the state dict in a file that holds several, such as ``model_ema``, with dots between the names of
-            nested dictionaries; of a flat file the tensors whose names begin with ``<key>.``. May be empty where there
-            is one.
+        path: safetensors or torch file, the index of sharded safetensors, or a folder that contains one of them.
+        key: name of the state dict in a file with several, for example ``model_ema``, with dots between the names of
+            nested dictionaries; in a flat file, prefix ``<key>.`` of the tensors. May be empty if there is only one.
 
     Raises:
-        WeightsError: truncated or damaged, wants to run code, holds no state dict, or several and ``key`` names none.
+        WeightsError: the file is truncated or damaged, tries to run code, has no state dict, or several and ``key``
+            names none.
     """
     content = read_content(path)
     candidates = dict(_state_dicts(content))
@@ -50,22 +50,22 @@ def read_state_dict(path: Path, key: str = "") -> dict[str, Tensor]:
         return _chosen(path, content, candidates, key)
     if not candidates:
         raise WeightsError(
-            f"{path}: holds {kind_of(content)}, expected a state dict (name to tensor): "
+            f"{path}: found {kind_of(content)}, expected a state dict (name to tensor); "
             "save it with torch.save(model.state_dict(), path) or safetensors"
         )
     if len(candidates) > 1:
         raise WeightsError(
-            f"{path}: holds {len(candidates)} state dicts ({_listed(candidates)}), such as raw and averaged weights: "
-            f"name one in the entry, as in weights = {{ key = '{next(iter(candidates))}' }}"
+            f"{path}: found {len(candidates)} state dicts ({_listed(candidates)}), for example raw and averaged "
+            f"weights; select one in the entry, as in weights = {{ key = '{next(iter(candidates))}' }}"
         )
     return next(iter(candidates.values()))
 
 
 def read_content(path: Path) -> Any:
-    """Whatever a checkpoint holds, read without running code.
+    """Read the content of a checkpoint without running code from it.
 
     Raises:
-        WeightsError: truncated or damaged, no checkpoint, or wants to run code.
+        WeightsError: the file is truncated or damaged, not a checkpoint, or tries to run code.
     """
     try:
         path = weight_file(path)
@@ -77,7 +77,7 @@ def read_content(path: Path) -> Any:
 
 
 def is_state_dict(content: Any) -> bool:
-    """True for a dictionary from names to tensors that is not empty."""
+    """Return whether an object is a non-empty dictionary from names to tensors."""
     return (
         isinstance(content, Mapping)
         and bool(content)
@@ -86,14 +86,14 @@ def is_state_dict(content: Any) -> bool:
 
 
 def kind_of(content: Any) -> str:
-    """A few words on what a checkpoint holds."""
+    """Describe the content of a checkpoint in a few words."""
     if not isinstance(content, Mapping):
         return f"a {type(content).__name__}"
     return f"a dictionary with the keys {[str(key)[:30] for key in list(content)[:5]]}"
 
 
 def weight_file(path: Path) -> Path:
-    """The file to read: of a folder its index, or the only safetensors or torch file in it.
+    """Return the file to read; in a folder, its index or its only safetensors or torch file.
 
     Raises:
         WeightsError: a folder with none of them, or several.
@@ -104,23 +104,23 @@ def weight_file(path: Path) -> Path:
     if len(found) != 1:
         names = ", ".join(file.name for file in found[:5]) or "none"
         raise WeightsError(
-            f"{path}: a folder must hold one weight file or one index of shards, found {names}: name the file"
+            f"{path}: expected one weight file or one index of shards in the folder, found {names}; name the file"
         )
     return found[0]
 
 
 def is_index(path: Path) -> bool:
-    """True for the JSON index of a checkpoint in several files."""
+    """Return whether a file is the JSON index of a sharded checkpoint."""
     if not path.is_file() or path.stat().st_size > MOST_INDEX_BYTES or _start(path, 1) != b"{":
         return False
     return "weight_map" in _index(path)
 
 
 def shards(index: Path) -> tuple[str, ...]:
-    """Names of the files that an index lists; they lie in its folder.
+    """Return the names of the files that an index lists, all in its own folder.
 
     Raises:
-        WeightsError: the index names a file outside of its folder.
+        WeightsError: the index names a file outside its folder.
     """
     names = sorted({str(name) for name in _index(index)["weight_map"].values()})
     outside = [name for name in names if Path(name).name != name]
@@ -143,11 +143,11 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
     for name in shards(index):
         shard = index.parent / name
         if not shard.is_file():
-            raise WeightsError(f"{index}: lists {name}, which is not in its folder: fetch all shards")
+            raise WeightsError(f"{index}: lists {name}, which is not in its folder; fetch all shards")
         state.update(_read(shard))
     absent = sorted(set(_index(index)["weight_map"]) - set(state))
     if absent:
-        raise WeightsError(f"{index}: {len(absent)} tensors ({absent[0][:80]}) are in no shard: fetch all shards again")
+        raise WeightsError(f"{index}: {len(absent)} tensors ({absent[0][:80]}) are in no shard; fetch all shards again")
     return state
 
 
@@ -160,7 +160,7 @@ def _read(path: Path) -> Any:
         return _read_safetensors(path)
     if start.startswith(b"PK"):
         _check_zip(path)
-    with path.open("rb") as file:  # given a path, torch goes by its suffix
+    with path.open("rb") as file:  # with a path, torch would go by its suffix
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
@@ -175,14 +175,16 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _check_zip(path: Path) -> None:
-    """Compare the checksums of the members, which torch does not: a flipped bit would give other weights."""
+    """Verify the checksums of the members; torch does not, and a flipped bit would change weights."""
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
         names = archive.namelist()
     if damaged is not None:
         raise ValueError(f"the checksum of {damaged} is wrong")
     if not any(name.endswith("data.pkl") for name in names):
-        raise WeightsError(f"{path}: is a zip archive of {', '.join(names[:3])[:100]}, no checkpoint: unpack it first")
+        raise WeightsError(
+            f"{path}: is a zip archive of {', '.join(names[:3])[:100]}, not a checkpoint; unpack it first"
+        )
 
 
 def _start(path: Path, count: int) -> bytes:
@@ -191,7 +193,7 @@ def _start(path: Path, count: int) -> bytes:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """A header length of eight bytes, then JSON."""
+    """Whether a file begins with a header length of eight bytes, then JSON."""
     start = _start(path, 9)
     return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") < 2**32
 
@@ -205,7 +207,7 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 def _state_dicts(content: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Every state dict in nested dictionaries by its dotted name; those of scalars alone are counters and scores."""
+    """Every state dict in nested dictionaries by its dotted name, without those of scalars (counters, scores)."""
     if is_state_dict(content):
         if any(tensor.ndim for tensor in content.values()):
             yield name, {str(key): tensor for key, tensor in content.items()}
@@ -224,12 +226,11 @@ def _chosen(path: Path, content: Any, candidates: Mapping[str, dict[str, Tensor]
             return inside
         known = sorted({name.partition(".")[0] for name in content if "." in name})
         raise WeightsError(
-            f"{path}: no tensor begins with '{key}.'; names begin with {', '.join(known[:6])[:120] or 'no prefix'}: "
-            "correct or remove weights.key of the entry"
+            f"{path}: no tensor name begins with '{key}.', found {', '.join(known[:6])[:120] or 'no prefix'}; "
+            "correct or remove weights.key in the entry"
         )
     raise WeightsError(
-        f"{path}: holds no state dict '{key}'; it holds {_listed(candidates) or 'none'}: correct weights.key of the "
-        "entry"
+        f"{path}: no state dict '{key}', found {_listed(candidates) or 'none'}; correct weights.key in the entry"
     )
 
 
@@ -241,10 +242,10 @@ def _listed(candidates: Mapping[str, Mapping[str, Tensor]]) -> str:
 def _unpickling_problem(path: Path, error: Exception) -> str:
     found = re.search(r"GLOBAL (\S+)", str(error))
     if found is None:
-        return str(_damaged(path, ValueError("no checkpoint that is known here")))
+        return str(_damaged(path, ValueError("unknown checkpoint format")))
     return (
-        f"{path}: wants to run or import '{found.group(1)[:60]}' when it is read, which is refused; only tensors are "
-        "loaded: ask its author for safetensors, or save model.state_dict() alone where you trust the file"
+        f"{path}: tries to run or import '{found.group(1)[:60]}' on loading, which is refused: only tensors are read. "
+        "Ask the author for safetensors, or, if you trust the file, save only model.state_dict()"
     )
 
 
@@ -252,5 +253,5 @@ def _damaged(path: Path, error: Exception) -> WeightsError:
     reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
     size = path.stat().st_size if path.exists() else 0
     return WeightsError(
-        f"{path}: cannot be read ({size:,} bytes; {reason}): truncated or no weight file; fetch it again"
+        f"{path}: cannot be read ({size:,} bytes; {reason}); it is truncated or not a weight file; fetch it again"
     )

@@ -1,4 +1,4 @@
-"""Checks that a backbone keeps its contract: declared tokens, and features that depend on each image alone."""
+"""Checks of the backbone contract: tokens as declared, and features that depend on each image alone."""
 
 import dataclasses
 import itertools
@@ -17,35 +17,35 @@ from geofm_eval.errors import ContractError
 
 CHECKED_IMAGES = 16
 TOLERANCE, TOLERANCE_16_BIT = 1e-3, 3e-2
-"""Largest change of any feature as a proportion of its tap's root mean square: rounding stays far below it."""
+"""Largest allowed change of a feature relative to its tap's root mean square, far above rounding."""
 
 
 def check_frozen(loaded: LoadedBackbone) -> None:
-    """Refuse a backbone of which any module is in training mode.
+    """Check that no module of a backbone is in training mode.
 
     Raises:
-        ContractError: such a module.
+        ContractError: a module is in training mode.
     """
     if any(module.training for module in loaded.backbone.modules()):
         raise ContractError(
-            f"{loaded.spec.slug} is in training mode, expected eval(): load it with load_backbone, and remove calls of "
-            "train() from its forward"
+            f"{loaded.spec.slug} is in training mode, expected eval mode; load it with load_backbone, and remove calls "
+            "of train() from its forward"
         )
 
 
 def encode_checked(loaded: LoadedBackbone, batch: ModelInput, native: bool, *, first: bool = False) -> Encoded:
-    """Run a backbone and check that its tokens are what its entry and layout promise.
+    """Run a backbone and check its tokens against its entry and layout.
 
     Args:
         loaded: the frozen backbone.
         batch: images or series.
-        native: True for a backbone that shall take all dates of a series at once.
-        first: True for the first batch of what will be stored: also check that every image's features depend on this
-            image alone, by encoding up to 16 images again, together and in two halves.
+        native: whether the backbone takes all dates of a series at once.
+        first: whether this is the first batch; if so, also check that the features of every image depend on this image
+            alone, by encoding up to 16 images again, together and in two halves.
 
     Raises:
-        ContractError: other tokens than promised, blocks that share memory, or features that change when the same
-            images are encoded again.
+        ContractError: tokens differ from the declaration, taps share memory, or features change when the same images
+            are encoded again.
     """
     count = min(CHECKED_IMAGES, len(batch.pixels))
     images = _rows(batch, slice(0, count)) if first else None
@@ -69,7 +69,7 @@ def _check_tokens(spec: ModelSpec, tokens: Any, layout: TokenLayout, images: int
         raise ContractError(f"{spec.slug} returned taps {_shortened(found)}, expected {_shortened(spec.taps)}")
     if layout.prefix != spec.prefix:
         raise ContractError(
-            f"{spec.slug} has {layout.prefix} prefix tokens, its catalog entry says prefix = {spec.prefix}"
+            f"{spec.slug} has {layout.prefix} prefix tokens, expected prefix = {spec.prefix} as in its catalog entry"
         )
     for tap, values in tokens.items():
         expected = f"expected float32 ({images}, {layout.tokens}, D) for {images} images and {layout}"
@@ -85,11 +85,11 @@ def _shortened(names: tuple[str, ...]) -> str:
 
 def _check_memory(spec: ModelSpec, tokens: dict[str, Tensor]) -> None:
     for one, other in itertools.combinations(spec.taps, 2):
-        # A network without a last norm may return its last block as final, too.
+        # A network without a last norm may return its last block also as final.
         if (one, other) != spec.taps[-2:] and _overlap(tokens[one], tokens[other]):
             raise ContractError(
-                f"{spec.slug}: taps {one} and {other} share memory, so that one overwrites the other: avoid operations "
-                "in place such as x += f(x) in its forward, or return tokens.clone() for each tap"
+                f"{spec.slug}: taps {one} and {other} share memory, so one overwrites the other; avoid in-place "
+                "operations such as x += f(x) in forward, or return tokens.clone() for each tap"
             )
 
 
@@ -101,7 +101,7 @@ def _overlap(a: Tensor, b: Tensor) -> bool:
 
 
 def _extent(values: Tensor) -> tuple[int, int]:
-    """First element of a tensor in its storage, and the one after its last."""
+    """Positions in the storage of the first element of a tensor, and after the last one."""
     start = int(values.storage_offset())
     last = sum((size - 1) * step for size, step in zip(values.shape, values.stride(), strict=True))
     return start, start + int(last) + 1
@@ -117,13 +117,13 @@ def _check_each_alone(loaded: LoadedBackbone, images: ModelInput, native: bool, 
         moved = _moved(loaded, encoded, again, rows)
         if moved is not None:
             cause = _cause(loaded, images, native)
-            raise ContractError(f"{loaded.spec.slug}: features are no function of each image alone: {moved} {cause}")
+            raise ContractError(f"{loaded.spec.slug}: features do not depend on each image alone: {moved} {cause}")
 
 
 def _moved(loaded: LoadedBackbone, encoded: Encoded, again: Encoded, rows: slice) -> str | None:
-    """Which tap of which images changed and by how much; None where all are the same but for rounding."""
+    """Description of the largest change; None if all features are equal up to rounding."""
     if again.layout != encoded.layout:
-        return f"the layout is {again.layout} with {rows.stop - rows.start} images, {encoded.layout} with the batch."
+        return f"the layout is {again.layout} for {rows.stop - rows.start} images, {encoded.layout} for the batch."
     allowed = _tolerance(loaded)
     part = slice(rows.start * encoded.passes, rows.stop * encoded.passes)
     changes = {tap: _change(encoded, again, tap, part) for tap in loaded.spec.taps}
@@ -133,21 +133,15 @@ def _moved(loaded: LoadedBackbone, encoded: Encoded, again: Encoded, rows: slice
     largest = max(changed, key=lambda tap: changes[tap])
     others = f" ({len(changed)} taps change, {changed[0]} first)" if len(changed) > 1 else ""
     return (
-        f"tap {largest} changes by {changes[largest]:.2g} of its rms, at most {allowed:g} is allowed{others}, when "
+        f"tap {largest} changes by {changes[largest]:.2g} of its rms (at most {allowed:g} allowed){others} if "
         f"images {rows.start + 1} to {rows.stop} of the first batch are encoded again."
     )
 
 
 def _change(encoded: Encoded, again: Encoded, tap: str, part: slice) -> float:
-    """Largest difference of any valid token as a proportion of the tap's root mean square.
+    """Largest difference of a valid token relative to the tap's root mean square.
 
-    A tap that is not finite in the first place gives 0: it is refused by name where its features are used.
-
-    Args:
-        encoded: tokens of a batch.
-        again: tokens of some of its images.
-        tap: name of the tap.
-        part: rows of ``encoded`` that ``again`` repeats.
+    Taps that are not finite give 0; they are rejected by name where their features are used.
     """
     before, after = encoded.tokens[tap].detach(), again.tokens[tap].detach().float()
     read = encoded.mask.clone()
@@ -166,14 +160,14 @@ def _tolerance(loaded: LoadedBackbone) -> float:
 
 
 def _cause(loaded: LoadedBackbone, images: ModelInput, native: bool) -> str:
-    """What to look for, which another two passes over equal batches tell."""
+    """Likely cause, from two more passes over equal batches."""
     one, other = (encode(loaded.backbone, _rows(images, slice(None)), native) for _ in range(2))
     if _moved(loaded, one, other, slice(0, len(images.pixels))) is None:
-        return "It depends on the other images of the batch: remove batch statistics or attention across images."
-    return "It is random or keeps a state: switch off dropout, random masking and drop path in its forward."
+        return "It depends on the other images of the batch; remove batch statistics or attention across images."
+    return "It is random or keeps a state; switch off dropout, random masking and drop path in forward."
 
 
 def _rows(batch: ModelInput, rows: slice) -> ModelInput:
-    """Copy of some images: a backbone may change its input in place."""
+    """Copy some images, because a backbone may change its input in place."""
     dates = None if batch.dates is None else batch.dates[rows]
     return dataclasses.replace(batch, pixels=batch.pixels[rows].clone(), valid=batch.valid[rows].clone(), dates=dates)

@@ -1,4 +1,4 @@
-"""Controls without training: what a representation must beat before it deserves the name."""
+"""Controls without training: band statistics and random convolutional features."""
 
 import torch
 from torch import Tensor
@@ -10,14 +10,14 @@ from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError
 
 AT_ONCE = 4
-"""Images whose filter responses are held in memory together."""
+"""Number of images whose filter responses are computed together."""
 
 
 class _WholeImage(Backbone):
-    """A control that gives one token per image and has no blocks."""
+    """A control with one token per image and no blocks."""
 
     def layout(self, batch: ModelInput) -> TokenLayout:
-        """One token without a prefix."""
+        """Return the layout of one token without a prefix."""
         return TokenLayout((1, 1), 0, ("image",))
 
 
@@ -28,11 +28,11 @@ class BandStatistics(_WholeImage):
         super().__init__(spec.taps, 2 * channels)
 
     def forward(self, batch: ModelInput) -> dict[str, Tensor]:
-        """Statistics (B, 1, 2C): C means, then C standard deviations (zero for an image without a valid pixel)."""
+        """Return (B, 1, 2C): C means, then C standard deviations (zero for an image without a valid pixel)."""
         valid = batch.valid[:, None]
         count = valid.sum(dim=(2, 3)).clamp_min(1)
         mean = (batch.pixels * valid).sum(dim=(2, 3)) / count
-        # Two passes: the difference of squares loses the variance of dark bands to rounding.
+        # Two passes, because a difference of squares would lose the variance of dark bands to rounding.
         deviation = (batch.pixels - mean[:, :, None, None]) * valid
         variance = deviation.square().sum(dim=(2, 3)) / count
         return {"final": torch.cat([mean, variance.sqrt()], dim=1)[:, None]}
@@ -42,9 +42,9 @@ class RandomConvolutions(_WholeImage):
     """Random convolutional features: rectified responses to random filters, averaged over the image.
 
     ``f(x) = [mean(relu(w * x)), mean(relu(-(w * x)))]`` with Gaussian filters w (Rolf et al. 2021, Nature
-    Communications 12; Gaussian instead of sampled patches, as nothing may be fitted to the task). Reflectance is all
-    positive, so a plain Gaussian filter seldom changes sign within an image and sees colour; every second filter is
-    made to sum to zero over its window in each band, and sees texture. Windows with an invalid pixel do not count.
+    Communications 12; Gaussian instead of sampled patches, so that nothing is fitted to the task). Reflectance is
+    positive, so a Gaussian filter seldom changes sign within an image and responds to colour. Every second filter sums
+    to zero over its window in each band and responds to texture. Windows with an invalid pixel are excluded.
     """
 
     weights: Tensor
@@ -61,13 +61,13 @@ class RandomConvolutions(_WholeImage):
         self.register_buffer("weights", weights)
 
     def forward(self, batch: ModelInput) -> dict[str, Tensor]:
-        """Features (B, 1, D): D/2 positive parts, then D/2 negative parts (zero without a valid window)."""
+        """Return (B, 1, D): D/2 positive parts, then D/2 negative parts (zero without a valid window)."""
         if min(batch.pixels.shape[-2:]) < self.weights.shape[-1]:
             raise ContractError(
                 f"images of {tuple(batch.pixels.shape[-2:])} pixels are smaller than the filters of "
-                f"{self.weights.shape[-1]}: choose a smaller options.kernel_size in the entry"
+                f"{self.weights.shape[-1]} pixels; choose a smaller options.kernel_size in the entry"
             )
-        # The responses of a whole batch are hundreds of megabytes; a few images at a time stay near the cache.
+        # Responses of a whole batch take hundreds of megabytes; those of a few images fit the CPU cache.
         parts = zip(torch.split(batch.pixels, AT_ONCE), torch.split(batch.valid, AT_ONCE), strict=True)
         return {"final": torch.cat([self._features(pixels, valid) for pixels, valid in parts])[:, None]}
 

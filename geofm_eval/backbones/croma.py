@@ -1,4 +1,4 @@
-"""CROMA (Fuller et al. 2023, arXiv 2311.00566): a radar, an optical and a joint encoder, through torchgeo."""
+"""CROMA (Fuller et al. 2023, arXiv 2311.00566): radar, optical and joint encoders, from torchgeo."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,23 +16,23 @@ from geofm_eval.errors import ContractError, Unavailable
 
 PATCH = 8
 HEADS = 16
-"""Both are fixed in torchgeo's encoder, whatever its arguments say."""
+"""Both are hard-coded in torchgeo's encoder, regardless of its arguments."""
 
 SAR = ("VV", "VH")
 OPTICAL = tuple(name for name in SENTINEL2 if name != "B10")
 
 BANDS = {"sar": SAR, "optical": OPTICAL, "joint": (*SAR, *OPTICAL)}
-"""Channels of each modality in CROMA's order."""
+"""Bands of each modality in CROMA's order."""
 
 PARTS = {"sar": ("s1_encoder",), "optical": ("s2_encoder",), "joint": ("s1_encoder", "s2_encoder", "joint_encoder")}
-"""Encoders that each modality runs, the tapped one last; the published file has a state dict for each."""
+"""Encoders used for each modality, the tapped one last; the published file has one state dict per encoder."""
 
 
 class Croma(Backbone):
-    """One of CROMA's encoders with a tap before its first layer, after every layer, and after its last norm.
+    """One of CROMA's encoders, with a tap before its first layer, after every layer, and after its last norm.
 
-    The joint encoder has the radar tokens as its own input, so that ``embed`` is what the radar encoder gives, and sees
-    the optical tokens by cross-attention in each layer.
+    The input of the joint encoder, and hence ``embed``, is the output of the radar encoder; each layer attends to the
+    optical tokens by cross-attention.
     """
 
     attention_bias: Tensor
@@ -41,13 +41,13 @@ class Croma(Backbone):
         super().__init__(spec.taps, spec.width)
         self.modality = modality
         self.side = int(spec.image_size or 0)
-        # The heads that pool the tokens are left out: taps are tokens.
+        # The pooling heads are not needed, because taps are tokens.
         self.encoders = nn.ModuleDict({name: croma.get_submodule(name) for name in PARTS[modality]})
         self.register_buffer("attention_bias", croma.attn_bias, persistent=False)
 
     @property
     def network(self) -> nn.Module:
-        """The encoders by their names in the published file."""
+        """Encoders by their names in the published file."""
         return self.encoders
 
     def read_weights(self, path: Path) -> dict[str, Tensor]:
@@ -55,27 +55,27 @@ class Croma(Backbone):
         return read_state_dicts(path, PARTS[self.modality])
 
     def layout(self, batch: ModelInput) -> TokenLayout:
-        """Square grid of patches without prefix tokens.
+        """Return a square grid of patches without prefix tokens.
 
         Raises:
-            ContractError: the images have another size than the attention bias was built for.
+            ContractError: the image size differs from that of the attention bias.
         """
         size = tuple(batch.pixels.shape[-2:])
         if size != (self.side, self.side):
             raise ContractError(
-                f"model was built for {self.side} pixels, images have {size}: set image_size in its entry"
+                f"the model was built for images of {self.side} pixels, found {size}; set image_size in its entry"
             )
         return TokenLayout((self.side // PATCH, self.side // PATCH), 0, ("image",))
 
     def forward(self, batch: ModelInput) -> dict[str, Tensor]:
-        """Complete forward pass; see ``Backbone.forward``."""
+        """Run the complete forward pass; see ``Backbone.forward``."""
         self.layout(batch)
         with recorded_layers(self._tapped) as found:
             found["final"] = self._encode(batch)
         return {tap: found[tap] for tap in self.taps}
 
     def forward_to(self, batch: ModelInput, blocks: int) -> Tensor:
-        """Embedding and the first ``blocks`` layers (at least one), all other encoders whole; before the last norm."""
+        """Run other encoders, the embedding and the first ``blocks`` layers (at least one), without the last norm."""
         depth = len(self._tapped.layers)
         if not 1 <= blocks <= depth:
             raise ContractError(f"blocks must be 1 to {depth}, found {blocks}")
@@ -94,7 +94,7 @@ class Croma(Backbone):
         raise AssertionError("the encoder ended without reading the layer")
 
     def submodules(self) -> dict[str, Submodule]:
-        """Parts of every layer; see ``Backbone.submodules``. In joint layers q, k and v are those of self-attention."""
+        """Return the parts of every layer; in joint layers, q, k and v are those of self-attention."""
         return block_parts(_layer_parts(layer, self.width) for layer in self._tapped.layers)
 
     @property
@@ -114,7 +114,7 @@ class Croma(Backbone):
 
 
 class _Reached(Exception):
-    """Ends a truncated forward pass where its tokens are read."""
+    """Ends a truncated forward pass when its tokens are available."""
 
     def __init__(self, tokens: Tensor) -> None:
         super().__init__()
@@ -122,10 +122,10 @@ class _Reached(Exception):
 
 
 def _readers(transformer: Any) -> list[nn.Module]:
-    """Modules that read the input of the first layer and then what each layer leaves.
+    """Modules that read the input of the first layer, and the output of each layer.
 
-    A layer is a ``ModuleList`` that is never called, so a hook on it would never fire: its result is the input of the
-    next layer's attention, and that of the last layer is the input of ``norm_out``.
+    A layer is a ``ModuleList`` that is never called, so a hook on it would not fire. Its output is the input of the
+    next layer's attention, or of ``norm_out`` for the last layer.
     """
     return [*(layer[0] for layer in transformer.layers), transformer.norm_out]
 
@@ -137,9 +137,9 @@ def _tokens(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
 
 @contextmanager
 def recorded_layers(transformer: Any) -> Iterator[dict[str, Tensor]]:
-    """Record the input of the first layer as ``embed`` and what each layer leaves as ``block00``, ``block01``, ...
+    """Record the input of the first layer as ``embed`` and the output of each layer as ``block00``, ``block01``, ...
 
-    The dictionary fills while the network runs inside the context; the hooks are gone afterwards, whatever happens.
+    The dictionary fills while the network runs inside the context; the hooks are always removed afterwards.
     """
     found: dict[str, Tensor] = {}
     names = ["embed", *(f"block{i:02d}" for i in range(len(transformer.layers)))]
@@ -162,7 +162,7 @@ def recorded_layers(transformer: Any) -> Iterator[dict[str, Tensor]]:
 
 
 def _layer_parts(layer: Sequence[Any], width: int) -> dict[str, Submodule]:
-    """Attention is a layer's first module and the MLP its last; joint layers have cross-attention in between."""
+    """Attention is the first module of a layer and the MLP the last; joint layers have cross-attention in between."""
     attention, mlp = layer[0], layer[-1]
     return {
         "norm1": Submodule(attention.input_norm),
@@ -180,11 +180,11 @@ def build(spec: ModelSpec, adapter: InputAdapter) -> Croma:
     Args:
         spec: entry with ``options = { modality = ... }``: ``optical``, ``sar`` or ``joint``. ``depth`` counts the
             layers of that encoder; the radar and joint encoders have half as many layers as the optical one.
-        adapter: input adapter, which knows the bands.
+        adapter: input adapter with the bands.
 
     Raises:
         Unavailable: torchgeo is not installed.
-        ContractError: other options, bands, size or width than CROMA can have.
+        ContractError: unsupported options, bands, size or width.
     """
     modality = _modality(spec)
     if adapter.bands != BANDS[modality]:
@@ -194,7 +194,7 @@ def build(spec: ModelSpec, adapter: InputAdapter) -> Croma:
         raise ContractError(f"{spec.slug}: image_size must be a multiple of {PATCH}, found {spec.image_size}")
     if spec.width % HEADS or spec.depth < 1 or (modality == "optical" and spec.depth % 2) or spec.prefix:
         raise ContractError(
-            f"{spec.slug}: expected prefix 0, a width that {HEADS} heads divide and a depth of at least 1 (even for "
+            f"{spec.slug}: expected prefix 0, a width divisible by {HEADS} heads and a depth of at least 1 (even for "
             f"optical), found prefix {spec.prefix}, width {spec.width}, depth {spec.depth}"
         )
     try:

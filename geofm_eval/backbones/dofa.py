@@ -1,4 +1,4 @@
-"""DOFA (Xiong et al. 2024, arXiv 2403.15356): a ViT that makes its patch embedding from wavelengths; by torchgeo."""
+"""DOFA (Xiong et al. 2024, arXiv 2403.15356): a ViT whose patch embedding depends on wavelengths, from torchgeo."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ from geofm_eval.errors import ContractError, Unavailable
 class Dofa(BlockBackbone):
     """DOFA with a tap before the first block, after every block, and after the last norm.
 
-    torchgeo's own forward pass pools the tokens, so embedding, blocks and norm are run one by one here. It takes any
-    set of optical bands: those that a task lacks are neither filled nor masked, they are left out.
+    torchgeo's forward pass pools the tokens, so embedding, blocks and norm are run separately here. Any set of optical
+    bands is accepted: bands that a task lacks are left out, neither filled nor masked.
 
     Args:
         spec: catalog entry.
         model: torchgeo's model, with a norm over tokens.
-        wavelengths: micrometres per channel.
-        present: per channel, whether the task has it.
+        wavelengths: wavelength of each channel in micrometres.
+        present: whether the task has each channel.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Dofa(BlockBackbone):
         self.wavelengths = [wavelengths[channel] for channel in self.kept]
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """Patches of the bands that the task has, after the class token; positions added to both."""
+        """Return the class token and the patches of the task's bands, with positions."""
         model: Any = self.model
         patches, _ = model.patch_embed(pixels[:, self.kept], pixels.new_tensor(self.wavelengths))
         first = (model.cls_token + model.pos_embed[:, :1]).expand(len(patches), -1, -1)
@@ -57,12 +57,11 @@ def build(spec: ModelSpec, adapter: InputAdapter) -> Dofa:
 
     Args:
         spec: entry with optical bands; ``options`` may set ``num_heads``.
-        adapter: input adapter, which knows the bands.
+        adapter: input adapter with the bands.
 
     Raises:
         Unavailable: torchgeo is not installed.
-        ContractError: options, size, width or prefix that this architecture does not have, or a band without a
-            wavelength.
+        ContractError: unsupported options, size, width or prefix, or a band without a wavelength.
     """
     side = check_entry(spec, ("num_heads",), prefix=1, width_step=4)
     wavelengths = tuple(_micrometres(spec.slug, name) for name in adapter.bands)
@@ -79,13 +78,13 @@ def build(spec: ModelSpec, adapter: InputAdapter) -> Dofa:
         num_classes=0,
         global_pool=False,
     )
-    # Fixed sine-cosine positions in the published weights, all zero in a new model: a random twin would not see where.
+    # Positions are fixed sine-cosine in the published weights but zero in a new model; a random twin needs them too.
     model.pos_embed.data[:, 1:] = plane_positions(side // PATCH, spec.width)
     return Dofa(spec, model, wavelengths, adapter.present)
 
 
 def plane_positions(side: int, width: int) -> Tensor:
-    """Fixed positions in the plane as in MAE (He et al. 2022, arXiv 2111.06377): half of the features hold the column.
+    """Return fixed 2D positions as in MAE (He et al. 2022, arXiv 2111.06377): half of the features hold the column.
 
     Args:
         side: patches per side.
@@ -101,5 +100,5 @@ def plane_positions(side: int, width: int) -> Tensor:
 def _micrometres(slug: str, name: str) -> float:
     band = BANDS.get(name)
     if band is None or band.wavelength is None:
-        raise ContractError(f"{slug}: DOFA needs the wavelength of every band, {name} has none: choose optical bands")
+        raise ContractError(f"{slug}: DOFA needs a wavelength for every band, {name} has none; choose optical bands")
     return band.wavelength / 1000

@@ -1,4 +1,4 @@
-"""What a user's own code is known by: its file, and every module that it imports from its own folder."""
+"""Hash of a user's own code: its file, and every module that it imports from its own folder."""
 
 import ast
 import importlib.util
@@ -13,15 +13,15 @@ from geofm_eval.store import content_hash, file_sha256
 _IMPORTERS = ("import_module", "__import__")
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
-# Hash of the code that this process has imported, by the file that it begins with.
+# Hash of the code that this process has imported, by its first file.
 _imported: dict[str, str] = {}
 
 
 def code_sha256(path: Path) -> str:
-    """Hash of a source file and of what it imports from its own folder, directly or through other such modules.
+    """Hash a source file and its direct and indirect imports from its own folder.
 
-    Imports are read from the source, nothing is run: those inside functions count, and so do
-    ``importlib.import_module("name")`` with a literal name. Modules from elsewhere, which are installed, do not.
+    Imports are read from the source without running it. Imports inside functions, and
+    ``importlib.import_module("name")`` with a literal name, are included; installed modules are not.
 
     Args:
         path: Python file.
@@ -34,7 +34,7 @@ def code_sha256(path: Path) -> str:
 
 
 def source_files(path: Path) -> list[Path]:
-    """The file itself and the files of its own folder that it imports, sorted."""
+    """Return the file and the files that it imports from its own folder, sorted."""
     first = path.resolve()
     root = _root(first)
     packages = {folder / "__init__.py" for folder in first.parents if folder != root and folder.is_relative_to(root)}
@@ -48,10 +48,10 @@ def source_files(path: Path) -> list[Path]:
 
 
 def fresh_code(path: Path | None) -> str:
-    """Hash a user's code as it is now, and make Python import just that.
+    """Hash the current code of a user, and make Python import exactly this code.
 
-    Python would go on with the modules of this process, or with bytecode whose source had the same size and second of
-    modification. What was computed would then be stored under the hash of code that did not run.
+    Otherwise Python would reuse modules of this process, or bytecode of a source with the same size and modification
+    second, and results would be stored under the hash of code that did not run.
 
     Args:
         path: file that is imported next; None for a module without source.
@@ -75,7 +75,7 @@ def fresh_code(path: Path | None) -> str:
 
 
 def _root(path: Path) -> Path:
-    """Folder that absolute imports of a package's own modules start from: above the topmost package of a file."""
+    """Folder in which absolute imports of a package's own modules start: above the topmost package of a file."""
     folder = path.parent
     while (folder / "__init__.py").is_file():
         folder = folder.parent
@@ -83,11 +83,11 @@ def _root(path: Path) -> Path:
 
 
 def _imports(file: Path, own: Path, root: Path) -> Iterator[Path]:
-    """Files below the own folder or package that a file imports."""
+    """Files in the own folder or package that a file imports."""
     try:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, RecursionError):
-        return  # which its import will tell
+        return  # the import itself will raise
     for node in ast.walk(tree):
         for level, name in _names(node):
             bases = [file.parents[level - 1]] if level else [own, root]
@@ -96,7 +96,7 @@ def _imports(file: Path, own: Path, root: Path) -> Iterator[Path]:
 
 
 def _names(node: ast.AST) -> Iterator[tuple[int, str]]:
-    """Level (dots in front) and dotted name of everything that a statement may import."""
+    """Level (leading dots) and dotted name of everything that a statement may import."""
     if isinstance(node, ast.Import):
         yield from ((0, alias.name) for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
@@ -109,7 +109,7 @@ def _names(node: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def _files(base: Path, parts: list[str]) -> Iterator[Path]:
-    """Files that importing a dotted name runs: the packages on the way, and the module where it is one."""
+    """Files that run when a dotted name is imported: its packages, and the module itself."""
     folder = base
     for part in parts:
         for candidate in (folder / part / "__init__.py", folder / f"{part}.py"):

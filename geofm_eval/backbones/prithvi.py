@@ -1,4 +1,4 @@
-"""Prithvi-EO-1.0-100M (Jakubik et al. 2023, arXiv 2310.18660): a video ViT over six bands of HLS, on timm's blocks."""
+"""Prithvi-EO-1.0-100M (Jakubik et al. 2023, arXiv 2310.18660): a video ViT over six HLS bands, with timm blocks."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from geofm_eval.errors import ContractError
 
 
 class PrithviEncoder(nn.Module):
-    """Encoder that takes one date or several.
+    """Encoder for one or several dates.
 
     Args:
         channels: number of bands C.
@@ -32,12 +32,12 @@ class PrithviEncoder(nn.Module):
         self.blocks = blocks
         self.norm = nn.LayerNorm(width)
         self.grid = (side // PATCH, side // PATCH)
-        # Follow from the number of dates, so a file's (for three dates) are never loaded.
+        # They depend on the number of dates, so those in the file (for three dates) are never loaded.
         self.register_buffer("positions", patch_positions(width, (1, *self.grid)), persistent=False)
         initialise(self)
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """Patches, their positions, and the class token.
+        """Embed patches with their positions, after the class token.
 
         Args:
             pixels: (B, C, T, H, W) normalised; T dates.
@@ -52,7 +52,7 @@ class PrithviEncoder(nn.Module):
         return torch.cat([self.cls_token.expand(len(patches), -1, -1), patches + positions], dim=1)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Tokens after the last norm, (B, 1 + T*h*w, D), from (B, C, T, H, W)."""
+        """Map pixels (B, C, T, H, W) to tokens after the last norm, (B, 1 + T*h*w, D)."""
         tokens = self.embed(pixels)
         for block in self.blocks:
             tokens = block(tokens)
@@ -61,18 +61,18 @@ class PrithviEncoder(nn.Module):
 
 
 class Prithvi(BlockBackbone):
-    """Prithvi on one date or several; it knows their order, not when they were."""
+    """Prithvi on one or several dates; it uses their order, not their times."""
 
     takes_time = True
     model: PrithviEncoder
 
     def layout(self, batch: ModelInput) -> TokenLayout:
-        """Class token, then a square grid of patches for every date; see ``BlockBackbone.layout``."""
+        """Return the class token, then a square grid of patches for every date; see ``BlockBackbone.layout``."""
         layout = super().layout(batch)
         return replace(layout, groups=date_groups(batch.pixels.shape[1])) if batch.series else layout
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """Class token and patches, from a single date (B, C, H, W) or from a series (B, T, C, H, W)."""
+        """Return class token and patches from a single date (B, C, H, W) or a series (B, T, C, H, W)."""
         dates = pixels if pixels.ndim == 5 else pixels[:, None]
         return self.model.embed(dates.transpose(1, 2))
 
@@ -92,20 +92,20 @@ def build(spec: ModelSpec, adapter: InputAdapter) -> Prithvi:
 
     Args:
         spec: entry; ``options`` may set ``num_heads``.
-        adapter: input adapter, whose bands give the number of input channels.
+        adapter: input adapter; its bands give the number of input channels.
 
     Raises:
         Unavailable: timm is not installed.
-        ContractError: options, size, width or prefix that this architecture does not have.
+        ContractError: unsupported options, size, width or prefix.
     """
     side = check_entry(spec, ("num_heads",), prefix=1, width_step=16)
-    # torch's norm adds 1e-5 to the variance, as in training; timm's own default of 1e-6 shifts every block.
+    # torch's norm adds 1e-5 to the variance, as in training; timm's default of 1e-6 would shift every block.
     blocks = timm_blocks(spec, spec.options.get("num_heads", 12), qkv_bias=True, norm_layer=nn.LayerNorm)
     return Prithvi(spec, PrithviEncoder(len(adapter.bands), spec.width, side, blocks), ("image",))
 
 
 def patch_positions(width: int, grid: tuple[int, int, int]) -> Tensor:
-    """Fixed three-dimensional sine-cosine positions.
+    """Return fixed 3D sine-cosine positions.
 
     Args:
         width: feature dimension D; 6/16 of it each for column and row, 4/16 for the date.
@@ -115,10 +115,10 @@ def patch_positions(width: int, grid: tuple[int, int, int]) -> Tensor:
         (t*h*w, D) float32, date by date and row by row.
 
     Raises:
-        ContractError: a width that 16 does not divide.
+        ContractError: the width is not divisible by 16.
     """
     if width % 16:
-        raise ContractError(f"positions in time and space need a width that 16 divides, found {width}")
+        raise ContractError(f"positions in time and space need a width divisible by 16, found {width}")
     dates, rows, columns = grid
     parts = (
         sine_cosine(columns, width // 16 * 6)[None, None].expand(dates, rows, -1, -1),

@@ -1,4 +1,4 @@
-"""Time series through a backbone: all dates at once where the model takes time, else one date after another."""
+"""Encoding of time series: all dates at once if the model takes time, else date by date."""
 
 from dataclasses import dataclass, replace
 
@@ -11,16 +11,16 @@ from geofm_eval.data.inputs import ModelInput
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokens of a batch of B items, encoded in T passes each.
+    """Tokens of a batch of B samples, encoded in T passes each.
 
-    T is the number of dates where one date was encoded after another, and 1 for single images and for series that the
-    model took at once, whose dates are groups of the layout.
+    T is the number of dates of series encoded date by date, and 1 for single images and for series encoded at once,
+    whose dates are groups of the layout.
 
     Args:
-        tokens: (B * T, N, D) float32 per tap, date after date of one item.
+        tokens: (B * T, N, D) float32 per tap; the dates of a sample are consecutive.
         mask: (B * T, N) bool, True for valid patch tokens.
         layout: layout of the N tokens.
-        passes: T.
+        passes: number of passes T.
     """
 
     tokens: dict[str, Tensor]
@@ -29,7 +29,7 @@ class Encoded:
     passes: int
 
     def pooled(self, tap: str, pooling: str) -> Tensor:
-        """Pool the tokens of each pass to one vector and average the passes that have a valid patch.
+        """Pool the tokens of each pass to one vector, and average the passes with a valid patch.
 
         Args:
             tap: name of the tap.
@@ -39,20 +39,20 @@ class Encoded:
             (B, D) float32.
 
         Raises:
-            DataError: an item without a valid patch on any date.
+            DataError: a sample has no valid patch on any date.
         """
         tokens, mask = self.tokens[tap], self.mask
         if self.passes == 1:
             return pool(tokens, mask, self.layout, pooling)
         seen = mask.any(dim=1)
-        # An item that has nothing on any date is left in, for pool to refuse it.
+        # Samples without a valid patch on any date are kept, so that pool raises an error.
         seen = seen | self._spread(~self._by_item(seen).any(dim=1))
         features = tokens.new_zeros(len(seen), tokens.shape[-1])
         features[seen] = pool(tokens[seen], mask[seen], self.layout, pooling)
         return self._by_item(features).sum(dim=1) / self._by_item(seen).sum(dim=1)[:, None]
 
     def empty_items(self) -> list[int]:
-        """Positions of items without a valid patch on any date."""
+        """Return the positions of samples without a valid patch on any date."""
         found: list[int] = torch.nonzero(~self._by_item(self.mask).flatten(1).any(dim=1)).flatten().tolist()
         return found
 
@@ -69,14 +69,14 @@ def encode(backbone: Backbone, batch: ModelInput, native: bool) -> Encoded:
     Args:
         backbone: the frozen backbone.
         batch: single images (B, C, H, W), or series (B, T, C, H, W).
-        native: True for a backbone that shall take all dates of a series at once.
+        native: whether the backbone takes all dates of a series at once.
     """
     given, empty = frame(backbone, batch, native)
     return replace(empty, tokens=backbone(given))
 
 
 def frame(backbone: Backbone, batch: ModelInput, native: bool) -> tuple[ModelInput, Encoded]:
-    """What the backbone is given for a batch, and the frame of what it will make of it, without any tokens yet."""
+    """Return the input of the backbone for a batch, and an ``Encoded`` without tokens."""
     passes = batch.pixels.shape[1] if batch.series and not native else 1
     given = batch.one_by_one() if batch.series and not native else batch
     return given, Encoded({}, backbone.token_mask(given), backbone.layout(given), passes)

@@ -1,4 +1,4 @@
-"""TerraMind 1.0 (Jakubik et al. 2025, arXiv 2504.11171): one encoder behind a patch embedding per modality."""
+"""TerraMind 1.0 (Jakubik et al. 2025, arXiv 2504.11171): one encoder after a patch embedding per modality."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -18,13 +18,7 @@ from geofm_eval.errors import ContractError
 
 @dataclass(frozen=True)
 class Modality:
-    """One kind of raw image that the encoder embeds.
-
-    Args:
-        key: its name in the weight file.
-        bands: its bands in order.
-        product: processing level of its pixels.
-    """
+    """A raw image modality: its key in the weight file, its bands in order, and the processing level of its pixels."""
 
     key: str
     bands: tuple[str, ...]
@@ -36,12 +30,12 @@ RADAR = ("VV", "VH")
 MODALITIES = {
     "S2L2A": Modality("untok_sen2l2a@224", tuple(band for band in SENTINEL2 if band != "B10"), "L2A"),
     "S2L1C": Modality("untok_sen2l1c@224", tuple(SENTINEL2), "L1C"),
-    # Made from L2A pixels by the authors.
+    # Derived from L2A pixels by the authors.
     "RGB": Modality("untok_sen2rgb@224", ("B04", "B03", "B02"), "L2A"),
     "S1GRD": Modality("untok_sen1grd@224", RADAR, "GRD"),
     "S1RTC": Modality("untok_sen1rtc@224", RADAR, "RTC"),
 }
-"""Modalities by the name that ``options.modalities`` gives them."""
+"""Modalities by their name in ``options.modalities``."""
 
 NORMS = ("norm1.bias", "norm2.bias", "encoder_norm.bias")
 
@@ -58,7 +52,7 @@ class PatchStem(nn.Module):
         self.register_buffer("pos_emb", grid_positions(side // PATCH, width)[None])
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Tokens (B, h*w, D) from normalised pixels (B, C, H, W); within a patch the bands vary fastest."""
+        """Map normalised pixels (B, C, H, W) to tokens (B, h*w, D); within a patch, bands vary fastest."""
         count, channels, height, width = pixels.shape
         grid = pixels.reshape(count, channels, height // PATCH, PATCH, width // PATCH, PATCH)
         patches = grid.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)
@@ -71,14 +65,14 @@ class GatedMlp(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        # Two thirds of the usual four times: the third matrix costs what the other two save.
+        # Two thirds of the usual factor 4, which keeps the parameter count with a third matrix.
         hidden = 8 * width // 3
         self.fc1 = nn.Linear(width, hidden, bias=False)
         self.fc3 = nn.Linear(width, hidden, bias=False)
         self.fc2 = nn.Linear(hidden, width, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
+        """Map tokens (B, N, D) to (B, N, D)."""
         mixed: Tensor = self.fc2(functional.silu(self.fc1(tokens)) * self.fc3(tokens))
         return mixed
 
@@ -87,9 +81,9 @@ class TerraMindEncoder(nn.Module):
     """Encoder over the tokens of one or several modalities.
 
     Args:
-        modalities: what it embeds, in the order of the channels and of the token groups.
+        modalities: modalities in the order of the channels and of the token groups.
         side: pixels per side.
-        blocks: timm's blocks; their MLP is replaced by the gated one.
+        blocks: timm blocks, whose MLP is replaced by the gated one.
         width: feature dimension D.
     """
 
@@ -106,7 +100,7 @@ class TerraMindEncoder(nn.Module):
         initialise(self)
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """Tokens of all modalities, group-major: (B, C, H, W) to (B, groups*h*w, D)."""
+        """Map pixels (B, C, H, W) to tokens of all modalities, (B, groups*h*w, D), group-major."""
         stems = self.encoder_embeddings.values()
         parts = torch.split(pixels, self.channels, dim=1)
         return torch.cat([stem(part) for stem, part in zip(stems, parts, strict=True)], dim=1)
@@ -115,7 +109,7 @@ class TerraMindEncoder(nn.Module):
 class TerraMind(BlockBackbone):
     """TerraMind's encoder; its token groups are the modalities.
 
-    The MLP of a block has two first linear layers: the tap ``fc1`` is the gated one (``mlp.fc1``).
+    The MLP of a block has two first linear layers; the tap ``fc1`` is the gated one (``mlp.fc1``).
     """
 
     model: TerraMindEncoder
@@ -123,13 +117,13 @@ class TerraMind(BlockBackbone):
     def read_weights(self, path: Path) -> dict[str, Tensor]:
         """Read the published file without the modalities that this entry does not use.
 
-        The file also holds the biases of norms that have none, as zeros; one that is not zero is kept, and refused.
+        The file has zero biases for norms without bias. They are dropped; a non-zero one is kept and hence rejected.
         """
         state = read_state_dict(path, self.weights_key)
         return {name: tensor for name, tensor in state.items() if not self._unused(name, tensor)}
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """Tokens of all modalities, group-major."""
+        """Return the tokens of all modalities, group-major."""
         return self.model.embed(pixels)
 
     @property
@@ -153,12 +147,12 @@ def build(spec: ModelSpec, adapter: InputAdapter) -> TerraMind:
     """Build an entry's encoder with random weights.
 
     Args:
-        spec: entry; ``options.modalities`` names its modalities in the order of its bands, ``num_heads`` may be set.
-        adapter: input adapter, which knows the bands.
+        spec: entry; ``options.modalities`` lists its modalities in the order of its bands, ``num_heads`` may be set.
+        adapter: input adapter with the bands.
 
     Raises:
         Unavailable: timm is not installed.
-        ContractError: options, bands, product, size or width that the modalities do not have.
+        ContractError: options, bands, product, size or width that do not match the modalities.
     """
     side = check_entry(spec, ("modalities", "num_heads"), prefix=0, width_step=4)
     names = _modalities(spec, adapter.bands)
@@ -172,13 +166,13 @@ def _modalities(spec: ModelSpec, bands: tuple[str, ...]) -> tuple[str, ...]:
     names = tuple(spec.options.get("modalities", ()))
     if not names or len(set(names)) != len(names) or not set(names) <= set(MODALITIES):
         raise ContractError(
-            f"{spec.slug}: options.modalities must name some of {', '.join(MODALITIES)} once each, found {list(names)}"
+            f"{spec.slug}: options.modalities must list some of {', '.join(MODALITIES)} once each, found {list(names)}"
         )
     expected = tuple(band for name in names for band in MODALITIES[name].bands)
     if bands != expected:
         raise ContractError(
-            f"{spec.slug}: modalities {', '.join(names)} take the {len(expected)} bands {', '.join(expected)}, "
-            f"the entry gives {len(bands)}: {', '.join(bands)}"
+            f"{spec.slug}: modalities {', '.join(names)} need the {len(expected)} bands {', '.join(expected)}, "
+            f"the entry has {len(bands)}: {', '.join(bands)}"
         )
     chosen = [MODALITIES[name] for name in names]
     radar = {modality.product for modality in chosen if modality.bands == RADAR}
@@ -186,14 +180,14 @@ def _modalities(spec: ModelSpec, bands: tuple[str, ...]) -> tuple[str, ...]:
     for found, name, entry in ((optical or radar, "product", spec.product), (radar, "radar", spec.radar_product)):
         if found and found != {entry}:
             raise ContractError(
-                f"{spec.slug}: modalities {', '.join(names)} take {' and '.join(sorted(found))} pixels, the "
-                f"entry says {name} = '{entry}': choose the modality of the product"
+                f"{spec.slug}: modalities {', '.join(names)} need {' and '.join(sorted(found))} pixels, but the "
+                f"entry has {name} = '{entry}'; choose the modality of the product"
             )
     return names
 
 
 def grid_positions(side: int, width: int) -> Tensor:
-    """Fixed two-dimensional sine-cosine positions, (side*side, width) float32, row by row: first row, then column."""
+    """Return fixed 2D sine-cosine positions, (side*side, width) float32, row-major: row features, then column."""
     waves = sine_cosine(side, width // 2)
     rows = waves[:, None].expand(-1, side, -1)
     return torch.cat([rows, waves.expand(side, -1, -1)], dim=-1).flatten(0, 1).float()

@@ -1,4 +1,4 @@
-"""A backbone whose later blocks are gone: what is left to store and to run where an early tap is read."""
+"""A backbone without its later blocks, for cases in which only an early tap is used."""
 
 import copy
 from dataclasses import replace
@@ -14,11 +14,11 @@ from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError
 
 _NOISE = 1e-5
-"""Largest difference to the whole backbone, as a share of its largest feature: the same products in another order."""
+"""Largest allowed difference from the whole backbone, relative to its largest feature; allows for summation order."""
 
 
 class TruncatedSpec(ModelSpec):
-    """Entry of a truncated backbone: ``depth`` counts the blocks that are kept; the last of them is the last tap."""
+    """Entry of a truncated backbone: ``depth`` counts the remaining blocks, the last of which is the last tap."""
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -27,20 +27,19 @@ class TruncatedSpec(ModelSpec):
 
 
 class TruncatedBackbone(Backbone):
-    """The embedding and the first blocks of a backbone: ``taps = ("embed", "block00", ..., "block05")`` of six.
+    """The embedding and the first blocks of a backbone; for six, ``taps = ("embed", "block00", ..., "block05")``.
 
-    Later blocks, and whatever runs after the last block only, are dropped from the module tree, so that their numbers
-    are neither stored nor moved. Which modules are blocks is read off the names of their parts; what runs after them is
-    seen in one pass. The whole backbone stays as it is, and both share the numbers that are kept.
+    Later blocks, and modules that run only after the last block, are removed from the module tree, so that their
+    parameters are neither stored nor moved. Blocks are identified by the names of their parts, and modules after them
+    by one forward pass. The whole backbone is unchanged; both share the remaining parameters.
 
     Args:
         whole: backbone with named submodules.
-        blocks: how many blocks are kept; at least one, which is where architectures take ``embed`` from.
-        batch: any input of the backbone; the taps of both must agree on it.
+        blocks: number of remaining blocks; at least one, because architectures record ``embed`` at its input.
+        batch: any input of the backbone, on which the taps of both must agree.
 
     Raises:
-        ContractError: the blocks of this architecture cannot be told apart, or it does not run without those that were
-            dropped.
+        ContractError: the blocks of this architecture cannot be identified, or it does not run without later blocks.
     """
 
     def __init__(self, whole: Backbone, blocks: int, batch: ModelInput) -> None:
@@ -57,10 +56,10 @@ class TruncatedBackbone(Backbone):
         _put(self.inner, container, kept[:blocks])
         for path in after:
             _put(self.inner, path, nn.Identity())
-        # Backbones give the taps that they are asked for, and what their last norm gives under the last name.
+        # Backbones return the taps in ``taps``, and the output of the last norm under the last name.
         self.inner.taps = (*self.taps, whole.taps[-1])
         if blocks < len(paths) and _count(self.inner) >= _count(whole):
-            raise ContractError(f"{name} keeps all numbers of the blocks that are dropped: it cannot be cut")
+            raise ContractError(f"{name} cannot be cut: it keeps all parameters of the removed blocks")
         self._check(whole, batch)
 
     def _check(self, whole: Backbone, batch: ModelInput) -> None:
@@ -71,67 +70,67 @@ class TruncatedBackbone(Backbone):
             except Exception as stopped:
                 raise ContractError(
                     f"{type(whole).__name__} does not run with {len(self.taps) - 1} of {len(whole.taps) - 2} blocks "
-                    f"({type(stopped).__name__}: {stopped}): it cannot be cut"
+                    f"({type(stopped).__name__}: {stopped}) and cannot be cut"
                 ) from stopped
         for tap in self.taps:
             largest = float(expected[tap].abs().max())
             error = float((found[tap] - expected[tap]).abs().max())
             if not error <= _NOISE * largest:
                 raise ContractError(
-                    f"{type(whole).__name__} gives other features of {tap} without its later blocks (off by {error:.3g}"
-                    f", the largest is {largest:.3g}): it cannot be cut"
+                    f"{type(whole).__name__} cannot be cut: features of {tap} change by {error:.3g} without its later "
+                    f"blocks (the largest is {largest:.3g})"
                 )
 
     @property
     def network(self) -> nn.Module:
-        """What is left of the module whose ``state_dict`` is published."""
+        """Remaining part of the module whose ``state_dict`` is published."""
         return self.inner.network
 
     def layout(self, batch: ModelInput) -> TokenLayout:
-        """Layout of the whole backbone."""
+        """Return the layout of the whole backbone."""
         return self.inner.layout(batch)
 
     def forward(self, batch: ModelInput) -> dict[str, Tensor]:
-        """Taps up to the last block that is kept; see ``Backbone.forward``."""
+        """Return the taps up to the last remaining block; see ``Backbone.forward``."""
         found = self.inner(batch)
         return {tap: found[tap] for tap in self.taps}
 
     def forward_to(self, batch: ModelInput, blocks: int) -> Tensor:
-        """The first of the blocks that are kept, for timings; Galileo's last norm, which it applies here, is gone."""
+        """Run the first remaining blocks, for timings; without Galileo's last norm, which its own method applies."""
         return self.inner.forward_to(batch, blocks)
 
     def submodules(self) -> dict[str, Submodule]:
-        """Parts of the blocks that are kept."""
+        """Return the parts of the remaining blocks."""
         return self.inner.submodules()
 
     def placed(self, tokens: Tensor, batch: ModelInput) -> Tensor:
-        """Places of the whole backbone."""
+        """Move tokens to their positions in the layout of the whole backbone."""
         return self.inner.placed(tokens, batch)
 
     def groups_present(self, batch: ModelInput) -> tuple[bool, ...]:
-        """Token groups of the whole backbone."""
+        """Return the token groups of the whole backbone."""
         return self.inner.groups_present(batch)
 
     def token_mask(self, batch: ModelInput) -> Tensor:
-        """Mask of the whole backbone."""
+        """Return the mask of the whole backbone."""
         return self.inner.token_mask(batch)
 
 
 def truncate(loaded: LoadedBackbone, tap: str, batch: ModelInput) -> LoadedBackbone:
-    """Drop everything after a tap; of ``embed`` the first block is kept.
+    """Remove everything after a tap; for ``embed``, the first block is kept.
 
     Args:
         loaded: the whole backbone.
-        tap: the last that is needed.
+        tap: the last tap that is needed.
         batch: any input of the backbone.
 
     Raises:
-        ContractError: no such tap, ``final``, which needs all, or see :class:`TruncatedBackbone`.
+        ContractError: no such tap, or ``final``, which needs all blocks; also see :class:`TruncatedBackbone`.
     """
     taps = loaded.backbone.taps
     if tap not in taps[:-1]:
         raise ContractError(
-            f"{loaded.spec.slug} cannot be cut after '{tap}': expected one of {', '.join(taps[:-1]) or 'no tap'}"
+            f"{loaded.spec.slug} cannot be cut after '{tap}'; expected one of {', '.join(taps[:-1]) or 'no tap'}"
         )
     blocks = max(taps.index(tap), 1)
     backbone = TruncatedBackbone(loaded.backbone, blocks, batch).eval()
@@ -144,21 +143,21 @@ def _count(module: nn.Module) -> int:
 
 
 def _container(whole: Backbone, paths: list[str]) -> str:
-    """Path of the list that holds the blocks and nothing else."""
+    """Path of the list that contains exactly the blocks."""
     parents = {path.rpartition(".")[0] for path in paths}
     container = parents.pop() if len(parents) == 1 else ""
     module = whole.get_submodule(container)
     children = [f"{container}.{name}" for name, _ in module.named_children()]
     if not container or not isinstance(module, nn.ModuleList | nn.Sequential) or children != paths:
         raise ContractError(
-            f"{type(whole).__name__}: blocks lie at {paths[0]} to {paths[-1]}, expected one ModuleList or Sequential "
-            "of blocks: it cannot be cut"
+            f"{type(whole).__name__} cannot be cut: its blocks are {paths[0]} to {paths[-1]}, expected one ModuleList "
+            "or Sequential of blocks"
         )
     return container
 
 
 def _after(whole: Backbone, container: str, batch: ModelInput) -> list[str]:
-    """Paths of the outermost modules with numbers of their own that first run when the last block has ended."""
+    """Paths of the outermost modules with own parameters that run only after the last block."""
     calls: list[str] = []
     handles = [
         module.register_forward_pre_hook(lambda _, __, name=name: calls.append(name))
@@ -178,12 +177,12 @@ def _after(whole: Backbone, container: str, batch: ModelInput) -> list[str]:
 
 
 def _copy(whole: Backbone) -> Backbone:
-    """The same modules anew, around the same numbers: nothing is changed in them, and nothing is stored twice."""
+    """Copy the modules without copying parameters and buffers."""
     shared = {id(tensor): tensor for tensor in chain(whole.parameters(), whole.buffers())}
     try:
         return copy.deepcopy(whole, shared)
     except (TypeError, RuntimeError, AttributeError) as error:
-        raise ContractError(f"{type(whole).__name__} cannot be copied ({error}): it cannot be cut") from error
+        raise ContractError(f"{type(whole).__name__} cannot be cut: it cannot be copied ({error})") from error
 
 
 def _put(root: nn.Module, path: str, module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""UNet, trained from scratch: the baseline that a pretrained backbone must beat on a dense task."""
+"""UNet trained from scratch, the baseline of dense tasks."""
 
 import torch
 from torch import Tensor, nn
@@ -10,22 +10,21 @@ from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError
 
 STRIDE = 32
-"""The encoder halves an image five times."""
+"""Downsampling factor of the encoder."""
 
 CHANNELS = (256, 128, 64, 32, 16)
-"""Of the five stages of the decoder; the last is the width of the one tap."""
+"""Widths of the five decoder stages; the last is the width of the tap."""
 
 
 class UNet(Backbone):
-    """UNet (Ronneberger et al. 2015, arXiv 1505.04597) of segmentation-models-pytorch, without pretrained weights.
+    """UNet (Ronneberger et al. 2015, arXiv 1505.04597) from segmentation-models-pytorch, without pretrained weights.
 
-    Its one tap has a token for every pixel. Inputs are normalised by a batch normalisation of their own, so that bands
-    of any unit will do.
+    Its only tap has one token per pixel. A batch normalisation of the inputs makes it independent of the bands' units.
     """
 
     def __init__(self, spec: ModelSpec, channels: int) -> None:
         super().__init__(spec.taps, CHANNELS[-1])
-        # Here, because it takes a second to load.
+        # Imported here, because it takes a second.
         from segmentation_models_pytorch import Unet
 
         encoder = spec.options.get("encoder")
@@ -36,12 +35,12 @@ class UNet(Backbone):
         self.encoder, self.decoder = made.encoder, made.decoder
 
     def layout(self, batch: ModelInput) -> TokenLayout:
-        """A token for every pixel."""
+        """Return the layout with one token per pixel."""
         height, width = batch.pixels.shape[-2:]
         return TokenLayout((int(height), int(width)), 0, ("image",))
 
     def forward(self, batch: ModelInput) -> dict[str, Tensor]:
-        """Features (B, H * W, D)."""
+        """Return features (B, H * W, D)."""
         height, width = batch.pixels.shape[-2:]
         pixels = self.scale(torch.nan_to_num(batch.pixels))
         padded = functional.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE))

@@ -1,4 +1,4 @@
-"""Weights: find or fetch them, check their hash, load them without silent gaps."""
+"""Weights: locate or download them, verify their hash, and load them strictly."""
 
 import hashlib
 from collections import Counter
@@ -21,13 +21,7 @@ __all__ = ["LocatedWeights", "load_into", "locate", "read_state_dict", "read_sta
 
 @dataclass(frozen=True)
 class LocatedWeights:
-    """Weights on disk.
-
-    Args:
-        path: file or folder.
-        source: ``file:<name>`` or ``url:<address>``, for the record.
-        sha256: hash of the file or folder.
-    """
+    """File or folder of weights, with its source for the record (``file:<name>`` or ``url:<address>``) and its hash."""
 
     path: Path
     source: str
@@ -35,18 +29,18 @@ class LocatedWeights:
 
 
 def locate(spec: ModelSpec, override: Path | None = None, files: tuple[str, ...] = ()) -> LocatedWeights:
-    """Find a model's weights and check their hash.
+    """Find a model's weights and verify their hash.
 
-    Looked up in this order: ``override``, the package, ``GEOFM_HOME``, an earlier download in the cache, the published
-    address (only when ``GEOFM_ALLOW_DOWNLOAD=1``).
+    The search order is ``override``, the package, ``GEOFM_HOME``, an earlier download in the cache, the published
+    address (only with ``GEOFM_ALLOW_DOWNLOAD=1``).
 
     Args:
         spec: entry with ``weights``.
         override: file or folder that replaces the entry's weights; the pinned hash does not apply to it.
-        files: names of the files that count where the weights are a folder; all of them when empty.
+        files: names of the files that are used if the weights are a folder; empty takes all.
 
     Raises:
-        Unavailable: the weights are absent.
+        Unavailable: the weights are missing.
         WeightsError: the hash is not the pinned one.
     """
     assert spec.weights is not None
@@ -56,13 +50,13 @@ def locate(spec: ModelSpec, override: Path | None = None, files: tuple[str, ...]
         return LocatedWeights(override, f"file:{override.name}", path_sha256(*_hashed(override, files)))
     path, source = _find(spec, spec.weights)
     again = how_to_get_weights(spec) if spec.weights.packaged else "fetch it again"
-    cure = f"{again.rstrip('.')}, or test it as your own weights with --weights {spec.slug}={path}"
+    cure = f"{again.rstrip('.')}, or use it as your own weights with --weights {spec.slug}={path}"
     found = verified_sha256(spec, *_hashed(path, files), f"the file is damaged or another version; {cure}")
     return LocatedWeights(path, source, found)
 
 
 def _hashed(path: Path, files: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
-    """What of some weights is hashed: the index of a checkpoint in several files stands for all of them."""
+    """Files to hash; the index of a sharded checkpoint includes all its files."""
     return (path.parent, (path.name, *shards(path))) if is_index(path) else (path, files)
 
 
@@ -88,7 +82,7 @@ def _find(spec: ModelSpec, weights: WeightsSpec) -> tuple[Path, str]:
 
 
 def state_dict_sha256(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, dtypes, shapes and values of tensors, whatever their order or device."""
+    """Return the SHA-256 over names, dtypes, shapes and values of tensors, independent of order and device."""
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
@@ -98,14 +92,14 @@ def state_dict_sha256(state: Mapping[str, Tensor]) -> str:
 
 
 def read_state_dicts(path: Path, parts: tuple[str, ...]) -> dict[str, Tensor]:
-    """Read a file that holds one state dict for each part of a model, or one flat state dict of them all.
+    """Read a file with one state dict per part of a model, or one flat state dict of all parts.
 
     Args:
         path: weight file.
-        parts: names of the state dicts that must be there.
+        parts: names of the required state dicts.
 
     Returns:
-        Tensors by ``<part>.<name>``, those of other parts in the file included.
+        Tensors by ``<part>.<name>``, including other parts in the file.
 
     Raises:
         WeightsError: as ``read_state_dict``, or a part is missing.
@@ -116,8 +110,8 @@ def read_state_dicts(path: Path, parts: tuple[str, ...]) -> dict[str, Tensor]:
     missing = [part for part in parts if not isinstance(content, Mapping) or not is_state_dict(content.get(part))]
     if missing:
         raise WeightsError(
-            f"{path}: holds {kind_of(content)}, expected a dictionary with the state dicts {', '.join(parts)} "
-            f"({', '.join(missing)} missing): choose the entry that the file belongs to, or fetch it again"
+            f"{path}: found {kind_of(content)}, expected a dictionary with the state dicts {', '.join(parts)} "
+            f"({', '.join(missing)} missing); choose the entry of this file, or fetch it again"
         )
     dicts = {part: state for part, state in content.items() if is_state_dict(state)}
     return {f"{part}.{name}": tensor for part, state in dicts.items() for name, tensor in state.items()}
@@ -126,20 +120,20 @@ def read_state_dicts(path: Path, parts: tuple[str, ...]) -> dict[str, Tensor]:
 def load_into(
     network: nn.Module, state: Mapping[str, Tensor], rules: WeightsSpec, name: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Load tensors into a network, with nothing missing and nothing left over but what the entry lists.
+    """Load tensors into a network; only keys that the entry lists may be missing or unexpected.
 
     Args:
         network: module to fill, on the CPU.
         state: tensors by name.
         rules: ``strip_prefix``, ``add_prefix``, ``drop``, ``missing`` and ``unexpected`` of the entry.
-        name: what to call the weights in messages.
+        name: name of the weights in messages.
 
     Returns:
-        Missing and unexpected keys, all of them allowed by ``rules``; dropped keys are not counted.
+        Missing and unexpected keys, all allowed by ``rules``; dropped keys are not included.
 
     Raises:
-        WeightsError: another architecture: shapes that differ, keys that are missing or unexpected; or numbers that are
-            no weights: integers, complex or quantised ones, values that are not finite.
+        WeightsError: shapes differ, keys are missing or unexpected, or tensors are integer, complex, quantised or not
+            finite.
     """
     given = _renamed(state, rules, name)
     own = network.state_dict()
@@ -158,7 +152,8 @@ def load_into(
     problems = [f"{len(keys)} {what} ({_first(keys)})" for what, keys in forbidden.items() if keys]
     if problems:
         raise WeightsError(
-            f"{name}: not the weights of this architecture: {'; '.join(problems)}. {_cure(state, own, len(shared))}"
+            f"{name}: the weights do not match this architecture: {'; '.join(problems)}. "
+            f"{_cure(state, own, len(shared))}"
         )
     _check_values({key: given[key] for key in shared}, own, {key for key, _ in network.named_parameters()}, name)
     network.load_state_dict({key: given[key] for key in shared}, strict=False)
@@ -166,7 +161,7 @@ def load_into(
 
 
 def _renamed(state: Mapping[str, Tensor], rules: WeightsSpec, name: str) -> dict[str, Tensor]:
-    """Tensors by the model's names: a prefix taken off, heads dropped, another prefix put before the rest."""
+    """Rename tensors as in the model: remove one prefix, drop heads, add another prefix."""
     found: dict[str, Tensor] = {}
     for key, tensor in state.items():
         stripped = key.removeprefix(rules.strip_prefix)
@@ -174,31 +169,31 @@ def _renamed(state: Mapping[str, Tensor], rules: WeightsSpec, name: str) -> dict
             continue
         if f"{rules.add_prefix}{stripped}" in found:
             raise WeightsError(
-                f"{name}: has '{stripped}' with and without the prefix '{rules.strip_prefix}': name the tensors to "
-                f"load by weights.key = '{rules.strip_prefix.rstrip('.')}' instead of strip_prefix"
+                f"{name}: has '{stripped}' with and without the prefix '{rules.strip_prefix}'; select the tensors to "
+                f"load with weights.key = '{rules.strip_prefix.rstrip('.')}' instead of strip_prefix"
             )
         found[f"{rules.add_prefix}{stripped}"] = tensor
     return found
 
 
 def _check_values(given: Mapping[str, Tensor], own: Mapping[str, Tensor], parameters: Iterable[str], name: str) -> None:
-    """Refuse tensors that hold other than the plain floating-point numbers of a trained network.
+    """Reject integer, complex or quantised tensors for floating-point parameters, and values that are not finite.
 
     Raises:
-        WeightsError: integers, complex or quantised numbers for a floating-point parameter, or values not finite.
+        WeightsError: there is such a tensor.
     """
     wrong = [f"{key}: {given[key].dtype} for {own[key].dtype}" for key in given if not _fits(given[key], own[key])]
     if wrong:
         raise WeightsError(
-            f"{name}: {len(wrong)} tensors have a dtype that does not fit ({_first(wrong)}): save the weights as "
-            "float32, float16 or bfloat16; quantised weights must be dequantised first"
+            f"{name}: {len(wrong)} tensors have an unsuitable dtype ({_first(wrong)}); save the weights as "
+            "float32, float16 or bfloat16, and dequantise quantised weights first"
         )
     trained = set(parameters)
     broken = [key for key, tensor in given.items() if not _finite(tensor, infinite=key not in trained)]
     if broken:
         raise WeightsError(
-            f"{name}: {len(broken)} tensors hold values that are not finite ({_first(broken)}): the training diverged "
-            "or the file is damaged; use an earlier checkpoint"
+            f"{name}: {len(broken)} tensors have values that are not finite ({_first(broken)}); the training diverged "
+            "or the file is damaged. Use an earlier checkpoint"
         )
 
 
@@ -211,7 +206,7 @@ def _fits(given: Tensor, own: Tensor) -> bool:
 
 
 def _finite(tensor: Tensor, infinite: bool) -> bool:
-    """True without NaN and, unless ``infinite`` values are allowed as in masks, without infinity."""
+    """Whether there is no NaN and, unless ``infinite`` values are allowed as in masks, no infinity."""
     if not tensor.is_floating_point():
         return True
     values = tensor if tensor.element_size() > 1 else tensor.float()
@@ -219,22 +214,22 @@ def _finite(tensor: Tensor, infinite: bool) -> bool:
 
 
 def _cure(state: Mapping[str, Tensor], own: Mapping[str, Tensor], fitting: int) -> str:
-    """What to change: prefixes under which more tensors of a file would fit, if there are any."""
+    """What to change; suggests prefixes with which more tensors would match."""
     if not state or not own:
-        return "Choose the entry that the file belongs to"
+        return "Choose the entry of this file"
     found = {(strip, add): _fitting(state, own, strip, add) for strip in _prefixes(state) for add in _prefixes(own)}
     best = max(found, key=lambda pair: (found[pair], -len(pair[0]) - len(pair[1])))
     if found[best] <= max(fitting, len(own) // 2):
         return (
-            "Choose the entry that the file belongs to, or list keys under strip_prefix, drop, missing or unexpected "
-            "of the entry's weights"
+            "Choose the entry of this file, or list keys under strip_prefix, drop, missing or unexpected in the "
+            "entry's weights"
         )
     words = [f"{name} = '{value}'" for name, value in zip(("strip_prefix", "add_prefix"), best, strict=True) if value]
     return f"{found[best]} of {len(own)} fit with {' and '.join(words)} under the entry's weights"
 
 
 def _prefixes(names: Iterable[str], most: int = 12) -> list[str]:
-    """The commonest beginnings of names up to any of their first four dots, and the empty one."""
+    """The empty prefix, and the most frequent prefixes of names up to any of their first four dots."""
     counts: Counter[str] = Counter()
     for name in names:
         parts = name.split(".")

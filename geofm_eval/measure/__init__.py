@@ -1,4 +1,4 @@
-"""From a case to its record: probes, trainings, drift, similarity and throughput. Loads without torch."""
+"""Measurement of cases: probes, trainings, drift, similarity and throughput. Imports without torch."""
 
 from geofm_eval.measure.case import Context, Measurement, TrainingOptions
 from geofm_eval.measure.kinds import measure_case, measurement_of

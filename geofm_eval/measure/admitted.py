@@ -1,4 +1,4 @@
-"""Scores of probes under every admissible penalty, solved again with noise in the last digits of the features."""
+"""Scores of probes under every admissible penalty, from solves with noise in the last digits of the features."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ from geofm_eval.workspace import Workspace
 
 
 def admitted_scores(workspace: Workspace, records: Sequence[Record]) -> dict[str, ByScore]:
-    """What admissible choices make of the scores of some probes, solved where the cache lacks a solve.
+    """Return the scores of probes under admissible choices; solve what the cache lacks.
 
     Args:
-        workspace: under the recipe and device of the records.
-        records: probe cases of one model and adaptation on the same features, whatever their taps and targets.
+        workspace: workspace with the recipe and device of the records.
+        records: probe cases of one model and adaptation on the same features, at any taps and targets.
 
     Returns:
-        By task, then tap and label fraction.
+        Scores by task, then by tap and label fraction.
 
     Raises:
-        DataError: the feature blocks are not in the cache, or data, weights or probe are not those of the records.
+        DataError: the feature blocks are not in the cache, or data, weights or probe differ from those of the records.
         GeofmError: a data, weights, contract or store error of the step that failed.
     """
     own = {record.case.task: record for record in records}

@@ -1,4 +1,4 @@
-"""Probes on a user's own arrays: scores with intervals at every tap, without catalog, cache or records."""
+"""Probes on your own arrays: scores with intervals at every tap, without catalog, cache or records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Arrays = tuple[ArrayLike | Mapping[str, ArrayLike], ArrayLike]
 """Features of a split, (n, D) or by tap, and its labels, (n,)."""
 
 ONLY_TAP = "features"
-"""Name of the tap of features that are given as one array."""
+"""Tap name of features given as one array."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ProbedArrays:
 
     Args:
         probe: ``linear``, ``knn`` or ``ridge``.
-        scores: by tap, then by label fraction; taps from shallow to deep.
+        scores: scores by tap (shallow to deep), then by label fraction.
         chosen: tap with the best validation score, by label fraction; None without validation samples.
         near: taps within one standard error of the best, by label fraction.
         sweep: chosen penalties, validation scores and outcomes of every sample.
@@ -50,7 +50,7 @@ class ProbedArrays:
         return f"ProbedArrays({self.probe}, {len(self.scores)} taps, {how} {tap}: {_shown(score)})"
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """One dictionary per tap and label fraction, for ``pandas.DataFrame``."""
+        """Return one dictionary per tap and label fraction, for ``pandas.DataFrame``."""
         return [
             {
                 "tap": tap,
@@ -93,24 +93,24 @@ def probe_arrays(
     seed: int = 0,
     device: str = "cpu",
 ) -> ProbedArrays:
-    """Probe frozen features: penalty and tap are chosen on validation samples, the test samples are read once.
+    """Probe frozen features; penalty and tap are chosen on validation samples, and test samples are used once.
 
     Args:
-        train: features, an array (n, D) or one per tap from shallow to deep, and labels (n,): integer classes from 0
-            on, or floating-point targets.
-        val: the same for validation; None cross-validates the training samples.
-        test: the same for testing.
+        train: features, an array (n, D) or one per tap from shallow to deep, and labels (n,): integer classes starting
+            at 0, or floating-point targets.
+        val: features and labels for validation; None cross-validates the training samples.
+        test: features and labels for testing.
         taps: taps to probe; None takes all.
         probe: ``linear`` or ``knn`` for classes, ``ridge`` for targets; None takes ``linear`` or ``ridge``.
-        fractions: label fractions in (0, 1], nested and stratified.
+        fractions: label fractions in (0, 1]; subsets are nested and stratified.
         draws: random draws of each fraction below 1.
         test_groups: (n,) group of each test sample (scene, event, region); intervals are over groups.
-        seed: of label subsets and folds.
-        device: torch device to solve on.
+        seed: random seed of label subsets and folds.
+        device: torch device.
 
     Raises:
-        ContractError: taps, shapes or dtypes that do not fit together, a value that is not finite, an unknown probe.
-        DataError: a constant target.
+        ContractError: inconsistent taps, shapes or dtypes, a value that is not finite, or an unknown probe.
+        DataError: the target is constant.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -131,7 +131,7 @@ def probe_arrays(
         _taps(features, names)
     if len({one.dtype.kind for one in labels.values()}) > 1:
         kinds = ", ".join(f"{split} {one.dtype}" for split, one in labels.items())
-        raise ContractError(f"labels have dtypes {kinds}: expected integer classes in all splits, or floats in all")
+        raise ContractError(f"labels have dtypes {kinds}; expected integer classes in all splits, or floats in all")
     subsets = label_subsets(labels["train"], tuple(fractions), draws, seed)
     plans = {
         (one.fraction, one.draw): validation_plan(
@@ -195,7 +195,7 @@ def _labels(labels: ArrayLike) -> NDArray[Any]:
     found = np.asarray(labels)
     if found.ndim != 1 or found.dtype.kind not in "iufb":
         raise ContractError(
-            f"labels have shape {found.shape} and dtype {found.dtype}: expected (n,) integers or floats"
+            f"labels have shape {found.shape} and dtype {found.dtype}; expected (n,) integers or floats"
         )
     return found.astype(np.float64 if found.dtype.kind == "f" else np.int64)
 
@@ -207,6 +207,6 @@ def _taps(features: Mapping[str, Mapping[str, Any]], asked: Sequence[str] | None
         missing = [tap for tap in names if tap not in features[split]]
         if missing:
             raise ContractError(
-                f"the {split} split has taps {', '.join(features[split])}: {', '.join(missing)} is missing"
+                f"the {split} split has taps {', '.join(features[split])}; {', '.join(missing)} is missing"
             )
     return names

@@ -1,4 +1,4 @@
-"""What the cases of a session share, and what each of them yields. Loads without torch."""
+"""Shared context of cases, and the result of measuring one. Imports without torch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What a session decides about trained cases.
+    """Options of trained cases.
 
     Args:
-        seeds: trainings of every case.
-        first_seed: seed of the first of them; the others follow.
+        seeds: number of trainings per case.
+        first_seed: seed of the first training; the others follow.
         training: slug of the training recipe; None takes the default of the task.
         recipe: slug of the recipe of the inputs; None takes the default of the task.
-        batch: chips or items per step; None takes the training recipe's.
-        dtype: of forward passes, ``float32`` or ``bf16``.
+        batch: samples per step; None takes the training recipe's.
+        dtype: dtype of forward passes, ``float32`` or ``bf16``.
     """
 
     seeds: int = 3
@@ -41,15 +41,15 @@ class TrainingOptions:
 
 @dataclass(frozen=True)
 class Context:
-    """What the cases that are measured together share.
+    """Shared context of cases that are measured together.
 
     Args:
         workspace: splits, backbones, feature blocks and sweeps, each computed once.
         run: name of the run in the records.
-        earlier: folder of a run whose records are used again where nothing that they depend on has changed; None
-            measures every case.
+        earlier: folder of a run whose records are reused if nothing that they depend on has changed; None measures
+            every case.
         training: options of trained cases.
-        similarity: selected similarity cases in their order: a backbone is compared with those before it.
+        similarity: selected similarity cases in order; a backbone is compared with those before it.
     """
 
     workspace: "Workspace"
@@ -60,11 +60,11 @@ class Context:
 
 
 class Built(NamedTuple):
-    """What is measured of a case where no earlier record holds it.
+    """Result of a measurement that no earlier record holds.
 
     Args:
         sections: fields of :class:`Record`.
-        outcomes: per-item arrays; None where there are none.
+        outcomes: per-sample arrays, if any.
         examples: test chips with their predictions.
     """
 
@@ -75,15 +75,15 @@ class Built(NamedTuple):
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one case measured.
+    """Measurement of one case.
 
     Args:
-        record: with the outcome of a case that passes; the assertions may say otherwise.
-        outcomes: per-item arrays to be written beside it; None where there are none, or lie there already.
-        test_items: number of test items that the task declares; with shuffle splits of those that a shuffle tests.
-        reused: the record is that of an earlier session of the run.
-        judgement: how its scores lie to their expected ranges; None before it is judged.
-        rewritten: a reused record whose verdict or ranges have changed since.
+        record: record, with the outcome of a passed case until the assertions run.
+        outcomes: per-sample arrays to write next to the record; None if there are none, or they exist already.
+        test_items: declared number of test samples; with shuffle splits, of those that a shuffle tests.
+        reused: whether the record is from an earlier session of the run.
+        judgement: verdict on its expected ranges; None before it is judged.
+        rewritten: whether verdict or ranges of a reused record have changed.
         examples: test chips with their predictions, for a contact sheet.
     """
 
@@ -97,20 +97,20 @@ class Measurement:
 
     @property
     def unconverged(self) -> list[tuple[float, int]]:
-        """Label fraction and draw of every solve that did not reach its optimum."""
+        """Label fraction and draw of every solve that did not converge."""
         selection = self.record.selection
         return [(c.fraction, c.draw) for c in (selection.choices if selection else ()) if c.converged is False]
 
     @property
     def moved(self) -> set[bool]:
-        """Whether the training changed the backbone's numbers, over all seeds."""
+        """Whether the training changed the backbone's parameters, over all seeds."""
         training = self.record.training
         if training is None:
             return set()
         return {one.backbone_sha256 != (one.initial_sha256 or training.backbone_sha256) for one in training.seeds}
 
     def largest(self, arm: str) -> float:
-        """Largest total drift of any tap of an arm, in whatever direction rounding goes."""
+        """Return the largest absolute total drift of any tap of an arm."""
         drift = self.record.drift
         assert drift is not None
         return max(abs(value) for row in drift.values["total"][arm] for value in row if value is not None)
@@ -123,17 +123,17 @@ class Measurement:
 
 
 def measured(context: Context, case: Case, key: str | None, test_items: int, build: Callable[[], Built]) -> Measurement:
-    """Measure a case, or take its record from the earlier run of the session.
+    """Measure a case, or reuse its record from the earlier run.
 
     Args:
         context: workspace, run and options.
-        case: what is measured.
-        key: hash of all that decides the result; None where every measurement differs.
-        test_items: number of test items that the task declares.
-        build: measures the case.
+        case: case to measure.
+        key: hash of everything that determines the result; None if every measurement differs.
+        test_items: declared number of test samples.
+        build: function that measures the case.
 
     Raises:
-        Unavailable: data, weights or a package are absent.
+        Unavailable: data, weights or a package are missing.
         GeofmError: a data, weights, contract or store error of the step that failed.
     """
     if context.earlier is not None and key is not None:
@@ -152,7 +152,7 @@ def measured(context: Context, case: Case, key: str | None, test_items: int, bui
 
 
 def earlier_record(run_folder: Path, case: Case, key: str) -> Record | None:
-    """The record of an earlier session, when it passed, is whole, and nothing that it depends on has changed."""
+    """Return the record of an earlier session if it passed, is intact, and nothing that it depends on has changed."""
     path = record_path(run_folder, case.kind, case.id)
     if not path.exists():
         return None
@@ -164,7 +164,7 @@ def earlier_record(run_folder: Path, case: Case, key: str) -> Record | None:
 
 
 def case_info(case: Case, catalog: Catalog) -> CaseInfo:
-    """How a record describes a case."""
+    """Return the description of a case for its record."""
     return CaseInfo(
         kind=case.kind,
         model=case.model,

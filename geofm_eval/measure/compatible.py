@@ -1,6 +1,6 @@
-"""A process of its own that computes as other processors do: with the code of MKL that every processor runs alike.
+"""A separate process that computes as on other processors, with the MKL code path that all processors share.
 
-MKL reads ``MKL_CBWR`` once, before its first product: the variable has no effect on a process that has computed.
+MKL reads ``MKL_CBWR`` once, before its first product, so the variable has no effect in a process that has computed.
 """
 
 import functools
@@ -22,30 +22,30 @@ VARIABLE, VALUE = "MKL_CBWR", "COMPATIBLE"
 
 
 def available(device: str) -> bool:
-    """Whether there is such another way to compute: on a CPU, where torch has MKL."""
+    """Return whether this is possible: on a CPU, if torch has MKL."""
     return torch.device(device).type == "cpu" and bool(torch.backends.mkl.is_available())  # type: ignore[no-untyped-call]
 
 
 def compute(function: Callable[..., T], *args: Any) -> T:
-    """Call a function of a module in that process, with as many threads as here.
+    """Call a module-level function in the separate process, with the same number of threads.
 
     Raises:
-        GeofmError: the process ended, killed for its memory for example.
+        GeofmError: the process ended, for example because it ran out of memory.
     """
     try:
         result: T = pickle.loads(_process().submit(_answer, torch.get_num_threads(), function, *args).result())
     except BrokenProcessPool:
         _process.cache_clear()
         raise GeofmError(
-            f"the process that solves with {VARIABLE}={VALUE} was killed: free some memory and run the command again, "
-            "which goes on where it stopped"
+            f"the process that solves with {VARIABLE}={VALUE} was killed; free some memory and repeat the command, "
+            "which resumes where it stopped"
         ) from None
     return result
 
 
 @functools.cache
 def _process() -> ProcessPoolExecutor:
-    """The process, started once and kept until the end."""
+    """The process, started once and reused."""
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = VALUE
@@ -60,6 +60,6 @@ def _process() -> ProcessPoolExecutor:
 
 
 def _answer(threads: int, function: Callable[..., object], *args: Any) -> bytes:
-    # As bytes: torch would otherwise hand over its tensors in shared memory, which ends with the process.
+    # As bytes, because torch would pass tensors in shared memory, which ends with the process.
     torch.set_num_threads(threads)
     return pickle.dumps(function(*args))

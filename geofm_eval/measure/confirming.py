@@ -1,4 +1,4 @@
-"""The advised cut, carried out: a truncated backbone, timed against the whole, that must give the recorded score."""
+"""Confirmation of an advised cut: a truncated backbone must reproduce the recorded score, and is timed."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -34,23 +34,23 @@ from geofm_eval.stats.scores import pooled_r2
 from geofm_eval.workspace import Settings, Workspace
 
 FEATURE_NOISE = 1e-5
-"""Largest difference of features, as a share of the largest: the same products, added in another order."""
+"""Largest allowed difference of features relative to the largest one; allows for summation order."""
 
 SCORE_NOISE = 0.002
-"""Another CPU or BLAS rounds features and solves otherwise; of few test items one more may change sides."""
+"""Largest allowed difference of scores, because another CPU or BLAS rounds differently; one test sample is allowed."""
 
 ROUNDS = 15
 IMAGES = {"cpu": 8, "cuda": 64}
-"""Images of the timed batch per kind of device."""
+"""Images in the timed batch by kind of device."""
 
 CHIPS = 8
-"""Chips of a dense task whose tokens are compared."""
+"""Number of chips of a dense task whose tokens are compared."""
 
 
 def confirm_first(
     advice: Advice, content: RunContent, catalog: Catalog, *, weights: Path | None = None, device: str = "cpu"
 ) -> Confirmation:
-    """Carry out the first cut that is advised for a backbone: that of all labels where there is one.
+    """Carry out the first advised cut of a backbone: the one for all labels, if there is one.
 
     Raises:
         ContractError: no cut is advised, or as in :func:`confirm_cut`.
@@ -60,7 +60,7 @@ def confirm_first(
     if cut is None:
         reasons = dict.fromkeys(reason for topic, reason in advice.missing.items() if topic.startswith("cut"))
         why = "; ".join(reasons) or "nothing shallower than the last block is within one standard error of the best"
-        raise ContractError(f"there is no cut of {advice.model} on {advice.task} to confirm: {why}")
+        raise ContractError(f"no cut of {advice.model} on {advice.task} to confirm: {why}")
     record = next(
         record
         for record in content.scored_of(PROBE)
@@ -82,16 +82,16 @@ def confirm_cut(
     """Carry out a cut and measure it.
 
     Args:
-        cut: the advice.
-        record: of the probe at the tap of the cut.
-        catalog: that knows the model, the task and the recipe of the record.
-        weights: file that replaces the catalog's.
+        cut: the advised cut.
+        record: record of the probe at the tap of the cut.
+        catalog: catalog with the model, the task and the recipe of the record.
+        weights: file that replaces the catalog's weights.
         device: torch device.
-        progress: of what takes long.
+        progress: starts to report the progress of long work.
 
     Raises:
-        Unavailable: data, weights or a package are absent.
-        ContractError: the model cannot be cut there, or weights, items, labels or recipe here are not the record's.
+        Unavailable: data, weights or a package are missing.
+        ContractError: the model cannot be cut there, or weights, samples, labels or recipe differ from the record's.
         GeofmError: a data, weights, contract or store error of the step that failed.
     """
     case = record.case
@@ -137,23 +137,23 @@ def _problems(found: _Found, cut: Cut) -> list[str]:
         problems.append(f"features differ by {found.difference:.3g}, the largest is {found.largest:.3g}")
     noise = max(SCORE_NOISE, 1.001 / cut.test.n if METRICS[cut.test.metric].mean_of_samples else 0.0)
     if not abs(found.score - cut.test.value) <= noise:
-        problems.append(f"the score is {found.score:.4f}, the record says {cut.test.value:.4f}")
+        problems.append(f"the score is {found.score:.4f}, the record has {cut.test.value:.4f}")
     return problems
 
 
 def _check_same(record: Record, workspace: Workspace, whole: LoadedBackbone, splits: Mapping[str, Split]) -> None:
-    """Refuse to compare with a record of other weights, data or recipe."""
+    """Check that weights, data and recipe are those of the record."""
     source = record.provenance
     here = {
         "weights": whole.weights_sha256,
-        "items": {name: split.items_sha256 for name, split in splits.items()},
+        "samples": {name: split.items_sha256 for name, split in splits.items()},
         "labels": {name: split.labels_sha256 for name, split in splits.items()},
         "recipe": workspace.recipe.model_dump(mode="json"),
         "task version": workspace.catalog.task(record.case.task).version,
     }
     there = {
         "weights": source.weights_sha256,
-        "items": source.items_sha256,
+        "samples": source.items_sha256,
         "labels": source.labels_sha256,
         "recipe": source.recipe,
         "task version": record.case.task_version,
@@ -161,13 +161,13 @@ def _check_same(record: Record, workspace: Workspace, whole: LoadedBackbone, spl
     differ = [name for name in here if here[name] != there[name]]
     if differ:
         raise ContractError(
-            f"{record.case.id} was measured with other {' and '.join(differ)} than are here: give the weights with "
-            "--weights and the catalog with --catalog, or measure it anew"
+            f"{record.case.id} was measured with different {' and '.join(differ)}; pass the weights with "
+            "--weights and the catalog with --catalog, or measure the case again"
         )
 
 
 def _batch(workspace: Workspace, record: Record) -> ModelInput:
-    """Some items of the task as the backbone takes them; windows of chips, and of series about as many dates."""
+    """Some samples of the task as input of the backbone: windows of chips, and a similar number of dates of series."""
     case, device = record.case, workspace.settings.device
     adapter = workspace.adapter(case.model, case.task)
     split = next(iter(workspace.splits(case.task).values()))
@@ -185,7 +185,7 @@ def _kind(device: str) -> str:
 
 
 def _timed(whole: LoadedBackbone, short: LoadedBackbone, batch: ModelInput) -> Timed:
-    """Time both in turn, so that whatever else the machine does slows both."""
+    """Time both alternately, so that other work of the machine slows both."""
     depth = len(whole.backbone.taps) - 2
     passes = ((short.backbone, short.spec.depth), (whole.backbone, depth))
     seconds = np.empty((ROUNDS + 2, 2))
@@ -207,7 +207,7 @@ def _timed(whole: LoadedBackbone, short: LoadedBackbone, batch: ModelInput) -> T
 
 
 def _pooled(workspace: Workspace, record: Record, cut: Cut, short: LoadedBackbone) -> _Found:
-    """One pass of the cut backbone over every split, and the probe solved on what it gives."""
+    """Encode every split with the cut backbone, and solve the probe."""
     case, device = record.case, workspace.settings.device
     splits, adapter = workspace.splits(case.task), workspace.adapter(case.model, case.task)
     stored = workspace.blocks(case.model, case.task)
@@ -236,13 +236,13 @@ def _pooled(workspace: Workspace, record: Record, cut: Cut, short: LoadedBackbon
 
 
 def _difference(made: FeatureBlock, stored: FeatureBlock, tap: str, pooling: str) -> tuple[float, float]:
-    """Largest absolute difference of two blocks' features of a tap, and the largest feature."""
+    """Largest absolute difference between two blocks' features of a tap, and the largest feature."""
     one, other = made.features(tap, pooling), stored.features(tap, pooling)
     return float(np.abs(one - other).max()), float(np.abs(other).max())
 
 
 def _score(sweep: Sweep, splits: Mapping[str, Split]) -> float:
-    """Test score as records hold it: the mean over draws, with shuffle splits the pooled R2."""
+    """Test score as in records: the mean over draws; with shuffle splits, the pooled R2."""
     if ALL in splits:
         return pooled_r2(np.stack([row.outcomes for row in sweep.rows]), splits[ALL].labels)
     return float(np.mean([row.test_score for row in sweep.rows]))
@@ -255,7 +255,7 @@ def _same_penalties(record: Record, fraction: float, chosen: Mapping[int, float 
 
 
 def _dense(workspace: Workspace, record: Record, cut: Cut, short: LoadedBackbone) -> _Found:
-    """The dense probe on the cut backbone; of the whole one some chips are encoded anew, as no tokens are stored."""
+    """The dense probe on the cut backbone; the whole one encodes some chips again, because tokens are not stored."""
     case = record.case
     whole = workspace.dense_probe(case.model, case.task)
     encoder = TokenEncoder(short, whole.encoder.adapter, whole.encoder.size, whole.encoder.device)

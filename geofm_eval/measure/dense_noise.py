@@ -1,4 +1,4 @@
-"""Admissible choices of the dense probe: tokens are encoded once, and solved again with noise in their last digits."""
+"""Admissible choices of the dense probe: tokens are encoded once and solved again with noise in their last digits."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -44,12 +44,12 @@ Samples = Mapping[str, TokenSample]
 
 @dataclass(frozen=True)
 class TokenSolve:
-    """One tap with one label subset, solved on some tokens.
+    """Solution for one tap and label subset.
 
     Args:
         losses: (L,) mean validation loss of the tokens.
         index: position of the chosen penalty.
-        apply: the map at that penalty.
+        apply: linear map at that penalty.
     """
 
     losses: NDArray[np.float64]
@@ -58,14 +58,14 @@ class TokenSolve:
 
 
 def admitted_dense(workspace: Workspace, record: Record) -> ByScore:
-    """What admissible choices make of the scores of a dense probe, all taps at once; kept in the cache as a whole.
+    """Return the scores of a dense probe under admissible choices, for all taps at once; the result is cached.
 
     Args:
-        workspace: under the recipe and device of the record.
+        workspace: workspace with the recipe and device of the record.
         record: a case of the dense probe.
 
     Raises:
-        DataError: data, weights or probe are not those of the record.
+        DataError: data, weights or probe differ from those of the record.
         GeofmError: a data, weights, contract or store error of the step that failed.
     """
     probe = workspace.dense_probe(record.case.model, record.case.task)
@@ -88,7 +88,7 @@ def admitted_dense(workspace: Workspace, record: Record) -> ByScore:
 
 
 def path_of(key: str, solves: Sequence[Perturbation]) -> Path:
-    """Where the cache keeps the result of a dense probe."""
+    """Return the path of a cached result."""
     rule = {"deviations": DEVIATIONS, "rounding": ROUNDING}
     content = {"sweep": key, "solves": [one.name for one in solves], "version": NOISE_VERSION, **rule}
     return geofm_cache() / "noise" / FOLDER / content_hash(content)
@@ -100,7 +100,7 @@ def _read(content: dict[str, Any]) -> Admitted:
 
 
 def _admitted(probe: DenseProbe, solves: Sequence[Perturbation], solved: Callable[[int], None]) -> ByScore:
-    """Solve under every perturbation, then test all maps that matter in one pass over the test chips."""
+    """Solve under every perturbation, then test all relevant maps in one pass over the test chips."""
     samples = probe.sampled()
     exact = probe.problem.solved(samples)
     solved(1)
@@ -117,7 +117,7 @@ def _admitted(probe: DenseProbe, solves: Sequence[Perturbation], solved: Callabl
     asked: dict[tuple[Key, object], LinearMap] = {
         (key, k): exact[key].fit.at(k) for key, own in found.items() for k in own.indices
     }
-    # A map that was fitted on tokens with noise is another one at the same penalty.
+    # Maps fitted on tokens with different noise differ, even at the same penalty.
     asked |= {(key, one): solve[key].apply for one, solve in others.items() for key in exact}
     scores = _scores(probe, asked)
     return _by_score(found, scores, [one for one in solves if one != UNPERTURBED])
@@ -130,7 +130,7 @@ def _solve(problem: TokenProblem, samples: Samples, one: Perturbation) -> dict[K
 
 
 def solve_tokens(problem: TokenProblem, samples: Samples) -> dict[Key, TokenSolve]:
-    """Solve token samples, in whatever process."""
+    """Solve a probe on token samples; can run in a separate process."""
     with torch.inference_mode(), exact_float32():
         return {key: TokenSolve(one.losses, one.index, one.apply) for key, one in problem.solved(samples).items()}
 
@@ -140,7 +140,7 @@ def _noisy(sample: TokenSample, one: Perturbation, split: str) -> TokenSample:
 
 
 def _scores(probe: DenseProbe, asked: Mapping[tuple[Key, object], LinearMap]) -> dict[tuple[Key, object], float]:
-    """Test score of every map, as records have it."""
+    """Test score of every map, as in records."""
     metric = probe_metric(probe.splits["test"].task)
     counts = probe.tested(asked)
     return {key: float(count_score(own[None], metric)[0]) for key, own in counts.items()}

@@ -1,4 +1,4 @@
-"""From the trainings of a case to what they changed: the networks, the items, the floors, and what reverting costs."""
+"""Inputs of drift measurements: the trained networks, the test samples, the controls, and scores of reverted parts."""
 
 import functools
 from collections.abc import Sequence
@@ -27,21 +27,21 @@ DRIFT_VERSION = 2
 """Raised whenever the same trainings would give other values."""
 
 MOST_ITEMS = 384
-"""Test items that features are compared and reverted networks scored on: uncertainty falls no further than the seeds'
-with more of them, and every one is encoded some thirty times."""
+"""Largest number of test samples on which features are compared and reverted networks scored. More samples would not
+reduce the uncertainty below that of the seeds, and each is encoded about thirty times."""
 
 BATCH = 16
 
 
 @dataclass(frozen=True)
 class DriftMeasurement:
-    """What the tuning of one case changed.
+    """Drift of one tuned case.
 
     Args:
-        study: of the tuned case.
+        study: trainings of the tuned case.
 
     Raises:
-        ContractError: the trainings ran in another number type than float32, in which small changes drown.
+        ContractError: the trainings did not use float32; rounding would exceed small changes.
     """
 
     study: CaseTrainings
@@ -49,8 +49,8 @@ class DriftMeasurement:
     def __post_init__(self) -> None:
         if self.study.dtype != "float32":
             raise ContractError(
-                f"drift is measured in float32, found --dtype {self.study.dtype}: rounding would pass for change; "
-                "leave --dtype out"
+                f"drift is measured in float32, found --dtype {self.study.dtype}: rounding would look like drift; "
+                "remove --dtype"
             )
 
     @functools.cached_property
@@ -60,24 +60,24 @@ class DriftMeasurement:
 
     @functools.cached_property
     def shuffled(self) -> list[tuple[DenseJob, Trained]]:
-        """The same trainings on labels that the training items exchanged."""
+        """The same trainings on shuffled labels."""
         return [on_shuffled_labels(job, one) for job, one in zip(self.study.jobs, self.trained, strict=True)]
 
     @functools.cached_property
     def items(self) -> NDArray[np.int64]:
-        """Positions of the test items, evenly spread over the split, at most ``MOST_ITEMS``.
+        """Positions of the test samples, evenly spread over the split, at most ``MOST_ITEMS``.
 
         Raises:
-            ContractError: too few for the debiased estimator.
+            ContractError: there are too few for the debiased estimator.
         """
         count = len(self.study.splits["test"])
         if count < FEWEST:
-            raise ContractError(f"{self.study.task.slug}: {count} test items; drift needs at least {FEWEST}")
+            raise ContractError(f"{self.study.task.slug}: found {count} test samples; drift needs at least {FEWEST}")
         return np.unique(np.linspace(0, count - 1, min(count, MOST_ITEMS)).round().astype(np.int64))
 
     @functools.cached_property
     def batches(self) -> list[ModelInput]:
-        """The items as the backbone takes them: whole, or one window of every chip."""
+        """The samples as input of the backbone: whole, or one window of every chip."""
         images = [self._image(int(item)) for item in self.items]
         adapter, device = self.study.jobs[0].adapter, self.study.workspace.settings.device
         return [adapter(images[start : start + BATCH]).to(device) for start in range(0, len(images), BATCH)]
@@ -89,14 +89,14 @@ class DriftMeasurement:
         size, rng = self.study.jobs[0].size, generator("drift window", self.study.splits["test"].ids[item])
         top, left = (int(rng.integers(0, max(length - size, 0) + 1)) for length in image.valid.shape[-2:])
         window = cut(image, Window(top, left, size))
-        # A window without any valid pixel has no features; the whole chip has some.
+        # A window without valid pixels has no features, but the chip has some.
         return window if window.valid.any() else cut(image, _around_valid(image, size))
 
     def run(self) -> tuple[DriftValues, ReversalEffects]:
-        """Measure drift, and what reverting parts of it costs.
+        """Measure the drift, and the cost of reverting parts of it.
 
         Raises:
-            Unavailable: weights or a package are absent.
+            Unavailable: weights or a package are missing.
             GeofmError: a data, weights, contract or store error of the step that failed.
         """
         jobs, trained, groups = self.study.jobs, self.trained, self.study.splits["test"].groups

@@ -1,4 +1,4 @@
-"""From the solves of a probe to what admissible choices make of its scores, for tasks with one label per sample."""
+"""Scores of a probe under admissible choices, from its solves, for tasks with one label per sample."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from geofm_eval.records import fraction_key
 
 
 def by_score(job: ProbeJob, solves: Mapping[Perturbation, Solved]) -> ByScore:
-    """Admissible choices by tap and label fraction, from all solves of a target."""
+    """Return the scores under admissible choices by tap and label fraction, from all solves of a target."""
     problem = job.problem
     found: ByScore = {}
     places = [(tap, subset) for tap in problem.taps for subset in problem.subsets]
@@ -29,14 +29,14 @@ def by_score(job: ProbeJob, solves: Mapping[Perturbation, Solved]) -> ByScore:
 
 @dataclass(frozen=True)
 class _Score:
-    """From test results of all draws to the score as records have it."""
+    """Score as in records, from the test results of all draws."""
 
     job: ProbeJob
     draws: Sequence[int]
     fraction: float
 
     def __call__(self, results: NDArray[np.float64]) -> float:
-        """The mean over draws, or the R2 of all shuffles pooled.
+        """Return the mean over draws, or the pooled R2 of all shuffles.
 
         Args:
             results: (draws,) accuracies, or summed squared errors.
@@ -63,12 +63,12 @@ def _spread(targets: NDArray[np.float64]) -> float:
 def admitted(
     solves: Mapping[Perturbation, Solved], rows: Sequence[int], score: Callable[[NDArray[np.float64]], float]
 ) -> Admitted:
-    """What admissible choices make of one score.
+    """Return one score under admissible choices.
 
     Args:
-        solves: all solves, that without noise among them.
-        rows: of the score's draws.
-        score: from (draws,) test results to the score.
+        solves: all solves, including the one without noise.
+        rows: rows of the score's draws.
+        score: maps (draws,) test results to the score.
     """
     exact = solves[UNPERTURBED]
     others = [solve for one, solve in solves.items() if one != UNPERTURBED]
@@ -91,6 +91,6 @@ def admitted(
 
 
 def _known(solve: Solved, row: int) -> NDArray[np.float32]:
-    """Losses of a row; none where there was nothing to validate on."""
+    """Losses of a row; empty without validation samples."""
     known: NDArray[np.float32] = solve.above[row]
     return known if np.isfinite(solve.lowest[row]) else known[:0]

@@ -1,4 +1,4 @@
-"""The function that measures each kind of case."""
+"""Measurement function of each kind of case."""
 
 from typing import TYPE_CHECKING
 
@@ -16,26 +16,26 @@ def measure_case(workspace: "Workspace", case: Case, training: TrainingOptions |
 
     Args:
         workspace: splits, backbones, feature blocks and sweeps.
-        case: one case of the catalog, such as ``Case("probe", "pocket_mae", "eurosat_sim", "linear", "block03")``.
+        case: a case, for example ``Case("probe", "pocket_mae", "eurosat_sim", "linear", "block03")``.
         training: options of trained cases; None takes the defaults.
 
     Raises:
-        ContractError: the kind cannot be measured so: throughput is timed by pytest-benchmark.
-        Unavailable: data, weights or a package are absent.
+        ContractError: cases of this kind are measured by pytest only (throughput).
+        Unavailable: data, weights or a package are missing.
         GeofmError: a data, weights, contract or store error of the step that failed.
     """
     return measurement_of(Context(workspace, training=training or TrainingOptions()), case).record
 
 
 def measurement_of(context: Context, case: Case) -> Measurement:
-    """Measure one case, or take its record from the earlier run of the session.
+    """Measure one case, or reuse its record from the earlier run of the session.
 
     Raises:
-        ContractError: the kind cannot be measured so.
-        Unavailable: data, weights or a package are absent.
+        ContractError: cases of this kind are measured by pytest only (throughput).
+        Unavailable: data, weights or a package are missing.
         GeofmError: a data, weights, contract or store error of the step that failed.
     """
-    # Imported here, because each of them loads torch.
+    # Imported here, because all of them import torch.
     if case.kind == "probe":
         from geofm_eval.measure.probe import measure_probe
 

@@ -1,9 +1,9 @@
-"""The solves that tell which penalties of a probe are admissible: features that differ in their last digits.
+"""Solves of a probe on features that differ in their last digits, which determine its admissible penalties.
 
-Every number of a feature block is multiplied by 1 + s z, with z standard normal and drawn again for each number. s is
-1e-7 or 1e-6: processors, libraries and versions of torch round float32 features in the seventh digit (the median
-relative difference between two instruction sets was 1.7e-7). One more solve takes the features as they are and computes
-with the code of MKL that is common to all processors. Labels, draws and validation samples stay the same.
+Every value of a feature block is multiplied by 1 + s z, with independent standard normal z and s = 1e-7 or 1e-6,
+because processors, libraries and versions of torch round float32 features in the seventh digit (the median relative
+difference between two instruction sets was 1.7e-7). One more solve uses the features without noise and the MKL code
+path that all processors share. Labels, draws and validation samples are the same in all solves.
 """
 
 import logging
@@ -34,7 +34,7 @@ from geofm_eval.workspace import Workspace
 log = logging.getLogger(__name__)
 
 NOISE_VERSION = 2
-"""Part of every key: a change that moves any number raises it."""
+"""Part of every cache key; raised by any change that affects results."""
 
 FOLDER = f"v{NOISE_VERSION}"
 MANIFEST = "noise.json"
@@ -46,11 +46,11 @@ ByScore = dict[str, dict[str, Admitted]]
 
 @dataclass(frozen=True)
 class Perturbation:
-    """How a solve differs from that of a record.
+    """Difference between a solve and that of a record.
 
     Args:
-        noise: standard deviation of the noise, relative to each number.
-        number: of the solve; every number has noise of its own.
+        noise: standard deviation of the noise, relative to each value.
+        number: number of the solve, which selects the noise.
         compatible: compute in the process of :mod:`geofm_eval.measure.compatible`.
     """
 
@@ -60,7 +60,7 @@ class Perturbation:
 
     @property
     def name(self) -> str:
-        """Such as ``noise 1e-07, solve 3``."""
+        """Name in cache keys, for example ``noise 1e-07, solve 3``."""
         if self.compatible:
             return f"{compatible.VARIABLE}={compatible.VALUE}"
         return f"noise {self.noise:g}, solve {self.number}" if self.noise else "no noise"
@@ -71,19 +71,19 @@ PERTURBATIONS = (
     *(Perturbation(noise, number) for noise in (1e-7, 1e-6) for number in range(4)),
     Perturbation(compatible=True),
 )
-"""Solves beside that without noise."""
+"""Solves in addition to the one without noise."""
 
 
 @dataclass(frozen=True)
 class Solved:
-    """One solve of a probe over all its rows: taps, and label subsets within them.
+    """One solve of a probe over all its rows, which are taps and label subsets.
 
     Attributes:
         above: (rows, L) float32, validation losses above the lowest of the row; L = 0 for a probe without penalties.
-        lowest: (rows,) float64, the lowest validation loss; NaN without validation samples.
-        chosen: (rows,) int64, position of the chosen penalty; -1 for a probe without.
+        lowest: (rows,) float64, lowest validation loss; NaN without validation samples.
+        chosen: (rows,) int64, position of the chosen penalty; -1 for a probe without penalties.
         tested: (rows,) float64, test result at the choice: accuracy, or the summed squared error of ridge.
-        explored: (rows, E) float64, see ``SweepRow.explored``; E = 0 where the rule does not read it.
+        explored: (rows, E) float64, see ``SweepRow.explored``; E = 0 if the rule does not use it.
     """
 
     above: NDArray[np.float32]
@@ -95,14 +95,14 @@ class Solved:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Features of a probe with the noise of one solve: a function of solve, tap and split alone; can be pickled."""
+    """Features of a probe with the noise of one solve, determined by solve, tap and split; can be pickled."""
 
     blocks: Mapping[str, FeatureBlock]
     pooling: str
     perturbation: Perturbation
 
     def __call__(self, tap: str, split: str) -> NDArray[np.float32]:
-        """Features (n, D) of a tap and split."""
+        """Return the features (n, D) of a tap and split."""
         values = self.blocks[split].features(tap, self.pooling)
         if not self.perturbation.noise:
             return values
@@ -110,17 +110,17 @@ class Blocks:
 
 
 def noisy(values: NDArray[np.float32], perturbation: Perturbation, *names: str) -> NDArray[np.float32]:
-    """Features with relative noise; in float64, as float32 rounds 1 + 1e-7 z to a few values only."""
+    """Add relative noise in float64, because float32 would round 1 + 1e-7 z to a few values."""
     rng = generator("feature noise", perturbation.noise, perturbation.number, *names)
     return np.asarray(values * (1 + perturbation.noise * rng.standard_normal(values.shape)), dtype=np.float32)
 
 
 def solves_of(device: str) -> tuple[Perturbation, ...]:
-    """All solves of a probe, that without noise first; without MKL one less, which is said."""
+    """Return all solves of a probe, the one without noise first; without MKL there is one less, with a warning."""
     if compatible.available(device):
         return UNPERTURBED, *PERTURBATIONS
     log.warning(
-        "%s has no MKL, so that ranges rest on one solve less: that with %s=%s",
+        "%s has no MKL, so ranges are based on one solve less (%s=%s)",
         device,
         compatible.VARIABLE,
         compatible.VALUE,
@@ -129,13 +129,13 @@ def solves_of(device: str) -> tuple[Perturbation, ...]:
 
 
 def described(record: Record) -> str:
-    """What is solved, for progress."""
+    """Describe the work, for progress."""
     case = record.case
     return f"{case.adaptation} of {case.model} on {case.task}, solved with last-digit noise on its features"
 
 
 def job_of(workspace: Workspace, record: Record) -> ProbeJob:
-    """What solved the probe of a record, with its blocks from the cache."""
+    """Return the job that solved the probe of a record, with its blocks from the cache."""
     task = record.case.task
     job = ProbeJob(
         record.case.model,
@@ -152,16 +152,16 @@ def job_of(workspace: Workspace, record: Record) -> ProbeJob:
 
 
 def check_key(record: Record, key: str) -> None:
-    """Refuse a record of another probe than the one that is here."""
+    """Check that the current probe is that of a record."""
     if key != record.provenance.sweep_key:
         raise DataError(
-            f"{record.case.id} of run '{record.run.name}': what is here solves another probe than the record's: its "
-            "weights, data, labels, recipe or method have changed since; run the case again here"
+            f"{record.case.id} of run '{record.run.name}': the current setup solves a different probe than the record; "
+            "its weights, data, labels, recipe or method have changed. Run the case again here"
         )
 
 
 def solved(workspace: Workspace, jobs: Mapping[str, ProbeJob], name: str) -> dict[str, dict[Perturbation, Solved]]:
-    """Every solve of some targets on the same features; those that the cache lacks are computed, one after another."""
+    """Return every solve of targets on the same features; those that the cache lacks are computed in sequence."""
     names = solves_of(workspace.settings.device)
     progress = workspace.progress(name, len(names))
     found: dict[str, dict[Perturbation, Solved]] = {task: {} for task in jobs}
@@ -174,7 +174,7 @@ def solved(workspace: Workspace, jobs: Mapping[str, ProbeJob], name: str) -> dic
 
 
 def path_of(key: str, perturbation: Perturbation) -> Path:
-    """Where the cache keeps a solve."""
+    """Return the path of a cached solve."""
     content = {"sweep": key, "solve": perturbation.name, "version": NOISE_VERSION}
     return geofm_cache() / "noise" / FOLDER / content_hash(content)
 
@@ -199,7 +199,7 @@ def _read(path: Path) -> Solved:
         with np.load(path / FILE, allow_pickle=False) as file:
             return Solved(**{name: file[name] for name in file.files})
     except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a readable solve ({error}): delete the folder, it is solved again") from None
+        raise DataError(f"{path}: not a readable solve ({error}); delete the folder to solve it again") from None
 
 
 def _solve(jobs: Sequence[ProbeJob], one: Perturbation) -> list[Solved]:
@@ -217,7 +217,7 @@ def _solve(jobs: Sequence[ProbeJob], one: Perturbation) -> list[Solved]:
 def _solve_here(probe: Probe, problems: Sequence[ProbeProblem], pooling: str, explored: bool) -> list[Solved]:
     with exact_float32():
         sweeps = solve_together(probe, problems, pooling)
-    # Test results at other penalties are those of the solve without noise; the votes of kNN are compared in all solves.
+    # Test results at other penalties are taken from the solve without noise; votes of kNN are compared in all solves.
     return [_kept(sweep, explored or probe == "knn") for sweep in sweeps]
 
 

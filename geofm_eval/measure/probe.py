@@ -32,19 +32,19 @@ from geofm_eval.workspace import Workspace
 RECORD_VERSION = 3
 """Raised whenever the same sweep would give other scores, intervals or selections.
 
-2: intervals from jackknife variances and score intervals in place of percentile bootstraps.
-3: validation scores on resampled validation items, and validation losses, which break ties.
+2: intervals from jackknife variances and score intervals instead of percentile bootstraps.
+3: validation scores on resampled validation samples, and validation losses, which break ties.
 """
 
 CRITERIA = {"linear": "log_loss", "ridge": "squared_error"}
-"""What the hyperparameter of a probe is chosen by on validation; other probes have none."""
+"""Validation criterion for the hyperparameter of a probe; other probes have none."""
 
 
 def measure_probe(context: Context, case: Case) -> Measurement:
-    """Measure one probe case, or take its record from an earlier run.
+    """Measure one probe case, or reuse its record from an earlier run.
 
     Raises:
-        Unavailable: data, weights or a package are absent.
+        Unavailable: data, weights or a package are missing.
         GeofmError: a data, weights, contract or store error of the step that failed.
     """
     workspace = context.workspace
@@ -108,7 +108,7 @@ def _measure_dense(context: Context, case: Case) -> Measurement:
 
 
 def _grid(workspace: Workspace, case: Case, sweep: DenseSweep) -> dict[str, float]:
-    """What confounds comparisons of models on a dense task: metres of a token and a window, and the grid's ceiling."""
+    """Confounders of comparisons on a dense task: metres per token and window, and the grid ceiling."""
     metres = sweep.window * workspace.catalog.task(case.task).gsd
     return {
         "token_gsd_m": metres / sweep.grid[0],
@@ -196,7 +196,7 @@ def _validated(sweep: Sweep) -> dict[float, list[list[Validated]]]:
 
 
 def _digits(value: float | None, digits: int) -> float | None:
-    """As many significant digits as anybody reads: a record has up to 120 choices, and random digits compress badly."""
+    """Round to few digits: a record has up to 120 choices, and random digits compress badly."""
     return None if value is None else float(f"{value:.{digits}g}")
 
 

@@ -1,4 +1,4 @@
-"""Provenance of a measurement: everything that its numbers depend on."""
+"""Provenance of a measurement: everything on which its results depend."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,12 +13,12 @@ from geofm_eval.workspace import Workspace
 
 
 def tested_split(splits: Mapping[str, Split]) -> Split:
-    """The split whose items are tested: with shuffle splits that of all items."""
+    """Return the split whose samples are tested; with shuffle splits, that of all samples."""
     return splits[ALL if ALL in splits else "test"]
 
 
 def evidence(task: TaskSpec, test: Split) -> str:
-    """What the numbers may be compared with: nothing real, this root's own split, or the published split."""
+    """Return the evidence class: ``simulated``, ``sample`` (own or partial split) or ``published``."""
     if task.simulated:
         return "simulated"
     return "sample" if test.definition == "custom" else "published"
@@ -32,15 +32,15 @@ def described(
     splits: Mapping[str, Split] | None = None,
     **more: Any,
 ) -> Provenance:
-    """Everything that the numbers of a case depend on, whatever kind it is.
+    """Return everything on which the results of a case of any kind depend.
 
     Args:
         workspace: splits, adapters, settings.
-        case: what was measured.
+        case: the measured case.
         loaded: the backbone.
-        grid: token and window of a dense task, kept with the inputs.
-        splits: what was trained and tested on; None takes the task's own.
-        more: fields of its own.
+        grid: token and window of a dense task, stored with the inputs.
+        splits: splits used for training and testing; None takes the task's own.
+        more: additional fields.
     """
     task = workspace.catalog.task(case.task)
     splits = workspace.splits(case.task) if splits is None else splits
@@ -62,7 +62,7 @@ def described(
 def described_without_data(
     workspace: Workspace, case: Case, loaded: LoadedBackbone, grid: Mapping[str, float] | None = None, **more: Any
 ) -> Provenance:
-    """The same for a case that reads no data; see :func:`described`."""
+    """Return the provenance of a case that reads no data; see :func:`described`."""
     task, settings = workspace.catalog.task(case.task), workspace.settings
     own = {"seeds": {"task": task.seed, "model": loaded.spec.random_seed}, "dtype": DTYPE, **more}
     return Provenance(
@@ -79,6 +79,6 @@ def described_without_data(
 
 
 def _dropped(splits: Mapping[str, Split]) -> dict[str, dict[str, int]]:
-    """How many items each split left out for which reason; splits that are whole are not named."""
+    """Number of excluded samples by split and reason; complete splits are left out."""
     counts = {name: {reason: len(ids) for reason, ids in split.dropped.items()} for name, split in splits.items()}
     return {name: reasons for name, reasons in counts.items() if reasons}

@@ -1,4 +1,4 @@
-"""``geofm-eval expect``: ranges from finished runs, what changes by them in words, and whether it may be written."""
+"""``geofm-eval expect``: set ranges from finished runs, summarise the changes, and write them if permitted."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,11 +19,11 @@ from geofm_eval.results.units import MetricFormat, unit_named
 
 @dataclass(frozen=True)
 class Expected:
-    """What a call of the command did.
+    """Result of the command.
 
     Args:
-        text: for a person.
-        written: False where a range would have got looser without a reason: nothing was written then.
+        text: summary of the changes.
+        written: False if a range would have become looser without a reason, so that nothing was written.
     """
 
     text: str
@@ -31,18 +31,18 @@ class Expected:
 
 
 def expect(runs: Sequence[Path], catalog: Catalog, folder: Path, tasks: Sequence[str] = (), why: str = "") -> Expected:
-    """Set ranges from finished runs; several runs of a trained case pool their seeds.
+    """Set ranges from finished runs; seeds of a trained case are pooled over runs.
 
     Args:
         runs: folders of runs.
-        catalog: models and tasks of their cases.
-        folder: of the range files.
+        catalog: catalog with the models and tasks of their cases.
+        folder: folder of the range files.
         tasks: task slugs; empty takes all.
-        why: why ranges change; needed where one gets looser.
+        why: reason for the changes; required if a range becomes looser.
 
     Raises:
-        DataError: runs or range files that cannot be read, records that rest on different data, or none to take.
-        GeofmError: of the step that failed when probes were solved again.
+        DataError: runs or range files cannot be read, records use different data, or there are none.
+        GeofmError: an error of the step that failed when probes were solved again.
     """
     read = [read_records(run) for run in runs]
     _check_tasks(tasks, sorted({record.case.task for records in read for record in records}))
@@ -55,21 +55,21 @@ def expect(runs: Sequence[Path], catalog: Catalog, folder: Path, tasks: Sequence
         for task, ranges in new.items():
             write_ranges(ranges, range_path(folder, task))
     lines = [*_told(proposal), *_refused(proposal.refused)]
-    lines += [f"no case claims the range of {name}" for name in unclaimed(new.values(), catalog)]
+    lines += [f"unused range: {name}" for name in unclaimed(new.values(), catalog)]
     lines.append(_ending(proposal, refusing, folder))
     return Expected("\n".join(lines), not refusing)
 
 
 def _check_tasks(asked: Sequence[str], known: Sequence[str]) -> None:
-    """A name that is mistyped must not pass for a task without scores."""
+    """Reject mistyped names, which would otherwise look like tasks without scores."""
     missing = [task for task in asked if task not in known]
     if missing:
-        raise DataError(f"no case of {', '.join(missing)} in these runs, which hold: {', '.join(known) or 'no case'}")
+        raise DataError(f"no case of {', '.join(missing)} in these runs; they contain {', '.join(known) or 'no case'}")
 
 
 def _solver(catalog: Catalog) -> Solve:
-    """Solves probes under the recipe and on the device of their records."""
-    from geofm_eval.measure.admitted import admitted_scores  # here, because it loads torch
+    """Solves probes with the recipe and on the device of their records."""
+    from geofm_eval.measure.admitted import admitted_scores  # here, because it imports torch
     from geofm_eval.workspace import Settings, Workspace
 
     made: dict[tuple[str, str], Workspace] = {}
@@ -85,7 +85,7 @@ def _solver(catalog: Catalog) -> Solve:
 
 
 def _told(proposal: Proposal) -> Iterator[str]:
-    """New ranges counted by task and rule, changed ones each with its old and new ends, unchanged ones counted."""
+    """New ranges counted by task and rule, changed ones with old and new ends, unchanged ones counted."""
     changes = proposal.changes
     groups: dict[tuple[str, str], list[Range]] = {}
     for change in changes:
@@ -103,11 +103,11 @@ def _widths(ranges: Sequence[Range]) -> str:
     halves = sorted((one.hi - one.lo) / 2 for one in ranges)
     least, middle, most = (unit.value(halves[at]) for at in (0, len(halves) // 2, -1))
     symbol = f" {unit.symbol}" if unit.symbol else ""
-    return f"half widths of {least} to {most}{symbol}, half of them up to {middle}{symbol}"
+    return f"half widths {least} to {most}{symbol}, median {middle}{symbol}"
 
 
 def _unit(found: Range) -> MetricFormat:
-    """The metric's unit with a digit more than tables have: ranges may be that narrow."""
+    """The metric's unit with one more decimal than tables, because ranges can be that narrow."""
     unit = unit_named(str(found.basis.setting["metric"]))
     return replace(unit, decimals=unit.decimals + 1)
 
@@ -131,8 +131,8 @@ def _ending(proposal: Proposal, refusing: bool, folder: Path) -> str:
     count = len(proposal.looser)
     if refusing:
         return (
-            f"nothing was written: {count} range{'s' if count > 1 else ''} would admit what was not admitted before; "
-            'say why with --why "..."'
+            f"nothing was written: {count} range{'s' if count > 1 else ''} would become looser; "
+            'give a reason with --why "..."'
         )
     changed = sum(change.changed for change in proposal.changes)
     return f"{changed} of {len(proposal.changes)} ranges written to {folder}"

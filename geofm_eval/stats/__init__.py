@@ -1,1 +1,1 @@
-"""Statistics: scores, intervals, p-values. No torch, no records."""
+"""Statistics: scores, intervals, p-values. Independent of torch and records."""

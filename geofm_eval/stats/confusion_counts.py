@@ -1,6 +1,6 @@
-"""Scores of segmentation from confusion counts: IoU per class and their mean; intervals are in ``crossed``.
+"""Segmentation scores from confusion counts: IoU per class and its mean; for intervals see ``counts``.
 
-All pixels of a test split are counted in one matrix; images are never scored one by one and averaged.
+All pixels of a test split are counted in one matrix; scores are not averaged over images.
 """
 
 from typing import Any
@@ -19,19 +19,19 @@ def confusion(target: NDArray[Any], predicted: NDArray[Any], classes: int, ignor
     """Count the pixels of one image by true and predicted class.
 
     Args:
-        target: classes of any shape, ``ignore`` where there is no label.
+        target: classes of any shape, ``ignore`` at pixels without a label.
         predicted: classes of the same shape.
         classes: number of classes K.
-        ignore: label of pixels that do not count, whatever is predicted there.
+        ignore: label of excluded pixels.
 
     Returns:
         (K, K) int64.
 
     Raises:
-        ContractError: shapes that differ, or a class outside 0..K-1 at a pixel that counts.
+        ContractError: shapes differ, or a class is outside 0..K-1 at a labelled pixel.
     """
     if target.shape != predicted.shape:
-        raise ContractError(f"target and prediction must have one shape, found {target.shape} and {predicted.shape}")
+        raise ContractError(f"target and prediction must have equal shapes, found {target.shape} and {predicted.shape}")
     counted = target != ignore
     truth, guess = target[counted].astype(np.int64), predicted[counted].astype(np.int64)
     for what, values in (("target", truth), ("prediction", guess)):
@@ -42,7 +42,7 @@ def confusion(target: NDArray[Any], predicted: NDArray[Any], classes: int, ignor
 
 
 def mean_iou(counts: ArrayLike) -> Floats:
-    """Unweighted mean of the IoU of the classes that occur or are predicted, (...,) for counts (..., K, K)."""
+    """Return the unweighted mean IoU over classes that occur or are predicted, (...,) for counts (..., K, K)."""
     per_class = iou_per_class(counts)
     known = ~np.isnan(per_class)
     total = np.where(known, per_class, 0.0).sum(-1)

@@ -1,8 +1,8 @@
 """Intervals of scores of summed counts (mIoU, RMSE, R2 of pixels): training seeds crossed with whole images or groups.
 
-Such a score is no ratio of two sums over images, but a function of sums: confusion counts, or sums of errors. What is
-left out in turn are therefore the images' counts, for all terms of a contrast the same images, so that a difference of
-two networks on one test split is paired.
+Such a score is not a ratio of two sums over images, but a function of sums: confusion counts, or sums of errors. The
+jackknife therefore leaves out the counts of one image at a time, the same image for all terms of a contrast, so that a
+difference of two networks on one test split is paired.
 """
 
 from collections.abc import Sequence
@@ -33,26 +33,26 @@ class Term:
 
 
 def count_score(counts: ArrayLike, metric: str) -> Floats:
-    """Score of every seed, (seeds,), all images of a test split in one sum.
+    """Return the score of every seed, (seeds,), from counts summed over all images.
 
     Args:
         counts: see :class:`Term`.
         metric: see :class:`Term`.
 
     Raises:
-        ContractError: an unknown metric, or counts of another kind.
+        ContractError: the metric is unknown, or the counts are of another kind.
     """
     totals = _checked(Term(1.0, np.asarray(counts), metric)).sum(1)
     return metric_named(metric).of_totals(totals, totals[0])
 
 
 def scores_without(counts: ArrayLike, metric: str, groups: ArrayLike | None = None) -> Floats:
-    """Score of every seed when one image, or one group, is left out: (seeds, units), for a jackknife.
+    """Return the score of every seed without each image or group, (seeds, units), for a jackknife.
 
     Args:
         counts: see :class:`Term`.
         metric: see :class:`Term`.
-        groups: (n,) group of each image; groups are left out whole.
+        groups: (n,) group of each image; whole groups are left out.
     """
     checked = _checked(Term(1.0, np.asarray(counts), metric))
     sample = make_sample(np.zeros(checked.shape[1]), groups)
@@ -62,31 +62,31 @@ def scores_without(counts: ArrayLike, metric: str, groups: ArrayLike | None = No
 def count_interval(
     counts: ArrayLike, metric: str, groups: ArrayLike | None = None, level: float = 0.95
 ) -> Interval | None:
-    """Interval of the mean score over seeds; see :func:`contrast_interval`."""
+    """Return the interval of the mean score over seeds; see :func:`contrast_interval`."""
     return contrast_interval([Term(1.0, np.asarray(counts), metric)], groups, level)
 
 
 def contrast_interval(terms: Sequence[Term], groups: ArrayLike | None = None, level: float = 0.95) -> Interval | None:
-    """Interval of a weighted sum of mean scores, such as +1 and -1 for the difference of two networks.
+    """Return the interval of a weighted sum of mean scores, for example +1 and -1 for a difference of two networks.
 
-    Jackknife over images or groups, seeds of every term apart, Student's t. The interval of a single score is symmetric
-    on the logit scale, that of a single RMSE on the log scale.
+    It uses the jackknife over images or groups, separate seeds for every term, and Student's t. The interval of a
+    single score is symmetric on the logit scale, that of a single RMSE on the log scale.
 
     Args:
         terms: networks tested on the same images.
-        groups: (n,) group (scene, event) of each image, whose images are dependent.
+        groups: (n,) group (scene, event) of each image; images of a group are dependent.
         level: nominal coverage.
 
     Returns:
-        None with fewer than two images or groups, or where a score does not exist, or would not without one of them.
+        None with fewer than two images or groups, or if a score is undefined with all units or without one of them.
 
     Raises:
-        ContractError: no term, shapes that do not fit, an unknown metric, or a level outside (0, 1).
+        ContractError: no term, inconsistent shapes, an unknown metric, or a level outside (0, 1).
     """
     checked_level(level)
     counts = [_checked(term) for term in terms]
     if not counts or len({one.shape[1] for one in counts}) > 1:
-        raise ContractError("a contrast needs terms over the same images")
+        raise ContractError("a contrast needs at least one term, all over the same images")
     sample = make_sample(np.zeros(counts[0].shape[1]), groups)
     if sample.count < 2:
         return None

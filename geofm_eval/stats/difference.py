@@ -13,10 +13,10 @@ class Difference:
     """Difference of two test scores.
 
     Args:
-        value: in the metric's own unit.
-        low: lower end of its paired interval; None where none can be given.
+        value: difference in the metric's own unit.
+        low: lower end of its paired interval; None without an interval.
         high: upper end.
-        freedom: degrees of freedom of the t distribution that its error is taken to follow.
+        freedom: degrees of freedom of the t distribution of its error.
     """
 
     value: float
@@ -26,12 +26,12 @@ class Difference:
 
     @classmethod
     def within(cls, value: float, interval: Interval | None) -> "Difference":
-        """A difference with the interval that was found for it, or without one."""
+        """Combine a difference with its interval, if there is one."""
         return cls(value) if interval is None else cls(value, interval.low, interval.high, interval.freedom)
 
     def times(self, factor: float) -> "Difference":
         """Convert to another unit; a negative factor swaps the ends."""
-        # Adding zero turns -0.0, which a difference of nothing may be after a change of direction, into 0.0.
+        # Adding zero turns -0.0, which a change of sign can give, into 0.0.
         value = factor * self.value + 0.0
         if self.low is None or self.high is None:
             return Difference(value)

@@ -1,7 +1,7 @@
-"""What is measured on which units: items, or groups of them where items are dependent, each left out in turn.
+"""Jackknife over units, which are samples, or groups of dependent samples.
 
-An accuracy is a sum over items divided by their number; the share of variance that a regression leaves unexplained is
-a sum of squared errors divided by the spread of the target. Both are ratios of sums, hence one machinery.
+An accuracy is a sum over samples divided by their number; the unexplained proportion of variance of a regression is a
+sum of squared errors divided by the spread of the target. Both are ratios of sums and share one implementation.
 """
 
 import math
@@ -26,9 +26,9 @@ class Interval:
         high: upper end.
         level: nominal coverage.
         method: how it was computed.
-        covers: what it would vary over: ``items``, ``groups``, ``draws x items``, ``draws x groups`` or
+        covers: sources of variation: ``items`` (samples), ``groups``, ``draws x items``, ``draws x groups`` or
             ``shuffle splits``.
-        freedom: degrees of freedom of the t distribution that its error is taken to follow: what is known of its tails.
+        freedom: degrees of freedom of the t distribution of its error, for p-values.
     """
 
     low: float
@@ -41,13 +41,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Sample:
-    """What is measured on each item, and the units, items or groups, that may have been others.
+    """Values of all samples, and the units (samples or groups) that are left out in turn.
 
     Attributes:
-        values: (draws, n) what is summed in the numerator.
-        target: (n,) regression target, whose spread is the denominator; None where that is the number of items.
+        values: (draws, n) summands of the numerator.
+        target: (n,) regression target, whose spread is the denominator; None if that is the number of samples.
         noun: ``items`` or ``groups``.
-        member: (n,) unit of each item.
+        member: (n,) unit of each sample.
         count: number of units.
     """
 
@@ -68,12 +68,12 @@ class Sample:
         return self.noun if self.draws == 1 else f"draws x {self.noun}"
 
     def ratios(self) -> Floats:
-        """(draws,) ratios of all items; NaN where the target has no spread."""
+        """(draws,) ratios over all samples; NaN if the target has no spread."""
         numerators, sizes, *moments = self._totals
         return self._divided(numerators.sum(1), sizes.sum(), *(one.sum() for one in moments))
 
     def without(self) -> Floats:
-        """(draws, units) ratios without each unit in turn; NaN where the target of the others has no spread."""
+        """(draws, units) ratios without each unit; NaN if the target of the others has no spread."""
         numerators, *rest = self._totals
         others = numerators.sum(1, keepdims=True) - numerators
         return self._divided(others, *(one.sum() - one for one in rest))
@@ -93,26 +93,26 @@ class Sample:
             return np.asarray(numerators / sizes)
         first, second = moments
         spread = second - np.square(first) / sizes
-        # Rounding leaves items of one value a spread of this order instead of none.
+        # Rounding can give equal values a spread of this order instead of zero.
         return np.asarray(numerators / np.where(spread > 1e-12 * second, spread, np.nan))
 
     def sums(self, values: Floats) -> Floats:
-        """(count,) sums of ``values`` (n,) over the units."""
+        """Return (count,) sums of ``values`` (n,) over the units."""
         if self.noun == "items":
             return values
         return np.bincount(self.member, values, self.count).astype(np.float64)
 
 
 def make_sample(values: ArrayLike, groups: ArrayLike | None, target: Floats | None = None) -> Sample:
-    """Check what is measured on which units.
+    """Check values and groups, and determine the units.
 
     Args:
         values: (draws, n) or (n,).
-        groups: (n,) group of each item; None makes every item a unit.
+        groups: (n,) group of each sample; None makes every sample a unit.
         target: (n,) regression target.
 
     Raises:
-        ContractError: shapes that do not fit, or values that are not finite.
+        ContractError: inconsistent shapes, or values that are not finite.
     """
     checked = as_outcomes(values)
     n = checked.shape[1]
@@ -120,43 +120,43 @@ def make_sample(values: ArrayLike, groups: ArrayLike | None, target: Floats | No
         return Sample(checked, target, "items", np.arange(n), n)
     names = np.asarray(groups)
     if names.shape != (n,):
-        raise ContractError(f"groups must name the group of each of the {n} items, found shape {names.shape}")
+        raise ContractError(f"groups must have one entry for each of the {n} samples, found shape {names.shape}")
     found, member = np.unique(names, return_inverse=True)
     return Sample(checked, target, "groups", member.reshape(-1), len(found))
 
 
 def as_outcomes(values: ArrayLike) -> Floats:
-    """``values`` as (draws, n) float64.
+    """Return ``values`` as (draws, n) float64.
 
     Raises:
-        ContractError: another number of dimensions, or a value that is not finite.
+        ContractError: the number of dimensions is not 1 or 2, or a value is not finite.
     """
     outcomes = np.atleast_2d(np.asarray(values, dtype=np.float64))
     if outcomes.ndim != 2 or not len(outcomes):
         raise ContractError(f"outcomes must have shape (n,) or (draws, n), found {np.shape(values)}")
     if not np.isfinite(outcomes).all():
-        raise ContractError("outcomes must be finite: an unknown outcome is left out, not set to NaN")
+        raise ContractError("outcomes must be finite; leave out samples with unknown outcomes")
     return outcomes
 
 
 def checked_level(level: float) -> float:
-    """The level itself.
+    """Return the level.
 
     Raises:
-        ContractError: it does not lie between 0 and 1.
+        ContractError: it is not between 0 and 1.
     """
     if not 0 < level < 1:
-        raise ContractError(f"level must lie between 0 and 1, found {level}: 0.95 is the usual one")
+        raise ContractError(f"level must be between 0 and 1, for example 0.95, found {level}")
     return level
 
 
 def jackknife_error_of(values: Floats) -> Floats:
-    """Standard error from values without each unit: sqrt((g - 1) / g * sum((v - mean)^2)).
+    """Return the standard error from values without each unit: sqrt((g - 1) / g * sum((v - mean)^2)).
 
-    Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
+    Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
 
     Args:
-        values: (g, ...) one row per unit that is left out.
+        values: (g, ...), one row per unit left out.
 
     Returns:
         (...).
@@ -166,18 +166,18 @@ def jackknife_error_of(values: Floats) -> Floats:
 
 
 def joint_freedom(parts: Sequence[tuple[float, float]]) -> float:
-    """Degrees of freedom of a sum of independent variances (Satterthwaite 1946).
+    """Return the degrees of freedom of a sum of independent variances (Satterthwaite 1946).
 
     Args:
-        parts: every variance with its own degrees of freedom; without any variance the first one's are given.
+        parts: variances with their degrees of freedom; if all variances are zero, the first one's are returned.
     """
     uncertain = sum(variance**2 / freedom for variance, freedom in parts)
     return float(sum(variance for variance, _ in parts) ** 2 / uncertain if uncertain > 0 else parts[0][1])
 
 
 def t_quantile(probability: float, freedom: float) -> float:
-    """Quantile of Student's t; of the normal distribution with infinite degrees of freedom."""
-    # Imported here because the module is read at start-up, where scipy's load time would be felt.
+    """Return the quantile of Student's t, or of the normal distribution for infinite degrees of freedom."""
+    # Imported here, because importing scipy would slow down start-up.
     from scipy.special import ndtri, stdtrit
 
     return float(ndtri(probability) if math.isinf(freedom) else stdtrit(freedom, probability))

@@ -1,10 +1,10 @@
-"""Intervals of R2 over shuffle splits: the same items tested again and again, by probes trained on the others.
+"""Intervals of R2 over shuffle splits, in which the same samples are tested repeatedly by probes trained on the others.
 
-Predictions are crossed, with gaps: an item is tested in a tenth of the shuffles. The error of the pooled R2 has three
-sources. Other items would have been other ones to test; other shuffles would have drawn other training labels (which
-matters where labels are few); and all shuffles draw their training items from the same sample, which no number of
-shuffles averages out. The first two are estimated; the third cannot be (Bengio and Grandvalet 2004), and is set in
-proportion to the first by how many training items two shuffles share.
+Predictions are crossed and incomplete: a sample is tested in a tenth of the shuffles. The error of the pooled R2 has
+three sources: the choice of test samples; the choice of training labels by the shuffles (relevant if labels are few);
+and the common data set of all training samples, whose effect does not average out over shuffles. The first two are
+estimated. The third cannot be (Bengio and Grandvalet 2004); it is set in proportion to the first, from the number of
+training samples that two shuffles share.
 """
 
 import math
@@ -21,34 +21,34 @@ TEST_SHARE = 0.1
 """Proportion of the samples that each shuffle split tests, as in NeuCo-Bench."""
 
 SHARED_TRAINING = 0.25
-"""Variance that a shared training sample adds to that of the tested items, at a complete overlap.
+"""Variance of the shared training samples relative to that of the test samples, at complete overlap.
 
-Ridge regressions on 300 simulated items need .1 to .8, the more the less their features are correlated.
+Ridge regressions on 300 simulated samples need .1 to .8, more for less correlated features.
 """
 
 METHOD = "crossed over shuffles and items, shared training items counted"
 
 
 def shuffle_interval(predicted: ArrayLike, target: ArrayLike, n_train: float, level: float = 0.95) -> Interval | None:
-    """Interval of the pooled out-of-fold R2 over shuffle splits.
+    """Return the interval of the pooled out-of-fold R2 over shuffle splits.
 
-    It speaks of the mean R2 of probes trained on ``n_train`` items and tested on others, over all samples of as many
-    items. To first order a prediction adds (squared error - (1 - R2) squared distance of the target from its mean) over
-    the pooled spread. With V_i and V_s the sums of squares of what items and shuffles add, small-sample factors aside,
-    the variance is (1 + n_train / 4n) V_i + V_s. Items that were tested in the same shuffles, such as those of a block
-    that is tested whole, count as one.
+    The estimand is the mean R2 of probes trained on ``n_train`` samples and tested on others, over data sets of the
+    same size. To first order, a prediction contributes (squared error - (1 - R2) squared distance of the target from
+    its mean) / pooled spread. With V_i and V_s the sums of squared contributions of samples and of shuffles, the
+    variance is (1 + n_train / 4n) V_i + V_s, up to small-sample factors. Samples that are always tested together, for
+    example in spatial blocks, count as one.
 
     Args:
-        predicted: (shuffles, n) predictions, NaN where an item was not tested.
+        predicted: (shuffles, n) predictions, NaN where a sample was not tested.
         target: (n,) target.
-        n_train: labelled training items of a shuffle.
+        n_train: labelled training samples per shuffle.
         level: nominal coverage.
 
     Returns:
-        None with fewer than two shuffles or items, or a constant target.
+        None with fewer than two shuffles or samples, or a constant target.
 
     Raises:
-        ContractError: shapes that do not fit, every item tested in every shuffle, or a level outside (0, 1).
+        ContractError: inconsistent shapes, every sample tested in every shuffle, or a level outside (0, 1).
     """
     predictions = _predictions(predicted, target)
     errors = np.square(predictions - np.asarray(target, dtype=np.float64))
@@ -63,17 +63,17 @@ def paired_shuffle_interval(
     n_train: float,
     level: float = 0.95,
 ) -> Interval | None:
-    """Interval of the difference in pooled R2 of two subjects tested on the same shuffles; see `shuffle_interval`.
+    """Return the interval of the difference in pooled R2 of two subjects tested on the same shuffles.
 
     Returns:
-        None as there, and for predictions that are all equal.
+        None as in `shuffle_interval`, and if all predictions are equal.
 
     Raises:
-        ContractError: the two were not tested on the same items, or as in `shuffle_interval`.
+        ContractError: the subjects were not tested on the same samples, or as in `shuffle_interval`.
     """
     a, b = _predictions(first, target), _predictions(second, target)
     if a.shape != b.shape or not np.array_equal(np.isnan(a), np.isnan(b)):
-        raise ContractError("paired predictions must come from the same shuffles of the same items")
+        raise ContractError("paired predictions must be from the same shuffles of the same samples")
     if np.array_equal(a, b, equal_nan=True):
         return None
     truth = np.asarray(target, dtype=np.float64)
@@ -81,14 +81,15 @@ def paired_shuffle_interval(
 
 
 def contributions(errors: Floats, target: ArrayLike) -> tuple[float, Floats]:
-    """The share of errors in the spread of a target, and what every shuffle and unit adds to it, to first order.
+    """Return the ratio of errors to the spread of the target, and its first-order contributions by shuffle and unit.
 
     Args:
-        errors: (shuffles, n) squared errors, or differences of them; NaN where an item was not tested.
+        errors: (shuffles, n) squared errors, or differences of them; NaN where a sample was not tested.
         target: (n,) target.
 
     Returns:
-        The ratio, NaN for a constant target; and (shuffles, units), a unit being the items that the same shuffles test.
+        The ratio, NaN for a constant target; and (shuffles, units), where samples tested by the same shuffles are one
+        unit.
     """
     tested = ~np.isnan(errors)
     truth = np.asarray(target, dtype=np.float64)
@@ -102,18 +103,18 @@ def contributions(errors: Floats, target: ArrayLike) -> tuple[float, Floats]:
 
 
 def tested_share(predicted: ArrayLike) -> float:
-    """Items that a shuffle tests over those that it does not, of predictions as in :func:`shuffle_interval`."""
+    """Return the ratio of tested to untested samples per shuffle, for predictions as in :func:`shuffle_interval`."""
     tested = ~np.isnan(np.atleast_2d(np.asarray(predicted, dtype=np.float64)))
     share = float(tested.mean())
     if share == 1:
-        raise ContractError("every item was tested in every shuffle: these are predictions of a test split")
+        raise ContractError("every sample was tested in every shuffle; use r2_interval for a test split")
     return share / (1 - share)
 
 
 def _predictions(predicted: ArrayLike, target: ArrayLike) -> Floats:
     rows = np.atleast_2d(np.asarray(predicted, dtype=np.float64))
     if rows.ndim != 2 or rows.shape[1:] != np.shape(target):
-        raise ContractError(f"predictions must be (shuffles, n) of {np.shape(target)} targets, found {rows.shape}")
+        raise ContractError(f"predictions must be (shuffles, n) for {np.shape(target)} targets, found {rows.shape}")
     tested_share(rows)
     return rows
 
@@ -130,7 +131,7 @@ def _interval(errors: Floats, target: ArrayLike, n_train: float, level: float) -
 def _by_unit(added: Floats, tested: NDArray[np.bool_]) -> Floats:
     """Return (shuffles, units) sums over the items that were tested in the same shuffles."""
     kept = tested.any(0)
-    # Columns as fixed-length strings of bits: sorting those is ten times faster than sorting columns.
+    # Columns as fixed-length strings of bits, because sorting those is ten times faster than sorting columns.
     bits = np.ascontiguousarray(np.packbits(tested[:, kept], axis=0).T)
     member = np.unique(bits.view(f"S{bits.shape[1]}").ravel(), return_inverse=True)[1].reshape(-1)
     summed = np.zeros((int(member.max(initial=-1)) + 1, len(added)))
@@ -139,11 +140,11 @@ def _by_unit(added: Floats, tested: NDArray[np.bool_]) -> Floats:
 
 
 def error_parts(added: Floats, shared: float) -> tuple[Floats, Floats]:
-    """What items and what shuffles add to the error of a ratio: squares sum to the two parts of its variance.
+    """Return the contributions of samples and of shuffles to the error of a ratio; their squares sum to its variance.
 
     Args:
         added: (shuffles, units), see :func:`contributions`.
-        shared: labelled training items of a shuffle over all items.
+        shared: labelled training samples of a shuffle divided by the number of samples.
 
     Returns:
         (units,) and (shuffles,).

@@ -1,8 +1,8 @@
-"""From drift per seed to estimates with intervals, and to one verdict per measure: does one part change most?
+"""Estimates of drift over seeds with intervals, and a verdict per measure on whether one part changes most.
 
-Few seeds make a t interval wide, as they should: with three of them its half width is 2.5 standard deviations. The
-variance over the items, which all seeds share, is added to that of the mean over seeds; degrees of freedom are joined
-as in :mod:`geofm_eval.stats.standard_error`.
+Few seeds give a wide t interval: with three, its half width is 2.5 standard deviations. The variance over samples,
+which all seeds share, is added to that of the mean over seeds. Degrees of freedom are combined as in
+:mod:`geofm_eval.stats.standard_error`.
 """
 
 import math
@@ -24,7 +24,7 @@ Verdict = Literal["supported", "refuted", "undecided"]
 
 
 class PerSeed(Protocol):
-    """A contrast of drifts, as it was measured or as a record holds it."""
+    """A contrast of drifts, measured or read from a record."""
 
     @property
     def per_seed(self) -> tuple[float, ...]:
@@ -32,7 +32,7 @@ class PerSeed(Protocol):
 
     @property
     def error(self) -> float | None:
-        """Standard error over the items of the mean over seeds; None where it is unknown."""
+        """Standard error over samples of the mean over seeds; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +45,25 @@ class Estimate:
 
     @property
     def above(self) -> bool:
-        """Clearly above 0."""
+        """Whether the interval is above 0."""
         return self.low is not None and self.low > 0
 
     @property
     def below(self) -> bool:
-        """Clearly below 0."""
+        """Whether the interval is below 0."""
         return self.high is not None and self.high < 0
 
 
 @dataclass(frozen=True)
 class Leader:
-    """Whether one part changes more than every other.
+    """Verdict on whether one part changes more than every other.
 
     Args:
-        verdict: ``supported`` where it is clearly above each other part, and above its floor; ``refuted`` where a part
+        verdict: ``supported`` if the part is clearly above each other part and above its floor; ``refuted`` if a part
             that is above its own floor is clearly above it, after Holm over the other parts; else ``undecided``.
-        rival: the part that decides: of those that lie above, the one with the smallest p; else the one that comes
-            closest.
+        rival: the deciding part: the one with the smallest p among parts above, else the closest one.
         lead: the part's drift minus that of the rival.
-        p: of the verdict's test: the largest of all where the part leads, else that of the rival times their number.
+        p: p of the verdict's test: the largest of all if the part leads, else that of the rival times their number.
     """
 
     verdict: Verdict
@@ -74,11 +73,11 @@ class Leader:
 
 
 def estimate(contrast: PerSeed, units: int | None = None, level: float = LEVEL) -> Estimate:
-    """Mean over k seeds with a t interval of standard error sqrt(s^2 / k + e^2), e the error over the items.
+    """Return the mean over k seeds with a t interval of standard error sqrt(s^2 / k + e^2), e the sampling error.
 
     Args:
         contrast: one value per seed.
-        units: items or groups that the error rests on; None for many.
+        units: number of samples or groups behind the sampling error; None for many.
         level: nominal coverage.
     """
     return estimate_of(contrast.per_seed, contrast.error or 0.0, units, level)
@@ -104,15 +103,15 @@ def _spread(values: Sequence[float], error: float, units: int | None) -> Spread:
 def leader(
     leads: Mapping[str, PerSeed], excess: Mapping[str, PerSeed] | None = None, units: int | None = None
 ) -> Leader:
-    """Verdict on a part from its lead over every other part.
+    """Return the verdict on a part from its lead over every other part.
 
-    To be above all is one hypothesis, each tested at the full level; to be below any of m is tested for the smallest p
-    times m, the first step of Holm (1979). What lies below its floor neither leads nor refutes: where no part changes
-    more than noise makes it change, to be the least below is no lead.
+    Being above all others is tested at the full level for each. Being below any of m is tested with the smallest p
+    times m, the first step of Holm (1979). Parts below their floor, which change no more than noise does, neither lead
+    nor refute.
 
     Args:
         leads: drift of the part minus that of each other part.
-        excess: drift of every part, the leading one's under ``LEADER``, above its floor; None asks for no floor.
+        excess: drift of every part above its floor, the leading part under ``LEADER``; None applies no floor.
         units: see :func:`estimate`.
     """
     found = {part: estimate(one, units) for part, one in leads.items()}
@@ -123,14 +122,14 @@ def leader(
         rival, tested = min(found, key=lambda part: found[part].value), max(p.values())
         clear = LEADER in real and all(one.above for one in found.values())
         return Leader("supported" if clear else "undecided", rival, found[rival], tested)
-    # Of the parts ahead, those above their own floor come first: they alone can refute.
+    # Among the parts ahead, those above their own floor come first, because only they can refute.
     rival = min(ahead, key=lambda part: (part not in real, p[part]))
     tested = min(1.0, len(leads) * p[rival])
     return Leader("refuted" if rival in real and tested <= 1 - LEVEL else "undecided", rival, found[rival], tested)
 
 
 def above_floor(parts: Iterable[str], excess: Mapping[str, PerSeed] | None, units: int | None = None) -> frozenset[str]:
-    """Parts that drift clearly more than their floor; all of them where no floor is asked for."""
+    """Return the parts that drift clearly more than their floor; all of them if ``excess`` is None."""
     return frozenset(part for part in parts if excess is None or _above(excess.get(part), units))
 
 
@@ -139,14 +138,14 @@ def _above(contrast: PerSeed | None, units: int | None) -> bool:
 
 
 def p_of(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:
-    """Two-sided p of a contrast being ``against``, from the same t as :func:`estimate`; 1 with a single seed."""
-    from scipy.special import ndtr, stdtr  # loaded here, as in resampling
+    """Return the two-sided p of a contrast being ``against``, with the t of :func:`estimate`; 1 with a single seed."""
+    from scipy.special import ndtr, stdtr  # imported here, as in jackknife
 
     if len(contrast.per_seed) < 2:
         return 1.0
     found = _spread(contrast.per_seed, contrast.error or 0.0, units)
     value, tails = abs(float(np.mean(contrast.per_seed)) - against), found.tails
-    # At the level of the intervals p is that of the interval; beyond it the tails are heavier.
+    # At the level of the intervals, p is that of the interval; beyond it the tails are heavier.
     error = found.half_width(LEVEL) / t_quantile((1 + LEVEL) / 2, tails)
     if error == 0:
         return 1.0 if value == 0 else 0.0
@@ -154,7 +153,7 @@ def p_of(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> f
 
 
 def p_over(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:
-    """One-sided p of a contrast being ``against`` or less; 1 with a single seed."""
+    """Return the one-sided p of a contrast being ``against`` or less; 1 with a single seed."""
     if len(contrast.per_seed) < 2:
         return 1.0
     p, exceeds = p_of(contrast, units, against), float(np.mean(contrast.per_seed)) > against
@@ -162,5 +161,5 @@ def p_over(contrast: PerSeed, units: int | None = None, against: float = 0.0) ->
 
 
 def p_under(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:
-    """One-sided p of a contrast being ``against`` or more; 1 with a single seed."""
+    """Return the one-sided p of a contrast being ``against`` or more; 1 with a single seed."""
     return 1.0 if len(contrast.per_seed) < 2 else 1 - p_over(contrast, units, against)

@@ -1,4 +1,4 @@
-"""From paired intervals to p-values, and Holm's adjustment of many of them."""
+"""P-values from paired intervals, and Holm's adjustment."""
 
 import math
 from collections.abc import Sequence
@@ -10,15 +10,14 @@ ALPHA = 1 - LEVEL
 
 
 def p_value(difference: Difference, against: float = 0.0) -> float | None:
-    """Two-sided p of a difference being ``against``, from its interval.
+    """Return the two-sided p of a difference being ``against``, from its interval.
 
-    The error is taken to follow a t distribution with the interval's degrees of freedom, whose standard error is the
-    longer half of the interval over the quantile that an interval of this level reaches to. So p is at most .05 only
-    where the interval leaves ``against`` out, and beyond that the tails are those of the few groups or seeds that the
-    interval rests on.
+    The error is assumed to follow a t distribution with the interval's degrees of freedom. Its standard error is the
+    longer half of the interval divided by the quantile of its level. Hence p is at most .05 only if the interval
+    excludes ``against``; below .05 the tails reflect the number of groups or seeds.
 
     Returns:
-        None without an interval. An interval without width says that the difference is exactly this: p is then 1 or 0.
+        None without an interval. With an interval of width zero the difference is exact, and p is 1 or 0.
     """
     if difference.low is None or difference.high is None:
         return None
@@ -30,11 +29,10 @@ def p_value(difference: Difference, against: float = 0.0) -> float | None:
 
 
 def p_above(difference: Difference, against: float = 0.0) -> float | None:
-    """One-sided p of a difference being ``against`` or less, from the same t distribution as :func:`p_value`.
+    """Return the one-sided p of a difference being ``against`` or less, with the t distribution of :func:`p_value`.
 
     Returns:
-        None without an interval. An interval without width says that the difference is exactly this: p is then 0 where
-        it exceeds ``against``, else 1.
+        None without an interval. With an interval of width zero, p is 0 if the difference exceeds ``against``, else 1.
     """
     p = p_value(difference, against)
     if p is None:
@@ -45,21 +43,21 @@ def p_above(difference: Difference, against: float = 0.0) -> float | None:
 
 
 def p_below(difference: Difference, against: float = 0.0) -> float | None:
-    """One-sided p of a difference being ``against`` or more; see :func:`p_above`."""
+    """Return the one-sided p of a difference being ``against`` or more; see :func:`p_above`."""
     return p_above(difference.times(-1), -against)
 
 
 def t_tails(statistic: float, freedom: float) -> float:
-    """Probability beyond +-``statistic`` under Student's t; under the normal with infinite degrees of freedom."""
-    from scipy.special import ndtr, stdtr  # loaded here, as in resampling
+    """Return the probability beyond +-``statistic`` under Student's t (normal for infinite degrees of freedom)."""
+    from scipy.special import ndtr, stdtr  # imported here, as in jackknife
 
     return 2 * float(ndtr(-abs(statistic)) if math.isinf(freedom) else stdtr(freedom, -abs(statistic)))
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Adjusted p-values: those up to .05 hold together with an error in 5 % of families at most (Holm 1979).
+    """Return adjusted p-values, which control the family-wise error rate (Holm 1979).
 
-    The k-th smallest of m is multiplied by m - k + 1, and none is smaller than one before it.
+    The k-th smallest of m is multiplied by m - k + 1, and is at least as large as the one before it.
     """
     order = sorted(range(len(values)), key=values.__getitem__)
     adjusted, largest = [1.0] * len(values), 0.0

@@ -1,8 +1,8 @@
-"""Intervals of shares of right items, and of their differences, near their bounds too and for dependent items.
+"""Intervals of proportions of correct samples and of their differences, also near bounds and for dependent samples.
 
-A t interval around a share fails where few items are wrong, one around a difference where few items tell two subjects
-apart. Score intervals ask instead which true values the data do not contradict. They are made for independent items;
-dependent ones (groups, draws) count as the number of independent items that would have the same variance.
+A t interval of a proportion is unreliable if few samples are wrong, and that of a difference if few samples are
+discordant. Score intervals contain all values that the data do not contradict. They assume independent samples;
+dependent ones (groups, draws) count as the number of independent samples with the same variance.
 """
 
 import math
@@ -14,20 +14,20 @@ from geofm_eval.stats.jackknife import Floats, Interval, t_quantile
 from geofm_eval.stats.standard_error import Spread, student
 
 FEW = 5
-"""Fewer items than this in favour of one of two subjects make a t interval of their difference unreliable."""
+"""With fewer samples than this in favour of either subject, a t interval of the difference is unreliable."""
 
 HALVINGS = 60
-"""Steps of a bisection, which leave less than rounding does."""
+"""Steps of a bisection, enough for rounding precision."""
 
 
 def share_interval(outcomes: Floats, spread: Spread, level: float, covers: str) -> Interval:
-    """Wilson's interval of a share (1927): every p with (p_hat - p)^2 <= t^2 p (1 - p) / n, n independent items.
+    """Return Wilson's interval of a proportion (1927): every p with (p_hat - p)^2 <= t^2 p (1 - p) / n.
 
     Args:
         outcomes: (draws, n) in [0, 1], not all 0 and not all 1.
-        spread: of their mean.
+        spread: spread of their mean, which gives the number n of independent samples.
         level: nominal coverage.
-        covers: what varies.
+        covers: sources of variation.
     """
     share = float(outcomes.mean())
     ratio = _per_independent(share * (1 - share), outcomes, spread, level)
@@ -37,16 +37,16 @@ def share_interval(outcomes: Floats, spread: Spread, level: float, covers: str) 
 
 
 def difference_interval(outcomes: Floats, spread: Spread, level: float, covers: str) -> Interval:
-    """Interval of the mean of differences: Student's t, or Tango's (1998) where few items favour one of the two.
+    """Return the interval of a mean difference: Student's t, or Tango's (1998) if few samples favour one subject.
 
-    Tango's holds every d with (d_hat - d)^2 <= t^2 (q(d) - d^2) / n: q(d) is the share of items that tell the two
-    apart, at its most likely value if d is the true difference.
+    Tango's interval contains every d with (d_hat - d)^2 <= t^2 (q(d) - d^2) / n, where q(d) is the most likely
+    proportion of discordant samples if d is the true difference.
 
     Args:
         outcomes: (draws, n) in [-1, 1], not all 0, not all 1 and not all -1.
-        spread: of their mean.
+        spread: spread of their mean, which gives the number n of independent samples.
         level: nominal coverage.
-        covers: what varies.
+        covers: sources of variation.
     """
     for_first, for_second = float(np.maximum(outcomes, 0).mean()), float(np.maximum(-outcomes, 0).mean())
     value = float(outcomes.mean())

@@ -1,7 +1,7 @@
-"""Which of several taps validation chooses, and what it would choose on other validation items.
+"""Choice of a tap on validation, and its choice on resampled validation samples.
 
-Taps are compared on the same resamples: bootstrap weights that follow from the task, its seed and its items alone, so
-that a tap, a label draw or a model makes no difference to them (Efron and Tibshirani 1993, chapter 6).
+Taps are compared on the same resamples: bootstrap weights depend only on the task, its seed and its samples, not on
+tap, label draw or model (Efron and Tibshirani 1993, chapter 6).
 """
 
 from collections.abc import Sequence
@@ -14,37 +14,36 @@ from geofm_eval.seeds import generator
 RESAMPLES = 200
 
 SCORE_TOLERANCE = 1e-9
-"""Validation scores that are closer than this are equal: the same sums, added in another order."""
+"""Validation scores closer than this are equal; allows for summation order."""
 
 LOSS_TOLERANCE = 1e-6
-"""Relative difference of two validation losses that counts: less than this differs from one processor to another."""
+"""Least relative difference of validation losses that counts; smaller ones vary between processors."""
 
 SIGNIFICANT_BITS = 16
-"""Resampled scores are kept with so many: a relative error of 1e-5, and files of half the size."""
+"""Significant bits of stored resampled scores: a relative error of 1e-5, and files of half the size."""
 
 Floats = NDArray[np.float64]
 Stored = NDArray[np.float32]
 
 
 def choose(scores: ArrayLike, losses: ArrayLike | None = None) -> int:
-    """Position of the best: the highest score, of equal ones the lowest loss, of those the first.
+    """Return the position of the best: highest score, then lowest loss, then first.
 
     Args:
-        scores: (k,) greater is better.
-        losses: (k,) less is better; None, or NaN where unknown: a tie among scores of which one has no loss goes to the
-            first.
+        scores: (k,) scores, higher is better.
+        losses: (k,) losses, lower is better; None or NaN if unknown. If a loss is unknown in a tie, the first wins.
     """
     return int(chosen_each(np.asarray(scores, dtype=np.float64)[:, None], losses)[0])
 
 
 def chosen_each(scores: ArrayLike, losses: ArrayLike | None = None) -> NDArray[np.int64]:
-    """(b,) position that :func:`choose` gives for each column of ``scores`` (k, b); ``losses`` are (k,)."""
+    """Return the position (b,) that :func:`choose` gives for each column of ``scores`` (k, b); ``losses`` are (k,)."""
     values = np.asarray(scores, dtype=np.float64)
     tied = values >= np.nanmax(values, axis=0) - SCORE_TOLERANCE
     if losses is not None:
         known = np.asarray(losses, dtype=np.float64)[:, None]
         among = np.where(tied, known, np.inf)
-        least = among.min(axis=0)  # NaN where a tied one has no loss
+        least = among.min(axis=0)  # NaN if a tied one has no loss
         closest = tied & (known <= least + LOSS_TOLERANCE * np.abs(least))
         tied = np.where(np.isnan(least), tied, closest)
     return np.asarray(np.argmax(tied, axis=0), dtype=np.int64)
@@ -53,16 +52,16 @@ def chosen_each(scores: ArrayLike, losses: ArrayLike | None = None) -> NDArray[n
 def near_best(
     scores: ArrayLike, losses: ArrayLike | None, resampled: ArrayLike
 ) -> tuple[int, Floats, NDArray[np.bool_]]:
-    """Which taps validation cannot tell from the best one.
+    """Return which taps are indistinguishable from the best one on validation.
 
     Args:
-        scores: (k,) greater is better.
+        scores: (k,) scores, higher is better.
         losses: see :func:`choose`.
-        resampled: (k, B) the same scores on resampled items.
+        resampled: (k, B) scores on resampled samples.
 
     Returns:
-        Position of the best; (k,) standard error of the best score minus each, paired; (k,) whether a score is at most
-        one such error below the best, which is true of the best itself.
+        Position of the best; (k,) paired standard error of the best score minus each; (k,) whether a score is at most
+        one such error below the best, including the best itself.
     """
     values, again = np.asarray(scores, dtype=np.float64), np.asarray(resampled, dtype=np.float64)
     best = choose(values, losses)
@@ -80,15 +79,15 @@ def resample_weights(n: int, seed: int, split: str, groups: Sequence[str] | NDAr
 
 
 def weighted_mean(values: Floats, weights: Stored) -> Floats:
-    """(k, b) means of ``values`` (k, m) under ``weights`` (b, m); plain ones where a resample has no item."""
+    """Return (k, b) means of ``values`` (k, m) with ``weights`` (b, m); unweighted if a resample is empty."""
     own = _with_items(weights)
     return np.asarray(values @ own.T / own.sum(1))
 
 
 def weighted_r2(errors: Floats, target: Floats, weights: Stored) -> Floats:
-    """(k, b) R2 from squared ``errors`` (k, m) of a ``target`` (m,); NaN where the resampled target is constant."""
+    """Return (k, b) R2 from squared ``errors`` (k, m) and ``target`` (m,); NaN if the resampled target is constant."""
     own = _with_items(weights)
-    # Centred first: the squares of a target of 1e9 +- 1 have no digit left for its spread.
+    # Centred first, because squares of a target of 1e9 +- 1 would lose its spread to rounding.
     centred = target - target.mean()
     mean = own @ centred / own.sum(1)
     spread = np.einsum("bm,bm->b", own, np.square(centred - mean[:, None]))
@@ -104,7 +103,7 @@ def _with_items(weights: Stored) -> Floats:
 
 
 def as_stored(scores: ArrayLike) -> Stored:
-    """Scores as they are kept: float32 with ``SIGNIFICANT_BITS`` significant bits, equal ones equal."""
+    """Round scores for storage to float32 with ``SIGNIFICANT_BITS`` significant bits; equal scores stay equal."""
     mantissa, exponent = np.frexp(np.asarray(scores, dtype=np.float64))
     rounded = np.rint(np.ldexp(mantissa, SIGNIFICANT_BITS))
     return np.asarray(np.ldexp(rounded, exponent - SIGNIFICANT_BITS), dtype=np.float32)

@@ -1,7 +1,6 @@
-"""Metrics and their intervals: accuracy, R2 on a test split, and R2 out of fold over shuffle splits.
+"""Metrics and their intervals: accuracy, R2 on a test split, and out-of-fold R2 over shuffle splits.
 
-Which units an interval varies over is what it speaks about, so every `Interval` names them in ``covers``. How often
-each kind of interval holds the truth was measured: see ``docs/intervals.md``.
+``Interval.covers`` names the sources of variation of each interval. Measured coverage is in ``docs/intervals.md``.
 """
 
 import math
@@ -34,59 +33,59 @@ __all__ = [
 
 
 def r2(target: ArrayLike, predicted: ArrayLike) -> float:
-    """Share of a target's variance that predictions explain: 1 - sum (y - p)^2 / sum (y - mean y)^2.
+    """Return the explained proportion of a target's variance: 1 - sum (y - p)^2 / sum (y - mean y)^2.
 
-    It is 1 at best and has no lower bound; 0 is what predicting the mean of these very items gives.
+    It is at most 1 and has no lower bound; predicting the mean of these samples gives 0.
 
     Args:
         target: (n,) y.
         predicted: (n,) p.
 
     Raises:
-        ContractError: shapes that differ, values that are not finite, or a constant target, for which it is undefined.
+        ContractError: shapes differ, values are not finite, or the target is constant.
     """
     y, p = _pair(target, predicted)
     spread = float(np.square(y - y.mean()).sum()) if len(y) else 0.0
     if len(y) == 0 or y.min() == y.max():
-        raise ContractError(f"R2 is undefined: the target is constant over these {len(y)} items")
+        raise ContractError(f"R2 is undefined because the target is constant over these {len(y)} samples")
     return 1 - float(np.square(y - p).sum()) / spread
 
 
 def rmse(target: ArrayLike, predicted: ArrayLike) -> float:
-    """Root of the mean squared error, in the target's unit.
+    """Return the root mean squared error, in the target's unit.
 
     Raises:
-        ContractError: no item, shapes that differ, or values that are not finite.
+        ContractError: there is no sample, shapes differ, or values are not finite.
     """
     y, p = _pair(target, predicted)
     if len(y) == 0:
-        raise ContractError("an error needs at least one item")
+        raise ContractError("RMSE needs at least one sample, found none")
     return math.sqrt(float(np.square(y - p).mean()))
 
 
 def _pair(target: ArrayLike, predicted: ArrayLike) -> tuple[Floats, Floats]:
     y, p = np.asarray(target, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     if y.ndim != 1 or y.shape != p.shape:
-        raise ContractError(f"target and predictions must be (n,) of the same items, found {y.shape} and {p.shape}")
+        raise ContractError(f"target and predictions must be (n,) of the same samples, found {y.shape} and {p.shape}")
     if not (np.isfinite(y).all() and np.isfinite(p).all()):
-        raise ContractError("target and predictions must be finite: leave out items without a target")
+        raise ContractError("target and predictions must be finite; leave out samples without a target")
     return y, p
 
 
 def mean_interval(correct: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95) -> Interval | None:
-    """Interval of the mean outcome; see :func:`geofm_eval.stats.proportions.share_interval`.
+    """Return the interval of the mean outcome; see :func:`geofm_eval.stats.proportions.share_interval`.
 
     Args:
-        correct: (draws, n) or (n,) outcomes in [0, 1] of the same items under each label draw.
-        groups: (n,) group (scene, event) of each item, whose items are dependent.
+        correct: (draws, n) or (n,) outcomes in [0, 1] of the same samples under each label draw.
+        groups: (n,) group (scene, event) of each sample; samples of a group are dependent.
         level: nominal coverage.
 
     Returns:
-        None where an interval is unknown: fewer than two items or groups. Of outcomes that are all alike the exact
-        binomial bound (Clopper & Pearson 1934).
+        None with fewer than two samples or groups. If all outcomes are equal, the exact binomial bound (Clopper &
+        Pearson 1934).
 
     Raises:
-        ContractError: shapes that do not fit, outcomes outside [0, 1] or not finite, a level outside (0, 1).
+        ContractError: inconsistent shapes, outcomes outside [0, 1] or not finite, or a level outside (0, 1).
     """
     checked_level(level)
     sample = _bounded(make_sample(correct, groups), (0.0, 1.0))
@@ -100,23 +99,23 @@ def mean_interval(correct: ArrayLike, groups: ArrayLike | None = None, level: fl
 def paired_interval(
     first: ArrayLike, second: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
 ) -> Interval | None:
-    """Interval of the mean difference ``first - second`` of two subjects on the same items and label draws.
+    """Return the interval of the mean difference ``first - second`` of two subjects on the same samples and draws.
 
     See :func:`geofm_eval.stats.proportions.difference_interval`.
 
     Args:
         first: (draws, n) or (n,) outcomes in [0, 1].
-        second: the other subject's, in the same order.
-        groups: (n,) group of each item.
+        second: outcomes of the other subject, in the same order.
+        groups: (n,) group of each sample.
         level: nominal coverage.
 
     Returns:
-        None with fewer than two items or groups. Items none of which tells the two apart only bound the share of others
-        that do: 1 - (alpha/2)^(1/n) to either side, which is 3.7/n at 95 % (the rule of three, two-sided; Hanley &
+        None with fewer than two samples or groups. If no sample is discordant, a bound on the proportion of discordant
+        samples: 1 - (alpha/2)^(1/n) to either side, which is 3.7/n at 95 % (the rule of three, two-sided; Hanley &
         Lippman-Hand 1983).
 
     Raises:
-        ContractError: the two are not of the same shape, or an argument is out of range.
+        ContractError: shapes differ, or an argument is out of range.
     """
     a, b = _same_shape(first, second)
     checked_level(level)
@@ -132,19 +131,19 @@ def paired_interval(
 def r2_interval(
     predicted: ArrayLike, target: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
 ) -> Interval | None:
-    """Interval of R2, the mean over label draws: jackknife and Student's t.
+    """Return the interval of R2, the mean over label draws, by jackknife and Student's t.
 
     Args:
         predicted: (draws, n) or (n,) predictions.
-        target: (n,) target of the same items.
-        groups: (n,) group of each item, whose items are dependent.
+        target: (n,) target of the same samples.
+        groups: (n,) group of each sample; samples of a group are dependent.
         level: nominal coverage.
 
     Returns:
-        None with fewer than two items or groups, or a constant target.
+        None with fewer than two samples or groups, or a constant target.
 
     Raises:
-        ContractError: shapes that do not fit, values that are not finite, a level outside (0, 1).
+        ContractError: inconsistent shapes, values that are not finite, or a level outside (0, 1).
     """
     errors = np.square(as_outcomes(predicted) - _target_of(predicted, target))
     unexplained = ratio_interval(_error_sample(errors, target, groups), level)
@@ -160,23 +159,23 @@ def paired_r2_interval(
     groups: ArrayLike | None = None,
     level: float = 0.95,
 ) -> Interval | None:
-    """Interval of the difference in R2 of ``first`` and ``second`` on the same items and label draws.
+    """Return the interval of the difference in R2 of ``first`` and ``second`` on the same samples and label draws.
 
-    The difference is (errors of second - errors of first) over the spread of the target, which both have in common.
+    The difference is (errors of second - errors of first) divided by the common spread of the target.
 
     Args:
         first: (draws, n) or (n,) predictions.
-        second: the other subject's, in the same order.
-        target: (n,) target of the same items.
-        groups: (n,) group of each item.
+        second: predictions of the other subject, in the same order.
+        target: (n,) target of the same samples.
+        groups: (n,) group of each sample.
         level: nominal coverage.
 
     Returns:
-        None with fewer than two items or groups, a constant target, or predictions that are all equal: they say
-        nothing about how far two subjects may lie apart on other items.
+        None with fewer than two samples or groups, a constant target, or equal predictions, which give no information
+        about differences on other samples.
 
     Raises:
-        ContractError: the two are not of the same shape, or an argument is out of range.
+        ContractError: shapes differ, or an argument is out of range.
     """
     a, b = _same_shape(first, second)
     truth = _target_of(first, target)
@@ -186,10 +185,10 @@ def paired_r2_interval(
 
 
 def ratio_interval(sample: Sample, level: float = 0.95) -> Interval | None:
-    """Interval of the mean over draws of a sample's ratio: jackknife over its units, Student's t.
+    """Return the interval of the mean over draws of a ratio, by jackknife over units and Student's t.
 
     Returns:
-        None with fewer than two units, or where the target has no spread, or would have none without a unit.
+        None with fewer than two units, or if the target has no spread, with all units or without one of them.
     """
     checked_level(level)
     spread = spread_of([Part(1.0, sample.ratios(), sample.without())]) if sample.count > 1 else None
@@ -200,10 +199,10 @@ def ratio_interval(sample: Sample, level: float = 0.95) -> Interval | None:
 
 
 def r2_per_draw(predicted: ArrayLike, target: ArrayLike) -> Floats:
-    """(draws,) R2 of each draw or shuffle, over the items that it tested.
+    """Return (draws,) R2 of each draw or shuffle, over the samples that it tested.
 
     Args:
-        predicted: (draws, n) predictions, NaN where an item was not tested.
+        predicted: (draws, n) predictions, NaN where a sample was not tested.
         target: (n,) target.
     """
     y = np.asarray(target, dtype=np.float64)
@@ -212,10 +211,10 @@ def r2_per_draw(predicted: ArrayLike, target: ArrayLike) -> Floats:
 
 
 def pooled_r2(predicted: ArrayLike, target: ArrayLike) -> float:
-    """R2 over all (shuffle, item) predictions together.
+    """Return R2 over all (shuffle, sample) predictions together.
 
     Args:
-        predicted: (shuffles, n) predictions, NaN where an item was not tested.
+        predicted: (shuffles, n) predictions, NaN where a sample was not tested.
         target: (n,) target.
     """
     rows = np.atleast_2d(np.asarray(predicted, dtype=np.float64))
@@ -224,7 +223,7 @@ def pooled_r2(predicted: ArrayLike, target: ArrayLike) -> float:
 
 
 def neuco_q(scores: ArrayLike) -> float:
-    """Quality score of NeuCo-Bench: 2 mean / (0.02 + sd) of the scores of all shuffles, sd as of a population."""
+    """Return the quality score of NeuCo-Bench, 2 mean / (0.02 + population sd) of the scores of all shuffles."""
     values = np.asarray(scores, dtype=np.float64)
     return float(2 * values.mean() / (0.02 + values.std()))
 
@@ -233,8 +232,8 @@ def _same_shape(first: ArrayLike, second: ArrayLike) -> tuple[Floats, Floats]:
     a, b = as_outcomes(first), as_outcomes(second)
     if a.shape != b.shape:
         raise ContractError(
-            f"paired outcomes must cover the same draws and items, found (draws, items) {a.shape} and {b.shape}: "
-            "compare runs over the same test split and label draws"
+            f"paired outcomes must cover the same draws and samples, found (draws, n) {a.shape} and {b.shape}; "
+            "compare runs with the same test split and label draws"
         )
     return a, b
 
@@ -242,7 +241,7 @@ def _same_shape(first: ArrayLike, second: ArrayLike) -> tuple[Floats, Floats]:
 def _target_of(predicted: ArrayLike, target: ArrayLike) -> Floats:
     outcomes, y = as_outcomes(predicted), as_outcomes(target)
     if y.shape != (1, outcomes.shape[1]):
-        raise ContractError(f"the target must have one value per item: {outcomes.shape[1]} items, found {y.shape[1]}")
+        raise ContractError(f"the target must have one value per sample, found {y.shape[1]} for {outcomes.shape[1]}")
     return y.ravel()
 
 
@@ -256,7 +255,7 @@ def _bounded(sample: Sample, bounds: tuple[float, float]) -> Sample | None:
     lowest, highest = float(sample.values.min()), float(sample.values.max())
     if lowest < bounds[0] or highest > bounds[1]:
         wanted = f"[{bounds[0]:g}, {bounds[1]:g}]"
-        raise ContractError(f"outcomes must lie in {wanted}, found {lowest:g} to {highest:g}")
+        raise ContractError(f"outcomes must be in {wanted}, found {lowest:g} to {highest:g}")
     return sample if sample.count > 1 else None
 
 
@@ -279,7 +278,7 @@ def _spread(sample: Sample) -> Spread:
 
 
 FINEST_STEP = 1e-4
-"""Largest step, as a share of the targets' sd, with which predictions are stored as float32."""
+"""Largest float32 step of stored predictions, relative to the sd of the targets."""
 
 
 def prediction_dtype(targets: ArrayLike) -> type[np.float32] | type[np.float64]:

@@ -1,10 +1,9 @@
-"""From units and draws to a standard error, its degrees of freedom, and an interval with Student's t.
+"""Standard errors from units and draws, their degrees of freedom, and t intervals.
 
-A score is measured under some label draws (or training seeds) on some units: items, images, or groups of them. Another
-test split would have other units, another study other draws; both are taken to be random, crossed. The variance that
-the units add is that of the jackknife of the mean over draws (Efron and Tibshirani 1993, chapter 11), what the draws
-add is the variance of their mean, less the part of it that is noise of draw and unit together: the jackknife holds that
-part already. ``docs/intervals.md`` has the coverage of everything that rests on this.
+A score is measured under several label draws (or training seeds) on several units: samples, images, or groups of them.
+Units and draws are considered random and crossed. The variance of the units is that of the jackknife of the mean over
+draws (Efron and Tibshirani 1993, chapter 11). The variance of the draws is that of their mean, minus the interaction of
+draw and unit, which the jackknife already contains. Measured coverage is in ``docs/intervals.md``.
 """
 
 import math
@@ -16,14 +15,14 @@ import numpy as np
 from geofm_eval.stats.jackknife import Floats, Interval, joint_freedom, t_quantile
 
 DRAWS_COUNT = 6
-"""How much more the variance between draws weighs for the degrees of freedom than for the error.
+"""Weight of the variance between draws for the degrees of freedom, relative to its weight for the error.
 
-Three draws often agree by chance. Satterthwaite's formula then takes the error to be as well known as that of the many
-units, and a nominal 95 % interval covers 92 %; with this weight it covers 94 to 97 % whatever share the draws have.
+Three draws often agree by chance. Satterthwaite's formula then treats the error as if it were known from the many
+units, and a nominal 95 % interval covers 92 %. With this weight it covers 94 to 97 %, for any proportion of the draws.
 """
 
 TAILS_COUNT = 20
-"""The same for the tails, noise of draw and unit included: with less, one family of true nulls in ten is mistaken."""
+"""Weight for the tails, including the interaction of draw and unit; with less, 10 % of null families are rejected."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +46,20 @@ class Spread:
     tails: float
 
     def half_width(self, level: float) -> float:
-        """Half the width of a t interval."""
+        """Return half the width of a t interval."""
         return t_quantile((1 + level) / 2, self.freedom) * math.sqrt(self.variance)
 
 
 def spread_of(parts: Sequence[Part], even: bool = False) -> Spread | None:
-    """Variance of a weighted sum of mean scores over the same units, each with draws of its own.
+    """Return the variance of a weighted sum of mean scores over the same units, each with its own draws.
 
     Args:
-        parts: at least one, each with the same two units or more.
-        even: no unit is known to matter more than the others, so that units - 1 degrees of freedom hold; otherwise
-            they follow from how uneven the influence of the units turns out to be.
+        parts: at least one part, each with the same two or more units.
+        even: whether units have equal influence and hence units - 1 degrees of freedom; otherwise these are computed
+            from the unevenness of their influence.
 
     Returns:
-        None where a score is not finite, or would not be without one of the units.
+        None if a score is not finite, with all units or without one of them.
     """
     if not all(np.isfinite(part.scores).all() and np.isfinite(part.without).all() for part in parts):
         return None
@@ -95,16 +94,16 @@ def joined(units: tuple[float, float], draws: Sequence[tuple[float, float]], mix
 
 
 def uneven_freedom(deviation: Floats) -> float:
-    """Degrees of freedom of a sum of squares: 2 g / (kurtosis - 1), at most g - 1.
+    """Return the degrees of freedom of a sum of squares: 2 g / (kurtosis - 1), at most g - 1.
 
-    A variance estimated from g units is as uncertain as their kurtosis makes it (its own variance is (kurtosis - 1) / g
-    times its square): with heavy tails, a rare class or groups of very different sizes few units decide it.
+    The relative variance of a variance estimated from g units is (kurtosis - 1) / g. With heavy tails, a rare class or
+    groups of very different sizes, few units dominate it.
 
     Args:
-        deviation: (g,) what every unit adds, of mean 0.
+        deviation: (g,) contributions of the units, with mean 0.
     """
     count, second = len(deviation), float(np.square(deviation).mean())
-    # Squared before it is divided, a tiny spread would be rounded to nothing.
+    # Divided first, because the square of a tiny spread would underflow.
     kurtosis = float(np.square(np.square(deviation) / second).mean()) if second > 0 else 1.0
     return float(min(count - 1, 2 * count / (kurtosis - 1) if kurtosis > 1 else math.inf))
 
@@ -117,7 +116,7 @@ def student(
     covers: str,
     scale: "Scale | None" = None,
 ) -> Interval:
-    """A t interval around an estimate, symmetric on ``scale`` where one is given."""
+    """Return a t interval around an estimate, symmetric on ``scale`` if given."""
     half = spread.half_width(level)
     low, high = (value - half, value + half) if scale is None or half == 0 else scale.ends(value, half)
     return Interval(low, high, level, method, covers, spread.tails)
@@ -125,12 +124,12 @@ def student(
 
 @dataclass(frozen=True)
 class Scale:
-    """A scale that a bounded score has a nearly symmetric error on.
+    """A scale on which the error of a bounded score is nearly symmetric.
 
     Args:
-        name: such as ``logit``.
-        to: from the score.
-        back: to the score.
+        name: name, for example ``logit``.
+        to: maps the score to the scale.
+        back: maps the scale to the score.
         slope: derivative of ``to``.
     """
 
@@ -140,13 +139,13 @@ class Scale:
     slope: Callable[[float], float]
 
     def ends(self, value: float, half: float) -> tuple[float, float]:
-        """Ends of an interval whose half width on the score's own scale would be ``half`` (delta method)."""
+        """Return the ends of an interval with half width ``half`` on the score's own scale (delta method)."""
         middle, reach = self.to(value), half * self.slope(value)
         return self.back(middle - reach), self.back(middle + reach)
 
 
 FARTHEST = 700.0
-"""Largest exponent that is no overflow."""
+"""Largest exponent without overflow."""
 
 LOGIT = Scale(
     "logit",
@@ -154,7 +153,7 @@ LOGIT = Scale(
     lambda logit: 1 / (1 + math.exp(min(-logit, FARTHEST))),
     lambda share: 1 / (share * (1 - share)),
 )
-"""For shares."""
+"""Scale of proportions."""
 
 LOG = Scale("log", math.log, lambda log: math.exp(min(log, FARTHEST)), lambda value: 1 / value)
-"""For errors, which have no upper bound."""
+"""Scale of errors, which have no upper bound."""

@@ -121,6 +121,6 @@ def compared(
 
 
 def _pixels(ours: NDArray[Any], theirs: NDArray[Any]) -> int:
-    """How many pixels two predictions of every chip must differ in, from their confusion counts (chips, K, K)."""
+    """Least number of pixels that differ between two predictions, from their confusion counts (chips, K, K)."""
     differences = np.abs(ours.astype(np.int64) - theirs.astype(np.int64))
     return int(np.sum(differences)) // 2

@@ -1,4 +1,4 @@
-"""The one architecture of all pocket backbones, and the check that their weights still mean what they meant."""
+"""Architecture of all pocket backbones, and a check that their weights still give the same output."""
 
 import json
 from importlib.metadata import version
@@ -26,13 +26,13 @@ ARCHITECTURE: dict[str, Any] = {
     "class_token": True,
     "num_classes": 0,
 }
-"""Arguments of timm's VisionTransformer; said in full, so that no default of timm decides."""
+"""Arguments of timm's VisionTransformer, given in full to be independent of timm's defaults."""
 
 STEMS = {"s2": "patch_embed.", "s1": "patch_embed_s1."}
-"""Prefixes in a weight file of the two patch embeddings of a model that reads both sensors."""
+"""Prefixes of the two patch embeddings in the weight file of a model for both sensors."""
 
 FINGERPRINT = "fingerprint"
-"""Name in a file's metadata of what the network answers to a fixed image."""
+"""Key in a file's metadata of the output for the reference image."""
 
 _TOLERANCE = 1e-3
 
@@ -43,7 +43,7 @@ def network(channels: int, depth: int = 12, dynamic: bool = False) -> "VisionTra
     Args:
         channels: number of input channels.
         depth: number of blocks.
-        dynamic: accept images of other sizes than 64 pixels, as the small crops of pretraining are.
+        dynamic: accept images of other sizes than 64 pixels, for small crops in pretraining.
     """
     from timm.models.vision_transformer import VisionTransformer
 
@@ -51,7 +51,7 @@ def network(channels: int, depth: int = 12, dynamic: bool = False) -> "VisionTra
 
 
 def weights_name(name: str, seed: int) -> str:
-    """File name of a pocket's weights: ``pocket_mae_seed0.safetensors``."""
+    """Return the file name of a pocket's weights, for example ``pocket_mae_seed0.safetensors``."""
     return f"{name}_seed{seed}.safetensors"
 
 
@@ -69,11 +69,10 @@ class PocketVit(TimmVit):
         self.stem = stem
 
     def read_weights(self, path: Path) -> dict[str, Tensor]:
-        """Read a pocket's file, and check that this timm computes with it what was computed when it was made.
+        """Read a pocket's weights, and check the output for the reference image against the stored one.
 
         Raises:
-            WeightsError: the file is damaged or of another architecture, or the network answers otherwise than when
-                it was trained.
+            WeightsError: the file is damaged or of another architecture, or the output for the reference image differs.
         """
         state = with_stem(read_state_dict(path, self.weights_key), self.stem)
         expected = {name: tuple(tensor.shape) for name, tensor in self.model.state_dict().items()}
@@ -81,9 +80,9 @@ class PocketVit(TimmVit):
         if found != expected:
             differ = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
             raise WeightsError(
-                f"{path}: {len(differ)} tensors are not those of a pocket backbone in timm {version('timm')} "
-                f"({', '.join(differ[:4])}): restore the file with 'git checkout', or install the timm that "
-                "constraints.txt names"
+                f"{path}: {len(differ)} tensors do not match a pocket backbone in timm {version('timm')} "
+                f"({', '.join(differ[:4])}); restore the file with 'git checkout', or install the timm version in "
+                "constraints.txt"
             )
         self._check_answer(path, state)
         return state
@@ -98,9 +97,9 @@ class PocketVit(TimmVit):
         error = float((torch.tensor(stored) - fingerprint(model)).abs().max()) if stored else float("inf")
         if not error < _TOLERANCE:
             raise WeightsError(
-                f"{path}: the network answers a fixed image otherwise than when it was trained (off by {error:.3g}, at "
-                f"most {_TOLERANCE:g} expected): timm {version('timm')} computes another network than timm "
-                f"{metadata.get('timm', '(unknown)')} did: install that version, or the one that constraints.txt names"
+                f"{path}: the output for the reference image differs from the stored one by {error:.3g} (at most "
+                f"{_TOLERANCE:g} allowed). The weights are from timm {metadata.get('timm', '(unknown)')}, installed is "
+                f"{version('timm')}; install the former, or the version in constraints.txt"
             )
 
 
@@ -118,14 +117,14 @@ def build(spec: ModelSpec, channels: int) -> PocketVit:
     stem = options.pop("stem", "s2")
     if options or stem not in STEMS:
         raise ContractError(
-            f"{spec.slug}: options {dict(spec.options)} are not those of a pocket backbone; known: stem = "
+            f"{spec.slug}: invalid options {dict(spec.options)} for a pocket backbone; expected none, or stem = "
             + " or ".join(f"'{name}'" for name in STEMS)
         )
     return PocketVit(spec, network(channels, spec.depth), stem)
 
 
 def with_stem(state: dict[str, Tensor], stem: str) -> dict[str, Tensor]:
-    """Keep one of the patch embeddings of a state dict, under the name that timm gives it."""
+    """Keep one patch embedding of a state dict, renamed as in timm."""
     others = tuple(prefix for name, prefix in STEMS.items() if name != stem)
     kept = {name: tensor.float() for name, tensor in state.items() if not name.startswith(others)}
     return {name.replace(STEMS[stem], STEMS["s2"], 1): tensor for name, tensor in kept.items()}
@@ -133,7 +132,7 @@ def with_stem(state: dict[str, Tensor], stem: str) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def fingerprint(model: "VisionTransformer") -> Tensor:
-    """What the network answers to a fixed image: (8,) final features, averaged over the patches."""
+    """Return the output for the reference image: (8,) final features, averaged over the patches."""
     channels = model.patch_embed.proj.in_channels
     waves = torch.arange(channels * 64 * 64, dtype=torch.float32).mul(0.37).sin().reshape(1, channels, 64, 64)
     was_training = model.training
@@ -143,7 +142,7 @@ def fingerprint(model: "VisionTransformer") -> Tensor:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What stands in a safetensors file beside its tensors; nothing for other files."""
+    """Return the metadata of a safetensors file; empty for other files."""
     from safetensors import SafetensorError, safe_open
 
     if path.suffix != ".safetensors":
@@ -152,4 +151,4 @@ def read_metadata(path: Path) -> dict[str, str]:
         with safe_open(str(path), framework="pt") as file:
             return dict(file.metadata() or {})
     except SafetensorError as error:
-        raise WeightsError(f"{path}: not a whole safetensors file: {error}") from None
+        raise WeightsError(f"{path}: not a complete safetensors file ({error}); fetch it again") from None

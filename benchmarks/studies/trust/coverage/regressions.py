@@ -48,7 +48,7 @@ def _target(rng: np.random.Generator, n: int, tails: str, sites: int) -> tuple[F
 
 
 def _errors(rng: np.random.Generator, n: int, tails: str, members: NDArray[np.int64] | None, draws: int) -> Floats:
-    """(draws, n) of variance LEFT: a fifth of it that of sites where there are any, a half what draws do not share."""
+    """(draws, n) errors of variance LEFT; sites, if any, contribute a fifth, and single draws a half."""
     own = _noise(rng, (n,), "normal" if tails == "skewed" else tails)
     if members is not None:
         sites = rng.standard_normal(int(members.max()) + 1)[members]
