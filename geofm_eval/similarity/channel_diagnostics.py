@@ -1,4 +1,4 @@
-"""Measures that see what CKA does not: low-variance directions, the shared basis, single massive channels."""
+"""Diagnostics that complement CKA: low-variance directions, distances in a shared basis, single massive channels."""
 
 import math
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from geofm_eval.similarity.features import Centred, Features, centred
 from geofm_eval.similarity.linear_cka import cka
 
 DECIDING = 0.1
-"""A channel decides where CKA without it differs by more than this."""
+"""A single channel decides if CKA without it differs by more than this."""
 
 
 @dataclass(frozen=True)
 class ChannelSpread:
-    """How the variance of features is spread; NaN where they are constant.
+    """Distribution of the variance of features over channels and directions; NaN if they are constant.
 
     Args:
         participation: participation ratio: number of directions that the variance is spread over, 1 to p.
@@ -30,7 +30,7 @@ class ChannelSpread:
 
 
 def spread(x: Features) -> ChannelSpread:
-    """Look at how the variance of features is spread.
+    """Compute how the variance of features is distributed over channels and directions.
 
     Args:
         x: (n, p).
@@ -50,7 +50,7 @@ def spread(x: Features) -> ChannelSpread:
 
 
 def without_top_channel(x: Features, y: Features) -> float:
-    """Debiased CKA once the largest channel of each side is dropped; NaN where one of them has no other.
+    """Return debiased CKA without the largest channel of each side; NaN if a side has only one channel.
 
     Args:
         x: (n, p).
@@ -67,10 +67,10 @@ def without_top_channel(x: Features, y: Features) -> float:
 
 
 def one_channel_decides(whole: float, without: float) -> bool:
-    """Tell whether a debiased CKA rests on one channel of each side.
+    """Return True if a debiased CKA depends on one channel of each side.
 
     Args:
-        whole: with all channels.
+        whole: debiased CKA of all channels.
         without: see :func:`without_top_channel`.
     """
     return abs(whole - without) > DECIDING or (math.isnan(without) and not math.isnan(whole))
@@ -79,15 +79,15 @@ def one_channel_decides(whole: float, without: float) -> bool:
 def procrustes_distance(x: Features, y: Features) -> float:
     """Squared distance of centred features of unit norm under the best rotation, in [0, 2].
 
-    ||X||^2 + ||Y||^2 - 2 ||X'Y||_* with the nuclear norm (Ding et al. 2021, arXiv 2108.01661). Features of fewer
-    channels count as filled up with zeros. NaN where one of them is constant.
+    ||X||^2 + ||Y||^2 - 2 ||X'Y||_* with the nuclear norm (Ding et al. 2021, arXiv 2108.01661). If widths differ, the
+    narrower features are padded with zeros. NaN if x or y is constant.
 
     Args:
         x: (n, p).
         y: (n, q).
 
     Raises:
-        ContractError: other items, or features that ``cka`` refuses.
+        ContractError: the numbers of samples differ, or features that ``cka`` refuses.
     """
     first, second = centred("x", x), centred("y", y)
     _same_items(first, second)
@@ -98,27 +98,29 @@ def procrustes_distance(x: Features, y: Features) -> float:
         for rows, part in first.chunks():
             product += part.T @ second.part(rows)
     else:
-        # Of few items X'Y has the singular values of an n x n matrix: with X = U S V', those of S_x U_x' U_y S_y.
+        # With few samples X'Y has the singular values of an n x n matrix: with X = U S V', those of S_x U_x' U_y S_y.
         (left, sizes), (right, others) = (_rows_spectrum(side.whole()) for side in (first, second))
         product = (left * sizes).T @ (right * others)
     return max(float(2 - 2 * torch.linalg.svdvals(product).sum()), 0.0)
 
 
 def relative_distance(x: Features, y: Features) -> float:
-    """||X - Y|| / ||X|| with centred features in one basis, such as a layer before and after tuning.
+    """||X - Y|| / ||X|| of centred features in one basis, for example of a layer before and after tuning.
 
-    It sees rotations too. NaN where x is constant.
+    Unlike CKA it is sensitive to rotations. NaN if x is constant.
 
     Args:
-        x: (n, p), what y is compared with.
+        x: (n, p), reference features.
         y: (n, p).
 
     Raises:
-        ContractError: other shapes, or features that ``cka`` refuses.
+        ContractError: the shapes differ, or features that ``cka`` refuses.
     """
     first, second = centred("x", x), centred("y", y)
     if first.shape != second.shape:
-        raise ContractError(f"features of one basis have one shape, found {first.shape} and {second.shape}")
+        raise ContractError(
+            f"x has shape {first.shape}, y has {second.shape}; a relative distance needs features of the same shape"
+        )
     if first.constant:
         return float("nan")
     total = 0.0
@@ -135,7 +137,7 @@ def _rows_spectrum(values: Tensor) -> tuple[Tensor, Tensor]:
 
 def _same_items(first: Centred, second: Centred) -> None:
     if first.shape[0] != second.shape[0]:
-        raise ContractError(f"x has {first.shape[0]} items, y has {second.shape[0]}: they must be the same")
+        raise ContractError(f"x has {first.shape[0]} samples, y has {second.shape[0]}; expected the same samples")
 
 
 def _channel_variances(side: Centred) -> Tensor:

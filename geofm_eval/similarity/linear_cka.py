@@ -2,10 +2,10 @@
 
 With X (n, p) and Y (n, q) centred, K = X X', L = Y Y', and a, b the squared row norms (the diagonals of K and L):
 
-- biased CKA (Kornblith et al. 2019, arXiv 1905.00414): ||X'Y||^2 / (||X'X|| ||Y'Y||), Frobenius norms;
-- HSIC_1 (Song et al. 2012; as U-centred product: Szekely and Rizzo 2014): <K*, L*> / (n (n - 3)), K* with zero diagonal
-  and rows that add up to zero;
-- the same from features, without an n x n matrix:
+* biased CKA (Kornblith et al. 2019, arXiv 1905.00414): ||X'Y||^2 / (||X'X|| ||Y'Y||), Frobenius norms;
+* HSIC_1 (Song et al. 2012; as a U-centred product: Szekely and Rizzo 2014): <K*, L*> / (n (n - 3)), where K* has a
+  zero diagonal and rows that sum to zero;
+* HSIC_1 from features, without an n x n matrix:
   [||X'Y||^2 - n/(n-2) a.b + sum(a) sum(b) / ((n-1)(n-2))] / (n (n-3));
 - debiased CKA: HSIC_1(K, L) / sqrt(HSIC_1(K, K) HSIC_1(L, L)). It may be negative, and is never clipped.
 """
@@ -25,23 +25,23 @@ from geofm_eval.similarity.features import Centred, Features, centred
 Form = Literal["gram", "features"]
 
 MOST_GRAM_BYTES = 2**31
-"""Of all Gram matrices together; beyond it features are multiplied, whose memory does not grow with n."""
+"""Memory limit of all Gram matrices; above it, products of features are used, whose memory does not grow with n."""
 
 SPENT = 1e-10
-"""Debiased self-similarity against the biased one, below which nothing but rounding is left."""
+"""Ratio of debiased to biased self-similarity below which only rounding noise is left."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Cka:
-    """Similarity of two feature sets over the same items.
+    """Similarity of two feature sets of the same samples.
 
     Args:
-        debiased: the score; NaN where it cannot be known. Not clipped.
+        debiased: the score, not clipped; NaN if undefined.
         biased: for comparison with publications; grows with p / n.
-        n: items.
-        reason: why a value is NaN; empty where none is.
+        n: number of samples.
+        reason: why a value is NaN; empty if none is.
     """
 
     debiased: float
@@ -52,16 +52,16 @@ class Cka:
 
 @dataclass(frozen=True)
 class CkaMatrix:
-    """Similarity of every layer of one list with every layer of another.
+    """Similarity of every layer of one list to every layer of another.
 
     Args:
         rows: names of the first list.
-        columns: names of the second.
+        columns: names of the second list.
         debiased: (rows, columns).
         biased: (rows, columns).
-        n: items.
-        row_reasons: why all values of a layer of the first list are NaN, by its name.
-        column_reasons: the same of the second list.
+        n: number of samples.
+        row_reasons: by name, why all values of a layer of the first list are NaN.
+        column_reasons: the same for the second list.
     """
 
     rows: tuple[str, ...]
@@ -73,19 +73,19 @@ class CkaMatrix:
     column_reasons: Mapping[str, str]
 
     def pair(self, row: str, column: str) -> Cka:
-        """One entry."""
+        """Return one entry."""
         place = self.rows.index(row), self.columns.index(column)
         reason = self.row_reasons.get(row) or self.column_reasons.get(column) or ""
         return Cka(float(self.debiased[place]), float(self.biased[place]), self.n, reason)
 
 
 def cka(x: Features, y: Features, form: Form | None = None) -> Cka:
-    """Compare two feature sets of the same items.
+    """Compare two feature sets of the same samples.
 
     Args:
         x: (n, p).
         y: (n, q).
-        form: ``gram`` multiplies n x n matrices, ``features`` p x q ones; None takes what is cheaper.
+        form: ``gram`` multiplies n x n matrices, ``features`` p x q ones; None selects the cheaper.
 
     Raises:
         ContractError: see :func:`cka_matrix`.
@@ -96,15 +96,15 @@ def cka(x: Features, y: Features, form: Form | None = None) -> Cka:
 def cka_matrix(
     layers: Mapping[str, Features], others: Mapping[str, Features] | None = None, form: Form | None = None
 ) -> CkaMatrix:
-    """Compare all pairs of layers over the same items.
+    """Compare all pairs of layers on the same samples.
 
     Args:
         layers: (n, p) features by name; widths may differ.
-        others: layers to compare them with; None compares the layers with each other.
+        others: layers to compare with; None compares the layers with each other.
         form: see :func:`cka`.
 
     Raises:
-        ContractError: no layer, other items, fewer than four of them, or features that are not finite.
+        ContractError: no layer, different numbers of samples, fewer than four samples, or features that are not finite.
     """
     first = [centred(name, values) for name, values in layers.items()]
     second = first if others is None else [centred(name, values) for name, values in others.items()]
@@ -126,16 +126,16 @@ def cka_matrix(
 
 def _items(layers: Sequence[Centred]) -> int:
     if not layers:
-        raise ContractError("similarity needs at least one layer")
+        raise ContractError("no layers to compare; similarity needs at least one")
     counts = {one.name: one.shape[0] for one in layers}
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise ContractError(f"all layers must have the same items, found {found}")
+        raise ContractError(f"numbers of samples differ ({found}); all layers need the same samples")
     return layers[0].shape[0]
 
 
 def _cheaper(n: int, widths: Sequence[int], others: Sequence[int], symmetric: bool) -> Form:
-    """The form with fewer multiplications whose matrices fit."""
+    """The form with fewer multiplications whose matrices fit in memory."""
     every = [*widths] if symmetric else [*widths, *others]
     if 2 * len(every) * n * n * 8 > MOST_GRAM_BYTES:
         return "features"
@@ -145,11 +145,11 @@ def _cheaper(n: int, widths: Sequence[int], others: Sequence[int], symmetric: bo
 
 
 Products = tuple[Floats, Floats, tuple[Floats, Floats]]
-"""||X'Y||^2 and n (n-3) HSIC_1 of all pairs (rows, columns); the same two of every layer with itself, (layers, 2)."""
+"""||X'Y||^2 and n (n-3) HSIC_1 of all pairs (rows, columns); the same two for every layer with itself, (layers, 2)."""
 
 
 def _gram_products(first: Sequence[Centred], second: Sequence[Centred]) -> Products:
-    """From n x n matrices: two products of stacked Gram matrices for all pairs together."""
+    """From n x n matrices: two products of stacked Gram matrices cover all pairs."""
     left = _grams(first)
     right = left if second is first else _grams(second)
     overlap, hsic = (a.flatten(1) @ b.flatten(1).T for a, b in zip(left, right, strict=True))
@@ -161,7 +161,7 @@ def _gram_products(first: Sequence[Centred], second: Sequence[Centred]) -> Produ
 
 
 def _grams(layers: Sequence[Centred]) -> tuple[Tensor, Tensor]:
-    """(layers, n, n) Gram matrices, and the same U-centred; filled layer by layer, so that no third stack is held."""
+    """(layers, n, n) Gram matrices, plain and U-centred; filled layer by layer to avoid a third stack."""
     n = layers[0].shape[0]
     plain, hollow = (torch.empty(len(layers), n, n, dtype=torch.float64, device=layers[0].device) for _ in range(2))
     for number, one in enumerate(layers):
@@ -172,15 +172,16 @@ def _grams(layers: Sequence[Centred]) -> tuple[Tensor, Tensor]:
 
 
 def u_centred(grams: Tensor) -> Tensor:
-    """Zero diagonals, and rows and columns that add up to zero beside them: what is left is unbiased.
+    """U-centre matrices: set diagonals to zero and make off-diagonal rows and columns sum to zero.
 
-    Szekely and Rizzo 2014, Partial distance correlation with methods for dissimilarities, Annals of Statistics 42(6).
+    Products of U-centred matrices are unbiased. Szekely and Rizzo 2014, Partial distance correlation with methods for
+    dissimilarities, Annals of Statistics 42(6).
 
     Args:
         grams: (..., n, n) symmetric.
     """
     n, found = grams.shape[-1], grams.clone()
-    # In place: every pass over n x n numbers that is saved counts as much as half of a layer's product.
+    # In place, because each pass over n x n values costs half as much as a layer's product.
     torch.diagonal(found, dim1=-2, dim2=-1).zero_()
     means = found.sum(-1) / (n - 2)
     means = means - means.sum(-1, keepdim=True) / (2 * (n - 1))
@@ -190,7 +191,7 @@ def u_centred(grams: Tensor) -> Tensor:
 
 
 def _feature_products(first: Sequence[Centred], second: Sequence[Centred]) -> Products:
-    """From p x q matrices, row by row of chunks: memory does not grow with n."""
+    """From p x q matrices, accumulated over chunks of rows; memory does not grow with n."""
     overlap = np.array([[_overlap(x, y) for y in second] for x in first])
     norms = [_norms(one) for one in first]
     others = norms if second is first else [_norms(one) for one in second]
@@ -212,7 +213,7 @@ def _overlap(x: Centred, y: Centred) -> float:
 
 def _norms(one: Centred) -> Tensor:
     """(n,) squared row norms."""
-    # Written into one vector: many small results that outlive the chunks would keep the allocator from reusing these.
+    # One vector, because many small results that outlive the chunks would keep the allocator from reusing memory.
     norms = torch.empty(one.shape[0], dtype=torch.float64, device=one.device)
     for rows, part in one.chunks():
         norms[rows] = part.square().sum(1)
@@ -231,21 +232,25 @@ def _ratio(cross: Floats, left: Floats, right: Floats) -> Floats:
 
 
 def _usable(layers: Sequence[Centred], selves: Floats) -> Floats:
-    """Self-similarities, zero where they are nothing but rounding."""
+    """Self-similarities, zero if they are only rounding noise."""
     found = selves.copy()
     found[[one.constant for one in layers]] = 0.0
     return without_rounding(found)
 
 
 def without_rounding(selves: Floats) -> Floats:
-    """(layers, 2) biased and debiased self-similarities, the debiased ones zero where they are nothing but rounding."""
+    """Set debiased self-similarities that are only rounding noise to zero.
+
+    Args:
+        selves: (layers, 2) biased and debiased self-similarities.
+    """
     found = selves.copy()
     found[found[:, 1] <= SPENT * found[:, 0], 1] = 0.0
     return found
 
 
 def reasons(names: Sequence[str], selves: Floats) -> dict[str, str]:
-    """Why layers have no similarity, from :func:`without_rounding`."""
+    """Return why layers have no similarity, given the output of :func:`without_rounding`."""
     found = {}
     for name, (biased, debiased) in zip(names, selves, strict=True):
         if biased == 0:

@@ -1,7 +1,7 @@
 """Uncertainty of a debiased CKA: jackknife, and what independent features would give.
 
-Nothing here draws rows with replacement: a row and its copy are as similar as can be, off the diagonal, and data that
-have nothing to do with each other would seem alike.
+No method draws rows with replacement: a row and its copy have maximal off-diagonal similarity, so unrelated data would
+appear similar.
 """
 
 import math
@@ -18,18 +18,18 @@ from geofm_eval.similarity.linear_cka import cka, u_centred
 from geofm_eval.stats.jackknife import jackknife_error_of
 
 BLOCKS = 50
-"""Parts that a jackknife leaves out, one at a time, where there are no groups."""
+"""Number of random parts that a jackknife without groups leaves out in turn."""
 
 MOSTLY_GONE = 1e-6
-"""Share of self-similarity left without a group, below which differences of sums are too inexact."""
+"""Fraction of self-similarity left without a group below which differences of sums are too inexact."""
 
 
 @dataclass(frozen=True)
 class Null:
-    """Debiased CKA of features whose items are exchanged at random.
+    """Debiased CKA when samples of one side are permuted at random.
 
     Args:
-        observed: that of the items as they are.
+        observed: debiased CKA of the original order.
         mean: over all orders.
         sd: over all orders.
     """
@@ -40,24 +40,24 @@ class Null:
 
     @property
     def z(self) -> float:
-        """Standard deviations that the observed value lies above chance; NaN without any spread."""
+        """Number of standard deviations between the observed value and the mean; NaN without variance."""
         return (self.observed - self.mean) / self.sd if self.sd > 0 else math.nan
 
 
 def jackknife_error(x: Features, y: Features, groups: ArrayLike | None = None, seed: int = 0) -> float:
-    """Standard error of debiased CKA, each group left out once.
+    """Standard error of debiased CKA, leaving each group out once.
 
     Efron and Tibshirani 1993, chapter 11: sqrt((g - 1) / g * sum((c_i - mean)^2)).
 
     Args:
         x: (n, p).
         y: (n, q).
-        groups: (n,) scene of every item; None cuts the items into ``BLOCKS`` random parts (every item for itself where
-            there are fewer).
-        seed: of the parts.
+        groups: (n,) scene of every sample; None forms ``BLOCKS`` random parts, or one per sample if there are fewer
+            samples.
+        seed: seed of the parts.
 
     Returns:
-        NaN where x or y is constant, or would be without one of the groups.
+        NaN if x or y is constant, or would be without one of the groups.
 
     Raises:
         ContractError: see :func:`jackknife_values`.
@@ -68,30 +68,33 @@ def jackknife_error(x: Features, y: Features, groups: ArrayLike | None = None, s
 def jackknife_values(x: Features, y: Features, groups: ArrayLike | None = None, seed: int = 0) -> NDArray[np.float64]:
     """Debiased CKA without each group in turn, in O(n^2) for all of them together.
 
-    With K, L U-centred over all items, HSIC_1 of the items outside a group g is, up to a factor that cancels,
-    A + k l / ((m - 1) (m - 2)) - 2 C / (m - 2) (Song et al. 2012): A = sum K_ij L_ij, k = sum K_ij, l = sum L_ij,
-    C = sum_i (sum_j K_ij) (sum_j L_ij), all over the m items left. Row sums over all items are zero, so each of these
-    is that of all items less sums over the rows of g.
+    With K, L U-centred over all samples, HSIC_1 of the samples outside a group g is, up to a factor that cancels, A + k
+    l / ((m - 1) (m - 2)) - 2 C / (m - 2) (Song et al. 2012), where A = sum K_ij L_ij, k = sum K_ij, l = sum L_ij and C
+    = sum_i (sum_j K_ij) (sum_j L_ij), all over the m remaining samples. Row sums over all samples are zero, so each
+    term is that of all samples minus sums over the rows of g.
 
     Args:
         x: (n, p).
         y: (n, q).
         groups: see :func:`jackknife_error`.
-        seed: of the parts.
+        seed: seed of the parts.
 
     Returns:
-        (g,) in the order of the sorted groups; NaN where what is left of x or y is constant.
+        (g,) in the order of the sorted groups; NaN if the rest of x or y is constant.
 
     Raises:
-        ContractError: groups of another number of items, a group without which too few items are left, or features that
+        ContractError: groups do not match the samples, leaving out a group leaves too few samples, or features that
             ``cka`` refuses.
     """
     grams, member = _grams(x, y), _members(len(x), groups, seed)
     sizes = np.bincount(member)
     if len(sizes) < 2:
-        raise ContractError(f"a jackknife needs two groups or more, found {len(sizes)}")
+        raise ContractError(f"found {len(sizes)} group; a jackknife needs at least two")
     if (left := len(member) - int(sizes.max())) < FEWEST:
-        raise ContractError(f"without one of the {len(sizes)} groups {left} items are left, expected at least {FEWEST}")
+        raise ContractError(
+            f"leaving out one of the {len(sizes)} groups leaves {left} samples, expected at least {FEWEST}. Use smaller"
+            " groups"
+        )
     if grams is None:
         return np.full(len(sizes), math.nan)
     first, second = (u_centred(gram) for gram in grams)
@@ -128,19 +131,19 @@ def _without(left: Tensor, right: Tensor, member: NDArray[np.int64]) -> NDArray[
 
 
 def permutation_null(x: Features, y: Features) -> Null:
-    """Compare debiased CKA with what it is when the items of y are exchanged.
+    """Compare debiased CKA with its distribution over permutations of the samples of y.
 
     Over all n! orders the mean is 0 and the variance 2 / (n (n - 3)), whatever the features (moments of Mantel's
-    statistic, Mantel 1967, for matrices whose diagonals and row sums are zero), so that nothing is drawn. The
-    distribution leans to the right where the variance lies in few directions: with one of them alone z exceeds 3 in 2 %
+    statistic, Mantel 1967, for matrices with zero diagonals and row sums), so nothing needs to be drawn. The
+    distribution is skewed to the right if few directions hold the variance: with a single direction, z exceeds 3 in 2 %
     of all orders.
 
     Args:
-        x: (n, p), one row per image: whole images are exchanged.
+        x: (n, p), one row per image, because whole images are permuted.
         y: (n, q).
 
     Returns:
-        NaN throughout where x or y is constant.
+        NaN throughout if x or y is constant.
 
     Raises:
         ContractError: features that ``cka`` refuses.
@@ -152,10 +155,10 @@ def permutation_null(x: Features, y: Features) -> Null:
 
 
 def _grams(x: Features, y: Features) -> tuple[Tensor, Tensor] | None:
-    """Gram matrices; None where similarity is unknown."""
+    """Gram matrices; None if similarity is undefined."""
     parts = [centred("x", x), centred("y", y)]
     if parts[0].shape[0] != parts[1].shape[0]:
-        raise ContractError(f"x has {parts[0].shape[0]} items, y has {parts[1].shape[0]}: they must be the same")
+        raise ContractError(f"x has {parts[0].shape[0]} samples, y has {parts[1].shape[0]}; expected the same samples")
     if cka(x, y).reason:
         return None
     first, second = ((values := one.whole()) @ values.T for one in parts)
@@ -166,6 +169,6 @@ def _members(n: int, groups: ArrayLike | None, seed: int) -> NDArray[np.int64]:
     if groups is not None:
         labels = np.asarray(groups)
         if labels.shape != (n,):
-            raise ContractError(f"groups must name the group of each of {n} items, found the shape {labels.shape}")
+            raise ContractError(f"groups has shape {labels.shape}; expected ({n},), one group per sample")
         return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)
     return np.random.default_rng(seed).permutation(np.arange(n) % min(n, BLOCKS)).astype(np.int64)
