@@ -81,5 +81,5 @@ def test_real_data_have_no_oracle():
     task = STANDINS["eurosat_sim"].model_copy(update={"sizes": (10, 10, 10)})
     split = open_splits(task)["test"]
     real = Split(load_catalog().task("eurosat"), "test", split.items, "official", split.load)
-    with pytest.raises(ContractError, match="task 'eurosat' is no stand-in"):
+    with pytest.raises(ContractError, match="task 'eurosat' is not a stand-in"):
         oracle_labels(real)

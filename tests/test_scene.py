@@ -89,7 +89,7 @@ def test_nothing_asked_for_gives_nothing():
 
 
 def test_unknown_kind_is_refused():
-    with pytest.raises(ContractError, match=r"no scene is known for 'Desert'; known: AnnualCrop"):
+    with pytest.raises(ContractError, match=r"kind of land 'Desert' is unknown; expected one of AnnualCrop"):
         simulate("Desert", 1)
 
 

@@ -121,7 +121,7 @@ def test_full_disk_and_read_only_cache_say_what_to_do(
 
 
 def test_unknown_generator_is_refused(task: TaskSpec):
-    with pytest.raises(ContractError, match=r"stand-in 'mars' is unknown; known: eurosat"):
+    with pytest.raises(ContractError, match=r"stand-in 'mars' is unknown; expected one of eurosat"):
         ensure_standin(task.model_copy(update={"standin": "mars"}))
 
 

@@ -1,1 +1,1 @@
-"""Simulated data: scenes, and stand-ins for published data sets."""
+"""Simulated scenes and stand-ins for data sets."""

@@ -1,7 +1,7 @@
-"""Scene generator: simulated Sentinel-2 chips from land arranged by kind, for every stand-in data set.
+"""Scene generator: simulated Sentinel-2 chips of several kinds of land, used by all stand-in data sets.
 
-Land is painted on a canvas as shares of materials (farmland, nature, built and mixed, from the primitives of shapes and
-fields); a palette says what the materials look like; render lets light, air and the sensor act.
+Land is painted on a canvas as proportions of materials (by farmland, nature, built and mixed, with the primitives of
+shapes and fields). A palette defines the appearance of materials; rendering adds light, atmosphere and sensor.
 """
 
 from geofm_eval.simulation.scene.canvas import Canvas, SceneSetting

@@ -8,7 +8,7 @@ from geofm_eval.simulation.scene.shapes import Cells, cells, frame, inside_box
 
 
 def residential(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """Rows of small houses with gardens and trees along a grid of streets."""
+    """Paint rows of small houses with gardens and trees along a grid of streets."""
     n, size = canvas.n, canvas.size
     patches = fractal_field(rng, n, size, (10.0, 4.0), 0.8)
     canvas.ground(setting, per_chip(setting.green) + 0.5 * per_chip(setting.contrast) * patches)
@@ -23,7 +23,7 @@ def residential(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting)
 
 
 def industrial(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """Halls with large roofs on paved yards, wide lanes, strips of green."""
+    """Paint halls with large roofs on paved yards, wide lanes, and green strips."""
     n, size = canvas.n, canvas.size
     patches = fractal_field(rng, n, size, (12.0, 5.0), 0.7)
     canvas.ground(setting, per_chip(setting.green) + 0.5 * per_chip(setting.contrast) * patches)
@@ -39,7 +39,7 @@ def industrial(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) 
 def lay_roofs(
     rng: np.random.Generator, canvas: Canvas, setting: SceneSetting, lots: Cells, share: Array, height: float
 ) -> None:
-    """Roof every building in its own mixture of metal, tile and tar."""
+    """Give every building a roof of metal, tile or tar."""
     metal = lots.draw(rng) < per_chip(setting.metal)
     tar = lots.draw(rng) < 0.35
     tile = ~metal & ~tar
@@ -50,10 +50,10 @@ def pave(canvas: Canvas, offset: Array, half: Array, dual: bool) -> None:
     """Lay a road with verges along a curve.
 
     Args:
-        canvas: land to lay it on.
+        canvas: canvas to paint on.
         offset: (n, size, size) distance to the middle of the road in pixels.
         half: (n, 1, 1) half its width in pixels.
-        dual: whether a strip of grass parts two carriageways.
+        dual: whether a strip of grass separates two carriageways.
     """
     canvas.lay(soft_step(half + 1.0 - offset) * 0.8, 0.0, grass=0.4, dry_grass=0.6)
     canvas.lay(soft_step(half - offset), 0.0, asphalt=0.75, concrete=0.25)

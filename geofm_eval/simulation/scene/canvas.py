@@ -1,4 +1,4 @@
-"""The land that a scene is painted on: shares of materials, heights, and the setting of place and season."""
+"""The canvas of a scene: proportions of materials, heights, and the setting of place and season."""
 
 from dataclasses import dataclass, fields
 from typing import Self
@@ -15,18 +15,18 @@ INDEX = {name: position for position, name in enumerate(MATERIALS)}
 
 @dataclass(frozen=True)
 class SceneSetting:
-    """What a place and a season bring to every kind of land there; drawn in the same way for all classes.
+    """Properties of place and season, drawn in the same way for all classes.
 
-    One value per chip, (n,) float32. Because it is the same for all classes, the mean colour of a chip tells the season
-    and the soil, and hardly the class.
+    One value per chip, (n,) float32. Because the distribution is the same for all classes, the mean colour of a chip
+    reveals the season and the soil, but hardly the class.
 
     Args:
-        green: mean share of open ground that is green.
-        contrast: how far that share varies within the chip.
-        crop: share of crop (against grass) in what is green.
-        soil: share of bare soil (against dry grass) in what is not green.
-        conifer: share of conifers among trees.
-        metal: share of bright metal roofs among roofs.
+        green: mean proportion of open ground that is green.
+        contrast: variation of that proportion within the chip.
+        crop: proportion of crop (as opposed to grass) in green ground.
+        soil: proportion of bare soil (as opposed to dry grass) in ground that is not green.
+        conifer: proportion of conifers among trees.
+        metal: proportion of bright metal roofs among roofs.
         relief: strength of the terrain, 0 (flat) to 1.
     """
 
@@ -52,16 +52,16 @@ class SceneSetting:
         )
 
     def take(self, chosen: npt.NDArray[np.bool_]) -> Self:
-        """Settings of the chosen chips."""
+        """Return the settings of the chosen chips."""
         return type(self)(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
 
 
 class Canvas:
-    """Land of n chips, painted from the ground up: what is laid later covers what was there.
+    """Land of n chips, painted from the ground up: later layers cover earlier ones.
 
     Attributes:
-        cover: (n, materials, size, size) share of every material; shares of a pixel sum to 1.
-        height: (n, size, size) height in pixels (10 m) of what stands on the ground, and of the terrain.
+        cover: (n, materials, size, size) proportion of every material; sums to 1 in each pixel.
+        height: (n, size, size) height of objects and terrain, in pixels (10 m).
     """
 
     def __init__(self, n: int, size: int) -> None:
@@ -82,8 +82,8 @@ class Canvas:
         """Cover everything with open ground.
 
         Args:
-            setting: decides what grows and what is bare.
-            green: (n, size, size) share that is green; values outside 0..1 are clipped.
+            setting: determines vegetation and bare ground.
+            green: (n, size, size) proportion that is green; values outside 0..1 are clipped.
         """
         grown = np.clip(green, 0, 1)
         bare = 1 - grown
@@ -101,9 +101,9 @@ class Canvas:
         """Lay a material, or a mixture of materials, over part of the land.
 
         Args:
-            share: (n, size, size) share of every pixel that is covered, 0..1.
-            height: height of what is laid, in pixels (10 m); it replaces what stood there.
-            mixture: share of each material by name, numbers or (n, size, size); they should sum to 1.
+            share: (n, size, size) proportion of every pixel that is covered, 0..1.
+            height: height of the layer in pixels (10 m); replaces the previous height.
+            mixture: proportion of each material by name, numbers or (n, size, size); should sum to 1.
         """
         self.cover *= (1 - share)[:, None]
         for name, part in mixture.items():
@@ -111,7 +111,7 @@ class Canvas:
         self.height += share * (height - self.height)
 
     def lay_trees(self, setting: SceneSetting, share: Array, height: float | Array) -> None:
-        """Lay trees, conifers and broadleaved ones as the setting mixes them."""
+        """Lay conifers and broadleaved trees in the mixture of the setting."""
         conifer = per_chip(setting.conifer)
         self.lay(share, height, conifer=conifer, broadleaf=1 - conifer)
 
@@ -119,11 +119,11 @@ class Canvas:
         """Lay the land of a smaller canvas over some chips.
 
         Args:
-            chosen: (n,) which chips.
-            part: as many chips as are chosen.
-            share: (chosen, size, size) share of every pixel that the other land takes.
+            chosen: (n,) bool, which chips.
+            part: canvas with as many chips as are chosen.
+            share: (chosen, size, size) proportion of every pixel that the other land covers.
         """
-        # Chip by chip: a whole chip's cover fits into the processor's cache, a block's does not.
+        # Chip by chip, because the cover of a chip fits into the processor's cache and that of a block does not.
         for position, chip in enumerate(np.flatnonzero(chosen)):
             self.cover[chip] += share[position] * (part.cover[position] - self.cover[chip])
             self.height[chip] += share[position] * (part.height[position] - self.height[chip])

@@ -1,4 +1,4 @@
-"""Chips by kind of land: the same chip for the same number, however many are asked for."""
+"""Chips by kind of land; a chip depends only on its number, not on how many are simulated."""
 
 from collections.abc import Iterator
 
@@ -16,10 +16,10 @@ from geofm_eval.simulation.scene.palette import TEMPERATE, Palette
 from geofm_eval.simulation.scene.rendering import render
 
 CHIP_DRAWS = 1
-"""Part of every chip's seed: another value draws other chips."""
+"""Part of every chip's seed; changing it changes all chips."""
 
 BLOCK = 32
-"""Chips that are made together: few enough for the processor's cache, enough to hide the cost of the calls."""
+"""Number of chips simulated together: few enough for the processor's cache, enough to amortise the calls."""
 
 EUROSAT_PAINTERS: dict[str, Painter] = {
     "AnnualCrop": with_neighbour(annual_crop),
@@ -33,16 +33,16 @@ EUROSAT_PAINTERS: dict[str, Painter] = {
     "River": river,
     "SeaLake": sea_lake,
 }
-"""How to paint each class of EuroSAT."""
+"""Painter of each EuroSAT class."""
 
 
 def simulate(kind: str, n: int, seed: int = 0, palette: Palette = TEMPERATE, size: int = 64) -> Array:
     """Simulate the first n chips of one kind of land.
 
     Args:
-        kind: a class of EuroSAT, such as ``River``.
+        kind: a class of EuroSAT, for example ``River``.
         n: number of chips; chip i is the same for every n.
-        seed: another seed makes other chips.
+        seed: another seed gives other chips.
         palette: colours and textures.
         size: pixels of 10 m per side.
 
@@ -57,9 +57,9 @@ def simulate(kind: str, n: int, seed: int = 0, palette: Palette = TEMPERATE, siz
 
 
 def simulate_blocks(kind: str, n: int, seed: int = 0, palette: Palette = TEMPERATE, size: int = 64) -> Iterator[Array]:
-    """Simulate as :func:`simulate`, some chips at a time, so that memory does not grow with n."""
+    """Simulate like :func:`simulate`, in blocks, so that memory does not grow with n."""
     if kind not in EUROSAT_PAINTERS:
-        raise ContractError(f"no scene is known for '{kind}'; known: {', '.join(EUROSAT_PAINTERS)}")
+        raise ContractError(f"kind of land '{kind}' is unknown; expected one of {', '.join(EUROSAT_PAINTERS)}")
     for start in range(0, n, BLOCK):
         yield _block(kind, start // BLOCK, seed, palette, size)[: n - start]
 

@@ -1,4 +1,4 @@
-"""What happens to a landscape: floods, fires, and what floats on the sea."""
+"""Events in a landscape: floods, fires, and floating objects at sea."""
 
 import math
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ _LINES = (
 """Classes that currents gather in thin lines on open water."""
 
 _PATCHES = ("oil spill", "waves and wakes", "jellyfish")
-"""Classes that lie on open water in patches."""
+"""Classes that form patches on open water."""
 
 _CLOSED = 0.35
-"""Maturity from which on a wood's crowns hide the ground."""
+"""Maturity above which the crowns of a forest hide the ground."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Flood:
     """Water on the land; all arrays (S, S).
 
     Args:
-        stands: where water is seen to stand, permanent water included.
-        share: of a pixel that is water, 0..1: little where it is shallow, all of it in lakes and rivers.
-        wet: how wet open ground is, 0..1; it lies beside the flood.
+        stands: visible standing water, permanent water included.
+        share: proportion of a pixel that is water, 0..1: low where it is shallow, 1 in lakes and rivers.
+        wet: wetness of open ground next to the flood, 0..1.
     """
 
     stands: BoolArray
@@ -43,11 +43,11 @@ class Flood:
 
 @dataclass(frozen=True)
 class Fire:
-    """What fires have left; all arrays (S, S).
+    """Burned land; all arrays (S, S).
 
     Args:
         burned: where vegetation has burned in this year.
-        char: share of a pixel that is char, 0..1; scars of former years, which do not count as burned, keep a little.
+        char: proportion of a pixel that is char, 0..1; scars of former years, which do not count as burned, keep some.
     """
 
     burned: BoolArray
@@ -55,10 +55,10 @@ class Fire:
 
 
 def flood(rng: np.random.Generator, kind: SceneKind, ground: Ground) -> Flood:
-    """Draw where water stands: permanent water, and in floods the lowest land beside it, up to 45 % of the scene.
+    """Draw standing water: permanent water, and in floods the lowest land next to it, up to 45 % of the scene.
 
-    Closed woods count as land, as they do for whoever labels images: their crowns hide what stands below. Where a flood
-    is shallow, plants and clods look out of it.
+    Closed forest counts as land, as it does for annotators of images, because crowns hide the water below. In shallow
+    floods plants and clods stick out of the water.
     """
     water = np.asarray(ground.land == CODE["water"])
     share = rng.uniform(0.05, 0.45) if kind == "flood" and rng.random() < 0.9 else 0.0
@@ -76,9 +76,9 @@ def flood(rng: np.random.Generator, kind: SceneKind, ground: Ground) -> Flood:
 
 
 def fire(rng: np.random.Generator, kind: SceneKind, ground: Ground) -> Fire:
-    """Draw what has burned: one scar in most scenes of fires, with unburned islands, and scars of former years.
+    """Draw burned land: one scar in most fire scenes, with unburned islands, and scars of former years.
 
-    How badly it has burned differs from place to place.
+    Severity varies within the scene.
     """
     front, former, severity = (fractal_field(rng, 1, len(ground.land), (26.0, 9.0, 4.0), 0.6)[0] for _ in range(3))
     nowhere = np.zeros(front.shape, dtype=bool)
@@ -92,7 +92,7 @@ def fire(rng: np.random.Generator, kind: SceneKind, ground: Ground) -> Fire:
 
 
 def drift(rng: np.random.Generator, kind: SceneKind, ground: Ground) -> IntArray:
-    """Class of every pixel at sea, (S, S), a position in MARINE; 0 on land and in other kinds of scenes."""
+    """Draw the class of every pixel at sea, (S, S), a position in MARINE; 0 on land and in other kinds of scenes."""
     size = len(ground.land)
     water = ground.land == CODE["water"]
     seen = np.where(water, MARINE.index("marine water"), 0).astype(np.int64)
@@ -116,20 +116,20 @@ def drift(rng: np.random.Generator, kind: SceneKind, ground: Ground) -> IntArray
 
 
 def _lines(rng: np.random.Generator, size: int) -> BoolArray:
-    """Where a field crosses zero, (S, S), in the part of the scene where currents meet."""
+    """Zero crossings of a field, (S, S), in the part of the scene where currents meet."""
     field, meeting = (fractal_field(rng, 1, size, spacings, 0.6)[0] for spacings in ((20.0, 8.0), (24.0, 10.0)))
     near = np.abs(field) < np.quantile(np.abs(field), rng.uniform(0.03, 0.09))
     return np.asarray(near & (meeting > np.quantile(meeting, rng.uniform(0.4, 0.8))))
 
 
 def _patches(rng: np.random.Generator, size: int) -> BoolArray:
-    """Where a field is highest, (S, S)."""
+    """Highest values of a field, (S, S)."""
     field = fractal_field(rng, 1, size, (12.0, 5.0), 0.8)[0]
     return np.asarray(field > np.quantile(field, 1 - rng.uniform(0.01, 0.08)))
 
 
 def _wake(rng: np.random.Generator, size: int, row: int, column: int) -> BoolArray:
-    """Two arms behind a ship that opens by Kelvin's angle, (S, S); ships at anchor have none."""
+    """Two arms behind a ship at Kelvin's angle, (S, S); ships at anchor have none."""
     rows, columns = np.mgrid[:size, :size]
     south, east = rows - row, columns - column
     course = rng.uniform(0, 2 * np.pi)

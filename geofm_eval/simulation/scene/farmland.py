@@ -1,4 +1,4 @@
-"""Farmland: fields of annual crops, planted rows, meadows between hedges, and what lies about on any of them."""
+"""Farmland: fields of annual crops, planted rows, meadows between hedges, and scattered objects on any of them."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from geofm_eval.simulation.scene.shapes import cells, distance_to_curve, frame, 
 
 
 def annual_crop(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """Fields with straight edges, each at its own stage between bare soil and full green."""
+    """Paint fields with straight edges, each at its own stage between bare soil and full green."""
     place = frame(rng, canvas.n, canvas.size, warp=1.0)
     fields = cells(rng, place, uniform(rng, 18, 40, canvas.n), uniform(rng, 9, 24, canvas.n))
     stage = 2 * fields.draw(rng) - 1
@@ -19,7 +19,7 @@ def annual_crop(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting)
 
 
 def permanent_crop(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """Vineyards and orchards: parcels of planted rows, each with its own direction and spacing."""
+    """Paint vineyards and orchards: parcels of planted rows, each with its own direction and spacing."""
     place = frame(rng, canvas.n, canvas.size, warp=1.0)
     parcels = cells(rng, place, uniform(rng, 16, 34, canvas.n), uniform(rng, 12, 26, canvas.n))
     planted = rows(place, parcels.draw(rng, 0, np.pi), parcels.draw(rng, 3.5, 6.5)) - 0.5
@@ -31,7 +31,7 @@ def permanent_crop(rng: np.random.Generator, canvas: Canvas, setting: SceneSetti
 
 
 def pasture(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """Large even meadows between hedges, with single trees."""
+    """Paint large homogeneous meadows between hedges, with single trees."""
     place = frame(rng, canvas.n, canvas.size, warp=3.0)
     meadows = cells(rng, place, uniform(rng, 20, 36, canvas.n), uniform(rng, 15, 28, canvas.n))
     stage = 0.25 * (2 * meadows.draw(rng) - 1) + 0.12 * smooth_field(rng, canvas.n, canvas.size, 14.0)
@@ -43,7 +43,7 @@ def pasture(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> 
 
 
 def countryside(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """Add what any farmland may have: a track, a pond, a copse, a farm; so that none of them tells the kind of land."""
+    """Add a track, a pond, a copse or a farm, which any farmland may have, so that none of them reveals the class."""
     n, size = canvas.n, canvas.size
     track: Array = np.abs(distance_to_curve(rng, frame(rng, n, size), uniform(rng, 0, 5, n), 24.0))
     has_track = per_chip(uniform(rng, 0, 1, n) < 0.5)

@@ -1,6 +1,6 @@
-"""Random fields over a chip: smooth ones for relief and growth, fractal ones for natural cover, and plain noise.
+"""Random fields over a chip: smooth ones for relief and growth, fractal ones for natural cover, and white noise.
 
-All functions work on n chips at once and return (n, size, size) float32.
+All functions process n chips at once and return (n, size, size) float32.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ Number = TypeVar("Number", bound=np.generic)
 def spline_basis(length: int, spacing: float) -> Array:
     """Cubic B-spline basis of shape (length, knots) with knots ``spacing`` pixels apart, scaled for unit variance.
 
-    White noise on the knots times this basis is smooth noise with standard deviation near 1 at every pixel.
+    White noise on the knots times this basis is smooth noise with a standard deviation near 1 at every pixel.
     """
     knots = int(np.ceil((length - 1) / spacing)) + 4
     distance = np.abs(np.arange(length)[:, None] / spacing - (np.arange(knots)[None, :] - 1.5))
@@ -32,36 +32,36 @@ def spline_basis(length: int, spacing: float) -> Array:
 
 
 def noise(rng: np.random.Generator, *shape: int) -> Array:
-    """Standard normal float32 of the given shape."""
+    """Draw standard normal float32 values of the given shape."""
     return rng.standard_normal(shape, dtype=np.float32)
 
 
 def uniform(rng: np.random.Generator, low: float, high: float, *shape: int) -> Array:
-    """Uniform float32 in low..high of the given shape."""
+    """Draw uniform float32 values between ``low`` and ``high`` of the given shape."""
     return (rng.random(shape, dtype=np.float32) * (high - low) + low).astype(np.float32)
 
 
 def per_chip(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
-    """Give (n,) values the shape (n, 1, 1), so that they spread over the pixels of their chips."""
+    """Reshape (n,) values to (n, 1, 1), which broadcasts over the pixels of a chip."""
     return values[:, None, None]
 
 
 def smooth_field(rng: np.random.Generator, n: int, size: int, spacing: float) -> Array:
-    """Gaussian field with mean 0 and standard deviation 1 whose features are about ``spacing`` pixels wide."""
+    """Draw a Gaussian field with mean 0 and standard deviation 1 and features about ``spacing`` pixels wide."""
     basis = spline_basis(size, spacing)
     knots = basis.shape[1]
     return np.asarray(basis @ noise(rng, n, knots, knots) @ basis.T, dtype=np.float32)
 
 
 def fractal_field(rng: np.random.Generator, n: int, size: int, spacings: Sequence[float], roughness: float) -> Array:
-    """Sum of smooth fields over several scales, mean 0 and standard deviation 1.
+    """Draw a sum of smooth fields over several scales, with mean 0 and standard deviation 1.
 
     Args:
         rng: source of randomness.
         n: number of chips.
         size: pixels per side.
         spacings: feature widths in pixels, coarse to fine.
-        roughness: amplitude of each scale relative to the coarser one before it; 1 is rugged, 0.3 is rolling.
+        roughness: amplitude of each scale relative to the next coarser one; 1 is rugged, 0.3 is rolling.
     """
     amplitudes = np.float32(roughness) ** np.arange(len(spacings), dtype=np.float32)
     amplitudes /= np.sqrt((amplitudes**2).sum())
@@ -72,13 +72,13 @@ def fractal_field(rng: np.random.Generator, n: int, size: int, spacings: Sequenc
 
 
 def smooth_curve(rng: np.random.Generator, n: int, length: int, spacing: float) -> Array:
-    """Gaussian process on a line, (n, length), whose bends are about ``spacing`` samples long."""
+    """Draw a Gaussian process on a line, (n, length), with bends about ``spacing`` points long."""
     basis = spline_basis(length, spacing)
     curve: Array = noise(rng, n, basis.shape[1]) @ basis.T
     return curve
 
 
 def soft_step(distance: Array) -> Array:
-    """Share of a pixel that lies inside an edge, for a signed distance in pixels (positive is inside)."""
+    """Proportion of a pixel inside an edge, for a signed distance in pixels (positive is inside)."""
     share: Array = np.clip(distance + np.float32(0.5), 0, 1)
     return share

@@ -1,4 +1,4 @@
-"""The ground of a landscape: terrain, straight-edged fields, forest stands, settlements, roads, rivers, lakes."""
+"""Ground of a landscape: terrain, straight-edged fields, forest stands, settlements, roads, rivers, lakes."""
 
 from dataclasses import dataclass
 
@@ -12,18 +12,18 @@ from geofm_eval.simulation.scene.shapes import Cells, cells, distance_to_curve, 
 
 @dataclass(frozen=True)
 class Style:
-    """How a kind of landscape is laid out: ranges (low, high) that a scene draws from.
+    """Layout of a kind of landscape; each scene draws from the ranges (low, high).
 
     Args:
-        forest: share under forest.
-        farmland: share of the rest that is parcelled.
-        settled: share under settlement.
+        forest: proportion of forest.
+        farmland: proportion of the rest that is divided into fields.
+        settled: proportion of settlement.
         field: width of fields in pixels; they are about twice as long.
         relief: height of hills in metres.
-        river: chance of a river.
+        river: probability of a river.
         bund: width of the strips between fields in pixels; 0 for none.
-        crops: share of fields that carry a crop, against meadow and fallow.
-        lakes: share under lakes.
+        crops: proportion of fields with a crop, as opposed to meadow and fallow.
+        lakes: proportion of lakes.
     """
 
     forest: tuple[float, float] = (0.05, 0.3)
@@ -53,18 +53,18 @@ STYLES: dict[SceneKind, Style] = {
 
 @dataclass(frozen=True)
 class Ground:
-    """What stays as it is over a year; all arrays (S, S).
+    """Properties of the land that are constant over a year; all arrays (S, S).
 
     Args:
         land: land cover.
         parcel: field id, 0 outside fields.
-        elevation: metres.
-        height: metres of what stands on the terrain.
-        low: how high a pixel lies above the nearest water, relative; floods fill the lowest first.
-        maturity: age and density of forest, 0..1; 0 outside.
-        lag: days by which a field is later than its kind.
-        vigour: how dense the green gets, about 1.
-        shade: brightness of every field or lot against its kind, about 1.
+        elevation: terrain height in metres.
+        height: height of objects on the terrain in metres.
+        low: relative height above the nearest water; floods fill the lowest pixels first.
+        maturity: age and density of forest, 0..1; 0 outside forest.
+        lag: delay of a field relative to its kind, in days.
+        vigour: density of the green, about 1.
+        shade: brightness of a field or lot relative to its kind, about 1.
         lot: 0..1, one number per lot or field.
     """
 
@@ -87,7 +87,7 @@ def lay_ground(rng: np.random.Generator, kind: SceneKind, size: int, region: Reg
         rng: source of randomness.
         kind: kind of landscape.
         size: pixels per side.
-        region: decides which crops are grown.
+        region: determines which crops are grown.
     """
     style = STYLES[kind]
     hills = fractal_field(rng, 1, size, (44.0, 18.0, 7.0), 0.45)[0]
@@ -105,7 +105,7 @@ def lay_ground(rng: np.random.Generator, kind: SceneKind, size: int, region: Reg
 
 
 def _open_land(rng: np.random.Generator, style: Style, size: int, region: Region) -> tuple[IntArray, IntArray, Array]:
-    """Fields in two directions, and grass, heath and bare ground where nothing is farmed."""
+    """Fields in two directions, and grass, heath and bare ground elsewhere."""
     wild = fractal_field(rng, 1, size, (22.0, 9.0, 4.0), 0.7)[0]
     land = np.full((size, size), CODE["grass"], dtype=np.int64)
     land[wild > 0.35] = CODE["heath"]
@@ -116,7 +116,7 @@ def _open_land(rng: np.random.Generator, style: Style, size: int, region: Region
     border = np.where(side, first.border[0], second.border[0])
     farmed = _highest(fractal_field(rng, 1, size, (30.0, 10.0), 0.3)[0], rng.uniform(*style.farmland))
     grown = _use_of_fields(rng, style, region)
-    # A field is farmed as a whole, by the majority of its pixels, so that its borders are straight.
+    # The majority of its pixels decides whether a field is farmed as a whole, so its borders stay straight.
     votes = np.bincount(parcel.ravel(), np.where(farmed, 1.0, -1.0).ravel(), minlength=len(grown))
     inside = votes[parcel] > 0
     land[inside] = grown[parcel[inside]]
@@ -142,7 +142,7 @@ def _use_of_fields(rng: np.random.Generator, style: Style, region: Region) -> In
 
 
 def _highest(field: Array, share: float) -> BoolArray:
-    """The highest part of a field that makes up a share of the scene."""
+    """The highest part of a field that covers a given proportion of the scene."""
     if share <= 0:
         return np.zeros(field.shape, dtype=bool)
     return np.asarray(field >= np.quantile(field, max(0.0, 1 - share)))
@@ -183,7 +183,7 @@ def _roads(rng: np.random.Generator, land: IntArray, parcel: IntArray) -> None:
 
 
 def _water(rng: np.random.Generator, style: Style, land: IntArray, parcel: IntArray, hills: Array) -> Array:
-    """A river between wooded banks and lakes in hollows; returns how high every pixel lies above them, relative."""
+    """Add a river between wooded banks and lakes in hollows; return the relative height of every pixel above them."""
     size = len(land)
     hollows = 0.7 * hills + 0.3 * fractal_field(rng, 1, size, (16.0, 6.0), 0.5)[0]
     lake = _highest(-hollows, rng.uniform(*style.lakes))
@@ -201,7 +201,7 @@ def _water(rng: np.random.Generator, style: Style, land: IntArray, parcel: IntAr
 
 
 def _sea(rng: np.random.Generator, land: IntArray, parcel: IntArray) -> Array:
-    """Open sea, in a third of the scenes with a stretch of coast; returns the distance from the shore in pixels."""
+    """Add open sea, with a stretch of coast in a third of the scenes; return the distance from the shore in pixels."""
     size = len(land)
     shore = distance_to_curve(rng, frame(rng, 1, size), uniform(rng, 2, 8, 1), 18.0)[0]
     reach = rng.uniform(-0.25, 0.4) if rng.random() < 0.35 else 1.5

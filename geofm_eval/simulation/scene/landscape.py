@@ -1,4 +1,4 @@
-"""One simulated place on one or several dates: optical and radar images that agree, and what is true of it."""
+"""Simulate one place on one or several dates: consistent optical and radar images, with ground truth."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -26,7 +26,7 @@ _FOREST = 340.0
 """Above-ground biomass of the oldest and densest forest, t/ha."""
 
 _HEIGHT_OF_DAY = date(2021, 7, 15)
-"""Day on which surface temperature is told."""
+"""Day of the simulated surface temperature."""
 
 
 @dataclass(frozen=True)
@@ -35,23 +35,23 @@ class Scene:
 
     Args:
         kind: kind of landscape.
-        number: which one of that kind.
-        dates: the dates asked for.
+        number: number of the scene within its kind.
+        dates: observed dates.
         l1c: (T, 13, S, S) float32 reflectance x 10,000 at the top of the atmosphere, bands in order of wavelength.
-        l2a: (T, 13, S, S) float32 the same corrected to the surface; B10 is 0, as the product lacks it.
+        l2a: (T, 13, S, S) float32 the same corrected to the surface; B10 is 0, because the product lacks it.
         radar: (T, 2, S, S) float32 VV and VH in dB, with speckle.
         cloud: (T, S, S) opacity of clouds, 0..1.
-        shadow: (T, S, S) where a cloud keeps the sun off.
-        nodata: (T, S, S) beyond the edge of the swath; the arrays hold values there too.
+        shadow: (T, S, S) True in the shadow of a cloud.
+        nodata: (T, S, S) True beyond the edge of the swath; the arrays hold values there too.
         land: (S, S) land cover, a position in LAND.
         parcel: (S, S) field id, 0 outside fields.
-        flooded: (S, S) where water stands.
-        burned: (S, S) where vegetation has burned.
+        flooded: (S, S) True for standing water.
+        burned: (S, S) True for burned vegetation.
         debris: (S, S) class at sea, a position in MARINE.
         biomass: (S, S) float32 above ground, t/ha.
         heat: (S, S) float32 surface temperature of a summer noon at 100 m resolution, K.
         lonlat: longitude and latitude in degrees.
-        block: event or region that the scene belongs to; scenes of one block share spectra, season and calibration.
+        block: event or region of the scene; scenes of one block share spectra, season and calibration.
     """
 
     kind: str
@@ -76,7 +76,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Place:
-    """Everything about a scene that no date changes."""
+    """Properties of a scene that are the same on all dates."""
 
     identity: tuple[str | int, ...]
     kind: SceneKind
@@ -90,7 +90,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Day:
-    """What is measured on one date."""
+    """Measurements of one date."""
 
     l1c: Array
     l2a: Array
@@ -110,27 +110,27 @@ def simulate_scene(
 ) -> Scene:
     """Simulate one place.
 
-    The same arguments give the same scene whatever else is simulated, and a date looks the same whichever other dates
-    are asked for.
+    Equal arguments give equal scenes, whatever else is simulated, and the image of a date does not depend on the other
+    dates.
 
     Args:
         kind: kind of landscape.
-        number: which one.
-        seed: another seed makes other scenes.
+        number: number of the scene within its kind.
+        seed: another seed gives other scenes.
         size: pixels of 10 m per side.
-        dates: dates to observe.
+        dates: dates to observe, ascending.
         palette: colours and textures.
-        block: event or region that it belongs to; by default scenes are dealt to twelve in turn.
+        block: event or region of the scene; by default scenes are distributed over twelve.
 
     Raises:
         ContractError: the kind is unknown, there is no date, or dates do not ascend.
     """
     if kind not in get_args(SceneKind):
-        raise ContractError(f"no landscape of kind '{kind}' is known; known: {', '.join(get_args(SceneKind))}")
+        raise ContractError(f"kind of landscape '{kind}' is unknown; expected one of {', '.join(get_args(SceneKind))}")
     if not dates:
-        raise ContractError("a scene needs at least one date")
+        raise ContractError("dates is empty; a scene needs at least one date")
     if list(dates) != sorted(set(dates)):
-        raise ContractError(f"dates {', '.join(map(str, dates))} do not ascend: sort them, each once")
+        raise ContractError(f"dates {', '.join(map(str, dates))} do not ascend; sort them and remove duplicates")
     name = block_name(kind, number) if block is None else block
     return _scene(_lay(kind, number, seed, size, palette, name), number, dates, name)
 
@@ -172,7 +172,7 @@ def _lay(kind: SceneKind, number: int, seed: int, size: int, palette: Palette, b
 
 
 def _observe(place: _Place, day: date) -> _Day:
-    """Light, air and both sensors on one date; random numbers belong to the date alone."""
+    """Light, atmosphere and both sensors on one date, whose random numbers depend only on that date."""
     rng = generator(*place.identity, day.isoformat())
     ground, region = place.ground, place.region
     green = greenness(ground.land, ground.lag, ground.vigour, day, region.season)
@@ -187,20 +187,20 @@ def _observe(place: _Place, day: date) -> _Day:
 
 
 def _biomass(place: _Place) -> Array:
-    """t/ha: forest by age and density, little elsewhere; a fire leaves a third."""
+    """t/ha: forest by age and density, little elsewhere; a third remains after a fire."""
     ground = place.ground
     open_land = np.zeros(len(LAND), dtype=np.float32)
     for name, value in (("grass", 2.0), ("heath", 12.0), *((crop, 6.0) for crop in CROPS)):
         open_land[CODE[name]] = value
     density = np.where(ground.land == CODE["conifer"], np.float32(1.1), np.float32(0.95))
-    # Processors differ in the last digit of a power, which in float32 is more than what the rounding hides.
+    # Processors differ in the last digit of a power, which in float32 exceeds what rounding can hide.
     standing = open_land[ground.land] + np.float32(_FOREST) * density * ground.maturity.astype(np.float64) ** 1.3
     left: Array = np.where(place.fire.burned, standing / 3, standing).round(4).astype(np.float32)
     return left
 
 
 def _heat(place: _Place) -> Array:
-    """Kelvin: warm roofs and streets, cool woods and water, colder with height; blurred to 100 m as sensors see it."""
+    """Kelvin: warm roofs and streets, cool forest and water, colder with elevation; blurred to the 100 m of sensors."""
     ground, region = place.ground, place.region
     green = greenness(ground.land, ground.lag, ground.vigour, _HEIGHT_OF_DAY, region.season)
     sealed = np.isin(ground.land, [CODE[name] for name in ("road", "building", "paved")])

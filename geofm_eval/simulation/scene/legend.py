@@ -1,4 +1,4 @@
-"""Names and codes of what a landscape shows: kinds of scenes, land cover, and what is seen on the sea."""
+"""Names and codes of kinds of scenes, land cover and objects at sea."""
 
 from typing import Literal
 
@@ -15,13 +15,13 @@ SceneKind = Literal["flood", "crops", "burn", "marine", "smallfarms", "forest", 
 """Kinds of landscapes."""
 
 CROPS = tuple(f"crop_{letter}" for letter in "abcdefgh")
-"""Kinds of crop: one colour, eight calendars."""
+"""Kinds of crop, with the same colour and eight calendars."""
 
 LAND = ("water", "bare", "grass", *CROPS, "broadleaf", "conifer", "heath", "road", "building", "paved")
-"""Land cover; a scene's ``land`` holds positions in it."""
+"""Land cover classes; a scene's ``land`` holds positions in it."""
 
 CODE = {name: position for position, name in enumerate(LAND)}
-"""Position of every land cover in LAND."""
+"""Position of every land cover class in LAND."""
 
 MARINE = (
     "none",
@@ -41,4 +41,4 @@ MARINE = (
     "jellyfish",
     "sea snot",
 )
-"""What is seen on the sea, in the order of MADOS (1 to 15); 0 is land. Open water is ``marine water``."""
+"""Classes at sea, in the order of MADOS (1 to 15); 0 is land. Open water is ``marine water``."""

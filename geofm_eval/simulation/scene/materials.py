@@ -1,4 +1,4 @@
-"""What a landscape is made of beyond a palette's materials: char, bark, flood water, and what floats on the sea."""
+"""Materials of landscapes that palettes lack: char, bark, flood water, and floating objects."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ _EXTRA: dict[str, tuple[tuple[int, ...], float, float, float]] = {
 }
 
 ALL_MATERIALS: tuple[str, ...] = (*MATERIALS, *_EXTRA)
-"""Names of all materials of a landscape; a palette's own come first."""
+"""Names of all materials of a landscape, the palette's own first."""
 
 MATERIAL = {name: position for position, name in enumerate(ALL_MATERIALS)}
 """Position of every material in the tables of an extended palette."""
@@ -35,7 +35,8 @@ MATERIAL = {name: position for position, name in enumerate(ALL_MATERIALS)}
 def extended(palette: Palette) -> Palette:
     """Add the materials of landscapes to a palette.
 
-    Outside the temperate palette the added spectra are tilted towards red, so that no two palettes share a spectrum.
+    For palettes other than the temperate one, the added spectra are tilted towards red, so that no two palettes share a
+    spectrum.
     """
     spectra, spread, fine, coarse = (np.array(part, np.float32) for part in zip(*_EXTRA.values(), strict=True))
     if palette.name != TEMPERATE.name:

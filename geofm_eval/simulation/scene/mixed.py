@@ -1,6 +1,6 @@
-"""Scenes of several kinds of land: what crosses them (roads, rivers), borders on them (water) or lies next door.
+"""Scenes of several kinds of land: roads and rivers that cross them, shores, and neighbours.
 
-Few chips of 640 m show one kind of land only, so every kind here comes with a neighbour that covers up to two fifths.
+Few real chips of 640 m show a single kind of land, so most chips have a neighbour that covers up to 40 %.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ Painter = Callable[[np.random.Generator, Canvas, SceneSetting], None]
 
 
 def lake(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """Nothing but water, with drifting sediment."""
+    """Paint water only, with drifting sediment."""
     drift = np.clip(0.05 + 0.05 * smooth_field(rng, canvas.n, canvas.size, 20.0), 0, 1)
     sediment = drift * uniform(rng, 0, 3, canvas.n, 1, 1)
     canvas.lay(np.ones_like(canvas.height), 0.0, water=1 - sediment, soil=sediment)
@@ -34,11 +34,11 @@ LAND: Mapping[Painter, float] = {
     residential: 1.0,
     industrial: 0.8,
 }
-"""What roads, rivers and lakes are set in, with weights."""
+"""Kinds of land around roads, rivers and lakes, with weights."""
 
 
 def with_neighbour(painter: Painter) -> Painter:
-    """Return a painter that gives most chips a second kind of land, or water, beyond a boundary off the centre."""
+    """Return a painter that adds a second kind of land, or water, to most chips, beyond a boundary off the centre."""
 
     def paint(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
         painter(rng, canvas, setting)
@@ -53,11 +53,11 @@ def with_neighbour(painter: Painter) -> Painter:
 
 
 surroundings = with_neighbour(lambda rng, canvas, setting: paint_mixed(rng, canvas, setting, LAND))
-"""Any kind of land with any other beside it."""
+"""Paints any kind of land with another one next to it."""
 
 
 def sea_lake(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """Open water; in most chips a shore with some land."""
+    """Paint open water; most chips have a shore with some land."""
     surroundings(rng, canvas, setting)
     place = frame(rng, canvas.n, canvas.size)
     shore = distance_to_curve(rng, place, uniform(rng, 2, 9, canvas.n), 14.0)
@@ -68,7 +68,7 @@ def sea_lake(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) ->
 
 
 def river(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """A winding band of water between wooded or gravel banks, through any other kind of land."""
+    """Paint a winding river between wooded or gravel banks, through any other kind of land."""
     surroundings(rng, canvas, setting)
     place = frame(rng, canvas.n, canvas.size)
     offset = np.abs(distance_to_curve(rng, place, uniform(rng, 3, 9, canvas.n), 16.0))
@@ -82,7 +82,10 @@ def river(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> No
 
 
 def highway(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """A wide, nearly straight road with verges through any other kind of land, in half of the chips with a junction."""
+    """Paint a wide, nearly straight road with verges through any other kind of land.
+
+    Half of the chips have a junction.
+    """
     surroundings(rng, canvas, setting)
     main = frame(rng, canvas.n, canvas.size)
     half = uniform(rng, 1.4, 2.4, canvas.n, 1, 1)

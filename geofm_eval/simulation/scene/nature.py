@@ -8,7 +8,7 @@ from geofm_eval.simulation.scene.fields import fractal_field, per_chip, smooth_f
 
 
 def herbaceous(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """Heath and natural grassland: patches of all sizes without a straight edge, shrubs, hillsides."""
+    """Paint heath and natural grassland: patches of all sizes without straight edges, shrubs, hillsides."""
     patches = fractal_field(rng, canvas.n, canvas.size, (22.0, 11.0, 5.5, 2.7), 0.75)
     canvas.ground(setting, per_chip(setting.green) + 0.75 * per_chip(setting.contrast) * patches)
     shrubs = soft_step(3 * (fractal_field(rng, canvas.n, canvas.size, (9.0, 4.0), 0.9) - 1.4))
@@ -18,7 +18,7 @@ def herbaceous(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) 
 
 
 def forest(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
-    """Closed canopy of stands that differ in species, with crowns that cast shade, glades and forest tracks."""
+    """Paint a closed canopy of stands of different species: crowns that cast shadows, glades, forest tracks."""
     patches = fractal_field(rng, canvas.n, canvas.size, (18.0, 7.0), 0.6)
     canvas.ground(setting, per_chip(setting.green) + 0.5 * per_chip(setting.contrast) * patches)
     crowns = 0.35 + 0.22 * smooth_field(rng, canvas.n, canvas.size, 1.6)
@@ -29,6 +29,6 @@ def forest(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> N
 
 
 def raise_terrain(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting, amplitude: float) -> None:
-    """Add hills and valleys of some pixels' height."""
+    """Add hills and valleys, a few pixels high."""
     hills = fractal_field(rng, canvas.n, canvas.size, (26.0, 10.0), 0.35)
     canvas.height += amplitude * per_chip(setting.relief) * hills

@@ -1,7 +1,7 @@
-"""Palettes: what materials look like in 13 Sentinel-2 bands, how much they vary between places, how rough they are.
+"""Palettes: spectra of materials in 13 Sentinel-2 bands, their variation between places, and their texture.
 
-A palette is the only place where colours and textures are set. Scenes drawn from another palette share the arrangements
-and none of the spectra, so a model can be pretrained on one palette and evaluated on another.
+Colours and textures are defined only in palettes. Scenes of another palette share the arrangements but no spectra, so a
+model can be pretrained on one palette and evaluated on another.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ MATERIALS = (
     "tile",
     "metal",
 )
-"""What land is made of; a cover map has one share per material and pixel."""
+"""Materials of land; a cover map has one proportion per material and pixel."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Palette:
     Args:
         name: part of every seed, so that two palettes never share random numbers.
         spectra: (materials, 13) surface reflectance x 10,000, Sentinel-2 bands in order of wavelength.
-        spread: (materials,) standard deviation of the log reflectance from scene to scene.
-        fine: (materials,) standard deviation of brightness from pixel to pixel, relative.
-        coarse: (materials,) standard deviation of brightness over about ten pixels, relative.
+        spread: (materials,) standard deviation of the log reflectance between scenes.
+        fine: (materials,) relative standard deviation of brightness between pixels.
+        coarse: (materials,) relative standard deviation of brightness over about ten pixels.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Palette:
     def draw(self, rng: np.random.Generator, n: int) -> Array:
         """Draw every material's spectrum for n scenes, (n, materials, 13) reflectance x 10,000.
 
-        The log of the reflectance varies smoothly with wavelength (brightness, slope, curvature), as moisture, pigment
-        and illumination make it do, and a little by band.
+        Log reflectance varies smoothly with wavelength (brightness, slope, curvature), as it does with moisture,
+        pigment and illumination, and slightly by band.
         """
         count, bands = self.spectra.shape
         position = np.linspace(0, 1, bands, dtype=np.float32)
@@ -65,8 +65,8 @@ def _palette(name: str, table: dict[str, tuple[tuple[int, ...], float, float, fl
     return Palette(name, spectra, spread, fine, coarse)
 
 
-# Reflectance x 10,000 in B01..B08, B8A, B09..B12; then spread, fine and coarse texture. Typical values of each kind
-# of surface, rounded.
+# Reflectance x 10,000 in B01..B08, B8A, B09..B12; then spread, fine and coarse texture. Rounded typical values of
+# each kind of surface.
 TEMPERATE = _palette(
     "temperate",
     {
@@ -83,7 +83,7 @@ TEMPERATE = _palette(
         "metal": ((2100, 2450, 2650, 2750, 2820, 2880, 2940, 3000, 3020, 3000, 2900, 2900, 2700), 0.32, 0.04, 0.05),
     },
 )
-"""Western and central Europe: what eurosat_sim is drawn from."""
+"""Western and central Europe; the palette of eurosat_sim."""
 
 SAVANNA = _palette(
     "savanna",

@@ -1,4 +1,4 @@
-"""Seasons: how green every pixel is on a day, by land cover, kind of crop and field."""
+"""Seasons: greenness of every pixel on a day, by land cover, kind of crop and field."""
 
 from datetime import date
 
@@ -9,7 +9,7 @@ from geofm_eval.simulation.scene.legend import LAND, IntArray
 
 YEAR = 365.25
 
-# First and last day of the year on which a crop is half green, and the same for a second growth in that year.
+# First and last day of the year on which a crop is half green; the same for a second growth in that year.
 _CALENDAR: dict[str, tuple[float, float, float, float]] = {
     "crop_a": (62, 160, 0, 0),
     "crop_b": (62, 205, 0, 0),
@@ -21,7 +21,7 @@ _CALENDAR: dict[str, tuple[float, float, float, float]] = {
     "crop_h": (85, 150, 175, 262),
 }
 
-# Greenness in winter, and in full summer; first and last day between them.
+# Greenness in winter and in full summer; first and last day of the growing season.
 _WILD: dict[str, tuple[float, float, float, float]] = {
     "grass": (0.45, 0.85, 85, 300),
     "broadleaf": (0.05, 1.0, 112, 298),
@@ -35,7 +35,7 @@ _WILD: dict[str, tuple[float, float, float, float]] = {
 }
 
 _ONSET = np.float32(1 / 7)
-"""Steepness of greening and ripening: a crop takes about a month for either."""
+"""Steepness of greening and ripening, which take a crop about a month each."""
 
 
 def _tables() -> tuple[Array, Array, Array]:
@@ -49,14 +49,14 @@ _SEASONS, _LOW, _HIGH = _tables()
 
 
 def greenness(land: IntArray, lag: Array, vigour: Array, day: date, season: float) -> Array:
-    """Share of every pixel that is green on a day.
+    """Proportion of every pixel that is green on a day.
 
     Args:
         land: (S, S) land cover.
-        lag: (S, S) days by which a field is later than its kind.
-        vigour: (S, S) how dense the green gets, about 1.
+        lag: (S, S) delay of a field relative to its kind, in days.
+        vigour: (S, S) density of the green, about 1.
         day: the date.
-        season: days by which the region is later than usual.
+        season: delay of the region's season in days.
 
     Returns:
         (S, S) float32, 0..1.
@@ -71,7 +71,7 @@ def greenness(land: IntArray, lag: Array, vigour: Array, day: date, season: floa
 
 
 def _window(today: Array, start: Array, end: Array) -> Array:
-    """Rise from 0 to 1 at the start and fall back at the end."""
+    """Rise from 0 to 1 at the start, and fall back to 0 at the end."""
     rise = np.clip((today - start) * _ONSET * 0.5 + 0.5, 0, 1)
     fall = np.clip((end - today) * _ONSET * 0.5 + 0.5, 0, 1)
     window: Array = np.minimum(rise, fall).astype(np.float32)

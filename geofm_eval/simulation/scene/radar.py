@@ -12,7 +12,7 @@ from geofm_eval.simulation.scene.region import Region
 LOOKS = 4.4
 """Equivalent number of looks of Sentinel-1 ground range products in interferometric wide swath."""
 
-# VV and VH in dB: without green, and in full green.
+# VV and VH in dB without green vegetation, then VV and VH in full green.
 _BACKSCATTER: dict[str, tuple[float, float, float, float]] = {
     "water": (-21.0, -28.0, -21.0, -28.0),
     "bare": (-11.5, -19.5, -11.5, -19.0),
@@ -28,10 +28,10 @@ _BACKSCATTER: dict[str, tuple[float, float, float, float]] = {
 _TABLE = np.array([_BACKSCATTER[name] for name in LAND], dtype=np.float32).reshape(len(LAND), 2, 2)
 
 _WIND = np.array([7.0, 6.0], dtype=np.float32)
-"""How much brighter the strongest wind makes open water in VV and VH, dB."""
+"""Increase of open-water backscatter by the strongest wind in VV and VH, dB."""
 
 _AT_SEA = {"oil spill": -6.0, "ship": 17.0, "oil platform": 17.0, "foam": 2.0, "waves and wakes": 2.0}
-"""How much brighter than open water these are, dB."""
+"""Backscatter of objects relative to open water, dB."""
 
 
 def backscatter(
@@ -43,20 +43,20 @@ def backscatter(
     fire: Fire,
     debris: IntArray,
 ) -> Array:
-    """Backscatter of one date.
+    """Simulate the backscatter of one date.
 
     Args:
         rng: source of this date's moisture, wind and speckle.
         ground: the land.
-        green: (S, S) share that is green.
+        green: (S, S) proportion that is green.
         region: calibration and wind.
         flood: water on the land.
-        fire: what fires have left.
+        fire: burned land.
         debris: (S, S) class at sea, a position in MARINE.
 
     Returns:
-        (2, S, S) float32, VV and VH in dB, each pixel with gamma-distributed speckle of mean 1 (``LOOKS`` looks);
-        rounded to 1e-3 dB, so that they are equal on all processors.
+        (2, S, S) float32, VV and VH in dB, with gamma-distributed speckle of mean 1 per pixel (``LOOKS`` looks);
+        rounded to 1e-3 dB, so that values are equal on all processors.
     """
     mean = _flooded(rng, _on_land(rng, ground, green, fire), ground, region, flood)
     for name, brighter in _AT_SEA.items():
@@ -94,6 +94,6 @@ def _flooded(rng: np.random.Generator, mean: Array, ground: Ground, region: Regi
 
 
 def _power(decibels: Array) -> npt.NDArray[np.float64]:
-    """Power of a backscatter, in float64: processors differ in the last digit, which rounding must be able to hide."""
+    """Linear power in float64: processors differ in the last digit, which rounding must be able to hide."""
     found: npt.NDArray[np.float64] = 10 ** (decibels.astype(np.float64) / 10)
     return found

@@ -1,4 +1,4 @@
-"""Regions and events: what all scenes of one block share, so that another block is harder than another chip."""
+"""Regions and events: properties shared by all scenes of a block, which make another block harder than another chip."""
 
 from dataclasses import dataclass
 
@@ -11,24 +11,24 @@ from geofm_eval.simulation.scene.materials import extended
 from geofm_eval.simulation.scene.palette import SAVANNA, Palette
 
 LANDSCAPE_DRAWS = 2
-"""Part of every landscape's seed: another value draws other landscapes."""
+"""Part of every landscape's seed; changing it changes all landscapes."""
 
 BLOCKS = 12
-"""Blocks that scenes are dealt to in turn by their number, where the caller names none."""
+"""Number of blocks over which scenes are distributed by their number, unless the caller names a block."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """What a place brings to all its scenes.
+    """Properties of a place that all its scenes share.
 
     Args:
         palette: spectra of this place for all materials of a landscape, with their textures.
-        season: days by which the growing season comes later than usual.
-        radar: (2,) shift of the radar's calibration in VV and VH, dB.
-        crops: (8,) share of every kind of crop.
+        season: delay of the growing season in days.
+        radar: (2,) offset of the radar calibration in VV and VH, dB.
+        crops: (8,) proportion of every kind of crop.
         lonlat: degrees.
-        wind: how far wind roughens water, 0..1.
-        haze: mean strength of the air's scattering, 1 is usual.
+        wind: roughening of water by wind, 0..1.
+        haze: mean strength of atmospheric scattering; 1 is typical.
     """
 
     palette: Palette
@@ -41,12 +41,12 @@ class Region:
 
 
 def block_name(kind: str, number: int) -> str:
-    """Name the block that a scene belongs to where the caller names none: ``event03`` or ``region03``."""
+    """Return the default block of a scene, for example ``event03`` or ``region03``."""
     return f"{'event' if kind in ('flood', 'burn', 'marine') else 'region'}{number % BLOCKS:02d}"
 
 
 def draw_region(kind: str, block: str, palette: Palette, seed: int) -> Region:
-    """Draw what the scenes of a block share; the same for the same arguments."""
+    """Draw the shared properties of a block; equal arguments give equal regions."""
     rng = generator("landscape", LANDSCAPE_DRAWS, "region", palette.name, kind, seed, block)
     materials = extended(palette)
     spectra = materials.draw(rng, 1)[0]

@@ -1,4 +1,4 @@
-"""From land to pixels: materials get colours, light falls on them, the atmosphere and the sensor do the rest."""
+"""Render land as pixels: colours of materials, light, atmosphere and sensor."""
 
 import math
 from functools import lru_cache
@@ -13,15 +13,15 @@ from geofm_eval.simulation.scene.palette import Palette
 PIXEL = 10.0
 """Ground sampling distance of a scene, in metres."""
 
-# B09 sits in a water vapour band, B10 in one that nothing passes.
+# B09 is in a water vapour band, B10 in an opaque one.
 PATH = np.array([950, 620, 390, 240, 190, 150, 120, 100, 90, 60, 8, 25, 12], dtype=np.float32)
-"""Light scattered by air alone, reflectance x 10,000 per band in order of wavelength."""
+"""Light scattered by the atmosphere alone, reflectance x 10,000 per band in order of wavelength."""
 
 PASSED = np.array([0.80, 0.84, 0.87, 0.90, 0.91, 0.92, 0.93, 0.93, 0.94, 0.33, 0.001, 0.95, 0.93], dtype=np.float32)
-"""Share of the light that passes the air down and back up, per band."""
+"""Two-way transmittance of the atmosphere per band."""
 
 SENSOR_NOISE = np.array([7, 11, 11, 11, 11, 10, 10, 13, 10, 7, 1.5, 9, 8], dtype=np.float32)
-"""Standard deviation of the sensor's noise per band, reflectance x 10,000."""
+"""Standard deviation of the sensor noise per band, reflectance x 10,000."""
 
 
 def render(canvas: Canvas, palette: Palette, rng: np.random.Generator) -> Array:
@@ -52,7 +52,7 @@ def render(canvas: Canvas, palette: Palette, rng: np.random.Generator) -> Array:
 
 
 def sensor_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    """Noise of every band and pixel: the sum of two random bytes, which is cheap and looks as normal noise does."""
+    """Draw noise for every band and pixel: the sum of two random bytes, a fast approximation of normal noise."""
     first, second = np.frombuffer(rng.bytes(2 * math.prod(shape)), dtype=np.uint8).reshape(2, *shape)
     triangular: Array = np.add(first, second, dtype=np.float32) - np.float32(255)
     # A byte has a variance of (256**2 - 1) / 12.
@@ -61,7 +61,7 @@ def sensor_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 
 
 def _texture(canvas: Canvas, palette: Palette, rng: np.random.Generator) -> Array:
-    """Brightness of every pixel relative to its material's: grain from pixel to pixel, and patches of ten pixels."""
+    """Brightness of every pixel relative to its material: grain between pixels, and patches of about ten pixels."""
     n, size = canvas.n, canvas.size
     amplitudes = np.stack([palette.fine, palette.coarse])
     fine, coarse = np.einsum("am,nmp->anp", amplitudes, canvas.cover.reshape(n, len(palette.fine), -1), optimize=True)
@@ -72,7 +72,7 @@ def _texture(canvas: Canvas, palette: Palette, rng: np.random.Generator) -> Arra
 
 
 def _shading(canvas: Canvas, rng: np.random.Generator) -> Array:
-    """Light on slopes that face the sun, shade on the others: 1 + slope * cotangent of the sun's height."""
+    """Brightness from the slope towards the sun: 1 + slope * cotangent of the sun's elevation."""
     azimuth = uniform(rng, 0, 2 * np.pi, canvas.n, 1, 1)
     cotangent = uniform(rng, 0.35, 1.0, canvas.n, 1, 1)
     slope = np.zeros_like(canvas.height)
@@ -83,7 +83,7 @@ def _shading(canvas: Canvas, rng: np.random.Generator) -> Array:
 
 
 def resolve(pixels: Array) -> None:
-    """Give bands of 20 and 60 m the resolution that they have, in place."""
+    """Reduce bands of 20 and 60 m to their resolution, in place."""
     bands = list(SENTINEL2.values())
     for gsd in (20.0, 60.0):
         chosen = [position for position, band in enumerate(bands) if band.gsd == gsd]
@@ -93,7 +93,7 @@ def resolve(pixels: Array) -> None:
 
 @lru_cache(maxsize=16)
 def sensor_matrix(size: int, factor: float) -> Array:
-    """Averaging to coarser pixels and linear interpolation back, as one (size, size) matrix for one axis."""
+    """One-axis (size, size) matrix that averages to coarser pixels and interpolates linearly back."""
     coarse = int(np.ceil(size / factor))
     middles = (np.arange(size) + 0.5) / factor
     belongs = np.floor(middles)[None, :] == np.arange(coarse)[:, None]

@@ -1,6 +1,6 @@
 """Arrangement primitives: frames of reference, cells (fields, lots), rows of plants, curves (roads, rivers), boxes.
 
-Everything is measured in pixels, works on n chips at once, and returns (n, size, size) arrays.
+All lengths are in pixels. Functions process n chips at once and return (n, size, size) arrays.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from geofm_eval.simulation.scene.fields import Array, per_chip, smooth_curve, smooth_field, uniform
 
 _TABLE = 32
-"""Rows and columns of the per-cell tables: cells further apart than this repeat, beyond the width of a chip."""
+"""Rows and columns of the per-cell tables; cells repeat beyond this number, which exceeds the width of a chip."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def frame(rng: np.random.Generator, n: int, size: int, warp: float = 0.0, shift:
         n: number of chips.
         size: pixels per side.
         warp: standard deviation in pixels by which smooth terrain bends the axes.
-        shift: the origin lies within so many pixels of the chip's centre.
+        shift: maximum distance in pixels along each axis between origin and chip centre.
     """
     angle = uniform(rng, 0, 2 * np.pi, n, 1, 1)
     centred = np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2)
@@ -55,8 +55,8 @@ class Cells:
     """A tiling of the chip by irregular rectangles in rows, like fields along a lane or lots along a street.
 
     Args:
-        key: (n, size, size) int64 number of the cell that a pixel lies in.
-        along: position inside the cell along its row, in pixels from its start.
+        key: (n, size, size) int64 number of the cell that contains a pixel.
+        along: position in the cell along its row, in pixels from its start.
         across: position across the row, in pixels from its start.
         length: extent of the cell along the row, in pixels.
         width: extent of the cell across the row, in pixels.
@@ -69,11 +69,11 @@ class Cells:
     width: Array
 
     def value(self, table: Array) -> Array:
-        """Spread a per-cell (n, 1024) table over the pixels."""
+        """Broadcast a per-cell (n, 1024) table to the pixels."""
         return _gather(table, self.key)
 
     def draw(self, rng: np.random.Generator, low: float = 0.0, high: float = 1.0) -> Array:
-        """One uniform number per cell, spread over its pixels."""
+        """Draw one uniform number per cell, broadcast to its pixels."""
         return self.value(uniform(rng, low, high, len(self.key), _TABLE * _TABLE))
 
     @property
@@ -86,7 +86,7 @@ class Cells:
 
 
 def cells(rng: np.random.Generator, place: Frame, length: Array, width: Array) -> Cells:
-    """Tile a frame with rows of cells; rows are shifted against each other and cells differ in length from row to row.
+    """Tile a frame with rows of cells; rows are shifted against each other, and cell lengths differ between rows.
 
     Args:
         rng: source of randomness.
@@ -107,7 +107,7 @@ def cells(rng: np.random.Generator, place: Frame, length: Array, width: Array) -
 
 
 def _split(position: Array, extent: Array) -> tuple[npt.NDArray[np.int64], Array]:
-    """Number of the interval that a position falls into (modulo the table) and the distance from its start."""
+    """Number of the interval that contains a position (modulo the table), and the distance from its start."""
     number = np.floor(position / extent)
     return number.astype(np.int64) % _TABLE, position - number * extent
 
@@ -122,7 +122,7 @@ def rows(place: Frame, angle: Array, period: Array) -> Array:
 
     Args:
         place: frame of reference.
-        angle: direction of the rows in radians, per pixel or broadcastable to it.
+        angle: direction of the rows in radians, broadcastable to the pixels.
         period: distance between rows in pixels, likewise.
     """
     phase = (place.u * np.cos(angle) + place.v * np.sin(angle)) * (np.float32(2 * np.pi) / period)

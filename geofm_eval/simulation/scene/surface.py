@@ -14,7 +14,7 @@ from geofm_eval.simulation.scene.materials import MATERIAL
 from geofm_eval.simulation.scene.palette import Palette
 from geofm_eval.simulation.scene.rendering import PIXEL
 
-# What each land cover looks like green, and what without green.
+# Material of each land cover when green, and when not green.
 _LOOKS: dict[str, tuple[str, str]] = {
     "water": ("water", "water"),
     "bare": ("grass", "gravel"),
@@ -30,7 +30,7 @@ _LOOKS: dict[str, tuple[str, str]] = {
 _MATERIALS = np.array([[MATERIAL[name] for name in _LOOKS[cover]] for cover in LAND], dtype=np.int64)
 
 _ROOFS = (("tile", 0.0), ("asphalt", 0.5), ("concrete", 0.75), ("metal", 0.92))
-"""Roofs, by the number of the lot from which on they are so."""
+"""Roof materials with the lowest lot number that has them."""
 
 _AT_SEA = (
     "water", "plastic", "sargassum", "algae", "organic", "metal", "oil", "water", "sediment", "foam", "turbid",
@@ -39,26 +39,26 @@ _AT_SEA = (
 """Material of every class of MARINE."""
 
 _COVERED = np.array([1, 0.5, 0.8, 0.5, 0.6, 1, 1, 1, 1, 0.8, 1, 1, 0.7, 1, 0.6, 0.7], dtype=np.float32)
-"""Share of a pixel that a class of MARINE covers; the rest is water."""
+"""Proportion of a pixel that a class of MARINE covers; the rest is water."""
 
 _WOODS = (LAND.index("broadleaf"), LAND.index("conifer"))
 
 _OPEN, _DARKER = np.float32(0.6), np.float32(0.25)
-"""Share of the youngest wood that is open ground, and of the light that the oldest loses between its crowns."""
+"""Proportion of open ground in the youngest forest, and of light lost between the crowns of the oldest."""
 
 _DARK_WHEN_WET = np.float32(0.35)
-"""Share of its brightness that soaked ground loses."""
+"""Proportion of brightness that soaked ground loses."""
 
 
 @dataclass(frozen=True)
 class Surface:
-    """What stays of a landscape's looks over all dates.
+    """Properties of a landscape's appearance that are the same on all dates.
 
     Args:
         spectra: (materials, 13) surface reflectance x 10,000 in this scene.
         palette: textures of the materials.
-        grain: (S, S) brightness from pixel to pixel, standard normal.
-        patches: (S, S) brightness over some ten pixels, standard normal.
+        grain: (S, S) brightness variation between pixels, standard normal.
+        patches: (S, S) brightness variation over about ten pixels, standard normal.
     """
 
     spectra: Array
@@ -68,7 +68,7 @@ class Surface:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, palette: Palette, size: int) -> "Surface":
-        """Draw the looks of one scene: its spectra differ a little from those of its region."""
+        """Draw the appearance of one scene, with spectra slightly different from those of its region."""
         tint = 0.35 * palette.spread[:, None] * (noise(rng, len(palette.spread), 1) + 0.4 * noise(rng, 1, 13))
         return cls(
             np.asarray(palette.spectra * np.exp(tint), dtype=np.float32),
@@ -82,9 +82,9 @@ class Surface:
 
         Args:
             ground: the land.
-            green: (S, S) share that is green.
+            green: (S, S) proportion that is green.
             flood: water on the land.
-            fire: what fires have left.
+            fire: burned land.
             debris: (S, S) class at sea.
         """
         first, second = np.moveaxis(_MATERIALS[ground.land], -1, 0)
@@ -95,7 +95,7 @@ class Surface:
         first, second = np.where(building, roof, first), np.where(building, roof, second)
         share = green[..., None]
         pixels = self.spectra[first] * share + self.spectra[second] * (1 - share)
-        # Young stands are open: between their crowns shows what grows below. Old crowns shade each other.
+        # Young stands are open, with undergrowth visible between the crowns. Old crowns shade each other.
         wooded = np.isin(ground.land, _WOODS)
         below = self.spectra[MATERIAL["grass"]] * share + self.spectra[MATERIAL["dry_grass"]] * (1 - share)
         pixels = _cover(pixels, wooded * _OPEN * (1 - ground.maturity), below)
@@ -122,7 +122,7 @@ def _cover(pixels: Array, share: Array, spectrum: Array) -> Array:
 
 
 def sun(day: date, latitude: float) -> tuple[float, float]:
-    """Azimuth in radians from north, and cotangent of the sun's height, when Sentinel-2 passes (10:30)."""
+    """Return azimuth in radians from north, and cotangent of the elevation, when Sentinel-2 passes (10:30)."""
     declination = -23.44 * math.cos(2 * math.pi * (day.timetuple().tm_yday + 10) / 365.25)
     zenith = math.hypot(latitude - declination, 22.0)
     south = latitude >= declination
@@ -130,10 +130,10 @@ def sun(day: date, latitude: float) -> tuple[float, float]:
 
 
 def shading(ground: Ground, azimuth: float, cotangent: float) -> Array:
-    """Light on slopes that face the sun and shade on the others, (S, S) about 1."""
+    """Brightness from slopes towards and away from the sun, (S, S) about 1."""
     height = (ground.elevation + ground.height) / np.float32(PIXEL)
     slope = np.zeros_like(height)
-    # Rows run south, columns east; a slope that rises away from the sun faces it.
+    # Rows increase southward, columns eastward; a slope that rises away from the sun faces it.
     slope[1:-1] = (height[:-2] - height[2:]) * np.float32(-math.cos(azimuth) / 2)
     slope[:, 1:-1] += (height[:, 2:] - height[:, :-2]) * np.float32(-math.sin(azimuth) / 2)
     light: Array = np.clip(1 + np.float32(0.5 * cotangent) * slope, 0.4, 1.6).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Stand-ins: small simulated data sets in the official on-disk layouts, made on first use and kept in the cache.
+"""Stand-ins: small simulated data sets in the official on-disk layouts, generated on first use and kept in the cache.
 
-They exist so that everything can be run without data; they are marked as simulated wherever their results are shown.
+With them everything can run without data. Their results are always marked as simulated.
 """
 
 import json
@@ -42,23 +42,24 @@ GENERATORS: dict[str, Callable[[Path, TaskSpec], None]] = {
     "biomassters": biomassters.write_biomassters,
     "fuel_moisture": fuel_moisture.write_fuel_moisture,
 }
-"""Writers of stand-ins by the name that tasks use: (an absent or empty folder, the task)."""
+"""Writers of stand-ins, called with a missing or empty folder and the task, by the name that tasks use."""
 
 
 def ensure_standin(task: TaskSpec) -> Path:
-    """Return the folder of a task's stand-in, writing it first where it is absent or damaged.
+    """Return the folder of a task's stand-in; generate it first if it is missing or damaged.
 
-    Tasks on the same simulated data (the same generator, sizes, classes and size of chips) share a folder.
-
-    However many processes ask at once, one is kept. The folder appears whole or not at all.
+    Tasks on the same simulated data (equal generator, sizes, classes and chip size) share a folder. If several
+    processes ask at once, one folder is kept. It appears only when it is complete.
 
     Raises:
-        ContractError: the task names no known generator.
+        ContractError: the task's generator is unknown.
         Unavailable: rasterio, which writes the images, is not installed.
         StoreError: the disk is full or the cache cannot be written.
     """
     if task.standin not in GENERATORS:
-        raise ContractError(f"task '{task.slug}': stand-in '{task.standin}' is unknown; known: {', '.join(GENERATORS)}")
+        raise ContractError(
+            f"task '{task.slug}': stand-in '{task.standin}' is unknown; expected one of {', '.join(GENERATORS)}"
+        )
     identity = {"sizes": task.sizes, "classes": task.classes, "chip": task.options.get("chip")}
     version = f"v{task.version}-{generator_version(task)}-{content_hash(identity)[:12]}"
     final = geofm_cache() / "standins" / task.standin / version
@@ -70,9 +71,9 @@ def ensure_standin(task: TaskSpec) -> Path:
 
 
 def _problem(folder: Path) -> str | None:
-    """Say which file is not as it was written; None when all of them are.
+    """Describe a file that is not as it was written; None if there is none.
 
-    A file that did not change since it was last hashed is not read again.
+    Files that are unchanged since they were last hashed are not read again.
     """
     try:
         manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
@@ -95,7 +96,7 @@ def _problem(folder: Path) -> str | None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Files below a folder; hidden ones are of the system or of locks."""
+    """Files below a folder, without the hidden ones of systems and locks."""
     return (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
 
 
@@ -107,5 +108,5 @@ def _publish(final: Path, task: TaskSpec, write: Callable[[Path, TaskSpec], None
         files = {path.relative_to(temporary).as_posix(): file_sha256(path) for path in _files(temporary)}
         content = {"standin": task.standin, "simulated": True, "files": files, "sha256": content_hash(files)}
         write_json(temporary / _MANIFEST, content)
-        # A stand-in holds nothing that cannot be made again: a damaged one is removed.
+        # A damaged stand-in is removed, because it can be generated again.
         publish(temporary, final, _problem)

@@ -19,10 +19,10 @@ REGIONS = ("cambodia", "vietnam")
 def write_ai4smallfarms(folder: Path, task: TaskSpec) -> None:
     """Write simulated tiles as AI4SmallFarms: surface digital numbers, and outlines of fields as 255.
 
-    Outlines are one pixel wide and known under clouds too, as the published ones are, which were drawn on other images.
+    Outlines are one pixel wide and also known under clouds, like the published ones, which were drawn on other images.
 
     Args:
-        folder: an absent or empty folder.
+        folder: a missing or empty folder.
         task: its ``sizes`` give the tiles per split, its option ``chip`` their pixels per side (64).
 
     Raises:
@@ -47,7 +47,7 @@ def _write_tile(folder: Path, number: int, size: int) -> None:
 
 
 def outlines(parcel: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Mark the last pixels of a field before another field, or before none, lies to the right or below.
+    """Mark the last pixels of a field before another field, or before ground without a field, to the right or below.
 
     Args:
         parcel: (height, width) number of the field, 0 where there is none.

@@ -16,13 +16,14 @@ from geofm_eval.simulation.standins.files import write_geotiff
 
 CHIP = 64
 WRITTEN = (1, 3, 5, 7, 9, 11)
-"""Months that are written, by their number in file names: every other one, from October to August."""
+"""Months with files, by their number in file names: every other one, from October to August."""
 
 DARK = 3
-"""Month that has no optical image of every third chip: in December there is hardly any light in the far north."""
+"""Month without an optical image for every third chip: in December there is hardly any light in the far north."""
 
 NOISE = 22.0
-"""Standard deviation in t/ha of what is added to the biomass of every pixel: .2 of its own standard deviation."""
+"""Standard deviation in t/ha of the noise added to the biomass of every pixel: .2 of the biomass's own standard
+deviation."""
 
 _NODATA = np.float32(-9999)
 
@@ -30,11 +31,11 @@ _NODATA = np.float32(-9999)
 def write_biomassters(folder: Path, task: TaskSpec) -> None:
     """Write simulated chips as BioMassters: radar of two orbits, surface reflectance with cloud, biomass per pixel.
 
-    The descending orbit is missing in October, and the optical image of December from every third chip. A
-    ``splits.csv`` says which chip belongs to which split, because the publishers name no validation chips.
+    The descending orbit is missing in October, and the optical image of December for every third chip. A ``splits.csv``
+    assigns chips to splits, because the publishers define no validation split.
 
     Args:
-        folder: an absent or empty folder.
+        folder: a missing or empty folder.
         task: its ``sizes`` give the chips per split, its option ``chip`` their pixels per side (64).
 
     Raises:
@@ -60,12 +61,12 @@ def _scene(number: int, task: TaskSpec) -> Scene:
 
 
 def noise_free(chip: str, task: TaskSpec) -> Array:
-    """Biomass of every pixel of a chip without its noise, (height, width) float32 in t/ha."""
+    """Return the noise-free biomass of every pixel of a chip, (height, width) float32 in t/ha."""
     return _scene(int(chip, 16), task).biomass
 
 
 def biomass(scene: Scene) -> Array:
-    """Biomass of every pixel with its noise, (height, width) float32 in t/ha; nothing stays nothing."""
+    """Return the biomass of every pixel with noise, (height, width) float32 in t/ha; zero stays zero."""
     noise = generator("biomassters", scene.number).normal(0, NOISE, scene.biomass.shape).astype(np.float32)
     found: Array = np.where(scene.biomass > 0, np.clip(scene.biomass + noise, 0, None).round(4), np.float32(0))
     return found
@@ -79,7 +80,7 @@ def _write_months(folder: Path, name: str, scene: Scene) -> None:
 
 
 def _radar(scene: Scene, position: int, month: int) -> Array:
-    """Both orbits; the descending one has speckle of its own."""
+    """Both orbits; the descending one has its own speckle."""
     ascending = np.where(scene.nodata[position], _NODATA, scene.radar[position])
     speckle = generator("descending", scene.number, month).normal(0, 0.8, ascending.shape).astype(np.float32)
     descending = np.where((ascending == _NODATA) | (month == WRITTEN[0]), _NODATA, (ascending + speckle).round(3))
@@ -88,7 +89,7 @@ def _radar(scene: Scene, position: int, month: int) -> Array:
 
 
 def _optical(scene: Scene, position: int) -> npt.NDArray[Any]:
-    """Ten bands and the probability of cloud in percent; pixels beyond the swath are 0, their cloud 255."""
+    """Ten bands and the cloud probability in percent; pixels beyond the swath are 0, their cloud 255."""
     numbers = np.rint(optical(scene.l2a[position], OPTICAL)).clip(1, 65_535)
     percent = np.rint(100 * scene.cloud[position])
     gap = scene.nodata[position]

@@ -1,4 +1,4 @@
-"""What writers of simulated chips with a class per pixel share."""
+"""Common code of writers of simulated chips with per-pixel classes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,30 +18,30 @@ Pixels = npt.NDArray[Any]
 _OPAQUE = 0.5
 
 OFF = 0.7
-"""Standard deviation in pixels by which drawn outlines are off."""
+"""Standard deviation in pixels of the error of drawn outlines."""
 
 
 def chip_size(task: TaskSpec, default: int) -> int:
-    """Pixels per side of a stand-in's chips: the task's option ``chip``, or the generator's default."""
+    """Return the pixels per side of a stand-in's chips: the task's option ``chip``, or the generator's default."""
     return int(task.options.get("chip", default))
 
 
 def numbered(task: TaskSpec) -> dict[str, range]:
-    """Numbers of the scenes of every split; no number occurs twice."""
+    """Return disjoint ranges of scene numbers for the splits."""
     sizes = task.sizes or (0, 0, 0)
     ends = np.cumsum([0, *sizes]).tolist()
     return {name: range(ends[position], ends[position + 1]) for position, name in enumerate(NAMES)}
 
 
 def optical(pixels: Pixels, bands: Sequence[str]) -> Pixels:
-    """Pick bands by name from (13, height, width) pixels in the order of Sentinel-2."""
+    """Select bands by name from (13, height, width) pixels in the order of Sentinel-2."""
     order = list(SENTINEL2)
     chosen: Pixels = pixels[[order.index(name) for name in bands]]
     return chosen
 
 
 def as_drawn(mask: npt.NDArray[np.bool_], scene: Scene) -> npt.NDArray[np.bool_]:
-    """A mask (height, width) as somebody draws it: its outlines lie off by a pixel or so, here this way, there that."""
+    """Return a mask (height, width) as if drawn by hand: outlines are off by about a pixel in varying directions."""
     size = len(mask)
     fields = [smooth_field(generator("drawn", scene.kind, scene.number, way), 1, size, 7.0)[0] for way in "xy"]
     rows, columns = np.clip(np.rint(np.indices(mask.shape) + OFF * np.stack(fields)), 0, size - 1).astype(np.int64)
@@ -49,5 +49,5 @@ def as_drawn(mask: npt.NDArray[np.bool_], scene: Scene) -> npt.NDArray[np.bool_]
 
 
 def hidden(scene: Scene) -> npt.NDArray[np.bool_]:
-    """Pixels (height, width) of the first date that nobody can label: clouds, their shadows, and beyond the swath."""
+    """Return pixels (height, width) of the first date without a label: clouds, shadows, and beyond the swath."""
     return np.asarray((scene.cloud[0] > _OPAQUE) | scene.shadow[0] | scene.nodata[0])

@@ -17,11 +17,11 @@ from geofm_eval.simulation.standins.files import write_geotiff
 def write_eurosat(folder: Path, task: TaskSpec) -> None:
     """Write simulated chips as EuroSAT: ``<Class>/<Class>_<n>.tif`` and ``eurosat-{train,val,test}.txt``.
 
-    Every class has the same number of chips in every split (the first classes one more where the sizes do not divide).
+    Every class has the same number of chips in every split; the first classes have one more if sizes are not divisible.
 
     Args:
-        folder: an absent or empty folder.
-        task: its ``bands`` give the order in the files and its ``sizes`` the chips per split.
+        folder: a missing or empty folder.
+        task: its ``bands`` give the order in the files, its ``sizes`` the chips per split.
 
     Raises:
         Unavailable: rasterio is not installed.

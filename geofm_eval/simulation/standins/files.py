@@ -1,4 +1,4 @@
-"""Write the files that stand-ins are made of."""
+"""Write the files of stand-ins."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ from geofm_eval.errors import Unavailable
 
 
 def write_geotiff(path: Path, pixels: np.ndarray[Any, Any], *, nodata: float | None = None, metres: float = 10) -> None:
-    """Write (bands, height, width) pixels as a GeoTIFF of their own type, somewhere in UTM zone 32.
+    """Write (bands, height, width) pixels as a GeoTIFF of their dtype, at a fixed position in UTM zone 32.
 
-    It is encoded in memory and written plainly: GDAL reports a full disk late, without saying so, or not at all.
+    The file is encoded in memory and written as bytes, because GDAL reports a full disk late, unclearly or not at all.
 
     Raises:
         Unavailable: rasterio is not installed.

@@ -17,15 +17,15 @@ from geofm_eval.simulation.scene.landscape import SceneKind, simulate_scene
 from geofm_eval.simulation.standins.chips import optical
 
 SIZE = 16
-"""Pixels per side of a site's scene; series are taken from its middle."""
+"""Pixels per side of a site's scene; series are taken from its centre."""
 
 PER_SITE = 12
-"""Series of a site, one every thirty days; the last site may have fewer."""
+"""Series per site, one every 30 days; the last site may have fewer."""
 
 LENGTH = 3
 KINDS: tuple[SceneKind, ...] = ("mixed", "forest", "crops")
 NOISE = 9.0
-"""Standard deviation in percent of what is added to the moisture: .4 of its own standard deviation."""
+"""Standard deviation in percent of the noise added to the moisture: .4 of the moisture's own standard deviation."""
 
 _FIRST = date(2017, 1, 15)
 _OPTICAL = tuple(name for name in COLUMNS if name.startswith("B"))
@@ -33,7 +33,7 @@ _OPTICAL = tuple(name for name in COLUMNS if name.startswith("B"))
 
 @dataclass(frozen=True)
 class _Site:
-    """One site: images (steps, columns), the moisture at the end of every series with and without noise, its place."""
+    """One site: pixels (steps, columns), moisture at the end of every series with and without noise, and position."""
 
     name: str
     pixels: npt.NDArray[np.float64]
@@ -45,11 +45,11 @@ class _Site:
 def write_fuel_moisture(folder: Path, task: TaskSpec) -> None:
     """Write simulated series as fuel moisture: ``npy/*.npy`` and ``single_file_labels.geojson``.
 
-    Which training sites are for validation is the reader's choice, a fifth of them: sizes are met exactly where
-    training and validation are 4 to 1 and whole sites of twelve series.
+    The reader selects 20 % of the training sites for validation. Sizes are therefore met exactly only if training and
+    validation have a ratio of 4 to 1 and consist of whole sites of twelve series.
 
     Args:
-        folder: an absent or empty folder.
+        folder: a missing or empty folder.
         task: its ``sizes`` give the series per split.
     """
     arrays: dict[str, list[Any]] = {name: [] for name in ("pixels", "month", "target", "site", "latlon", "is_test")}
@@ -68,7 +68,7 @@ def write_fuel_moisture(folder: Path, task: TaskSpec) -> None:
 
 
 def _sites(task: TaskSpec) -> Iterator[tuple[int, _Site, int]]:
-    """Every site with whether it is for testing, and how many series it gives."""
+    """Every site, with a flag for testing and the number of its series."""
     train, val, test = task.sizes or (0, 0, 0)
     counts = [(is_test, count) for is_test, total in ((0, train + val), (1, test)) for count in _per_site(total)]
     for number, (is_test, count) in enumerate(counts):
@@ -76,7 +76,7 @@ def _sites(task: TaskSpec) -> Iterator[tuple[int, _Site, int]]:
 
 
 def noise_free(task: TaskSpec) -> dict[str, float]:
-    """Moisture of every series in percent without its noise, by the id that the reader gives it."""
+    """Return the noise-free moisture of every series in percent, by the id that the reader assigns."""
     values = [value for _, site, count in _sites(task) for value in site.noise_free[:count].tolist()]
     return {f"series_{row:05d}": value for row, value in enumerate(values)}
 
@@ -86,7 +86,7 @@ def _per_site(total: int) -> list[int]:
 
 
 def _simulate(number: int) -> _Site:
-    """Simulate one site: weather drives moisture, moisture shows in the weather and, with the plants, in greenness."""
+    """Simulate one site: weather drives moisture; moisture shows in the weather and, with the plants, in greenness."""
     rng = generator("fuel moisture", number)
     steps = PER_SITE + LENGTH - 1
     dates = tuple(_FIRST + step * STEP for step in range(steps))
@@ -118,9 +118,9 @@ def _greenness(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _moisture(series: npt.NDArray[np.float64]) -> float:
-    """Moisture in percent at the end of a series, (steps, columns): green, wet and cool is moist.
+    """Moisture in percent at the end of a series, (steps, columns), higher if it is green, wet and cool.
 
-    The greenest image counts, because clouds hide what is green and make nothing greener.
+    The greenest image counts, because clouds hide green and make nothing greener.
     """
     warm = series[:, COLUMNS.index("TEMPERATURE_2M")].mean() - 286
     rain = np.log(series[:, COLUMNS.index("TOTAL_PRECIPITATION")].mean() / 1.2e-3)

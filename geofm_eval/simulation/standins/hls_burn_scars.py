@@ -22,12 +22,12 @@ TILES = 12
 def write_hls_burn_scars(folder: Path, task: TaskSpec) -> None:
     """Write simulated chips as HLS Burn Scars: surface reflectances (0..1), masks, and a split file.
 
-    Scenes of one tile of the grid look alike and lie in all splits, as in the published data. Beyond the edge of the
-    swath every band is 9999; there, and under clouds, the mask is -1. A ``splits.csv`` tells training and validation
-    chips apart, which the two published folders do not.
+    Scenes of one grid tile are similar and occur in all splits, as in the published data. Beyond the edge of the swath
+    every band is 9999; there, and under clouds, the mask is -1. A ``splits.csv`` separates training from validation
+    chips, which the two published folders do not.
 
     Args:
-        folder: an absent or empty folder.
+        folder: a missing or empty folder.
         task: its ``sizes`` give the chips per split, its option ``chip`` their pixels per side (64).
 
     Raises:
@@ -57,7 +57,7 @@ def _scene(number: int, size: int) -> Scene:
 
 
 def noise_free(chip: str, task: TaskSpec) -> npt.NDArray[np.int64]:
-    """Scar of a chip as it is and not as it was drawn, (height, width)."""
+    """Return the true scar of a chip, without drawing errors, (height, width)."""
     tile, day = chip.split(".")[2:4]
     since = datetime.strptime(day, "%Y%j").date() - date(int(day[:4]), 6, 15)
     scene = _scene(since.days * TILES + int(tile[1:3]) - 1, chip_size(task, CHIP))

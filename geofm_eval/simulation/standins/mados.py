@@ -23,12 +23,12 @@ _WATERS = tuple(
 def write_mados(folder: Path, task: TaskSpec) -> None:
     """Write simulated crops as MADOS: one reflectance file per band at its own resolution, labels, and split lists.
 
-    Four crops make a scene, which lies in one split. Scenes of even number have the file names of Sentinel-2A, the
-    others those of Sentinel-2B. Everything that floats is labelled, but open water only in one patch of every crop: the
-    published labels are as sparse.
+    Four crops form a scene, which belongs to one split. Even scene numbers have the file names of Sentinel-2A, odd ones
+    those of Sentinel-2B. All floating objects are labelled, but open water only in one patch per crop, as sparsely as
+    in the published labels.
 
     Args:
-        folder: an absent or empty folder.
+        folder: a missing or empty folder.
         task: its ``sizes`` give the crops per split, its option ``chip`` their pixels per side (72).
 
     Raises:
@@ -62,7 +62,7 @@ def _write_crop(folder: Path, scene_number: int, crop: int, number: int, size: i
 
 
 def coarser(pixels: Pixels, factor: int) -> Pixels:
-    """Average (bands, height, width) pixels over squares; the last ones may reach beyond the edge, which repeats."""
+    """Average (bands, height, width) pixels over squares; squares beyond the edge repeat the edge pixels."""
     height, width = pixels.shape[1:]
     padded = np.pad(pixels, ((0, 0), (0, -height % factor), (0, -width % factor)), mode="edge")
     squares = padded.reshape(len(pixels), -(-height // factor), factor, -(-width // factor), factor)
@@ -71,7 +71,7 @@ def coarser(pixels: Pixels, factor: int) -> Pixels:
 
 
 def _drawn(scene: Scene) -> npt.NDArray[np.int64]:
-    """Classes (height, width) that somebody drew, 0 elsewhere."""
+    """Annotated classes (height, width), 0 elsewhere."""
     size = len(scene.debris)
     rng = generator("mados annotation", scene.number, size)
     row, column = rng.uniform(0.2 * size, 0.8 * size, 2)

@@ -1,4 +1,4 @@
-"""Simulated locations in the layout of NeuCo-Bench: cubes of four seasons, numbers that describe the place."""
+"""Simulated locations in the layout of NeuCo-Bench: cubes of four seasons, with regression targets."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from geofm_eval.simulation.standins.chips import chip_size, numbered, optical
 
 CHIP = 64
 KINDS: tuple[SceneKind, ...] = ("mixed", "forest", "crops")
-"""Landscapes, which take turns."""
+"""Kinds of landscape, used in turn."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Target:
     """A number that describes a place.
 
     Args:
-        measure: its value for a scene, without noise.
-        noise: standard deviation of what is added: .3 of the standard deviation over the places.
+        measure: computes its noise-free value for a scene.
+        noise: standard deviation of the added noise: .3 of the standard deviation over the places.
         low: smallest possible value.
         high: greatest possible value.
     """
@@ -53,22 +53,22 @@ TARGETS: Mapping[str, Target] = {
     "landcover_agriculture": Target(lambda scene: float((scene.parcel > 0).mean()), 0.1, high=1.0),
     "landcover_forest": Target(_share("broadleaf", "conifer"), 0.081, high=1.0),
 }
-"""Targets by the name of their table; the crops are two that grow in summer, as maize and soybean do."""
+"""Targets by the name of their table; the two crops grow in summer, like maize and soybean."""
 
 CONTROL = "random_reg"
-"""Table of numbers that have no cause: seven in ten are zero, as most of the published control are."""
+"""Table of random numbers: 70 % are zero, as most of the published control are."""
 
 CONTROL_MEAN = 15.0
-"""What they are on average, which is all that there is to know."""
+"""Mean of the control, its best prediction."""
 
 
 def write_neuco(folder: Path, task: TaskSpec) -> None:
     """Write simulated locations as NeuCo-Bench: ``data/<modality>/part-000000/<id>.zarr.zip`` and tables of labels.
 
-    Every location has a label of every target, and its place in ``locations.csv``.
+    Every location has a label for every target, and a position in ``locations.csv``.
 
     Args:
-        folder: an absent or empty folder.
+        folder: a missing or empty folder.
         task: the first of its ``sizes`` is the number of locations, its option ``chip`` their pixels per side (64).
 
     Raises:
@@ -100,7 +100,7 @@ def _id(number: int) -> str:
 
 
 def noise_free(task: TaskSpec) -> dict[str, float]:
-    """The task's target at every location without its noise; for the control, which has no cause, its mean."""
+    """Return the noise-free target of the task at every location; for the random control, its mean."""
     numbers = [number for split in numbered(task).values() for number in split]
     target, size = str(task.options["target"]), chip_size(task, CHIP)
     return {_id(number): _measures(number, size)[target] for number in numbers}
@@ -108,13 +108,13 @@ def noise_free(task: TaskSpec) -> dict[str, float]:
 
 @functools.lru_cache(maxsize=4096)
 def _measures(number: int, size: int) -> dict[str, float]:
-    """Every target of a place without its noise; simulating the place takes longer than all of them."""
+    """Every noise-free target of a place; cached, because simulating the place takes longer than all of them."""
     scene = _scene(number, size)
     return {name: target.measure(scene) for name, target in TARGETS.items()} | {CONTROL: CONTROL_MEAN}
 
 
 def labels(scene: Scene) -> dict[str, float]:
-    """Every target of a scene with its noise, and the control."""
+    """Return every target of a scene with noise, and the control."""
     rng = generator("neuco labels", scene.kind, scene.number)
     found = {
         name: float(np.clip(target.measure(scene) + target.noise * rng.standard_normal(), target.low, target.high))
@@ -124,7 +124,7 @@ def labels(scene: Scene) -> dict[str, float]:
 
 
 def _cube(scene: Scene, modality: str) -> npt.NDArray[Any]:
-    """Pixels of four seasons as the cubes store them: nothing beyond the swath is 0, and NaN for radar."""
+    """Pixels of four seasons as stored in cubes; beyond the swath 0, and NaN for radar."""
     gap = scene.nodata[:, None]
     if modality == "s1":
         return np.where(gap, np.nan, scene.radar).astype(np.float16)
@@ -140,6 +140,6 @@ def _write_cube(path: Path, pixels: npt.NDArray[Any], bands: tuple[str, ...]) ->
         raise Unavailable("package", "zarr, which writes this stand-in", "Install it with: pip install zarr") from error
     with zarr.storage.ZipStore(path, mode="w") as store:
         cube = zarr.create_group(store, zarr_format=2)
-        # Speckle does not compress: trying to would take as long as all the rest.
+        # Speckle does not compress, and trying would double the time.
         cube.create_array("bands", data=pixels[None], chunks=(1, 1, *pixels.shape[1:]), compressors=None)
         cube.create_array("band", data=np.array([name.lower() if name[0] == "V" else name for name in bands]))

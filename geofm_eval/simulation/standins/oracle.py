@@ -1,6 +1,6 @@
-"""What somebody would predict who knows the generator of a stand-in: its labels without their noise.
+"""Predictions of an oracle that knows the generator of a stand-in: its labels without noise.
 
-The score of these predictions bounds what any model can be expected to reach.
+The score of these predictions is an upper bound on the expected score of any model.
 """
 
 from collections.abc import Callable
@@ -23,10 +23,10 @@ _NOISE_FREE_MAPS: dict[str, Callable[[str, TaskSpec], npt.NDArray[Any]]] = {
 
 
 def oracle_labels(split: Split) -> npt.NDArray[Any]:
-    """Label of every item of a stand-in without its noise, (n,); where labels have none, the labels themselves.
+    """Return the noise-free label of every sample of a stand-in, (n,); the labels themselves if they have no noise.
 
     Raises:
-        ContractError: the data are no stand-in, or have a label per pixel.
+        ContractError: the data are not a stand-in, or have per-pixel labels.
     """
     _check_simulated(split)
     if split.task.kind != "regression":
@@ -36,14 +36,14 @@ def oracle_labels(split: Split) -> npt.NDArray[Any]:
 
 
 def oracle_map(split: Split, index: int) -> npt.NDArray[Any]:
-    """Label of every pixel of one item of a stand-in without its noise, (height, width).
+    """Return the noise-free per-pixel labels of one sample of a stand-in, (height, width).
 
     Args:
-        split: a split of a stand-in with a label per pixel.
-        index: position of the item.
+        split: a split of a stand-in with per-pixel labels.
+        index: position of the sample.
 
     Raises:
-        ContractError: the data are no stand-in, or have one label per item.
+        ContractError: the data are not a stand-in, or have one label per sample.
     """
     _check_simulated(split)
     known = _NOISE_FREE_MAPS.get(str(split.task.standin))
@@ -52,4 +52,4 @@ def oracle_map(split: Split, index: int) -> npt.NDArray[Any]:
 
 def _check_simulated(split: Split) -> None:
     if not split.task.simulated:
-        raise ContractError(f"task '{split.task.slug}' is no stand-in: only a simulation has an oracle")
+        raise ContractError(f"task '{split.task.slug}' is not a stand-in; only simulated data have an oracle")

@@ -19,7 +19,7 @@ DATES = tuple(date(2019, 2, 20) + timedelta(days=24 * step) for step in range(10
 """A season from bare fields to harvest."""
 
 SLIVER = 24
-"""Parcels cut by the edge to fewer pixels than this are void, as in the published data."""
+"""Parcels that the edge cuts to fewer pixels are void, as in the published data."""
 
 _NODATA = -10_000
 
@@ -27,11 +27,11 @@ _NODATA = -10_000
 def write_pastis(folder: Path, task: TaskSpec) -> None:
     """Write simulated patches as PASTIS: surface reflectance of ten dates, class maps, ``metadata.geojson``.
 
-    Classes have the numbers of the published ones: grass is meadow (1), the eight kinds of crop are 2 to 9, all else is
-    background (0). Fold 4 is validation, fold 5 test, the training patches take turns in folds 1 to 3.
+    Classes have the published numbers: grass is meadow (1), the eight kinds of crop are 2 to 9, everything else is
+    background (0). Fold 4 is validation, fold 5 test; training patches alternate between folds 1 to 3.
 
     Args:
-        folder: an absent or empty folder.
+        folder: a missing or empty folder.
         task: its ``sizes`` give the patches per split, its option ``chip`` their pixels per side (64).
     """
     for name in ("DATA_S2", "ANNOTATIONS"):
@@ -54,7 +54,7 @@ def _series(scene: Scene) -> npt.NDArray[np.int16]:
 
 
 def _target(scene: Scene) -> npt.NDArray[np.uint8]:
-    """Class and parcel of every pixel, (3, height, width); the third layer, void in the published files too, is 0."""
+    """Class and parcel of every pixel, (3, height, width); the third layer, unused in the published files too, is 0."""
     numbers = np.zeros(len(LAND), dtype=np.int64)
     numbers[[LAND.index(name) for name in ("grass", *CROPS)]] = np.arange(1, len(CROPS) + 2)
     classes = np.where(_slivers(scene.parcel), VOID, numbers[scene.land])

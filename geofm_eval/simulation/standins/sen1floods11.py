@@ -17,20 +17,21 @@ CHIP = 64
 _FIRST = 100_000
 EVENTS = ("Alder", "Birch", "Cedar", "Elm", "Fir", "Hazel", "Juniper", "Larch", "Maple", "Oak")
 HELD_OUT = "Willow"
-"""Simulated floods: all three splits have chips of each of them; the one apart stands for Bolivia."""
+"""Simulated floods: each of ``EVENTS`` has chips in all three splits; ``HELD_OUT`` is the separate one, like
+Bolivia."""
 
 _LIST_NAMES = {"train": "train", "val": "valid", "test": "test"}
 
 
 def write_sen1floods11(folder: Path, task: TaskSpec) -> None:
-    """Write simulated chips as Sen1Floods11: radar in dB, L1C digital numbers, labels, and the lists of the splits.
+    """Write simulated chips as Sen1Floods11: radar in dB, L1C digital numbers, labels, and split lists.
 
-    A flood is one block of scenes on one date. What clouds hide is labelled -1, as in the published data; S2 holds 0
-    and S1 NaN beyond the edge of the swath. The chips of one more flood, a sixth as many as the test split has, are
-    listed apart, as Bolivia is.
+    A flood is one block of scenes on one date. Cloudy pixels have the label -1, as in the published data; beyond the
+    edge of the swath S2 is 0 and S1 is NaN. The chips of one more flood, a sixth as many as in the test split, have a
+    separate list, like those of Bolivia.
 
     Args:
-        folder: an absent or empty folder.
+        folder: a missing or empty folder.
         task: its ``sizes`` give the chips per split, its option ``chip`` their pixels per side (64).
 
     Raises:
@@ -67,7 +68,7 @@ def _scene(number: int, event: int, name: str, size: int) -> Scene:
 
 
 def noise_free(chip: str, task: TaskSpec) -> npt.NDArray[np.int64]:
-    """Water of a chip as it is and not as it was drawn, (height, width)."""
+    """Return the true water of a chip, without drawing errors, (height, width)."""
     event, _, number = chip.rpartition("_")
     scene = _scene(int(number) - _FIRST, EVENTS.index(event), event, chip_size(task, CHIP))
     return scene.flooded.astype(np.int64)
@@ -77,6 +78,6 @@ def _write_images(chips: Path, name: str, scene: Scene) -> None:
     gap = scene.nodata[0]
     radar = np.where(gap, np.float32(np.nan), scene.radar[0])
     write_geotiff(chips / "S1Hand" / f"{name}_S1Hand.tif", radar, nodata=float("nan"))
-    # 0 means no data; the smallest digital number that is measured is 1.
+    # 0 means no data; the smallest measured digital number is 1.
     numbers = np.where(gap, 0, np.rint(scene.l1c[0]).clip(1, 32_767)).astype(np.int16)
     write_geotiff(chips / "S2Hand" / f"{name}_S2Hand.tif", numbers, nodata=0)
