@@ -94,7 +94,6 @@ def _pixel_recipe(recipe: Recipe) -> dict[str, Any]:
 
 
 def _stored_pixels(task: TaskSpec) -> dict[str, Any]:
-    """How the task's files become pixels, beyond the content of the input report."""
     stored: dict[str, Any] = {
         "reader": task.reader,
         # Neither the target nor the splitting into blocks affects the pixels.

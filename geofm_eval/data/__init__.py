@@ -1,1 +1,1 @@
-"""Data: spectral bands, readers of on-disk layouts, splits and label subsets, simulated stand-ins."""
+"""Data sets on disk: readers, samples and splits, label subsets, and the identity of contents."""

@@ -19,12 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelBudget:
-    """Label subsets of a task and their validation plans; the same for every model.
-
-    Args:
-        subsets: in the order of fractions and draws.
-        plans: by fraction and draw.
-    """
+    """Label subsets of a task, and their validation plans by fraction and draw; the same for every model."""
 
     subsets: list[LabelSubset]
     plans: dict[tuple[float, int], ValidationPlan]

@@ -33,13 +33,7 @@ FILES_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Known:
-    """Cached hash of one file.
-
-    Args:
-        stamp: stamp of the file when it was hashed.
-        hashed_ns: time of hashing, in ns since 1970.
-        sha256: hex digest.
-    """
+    """Cached hash of one file, with its stamp at the time of hashing (in ns since 1970)."""
 
     stamp: Stamp
     hashed_ns: int
@@ -81,12 +75,10 @@ def hashes_of(paths: Iterable[Path], where: object, progress: StartProgress = Lo
 
 
 def _members(path: Path) -> list[Path]:
-    """The file itself, or all files below a folder, sorted."""
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
 def _joined(path: Path, members: Collection[Path]) -> str:
-    """Hash of a file, or of the relative paths and hashes of a folder's files."""
     if members == [path]:
         return _known[str(path)].sha256
     lines = [f"{_known[str(file)].sha256}  {file.relative_to(path).as_posix()}\n" for file in members]

@@ -104,7 +104,6 @@ def labels_sha256(task: TaskSpec, items: Sequence[Item], contents: Mapping[Path,
 
 
 def _read(paths: Iterable[Path], sidecars: Sidecars, contents: Mapping[Path, str]) -> list[list[str]]:
-    """Hashes of every file and of its mask, if it has one."""
     return [[contents[part] for part in (path, *sidecars.of(path))] for path in paths]
 
 

@@ -83,7 +83,6 @@ def _unusable(task: TaskSpec, listing: Listing, items: Sequence[Item]) -> dict[s
 
 
 def _reason(task: TaskSpec, listing: Listing, item: Item) -> str | None:
-    """Why a sample cannot be measured; None if it can."""
     stored = listing.load(item)
     check_stored(stored, item.dates, task, item.path)
     image = to_unit(stored, task, item.dates)

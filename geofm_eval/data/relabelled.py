@@ -57,7 +57,6 @@ def with_shuffled_labels(split: Split, rows: Sequence[int], seed: int) -> Split:
 
 
 def _fitted(target: npt.NDArray[Any], shape: Sequence[int], task: TaskSpec) -> npt.NDArray[Any]:
-    """A label map cropped to another image's size, or padded with unlabelled pixels."""
     cut = target[: shape[0], : shape[1]]
     missing = [(0, length - have) for length, have in zip(shape, cut.shape, strict=True)]
     return np.pad(cut, missing, constant_values=np.nan if task.numeric else task.ignore)

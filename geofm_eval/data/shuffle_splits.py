@@ -31,12 +31,7 @@ Blocks = npt.NDArray[np.str_]
 
 @dataclass(frozen=True)
 class Shuffle:
-    """One random division of all samples into a training part and a test set.
-
-    Args:
-        train: positions of the training part, ascending.
-        test: positions of the test set, ascending.
-    """
+    """Positions of the training part and the test set of one random division, ascending."""
 
     train: Indices
     test: Indices

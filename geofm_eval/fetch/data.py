@@ -70,7 +70,6 @@ def check_task(task: TaskSpec) -> list[str]:
 
 
 def _target(task: TaskSpec, item: Item, target: npt.NDArray[Any]) -> str:
-    """Describe the size of the first target and the treatment of its file's nodata value."""
     from geofm_eval.data.inspection import labelled
     from geofm_eval.data.readers.rasters import read_target
 
@@ -90,7 +89,6 @@ def _target(task: TaskSpec, item: Item, target: npt.NDArray[Any]) -> str:
 
 
 def _expected(task: TaskSpec) -> dict[str, int]:
-    """Number of samples in every split of the complete data set, if known."""
     sizes = task.sizes if task.simulated else task.official_sizes
     if sizes is None:
         return {}

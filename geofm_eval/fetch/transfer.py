@@ -189,7 +189,6 @@ def _remote(address: str, response: "Response") -> Remote:
 
 
 def _read_note(note: Path) -> Remote | None:
-    """What the server reported when the partial file was started; None if unknown."""
     try:
         return Remote(**json.loads(note.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):

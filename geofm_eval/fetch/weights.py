@@ -125,12 +125,7 @@ def _fetch_folder(model: ModelSpec, path: Path, start: StartProgress) -> None:
 
 
 def published_parts(weights: WeightsSpec, path: Path) -> Mapping[Path, str]:
-    """Return the published address of every file: the weights' only file, or the files of their folder.
-
-    Args:
-        weights: weights of an entry.
-        path: destination of the weights.
-    """
+    """Return the published address of every file of weights that belong at ``path``."""
     address = published_address(weights)
     return {path / name: address + name for name in weights.parts} if weights.parts else {path: address}
 

@@ -213,8 +213,6 @@ def _in_chunks(missing: Mapping[int, Sequence[int]], problems: Sequence["_Proble
 
 @dataclass(frozen=True)
 class _Problem:
-    """One job, standardised, rotated and padded."""
-
     job: HeadJob
     standardiser: Standardiser
     basis: Tensor

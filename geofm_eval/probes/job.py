@@ -109,7 +109,6 @@ class ProbeJob:
         return load_sweep(self.path)
 
     def _write(self, jobs: Sequence["ProbeJob"], folder: Path, progress: StartProgress) -> dict[str, Any]:
-        """Solve this target and its siblings; cache the siblings and write its own sweep to ``folder``."""
         name = f"{self.adaptation.slug} of {self.model} on {', '.join(one.task.slug for one in jobs)}"
         bar = progress(name, sum(len(one.problem.taps) * len(one.problem.subsets) for one in jobs))
         own, *others = _run(jobs)

@@ -94,7 +94,6 @@ def _directions(features: Tensor, centre: Tensor) -> Tensor:
 
 
 def _vote(similarities: Tensor, votes: Tensor, neighbours: Sequence[int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Parts of a `Ballot` from ``similarities`` (m, n) and one-hot ``votes`` (n, K)."""
     n = similarities.shape[1]
     # A few more than needed, to find those nearly as similar as the last one that counts.
     nearest, nearness = _nearest(similarities, min(max(neighbours) + SPARE, n))

@@ -37,8 +37,6 @@ FOLD_BYTES = 2**28
 
 @dataclass(frozen=True)
 class _Validated:
-    """Result of validation for one row."""
-
     choice: PenaltyChoice
     items: ValidationItems
 
@@ -107,7 +105,6 @@ def _folds_of(problem: ProbeProblem, subsets: Sequence[LabelSubset], taps: Seque
 
 
 def _folded(problem: ProbeProblem, folds: Sequence[tuple[HeadJob, ProbeHead, PathScores, Holdout]]) -> _Validated:
-    """Select the penalty by the loss over all folds."""
     held_out = [_held_out(problem, job.tap, holdout) for job, _, _, holdout in folds]
     pairs = list(zip(folds, held_out, strict=True))
     choice = choose(_summed([sharpened(path, head, *items) for (_, head, path, _), items in pairs]))

@@ -132,8 +132,6 @@ def solve_path(design: Design, penalties: tuple[float, ...] = PENALTIES) -> Path
 
 
 class _Fit(NamedTuple):
-    """Loss (B,) and class probabilities (B, K, n) at given logits."""
-
     loss: Tensor
     probabilities: Tensor
 
@@ -255,7 +253,6 @@ class Walk:
         return torch.where(chosen[:, None, None], ahead, direction)
 
     def _extrapolation(self) -> Tensor:
-        """The step from the second last solution to the last."""
         earlier = self.solution.weights[self.problems, (self.position - 2).clamp(min=0)]
         return self.weights - earlier
 

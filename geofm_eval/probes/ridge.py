@@ -87,11 +87,7 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Decomposition:
-    """Training rows decomposed once, for any number of targets.
-
-    Attributes:
-        rotation: of the standardised rows into their principal axes.
-    """
+    """Training rows, standardised and decomposed once for any number of targets."""
 
     standardiser: Standardiser
     rotation: Rotation
@@ -103,7 +99,6 @@ class Decomposition:
         return RidgePath(self.standardiser, self._weights(truth - centre), float(centre))
 
     def _weights(self, truth: Tensor) -> Tensor:
-        """Weights (p, L) for the centred ``truth`` (n,)."""
         values = self.rotation.curvature * len(truth)
         penalties = torch.tensor(RIDGE_PENALTIES, dtype=truth.dtype, device=truth.device)
         scaled = penalties * values.sum() / max(len(self.rotation.basis), 1)

@@ -67,12 +67,7 @@ def without_top_channel(x: Features, y: Features) -> float:
 
 
 def one_channel_decides(whole: float, without: float) -> bool:
-    """Return True if a debiased CKA depends on one channel of each side.
-
-    Args:
-        whole: debiased CKA of all channels.
-        without: see :func:`without_top_channel`.
-    """
+    """Return True if a debiased CKA (``whole``) changes decisively ``without`` one channel of each side."""
     return abs(whole - without) > DECIDING or (math.isnan(without) and not math.isnan(whole))
 
 
@@ -130,7 +125,6 @@ def relative_distance(x: Features, y: Features) -> float:
 
 
 def _rows_spectrum(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Left singular vectors (n, n) and singular values (n,) of features."""
     squares, vectors = torch.linalg.eigh(values @ values.T)
     return vectors, squares.clamp(min=0).sqrt()
 
@@ -148,7 +142,6 @@ def _channel_variances(side: Centred) -> Tensor:
 
 
 def _spectrum(side: Centred) -> Tensor:
-    """Squared singular values of the centred features."""
     n, p = side.shape
     if n <= p:
         values = side.whole()

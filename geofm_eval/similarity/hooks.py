@@ -87,8 +87,6 @@ def tap_inside(backbone: Backbone, batches: Batches, native: bool, tap: str) -> 
 
 
 class _Kept:
-    """Collected features of one network."""
-
     def __init__(self, tokens: bool) -> None:
         self._with_tokens = tokens
         self._pooled: defaultdict[str, list[Floats]] = defaultdict(list)
@@ -98,7 +96,6 @@ class _Kept:
         self._counts: dict[str, Tensor] = {}
 
     def add(self, name: str, encoded: Encoded, places: Tensor | None) -> None:
-        """Pool the tokens of a batch, and take those at the given positions."""
         self._pooled[name].append(encoded.pooled(name, "mean").float().cpu().numpy())
         if places is None or not self._with_tokens:
             return
@@ -112,7 +109,6 @@ class _Kept:
         self._tokens[name].append(torch.cat([taken, places[..., None].to(taken)], dim=-1).cpu())
 
     def finished(self) -> Inside:
-        """Concatenate the batches, and subtract from each token the mean of its position."""
         tokens = {}
         for name, parts in self._tokens.items():
             joined = torch.cat(parts)
@@ -124,8 +120,6 @@ class _Kept:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Receives outputs while the backbone processes a batch."""
-
     backbone: Backbone
     given: ModelInput
     empty: Encoded
@@ -133,7 +127,6 @@ class _Reader:
     kept: Mapping[str, _Kept]
 
     def read_raw(self, name: str, values: Tensor) -> None:
-        """Read a part, or a part or block of another network: ``<label>/block00.fc1``."""
         label, _, place = name.rpartition("/")
         self.read(label, place, self.backbone.placed(values, self.given))
 

@@ -135,7 +135,6 @@ def _items(layers: Sequence[Centred]) -> int:
 
 
 def _cheaper(n: int, widths: Sequence[int], others: Sequence[int], symmetric: bool) -> Form:
-    """The form with fewer multiplications whose matrices fit in memory."""
     every = [*widths] if symmetric else [*widths, *others]
     if 2 * len(every) * n * n * 8 > MOST_GRAM_BYTES:
         return "features"
@@ -232,7 +231,6 @@ def _ratio(cross: Floats, left: Floats, right: Floats) -> Floats:
 
 
 def _usable(layers: Sequence[Centred], selves: Floats) -> Floats:
-    """Self-similarities, zero if they are only rounding noise."""
     found = selves.copy()
     found[[one.constant for one in layers]] = 0.0
     return without_rounding(found)

@@ -26,13 +26,7 @@ MOSTLY_GONE = 1e-6
 
 @dataclass(frozen=True)
 class Null:
-    """Debiased CKA when samples of one side are permuted at random.
-
-    Args:
-        observed: debiased CKA of the original order.
-        mean: over all orders.
-        sd: over all orders.
-    """
+    """Debiased CKA in the original order, and its mean and standard deviation over all permutations of the samples."""
 
     observed: float
     mean: float
@@ -155,7 +149,6 @@ def permutation_null(x: Features, y: Features) -> Null:
 
 
 def _grams(x: Features, y: Features) -> tuple[Tensor, Tensor] | None:
-    """Gram matrices; None if similarity is undefined."""
     parts = [centred("x", x), centred("y", y)]
     if parts[0].shape[0] != parts[1].shape[0]:
         raise ContractError(f"x has {parts[0].shape[0]} samples, y has {parts[1].shape[0]}; expected the same samples")

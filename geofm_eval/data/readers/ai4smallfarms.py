@@ -58,7 +58,6 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 
 
 def _tiles(folder: Path, names: tuple[str, ...]) -> tuple[Item, ...]:
-    """Tiles of one split, from both the published and the renamed folder if both exist."""
     return tuple(
         _item(folder / name, image.stem) for name in names for image in visible(folder / name / "images", "*.tif")
     )

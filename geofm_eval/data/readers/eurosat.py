@@ -71,7 +71,6 @@ def _options(task: TaskSpec) -> tuple[str, str]:
 
 
 def _images_root(task: TaskSpec, root: Path) -> Path:
-    """Folder that holds the class folders; the root if there are none."""
     for nested in _NESTED:
         if any((root / nested / name).is_dir() for name in task.classes):
             return root / nested

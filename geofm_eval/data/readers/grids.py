@@ -152,7 +152,6 @@ def _same(first: Grid, second: Grid, corner_only: bool) -> bool:
 def _coordinates(
     source: Any, target: Any, points: Sequence[tuple[float, float]]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
-    """Points in another CRS; None if they cannot be computed."""
     x, y = np.array(points).T
     if source == target:
         return x, y

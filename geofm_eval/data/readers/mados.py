@@ -110,7 +110,6 @@ def _kind(path: Path) -> str:
 
 
 def _load(item: Item, task: TaskSpec) -> npt.NDArray[Any]:
-    """Read all bands of a crop; pixels of coarser bands are repeated."""
     bands = [read_bands(path, task, (band,)) for band, path in zip(task.bands, (item.path, *item.others), strict=True)]
     finest = min(bands, key=lambda band: _factor(band.path))
     height, width = (_factor(finest.path) * side for side in finest.pixels.shape[1:])

@@ -160,7 +160,6 @@ def _load_cube(path: Path, modality: str, task: TaskSpec) -> npt.NDArray[np.floa
 
 
 def _tag(path: Path, attributes: Mapping[str, Any]) -> tuple[float, float]:
-    """Scale and offset of a cube's values, as written by xarray."""
     found = (attributes.get("scale_factor", 1), attributes.get("add_offset", 0))
     try:
         return float(found[0]), float(found[1])

@@ -167,7 +167,6 @@ def _day(value: object, where: str) -> date:
 
 
 def _centre(geometry: Mapping[str, Any] | None) -> tuple[float, float] | None:
-    """Centre of a geometry's bounding box, in the file's own coordinates."""
     if not geometry:
         return None
     corners = np.asarray(_flat(geometry["coordinates"])).reshape(-1, 2)
@@ -182,7 +181,6 @@ def _flat(nested: Any) -> list[float]:
 def _places(
     content: Mapping[str, Any], centres: Sequence[tuple[float, float] | None]
 ) -> Sequence[tuple[float, float] | None]:
-    """Centres in degrees; None where they cannot be converted."""
     name = str((content.get("crs") or {}).get("properties", {}).get("name", "CRS84"))
     if name.endswith(("CRS84", "4326")):
         return [centre and degrees(*centre) for centre in centres]
@@ -194,7 +192,6 @@ def _places(
 
 
 def _load_series(item: Item, frames: Sequence[int], dated: int, positions: Sequence[int]) -> npt.NDArray[Any]:
-    """Read the bands at ``positions`` of some of the ``dated`` frames listed in the metadata."""
     stored = load_array(item.path)
     if stored.ndim != 4 or stored.shape[1] != len(BANDS):
         raise DataError(

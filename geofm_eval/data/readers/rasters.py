@@ -221,7 +221,6 @@ def _alphas(raster: Any) -> list[int]:
 
 
 def _masked(path: Path, raster: Any, alphas: Sequence[int]) -> npt.NDArray[np.bool_] | None:
-    """Pixels that an alpha band, an internal mask or a sidecar mask removes."""
     from rasterio.enums import MaskFlags
 
     parts = [raster.read(number) == 0 for number in alphas]

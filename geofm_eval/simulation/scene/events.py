@@ -123,7 +123,6 @@ def _lines(rng: np.random.Generator, size: int) -> BoolArray:
 
 
 def _patches(rng: np.random.Generator, size: int) -> BoolArray:
-    """Highest values of a field, (S, S)."""
     field = fractal_field(rng, 1, size, (12.0, 5.0), 0.8)[0]
     return np.asarray(field > np.quantile(field, 1 - rng.uniform(0.01, 0.08)))
 

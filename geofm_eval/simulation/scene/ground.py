@@ -105,7 +105,6 @@ def lay_ground(rng: np.random.Generator, kind: SceneKind, size: int, region: Reg
 
 
 def _open_land(rng: np.random.Generator, style: Style, size: int, region: Region) -> tuple[IntArray, IntArray, Array]:
-    """Fields in two directions, and grass, heath and bare ground elsewhere."""
     wild = fractal_field(rng, 1, size, (22.0, 9.0, 4.0), 0.7)[0]
     land = np.full((size, size), CODE["grass"], dtype=np.int64)
     land[wild > 0.35] = CODE["heath"]
@@ -134,7 +133,6 @@ def _tiling(rng: np.random.Generator, size: int, width: float) -> Cells:
 
 
 def _use_of_fields(rng: np.random.Generator, style: Style, region: Region) -> IntArray:
-    """Land cover by field id: a crop of the region, meadow or fallow."""
     rest = 1 - style.crops
     share = np.concatenate([region.crops / region.crops.sum() * style.crops, [0.7 * rest, 0.3 * rest]]).astype(float)
     codes = np.array([*(CODE[name] for name in CROPS), CODE["grass"], CODE["bare"]])
@@ -142,7 +140,6 @@ def _use_of_fields(rng: np.random.Generator, style: Style, region: Region) -> In
 
 
 def _highest(field: Array, share: float) -> BoolArray:
-    """The highest part of a field that covers a given proportion of the scene."""
     if share <= 0:
         return np.zeros(field.shape, dtype=bool)
     return np.asarray(field >= np.quantile(field, max(0.0, 1 - share)))
@@ -154,7 +151,6 @@ def _put(land: IntArray, parcel: IntArray, where: BoolArray, code: int | IntArra
 
 
 def _settle(rng: np.random.Generator, land: IntArray, parcel: IntArray, lot: Array, share: float) -> None:
-    """Blocks of houses with gardens along streets, and halls on paved yards."""
     size = len(land)
     town = _highest(fractal_field(rng, 1, size, (34.0, 12.0), 0.3)[0], share)
     if not town.any():

@@ -76,8 +76,6 @@ class Scene:
 
 @dataclass(frozen=True)
 class _Place:
-    """Properties of a scene that are the same on all dates."""
-
     identity: tuple[str | int, ...]
     kind: SceneKind
     region: Region
@@ -90,8 +88,6 @@ class _Place:
 
 @dataclass(frozen=True)
 class _Day:
-    """Measurements of one date."""
-
     l1c: Array
     l2a: Array
     radar: Array

@@ -71,7 +71,6 @@ def greenness(land: IntArray, lag: Array, vigour: Array, day: date, season: floa
 
 
 def _window(today: Array, start: Array, end: Array) -> Array:
-    """Rise from 0 to 1 at the start, and fall back to 0 at the end."""
     rise = np.clip((today - start) * _ONSET * 0.5 + 0.5, 0, 1)
     fall = np.clip((end - today) * _ONSET * 0.5 + 0.5, 0, 1)
     window: Array = np.minimum(rise, fall).astype(np.float32)

@@ -80,7 +80,6 @@ def _write_months(folder: Path, name: str, scene: Scene) -> None:
 
 
 def _radar(scene: Scene, position: int, month: int) -> Array:
-    """Both orbits; the descending one has its own speckle."""
     ascending = np.where(scene.nodata[position], _NODATA, scene.radar[position])
     speckle = generator("descending", scene.number, month).normal(0, 0.8, ascending.shape).astype(np.float32)
     descending = np.where((ascending == _NODATA) | (month == WRITTEN[0]), _NODATA, (ascending + speckle).round(3))

@@ -68,7 +68,6 @@ def write_fuel_moisture(folder: Path, task: TaskSpec) -> None:
 
 
 def _sites(task: TaskSpec) -> Iterator[tuple[int, _Site, int]]:
-    """Every site, with a flag for testing and the number of its series."""
     train, val, test = task.sizes or (0, 0, 0)
     counts = [(is_test, count) for is_test, total in ((0, train + val), (1, test)) for count in _per_site(total)]
     for number, (is_test, count) in enumerate(counts):

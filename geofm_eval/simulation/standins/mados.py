@@ -71,7 +71,6 @@ def coarser(pixels: Pixels, factor: int) -> Pixels:
 
 
 def _drawn(scene: Scene) -> npt.NDArray[np.int64]:
-    """Annotated classes (height, width), 0 elsewhere."""
     size = len(scene.debris)
     rng = generator("mados annotation", scene.number, size)
     row, column = rng.uniform(0.2 * size, 0.8 * size, 2)
