@@ -1,6 +1,7 @@
 """Metrics: one entry each, with direction, bounds, scales, format, and its computation from counts.
 
-To add a metric, add one entry to :data:`METRICS`: catalog, scores, intervals, ranges, tables and figures follow.
+To add a metric of dense tasks, add one entry to :data:`METRICS`: catalog, scores, intervals, ranges, tables and figures
+follow. Scores with one label per sample are computed from samples, as accuracy or R2 (:mod:`geofm_eval.stats.scores`).
 """
 
 import math

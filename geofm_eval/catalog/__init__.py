@@ -6,7 +6,7 @@ from geofm_eval.catalog.dense import DenseAdaptation, dense_adaptation, dense_ca
 from geofm_eval.catalog.load import Catalog, check_slugs, load_catalog
 from geofm_eval.catalog.models import ModelSpec, Normalisation, WeightsSpec
 from geofm_eval.catalog.recipes import Adaptation, Recipe, is_neuco
-from geofm_eval.catalog.similarity_cases import similarity_cases, twin_of
+from geofm_eval.catalog.similarity import similarity_cases, twin_of
 from geofm_eval.catalog.tasks import Statistics, TaskSpec
 from geofm_eval.catalog.tuned import drift_cases, trained_case, tune_cases
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from geofm_eval.data.labels import label_subsets, validation_plan
+from geofm_eval.data.labels import LabelSubset, ValidationPlan, label_subsets, validation_plan
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.measure.scores import near_taps, score_fractions
@@ -121,30 +121,20 @@ def probe_arrays(
     """
     features = {"train": _by_tap(train[0]), "test": _by_tap(test[0])}
     labels = {"train": _labels(train[1]), "test": _labels(test[1])}
-    regression = labels["train"].dtype.kind == "f"
-    names = _taps(features, taps)
     if val is None:
         features["val"] = {tap: values[:0] for tap, values in features["train"].items()}
         labels["val"] = labels["train"][:0]
     else:
         features["val"], labels["val"] = _by_tap(val[0]), _labels(val[1])
-        _taps(features, names)
-    if len({one.dtype.kind for one in labels.values()}) > 1:
-        kinds = ", ".join(f"{split} {one.dtype}" for split, one in labels.items())
-        raise ContractError(f"labels have dtypes {kinds}; expected integer classes in all splits, or floats in all")
+    regression = _regression(labels)
+    tested = _TestSplit(labels["test"], _groups(test_groups, labels["test"]))
     subsets = label_subsets(labels["train"], tuple(fractions), draws, seed)
-    plans = {
-        (one.fraction, one.draw): validation_plan(
-            labels["train"][one.indices], labels["val"], one.fraction, one.draw, "matched", seed
-        )
-        for one in subsets
-    }
     problem = ProbeProblem(
         features=lambda tap, split: features[split][tap],
         labels=labels,
-        taps=names,
+        taps=_taps(features, taps),
         subsets=subsets,
-        plans=plans,
+        plans=_plans(labels, subsets, seed),
         n_classes=0 if regression else int(max(one.max(initial=0) for one in labels.values())) + 1,
         device=torch.device(device),
         task="the arrays",
@@ -152,10 +142,32 @@ def probe_arrays(
     )
     with exact_float32():
         (sweep,) = solve_together(probe or ("ridge" if regression else "linear"), [problem], "given")
-    groups = None if test_groups is None else np.asarray(test_groups)
-    if groups is not None and groups.shape != labels["test"].shape:
-        raise ContractError(f"test_groups has shape {groups.shape}, expected {labels['test'].shape}")
-    return _result(sweep, _TestSplit(labels["test"], groups), "r2" if regression else "accuracy")
+    return _result(sweep, tested, "r2" if regression else "accuracy")
+
+
+def _regression(labels: Mapping[str, NDArray[Any]]) -> bool:
+    """True for floating-point targets; labels of different dtypes are refused."""
+    if len({one.dtype.kind for one in labels.values()}) > 1:
+        kinds = ", ".join(f"{split} {one.dtype}" for split, one in labels.items())
+        raise ContractError(f"labels have dtypes {kinds}; expected integer classes in all splits, or floats in all")
+    return labels["train"].dtype.kind == "f"
+
+
+def _groups(given: ArrayLike | None, labels: NDArray[Any]) -> NDArray[Any] | None:
+    groups = None if given is None else np.asarray(given)
+    if groups is not None and groups.shape != labels.shape:
+        raise ContractError(f"test_groups has shape {groups.shape}, expected {labels.shape}")
+    return groups
+
+
+def _plans(
+    labels: Mapping[str, NDArray[Any]], subsets: Sequence[LabelSubset], seed: int
+) -> dict[tuple[float, int], ValidationPlan]:
+    train, val = labels["train"], labels["val"]
+    return {
+        (one.fraction, one.draw): validation_plan(train[one.indices], val, one.fraction, one.draw, "matched", seed)
+        for one in subsets
+    }
 
 
 def _result(sweep: Sweep, test: _TestSplit, metric: str) -> ProbedArrays:

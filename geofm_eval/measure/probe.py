@@ -1,11 +1,11 @@
 """Records of probe cases, from solved sweeps."""
 
-from typing import Any
+from typing import Any, Literal
 
 from geofm_eval.catalog import Case, TaskSpec
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.dense.probe import DENSE_PROBE_VERSION
-from geofm_eval.dense.sweep import DenseSweep
+from geofm_eval.dense.sweep import DenseRow, DenseSweep
 from geofm_eval.features import FeatureBlock, block_key
 from geofm_eval.measure.case import Built, Context, Measurement, measured
 from geofm_eval.measure.provenance import described, evidence, tested_split
@@ -127,23 +127,7 @@ def _dense_selection(sweep: DenseSweep, tap: str) -> Selection:
         split="val",
         criterion="squared_error" if rows[0].converged is None else "log_loss",
         candidates=sweep.candidates,
-        choices=tuple(
-            Choice(
-                fraction=row.fraction,
-                draw=row.draw,
-                val_kind="inner_cv" if row.cross_validated else "split",
-                n_val=row.n_val,
-                chosen=row.chosen,
-                at_edge=row.at_edge,
-                val_score=row.val_score,
-                val_loss=_digits(row.chosen_loss, 9),
-                runner_up_gap=_digits(row.runner_up_gap, 4),
-                converged=row.converged,
-                iterations=row.iterations,
-                dropped_channels=row.dropped_channels,
-            )
-            for row in rows
-        ),
+        choices=tuple(_choice(row, "inner_cv" if row.cross_validated else "split") for row in rows),
         near=near_taps(sweep.taps, validated, sweep.resamples),
     )
 
@@ -182,7 +166,7 @@ def _selection(sweep: Sweep, rows: list[SweepRow], tested: Split) -> Selection:
         split=ALL if tested.name == ALL else "val",
         criterion=CRITERIA.get(sweep.probe, "none"),
         candidates=rows[0].candidates,
-        choices=tuple(_choice(row) for row in rows),
+        choices=tuple(_choice(row, row.val_kind) for row in rows),
         near=near_taps(sweep.taps, _validated(sweep), sweep.resamples),
     )
 
@@ -200,11 +184,11 @@ def _digits(value: float | None, digits: int) -> float | None:
     return None if value is None else float(f"{value:.{digits}g}")
 
 
-def _choice(row: SweepRow) -> Choice:
+def _choice(row: SweepRow | DenseRow, val_kind: Literal["split", "inner_cv", "none"]) -> Choice:
     return Choice(
         fraction=row.fraction,
         draw=row.draw,
-        val_kind=row.val_kind,
+        val_kind=val_kind,
         n_val=row.n_val,
         chosen=row.chosen,
         at_edge=row.at_edge,

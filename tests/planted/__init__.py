@@ -1,1 +1,1 @@
-"""Planted."""
+"""Records with a planted answer."""

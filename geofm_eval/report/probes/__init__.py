@@ -1,1 +1,1 @@
-"""Probes."""
+"""Reports of probes: rankings, depth profiles, label efficiency, transferable taps."""

@@ -1,1 +1,1 @@
-"""Likes."""
+"""Reports of similarity: tables, heatmaps and terminal text."""
