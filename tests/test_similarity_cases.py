@@ -12,8 +12,7 @@ from fixtures.runs import Run
 from fixtures.scheduler import group_of
 from fixtures.session import context_of
 from fixtures.suite import Suite, select_cases
-from geofm_eval.catalog import load_catalog, probe_cases, twin_of
-from geofm_eval.catalog import similarity as similarity_cases
+from geofm_eval.catalog import load_catalog, probe_cases, similarity_cases, twin_of
 from geofm_eval.catalog.marking import markers
 from geofm_eval.datasets import open_splits
 from geofm_eval.measure.case import Measurement
