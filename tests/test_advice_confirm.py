@@ -143,7 +143,7 @@ def test_the_status_says_whether_the_record_was_confirmed(run, folder):
     done = CliRunner().invoke(app, [*command, "--json"])
     assert done.exit_code == 1
     assert '"holds": false' in done.stdout
-    assert "the record says" in done.stdout
+    assert "the record has" in done.stdout
 
 
 def test_other_weights_or_data_than_the_record_s_are_not_compared(run, catalog):

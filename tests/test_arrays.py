@@ -71,7 +71,7 @@ def test_label_fractions_are_rows():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"taps": ["clear", "deep"]}, "the train split has taps clear: deep is missing"),
+        ({"taps": ["clear", "deep"]}, "the train split has taps clear; deep is missing"),
         ({"probe": "ridge"}, "is for regression tasks"),
         ({"test_groups": np.zeros(3)}, r"test_groups has shape \(3,\), expected \(300,\)"),
         ({"fractions": (2.0,)}, "label fraction"),

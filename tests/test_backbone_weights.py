@@ -36,7 +36,7 @@ def test_weight_file_is_loaded_and_recorded(tmp_path):
 )
 def test_weights_of_another_architecture_are_refused(tmp_path, fields, message):
     torch.save(load(small_vit(**fields)).backbone.network.state_dict(), tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=f"not the weights of this architecture.*{message}"):
+    with pytest.raises(WeightsError, match=f"the weights do not match this architecture.*{message}"):
         load(with_weights(tmp_path / "w.pth"))
 
 

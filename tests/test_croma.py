@@ -164,7 +164,7 @@ def test_file_without_the_encoder_is_refused(tmp_path):
 @pytest.mark.parametrize(("depth", "message"), [(4, "missing keys"), (2, "shapes that differ")])
 def test_weights_of_another_depth_or_width_are_refused(tmp_path, depth, message):
     weights = publish(published(depth=2, width=32 if depth == 4 else 64), tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match=f"not the weights of this architecture: .*{message}"):
+    with pytest.raises(WeightsError, match=f"the weights do not match this architecture: .*{message}"):
         load(spec(random=False, depth=depth), weights=weights)
 
 

@@ -145,7 +145,7 @@ def test_the_other_process_has_the_variable_before_its_first_product_and_this_on
 def test_a_process_that_is_killed_says_so_and_the_next_call_starts_another():
     import os
 
-    with pytest.raises(GeofmError, match="MKL_CBWR=COMPATIBLE was killed: free some memory"):
+    with pytest.raises(GeofmError, match="MKL_CBWR=COMPATIBLE was killed; free some memory"):
         compatible.compute(os._exit, 9)
     assert compatible.compute(os.getpid) != os.getpid()
 

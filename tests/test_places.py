@@ -69,7 +69,7 @@ def test_a_user_without_a_home_gets_a_cache_that_others_cannot_read(
 def test_a_temporary_folder_of_another_user_is_refused(without_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (without_home / "geofm_eval-4711").mkdir()
     monkeypatch.setattr(os, "getuid", lambda: 4711)
-    with pytest.raises(ContractError, match="belongs to another user: set GEOFM_CACHE"):
+    with pytest.raises(ContractError, match="belongs to another user; set GEOFM_CACHE"):
         geofm_cache()
 
 

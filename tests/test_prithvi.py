@@ -145,7 +145,10 @@ def test_submodules_are_the_parts_of_the_computation():
 @pytest.mark.parametrize(
     ("rules", "message"),
     [
-        ({"strip_prefix": ""}, r"not the weights of this architecture: 41 missing keys \(blocks.0.attn.proj.bias"),
+        (
+            {"strip_prefix": ""},
+            r"the weights do not match this architecture: 41 missing keys \(blocks.0.attn.proj.bias",
+        ),
         ({"drop": ("mask_token", "pos_embed")}, r"unexpected keys \(decoder\.decoder_blocks\.0"),
         ({"drop": ("decoder", "mask_token")}, r"1 unexpected keys \(pos_embed\)"),
     ],

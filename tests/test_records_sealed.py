@@ -124,7 +124,7 @@ def test_a_changed_line_of_skips_is_named(tmp_path: Path):
     [
         ("[" * 100_000, "nested too deeply"),
         ('{"a": ' * 50_000, "nested too deeply"),
-        ('{"a": 1, "a": 2}', "'a' is there twice"),
+        ('{"a": 1, "a": 2}', "key 'a' is duplicated"),
         ('{"a": NaN}', "NaN"),
         ("9" * 6000, "digits"),
         (b"\xff\xfe", "decode"),

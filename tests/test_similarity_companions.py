@@ -151,7 +151,7 @@ def test_what_cannot_be_resampled_is_refused():
         jackknife_error(x, y, ["a", "b"])
     with pytest.raises(ContractError, match="leaves 2 samples, expected at least 4"):
         jackknife_error(x, y, list("aaaabb"))
-    with pytest.raises(ContractError, match="needs two groups or more, found 1"):
+    with pytest.raises(ContractError, match="found 1 group; a jackknife needs at least two"):
         jackknife_error(x, y, ["a"] * 6)
     with pytest.raises(ContractError, match="numbers of samples differ"):
         permutation_null(x, gaussian(0, 7))

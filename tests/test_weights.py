@@ -102,7 +102,9 @@ def test_prefix_is_stripped_and_dropped_keys_are_not_counted():
 
 def test_weights_of_another_architecture_name_the_shapes():
     wider = nn.Sequential(nn.Linear(64, 128), nn.LayerNorm(128))
-    with pytest.raises(WeightsError, match=r"not the weights of this architecture.*\(128, 64\), model \(64, 64\)"):
+    with pytest.raises(
+        WeightsError, match=r"the weights do not match this architecture.*\(128, 64\), model \(64, 64\)"
+    ):
         load_into(network(), wider.state_dict(), WeightsSpec(file="f"), "f")
 
 
