@@ -44,9 +44,9 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_the_probe_has_a_table_of_its_own_and_takes_part_in_nothing_else(run: Path):
-    content = read_run(run)
-    assert {one.record.case.adaptation for one in comparisons(content)[0]} == {"ridge"}
-    assert {one.adaptation for one in settings(content)} == {"ridge"}
+    known = read_run(run)
+    assert {one.record.case.adaptation for one in comparisons(known)[0]} == {"ridge"}
+    assert {one.adaptation for one in settings(known)} == {"ridge"}
     found = collate(run)
     assert found.problems == ()
     text = (run / "tables" / f"{TASK}-neuco.md").read_text(encoding="utf-8")

@@ -129,10 +129,10 @@ def test_a_skip_counts_for_the_tuned_case_and_for_that_of_its_drift(tmp_path):
     """Both have one id, and a skip does not say its kind."""
     name = "pocket_mae-sen1floods11_sim-lightms_full_p100-multi"
     skip = Skip(case_id=name, kind="data", what="chips", how="Fetch them.")
-    content = Run(tmp_path, (), (skip,), (("segment", name), ("drift", name), ("probe", "other")), ())
+    run = Run(tmp_path, (), (skip,), (("segment", name), ("drift", name), ("probe", "other")), ())
     for kind in ("segment", "drift"):
-        assert content.gaps(kind) == {name: "skipped, data unavailable: chips"}
-    assert content.gaps("probe") == {"other": "no record: the run did not get so far"}
+        assert run.gaps(kind) == {name: "skipped, data unavailable: chips"}
+    assert run.gaps("probe") == {"other": "no record: the run did not get so far"}
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,12 @@ def fields(run: Run, catalog: Catalog) -> tuple[Field, ...]:
     return tuple(sorted((one for one in made if one.settings), key=lambda one: -len(one.settings)))
 
 
+def rivals_in(field: Field, run: Run) -> tuple[OrderTest, ...]:
+    """Every two models of one of the run's fields, compared once per run: tables and the finding show the same."""
+    key = ("rivals", tuple(setting.name for setting in field.settings), field.models)
+    return run.known.get(key, lambda: rivalries(field.settings, field.models, run.pairs))
+
+
 def rankings_change(run: Run, catalog: Catalog) -> Finding | None:
     """Whether each of two backbones is clearly better than the other somewhere.
 
@@ -71,7 +77,7 @@ def rankings_change(run: Run, catalog: Catalog) -> Finding | None:
     field = fields_found[0] if fields_found else None
     if field is None or len(field.models) < FEWEST or len(field.settings) < FEWEST:
         return None
-    rivals = rivalries(field.settings, field.models, run.pairs)
+    rivals = rivals_in(field, run)
     with_interval = sum(len(rivalry.meetings) for rivalry in rivals)
     in_all = sum(one in setting.by_model and other in setting.by_model for setting in field.settings
                  for one, other in combinations(field.models, 2))  # fmt: skip

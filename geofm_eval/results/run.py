@@ -61,11 +61,11 @@ class Run:
         return Pairs(self.folder) if self.whole is None else self.whole.pairs
 
     def of_evidence(self, evidence: str) -> "Run":
-        """Return the run with the records of one evidence class alone."""
+        """Return the run with the records of one evidence class alone: itself, where it has no others."""
 
         def own() -> Run:
             records = tuple(record for record in self.records if record.evidence == evidence)
-            return replace(self, records=records, whole=self)
+            return self if len(records) == len(self.records) else replace(self, records=records, whole=self)
 
         return self.known.get(("evidence", evidence), own)
 
