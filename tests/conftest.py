@@ -54,11 +54,11 @@ def repository() -> Path:
 @pytest.fixture(scope="session")
 def reference_records(tmp_path_factory: pytest.TempPathFactory) -> list["Record"]:
     """Records of the committed reference: reading them takes seconds, so that a process does it once."""
-    from geofm_eval.records import read_run, unpack
+    from geofm_eval.records import read_records, unpack
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEOFM_CACHE", str(tmp_path_factory.mktemp("reference")))
-        records, problems = read_run(unpack(ROOT / "reports" / "reference" / "study.tar.xz"))
+        records, problems = read_records(unpack(ROOT / "reports" / "reference" / "study.tar.xz"))
     assert not problems
     return records
 

@@ -18,7 +18,7 @@ from geofm_eval.records import Outcome, Reverted, Score, content_of, read_record
 from geofm_eval.report.advice import advised
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.reselected import reselect
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.store import write_json
 from tests.planted.advice import MODEL, TAPS, TASK, drift, probe, probes, timing, trained
 from tests.planted.taps import planted_taps, right_items
@@ -33,7 +33,7 @@ def said(run, task=TASK, model=MODEL):
 
 
 def only(run):
-    (found,) = advise(read_content(run), TASK, MODEL, Pairs(run))
+    (found,) = advise(read_run(run), TASK, MODEL)
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fixtures.outcomes import measured, settle
-from fixtures.runs import Run
+from fixtures.runs import RunFolder
 from fixtures.session import context_of
 from fixtures.suite import Suite, select_cases
 from geofm_eval.advice import advise
@@ -19,8 +19,7 @@ from geofm_eval.measure import measurement_of
 from geofm_eval.measure.confirming import confirm_first
 from geofm_eval.records import Record, fraction_key, read_record, record_path, write_record
 from geofm_eval.report.advice import Advised, advised
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.workspace import Settings, Workspace
 from tests import small_suite
 from tests.small_suite import OPTIONS
@@ -80,7 +79,7 @@ def catalog(folder: Path) -> Catalog:
 
 def suite_of(catalog: Catalog, run: Path) -> Suite:
     options = replace(OPTIONS, models=(MODEL, "oak"), tasks=(TASK,))
-    return Suite(options, catalog, select_cases(options, catalog), Run(run.name, run, resume=False), "main")
+    return Suite(options, catalog, select_cases(options, catalog), RunFolder(run.name, run, resume=False), "main")
 
 
 def planted(record: Record) -> Record:
@@ -114,9 +113,9 @@ def worse(record: Record) -> Record:
 
 
 def test_a_cut_backbone_gives_the_recorded_score_and_is_smaller(run, catalog):
-    content = read_content(run)
-    (advice,) = advise(content, TASK, MODEL, Pairs(run))
-    found = confirm_first(advice, content, catalog)
+    known = read_run(run)
+    (advice,) = advise(known, TASK, MODEL)
+    found = confirm_first(advice, known, catalog)
     assert found.holds
     assert (found.tap, found.kept, found.fraction, found.metric) == (TAP, 1, 1.0, "accuracy")
     assert found.difference == 0 < found.largest
@@ -128,11 +127,11 @@ def test_a_cut_backbone_gives_the_recorded_score_and_is_smaller(run, catalog):
     assert 0 < found.timed.ratio < 1.5
     low, high = found.timed.quartiles
     assert low <= found.timed.ratio <= high
-    text = Advised(content, (advice,), (), ()).text(found)
+    text = Advised(known, (advice,), (), ()).text(found)
     assert f"confirmation: {MODEL} cut after {TAP} (1 block left)" in text
     assert "penalty as recorded in 1 of 1 draws\n  equal to the record" in text
     wrong = replace(found, score=0.2, problems=("the score is 0.2000, the record has 0.9000",))
-    assert "  NOT equal to the record: the score is 0.2000" in Advised(content, (advice,), (), ()).text(wrong)
+    assert "  NOT equal to the record: the score is 0.2000" in Advised(known, (advice,), (), ()).text(wrong)
 
 
 def test_the_status_says_whether_the_record_was_confirmed(run, folder):
@@ -151,22 +150,22 @@ def test_other_weights_or_data_than_the_record_s_are_not_compared(run, catalog):
         changed = record.provenance.model_copy(update={"weights_sha256": "b" * 64, "items_sha256": {"train": "c" * 64}})
         return record.model_copy(update={"provenance": changed})
 
-    content = read_content(run)
-    (advice,) = advise(content, TASK, MODEL, Pairs(run))
+    known = read_run(run)
+    (advice,) = advise(known, TASK, MODEL)
     edited(run, MODEL, other)
     with pytest.raises(ContractError, match="was measured with different weights and samples; pass"):
-        confirm_first(advice, read_content(run), catalog)
+        confirm_first(advice, read_run(run), catalog)
 
 
 def test_what_cannot_be_cut_or_needs_no_cut_is_refused(run, catalog):
-    content = read_content(run)
-    (oak,) = advise(content, TASK, "oak", Pairs(run))
+    known = read_run(run)
+    (oak,) = advise(known, TASK, "oak")
     with pytest.raises(ContractError, match="Small does not implement submodules"):
-        confirm_first(oak, content, catalog)
+        confirm_first(oak, known, catalog)
     with pytest.raises(ContractError, match="no cut of oak on colours to confirm: nothing shallower than the la"):
-        confirm_first(replace(oak, cuts=()), content, catalog)
+        confirm_first(replace(oak, cuts=()), known, catalog)
     with pytest.raises(ContractError, match="to confirm: no tap has a validation score"):
-        confirm_first(replace(oak, cuts=(), missing={"cut at 1.0": "no tap has a validation score"}), content, catalog)
+        confirm_first(replace(oak, cuts=(), missing={"cut at 1.0": "no tap has a validation score"}), known, catalog)
 
 
 # Timings.
@@ -202,7 +201,7 @@ def test_a_timing_leaves_a_record_that_advice_reads(run, catalog):
     (advice,) = advised(run, catalog, TASK, MODEL).advices
     saving = advice.cuts[0].saving
     assert (saving.layer, saving.exact, saving.time) == (TAP, True, 0.5)
-    found = confirm_first(advice, read_content(run), catalog)
+    found = confirm_first(advice, read_run(run), catalog)
     assert (saving.parameters, saving.whole_parameters) == (found.parameters, found.whole_parameters)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from geofm_eval.errors import DataError
 from geofm_eval.records import archive as archives
-from geofm_eval.records import pack, read_run, unpack
+from geofm_eval.records import pack, read_records, unpack
 from geofm_eval.seals import sealed
 from tests.synthetic_run import MODELS, make_record, write_record
 
@@ -152,4 +152,4 @@ def test_tables_beside_the_records_do_not_count(packed: Path):
     (folder / "tables").mkdir()
     (folder / "tables" / "x.json").write_text("{}", encoding="utf-8")
     assert (unpack(packed) / "tables" / "x.json").exists()
-    assert len(read_run(folder)[0]) == 3
+    assert len(read_records(folder)[0]) == 3

@@ -12,15 +12,14 @@ from fixtures.summary import write_summary
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import FINDINGS as RULES
 from geofm_eval.findings import findings
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from tests.planted.verdicts import PLANS, PLANTED, VERDICTS
 
 CATALOG = load_catalog()
 
 
 def findings_in(planted, folder):
-    found = findings(read_content(planted.plant(folder)), Pairs(folder), CATALOG)
+    found = findings(read_run(planted.plant(folder)), CATALOG)
     return [one for one in found if one.number == planted.number and one.title.startswith(planted.claim)]
 
 

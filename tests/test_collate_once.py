@@ -7,31 +7,30 @@ from pathlib import Path
 from geofm_eval.garbage import set_aside, uncollected
 from geofm_eval.ranking import settings
 from geofm_eval.results.comparison import comparisons
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from tests.collating import small_run
 
 
 def test_records_are_grouped_once_per_run(tmp_path: Path):
-    content = read_content(small_run(tmp_path))
-    assert comparisons(content) is comparisons(content)
-    assert settings(content) is settings(content)
-    assert content.of_evidence("simulated") is content.of_evidence("simulated")
-    assert len(content.of_evidence("simulated").records) == len(content.records)
+    run = read_run(small_run(tmp_path))
+    assert comparisons(run) is comparisons(run)
+    assert settings(run) is settings(run)
+    assert run.of_evidence("simulated") is run
+    assert run.of_evidence("published") is run.of_evidence("published")
+    assert run.of_evidence("published").pairs is run.pairs
 
 
 def test_another_selection_of_records_is_grouped_anew(tmp_path: Path):
-    content = read_content(small_run(tmp_path))
-    found, _ = comparisons(content)
-    fewer = replace(content, records=content.records[:1])
+    run = read_run(small_run(tmp_path))
+    found, _ = comparisons(run)
+    fewer = replace(run, records=run.records[:1])
     assert len(comparisons(fewer)[0][0].subjects) < len(found[0].subjects)
-    assert not content.of_evidence("published").records
+    assert not run.of_evidence("published").records
 
 
 def test_item_ids_are_held_once(tmp_path: Path):
-    run = small_run(tmp_path)
-    pairs, records = Pairs(run), read_content(run).records
-    assert len({id(outcomes.ids) for record in records if (outcomes := pairs.outcomes(record)) is not None}) == 1
+    run = read_run(small_run(tmp_path))
+    assert len({id(outcomes.ids) for one in run.records if (outcomes := run.pairs.outcomes(one)) is not None}) == 1
 
 
 def test_garbage_collection_is_as_before():

@@ -25,7 +25,7 @@ from geofm_eval.records import (
     write_manifest,
 )
 from geofm_eval.report.gate import lines_of
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.stats.p_values import p_value
 from geofm_eval.store import write_json
 from tests.planted.compare import easy, moved, probe, trained
@@ -400,7 +400,7 @@ def test_a_run_is_found_by_folder_name_and_archive(old, tmp_path):
     assert find_run(Path("old"), tmp_path / "runs") == old
     archive = tmp_path / "old.tar.xz"
     pack(old, archive, {"m_one-eurosat_sim-linear-final"})
-    assert read_content(find_run(archive)).records == read_content(old).records
+    assert read_run(find_run(archive)).records == read_run(old).records
 
 
 def test_what_is_no_run_is_refused(old, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from fixtures.outcomes import draw_sheet
-from fixtures.runs import Run
+from fixtures.runs import RunFolder
 from fixtures.scheduler import group_of
 from fixtures.session import context_of
 from fixtures.suite import Suite
@@ -73,7 +73,7 @@ def study(adaptation, layer="multi", model="pocket_mae", seeds=2, **more):
 
 def suite(tmp_path, resume=False):
     options = replace(OPTIONS, seeds=2)
-    return Suite(options, CATALOG, {}, Run("own", tmp_path / "own", resume), "main")
+    return Suite(options, CATALOG, {}, RunFolder("own", tmp_path / "own", resume), "main")
 
 
 def measured(tmp_path, adaptation, layer="multi", model="pocket_mae", resume=False):

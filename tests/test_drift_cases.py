@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from fixtures.runs import Run
+from fixtures.runs import RunFolder
 from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval.backbones import load_backbone
@@ -85,7 +85,7 @@ def study(catalog, task, **more):
 
 
 def suite(catalog, tmp_path, resume=False):
-    return Suite(replace(OPTIONS, seeds=2), catalog, {}, Run("own", tmp_path / "own", resume), "main")
+    return Suite(replace(OPTIONS, seeds=2), catalog, {}, RunFolder("own", tmp_path / "own", resume), "main")
 
 
 def drift_case(task):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import KNeighborsClassifier
 
-from fixtures.runs import Run
+from fixtures.runs import RunFolder
 from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval.cache import list_cache
@@ -42,7 +42,7 @@ def workspace(small, monkeypatch):
 
 
 def record_of(workspace, small, adaptation="knn", layer="final"):
-    suite = Suite(OPTIONS, workspace.catalog, {}, Run("own", small / "own", False), "main")
+    suite = Suite(OPTIONS, workspace.catalog, {}, RunFolder("own", small / "own", False), "main")
     return measurement_of(context_of(suite, workspace), Case("probe", "oak", "colours", adaptation, layer)).record
 
 
@@ -244,7 +244,7 @@ def dense(tmp_path, monkeypatch):
     monkeypatch.setattr(noise, "PERTURBATIONS", (*FEW, Perturbation(compatible=True)))
     catalog = few_chips(monkeypatch)
     workspace = Workspace(catalog, Settings())
-    suite = Suite(OPTIONS, catalog, {}, Run("own", tmp_path / "own", False), "main")
+    suite = Suite(OPTIONS, catalog, {}, RunFolder("own", tmp_path / "own", False), "main")
     case = Case("probe", "pocket_random", "sen1floods11_sim", "linear", "block03")
     return workspace, measurement_of(context_of(suite, workspace), case).record
 

@@ -10,7 +10,7 @@ from geofm_eval.expected import FOLDER, read_ranges, write_ranges
 from geofm_eval.expected.ranges import Key, Ranges
 from geofm_eval.measure import noise
 from geofm_eval.measure.setting_ranges import expect
-from geofm_eval.records import read_outcomes, read_run
+from geofm_eval.records import read_outcomes, read_records
 from tests.small_suite import LAYERS, install
 
 KNN = ("--tasks", "colours", "--adaptations", "knn")
@@ -90,7 +90,7 @@ def test_a_run_that_is_resumed_is_judged_anew(ranged, second):
     assert after["oak-colours-knn-block00"] == before["oak-colours-knn-block00"]
     assert {name: one["content_key"] for name, one in after.items()} == {n: o["content_key"] for n, o in before.items()}
     folder = ranged.folder / "reports/runs/second"
-    records, problems = read_run(folder)
+    records, problems = read_records(folder)
     assert problems == []
     assert all(read_outcomes(folder, record) is not None for record in records), "per-item outcomes stay beside them"
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fixtures import expected as gate
-from fixtures.runs import Run
+from fixtures.runs import RunFolder
 from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval.catalog import Case, load_catalog
@@ -72,7 +72,7 @@ def test_a_search_that_is_no_part_of_the_case_costs_all_its_trainings():
 
 def suite(folder, resume=False, ranges=None, first_seed=0, seeds=2):
     options = replace(OPTIONS, seeds=seeds, first_seed=first_seed)
-    return Suite(options, CATALOG, {}, Run("own", folder / "own", resume), "main", ranges or {})
+    return Suite(options, CATALOG, {}, RunFolder("own", folder / "own", resume), "main", ranges or {})
 
 
 def measured(session, model="pocket_mae", confirm=False, adaptation=SLUG):

@@ -15,7 +15,7 @@ from geofm_eval.expected import Key, Ranges, judge, read_ranges, rules, write_ra
 from geofm_eval.expected.admissible import Admitted, Choices
 from geofm_eval.expected.claims import unclaimed
 from geofm_eval.expected.subject import basis_of
-from geofm_eval.expected.update import FIRST, Change, merged, propose, read_records, take
+from geofm_eval.expected.update import FIRST, Change, merged, propose, read_intact_records, take
 from geofm_eval.measure import setting_ranges
 from geofm_eval.measure.setting_ranges import expect
 from geofm_eval.records import write_record
@@ -331,9 +331,9 @@ def test_a_run_that_cannot_be_read_whole_is_refused(tmp_path):
     run = written(tmp_path / "one", probe(0.6))
     (run / "probe" / "x.json").write_text('{"schema_version": 2, "ru')
     with pytest.raises(DataError, match=r"x\.json: not a readable record"):
-        read_records(run)
+        read_intact_records(run)
     with pytest.raises(DataError, match="no such run"):
-        read_records(tmp_path / "absent")
+        read_intact_records(tmp_path / "absent")
 
 
 CLAIMS = {

@@ -12,7 +12,7 @@ from geofm_eval.factors.factorial import probed_factorial, replicates, trained_f
 from geofm_eval.factors.regret import ADAPTATION, regrets
 from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.results.trainings import case_studies
 from geofm_eval.stats.counts import count_score
 from tests.planted.findings import DENSE_TASKS, MODELS, decoders, probe, singles, trained
@@ -21,7 +21,7 @@ CATALOG = load_catalog()
 
 
 def cells_in(folder):
-    (study,) = case_studies(read_content(folder))[0]
+    (study,) = case_studies(read_run(folder))[0]
     return study.cells
 
 
@@ -83,7 +83,7 @@ def test_nothing_varies(tmp_path):
 def test_probes_vary_backbone_layer_and_the_labels_that_have_draws(tmp_path):
     for model in ("m_one", "m_two"):
         probe(tmp_path, model, "t_one", 0.0)
-    (found,) = comparisons(read_content(tmp_path))[0]
+    (found,) = comparisons(read_run(tmp_path))[0]
     made = probed_factorial(found.subjects)
     assert (made.names, made.shape) == (("backbone", "layer"), (2, 4))
     assert made.fixed == {"labels": "10 %"}

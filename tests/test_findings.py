@@ -18,7 +18,7 @@ from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.records import content_of, read_record, record_path
 from geofm_eval.report.collation import collate
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.store import write_json
 from tests.planted.findings import (
     DENSE_TASKS,
@@ -39,7 +39,7 @@ LAYERS, PROFILES, HEADS = "the tap", "depth profiles", "a single-level"
 
 
 def found_in(folder: Path, title: str, evidence: str = "simulated") -> Finding:
-    found = findings(read_content(folder), Pairs(folder), CATALOG)
+    found = findings(read_run(folder), CATALOG)
     (one,) = [f for f in found if f.title.startswith(title) and f.evidence == evidence]
     return one
 

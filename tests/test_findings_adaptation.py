@@ -8,8 +8,7 @@ import pytest
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings.adaptation import NEITHER, adaptation_matters
 from geofm_eval.findings.costs import FROZEN_SAVES, SINGLE_SAVES, SINGLE_SMALLER
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.results.trainings import case_studies
 from tests.planted.findings import DENSE_TASKS, MODELS, decoders, singles, trained
 
@@ -17,7 +16,7 @@ CATALOG = load_catalog()
 
 
 def finding_in(folder):
-    return adaptation_matters(read_content(folder), Pairs(folder), CATALOG)
+    return adaptation_matters(read_run(folder), CATALOG)
 
 
 def groups_of(finding):
@@ -43,7 +42,7 @@ def distance(values: np.ndarray, axis: int) -> float:
 def test_the_effect_is_the_difference_of_two_distances(tmp_path):
     decoders(tmp_path, backbone=0.02, decoder=0.06, tuning=0.03)
     finding = finding_in(tmp_path)
-    study = next(one for one in case_studies(read_content(tmp_path))[0] if one.slug == "floods_sim-segment")
+    study = next(one for one in case_studies(read_run(tmp_path))[0] if one.slug == "floods_sim-segment")
     table = scores_of(study)
     base = distance(table, 0)
     for name, axis in (("decoder", 1), ("tuning", 2)):
@@ -64,7 +63,7 @@ def test_noise_of_seeds_makes_no_adaptation_matter(tmp_path):
     """Without taking noise off, decoders that are alike would seem to lie apart."""
     decoders(tmp_path, backbone=0.03, decoder=0.0, tuning=0.0, noise=0.02)
     cells = finding_in(tmp_path).groups["decoder"]
-    raw = [distance(scores_of(study), 1) for study in case_studies(read_content(tmp_path))[0]]
+    raw = [distance(scores_of(study), 1) for study in case_studies(read_run(tmp_path))[0]]
     assert np.mean([float(cell.contrast.split()[1]) for cell in cells]) < 0.5 * np.mean(raw)
     assert all(cell.estimate < -1 for cell in cells)
 

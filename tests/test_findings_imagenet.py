@@ -7,8 +7,7 @@ import pytest
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings.imagenet import BEST, MEDIAN, MODEL, RGB, imagenet_competes
 from geofm_eval.records import content_of, read_record, record_path, write_record
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.store import write_json
 from tests.planted.findings import DENSE_TASKS, trained
 
@@ -17,7 +16,7 @@ ADAPTATIONS = ("lightms_full_p010", "lightms_full_p100", "upernet_w064_full_p100
 
 
 def finding_in(folder):
-    return imagenet_competes(read_content(folder), Pairs(folder), CATALOG)
+    return imagenet_competes(read_run(folder), CATALOG)
 
 
 def plant(folder, shifts, adaptations=ADAPTATIONS, **how):

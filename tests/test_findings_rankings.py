@@ -10,8 +10,7 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import Finding, findings
 from geofm_eval.findings.rankings import fields, rankings_change
 from geofm_eval.records import content_of, read_record, record_path, write_record
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.store import write_json
 from tests.planted.ranking import Levels, planted_run
 
@@ -20,7 +19,7 @@ CROSSING = {"t_one": {"m_a": 0.85, "m_b": 0.80}, "t_two": {"m_a": 0.70, "m_b": 0
 
 
 def decide(run: Path) -> Finding | None:
-    return rankings_change(read_content(run), Pairs(run), CATALOG)
+    return rankings_change(read_run(run), CATALOG)
 
 
 def verdict(tmp_path: Path, levels: Levels, **how: object) -> Finding:
@@ -113,7 +112,7 @@ def test_controls_variants_and_control_targets_do_not_count(tmp_path: Path):
     models = {"pocket_mae": 0.8, "pocket_contrast": 0.8, "pocket_mae_seed1": 0.7, "m_control": 0.9}
     tasks = ("eurosat_sim", "sen1floods11_sim", "neuco_sim_random_reg")
     run = planted_run(tmp_path / "run", dict.fromkeys(tasks, models), control="m_control")
-    (field,) = fields(read_content(run), CATALOG)
+    (field,) = fields(read_run(run), CATALOG)
     assert field.models == ("pocket_contrast", "pocket_mae")
     assert [setting.task for setting in field.settings] == ["eurosat_sim", "sen1floods11_sim"]
     assert field.aside == {
@@ -129,7 +128,7 @@ def test_one_name_for_two_sets_of_weights_is_no_backbone(tmp_path: Path):
     record = read_record(path)
     source = record.provenance.model_copy(update={"weights_sha256": "1" * 64})
     write_json(path, content_of(record.model_copy(update={"provenance": source})))
-    (field,) = fields(read_content(run), CATALOG)
+    (field,) = fields(read_run(run), CATALOG)
     assert field.models == ("m_a",)
     assert field.aside == {"m_b": "other weights in other settings"}
 
@@ -149,6 +148,6 @@ def test_settings_of_another_recipe_stay_out_and_are_counted(tmp_path: Path):
 
 def test_it_is_the_first_of_the_findings(tmp_path: Path):
     run = planted_run(tmp_path / "run", CROSSING)
-    found = findings(read_content(run), Pairs(run), CATALOG)
+    found = findings(read_run(run), CATALOG)
     assert found[0].number == 1
     assert found[0].verdict == "supported"

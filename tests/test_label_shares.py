@@ -12,7 +12,7 @@ from geofm_eval.report.advice import advised
 from geofm_eval.report.collation import collate
 from geofm_eval.report.ranks.words import setting_label
 from geofm_eval.results.comparison import comparisons
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.results.units import of_labels, share_of_labels
 from tests import synthetic_run
 from tests.collating import CATALOG, SMALL, no_figures
@@ -62,13 +62,13 @@ def test_no_page_table_or_terminal_text_names_a_share_that_was_not_drawn(few, tm
 
 
 def test_levels_and_settings_are_named_by_what_was_drawn(few, tmp_path):
-    content = read_content(write_run(tmp_path / "few", SMALL, ("eurosat_sim",), ("linear",)))
-    (comparison,), _ = comparisons(content)
+    found = read_run(write_run(tmp_path / "few", SMALL, ("eurosat_sim",), ("linear",)))
+    (comparison,), _ = comparisons(found)
     made = probed_factorial([one for one in comparison.subjects if len(one.taps) > 1])
     assert made is not None
     (levels,) = [one.levels for one in made.factors if one.name == "labels"]
     assert set(levels) == {"3.7 %", "10 %", "22.2 %"}
-    labels = {setting_label(one) for one in settings(content)}
+    labels = {setting_label(one) for one in settings(found)}
     assert "3.7 % of the labels (10 of 270; 1 % asked)" in labels
 
 

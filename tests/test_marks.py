@@ -12,7 +12,7 @@ from geofm_eval.report.probes.tables import ranking_table
 from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.leaderboard import rank
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.results.scope import excluded_model
 from tests.synthetic_run import BANDS, MODELS, Synthetic, make_record, write_run
 
@@ -57,7 +57,7 @@ def test_masked_bands_are_no_mark():
 
 
 def test_marked_row_is_shown_with_its_bands_and_the_reason(run: Path):
-    (comparison,) = comparisons(read_content(run))[0]
+    (comparison,) = comparisons(read_run(run))[0]
     table = ranking_table(rank(comparison, Pairs(run)), CATALOG)
     (row,) = [row for row in table.grid if row[1].startswith(DINO.slug)]
     assert row[1] == f"{DINO.slug} (marked)"
@@ -68,7 +68,7 @@ def test_marked_row_is_shown_with_its_bands_and_the_reason(run: Path):
 
 
 def test_marked_row_counts_in_no_ranking(run: Path):
-    (field,) = fields(read_content(run), CATALOG)
+    (field,) = fields(read_run(run), CATALOG)
     assert DINO.slug not in field.models
     assert {"mae_vits16", "galileo_nano"} == set(field.models)
     assert all(DINO.slug not in setting.by_model for setting in field.settings)
@@ -78,7 +78,7 @@ def test_records_of_two_versions_of_a_recipe_share_no_table(run: Path):
     for tap in GALILEO.taps:
         record, outcomes = make_record(GALILEO, "eurosat_sim", "linear", tap, "run")
         write_record(record, outcomes, run)
-    found, problems = comparisons(read_content(run))[:2]
+    found, problems = comparisons(read_run(run))[:2]
     assert sorted(sorted(subject.model for subject in one.subjects) for one in found) == [
         ["dino_vits16", "mae_vits16", "mae_vits16_random"], ["galileo_nano"],
     ]  # fmt: skip

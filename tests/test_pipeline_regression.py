@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import ShuffleSplit
 
-from fixtures.runs import Run
+from fixtures.runs import RunFolder
 from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval import workspace as pipeline
@@ -91,7 +91,7 @@ def measured(
     task: str, folder: Path, layer: str = "final", resume: bool = False, adaptation: str = "ridge"
 ) -> Measurement:
     known = catalog()
-    suite = Suite(OPTIONS, known, {}, Run("r", folder / "r", resume), "main")
+    suite = Suite(OPTIONS, known, {}, RunFolder("r", folder / "r", resume), "main")
     return measurement_of(
         context_of(suite, Workspace(known, Settings())), Case("probe", "tiny", task, adaptation, layer)
     )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fixtures.cases import plain_node
-from fixtures.runs import Run, claim
+from fixtures.runs import RunFolder, claim
 from fixtures.scheduler import group_of
 from fixtures.signals import interrupt_on_signals
 from geofm_eval import paths
@@ -157,7 +157,7 @@ def test_runs_can_be_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_folder_of_runs_that_cannot_be_made_names_its_variable(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(pytest.UsageError, match="set GEOFM_RUNS, or --runs DIR"):
-        claim(Run("mine", tmp_path / "runs" / "mine", resume=False))
+        claim(RunFolder("mine", tmp_path / "runs" / "mine", resume=False))
 
 
 @pytest.mark.parametrize("command", ["tasks", "--help"])

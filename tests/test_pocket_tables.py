@@ -12,7 +12,7 @@ from geofm_eval.report.probes.figures import overview_figure
 from geofm_eval.report.wording import shared_notes
 from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.leaderboard import rank
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from tests.synthetic_run import Synthetic, write_run
 
 CATALOG = load_catalog()
@@ -101,5 +101,5 @@ def test_a_chosen_tap_says_of_how_many_near_ones_it_is_one(run):
 def test_dense_probes_have_no_part_in_the_tables(tmp_path):
     models = [Synthetic("pocket_mae", (0.4, 0.45, 0.55, 0.5))]
     run = write_run(tmp_path / "run", models, ("eurosat_sim", "sen1floods11_sim"), ("linear",))
-    assert len(comparisons(read_content(run))[0]) == 2
+    assert len(comparisons(read_run(run))[0]) == 2
     assert [comparison.record.case.task for comparison, _ in read([run])] == ["eurosat_sim"]

@@ -13,7 +13,7 @@ from geofm_eval.ranking import Aggregate, aggregate, aggregates, alike, data_set
 from geofm_eval.records import read_outcomes, read_record, record_path, write_record
 from geofm_eval.report.collation import collate
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.stats.counts import count_score
 from tests.collating import SMALL, no_figures
 from tests.planted.findings import DENSE_TASKS, IMAGES, MODELS, item_ids, singles, trained
@@ -37,7 +37,7 @@ def source(run: Path, model: str, task: str, **changes: object) -> dict[str, obj
 
 def test_settings_are_tasks_adaptations_and_label_fractions(tmp_path: Path):
     run = write_run(tmp_path / "run", SMALL, ("eurosat_sim", "eurosat_rgb"), ("knn", "linear"))
-    found = settings(read_content(run))
+    found = settings(read_run(run))
     names = [f"{t}-{a}-{p}" for t in ("eurosat_rgb", "eurosat_sim") for a in ("knn", "linear")
              for p in ("p001", "p010", "p100")]  # fmt: skip
     assert [one.name for one in found] == names
@@ -50,7 +50,7 @@ def test_settings_are_tasks_adaptations_and_label_fractions(tmp_path: Path):
 def test_trained_cases_of_one_adaptation_and_layer_are_a_setting(tmp_path: Path):
     run = singles(tmp_path / "run", {"block05": 0.02, "block11": 0.0}, MODELS[:2], DENSE_TASKS[:1])
     trained(run, "m_one", "lightms_frozen_p010_long", "multi", 0.0)
-    found = {one.name: one for one in settings(read_content(run))}
+    found = {one.name: one for one in settings(read_run(run))}
     assert len(found) == 9
     assert found["floods_sim-single_w064_full_p010-block05"].by_model.keys() == {"m_one", "m_two"}
     assert [name for name, one in found.items() if one.is_variant] == ["floods_sim-lightms_frozen_p010_long-multi"]
@@ -61,7 +61,7 @@ def test_tasks_with_items_in_common_are_one_data_set(tmp_path: Path):
     run = planted_run(tmp_path / "run", {"t_one": THREE, "t_two": THREE, "t_three": THREE})
     for model in THREE:
         edit(run, model, "t_two", **source(run, model, "t_two", items_sha256={"all": "t_one"}))
-    names = data_sets(settings(read_content(run)))
+    names = data_sets(settings(read_run(run)))
     assert names["t_one-linear-p100"] == names["t_two-linear-p100"] == "t_one"
     assert names["t_three-linear-p100"] == "t_three"
 
@@ -70,7 +70,7 @@ def test_settings_of_another_recipe_are_not_shown_with_these(tmp_path: Path):
     run = planted_run(tmp_path / "run", {"t_one": THREE, "t_two": THREE, "t_three": THREE})
     for model in THREE:
         edit(run, model, "t_three", **source(run, model, "t_three", recipe={"slug": "pangaea"}))
-    groups = alike(settings(read_content(run)))
+    groups = alike(settings(read_run(run)))
     assert [[one.task for one in group] for group in groups] == [["t_one", "t_two"], ["t_three"]]
 
 
@@ -125,7 +125,7 @@ def test_differences_are_those_of_the_other_tables_and_their_order_does_not_matt
 
 def summary(tmp_path: Path, levels: Levels, models: tuple[str, ...], control: str = "m_c") -> Aggregate:
     run = planted_run(tmp_path / "run", levels, control=control)
-    return aggregate(settings(read_content(run)), models, Pairs(run), CATALOG)
+    return aggregate(settings(read_run(run)), models, Pairs(run), CATALOG)
 
 
 def test_aggregates_are_shares_of_the_way_from_control_to_reference(tmp_path: Path):
@@ -164,7 +164,7 @@ def test_label_fractions_are_averaged_apart(tmp_path: Path):
         right = outcomes.correct["1.0"]
         arrays = {"ids": outcomes.ids, "correct_0.1": right, "correct_1.0": right}
         write_record(record.model_copy(update={"scores": scores, "selection": chosen}), arrays, run)
-    found = aggregates(settings(read_content(run)), ("m_a", "m_b"), Pairs(run), CATALOG)
+    found = aggregates(settings(read_run(run)), ("m_a", "m_b"), Pairs(run), CATALOG)
     assert list(found) == [1.0, 0.1]
     for fraction, suffix in ((1.0, "p100"), (0.1, "p010")):
         names = [scale.setting.name for scale in found[fraction].scales]

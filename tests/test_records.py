@@ -43,7 +43,7 @@ def test_groups_travel_with_the_outcomes(tmp_path: Path):
     record, outcomes = make_record(MODEL, "eurosat_sim", "linear", "final")
     groups = np.array([f"scene{i % 7}" for i in range(len(outcomes["ids"]))], dtype=object)
     records.write_record(record, {**outcomes, "groups": groups}, tmp_path)
-    found, _ = records.read_run(tmp_path)
+    found, _ = records.read_records(tmp_path)
     read = records.read_outcomes(tmp_path, found[0])
     assert read is not None
     assert read.groups is not None
@@ -142,7 +142,7 @@ def test_a_truncated_record_is_named_and_the_rest_is_read(tmp_path: Path):
     path.write_text(path.read_text(encoding="utf-8")[:200], encoding="utf-8")
     with pytest.raises(DataError, match=r"block00\.json: not a readable record .*--resume"):
         records.read_record(path)
-    found, problems = records.read_run(tmp_path)
+    found, problems = records.read_records(tmp_path)
     assert [record.case.layer for record in found] == ["block01"]
     assert len(problems) == 1
     assert str(path) in problems[0]
@@ -182,14 +182,14 @@ def test_an_older_schema_is_migrated_step_by_step(tmp_path: Path, monkeypatch: p
 def test_a_record_under_another_name_is_refused(tmp_path: Path):
     path, _, _ = write_one(tmp_path)
     path.rename(path.with_name("galileo_nano-eurosat_sim-linear-final.json"))
-    found, problems = records.read_run(tmp_path)
+    found, problems = records.read_records(tmp_path)
     assert found == []
     assert "holds the record of probe/galileo_nano-eurosat_sim-linear-block01" in problems[0]
 
 
 def test_no_run_is_an_error(tmp_path: Path):
     with pytest.raises(DataError, match="no such run"):
-        records.read_run(tmp_path / "absent")
+        records.read_records(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("harm", ["absent", "truncated", "of another record"])

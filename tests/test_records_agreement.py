@@ -40,7 +40,7 @@ def edit_score(folder: Path, kind: str) -> Path:
         record, outcomes = make_regression(MODEL, "biomass_sim", "block01", shuffled=kind == "shuffles")
     path = records.write_record(record, outcomes, folder)
     os.utime(path.with_suffix(".npz"), (1e9, 1e9))
-    assert records.read_run(folder)[1] == []
+    assert records.read_records(folder)[1] == []
     records.rewrite_record(better(records.read_record(path), -0.05), folder)
     return path
 
@@ -50,7 +50,7 @@ def test_a_score_that_its_outcomes_do_not_give_leaves_the_record_out_by_name(tmp
     path = edit_score(tmp_path, kind)
     other, outcomes = make_record(MODEL, "eurosat_sim", "linear", "final")
     records.write_record(other, outcomes, tmp_path)
-    found, problems = records.read_run(tmp_path)
+    found, problems = records.read_records(tmp_path)
     assert [record.case.layer for record in found] == ["final"]
     assert len(problems) == 1
     assert str(path) in problems[0]
@@ -70,7 +70,7 @@ def test_counts_of_items_must_agree_with_the_outcomes(tmp_path: Path):
     written = records.read_record(path)
     scores = {key: score.model_copy(update={"n": 300}) for key, score in written.scores.items()}
     records.rewrite_record(written.model_copy(update={"scores": scores}), tmp_path)
-    assert "counts 300 items, its outcomes 400" in records.read_run(tmp_path)[1][0]
+    assert "counts 300 items, its outcomes 400" in records.read_records(tmp_path)[1][0]
 
 
 def test_outcomes_that_an_unsealed_record_denies_are_a_contradiction(tmp_path: Path):
@@ -78,7 +78,7 @@ def test_outcomes_that_an_unsealed_record_denies_are_a_contradiction(tmp_path: P
     path = records.write_record(record, outcomes, tmp_path)
     content = records.content_of(records.read_record(path)) | {"schema_version": 2, "outcomes_sha256": None}
     records.files.write_json(path, {name: content[name] for name in content if name != "checksum"})
-    found, problems = records.read_run(tmp_path)
+    found, problems = records.read_records(tmp_path)
     assert found == []
     assert "names no per-item outcomes" in problems[0]
 
@@ -87,7 +87,7 @@ def test_damaged_outcomes_are_named_and_the_record_keeps_its_scores(tmp_path: Pa
     record, outcomes = make_record(MODEL, "eurosat_sim", "linear", "block01")
     path = records.write_record(record, outcomes, tmp_path)
     path.with_suffix(".npz").write_bytes(b"damaged")
-    found, problems = records.read_run(tmp_path)
+    found, problems = records.read_records(tmp_path)
     assert found[0].scores == record.scores
     assert str(path.with_suffix(".npz")) in problems[0]
 
@@ -108,12 +108,12 @@ def test_outcomes_are_read_again_only_after_a_change(tmp_path: Path, monkeypatch
         return check(folder, record)
 
     monkeypatch.setattr(verified, "problem_with_scores", counted)
-    assert records.read_run(run)[1] == []
+    assert records.read_records(run)[1] == []
     assert seen == ["block00", "block01", "final"]
-    records.read_run(run)
+    records.read_records(run)
     assert len(seen) == 3
     os.utime(paths[1], (1.1e9, 1.1e9))
-    records.read_run(run)
+    records.read_records(run)
     assert seen[3:] == ["block01"]
 
 
@@ -121,7 +121,7 @@ def test_what_was_changed_a_moment_ago_is_read_again(tmp_path: Path, monkeypatch
     monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "cache"))
     record, outcomes = make_record(MODEL, "eurosat_sim", "linear", "final")
     records.write_record(record, outcomes, tmp_path / "run")
-    records.read_run(tmp_path / "run")
+    records.read_records(tmp_path / "run")
     assert not (tmp_path / "cache" / "verified").exists()
 
 
@@ -130,7 +130,7 @@ def test_a_memory_that_is_damaged_is_not_believed(tmp_path: Path, monkeypatch: p
     edit_score(tmp_path / "run", "accuracy")
     for memory in (tmp_path / "cache" / "verified").iterdir():
         memory.write_text(memory.read_text(encoding="utf-8").replace("probe", "prode"), encoding="utf-8")
-    assert len(records.read_run(tmp_path / "run")[1]) == 1
+    assert len(records.read_records(tmp_path / "run")[1]) == 1
 
 
 def test_outcomes_that_unpack_to_more_than_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -11,7 +11,7 @@ from geofm_eval import records
 from geofm_eval.errors import DataError
 from geofm_eval.records import RunManifest
 from geofm_eval.report.index import summary_lines
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.seals import is_whole, parse_json, sealed
 from geofm_eval.store import write_json
 from tests.synthetic_run import MODELS, make_record
@@ -41,7 +41,7 @@ def test_a_written_record_carries_the_checksum_of_its_content(path: Path):
 
 def test_a_record_that_was_edited_is_refused_by_name_and_the_others_are_read(path: Path, tmp_path: Path):
     edited(path, lambda content: content["scores"]["1.0"].update(n_train=1999))
-    found, problems = records.read_run(tmp_path)
+    found, problems = records.read_records(tmp_path)
     assert [record.case.layer for record in found] == ["block00"]
     assert len(problems) == 1
     assert str(path) in problems[0]
@@ -71,8 +71,7 @@ def test_a_record_of_schema_2_is_read_and_has_no_checksum(path: Path):
     found = records.read_record(path)
     assert found.checksum is None
     assert found.schema_version == 3
-    content = read_content(path.parents[1])
-    assert summary_lines(content)[-1].startswith("1 of 2 records have no checksum")
+    assert summary_lines(read_run(path.parents[1]))[-1].startswith("1 of 2 records have no checksum")
 
 
 def test_no_changed_byte_of_a_record_changes_what_is_read(path: Path):
@@ -150,7 +149,7 @@ def test_hostile_json_is_an_error_of_value(text: str | bytes, message: str):
 )
 def test_a_hostile_record_is_named_in_a_short_message_and_the_others_are_read(path: Path, tmp_path: Path, text: str):
     path.write_text(text, encoding="utf-8")
-    found, problems = records.read_run(tmp_path)
+    found, problems = records.read_records(tmp_path)
     assert len(found) == len(problems) == 1
     assert str(path) in problems[0]
     assert len(problems[0].replace(str(path), "")) <= 400

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.studies.reference import make_reference, renew_pages, without_dead_links
 from geofm_eval.catalog import dense_cases, load_catalog
 from geofm_eval.errors import DataError
-from geofm_eval.records import content_of, pack, read_run, record_path, unpack
+from geofm_eval.records import content_of, pack, read_records, record_path, unpack
 from geofm_eval.report.collation import collate
 from geofm_eval.store import write_json
 from tests.collating import no_figures, small_run
@@ -25,11 +25,11 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_archive_gives_back_every_record(run, tmp_path):
-    records, _ = read_run(run)
+    records, _ = read_records(run)
     assert pack(run, tmp_path / "small.tar.xz", {record.case.id for record in records}) == len(records)
     folder = unpack(tmp_path / "small.tar.xz")
     assert folder.name == "small"
-    assert read_run(folder) == (records, [])
+    assert read_records(folder) == (records, [])
     for record in records:
         name = f"{record.case.id}.npz"
         assert (folder / "probe" / name).read_bytes() == (run / "probe" / name).read_bytes()
@@ -45,7 +45,7 @@ def test_the_same_records_give_the_same_bytes(run, tmp_path):
 def test_a_reference_says_the_same_as_its_run(run, tmp_path, monkeypatch):
     no_figures(monkeypatch)
     folder = tmp_path / "reference"
-    assert make_reference(run, folder) == len(read_run(run)[0])
+    assert make_reference(run, folder) == len(read_records(run)[0])
     again = collate(unpack(folder / "small.tar.xz"))
     for table in ("eurosat_sim-linear-ranking.md", "eurosat_sim-linear-ranks.md", "eurosat_sim-linear-depth.md"):
         assert (again.index.parent / table).read_text() == (run / "tables" / table).read_text()
@@ -55,7 +55,7 @@ def test_a_reference_says_the_same_as_its_run(run, tmp_path, monkeypatch):
 
 def test_a_reference_keeps_the_outcomes_of_the_tap_that_each_label_fraction_chooses(run, tmp_path, monkeypatch):
     no_figures(monkeypatch)
-    for record in read_run(run)[0]:
+    for record in read_records(run)[0]:
         if record.case.layer == "block01":
             choices = [replace(one, val_score=0.99) if one.fraction < 1 else one for one in record.selection.choices]
             selection = record.selection.model_copy(update={"choices": tuple(choices)})

@@ -30,7 +30,7 @@ from geofm_eval.report.collation import collate
 from geofm_eval.report.trainings.pareto import fronts
 from geofm_eval.report.trainings.tables import clear, factorial_table, over_twin, ranking_table
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.results.trainings import case_studies
 from geofm_eval.stats.counts import Term, contrast_interval, count_interval, count_score
 
@@ -112,7 +112,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(run):
-    (found,), problems = case_studies(read_content(run))
+    (found,), problems = case_studies(read_run(run))
     assert problems == []
     return found
 
@@ -173,7 +173,7 @@ def test_models_of_other_depths_share_places_and_poor_levels_are_left_out(tmp_pa
     for slug in ("lightms_frozen_p100", "tokenlinear_frozen_p100"):
         counts = counts_of("galileo_nano", "lightms_frozen_p100")
         write_record(*record_of("galileo_nano", slug, "block03" if slug[0] == "t" else "multi", counts), folder)
-    (study,), _ = case_studies(read_content(folder))
+    (study,), _ = case_studies(read_run(folder))
     found = {factor.name: factor for factor in factors(study, CATALOG, Pairs(folder))}
     # Of the others there is the last block alone: all blocks are compared on the four cells of the shallow model.
     places = {level.name: {cell.layer for cell in level.cells} for level in found["block"].levels}
@@ -210,7 +210,7 @@ def test_a_twin_that_models_share_is_one_training(study, run):
 
 def test_levels_are_compared_on_the_cells_that_all_have(tmp_path):
     folder = write_study(tmp_path / "r", leave_out={("pocket_mae", "lightms_full_p100")})
-    (study,), _ = case_studies(read_content(folder))
+    (study,), _ = case_studies(read_run(folder))
     found = {factor.name: factor.levels for factor in factors(study, CATALOG, Pairs(folder))}
     assert {len(level.cells) for level in found["backbone"]} == {11}
     assert {len(level.cells) for level in found["decoder"]} == {7}
@@ -244,7 +244,7 @@ def test_an_effect_is_the_interval_of_its_contrast(study, run):
 
 def test_a_model_without_a_cell_drops_out_of_that_pair_and_is_named(tmp_path):
     folder = write_study(tmp_path / "r", leave_out={("pocket_mae", "lightms_full_p100")})
-    (study,), _ = case_studies(read_content(folder))
+    (study,), _ = case_studies(read_run(folder))
     found = {e.contrast: e for e in pooled(effects(study, CATALOG, Pairs(folder)))}
     assert len(found["full - frozen"].pairs) == 11
     assert list(study.left_out) == [f"pocket_mae-{TASK}-lightms_full_p100-multi"]
@@ -291,7 +291,7 @@ def test_narrow_and_wide_decoders_are_two_studies(tmp_path):
         write_record(*record_of("pocket_mae", adaptation, "multi", counts_of("pocket_mae", adaptation)), folder)
     wide = record_of("pocket_mae", "upernet_frozen_p100", "multi", counts_of("pocket_mae", "upernet_w064_frozen_p100"))
     write_record(*wide, folder)
-    found, problems = case_studies(read_content(folder))
+    found, problems = case_studies(read_run(folder))
     heads = [{cell.adaptation.head for cell in study.cells} for study in found]
     assert sorted(map(sorted, heads)) == [["lightms", "upernet"], ["lightms", "upernet_w064"]]
     assert "2 studies" in problems[0]
@@ -304,7 +304,7 @@ def test_of_an_error_less_is_better(tmp_path):
         sums = np.stack([np.full((3, IMAGES), 50), *(p.sum(-1) for p in (error, error**2, target, target**2))], -1)
         made = record_of(model, "upernet_w064_frozen_p100", "multi", sums, "rmse", task="biomassters_sim")
         write_record(*made, folder)
-    (study,), _ = case_studies(read_content(folder))
+    (study,), _ = case_studies(read_run(folder))
     assert [cell.model for cell in study.cells] == ["pocket_mae", "pocket_contrast"]
     assert "RMSE" in collate(folder).text
     (backbone,) = factors(study, CATALOG, Pairs(folder))

@@ -9,10 +9,10 @@ from geofm_eval.catalog import load_catalog, probe_cases
 from geofm_eval.errors import DataError
 from geofm_eval.expected.update import take
 from geofm_eval.ranking.grouping import settings
-from geofm_eval.records import RunManifest, read_run, write_manifest, write_record
+from geofm_eval.records import RunManifest, read_records, write_manifest, write_record
 from geofm_eval.report.collation import collate
 from geofm_eval.results.comparison import comparisons
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from tests.synthetic_regression import make_regression
 from tests.synthetic_run import MODELS
 
@@ -44,9 +44,9 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_the_probe_has_a_table_of_its_own_and_takes_part_in_nothing_else(run: Path):
-    content = read_content(run)
-    assert {one.record.case.adaptation for one in comparisons(content)[0]} == {"ridge"}
-    assert {one.adaptation for one in settings(content)} == {"ridge"}
+    known = read_run(run)
+    assert {one.record.case.adaptation for one in comparisons(known)[0]} == {"ridge"}
+    assert {one.adaptation for one in settings(known)} == {"ridge"}
     found = collate(run)
     assert found.problems == ()
     text = (run / "tables" / f"{TASK}-neuco.md").read_text(encoding="utf-8")
@@ -64,7 +64,7 @@ def test_the_probe_has_a_table_of_its_own_and_takes_part_in_nothing_else(run: Pa
 
 
 def test_the_probe_has_no_range(run: Path):
-    records, _ = read_run(run)
+    records, _ = read_records(run)
     taken = take([records])
     assert {key.case.split("-")[1] for _, key in taken.groups} == {"ridge"}
     assert "has no range" in " ".join(taken.refused.values())

@@ -11,7 +11,7 @@ from geofm_eval.dense.inference import quality, resampled_quality
 from geofm_eval.dense.sweep import DenseRow, DenseSweep
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.measure.scores import near_taps
-from geofm_eval.records import pack, read_outcomes, read_record, read_resamples, read_run, unpack, write_record
+from geofm_eval.records import pack, read_outcomes, read_record, read_records, read_resamples, unpack, write_record
 from geofm_eval.results.comparison import Subject
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.reselected import reselect, selected_difference
@@ -73,7 +73,7 @@ def test_an_archive_keeps_the_resamples_of_every_tap_and_the_outcomes_of_few(tmp
     archive = tmp_path / "run.tar.xz"
     assert pack(run, archive, kept) == 4
     folder = unpack(archive)
-    found, problems = read_run(folder)
+    found, problems = read_records(folder)
     assert problems == []
     again = Subject(subject.model, {record.case.layer: record for record in found}, {})
     ordered = Subject(subject.model, {tap: again.taps[tap] for tap in subject.taps}, {})

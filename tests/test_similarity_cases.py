@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import test_similarity as laws
-from fixtures.runs import Run
+from fixtures.runs import RunFolder
 from fixtures.scheduler import group_of
 from fixtures.session import context_of
 from fixtures.suite import Suite, select_cases
@@ -112,7 +112,7 @@ def session(catalog: Path, *models: str, resume: bool = False) -> tuple[Workspac
     """A session that has selected these models."""
     known = load_catalog([catalog])
     cases = select_cases(replace(OPTIONS, models=models, tasks=("colours",)), known)
-    run = Run("run", catalog.parent / "run", resume)
+    run = RunFolder("run", catalog.parent / "run", resume)
     return Workspace(known, Settings()), Suite(OPTIONS, known, cases, run, "main")
 
 

@@ -12,7 +12,7 @@ import pytest
 from fixtures import outcomes
 from fixtures.crashes import DIED, allow_restarts
 from fixtures.outcomes import CAUSE, REUSED, VERDICT, measured, record_crash, settle, skipping
-from fixtures.runs import Run
+from fixtures.runs import RunFolder
 from fixtures.session import own_device
 from fixtures.suite import Suite, select_cases
 from fixtures.summary import LINES, write_summary
@@ -31,7 +31,7 @@ GAP = Unavailable("weights", "weights/x.pt", "Train it.")
 @pytest.fixture
 def suite(tmp_path: Path) -> Suite:
     cases = select_cases(replace(OPTIONS, models=("galileo_nano",), tasks=("eurosat_sim",)), CATALOG)
-    return Suite(OPTIONS, CATALOG, cases, Run("mine", tmp_path / "mine", resume=False), "main")
+    return Suite(OPTIONS, CATALOG, cases, RunFolder("mine", tmp_path / "mine", resume=False), "main")
 
 
 def item(measurement: object = None) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.runs import Run, claim, discard_if_empty, name_run, note_cases
+from fixtures.runs import RunFolder, claim, discard_if_empty, name_run, note_cases
 from geofm_eval.catalog import Case
 from geofm_eval.measure.case import earlier_record
 from geofm_eval.records import Outcome, append_skip, read_manifest, write_record
@@ -107,7 +107,7 @@ def test_resuming_needs_a_name_and_says_the_newest(tmp_path: Path) -> None:
 
 
 def test_a_name_is_claimed_once(tmp_path: Path) -> None:
-    run = Run("mine", tmp_path / "runs" / "mine", resume=False)
+    run = RunFolder("mine", tmp_path / "runs" / "mine", resume=False)
     claim(run)
     with pytest.raises(pytest.UsageError, match=r"run 'mine' already exists.*continue it with --resume"):
         claim(run)
@@ -117,11 +117,11 @@ def test_a_name_is_claimed_once(tmp_path: Path) -> None:
 def test_a_run_whose_folder_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(pytest.UsageError, match="cannot create the run's folder"):
-        claim(Run("mine", tmp_path / "runs" / "mine", resume=False))
+        claim(RunFolder("mine", tmp_path / "runs" / "mine", resume=False))
 
 
 def test_the_list_of_cases_grows_when_a_run_goes_on(tmp_path: Path) -> None:
-    run = Run("mine", tmp_path / "mine", resume=True)
+    run = RunFolder("mine", tmp_path / "mine", resume=True)
     claim(run)
     note_cases(
         run,
@@ -134,7 +134,7 @@ def test_the_list_of_cases_grows_when_a_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_run_without_any_result_leaves_no_folder(tmp_path: Path) -> None:
-    run = Run("mine", tmp_path / "mine", resume=False)
+    run = RunFolder("mine", tmp_path / "mine", resume=False)
     claim(run)
     note_cases(run, ["benchmarks/test_probe.py::test_probe[a-b-knn-final]"])
     append_skip(run.folder, "main", "a-b-knn-final", "data", "b", "Fetch it.")

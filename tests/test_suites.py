@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fixtures.runs import Run
+from fixtures.runs import RunFolder
 from fixtures.suite import Suite, select_cases
 from fixtures.summary import header
 from geofm_eval.catalog import SUITES, Case, load_catalog
@@ -86,7 +86,7 @@ def test_a_named_adaptation_trains_every_model_of_the_suite() -> None:
 
 def test_the_header_says_how_many_similarity_cases_an_adaptation_leaves_out(tmp_path: Path) -> None:
     options = replace(OPTIONS, models=("pocket_mae", "band_stats"), tasks=("eurosat_sim",), adaptations=("linear",))
-    suite = Suite(options, CATALOG, select_cases(options, CATALOG), Run("own", tmp_path, False), "main")
+    suite = Suite(options, CATALOG, select_cases(options, CATALOG), RunFolder("own", tmp_path, False), "main")
     (line,) = [line for line in header(suite) if "similarity" in line]
     assert line.startswith("--adaptations excludes 2 similarity case(s)")
     everything = replace(options, adaptations=())

@@ -8,8 +8,7 @@ import pytest
 
 from geofm_eval.catalog import load_catalog
 from geofm_eval.report.collation import collate
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.results.transfer import family_of, transferable_tap, transfers
 from tests.collating import no_figures
 from tests.planted.taps import names, planted_taps, right_items
@@ -31,7 +30,7 @@ def run_of(folder: Path, best: dict[str, int], same_items: tuple[str, ...] = ())
 
 
 def found(run: Path):
-    return transfers(read_content(run), Pairs(run), CATALOG)
+    return transfers(read_run(run), CATALOG)
 
 
 def test_the_tap_is_chosen_on_the_other_tasks_and_scored_on_the_one_left_out(tmp_path: Path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.studies.trust import exact
-from fixtures.runs import Run
+from fixtures.runs import RunFolder
 from fixtures.session import context_of
 from fixtures.suite import Suite
 from geofm_eval.catalog import Case, load_catalog
@@ -22,7 +22,7 @@ def test_probes_choose_and_answer_as_the_independent_optimum(tmp_path, monkeypat
     monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "cache"))
     install(tmp_path)
     workspace = Workspace(load_catalog([tmp_path / "small.toml"]), Settings())
-    suite = Suite(OPTIONS, workspace.catalog, {}, Run("own", tmp_path / "own", False), "main")
+    suite = Suite(OPTIONS, workspace.catalog, {}, RunFolder("own", tmp_path / "own", False), "main")
     record = measurement_of(context_of(suite, workspace), Case("probe", "oak", "colours", adaptation, "final")).record
     rows = exact.measured(workspace, record)
     assert rows
@@ -59,7 +59,7 @@ def test_the_dense_probe_chooses_and_answers_as_the_independent_optimum(tmp_path
     monkeypatch.setenv("GEOFM_CACHE", str(tmp_path / "cache"))
     catalog = few_chips(monkeypatch)
     workspace = Workspace(catalog, Settings())
-    suite = Suite(OPTIONS, catalog, {}, Run("own", tmp_path / "own", False), "main")
+    suite = Suite(OPTIONS, catalog, {}, RunFolder("own", tmp_path / "own", False), "main")
     case = Case("probe", "pocket_random", "sen1floods11_sim", "linear", "block03")
     rows = exact.measured(workspace, measurement_of(context_of(suite, workspace), case).record)
     assert {row["tap"] for row in rows} > {"block00", "block03"}

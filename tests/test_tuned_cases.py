@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fixtures.runs import Run
+from fixtures.runs import RunFolder
 from fixtures.session import context_of
 from fixtures.suite import Suite, _check_files
 from geofm_eval.catalog import Case, dense_adaptation, dense_cases, drift_cases, trained_case, tune_cases
@@ -16,7 +16,7 @@ from geofm_eval.errors import ContractError
 from geofm_eval.measure.training import measure_training
 from geofm_eval.measure.trainings import CaseTrainings
 from geofm_eval.records import Skip, read_outcomes, read_record, write_record
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.workspace import Settings, Workspace
 from tests.small_items import CATALOG, WOOD, items
 from tests.small_suite import OPTIONS
@@ -103,7 +103,7 @@ def test_a_case_leaves_a_record_with_counts(tmp_path, monkeypatch):
     monkeypatch.setattr("geofm_eval.workspace.open_splits", lambda *_: splits)
     monkeypatch.setattr("geofm_eval.dense.recipes.EPOCHS_OF_ITEMS", 2)
     case = Case("tune", "pocket_random", "eurosat_sim", "pooled_lora_p050", "final")
-    suite = Suite(replace(OPTIONS, seeds=2, batch=4), CATALOG, {}, Run("own", tmp_path, False), "main")
+    suite = Suite(replace(OPTIONS, seeds=2, batch=4), CATALOG, {}, RunFolder("own", tmp_path, False), "main")
     measured = measure_training(context_of(suite, Workspace(CATALOG, Settings())), case)
     record, training = measured.record, measured.record.training
     score = record.scores["0.5"]
@@ -129,10 +129,10 @@ def test_a_skip_counts_for_the_tuned_case_and_for_that_of_its_drift(tmp_path):
     """Both have one id, and a skip does not say its kind."""
     name = "pocket_mae-sen1floods11_sim-lightms_full_p100-multi"
     skip = Skip(case_id=name, kind="data", what="chips", how="Fetch them.")
-    content = RunContent(tmp_path, (), (skip,), (("segment", name), ("drift", name), ("probe", "other")), ())
+    run = Run(tmp_path, (), (skip,), (("segment", name), ("drift", name), ("probe", "other")), ())
     for kind in ("segment", "drift"):
-        assert content.gaps(kind) == {name: "skipped, data unavailable: chips"}
-    assert content.gaps("probe") == {"other": "no record: the run did not get so far"}
+        assert run.gaps(kind) == {name: "skipped, data unavailable: chips"}
+    assert run.gaps("probe") == {"other": "no record: the run did not get so far"}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from geofm_eval.report.trainings.pareto import pareto_table
 from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.leaderboard import rank
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.results.scope import probed
 from geofm_eval.results.trainings import case_studies
 from geofm_eval.results.units import unit_of
@@ -67,7 +67,7 @@ def test_the_word_and_the_reason_go_together(tmp_path: Path, more: str) -> None:
 
 
 def test_marks_say_control_and_unverified_and_the_legend_says_why(run: Path) -> None:
-    records = {record.case.model: record for record in read_content(run).records}
+    records = {record.case.model: record for record in read_run(run).records}
     own, control = records[MODEL.slug], records[CONTROL.slug]
     assert display_name(own) == display_name(own, short=True) == figure_name(own) == f"{MODEL.slug} (u)"
     assert (display_name(control), display_name(control, short=True)) == (
@@ -93,14 +93,14 @@ def test_tables_and_terminal_mark_it_with_a_legend(run: Path, monkeypatch: pytes
 
 
 def test_findings_set_it_aside(run: Path) -> None:
-    asides = {one.subject.model: one.aside for one in probed(read_content(run), CATALOG)}
+    asides = {one.subject.model: one.aside for one in probed(read_run(run), CATALOG)}
     assert asides[MODEL.slug] == ("weights of unverified provenance",)
 
 
 def test_figures_hatch_it(run: Path) -> None:
     from matplotlib.figure import Figure
 
-    (comparison,), _ = comparisons(read_content(run))
+    (comparison,), _ = comparisons(read_run(run))
     styles = _styles(comparison.subjects)
     hatches = {}
     for profile in depth_profiles(rank(comparison, Pairs(run))):
@@ -138,7 +138,7 @@ def planted(folder: Path, edit: object = None) -> Path:
     """Probes of two models, of which one is verified."""
     planted_advice.probes(folder, *PLANTED, model="galileo_nano")
     planted_advice.probes(folder, *PLANTED)
-    for record in read_content(folder).records:
+    for record in read_run(folder).records:
         if record.case.model == planted_advice.MODEL and callable(edit):
             write_record(edit(record), None, folder)
     return folder
@@ -168,7 +168,7 @@ def test_score_against_cost_hatches_and_marks_it(tmp_path: Path, monkeypatch: py
         record = planted_advice.trained(tmp_path / "run", adaptation, "multi", right, right, outcomes=False)
         if "full" in adaptation:
             write_record(unverified(record), None, tmp_path / "run")
-    (study,), _ = case_studies(read_content(tmp_path / "run"))
+    (study,), _ = case_studies(read_run(tmp_path / "run"))
     hatches = []
     plain = Axes.scatter
     monkeypatch.setattr(Axes, "scatter", lambda *a, **k: hatches.append(k["hatch"]) or plain(*a, **k))

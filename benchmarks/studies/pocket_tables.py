@@ -18,7 +18,7 @@ from geofm_eval.report.probes.figures import overview_figure
 from geofm_eval.results.comparison import Comparison, Subject, comparisons
 from geofm_eval.results.leaderboard import rank
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.results.taps import ChosenTap, choose_tap
 from geofm_eval.results.units import SIMULATED, unit_of
 from geofm_eval.stats.difference import Difference
@@ -165,11 +165,11 @@ def read(folders: Sequence[Path]) -> list[tuple[Comparison, Pairs]]:
     """Return the comparisons of linear probes of whole images on stand-ins, in the order of their tasks."""
     catalog, found = load_catalog(), []
     for folder in folders:
-        pairs = Pairs(folder)
-        for comparison in comparisons(read_content(folder))[0]:
+        run = read_run(folder)
+        for comparison in comparisons(run)[0]:
             case = comparison.record.case
             if comparison.simulated and case.adaptation in PROBES and not catalog.task(case.task).dense:
-                found.append((comparison, pairs))
+                found.append((comparison, run.pairs))
     return sorted(found, key=lambda part: part[0].record.case.task)
 
 

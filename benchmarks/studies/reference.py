@@ -13,12 +13,11 @@ from pathlib import Path
 
 from geofm_eval.catalog import load_catalog
 from geofm_eval.errors import DataError
-from geofm_eval.records import pack, read_run, unpack
+from geofm_eval.records import pack, unpack
 from geofm_eval.report.collation import collate
 from geofm_eval.results.comparison import LAST, last_block
 from geofm_eval.results.leaderboard import Ranking
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import SEGMENT, TUNE, read_content
+from geofm_eval.results.run import SEGMENT, TUNE, read_run
 from geofm_eval.results.taps import choose_tap
 from geofm_eval.results.transfer import TransferStudy, transfers
 
@@ -66,11 +65,11 @@ def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
         Number of records.
     """
     collation = collate(run_dir)
-    name = run_dir.resolve().name
+    run = read_run(run_dir)
     # Counts of trained cases are small, and each is used in some contrast.
-    trained = {record.case.id for record in read_run(run_dir)[0] if record.case.kind in (SEGMENT, TUNE)}
-    moved = transfers(read_content(run_dir), Pairs(run_dir), load_catalog())
-    count = pack(run_dir, folder / f"{name}.tar.xz", {*cases_with_outcomes(collation.rankings, moved), *trained})
+    trained = {record.case.id for record in run.records if record.case.kind in (SEGMENT, TUNE)}
+    moved = transfers(run, load_catalog())
+    count = pack(run_dir, folder / f"{run.name}.tar.xz", {*cases_with_outcomes(collation.rankings, moved), *trained})
     copy_pages(run_dir, folder)
     return count
 

@@ -10,8 +10,7 @@ from geofm_eval.advice.tuning import Parts, TuningChoice, reverted_parts, traine
 from geofm_eval.errors import ContractError
 from geofm_eval.records import Record, marks
 from geofm_eval.results.comparison import Comparison, Subject, comparisons, identity, summarise
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import THROUGHPUT, RunContent
+from geofm_eval.results.run import THROUGHPUT, Run
 from geofm_eval.results.units import counted, of_labels
 
 PROBES = ("linear", "ridge")
@@ -50,38 +49,37 @@ class Advice:
     labels: dict[str, str] = field(default_factory=dict)
 
 
-def advise(content: RunContent, task: str, model: str | None, pairs: Pairs) -> list[Advice]:
+def advise(run: Run, task: str, model: str | None) -> list[Advice]:
     """Advise for a task; without a ``model`` on every backbone with records on it, without controls and marked models.
 
     Raises:
         ContractError: the run has no such task, or no such model on it.
     """
-    records = records_of(content, task)
+    records = records_of(run, task)
     models = sorted({record.case.model for record in records})
     if model is not None and model not in models:
-        raise ContractError(f"run {content.name} has no records of model '{model}' on {task}; {_near(model, models)}")
+        raise ContractError(f"run {run.name} has no records of model '{model}' on {task}; {_near(model, models)}")
     chosen = [model] if model is not None else _backbones(records)
     if not chosen:
         raise ContractError(
-            f"run {content.name} has only controls and marked models on {task} ({', '.join(models)}): name one with "
-            "--model"
+            f"run {run.name} has only controls and marked models on {task} ({', '.join(models)}): name one with --model"
         )
-    found, problems = comparisons(content)
+    found, problems = comparisons(run)
     probed = [one for one in found if one.record.case.task == task and one.record.case.adaptation in PROBES]
     refused = [problem for problem in problems if problem.startswith(tuple(f"{task}-{probe}" for probe in PROBES))]
-    return [_advice(content, task, slug, (probed, refused), pairs, records) for slug in chosen]
+    return [_advice(run, task, slug, (probed, refused), records) for slug in chosen]
 
 
-def records_of(content: RunContent, task: str) -> list[Record]:
+def records_of(run: Run, task: str) -> list[Record]:
     """Records of a task that measured something.
 
     Raises:
         ContractError: there are none.
     """
-    own = [record for record in content.records if record.case.kind != THROUGHPUT]
+    own = [record for record in run.records if record.case.kind != THROUGHPUT]
     known = sorted({record.case.task for record in own})
     if task not in known:
-        raise ContractError(f"run {content.name} has no records of task '{task}'; {_near(task, known)}")
+        raise ContractError(f"run {run.name} has no records of task '{task}'; {_near(task, known)}")
     measured = [
         record
         for record in own
@@ -89,21 +87,21 @@ def records_of(content: RunContent, task: str) -> list[Record]:
     ]
     if not measured:
         reasons = sorted({str(record.outcome.reason) for record in own if record.case.task == task})
-        raise ContractError(f"no case of {task} in run {content.name} has a result: {'; '.join(reasons[:3])}")
+        raise ContractError(f"no case of {task} in run {run.name} has a result: {'; '.join(reasons[:3])}")
     return measured
 
 
-def controls_of(content: RunContent, task: str) -> list[str]:
+def controls_of(run: Run, task: str) -> list[str]:
     """Controls with records on the task, which are advised on only where they are named."""
-    return sorted({record.case.model for record in records_of(content, task) if record.case.is_control})
+    return sorted({record.case.model for record in records_of(run, task) if record.case.is_control})
 
 
-def marked_of(content: RunContent, task: str) -> dict[str, tuple[str, ...]]:
+def marked_of(run: Run, task: str) -> dict[str, tuple[str, ...]]:
     """Models that count for no verdict on the task, with the reasons; controls left out.
 
     A model is marked where any of its records is: advice on it would rest on that record too.
     """
-    return _marked(records_of(content, task))
+    return _marked(records_of(run, task))
 
 
 def _marked(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
@@ -126,33 +124,32 @@ def _near(name: str, known: list[str]) -> str:
 
 
 def _advice(
-    content: RunContent,
+    run: Run,
     task: str,
     model: str,
     probed: tuple[list[Comparison], list[str]],
-    pairs: Pairs,
     records: list[Record],
 ) -> Advice:
     missing: dict[str, str] = {}
     subject, why = _subject(*probed, model)
-    cells, untrained = trained_cells(content, task, model)
-    readings = decoder_readings(cells, pairs)
+    cells, untrained = trained_cells(run, task, model)
+    readings = decoder_readings(cells, run.pairs)
     found: list[Cut] = []
     labels: dict[str, str] = {}
     if subject is None:
         missing |= {CUT: why} | ({} if readings else {BLOCK: why})
     else:
         by, fractions = _probe(subject), list(advised_fractions(subject))
-        readings = [*probe_readings(subject, by, fractions, pairs), *readings]
+        readings = [*probe_readings(subject, by, fractions, run.pairs), *readings]
         labels = {fraction: of_labels(subject.record.scores, fraction) for fraction in fractions}
-        found, without = cuts(subject, by, fractions, pairs, content)
+        found, without = cuts(run, subject, by, fractions)
         missing |= {f"{CUT} at {fraction}": reason for fraction, reason in without.items()}
         if not readings:
             missing[BLOCK] = "no tap has both a validation score and a test score beside that of final"
-    choices = tuning_choices(cells, pairs)
+    choices = tuning_choices(cells, run.pairs)
     if not choices:
         missing[TUNING] = untrained or "no head was trained both on the frozen backbone and on a tuned one"
-    parts, unknown = reverted_parts(content, task, model, choices)
+    parts, unknown = reverted_parts(run, task, model, choices)
     if parts is None:
         missing[PARTS] = unknown
     any_record = next(record for record in records if record.case.model == model)

@@ -7,9 +7,8 @@ from geofm_eval.advice.reading import Verdict, verdict
 from geofm_eval.advice.validation import StandardError, standard_error
 from geofm_eval.records import CaseInfo, Record, Score
 from geofm_eval.results.comparison import LAST, Subject, last_block, tap_order
-from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.reselected import Reselection, reselect
-from geofm_eval.results.run import THROUGHPUT, RunContent
+from geofm_eval.results.run import THROUGHPUT, Run
 from geofm_eval.results.taps import ChosenTap, best_of, candidates, sign, val_score
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.reselection import RESAMPLES, SCORE_TOLERANCE
@@ -92,9 +91,7 @@ class Cut:
     why_no_saving: str = ""
 
 
-def cuts(
-    subject: Subject, by: str, fractions: Sequence[str], pairs: Pairs, content: RunContent
-) -> tuple[list[Cut], dict[str, str]]:
+def cuts(run: Run, subject: Subject, by: str, fractions: Sequence[str]) -> tuple[list[Cut], dict[str, str]]:
     """One cut per label fraction, fewer labels only where they allow another one.
 
     The best tap is one of many that are about as good, and which of them is best is chance; the shallowest that is not
@@ -107,7 +104,7 @@ def cuts(
     found: list[Cut] = []
     missing: dict[str, str] = {}
     for fraction in fractions:
-        cut = _cut(subject, by, fraction, pairs, content)
+        cut = _cut(run, subject, by, fraction)
         if isinstance(cut, str):
             missing[fraction] = cut
         elif all(cut.tap != other.tap for other in found):
@@ -115,12 +112,12 @@ def cuts(
     return found, missing
 
 
-def _cut(subject: Subject, by: str, fraction: str, pairs: Pairs, content: RunContent) -> Cut | str:
+def _cut(run: Run, subject: Subject, by: str, fraction: str) -> Cut | str:
     found = candidates(subject, fraction)
     if not found:
         return "no tap has a validation score"
     best = best_of(found)
-    turned, again = sign(best.score), reselect(subject, fraction, pairs)
+    turned, again = sign(best.score), reselect(subject, fraction, run.pairs)
     if again is not None:
         tap, error = again.near[0], _paired_error(again, subject, fraction)
     else:
@@ -129,9 +126,9 @@ def _cut(subject: Subject, by: str, fraction: str, pairs: Pairs, content: RunCon
             return error.method
         tap = _shallowest(found, turned * best.val_score - error.value)
     record = subject.taps[tap]
-    loss = pairs.difference(record, subject.taps[best.tap], fraction)
+    loss = run.pairs.difference(record, subject.taps[best.tap], fraction)
     at_end = tap in (LAST, last_block(subject))
-    saved, why = (None, "") if at_end else saving(content, subject, tap)
+    saved, why = (None, "") if at_end else saving(run, subject, tap)
     validated = val_score(record, fraction)
     assert validated is not None
     return Cut(
@@ -161,7 +158,7 @@ def _paired_error(again: Reselection, subject: Subject, fraction: str) -> Standa
     return StandardError(value, f"of the paired difference, {RESAMPLES} resamples of {draws}{items}")
 
 
-def saving(content: RunContent, subject: Subject, tap: str) -> tuple[Saving | None, str]:
+def saving(run: Run, subject: Subject, tap: str) -> tuple[Saving | None, str]:
     """What a cut saves, from the run's timings; those of the same task where there are any.
 
     Passes are timed at quarters of the depth: for a block between them the next deeper one counts, so that the cut
@@ -171,8 +168,8 @@ def saving(content: RunContent, subject: Subject, tap: str) -> tuple[Saving | No
         The saving, or None and the reason.
     """
     case = subject.record.case
-    order = f"pytest benchmarks/test_throughput.py --run {content.name} --resume --models {case.model}"
-    layers = _timings(content, case)
+    order = f"pytest benchmarks/test_throughput.py --run {run.name} --resume --models {case.model}"
+    layers = _timings(run, case)
     if not layers:
         return None, f"no timing in this run: {order} --tasks {case.task}"
     ordered, last = sorted(layers, key=tap_order), last_block(subject) or LAST
@@ -198,11 +195,11 @@ def saving(content: RunContent, subject: Subject, tap: str) -> tuple[Saving | No
     ), ""
 
 
-def _timings(content: RunContent, case: CaseInfo) -> dict[str, Record]:
+def _timings(run: Run, case: CaseInfo) -> dict[str, Record]:
     """Timings of a model by the layer that they stop at, all of one task: the case's own where there are any."""
     timed = [
         one
-        for one in content.records
+        for one in run.records
         if one.case.kind == THROUGHPUT and one.case.model == case.model and one.cost.seconds.get("forward")
     ]
     tasks = sorted({one.case.task for one in timed}, key=lambda task: (task != case.task, task))

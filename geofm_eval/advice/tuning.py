@@ -11,7 +11,7 @@ from geofm_eval.factors.marginal import mean_difference
 from geofm_eval.records import Record, Reverted, Score
 from geofm_eval.results.comparison import identity
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import DRIFT, SEGMENT, TUNE, RunContent
+from geofm_eval.results.run import DRIFT, SEGMENT, TUNE, Run
 from geofm_eval.results.trainings import TrainedCell
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.over_seeds import estimate, p_of
@@ -103,7 +103,7 @@ class Parts:
     parts: tuple[PartLoss, ...]
 
 
-def trained_cells(content: RunContent, task: str, model: str) -> tuple[list[TrainedCell], str]:
+def trained_cells(run: Run, task: str, model: str) -> tuple[list[TrainedCell], str]:
     """The trainings of a model on a task, of whole items or dense.
 
     Returns:
@@ -112,7 +112,7 @@ def trained_cells(content: RunContent, task: str, model: str) -> tuple[list[Trai
     cells: defaultdict[str, list[TrainedCell]] = defaultdict(list)
     known: dict[str, dict[str, str]] = {}
     for kind in (SEGMENT, TUNE):
-        for record in content.scored_of(kind):
+        for record in run.scored_of(kind):
             adaptation = dense_adaptation(record.case.adaptation)
             if (record.case.task, record.case.model) != (task, model) or adaptation is None or record.training is None:
                 continue
@@ -168,9 +168,7 @@ def _tuned(cell: TrainedCell, frozen: TrainedCell, pairs: Pairs) -> Tuned:
     return Tuned(cell.adaptation.tuning, cell.validated, cell.score, gain, shows, size, cell.seconds)
 
 
-def reverted_parts(
-    content: RunContent, task: str, model: str, choices: Sequence[TuningChoice]
-) -> tuple[Parts | None, str]:
+def reverted_parts(run: Run, task: str, model: str, choices: Sequence[TuningChoice]) -> tuple[Parts | None, str]:
     """Which parts matter, from the record of drift of the chosen training; else of full tuning, else of any other.
 
     Returns:
@@ -178,7 +176,7 @@ def reverted_parts(
     """
     usable = [
         record
-        for record in content.records
+        for record in run.records
         if record.case.kind == DRIFT
         and (record.case.task, record.case.model) == (task, model)
         and record.drift is not None
@@ -196,14 +194,14 @@ def reverted_parts(
         alike = own[1:] in [one[1:] for one in wanted]
         return own not in wanted, not alike, -adaptation.fraction, adaptation.tuning != "full", record.case.id
 
-    return _parts(min(usable, key=place), content), ""
+    return _parts(min(usable, key=place), run), ""
 
 
 def _head(adaptation: DenseAdaptation, layer: str) -> str:
     return adaptation.head + ("" if adaptation.pooled else f" ({layer})")
 
 
-def _parts(record: Record, content: RunContent) -> Parts:
+def _parts(record: Record, run: Run) -> Parts:
     adaptation, drift = dense_adaptation(record.case.adaptation), record.drift
     assert adaptation is not None
     assert drift is not None
@@ -213,7 +211,7 @@ def _parts(record: Record, content: RunContent) -> Parts:
     return Parts(
         case=record.case.id,
         tuning=adaptation.tuning,
-        metric=drift.metric or _metric_of(record, content),
+        metric=drift.metric or _metric_of(record, run),
         seeds=max(len(reverted.per_seed) for reverted in drift.reverted.values()),
         items=drift.scored,
         whole=next(iter(_losses(whole, drift.units)), None),
@@ -221,10 +219,10 @@ def _parts(record: Record, content: RunContent) -> Parts:
     )
 
 
-def _metric_of(record: Record, content: RunContent) -> str:
+def _metric_of(record: Record, run: Run) -> str:
     """Metric of the trained case that a record of drift is about; empty where the run does not hold it."""
     own = record.case.id.split("-")[:3]
-    trained = (other for kind in (SEGMENT, TUNE) for other in content.scored_of(kind))
+    trained = (other for kind in (SEGMENT, TUNE) for other in run.scored_of(kind))
     scores = (score for other in trained if other.case.id.split("-")[:3] == own for score in other.scores.values())
     return next((score.metric for score in scores), "")
 

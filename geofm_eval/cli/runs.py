@@ -21,7 +21,7 @@ def collate(run: Path, catalog: CatalogOption = None) -> None:
     """Collate the records of RUN (a folder, or a name below reports/runs) into tables and figures."""
     from geofm_eval.report.collation import collate as collate_run
 
-    say(collate_run(_folder(run), load_catalog(catalog or ())).text)
+    say(collate_run(run, load_catalog(catalog or ())).text)
 
 
 @app.command()
@@ -86,12 +86,12 @@ def advise(
     if confirm and model is None:
         raise ContractError("--confirm builds one backbone: name it with --model")
     known = load_catalog(catalog or ())
-    found = advised(_folder(run), known, task, model)
+    found = advised(run, known, task, model)
     confirmation = None
     if confirm:
         from geofm_eval.measure.confirming import confirm_first  # here, because it loads torch
 
-        confirmation = confirm_first(found.advices[0], found.content, known, weights=weights, device=device)
+        confirmation = confirm_first(found.advices[0], found.run, known, weights=weights, device=device)
     if as_json:
         typer.echo(found.json(confirmation))
     else:

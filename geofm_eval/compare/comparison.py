@@ -14,7 +14,7 @@ from geofm_eval.compare.matching import CaseKey, CaseSelection, Matches, match, 
 from geofm_eval.compare.pooled import PooledVerdict, pooled_verdicts
 from geofm_eval.errors import DataError
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import RunContent, read_content
+from geofm_eval.results.run import Run, read_run
 
 FailOn = Literal["regression", "undecided"]
 FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)
@@ -54,8 +54,8 @@ class RunComparison:
         problems: files that could not be read or paired, one sentence each.
     """
 
-    old: RunContent
-    new: RunContent
+    old: Run
+    new: Run
     cases: tuple[CaseVerdict, ...]
     pooled: tuple[PooledVerdict, ...]
     roles: dict[CaseKey, Role]
@@ -129,7 +129,7 @@ def _surely_lost(case: CaseVerdict, cell: CaseChange) -> tuple[float, CaseKey]:
 
 
 def compare(
-    old: RunContent | Path, new: RunContent | Path, catalog: Catalog | None = None, together: Together = "family"
+    old: Run | Path, new: Run | Path, catalog: Catalog | None = None, together: Together = "family"
 ) -> RunComparison:
     """Compare a run with its baseline, case by case and item by item.
 
@@ -142,7 +142,7 @@ def compare(
     Raises:
         DataError: a folder that is no run, a run compared with itself, or not a single case that may be compared.
     """
-    before, after = (one if isinstance(one, RunContent) else read_content(one) for one in (old, new))
+    before, after = (one if isinstance(one, Run) else read_run(one) for one in (old, new))
     if before.folder.resolve() == after.folder.resolve():
         raise DataError(f"{after.folder}: a run cannot be its own baseline: name an earlier run, or an archive of one")
     matches = match(before, after)
@@ -200,7 +200,7 @@ def _unselected(matches: Matches, inside: CaseSelection, catalog: Catalog) -> tu
     )
 
 
-def _nothing(old: RunContent, new: RunContent, matches: Matches) -> str:
+def _nothing(old: Run, new: Run, matches: Matches) -> str:
     found = f"{new.folder} and its baseline {old.folder} have no case that may be compared"
     if matches.refused:
         first = matches.refused[0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from geofm_eval.records import Record
 from geofm_eval.results.comparison import identity
-from geofm_eval.results.run import PROBE, SEGMENT, TUNE, RunContent
+from geofm_eval.results.run import PROBE, SEGMENT, TUNE, Run
 
 SCORED = (PROBE, SEGMENT, TUNE)
 """Kinds of cases that have scores; drift, similarity and timings are no better or worse."""
@@ -61,7 +61,7 @@ class Matches:
     not_compared: dict[str, int]
 
 
-def match(old: RunContent, new: RunContent) -> Matches:
+def match(old: Run, new: Run) -> Matches:
     """Match the cases of two runs by kind and id."""
     before, after = scored(old), scored(new)
     pairs, refused = {}, []
@@ -77,7 +77,7 @@ def match(old: RunContent, new: RunContent) -> Matches:
     blank = {key: f"in the baseline {why}" for key, why in _gaps(old).items() if key in after and key not in before}
     blank |= {key: unreadable for key in _unreadable(old) if key in inside}
     gone = sorted(before.keys() - after.keys() - broken.keys() - unmeasured.keys())
-    others = Counter(r.case.kind for content in (old, new) for r in content.records if r.case.kind not in SCORED)
+    others = Counter(r.case.kind for run in (old, new) for r in run.records if r.case.kind not in SCORED)
     return Matches(
         pairs,
         tuple(refused),
@@ -98,11 +98,11 @@ class CaseSelection:
     tasks: frozenset[str]
 
     @classmethod
-    def of(cls, content: RunContent) -> "CaseSelection":
+    def of(cls, run: Run) -> "CaseSelection":
         """Read it from a run; similarity and timings do not count, because they have no score."""
-        planned = [case_id for kind, case_id in content.planned if kind in SCORED]
-        recorded = [record.case.id for record in content.records if record.case.kind in SCORED]
-        skipped = [] if content.planned else [skip.case_id for skip in content.skips]
+        planned = [case_id for kind, case_id in run.planned if kind in SCORED]
+        recorded = [record.case.id for record in run.records if record.case.kind in SCORED]
+        skipped = [] if run.planned else [skip.case_id for skip in run.skips]
         parts = [name.split("-") for name in (*planned, *recorded, *skipped) if name.count("-") == 3]
         return cls(frozenset(part[0] for part in parts), frozenset(part[1] for part in parts))
 
@@ -111,13 +111,13 @@ class CaseSelection:
         return model in self.models and task in self.tasks
 
 
-def scored(content: RunContent) -> dict[CaseKey, Record]:
+def scored(run: Run) -> dict[CaseKey, Record]:
     """Records with scores, by kind and id."""
-    records = (r for r in content.scored if r.scores and r.case.kind in SCORED)
+    records = (r for r in run.scored if r.scores and r.case.kind in SCORED)
     return {(record.case.kind, record.case.id): record for record in records}
 
 
-def _lost(before: Mapping[CaseKey, Record], new: RunContent) -> tuple[dict[CaseKey, str], dict[CaseKey, str]]:
+def _lost(before: Mapping[CaseKey, Record], new: Run) -> tuple[dict[CaseKey, str], dict[CaseKey, str]]:
     """Cases of the old run that have no score now: those that broke, and those that were not measured."""
     gaps = _gaps(new)
     damaged = {key: "its record cannot be read: see the problems" for key in _unreadable(new) if key in before}
@@ -127,10 +127,10 @@ def _lost(before: Mapping[CaseKey, Record], new: RunContent) -> tuple[dict[CaseK
     return broken, {key: why for key, why in lost.items() if key not in broken}
 
 
-def _unreadable(content: RunContent) -> list[CaseKey]:
+def _unreadable(run: Run) -> list[CaseKey]:
     """Cases whose record is in the folder of the run and was not read: any score may hide in it."""
-    known = {(record.case.kind, record.case.id) for record in content.records}
-    files = ((kind, path.stem) for kind in SCORED for path in sorted((content.folder / kind).glob("*.json")))
+    known = {(record.case.kind, record.case.id) for record in run.records}
+    files = ((kind, path.stem) for kind in SCORED for path in sorted((run.folder / kind).glob("*.json")))
     return [key for key in files if key not in known and key[1].count("-") == 3]
 
 
@@ -183,8 +183,8 @@ def _enough_seeds(old: Record, new: Record) -> bool:
     return set(asked) <= set(second)
 
 
-def _gaps(content: RunContent) -> dict[CaseKey, str]:
-    return {(kind, case_id): reason for kind in SCORED for case_id, reason in content.gaps(kind).items()}
+def _gaps(run: Run) -> dict[CaseKey, str]:
+    return {(kind, case_id): reason for kind in SCORED for case_id, reason in run.gaps(kind).items()}
 
 
 def _shown(old: str, new: str) -> tuple[str, str]:

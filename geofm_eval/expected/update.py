@@ -299,15 +299,15 @@ def merged(old: Mapping[str, Ranges], changes: Iterable[Change]) -> dict[str, Ra
     return {task: Ranges(task, own) for task, own in found.items()}
 
 
-def read_records(run_dir: Path) -> list[Record]:
+def read_intact_records(run_dir: Path) -> list[Record]:
     """Records of a run that ranges are set from.
 
     Raises:
         DataError: no such run, or a record that cannot be read: a range is not set from part of a run unnoticed.
     """
-    from geofm_eval.records import read_run
+    from geofm_eval.records import read_records
 
-    records, problems = read_run(run_dir)
+    records, problems = read_records(run_dir)
     if problems:
         raise DataError(f"{run_dir}: {'; '.join(problems)}")
     return records

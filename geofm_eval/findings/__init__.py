@@ -11,12 +11,11 @@ from geofm_eval.findings.imagenet import imagenet_competes
 from geofm_eval.findings.layers import layer_gain
 from geofm_eval.findings.profiles import distinct_profiles
 from geofm_eval.findings.rankings import rankings_change
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 
 __all__ = ["EVIDENCE", "FINDINGS", "Finding", "FindingCell", "Rule", "Verdict", "findings"]
 
-Rule = Callable[[RunContent, Pairs, Catalog], Finding | None]
+Rule = Callable[[Run, Catalog], Finding | None]
 """From records of one evidence class to what they say about a claim; None where none of them is about it."""
 
 FINDINGS: tuple[Rule, ...] = (
@@ -34,10 +33,10 @@ EVIDENCE = ("published", "sample", "simulated")
 """Evidence classes, the strongest first: verdicts never mix them."""
 
 
-def findings(content: RunContent, pairs: Pairs, catalog: Catalog) -> tuple[Finding, ...]:
+def findings(run: Run, catalog: Catalog) -> tuple[Finding, ...]:
     """Every verdict that a run has records for, one per claim and evidence class."""
     found = []
     for evidence in EVIDENCE:
-        own = content.of_evidence(evidence)
-        found += [made for rule in FINDINGS if (made := rule(own, pairs, catalog)) is not None]
+        own = run.of_evidence(evidence)
+        found += [made for rule in FINDINGS if (made := rule(own, catalog)) is not None]
     return tuple(found)

@@ -32,8 +32,7 @@ from geofm_eval.findings.finding import (
     undecidable,
 )
 from geofm_eval.findings.most import decide, most_words, shortage, tally_noninferior
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model, excluded_task
 from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
 from geofm_eval.results.units import points_per_unit
@@ -96,13 +95,13 @@ class Compared:
     table: StudyFactorial
 
 
-def adaptation_matters(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
+def adaptation_matters(run: Run, catalog: Catalog) -> Finding | None:
     """Whether scores differ as much between decoders, or between frozen and tuned, as between backbones.
 
     Returns:
         None where no task has two decoders, or backbones both frozen and tuned.
     """
-    tables = list(_tables(content, pairs, catalog))
+    tables = list(_tables(run, catalog))
     if all(len({(cell.adaptation.head, cell.adaptation.tuning) for cell in table.cells}) < 2 for table in tables):
         return None
     found = [one for table in tables for one in _contrasts(table)]
@@ -119,7 +118,7 @@ def adaptation_matters(content: RunContent, pairs: Pairs, catalog: Catalog) -> F
     }
     lacking = [f"{name[0].upper()}{name[1:]}: {text}" for name, text in missing.items()]
     if not tested:
-        return undecidable(3, TITLE, cells, content, " ".join((*lacking, *aside)))
+        return undecidable(3, TITLE, cells, run, " ".join((*lacking, *aside)))
     means = {
         name: joint([(1 / len(own), one.difference, one.table.data) for one in own]) for name, own in tested.items()
     }
@@ -130,7 +129,7 @@ def adaptation_matters(content: RunContent, pairs: Pairs, catalog: Catalog) -> F
     best = min(verdicts, key=lambda name: ORDER.index(verdicts[name]))
     counts = {name: [one.cell for one in own] for name, own in tested.items()}
     reasons = (_count(counts, means, best), *lacking, *_regrets(tables), *aside)
-    return decided(3, TITLE, verdicts[best], means[best], cells, content, reasons, means)
+    return decided(3, TITLE, verdicts[best], means[best], cells, run, reasons, means)
 
 
 def _adjusted(some: Sequence[Compared]) -> list[Compared]:
@@ -144,10 +143,10 @@ def _shortage(some: Sequence[Compared]) -> str | None:
     return shortage([one.cell for one in known], backbones, len(some))
 
 
-def _tables(content: RunContent, pairs: Pairs, catalog: Catalog) -> Iterator[StudyFactorial]:
-    scored = content.scored
+def _tables(run: Run, catalog: Catalog) -> Iterator[StudyFactorial]:
+    scored = run.scored
     models, tasks = {record.case.model for record in scored}, {record.case.task for record in scored}
-    for study in case_studies(content)[0]:
+    for study in case_studies(run)[0]:
         if excluded_task(study.cells[0].record.case.task, tasks, catalog):
             continue
         own = [
@@ -156,13 +155,9 @@ def _tables(content: RunContent, pairs: Pairs, catalog: Catalog) -> Iterator[Stu
             if cell.adaptation.tuning in TUNINGS and not excluded_model(cell.record, models, catalog)
         ]
         if own:
-            yield _table(study, own, pairs, catalog)
-
-
-def _table(study: CaseStudy, cells: Sequence[TrainedCell], pairs: Pairs, catalog: Catalog) -> StudyFactorial:
-    factorial = trained_factorial([cell for cell in cells if searched(cell)], catalog)
-    error = None if factorial is None else error_of(factorial, pairs)
-    return StudyFactorial(study, tuple(cells), factorial, error)
+            factorial = trained_factorial([cell for cell in own if searched(cell)], catalog)
+            error = None if factorial is None else error_of(factorial, run.pairs)
+            yield StudyFactorial(study, tuple(own), factorial, error)
 
 
 def searched(cell: TrainedCell) -> bool:

@@ -4,6 +4,7 @@ Each measure of drift has a verdict of its own: which part changes most depends 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from statistics import mean
 
 from geofm_eval.catalog import Catalog
@@ -11,8 +12,7 @@ from geofm_eval.findings.finding import GAIN, MARGIN, Finding, FindingCell, adju
 from geofm_eval.findings.most import decide, most_words, shortage
 from geofm_eval.records import Contrast
 from geofm_eval.results.drift import VERDICTS_ON, DriftCell, drift_studies
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.over_seeds import (
@@ -41,20 +41,12 @@ NOT_CLEAR = 0.051
 OVER_FLOOR, RAW, DEPTH = "above shuffled labels", "floor not taken off", "last third of blocks - first third"
 
 
-def drift_rules() -> tuple[Callable[[RunContent, Pairs, Catalog], Finding | None], ...]:
+def drift_rules() -> tuple[Callable[[Run, Catalog], Finding | None], ...]:
     """One rule per measure, and one for depth."""
-    parts = tuple(_rule_of(measure) for measure in VERDICTS_ON)
-    return (*parts, deepening)
+    return (*(partial(first_linear, measure) for measure in VERDICTS_ON), deepening)
 
 
-def _rule_of(measure: str) -> Callable[[RunContent, Pairs, Catalog], Finding | None]:
-    def rule(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
-        return first_linear(measure, content, catalog)
-
-    return rule
-
-
-def first_linear(measure: str, content: RunContent, catalog: Catalog) -> Finding | None:
+def first_linear(measure: str, run: Run, catalog: Catalog) -> Finding | None:
     """Whether fc1 drifts more than each other part of a block, beyond what training on shuffled labels makes it drift.
 
     Supported: in most cells (backbone, task, labels) fc1 is above its floor and above every other part; refuted: in
@@ -65,29 +57,29 @@ def first_linear(measure: str, content: RunContent, catalog: Catalog) -> Finding
         None without a fully tuned backbone.
     """
     title = f"full tuning changes fc1 most inside a block ({measure} drift)"
-    cells = list(_cells(content, catalog))
+    cells = list(_cells(run, catalog))
     counted, beside = ([_lead(cell, measure, floor) for cell in cells] for floor in (True, False))
     own, other = (adjusted([one for one in some if one]) for some in (counted, beside))
     # The rival is the strongest of many, so that the mean is biased against fc1: it cannot refute.
-    return _decided(title, cells, own, other, content, _parts_why, mean_refutes=False)
+    return _decided(title, cells, own, other, run, _parts_why, mean_refutes=False)
 
 
-def deepening(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
+def deepening(run: Run, catalog: Catalog) -> Finding | None:
     """Whether the last third of the blocks drifts more than the first, both networks run whole.
 
     Supported: in most cells so; refuted: in most by less than a hundredth, or not at all on average.
     """
-    cells = list(_cells(content, catalog))
+    cells = list(_cells(run, catalog))
     counted = [_depth(cell, cell.drift.raw_depth, RAW, counts=True) for cell in cells]
     beside = [_depth(cell, cell.drift.depth, OVER_FLOOR, counts=False) for cell in cells]
     title = "total drift under full tuning grows with depth"
     own, other = (adjusted([one for one in some if one]) for some in (counted, beside))
-    return _decided(title, cells, own, other, content, _depth_why)
+    return _decided(title, cells, own, other, run, _depth_why)
 
 
-def _cells(content: RunContent, catalog: Catalog) -> Iterator[DriftCell]:
-    models = {record.case.model for record in content.scored}
-    for study in drift_studies(content)[0]:
+def _cells(run: Run, catalog: Catalog) -> Iterator[DriftCell]:
+    models = {record.case.model for record in run.scored}
+    for study in drift_studies(run)[0]:
         for cell in study.cells:
             if cell.adaptation.tuning == FULL and not excluded_model(cell.record, models, catalog):
                 yield cell
@@ -150,13 +142,13 @@ def _decided(
     tuned: Sequence[DriftCell],
     counted: Sequence[FindingCell],
     beside: Sequence[FindingCell],
-    content: RunContent,
+    run: Run,
     say: Callable[[Sequence[FindingCell], Sequence[FindingCell]], tuple[str, ...]],
     mean_refutes: bool = True,
 ) -> Finding | None:
     if not tuned:
         return None
-    evidence = str(content.records[0].evidence)
+    evidence = str(run.records[0].evidence)
     cells = (*counted, *beside)
     missing = shortage(counted, {cell.id.split("-")[0] for cell in counted}, len(counted))
     if missing is not None:

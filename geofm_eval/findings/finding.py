@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.units import MetricFormat
 from geofm_eval.stats.difference import LEVEL, Difference
 from geofm_eval.stats.jackknife import joint_freedom, t_quantile
@@ -189,25 +189,25 @@ def decided(
     verdict: Verdict,
     mean: Difference,
     cells: Sequence[FindingCell],
-    content: RunContent,
+    run: Run,
     why: tuple[str, ...],
     means: Mapping[str, Difference] | None = None,
 ) -> Finding:
     """A finding in points; arguments as those of :class:`Finding`, ``mean`` being its effect."""
     effect = mean.value, mean.low, mean.high
-    return Finding(number, title, verdict, *effect, POINTS, tuple(cells), _evidence(content), why, means or {})
+    return Finding(number, title, verdict, *effect, POINTS, tuple(cells), _evidence(run), why, means or {})
 
 
 def undecidable(
     number: int,
     title: str,
     cells: Sequence[FindingCell],
-    content: RunContent,
+    run: Run,
     why: str,
     means: Mapping[str, Difference] | None = None,
 ) -> Finding:
     """A finding that there are not enough records for; ``why`` says what is missing."""
-    nothing, evidence = (None, None, None), _evidence(content)
+    nothing, evidence = (None, None, None), _evidence(run)
     return Finding(number, title, "not enough records", *nothing, POINTS, tuple(cells), evidence, (why,), means or {})
 
 
@@ -222,5 +222,5 @@ def spread(mean: Difference, unit: str = POINTS) -> str:
     return MetricFormat("", "", 1.0, 1 if unit == POINTS else 3).difference(mean)
 
 
-def _evidence(content: RunContent) -> str:
-    return str(content.scored[0].evidence)
+def _evidence(run: Run) -> str:
+    return str(run.scored[0].evidence)

@@ -21,7 +21,7 @@ from geofm_eval.findings.finding import (
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import decide, most_words, shortage, without
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model
 from geofm_eval.results.trainings import Address, TrainedCell, case_studies
 from geofm_eval.results.units import in_points
@@ -72,27 +72,27 @@ class DecoderContrast:
         return cell_of(self.name, self.group, self.reads, difference, self.group in FIXED, self.data)
 
 
-def heads_and_depth(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
+def heads_and_depth(run: Run, catalog: Catalog) -> Finding | None:
     """Whether the single-level decoder gains by block 5 or 7 of twelve, in most cells of model, tuning and labels.
 
     Returns:
         None without a single-level decoder on two blocks of one backbone.
     """
-    contrasts = list(_contrasts(content, catalog))
+    contrasts = list(_contrasts(run, catalog))
     fixed = [one for one in contrasts if one.group in FIXED]
     if not fixed:
         return None
     groups = {name: [one for one in contrasts if one.group == name] for name in (*FIXED, *BESIDE)}
-    ours = adjusted([one.measured(pairs) for one in fixed])
-    cells = [*ours, *(cell for name in BESIDE for cell in adjusted([one.measured(pairs) for one in groups[name]]))]
+    ours = adjusted([one.measured(run.pairs) for one in fixed])
+    cells = [*ours, *(cell for name in BESIDE for cell in adjusted([one.measured(run.pairs) for one in groups[name]]))]
     tested = {name: [cell for cell in ours if cell.group == name and cell.p is not None] for name in FIXED}
     known = {(cell.id, cell.contrast) for cell in cells if cell.p is not None}
-    means = Means(pairs).of_groups(
+    means = Means(run.pairs).of_groups(
         {name: [one.pairing for one in own if (one.name, one.reads) in known] for name, own in groups.items()}
     )
     missing = [_shortage(name, groups[name], own) for name, own in tested.items()]
     if any(missing):
-        return undecidable(4, TITLE, cells, content, " ".join(text for text in missing if text), means)
+        return undecidable(4, TITLE, cells, run, " ".join(text for text in missing if text), means)
     # Either of two blocks may support the claim; to refute it both must.
     verdicts = [decide(own, means[name], GAIN, len(FIXED)) for name, own in tested.items()]
     order: tuple[Verdict, ...] = ("supported", "undecided", "refuted")
@@ -100,7 +100,7 @@ def heads_and_depth(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
     mean = means[FIXED[verdicts.index(verdict)]]
     absent = len(ours) - sum(map(len, tested.values()))
     reasons = (*_count(tested, means, fixed), *([without(absent)] if absent else []), *_beside(cells, means))
-    return decided(4, TITLE, verdict, mean, cells, content, reasons, means)
+    return decided(4, TITLE, verdict, mean, cells, run, reasons, means)
 
 
 def _shortage(name: str, contrasts: Sequence[DecoderContrast], tested: Sequence[FindingCell]) -> str | None:
@@ -109,9 +109,9 @@ def _shortage(name: str, contrasts: Sequence[DecoderContrast], tested: Sequence[
     return None if missing is None else f"{name[0].upper()}{name[1:]}: {missing}"
 
 
-def _contrasts(content: RunContent, catalog: Catalog) -> Iterator[DecoderContrast]:
-    models = {record.case.model for record in content.scored}
-    for study in case_studies(content)[0]:
+def _contrasts(run: Run, catalog: Catalog) -> Iterator[DecoderContrast]:
+    models = {record.case.model for record in run.scored}
+    for study in case_studies(run)[0]:
         found = study.by_address
         for cell in sorted(study.cells, key=lambda cell: cell.address):
             if excluded_model(cell.record, models, catalog):

@@ -11,7 +11,7 @@ from geofm_eval.findings.finding import AS_GOOD, Finding, FindingCell, adjusted,
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import decide, most_words, shortage, tally_noninferior
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model, excluded_task
 from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
 from geofm_eval.results.units import counted, in_points
@@ -57,7 +57,7 @@ class Place:
         return Pairing(self.own.record, other.record, self.own.fraction)
 
 
-def imagenet_competes(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
+def imagenet_competes(run: Run, catalog: Catalog) -> Finding | None:
     """Whether the fully tuned ImageNet ViT is less than a point worse than the best backbone, in most cells.
 
     A cell is a dense task, a decoder and a share of the labels; which backbone is best is chosen on validation.
@@ -65,7 +65,7 @@ def imagenet_competes(content: RunContent, pairs: Pairs, catalog: Catalog) -> Fi
     Returns:
         None without a backbone that was fully tuned on a task with a label per pixel.
     """
-    places = list(_places(content, catalog))
+    places = list(_places(run, catalog))
     tuned = [place for place in places if _tuned(place)]
     if not any(place.own or place.rivals for place in tuned):
         return None
@@ -77,7 +77,7 @@ def imagenet_competes(content: RunContent, pairs: Pairs, catalog: Catalog) -> Fi
         RGB: [(place, place.rgb[0]) for place in beside],
     }
     groups = {
-        name: adjusted([place.against(other, name, pairs) for place, other in own]) for name, own in rivals.items()
+        name: adjusted([place.against(other, name, run.pairs) for place, other in own]) for name, own in rivals.items()
     }
     cells = [cell for own in groups.values() for cell in own]
     tested = [cell for cell in groups[BEST] if cell.p is not None]
@@ -87,21 +87,21 @@ def imagenet_competes(content: RunContent, pairs: Pairs, catalog: Catalog) -> Fi
         ]
         for name, own in rivals.items()
     }
-    means = Means(pairs).of_groups(known)
+    means = Means(run.pairs).of_groups(known)
     each = zip(fair, groups[BEST], strict=True)
     backbones = {other.model for place, cell in each if cell.p is not None for other in place.rivals}
     missing = shortage(tested, backbones, len(groups[BEST]))
     if missing is not None:
-        return undecidable(6, TITLE, cells, content, f"{_missing(tuned)} {missing}", means)
+        return undecidable(6, TITLE, cells, run, f"{_missing(tuned)} {missing}", means)
     reasons = (_count(tested, fair, means[BEST]), *_beside(groups, means))
     verdict = decide(tested, means[BEST], AS_GOOD)
-    return decided(6, TITLE, verdict, means[BEST], cells, content, reasons, means)
+    return decided(6, TITLE, verdict, means[BEST], cells, run, reasons, means)
 
 
-def _places(content: RunContent, catalog: Catalog) -> Iterator[Place]:
-    scored = content.scored
+def _places(run: Run, catalog: Catalog) -> Iterator[Place]:
+    scored = run.scored
     models, tasks = {record.case.model for record in scored}, {record.case.task for record in scored}
-    for study in case_studies(content)[0]:
+    for study in case_studies(run)[0]:
         if study.pooled or excluded_task(study.cells[0].record.case.task, tasks, catalog):
             continue
         same: defaultdict[tuple[str, str], list[TrainedCell]] = defaultdict(list)

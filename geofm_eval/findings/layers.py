@@ -20,7 +20,7 @@ from geofm_eval.findings.most import decide, most_words, shortage, without
 from geofm_eval.results.comparison import LAST, last_block
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.reselected import selected_difference
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.scope import Probed, probed
 from geofm_eval.results.taps import choose_tap
 from geofm_eval.results.units import in_points
@@ -40,19 +40,19 @@ class Gain:
     one: Probed
 
 
-def layer_gain(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
+def layer_gain(run: Run, catalog: Catalog) -> Finding | None:
     """Whether test scores at the tap that validation chooses exceed those at ``final`` in most cells.
 
     Returns:
         None without a probe of several taps.
     """
-    found = list(probed(content, catalog))
-    made = [gain for one in found if (gain := _gain(one, LAST, pairs, one.group)) is not None]
+    found = list(probed(run, catalog))
+    made = [gain for one in found if (gain := _gain(one, LAST, run.pairs, one.group)) is not None]
     if not made:
         return None
     gains = _by_family(made)
     blocks = [
-        _gain(one, block, pairs, BEFORE_NORM)
+        _gain(one, block, run.pairs, BEFORE_NORM)
         for one in found
         if not one.aside and (block := last_block(one.subject)) is not None
     ]
@@ -62,11 +62,11 @@ def layer_gain(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding |
     tested = [gain for gain in counted if gain.cell.p is not None]
     ours = [gain.cell for gain in tested]
     backbones = {gain.one.subject.model for gain in tested}
-    means = _means(gains, pairs)
+    means = _means(gains, run.pairs)
     missing = shortage(ours, backbones, len(counted))
     if missing is not None:
-        return undecidable(2, TITLE, cells, content, missing, means)
-    mean = Means(pairs).over([gain.pairing for gain in tested])
+        return undecidable(2, TITLE, cells, run, missing, means)
+    mean = Means(run.pairs).over([gain.pairing for gain in tested])
     tasks = {gain.one.comparison.record.case.task for gain in tested}
     data = f"{len(tasks)} tasks on {len({cell.data for cell in ours})} data sets"
     reasons = [
@@ -75,7 +75,7 @@ def layer_gain(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding |
         *([without(len(counted) - len(ours))] if len(counted) > len(ours) else []),
         *_beside(cells, means),
     ]
-    return decided(2, TITLE, decide(ours, mean, GAIN), mean, cells, content, tuple(reasons), means)
+    return decided(2, TITLE, decide(ours, mean, GAIN), mean, cells, run, tuple(reasons), means)
 
 
 def _gain(one: Probed, base: str, pairs: Pairs, group: str) -> Gain | None:

@@ -10,8 +10,8 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.findings.finding import GAIN, Finding, FindingCell, adjusted, decided, spread, tally, undecidable
 from geofm_eval.findings.interactions import Interaction, interaction, together
 from geofm_eval.findings.most import decide, most_words, shortage
-from geofm_eval.results.pairs import Pairs, recorded_seed
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.pairs import recorded_seed
+from geofm_eval.results.run import Run
 from geofm_eval.results.scope import Probed, probed
 from geofm_eval.results.units import points_per_unit
 from geofm_eval.stats.difference import Difference
@@ -32,13 +32,13 @@ class Profiles:
     models: tuple[str, ...]
 
 
-def distinct_profiles(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
+def distinct_profiles(run: Run, catalog: Catalog) -> Finding | None:
     """Whether models and blocks interact on most tasks by more than draws of the labels explain.
 
     Returns:
         None without a probe of several taps.
     """
-    found = [one for one in probed(content, catalog) if set(one.aside) <= {"controls", "variants of models"}]
+    found = [one for one in probed(run, catalog) if set(one.aside) <= {"controls", "variants of models"}]
     if not found:
         return None
     made: list[Profiles] = []
@@ -56,14 +56,14 @@ def distinct_profiles(content: RunContent, pairs: Pairs, catalog: Catalog) -> Fi
     missing = shortage(tested, {model for one in ours for model in one.models}, len(tested))
     if missing is not None:
         why = f"Tasks of two backbones or more with the same blocks, and enough draws of the labels. {missing}"
-        return undecidable(2, TITLE, cells, content, why, means)
+        return undecidable(2, TITLE, cells, run, why, means)
     mean = _mean(ours)
     why = (
         f"Interaction of models and blocks, beyond what draws of labels explain: {most_words(tested, GAIN, mean)}. "
         "Size: standard deviation of scores around parallel profiles, root mean square over tasks (the cells)."
     )
     reasons = (why, *_beside(cells, means))
-    return decided(2, TITLE, decide(tested, mean, GAIN), mean, cells, content, reasons, means)
+    return decided(2, TITLE, decide(tested, mean, GAIN), mean, cells, run, reasons, means)
 
 
 def _of(made: Sequence[Profiles], group: str) -> list[Profiles]:

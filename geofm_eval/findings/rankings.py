@@ -24,7 +24,7 @@ from geofm_eval.ranking.grouping import Setting, alike, settings
 from geofm_eval.ranking.qualitative import HeadToHead, OrderTest, rivalries
 from geofm_eval.records import MOSTLY_FILLED, marked
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.scope import excluded_model, excluded_pooling, excluded_task
 from geofm_eval.results.taps import sign
 from geofm_eval.results.units import counted, in_points
@@ -46,18 +46,24 @@ class Field:
     aside: dict[str, str]
 
 
-def fields(content: RunContent, catalog: Catalog) -> tuple[Field, ...]:
+def fields(run: Run, catalog: Catalog) -> tuple[Field, ...]:
     """What counts in comparisons over settings, the largest field first.
 
     Set aside are controls, control targets, variants of tasks, models and adaptations, poolings that the recipe does
     not name, and on real data backbones that were pretrained on simulated scenes. Probes of every kind count, kNN too:
     it is another adaptation.
     """
-    made = [_field(group, content, catalog) for group in alike(settings(content))]
+    made = [_field(group, run, catalog) for group in alike(settings(run))]
     return tuple(sorted((one for one in made if one.settings), key=lambda one: -len(one.settings)))
 
 
-def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Finding | None:
+def rivals_in(field: Field, run: Run) -> tuple[OrderTest, ...]:
+    """Every two models of one of the run's fields, compared once per run: tables and the finding show the same."""
+    key = ("rivals", tuple(setting.name for setting in field.settings), field.models)
+    return run.known.get(key, lambda: rivalries(field.settings, field.models, run.pairs))
+
+
+def rankings_change(run: Run, catalog: Catalog) -> Finding | None:
     """Whether each of two backbones is clearly better than the other somewhere.
 
     Supported: of one pair at least, by Gail and Simon's test after Holm over all pairs, with an interval of either sign
@@ -67,11 +73,11 @@ def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
     Returns:
         None without two backbones in two settings.
     """
-    fields_found = fields(content, catalog)
+    fields_found = fields(run, catalog)
     field = fields_found[0] if fields_found else None
     if field is None or len(field.models) < FEWEST or len(field.settings) < FEWEST:
         return None
-    rivals = rivalries(field.settings, field.models, pairs)
+    rivals = rivals_in(field, run)
     with_interval = sum(len(rivalry.meetings) for rivalry in rivals)
     in_all = sum(one in setting.by_model and other in setting.by_model for setting in field.settings
                  for one, other in combinations(field.models, 2))  # fmt: skip
@@ -82,7 +88,7 @@ def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
             f"have a paired interval, on {len(data)} data sets{_ceilings(rivals)}. Needed: intervals for half of the "
             f"differences, and {FEWEST} data sets."
         )
-        return undecidable(1, TITLE, (), content, why)
+        return undecidable(1, TITLE, (), run, why)
     crossing = [rivalry for rivalry in rivals if rivalry.crosses]
     verdict = verdict_of_order(rivals, len(field.models))
     # A page lists what counts: of every pair the settings where either leads most.
@@ -94,7 +100,7 @@ def rankings_change(content: RunContent, pairs: Pairs, catalog: Catalog) -> Find
         ]
     )
     reasons = (_count(rivals, crossing, field), _agreement(field), _clearest(rivals[0]), *_beside(fields_found[1:]))
-    return decided(1, TITLE, verdict, _effect(rivals), cells, content, reasons, _means(rivals, pairs))
+    return decided(1, TITLE, verdict, _effect(rivals), cells, run, reasons, _means(rivals, run.pairs))
 
 
 def verdict_of_order(rivals: Sequence[OrderTest], models: int) -> Verdict:
@@ -115,8 +121,8 @@ def points(met: HeadToHead) -> Difference:
     return in_points(met.difference.times(sign(score)), score, score)
 
 
-def _field(group: Sequence[Setting], content: RunContent, catalog: Catalog) -> Field:
-    scored = content.scored
+def _field(group: Sequence[Setting], run: Run, catalog: Catalog) -> Field:
+    scored = run.scored
     models, tasks = {r.case.model for r in scored}, {r.case.task for r in scored}
     aside: dict[str, str] = {}
     counted: list[Setting] = []

@@ -28,7 +28,7 @@ from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import Sweep, solve_together
 from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.records import Choice, Record
-from geofm_eval.results.run import PROBE, RunContent
+from geofm_eval.results.run import PROBE, Run
 from geofm_eval.stats.counts import count_score
 from geofm_eval.stats.scores import pooled_r2
 from geofm_eval.workspace import Settings, Workspace
@@ -48,7 +48,7 @@ CHIPS = 8
 
 
 def confirm_first(
-    advice: Advice, content: RunContent, catalog: Catalog, *, weights: Path | None = None, device: str = "cpu"
+    advice: Advice, run: Run, catalog: Catalog, *, weights: Path | None = None, device: str = "cpu"
 ) -> Confirmation:
     """Carry out the first advised cut of a backbone: the one for all labels, if there is one.
 
@@ -63,7 +63,7 @@ def confirm_first(
         raise ContractError(f"no cut of {advice.model} on {advice.task} to confirm: {why}")
     record = next(
         record
-        for record in content.scored_of(PROBE)
+        for record in run.scored_of(PROBE)
         if (record.case.model, record.case.task, record.case.layer) == (advice.model, advice.task, cut.tap)
         and record.case.adaptation in PROBES
     )

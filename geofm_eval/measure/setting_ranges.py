@@ -12,7 +12,7 @@ from geofm_eval.expected.claims import unclaimed
 from geofm_eval.expected.files import range_path, read_folder, write_ranges
 from geofm_eval.expected.ranges import Range
 from geofm_eval.expected.subject import key_of
-from geofm_eval.expected.update import Change, Proposal, Solve, merged, propose, read_records, take
+from geofm_eval.expected.update import Change, Proposal, Solve, merged, propose, read_intact_records, take
 from geofm_eval.records import Record
 from geofm_eval.results.units import MetricFormat, unit_named
 
@@ -44,7 +44,7 @@ def expect(runs: Sequence[Path], catalog: Catalog, folder: Path, tasks: Sequence
         DataError: runs or range files cannot be read, records use different data, or there are none.
         GeofmError: an error of the step that failed when probes were solved again.
     """
-    read = [read_records(run) for run in runs]
+    read = [read_intact_records(run) for run in runs]
     _check_tasks(tasks, sorted({record.case.task for records in read for record in records}))
     taken = take(read, tasks)
     old = read_folder(folder, {task for task, _ in taken.groups})

@@ -10,7 +10,7 @@ from geofm_eval.catalog import dense_adaptation
 from geofm_eval.records import Record, Score
 from geofm_eval.results.comparison import Comparison, comparisons
 from geofm_eval.results.leaderboard import best_control, choose_taps
-from geofm_eval.results.run import RunContent, once_per_run
+from geofm_eval.results.run import Run, once_per_run
 from geofm_eval.results.taps import sign
 from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
 
@@ -104,14 +104,14 @@ class Setting:
 
 
 @once_per_run
-def settings(content: RunContent) -> tuple[Setting, ...]:
+def settings(run: Run) -> tuple[Setting, ...]:
     """Every setting of a run: probes at each label fraction, then trained cases; those without any score are left out.
 
     Records that may not be compared are never in one setting. What was split is named by :func:`comparisons` and
     :func:`case_studies`.
     """
-    found = [one for comparison in comparisons(content)[0] for one in _of_probes(comparison)]
-    found += [one for study in case_studies(content)[0] for one in _of_trainings(study)]
+    found = [one for comparison in comparisons(run)[0] for one in _of_probes(comparison)]
+    found += [one for study in case_studies(run)[0] for one in _of_trainings(study)]
     return tuple(found)
 
 

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
-from geofm_eval.records.files import OUTPUTS, content_of, read_run
+from geofm_eval.records.files import OUTPUTS, content_of, read_records
 from geofm_eval.records.manifest import NAME, read_manifest
 from geofm_eval.records.outcomes import resamples_alone
 from geofm_eval.records.paths import record_path
@@ -52,7 +52,7 @@ def pack(run_dir: Path, archive: Path, with_outcomes: Collection[str]) -> int:
     Raises:
         DataError: the folder does not exist, or a record cannot be read: a reference is whole.
     """
-    records, problems = read_run(run_dir)
+    records, problems = read_records(run_dir)
     if problems or not records:
         raise DataError(f"{run_dir}: {'; '.join(problems) or 'holds no records'}: a reference needs all of a run")
     members: dict[str, bytes] = {}

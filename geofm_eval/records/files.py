@@ -136,7 +136,7 @@ def record_files(run_dir: Path) -> list[Path]:
     return [path for path in found if path.parent.name not in OUTPUTS and not path.name.startswith(".")]
 
 
-def read_run(run_dir: Path) -> tuple[list[Record], list[str]]:
+def read_records(run_dir: Path) -> tuple[list[Record], list[str]]:
     """Read every record of a run, in the order of kind and case id; scores are recomputed from per-item outcomes.
 
     Returns:

@@ -27,8 +27,7 @@ from geofm_eval.records import Record, fraction_key
 from geofm_eval.report.formats import aligned
 from geofm_eval.report.wording import shared_notes
 from geofm_eval.results.comparison import LAST, Comparison, Subject, comparisons
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import DRIFT, PROBE, SEGMENT, TUNE, RunContent, read_content
+from geofm_eval.results.run import DRIFT, PROBE, SEGMENT, TUNE, Run, read_run
 from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, counted, percent, unit_named
 from geofm_eval.stats.difference import Difference
 
@@ -52,13 +51,13 @@ class Advised:
     """Advice for a task, ready to be printed.
 
     Args:
-        content: the run.
+        run: the run.
         advices: one per model.
         opening: what holds for all of them.
         problems: what could not be read or paired.
     """
 
-    content: RunContent
+    run: Run
     advices: tuple[Advice, ...]
     opening: tuple[str, ...]
     problems: tuple[str, ...]
@@ -76,7 +75,7 @@ class Advised:
     def json(self, confirmation: "Confirmation | None" = None) -> str:
         """For a program; unknown is null, and so are degrees of freedom without end."""
         content: dict[str, Any] = {
-            "run": self.content.name,
+            "run": self.run.name,
             "about": self.opening,
             "models": [asdict(advice) for advice in self.advices],
             "problems": self.problems,
@@ -86,25 +85,25 @@ class Advised:
         return json.dumps(_jsonable(content), indent=1, allow_nan=False)
 
 
-def advised(run_dir: Path, catalog: Catalog, task: str, model: str | None = None) -> Advised:
+def advised(run_dir: str | Path, catalog: Catalog, task: str, model: str | None = None) -> Advised:
     """Read a run and advise.
 
     Args:
-        run_dir: folder of the run.
+        run_dir: folder of the run, its name below the folder of all runs, or its archive.
         catalog: for titles.
         task: slug.
         model: slug; None takes every backbone, without controls and marked models.
 
     Raises:
-        DataError: the folder does not exist or holds no run.
+        DataError: there is no such run, or it holds neither records nor skips.
         ContractError: the run has no such task or model.
     """
-    content, pairs = read_content(run_dir), Pairs(run_dir)
-    found = advise(content, task, model, pairs)
-    split = [problem for problem in comparisons(content)[1] if problem.startswith(f"{task}-")]
-    opening = _opening(content, task, _shown(found, content), catalog)
-    opening += _set_aside(content, task, model)
-    return Advised(content, tuple(found), tuple(opening), (*content.problems, *split, *pairs.problems))
+    run = read_run(run_dir)
+    found = advise(run, task, model)
+    split = [problem for problem in comparisons(run)[1] if problem.startswith(f"{task}-")]
+    opening = _opening(run, task, _shown(found, run), catalog)
+    opening += _set_aside(run, task, model)
+    return Advised(run, tuple(found), tuple(opening), (*run.problems, *split, *run.pairs.problems))
 
 
 def text_of_advice(advice: Advice) -> str:
@@ -121,22 +120,22 @@ def text_of_advice(advice: Advice) -> str:
     return "\n".join(lines)
 
 
-def _opening(content: RunContent, task: str, shown: Comparison | None, catalog: Catalog) -> list[str]:
+def _opening(run: Run, task: str, shown: Comparison | None, catalog: Catalog) -> list[str]:
     """Title, evidence and recipe; ``shown`` holds the records of the advised models."""
     spec = catalog.tasks.get(task)
-    title = f"advice for {f'{spec.title} ({task})' if spec else task} from run {content.name}"
+    title = f"advice for {f'{spec.title} ({task})' if spec else task} from run {run.name}"
     if shown is None:
         return [title]
     return [f"{SIMULATED}: {title}" if shown.simulated else title, *shared_notes(shown, catalog)]
 
 
-def _set_aside(content: RunContent, task: str, model: str | None) -> list[str]:
+def _set_aside(run: Run, task: str, model: str | None) -> list[str]:
     """Models that are advised on only where they are named, and what a reader must know of a named one."""
-    aside = marked_of(content, task)
+    aside = marked_of(run, task)
     if model is not None:
         return [f"{model}: {' and '.join(aside[model])}; no verdict counts it."] if model in aside else []
     groups = {
-        "Controls": controls_of(content, task),
+        "Controls": controls_of(run, task),
         "Models that count for no verdict": [f"{name} ({', '.join(why)})" for name, why in aside.items()],
     }
     return [
@@ -146,12 +145,12 @@ def _set_aside(content: RunContent, task: str, model: str | None) -> list[str]:
     ]
 
 
-def _shown(advices: Sequence[Advice], content: RunContent) -> Comparison | None:
+def _shown(advices: Sequence[Advice], run: Run) -> Comparison | None:
     """Records of the advised models as one comparison, for what is said about all of them."""
     wanted, task = {advice.model for advice in advices}, advices[0].task
     for kind in (PROBE, SEGMENT, TUNE, DRIFT):
         found: dict[str, dict[str, Record]] = {}
-        for record in content.scored_of(kind):
+        for record in run.scored_of(kind):
             if record.case.task == task and record.case.model in wanted:
                 found.setdefault(record.case.model, {})[record.case.id] = record
         if found:

@@ -21,8 +21,7 @@ from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.drift import drift_studies
 from geofm_eval.results.leaderboard import Ranking, rank
 from geofm_eval.results.neuco import neuco_studies
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import RunContent, read_content
+from geofm_eval.results.run import Run, read_run
 from geofm_eval.results.similarity import similarity_tables
 from geofm_eval.results.trainings import case_studies
 from geofm_eval.results.transfer import transfers
@@ -52,42 +51,42 @@ class Collation:
     findings: tuple[Finding, ...]
 
 
-def collate(run_dir: Path, catalog: Catalog | None = None) -> Collation:
+def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
     """Collate a run, complete or not, into ``<run>/tables`` and ``<run>/figures``; earlier output there is replaced.
 
     Args:
-        run_dir: folder of the run.
+        run_dir: folder of the run, or its name below the folder of all runs.
         catalog: for titles, families, licences and citations; None takes the package's own.
 
     Raises:
-        DataError: the folder does not exist or holds no run.
+        DataError: there is no such run, or it holds neither records nor skips.
         StoreError: the disk is full or the folder cannot be written.
     """
     known = load_catalog() if catalog is None else catalog
-    content = read_content(run_dir)
+    run = read_run(run_dir)
     with set_aside():
-        return _collated(content, run_dir, known)
+        return _collated(run, known)
 
 
-def _collated(content: RunContent, run_dir: Path, known: Catalog) -> Collation:
-    tables, figures, pairs = run_dir / "tables", run_dir / "figures", Pairs(run_dir)
-    (found, split), (studies, mixed) = comparisons(content), case_studies(content)
-    (drifts, unlike), (alike, apart) = drift_studies(content), similarity_tables(content)
-    rankings = tuple(rank(comparison, pairs) for comparison in found)
-    ranked, decided = overview(content, pairs, known), findings(content, pairs, known)
-    made_out, shown = explained(content, found, studies, pairs, known), worth_showing(decided, content)
-    moved, orders = [transfer_page(one) for one in transfers(content, pairs, known)], ranked.by_table
+def _collated(run: Run, known: Catalog) -> Collation:
+    tables, figures = run.folder / "tables", run.folder / "figures"
+    (found, split), (studies, mixed) = comparisons(run), case_studies(run)
+    (drifts, unlike), (alike, apart) = drift_studies(run), similarity_tables(run)
+    rankings = tuple(rank(comparison, run.pairs) for comparison in found)
+    ranked, decided = overview(run, known), findings(run, known)
+    made_out, shown = explained(run, known), worth_showing(decided, run)
+    moved, orders = [transfer_page(one) for one in transfers(run, known)], ranked.by_table
     over = {"Findings": findings_pages(shown), "Rankings": over_pages(ranked), "Transferable taps": moved}
     own = {
         **{title: [comparison_page(one, orders.get(one.comparison.slug, ()), known) for one in rankings
                    if one.comparison.simulated == kind] for kind, title in RESULTS.items()},
         "Case studies: trained decoders and tuned backbones": [
-            study_page(one, orders.get(one.slug, ()), known, pairs) for one in studies
+            study_page(one, orders.get(one.slug, ()), known, run.pairs) for one in studies
         ],
         "Drift: what tuning changed inside": [drift_page(one, known) for one in drifts],
         "Similarity of layers and backbones": [similarity_page(one, known) for one in alike],
         "What explains scores: shares of their variance, and what wrong choices cost": shares_pages(made_out, known),
-        "NeuCo-Bench's own protocol, not ranked": [neuco_page(one, known) for one in neuco_studies(content)],
+        "NeuCo-Bench's own protocol, not ranked": [neuco_page(one, known) for one in neuco_studies(run)],
     }  # fmt: skip
     no_taps, few = bool(found) and not moved, len(decided) - len(shown)
     unshown = _unshown(len(found) + len(studies), ranked, made_out, no_taps, few)
@@ -97,9 +96,9 @@ def _collated(content: RunContent, run_dir: Path, known: Catalog) -> Collation:
         for page in pages:
             page.write(tables, figures)
         # Cells are computed as they are written: before that not all problems are known.
-        problems = (*content.problems, *split, *mixed, *unlike, *apart, *pairs.problems)
-        index.write_text(index_page(content, rankings, {**over, **own}, unshown, problems, known), encoding="utf-8")
-    closing = [*summary_lines(content, unshown), *(f"problem: {problem}" for problem in problems)]
+        problems = (*run.problems, *split, *mixed, *unlike, *apart, *run.pairs.problems)
+        index.write_text(index_page(run, rankings, {**over, **own}, unshown, problems, known), encoding="utf-8")
+    closing = [*summary_lines(run, unshown), *(f"problem: {problem}" for problem in problems)]
     closing.append(f"All tables and figures: {index}")
     text = "\n\n".join([*(page.text for page in pages if page.text), "\n".join(closing)])
     return Collation(index, rankings, problems, text, decided)

@@ -9,7 +9,7 @@ from geofm_eval.findings.finding import Finding, FindingCell, mean_of, spread
 from geofm_eval.findings.most import FEWEST_BACKBONES, FEWEST_DATA_SETS
 from geofm_eval.report.formats import Column, Row, Table, attributes, listed, to_markdown
 from geofm_eval.report.pages import Page, links
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.units import SIMULATED
 from geofm_eval.stats.difference import Difference
 
@@ -35,11 +35,11 @@ def headline(finding: Finding) -> str:
     return claim if finding.effect is None else f"{claim}, {_effect(finding)}"
 
 
-def worth_showing(found: Sequence[Finding], content: RunContent) -> list[Finding]:
+def worth_showing(found: Sequence[Finding], run: Run) -> list[Finding]:
     """Findings but for those undecided because a run has fewer models or tasks than any verdict on most cells needs."""
 
     def enough(evidence: str) -> bool:
-        cases = [record.case for record in content.of_evidence(evidence).scored if not record.case.is_control]
+        cases = [record.case for record in run.of_evidence(evidence).scored if not record.case.is_control]
         models, tasks = len({case.model for case in cases}), len({case.task for case in cases})
         return models >= FEWEST_BACKBONES and tasks >= FEWEST_DATA_SETS
 

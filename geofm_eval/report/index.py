@@ -8,7 +8,7 @@ from geofm_eval.report.pages import Page
 from geofm_eval.report.wording import named, unsealed_sentence
 from geofm_eval.results.comparison import tap_order
 from geofm_eval.results.leaderboard import Ranking
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.units import SIMULATED, counted
 
 SHOWN = 20
@@ -19,7 +19,7 @@ RESULTS = {False: "Results", True: f"{SIMULATED}: results that exercise the tool
 
 
 def index_page(
-    content: RunContent,
+    run: Run,
     rankings: Sequence[Ranking],
     pages: Mapping[str, Sequence[Page]],
     unshown: Sequence[str],
@@ -29,24 +29,24 @@ def index_page(
     """Markdown of ``tables/README.md``.
 
     Args:
-        content: the run.
+        run: the run.
         rankings: for models that are not ranked.
         pages: by the title of their section.
         unshown: analyses that the run has too few models or tasks for.
         problems: what could not be read, paired or compared.
         catalog: for licences and citations.
     """
-    models, tasks = ({getattr(one.case, kind) for one in content.scored} for kind in ("model", "task"))
+    models, tasks = ({getattr(one.case, kind) for one in run.scored} for kind in ("model", "task"))
     sections = {
         **{title: [line for page in own for line in page.lines] for title, own in pages.items()},
         "Not ranked": _dropped(rankings),
-        "Skipped": _skip_lines(content),
-        "Without a score": _gap_lines(content),
+        "Skipped": _skip_lines(run),
+        "Without a score": _gap_lines(run),
         "Problems": problems,
         "Licences and citations: models": [_credit(slug, catalog.models.get(slug)) for slug in sorted(models)],
         "Licences and citations: data": [_credit(slug, catalog.tasks.get(slug)) for slug in sorted(tasks)],
     }
-    head = "\n".join([f"# Run {content.name}", "", *summary_lines(content, unshown)])
+    head = "\n".join([f"# Run {run.name}", "", *summary_lines(run, unshown)])
     return "\n\n".join([head, *(_section(title, lines) for title, lines in sections.items() if lines)]) + "\n"
 
 
@@ -58,29 +58,29 @@ def _section(title: str, lines: Sequence[str]) -> str:
     return "\n".join([f"## {title}", "", *body])
 
 
-def summary_lines(content: RunContent, unshown: Sequence[str] = ()) -> list[str]:
+def summary_lines(run: Run, unshown: Sequence[str] = ()) -> list[str]:
     """How many cases have which outcome, in one or two sentences."""
-    counts = [f"{number} {status}" for status, number in content.statuses.items()]
-    counts += [f"{len(content.skips)} skipped"] if content.skips else []
+    counts = [f"{number} {status}" for status, number in run.statuses.items()]
+    counts += [f"{len(run.skips)} skipped"] if run.skips else []
     lines = [f"Cases: {', '.join(counts) or 'none'}."]
-    recorded = {(r.case.kind, r.case.id) for r in content.records}
-    skipped = {skip.case_id for skip in content.skips}
-    unrecorded = [one for one in content.planned if one not in recorded and one[1] not in skipped]
+    recorded = {(r.case.kind, r.case.id) for r in run.records}
+    skipped = {skip.case_id for skip in run.skips}
+    unrecorded = [one for one in run.planned if one not in recorded and one[1] not in skipped]
     if unrecorded:
         lines.append(
-            f"The run is incomplete: {len(unrecorded)} of {len(content.planned)} planned cases have no record. "
-            f"Go on with: pytest benchmarks --run {content.name} --resume"
+            f"The run is incomplete: {len(unrecorded)} of {len(run.planned)} planned cases have no record. "
+            f"Go on with: pytest benchmarks --run {run.name} --resume"
         )
-    if sentence := unsealed_sentence(content):
+    if sentence := unsealed_sentence(run):
         lines.append(f"{sentence}.")
     if unshown:
         lines.append(f"Not shown: {', '.join(unshown)} (too few models or tasks).")
     return lines
 
 
-def _skip_lines(content: RunContent) -> list[str]:
+def _skip_lines(run: Run) -> list[str]:
     """One line per reason, with the number of cases and the cure."""
-    reasons = Counter((skip.kind, skip.what, skip.how) for skip in content.skips)
+    reasons = Counter((skip.kind, skip.what, skip.how) for skip in run.skips)
     return [
         f"{counted(number, 'case')}: {kind} unavailable: {what}. {how}"
         for (kind, what, how), number in reasons.most_common()
@@ -91,11 +91,11 @@ def _dropped(rankings: Sequence[Ranking]) -> list[str]:
     return [f"{ranking.comparison.slug}: {named(ranking.dropped)}" for ranking in rankings if ranking.dropped]
 
 
-def _gap_lines(content: RunContent) -> list[str]:
+def _gap_lines(run: Run) -> list[str]:
     """Cases that failed, stopped or were not reached, by model, task and adaptation; skips have their own section."""
-    skipped = {skip.case_id for skip in content.skips}
+    skipped = {skip.case_id for skip in run.skips}
     taps: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for case_id, reason in content.gaps().items():
+    for case_id, reason in run.gaps().items():
         if case_id not in skipped:
             block, _, tap = case_id.rpartition("-")
             taps[block, reason].append(tap)

@@ -21,11 +21,11 @@ from geofm_eval.records import Record, marked
 from geofm_eval.report.formats import Column, Row, Table, attributes, described
 from geofm_eval.report.pages import MakeRows, Page, line_of
 from geofm_eval.report.wording import table_of
-from geofm_eval.results.comparison import Comparison, tap_order
+from geofm_eval.results.comparison import Comparison, comparisons, tap_order
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.scope import excluded_model
-from geofm_eval.results.trainings import CaseStudy
+from geofm_eval.results.trainings import CaseStudy, case_studies
 from geofm_eval.results.units import SIMULATED, MetricFormat, unit_named
 
 SHOWN = 4
@@ -84,13 +84,11 @@ class Explained:
         return f"{percents(one.value)} ({one.factor} {levels[one.level]})"
 
 
-def explained(
-    content: RunContent, found: Sequence[Comparison], studies: Sequence[CaseStudy], pairs: Pairs, catalog: Catalog
-) -> list[Explained]:
+def explained(run: Run, catalog: Catalog) -> list[Explained]:
     """Everything in a run that has a balanced factorial; controls and variants of models take no part."""
-    models = {record.case.model for record in content.scored}
-    made = [_probed(comparison, models, catalog) for comparison in found]
-    made += [_trained(study, models, pairs, catalog) for study in studies]
+    models = {record.case.model for record in run.scored}
+    made = [_probed(comparison, models, catalog) for comparison in comparisons(run)[0]]
+    made += [_trained(study, models, run.pairs, catalog) for study in case_studies(run)[0]]
     return [one for one in made if one is not None and (one.shares or one.regrets)]
 
 

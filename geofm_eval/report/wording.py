@@ -7,7 +7,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record, Score, marks_legend
 from geofm_eval.report.formats import Column, T, Table
 from geofm_eval.results.comparison import Comparison
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, unit_named, unit_of
 
 
@@ -94,12 +94,12 @@ def interval_sentence(scores: Sequence[Score]) -> str:
     return f"Intervals: {'; '.join(sorted(kinds))}." if kinds else "No intervals were computed."
 
 
-def unsealed_sentence(content: RunContent) -> str:
+def unsealed_sentence(run: Run) -> str:
     """How many records of a run have no checksum; empty where all have one."""
-    if not content.unsealed:
+    if not run.unsealed:
         return ""
     return (
-        f"{content.unsealed} of {len(content.records)} records have no checksum: they were written before record "
+        f"{run.unsealed} of {len(run.records)} records have no checksum: they were written before record "
         "schema 3, and a damaged number in them can go unnoticed"
     )
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from geofm_eval.catalog import is_neuco
 from geofm_eval.records import Record, Score
-from geofm_eval.results.run import PROBE, RunContent, once_per_run
+from geofm_eval.results.run import PROBE, Run, once_per_run
 
 FIRST, LAST = "embed", "final"
 """Names of the shallowest and the deepest tap; blocks lie between, in the order of their zero-padded names."""
@@ -86,7 +86,7 @@ def last_block(subject: Subject) -> str | None:
 
 
 @once_per_run
-def comparisons(content: RunContent) -> tuple[list[Comparison], list[str]]:
+def comparisons(run: Run) -> tuple[list[Comparison], list[str]]:
     """Group the records of a run into tables; what may not be compared is split, and named.
 
     NeuCo-Bench's own probe is in none of them: it has a table of its own (``report/neuco.py``).
@@ -95,11 +95,11 @@ def comparisons(content: RunContent) -> tuple[list[Comparison], list[str]]:
         Comparisons in the order of task and adaptation, and one sentence per split or refusal.
     """
     groups: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in content.scored_of(PROBE):
+    for record in run.scored_of(PROBE):
         if is_neuco(record.case.adaptation):
             continue
         groups[record.case.task, record.case.adaptation].append(record)
-    gaps = _gaps_by_model(content)
+    gaps = _gaps_by_model(run)
     found: list[Comparison] = []
     problems: list[str] = []
     for (task, adaptation), records in sorted(groups.items()):
@@ -147,9 +147,9 @@ def split_sentence(slug: str, parts: list[list[Record]]) -> str:
     return f"{slug}: records differ in {', '.join(differing)} and are not comparable: split into {members}"
 
 
-def _gaps_by_model(content: RunContent) -> dict[tuple[str, str], dict[str, dict[str, str]]]:
+def _gaps_by_model(run: Run) -> dict[tuple[str, str], dict[str, dict[str, str]]]:
     gaps: defaultdict[tuple[str, str], dict[str, dict[str, str]]] = defaultdict(dict)
-    for case_id, reason in content.gaps().items():
+    for case_id, reason in run.gaps().items():
         if case_id.count("-") == 3:
             model, task, adaptation, tap = case_id.split("-")
             gaps[task, adaptation].setdefault(model, {})[tap] = reason

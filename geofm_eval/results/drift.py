@@ -13,7 +13,7 @@ from geofm_eval.catalog import DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.dense import LORA_PARTS, TUNINGS
 from geofm_eval.records import Drift, Record
 from geofm_eval.results.comparison import Comparison, Subject, identity
-from geofm_eval.results.run import DRIFT, RunContent, once_per_run
+from geofm_eval.results.run import DRIFT, Run, once_per_run
 
 VERDICTS_ON = ("total", "local", "weight")
 """Measures that have a verdict each."""
@@ -111,15 +111,15 @@ class DriftStudy:
 
 
 @once_per_run
-def drift_studies(content: RunContent) -> tuple[list[DriftStudy], list[str]]:
+def drift_studies(run: Run) -> tuple[list[DriftStudy], list[str]]:
     """Group the drift records of a run; what may not be compared is split, and named."""
     groups: defaultdict[str, defaultdict[str, list[DriftCell]]] = defaultdict(lambda: defaultdict(list))
-    for record in content.scored_of(DRIFT):
+    for record in run.scored_of(DRIFT):
         adaptation = dense_adaptation(record.case.adaptation)
         if adaptation is not None and record.training is not None:
             schedule = {**identity(record), "schedule": str(record.training.recipe.get("slug"))}
             groups[record.case.task][json.dumps(schedule, sort_keys=True)].append(DriftCell(record, adaptation))
-    gaps = content.gaps(DRIFT)
+    gaps = run.gaps(DRIFT)
     studies, problems = [], []
     for task, parts in sorted(groups.items()):
         left_out = {case_id: why for case_id, why in gaps.items() if case_id.split("-")[1] == task}

@@ -1,4 +1,4 @@
-"""Where a run that is compared lies: a folder, a name below the folder of all runs, or an archive."""
+"""Where a run is: a folder, a name below the folder of all runs, or an archive."""
 
 from pathlib import Path
 
@@ -20,13 +20,15 @@ def find_run(run: Path, runs: Path | None = None) -> Path:
         DataError: there is no such run, it is a file that is no archive, or it holds no record.
         StoreError: an archive cannot be unpacked, because the disk is full or the cache cannot be written.
     """
-    folder = _folder(run, geofm_runs() if runs is None else runs)
+    folder = run_folder(run, runs)
     if not record_files(folder):
         raise DataError(f"{folder}: holds no records of cases: expected <kind>/<case>.json: is it the folder of a run?")
     return folder
 
 
-def _folder(run: Path, runs: Path) -> Path:
+def run_folder(run: Path, runs: Path | None = None) -> Path:
+    """Folder of a run, whether it holds records or not; see :func:`find_run`."""
+    runs = geofm_runs() if runs is None else runs
     if run.is_file() and run.name.endswith(SUFFIX):
         return unpack(run)
     for folder in (run, runs / run):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from geofm_eval.catalog import is_neuco
 from geofm_eval.records import Record
 from geofm_eval.results.comparison import split_records, tap_order
-from geofm_eval.results.run import PROBE, RunContent
+from geofm_eval.results.run import PROBE, Run
 
 COLUMNS = ("adamw", "adamw_mended", "ridge")
 """Adaptations that are shown side by side."""
@@ -31,9 +31,9 @@ class NeucoStudy:
         return sorted(own, key=lambda pair: (pair[0], tap_order(pair[1])))
 
 
-def neuco_studies(content: RunContent) -> list[NeucoStudy]:
+def neuco_studies(run: Run) -> list[NeucoStudy]:
     """What a run has of the probe, one table per task and data."""
-    scored = content.scored_of(PROBE)
+    scored = run.scored_of(PROBE)
     tasks = sorted({record.case.task for record in scored if is_neuco(record.case.adaptation)})
     return [study for task in tasks for study in _studies(task, [one for one in scored if one.case.task == task])]
 

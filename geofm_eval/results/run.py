@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from geofm_eval.errors import DataError
 from geofm_eval.memo import Memo
-from geofm_eval.records import Record, Skip, read_manifest, read_skips
-from geofm_eval.records import read_run as read_records
-from geofm_eval.results.locate import find_run
+from geofm_eval.records import Record, Skip, read_manifest, read_records, read_skips
+from geofm_eval.results.locate import run_folder
+from geofm_eval.results.pairs import Pairs
 
 KINDS = ("probe", "segment", "tune", "drift", "similarity", "throughput")
 PROBE, SEGMENT, TUNE, DRIFT, SIMILARITY, THROUGHPUT = KINDS
@@ -23,7 +23,7 @@ _PLANNED = re.compile(rf"test_({'|'.join(KINDS)})\[(.+)\]")
 
 
 @dataclass(frozen=True)
-class RunContent:
+class Run:
     """Everything that was read from a run.
 
     Args:
@@ -32,6 +32,7 @@ class RunContent:
         skips: cases that something was absent for and that have no record.
         planned: kind and id of the cases that the run selected; empty when the run holds no list of them.
         problems: one sentence per file that could not be read.
+        whole: the run that this one holds a part of, see :meth:`of_evidence`; None for a run as it was read.
         known: what follows from these alone and was computed before, see :func:`once_per_run`.
     """
 
@@ -40,6 +41,7 @@ class RunContent:
     skips: tuple[Skip, ...]
     planned: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
+    whole: "Run | None" = field(default=None, repr=False, compare=False)
     known: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
 
     @property
@@ -53,11 +55,17 @@ class RunContent:
         measured = [record for record in self.records if record.scores or record.drift or record.similarity]
         return [record for record in measured if record.outcome.status != "error"]
 
-    def of_evidence(self, evidence: str) -> "RunContent":
-        """Return the run with the records of one evidence class alone."""
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Paired differences between records of the folder; each is computed once, for parts of the run as well."""
+        return Pairs(self.folder) if self.whole is None else self.whole.pairs
 
-        def own() -> RunContent:
-            return replace(self, records=tuple(record for record in self.records if record.evidence == evidence))
+    def of_evidence(self, evidence: str) -> "Run":
+        """Return the run with the records of one evidence class alone: itself, where it has no others."""
+
+        def own() -> Run:
+            records = tuple(record for record in self.records if record.evidence == evidence)
+            return self if len(records) == len(self.records) else replace(self, records=records, whole=self)
 
         return self.known.get(("evidence", evidence), own)
 
@@ -90,7 +98,7 @@ class RunContent:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
-        return f"RunContent({self.name}: {len(self.records)} records, {counts or 'none finished'})"
+        return f"Run({self.name}: {len(self.records)} records, {counts or 'none finished'})"
 
     @property
     def statuses(self) -> dict[str, int]:
@@ -124,45 +132,41 @@ class RunContent:
 T = TypeVar("T")
 
 
-def once_per_run(compute: Callable[[RunContent], T]) -> Callable[[RunContent], T]:
+def once_per_run(compute: Callable[[Run], T]) -> Callable[[Run], T]:
     """Decorate a function of a run: it is computed once per run, and callers must not change the result."""
 
     @wraps(compute)
-    def known(content: RunContent) -> T:
-        return content.known.get(compute, lambda: compute(content))
+    def known(run: Run) -> T:
+        return run.known.get(compute, lambda: compute(run))
 
     return known
 
 
-def read_run(run: str | Path) -> RunContent:
-    """Read a run by its folder, its name in the folder of runs, or its archive.
-
-    Raises:
-        DataError: there is no such run, or it holds no records.
-    """
-    return read_content(find_run(Path(run)))
-
-
-def read_content(run_dir: Path) -> RunContent:
+def read_run(run: str | Path) -> Run:
     """Read a run, complete or not.
 
+    Args:
+        run: its folder, its name below the folder of all runs, or its archive, which is unpacked into the cache.
+
     Raises:
-        DataError: the folder does not exist, or holds neither records nor skips.
+        DataError: there is no such run, or it holds neither records nor skips.
+        StoreError: an archive cannot be unpacked, because the disk is full or the cache cannot be written.
     """
-    records, problems = read_records(run_dir)
-    skips, torn = read_skips(run_dir)
+    folder = run_folder(Path(run))
+    records, problems = read_records(folder)
+    skips, torn = read_skips(folder)
     problems += torn
     try:
-        manifest = read_manifest(run_dir)
+        manifest = read_manifest(folder)
     except DataError as error:
         manifest = None
         problems.append(str(error))
     known = tuple(record for record in records if record.case.kind in KINDS)
     if not (known or skips or problems):
-        raise DataError(f"{run_dir}: holds no records of cases: is it the folder of a run?")
+        raise DataError(f"{folder}: holds no records of cases: is it the folder of a run?")
     recorded = {record.case.id for record in known}
-    return RunContent(
-        folder=run_dir,
+    return Run(
+        folder=folder,
         records=known,
         skips=tuple(skip for skip in skips if skip.case_id not in recorded),
         planned=_case_ids(manifest.cases if manifest else ()),

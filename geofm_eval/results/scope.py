@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record, marks
 from geofm_eval.results.comparison import Comparison, Subject, comparisons
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 
 CONTROL_TARGETS = ("random_reg", "nodata")
 """Targets of NeuCo-Bench that nobody, or anybody, should predict."""
@@ -45,11 +45,11 @@ class Probed:
         return data_of(self.subject.record)
 
 
-def probed(content: RunContent, catalog: Catalog) -> Iterator[Probed]:
+def probed(run: Run, catalog: Catalog) -> Iterator[Probed]:
     """Every subject of a run that has more taps than one and all of those that were planned."""
-    scored = content.scored
+    scored = run.scored
     models, tasks = {r.case.model for r in scored}, {r.case.task for r in scored}
-    for comparison in comparisons(content)[0]:
+    for comparison in comparisons(run)[0]:
         case = comparison.record.case
         adaptation = catalog.adaptations.get(case.adaptation)
         probe = adaptation.probe if adaptation is not None else case.adaptation.split("_")[0]

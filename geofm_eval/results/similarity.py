@@ -6,7 +6,7 @@ from typing import cast
 
 from geofm_eval.records import Matrix, Record, Similarity
 from geofm_eval.results.comparison import Comparison, Subject, split_records, split_sentence
-from geofm_eval.results.run import SIMILARITY, RunContent
+from geofm_eval.results.run import SIMILARITY, Run
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ class SimilarityTable:
         return {slug: why for one in self.found.values() for slug, why in one.absent.items()}
 
 
-def similarity_tables(content: RunContent) -> tuple[list[SimilarityTable], list[str]]:
+def similarity_tables(run: Run) -> tuple[list[SimilarityTable], list[str]]:
     """Group the similarity records of a run; what may not be compared is split, and named."""
     groups: defaultdict[str, list[Record]] = defaultdict(list)
-    for record in content.scored_of(SIMILARITY):
+    for record in run.scored_of(SIMILARITY):
         groups[record.case.task].append(record)
-    gaps = {tuple(case_id.split("-")[:2]): why for case_id, why in content.gaps(SIMILARITY).items()}
+    gaps = {tuple(case_id.split("-")[:2]): why for case_id, why in run.gaps(SIMILARITY).items()}
     found, problems = [], []
     for task, records in sorted(groups.items()):
         parts = split_records(records)

@@ -8,7 +8,7 @@ from geofm_eval.catalog import DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.dense import NARROW
 from geofm_eval.records import Record, Score, Training, marked
 from geofm_eval.results.comparison import Comparison, Subject, identity
-from geofm_eval.results.run import SEGMENT, TUNE, RunContent, once_per_run
+from geofm_eval.results.run import SEGMENT, TUNE, Run, once_per_run
 
 Address = tuple[str, str, str]
 """Model, adaptation slug and layer."""
@@ -134,24 +134,24 @@ class CaseStudy:
 
 
 @once_per_run
-def case_studies(content: RunContent) -> tuple[list[CaseStudy], list[str]]:
+def case_studies(run: Run) -> tuple[list[CaseStudy], list[str]]:
     """Group the trained cases of a run; what may not be compared is split, and named.
 
     Returns:
         Case studies in the order of tasks, and one sentence per split.
     """
-    both = [_studies_of(content, kind) for kind in (SEGMENT, TUNE)]
+    both = [_studies_of(run, kind) for kind in (SEGMENT, TUNE)]
     return [study for studies, _ in both for study in studies], [problem for _, found in both for problem in found]
 
 
-def _studies_of(content: RunContent, kind: str) -> tuple[list[CaseStudy], list[str]]:
+def _studies_of(run: Run, kind: str) -> tuple[list[CaseStudy], list[str]]:
     groups: defaultdict[str, defaultdict[str, list[TrainedCell]]] = defaultdict(lambda: defaultdict(list))
-    for record in content.scored_of(kind):
+    for record in run.scored_of(kind):
         adaptation = dense_adaptation(record.case.adaptation)
         if adaptation is not None and record.training is not None:
             schedule = {**identity(record), "schedule": str(record.training.recipe.get("slug"))}
             groups[record.case.task][json.dumps(schedule, sort_keys=True)].append(TrainedCell(record, adaptation))
-    gaps = content.gaps(kind)
+    gaps = run.gaps(kind)
     studies, problems = [], []
     for task, parts in sorted(groups.items()):
         widths = [cells for part in parts.values() for cells in _by_width(part)]

@@ -11,7 +11,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record, Score
 from geofm_eval.results.comparison import LAST, Comparison, Subject, comparisons
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 from geofm_eval.results.scope import excluded_task
 from geofm_eval.results.taps import ChosenTap, best_of, candidates, sign
 from geofm_eval.stats.difference import Difference
@@ -93,7 +93,7 @@ def family_of(record: Record) -> str:
     return family if pooling in ("mean", "tokens", None) else f"{family}_{pooling}"
 
 
-def transfers(content: RunContent, pairs: Pairs, catalog: Catalog) -> list[TransferStudy]:
+def transfers(run: Run, catalog: Catalog) -> list[TransferStudy]:
     """Choose every model's tap on all other tasks, and score it on the one that was left out.
 
     The tap is the one with the highest mean of standardised validation scores, with the largest label fraction of each
@@ -106,7 +106,7 @@ def transfers(content: RunContent, pairs: Pairs, catalog: Catalog) -> list[Trans
         One study per family of probes, evidence class and recipe in which some model has ``FEWEST_TASKS`` tasks.
     """
     groups: defaultdict[tuple[str, str, str], dict[str, list[_Measured]]] = defaultdict(dict)
-    for one in _measured(content, catalog):
+    for one in _measured(run, catalog):
         record = one.subject.record
         recipe = json.dumps(record.provenance.recipe, sort_keys=True)
         key = (family_of(record), str(record.evidence), recipe)
@@ -114,7 +114,7 @@ def transfers(content: RunContent, pairs: Pairs, catalog: Catalog) -> list[Trans
     found = []
     numbers: defaultdict[str, int] = defaultdict(int)
     for (family, evidence, _), models in sorted(groups.items()):
-        rows = tuple(row for own in models.values() for row in _of_model(own, pairs))
+        rows = tuple(row for own in models.values() for row in _of_model(own, run.pairs))
         if rows:
             slug = f"transferable-{family}-{evidence}"
             numbers[slug] += 1
@@ -122,9 +122,9 @@ def transfers(content: RunContent, pairs: Pairs, catalog: Catalog) -> list[Trans
     return found
 
 
-def _measured(content: RunContent, catalog: Catalog) -> Iterator[_Measured]:
-    tasks = {record.case.task for record in content.scored}
-    for comparison in comparisons(content)[0]:
+def _measured(run: Run, catalog: Catalog) -> Iterator[_Measured]:
+    tasks = {record.case.task for record in run.scored}
+    for comparison in comparisons(run)[0]:
         if excluded_task(comparison.record.case.task, tasks, catalog):
             continue
         for subject in comparison.subjects:

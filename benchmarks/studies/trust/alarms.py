@@ -19,7 +19,7 @@ from geofm_eval.expected.admissible import Admitted
 from geofm_eval.expected.ranges import Ranges
 from geofm_eval.expected.rules import FEWEST_SEEDS, SEEDS
 from geofm_eval.expected.subject import has_scores
-from geofm_eval.expected.update import merged, propose, read_records, take
+from geofm_eval.expected.update import merged, propose, read_intact_records, take
 from geofm_eval.records import Record, RunInfo
 
 OUTCOMES = 200
@@ -113,7 +113,7 @@ def seeded(runs: Sequence[Path]) -> list[Record]:
         DataError: there is none.
     """
     found: dict[str, Record] = {}
-    for record in (one for run in runs for one in read_records(run)):
+    for record in (one for run in runs for one in read_intact_records(run)):
         seeds = 0 if record.training is None or not record.scores else len(record.training.seeds)
         if record.outcome.status == "passed" and seeds >= FEWEST_SEEDS + FRESH:
             found[record.case.id] = record
@@ -156,7 +156,7 @@ def report_reruns(runs: Sequence[Path]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     alarmed = 0
     for run in runs:
-        records = [record for record in read_records(run) if has_scores(record)]
+        records = [record for record in read_intact_records(run) if has_scores(record)]
         verdicts = [record.outcome.verdict for record in records]
         outside = [record.case.id for record in records if record.outcome.verdict in ("below", "above")]
         asked = sum(record.first_attempt is not None for record in records)

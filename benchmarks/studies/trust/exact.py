@@ -36,7 +36,7 @@ from geofm_eval.probes.ridge import RIDGE_PENALTIES
 from geofm_eval.probes.selection import NEAR_LOWEST
 from geofm_eval.probes.standardise import fit_standardiser
 from geofm_eval.probes.sweep import Sweep, solve_together
-from geofm_eval.records import Record, read_run
+from geofm_eval.records import Record, read_records
 from geofm_eval.workspace import Settings, Workspace
 
 CLOSE = 2e-3
@@ -234,7 +234,7 @@ def main() -> None:
     workspace, results = Workspace(load_catalog(), Settings()), []
     folder = chosen.run.with_name(f"{chosen.run.name}-exact")
     folder.mkdir(exist_ok=True)
-    records = [record for record in read_run(chosen.run)[0] if record.case.kind == "probe"]
+    records = [record for record in read_records(chosen.run)[0] if record.case.kind == "probe"]
     groups = {(r.case.model, r.case.task, r.case.adaptation): r for r in records}
     for name, record in groups.items():
         if chosen.models and record.case.model not in chosen.models.split(","):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from geofm_eval.catalog import load_catalog
 from geofm_eval.errors import DataError
 from geofm_eval.expected.admissible import DEVIATIONS
-from geofm_eval.expected.update import read_records
+from geofm_eval.expected.update import read_intact_records
 from geofm_eval.measure.noise import UNPERTURBED, Perturbation, Solved, described, job_of, solved
 from geofm_eval.probes.job import ProbeJob
 from geofm_eval.records import Record
@@ -242,7 +242,7 @@ def _probes(run: Path) -> list[Record]:
     """One record per model; its solves hold all taps."""
     found = {
         record.case.model: record
-        for record in read_records(run)
+        for record in read_intact_records(run)
         if (record.case.kind, record.case.task, record.case.adaptation) == ("probe", TASK, ADAPTATION) and record.scores
     }
     if not found:

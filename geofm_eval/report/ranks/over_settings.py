@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings import EVIDENCE
-from geofm_eval.findings.rankings import Field, fields
-from geofm_eval.ranking import Aggregate, Ordering, OrderTest, aggregates, agreement, order, rivalries, settings
+from geofm_eval.findings.rankings import Field, fields, rivals_in
+from geofm_eval.ranking import Aggregate, Ordering, OrderTest, aggregates, agreement, order, settings
 from geofm_eval.report.wording import recipe_name
-from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import RunContent
+from geofm_eval.results.run import Run
 
 
 @dataclass(frozen=True)
@@ -60,24 +59,24 @@ class Overview:
         return {slug: own for slug, own in found.items() if any(len(one.setting.entries) > 1 for one in own)}
 
 
-def overview(content: RunContent, pairs: Pairs, catalog: Catalog) -> Overview:
+def overview(run: Run, catalog: Catalog) -> Overview:
     """Rank every setting of a run, and compare rankings over settings."""
     over = [
-        _over(evidence, field, pairs, catalog)
-        for evidence in EVIDENCE
-        for field in fields(content.of_evidence(evidence), catalog)
+        _over(evidence, field, own, catalog)
+        for evidence, own in ((evidence, run.of_evidence(evidence)) for evidence in EVIDENCE)
+        for field in fields(own, catalog)
         if min(len(field.settings), len(field.models)) > 1
     ]
-    return Overview(tuple(order(setting, pairs) for setting in settings(content)), tuple(over))
+    return Overview(tuple(order(setting, run.pairs) for setting in settings(run)), tuple(over))
 
 
-def _over(evidence: str, field: Field, pairs: Pairs, catalog: Catalog) -> AcrossSettings:
+def _over(evidence: str, field: Field, run: Run, catalog: Catalog) -> AcrossSettings:
     found: Sequence[str] = field.models
     return AcrossSettings(
         evidence=evidence,
         recipe=recipe_name(field.settings[0].record),
         field=field,
-        rivals=rivalries(field.settings, found, pairs),
+        rivals=rivals_in(field, run),
         taus=agreement(field.settings, found),
-        summaries=aggregates(field.settings, found, pairs, catalog),
+        summaries=aggregates(field.settings, found, run.pairs, catalog),
     )

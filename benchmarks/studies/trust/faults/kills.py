@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks.studies.trust.faults.damage import Verdict
-from geofm_eval.records import read_run
+from geofm_eval.records import read_records
 
 WRITER = """
 import sys
@@ -37,7 +37,7 @@ def killed(folder: Path, rng: random.Random) -> Verdict:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     finished = set(log.read_text(encoding="utf-8").split())
-    records, problems = read_run(folder / "run")
+    records, problems = read_records(folder / "run")
     if finished - {record.case.id for record in records}:
         return "lost"
     return "reported" if problems else "right"

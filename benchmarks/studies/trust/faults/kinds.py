@@ -15,8 +15,8 @@ from geofm_eval.records import (
     pack,
     read_manifest,
     read_outcomes,
+    read_records,
     read_resamples,
-    read_run,
     read_skips,
     record_path,
     unpack,
@@ -53,7 +53,7 @@ def any_of(trials: list[Trial]) -> Trial:
 def records(folder: Path) -> Trial:
     """Damage a record: the others are read, and it is unchanged or rejected by name."""
     run = world.write_run(folder / "run")
-    whole, _ = read_run(run)
+    whole, _ = read_records(run)
     paths = [record_path(run, record.case.kind, record.case.id) for record in whole]
     return any_of([trial_of(path, lambda path=path: _run_verdict(run, whole, path)) for path in paths])  # type: ignore[misc]
 
@@ -61,13 +61,13 @@ def records(folder: Path) -> Trial:
 def outcomes(folder: Path) -> Trial:
     """Damage per-sample outcomes and resamples: they are unchanged or rejected by name."""
     run = world.write_run(folder / "run")
-    whole, _ = read_run(run)
+    whole, _ = read_records(run)
     paths = [record_path(run, record.case.kind, record.case.id).with_suffix(".npz") for record in whole]
     return any_of([trial_of(path, lambda path=path: _run_verdict(run, whole, path)) for path in paths])  # type: ignore[misc]
 
 
 def _run_verdict(run: Path, whole: list[Record], path: Path) -> Verdict:
-    found, problems = read_run(run)
+    found, problems = read_records(run)
     named = any(str(path) in problem for problem in problems)
     before = {record.case.id: record for record in whole}
     after = {record.case.id: record for record in found}
@@ -168,12 +168,12 @@ def archives(folder: Path) -> Trial:
     """Damage an archive of a run: everything is read, or an error names it."""
     run = world.write_run(folder / "run")
     path = folder / "run.tar.xz"
-    pack(run, path, {record.case.id for record in read_run(run)[0]})
-    whole = [_digest(content_of(record)) for record in read_run(unpack(path))[0]]
+    pack(run, path, {record.case.id for record in read_records(run)[0]})
+    whole = [_digest(content_of(record)) for record in read_records(unpack(path))[0]]
 
     def look() -> Verdict:
         try:
-            found, problems = read_run(unpack(path))
+            found, problems = read_records(unpack(path))
         finally:
             shutil.rmtree(geofm_cache() / "references", ignore_errors=True)
         if problems or len(found) < len(whole):

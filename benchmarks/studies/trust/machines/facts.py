@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from geofm_eval.errors import DataError
 from geofm_eval.expected.subject import has_scores
-from geofm_eval.expected.update import read_records
+from geofm_eval.expected.update import read_intact_records
 from geofm_eval.records import Record
 from geofm_eval.results.comparison import comparisons
-from geofm_eval.results.run import read_content
+from geofm_eval.results.run import read_run
 from geofm_eval.results.taps import choose_tap
 from geofm_eval.store import write_bytes
 
@@ -87,7 +87,7 @@ def numbers_of(run: Path) -> dict[str, Any]:
     Raises:
         DataError: no such run, or a record that cannot be read.
     """
-    records = [record for record in read_records(run) if has_scores(record)]
+    records = [record for record in read_intact_records(run) if has_scores(record)]
     return {
         "scores": {
             f"{record.case.kind} {record.case.id} {fraction}": _scored(record, fraction)
@@ -103,7 +103,7 @@ def numbers_of(run: Path) -> dict[str, Any]:
         },
         "taps": {
             f"{comparison.slug} {subject.model} {fraction}": chosen.tap
-            for comparison in comparisons(read_content(run))[0]
+            for comparison in comparisons(read_run(run))[0]
             for subject in comparison.subjects
             for fraction in comparison.fractions
             if (chosen := choose_tap(subject, fraction)) is not None and chosen.candidates > 1
