@@ -19,15 +19,16 @@ RENEW = "GEOFM_RENEW=1 pytest tests/test_content_keys.py"
 CASES = (
     Case("probe", "band_stats", "eurosat_sim", "knn", "final"),
     Case("probe", "pocket_mae", "eurosat_sim", "linear", "block03"),
-    Case("probe", "pocket_random", "eurosat_sim", "linear_cls", "final"),
+    Case("probe", "pocket_mae", "eurosat_sim", "linear_cls", "final"),
     Case("probe", "pocket_mae", "neuco_sim_biomass_mean", "ridge", "block07"),
     Case("probe", "pocket_mae", "sen1floods11_sim", "linear", "block05"),
     Case("segment", "pocket_mae", "sen1floods11_sim", "lightms_frozen_p010", "multi"),
     Case("segment", "pocket_mae", "sen1floods11_sim", "lightms_full_p100", "multi"),
     Case("tune", "pocket_mae", "eurosat_sim", "pooled_lora_p010", "multi"),
     Case("drift", "pocket_mae", "eurosat_sim", "pooled_full_p010", "multi"),
-    Case("similarity", "pocket_mae", "eurosat_sim", "frozen", "multi"),
+    Case("similarity", "band_stats", "eurosat_sim", "frozen", "multi"),
 )
+"""None reads a random backbone, whose drawn weights another processor may round differently."""
 
 
 class KeyKnownError(Exception):
