@@ -15,11 +15,16 @@ from pathlib import Path  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 if TYPE_CHECKING:
     from geofm_eval.records import Record
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# No example has a time limit: on a busy machine it measures the other processes.
+settings.register_profile("geofm", deadline=None)
+settings.load_profile("geofm")
 
 
 @pytest.fixture(autouse=True)
