@@ -152,7 +152,9 @@ def test_constant_features_leave_the_class_frequencies():
     assert head.converged
     assert head.standardiser.dropped == 4
     probabilities = torch.cat(list(head.logits(features))).softmax(2)[0, 0]
-    np.testing.assert_allclose(probabilities, [1 / 2, 1 / 6, 1 / 3], atol=1e-4)
+    np.testing.assert_allclose(probabilities, [1 / 2, 1 / 6, 1 / 3], atol=1e-6)
+    # The optimum is known: steps would look for it among rounding errors, thousands of them on some processors.
+    assert head.iterations <= len(PENALTIES)
 
 
 def test_a_class_without_rows_is_never_predicted():

@@ -144,6 +144,13 @@ def _fit(design: Design, logits: Tensor) -> _Fit:
     return _Fit((losses * design.shares).sum((1, 2)), exponentials / total)
 
 
+def _log_class_shares(design: Design, zeros: Tensor) -> Tensor:
+    """(B, K, p) weights of the best intercept; 0 for absent classes, which are never predicted."""
+    shares = (design.targets * design.shares).sum(2)
+    intercept = torch.where(design.present, shares, 1.0).log()
+    return torch.cat([intercept[:, :, None], zeros[:, :, 1:]], dim=2)
+
+
 class Walk:
     """State of a batch on its way along the path; finished problems are removed."""
 
@@ -160,10 +167,14 @@ class Walk:
         self.steps_here = torch.zeros_like(self.problems)
         self.extrapolate = torch.zeros(batch, dtype=torch.bool, device=device)
         self.penalised = (torch.arange(width, device=device) > 0).double()
+        # Without any coordinate the optimum is known, and rounding could hide that it is reached.
+        self.intercept_only = ~(design.curvature[:, 1:] > 0).any(1)
         zeros = torch.zeros(batch, classes, width, dtype=torch.float64, device=device)
-        self.weights = zeros if start is None else start
+        self.weights = torch.where(
+            self.intercept_only[:, None, None], _log_class_shares(design, zeros), zeros if start is None else start
+        )
         floor = torch.where(design.present, 0.0, ABSENT_LOGIT)[:, :, None].double()
-        self.logits = floor.expand(-1, -1, n) if start is None else self._products(start) + floor
+        self.logits = self._products(self.weights) + floor
         self.fit = _fit(design, self.logits)
         self.slope = self._loss_gradient()
         self.scale = self._mean_curvature()
@@ -198,7 +209,7 @@ class Walk:
         error = (gradient.square() / metric).sum((1, 2))
         size = (self.weights.square() * metric).sum((1, 2))
         close = error <= self.tolerance.weights**2 * size + self.tolerance.rounding * objective
-        return (excess <= self.tolerance.objective * objective) & close
+        return self.intercept_only | ((excess <= self.tolerance.objective * objective) & close)
 
     def _metric(self) -> Tensor:
         """(B, p) diagonal that approximates the Hessian of every class."""
@@ -290,7 +301,9 @@ class Walk:
         self.design = self.design.select(index)
         self.memory.select(index)
         self.fit = _Fit(*(part[index] for part in self.fit))
-        for name in ("problems", "position", "steps_here", "extrapolate", "weights", "logits", "slope", "scale"):
+        for name in (
+            "problems", "position", "steps_here", "extrapolate", "weights", "logits", "slope", "scale", "intercept_only"
+        ):  # fmt: skip
             setattr(self, name, getattr(self, name)[index])
 
 
