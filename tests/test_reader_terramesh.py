@@ -82,7 +82,7 @@ def test_place_is_the_middle_of_the_tile(task: TaskSpec, root: Path):
 
 def test_tiles_that_do_not_fit_are_named(task: TaskSpec, root: Path):
     write_geotiff(root / "S1RTC/c_2.tif", np.full((2, 7, 8), -11.5))
-    with pytest.raises(DataError, match=r"the tile has \(7, 8\) pixels, expected \(8, 8\) as in S2L2A/c_2.tif"):
+    with pytest.raises(DataError, match=r"the image has \(7, 8\) pixels, but S2L2A/c_2.tif has \(8, 8\)"):
         open_splits(task)["val"].read(0)
     write_geotiff(root / "S2L2A/c_2.tif", np.full((13, 8, 8), 900, dtype=np.int16))
     with pytest.raises(DataError, match=r"c_2.tif: found 13 bands, expected 12"):
