@@ -12,7 +12,7 @@ from geofm_eval.data.split import Split
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.simulation.standins import ensure_standin
-from geofm_eval.simulation.standins.files import write_geotiff
+from geofm_eval.simulation.standins.chips import write_geotiff
 
 TRAIN, TEST = tuple(f"{number:08x}" for number in range(20)), ("ffff0000", "ffff0001")
 

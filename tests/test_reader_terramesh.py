@@ -9,7 +9,7 @@ import rasterio
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
-from geofm_eval.simulation.standins.files import write_geotiff
+from geofm_eval.simulation.standins.chips import write_geotiff
 
 TILES = ("a_0", "b_1", "c_2", "d_3")
 
