@@ -1,4 +1,4 @@
-"""What the cache holds: its kinds of entries, how much they take, and removing those that are no longer used."""
+"""List the entries of the cache by kind, size and age, and remove those that are no longer used."""
 
 import logging
 import time
@@ -14,49 +14,39 @@ from geofm_eval.store import DAMAGED, storing
 
 log = logging.getLogger(__name__)
 
-KINDS = (
-    "features",
-    "sweeps",
-    "noise",
-    "maps",
-    "trainings",
-    "tuned",
-    "standins",
-    "pretraining",
-    "references",
-    "contents",
-    "inspections",
-    "verified",
-    "weights",
-    "damaged",
-    "unfinished",
-)
-"""What a cache holds: finished directories (``noise``: probes solved again with last-digit noise on their features; of
-pretraining the scenes, not the checkpoints), files (hashes of data, which items of it can be used, which records were
-checked, downloaded weights), damaged directories set aside, and what killed processes left."""
-
 _LAYOUTS = {
-    **dict.fromkeys(("features", "sweeps", "noise", "maps", "pretraining"), "v*/*"),
-    **dict.fromkeys(("standins", "references", "trainings"), "*/*"),
+    "features": "v*/*",
+    "sweeps": "v*/*",
+    "noise": "v*/*",
+    "maps": "v*/*",
+    "trainings": "*/*",
     "tuned": "*",
+    "standins": "*/*",
+    "pretraining": "v*/*",
+    "references": "*/*",
     "contents": "*/*.json",
-    **dict.fromkeys(("inspections", "verified"), "*.json"),
+    "inspections": "*.json",
+    "verified": "*.json",
     "weights": "*",
 }
+"""Pattern of the entries of every kind, below the folder of its name.
+
+``noise`` holds probes solved again with last-digit noise on their features, ``pretraining`` scenes but no checkpoints,
+``contents`` hashes of data, ``inspections`` which samples can be used, and ``verified`` which records were checked.
+"""
+
+KINDS = (*_LAYOUTS, "damaged", "unfinished")
+"""Kinds of cache entries; the last two are damaged directories that were set aside, and what killed processes left."""
+
 _FILES = ("contents", "inspections", "verified", "weights")
 """Kinds whose entries are files."""
 
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One directory of the cache, or a file that is an entry by itself.
+    """One directory or file of the cache, of a kind in KINDS.
 
-    Args:
-        kind: one of KINDS.
-        key: name that the directory is found by, such as a block's key or ``eurosat_sim/v1-1``.
-        path: the directory or file.
-        bytes: size of its files.
-        age_days: days since it was last used.
+    ``key`` is the name by which it is found, for example ``eurosat_sim/v1-1``; ``age_days`` counts from its last use.
     """
 
     kind: str
@@ -67,11 +57,11 @@ class CacheEntry:
 
 
 def list_cache(kind: str | None = None, older_days: float = 0.0) -> list[CacheEntry]:
-    """List what the cache holds, largest first.
+    """List the entries of the cache, largest first.
 
     Args:
-        kind: one of KINDS; None lists all of them.
-        older_days: list only what was not used for so many days.
+        kind: one of KINDS; None for all.
+        older_days: list only entries that were not used for this number of days.
 
     Raises:
         ContractError: the kind is unknown.
@@ -88,7 +78,7 @@ def list_cache(kind: str | None = None, older_days: float = 0.0) -> list[CacheEn
 
 
 def _entry(place: str, path: Path) -> CacheEntry | None:
-    """Describe one directory or file; None when another process renames or removes it meanwhile."""
+    """Describe one directory or file; None if another process has just renamed or removed it."""
     kind = "unfinished" if TEMPORARY in path.name else "damaged" if DAMAGED in path.name else place
     key = f"{path.parent.name}/{path.name}" if place in ("pretraining", "standins", "references") else path.name
     try:
@@ -99,10 +89,10 @@ def _entry(place: str, path: Path) -> CacheEntry | None:
 
 
 def prune_cache(kind: str | None = None, older_days: float = 0.0) -> list[CacheEntry]:
-    """Remove what ``list_cache`` lists for the same arguments, except what a process is building at this moment.
+    """Remove the entries that ``list_cache`` lists for the same arguments, except those that a process is building now.
 
     Returns:
-        The entries that were removed.
+        The removed entries.
 
     Raises:
         ContractError: the kind is unknown.
@@ -112,7 +102,7 @@ def prune_cache(kind: str | None = None, older_days: float = 0.0) -> list[CacheE
 
 
 def _remove(entry: CacheEntry) -> bool:
-    """Remove one entry under its lock; what a process is building stays."""
+    """Remove one entry under its lock, unless a process is building it."""
     name = entry.path.name.split(TEMPORARY)[0].removeprefix(".")
     lock = lock_of(entry.path.with_name(name))
     with storing(entry.path):

@@ -11,17 +11,7 @@ from typing import Any
 
 import geofm_eval
 
-PACKAGES = (
-    "torch",
-    "timm",
-    "torchgeo",
-    "rslearn",
-    "numpy",
-    "scikit-learn",
-    "rasterio",
-    "pillow",
-    "safetensors",
-)
+PACKAGES = ("torch", "timm", "torchgeo", "rslearn", "numpy", "scikit-learn", "rasterio", "pillow", "safetensors")
 """Distributions whose version can change a result."""
 
 _ROOT = Path(geofm_eval.__file__).resolve().parents[1]
@@ -62,14 +52,8 @@ def _git(*arguments: str) -> str | None:
     # A status query must not take the index lock, because several workers may run it at once.
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        finished = subprocess.run(
-            ["git", "-C", str(_ROOT), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-            env=environment,
-        )
+        command = ["git", "-C", str(_ROOT), *arguments]
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True, env=environment)
     except (OSError, subprocess.SubprocessError):
         return None
     return finished.stdout.strip()

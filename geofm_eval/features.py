@@ -10,7 +10,7 @@ import torch
 
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.catalog import Recipe, TaskSpec
-from geofm_eval.data.generators import generator_version
+from geofm_eval.data.identity import generator_version
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split
 from geofm_eval.errors import ContractError, DataError

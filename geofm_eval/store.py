@@ -1,7 +1,8 @@
-"""Directories that are whole or absent: built under a temporary name, checksummed, renamed when they are complete.
+"""Store directories and files so that they are complete or absent.
 
-Nothing half-written is ever read: a build that is interrupted leaves only a hidden temporary folder, which the next
-build of the same key removes, and a directory whose files no longer match their checksums is moved aside and rebuilt.
+A directory is built under a temporary name, checksummed, and renamed when it is complete. An interrupted build leaves
+only a hidden temporary folder, which the next build of the same key removes. A directory whose files do not match their
+checksums is moved aside and built again.
 """
 
 import errno
@@ -25,10 +26,10 @@ from geofm_eval.sharing import building, locked, publish, remove_at_once, tempor
 log = logging.getLogger(__name__)
 
 MANIFEST_FORMAT = 2
-"""2: the manifest carries a checksum over its own content, results included."""
+"""Version of manifests; since 2 they have a checksum of their own content, including results."""
 
 DAMAGED = ".damaged-"
-"""Part of the name of a directory that was found damaged: ``<key>.damaged-<number>``."""
+"""Part of the name of a damaged directory: ``<key>.damaged-<number>``."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _OVERTAKEN = {errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY}
@@ -44,24 +45,24 @@ _CURES = {
         ("The disk does not answer", "look at its mount, or {move} on another disk"),
     ),
 }
-"""What a refusal of the system means, and what helps."""
+"""Meaning and remedy of every error of the operating system."""
 
-# Files whose sha256 was found right by this process: path -> (size, modification time) per file name.
+# Files whose sha256 this process has verified: (size, modification time) by folder and file name.
 _verified: dict[str, dict[str, tuple[int, int]]] = {}
 
 
 class StoreError(GeofmError):
-    """The cache cannot be written or read: a full disk, a read-only folder, a file where a folder should be."""
+    """The cache cannot be written or read: full disk, read-only folder, or a file in place of a folder."""
 
 
 def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
+    """Return the hex SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON so that the file is either the old or the new one, never a part.
+    """Write JSON; other processes see the old file or the complete new one.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written.
@@ -71,7 +72,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file so that it is either the old or the new one, never a part; its folder is made when needed.
+    """Write a file; other processes see the old file or the complete new one. Its folder is created if necessary.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written.
@@ -90,13 +91,13 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def remember(path: Path, compute: Callable[[], Any]) -> Any:
-    """Return what a JSON file of the cache holds, computed first where the file is absent or damaged.
+    """Return the content of a JSON file of the cache; it is computed and stored if the file is missing or damaged.
 
-    Nothing depends on the file: where it cannot be written, what was computed serves this process alone.
+    If the file cannot be written, a warning is logged and only this process uses the result.
 
     Args:
         path: the file.
-        compute: gives a JSON-serialisable object; None counts as absent.
+        compute: returns a JSON-serialisable object; None counts as missing.
     """
     known = _read_json(path)
     if known is None:
@@ -107,7 +108,7 @@ def remember(path: Path, compute: Callable[[], Any]) -> Any:
                 try:
                     write_json(path, sealed({"known": known}))
                 except StoreError as error:
-                    log.warning("computed, and not kept for the next session: %s", error)
+                    log.warning("the result was not stored for later sessions: %s", error)
     return known
 
 
@@ -121,7 +122,7 @@ def _read_json(path: Path) -> Any:
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Turn the system's refusals to write at ``path`` into a StoreError that names the folder and the cure."""
+    """Turn errors of the operating system at ``path`` into a StoreError that names the folder and the remedy."""
     try:
         yield
     except OSError as error:
@@ -129,7 +130,7 @@ def storing(path: Path) -> Iterator[None]:
 
 
 def _explain(path: Path, error: OSError) -> NoReturn:
-    """Raise a StoreError where the system refuses this path or a folder above it; pass on what concerns other files."""
+    """Raise a StoreError if the error concerns this path or a folder above it; raise other errors unchanged."""
     named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path.parent
     concerned = str(named).startswith(str(path.parent)) or path.is_relative_to(named)
     if error.errno not in _CURES or not (concerned or error.errno in _FULL):
@@ -145,12 +146,12 @@ def _explain(path: Path, error: OSError) -> NoReturn:
 
 
 def _in_the_way(path: Path) -> Path:
-    """The file that stands where a path needs a folder."""
+    """File at or above a path that takes the place of a folder."""
     return next((part for part in (path, *path.parents) if part.is_file()), path)
 
 
 def _is_private(path: Path) -> bool:
-    """True for what another user keeps to itself."""
+    """True for files that only another user may read."""
     try:
         path.stat()
     except OSError as error:
@@ -159,17 +160,15 @@ def _is_private(path: Path) -> bool:
 
 
 def publish_directory(final: Path, build: Callable[[Path], dict[str, Any]], manifest: str) -> dict[str, Any]:
-    """Return what the manifest of an intact directory says, building the directory first where it is absent or damaged.
+    """Return the manifest of a directory; build the directory first if it is missing or damaged.
 
-    However many processes ask at once, one builds and the others wait for it; without file locks several may build, and
-    one of them publishes. A directory that is there already is read without a lock, so that a read-only cache serves
-    what it holds.
+    If several processes ask at once, one builds and the others wait; without file locks several may build, and one of
+    them publishes. An existing directory is read without a lock, so a read-only cache works.
 
     Args:
-        final: the directory; its parent is made when needed.
-        build: writes the files into the (temporary) folder that it is given and returns what the manifest is to hold
-            beside the checksums.
-        manifest: name of the manifest, written last.
+        final: the directory; its parent is created if necessary.
+        build: writes the files into the given temporary folder and returns further content of the manifest.
+        manifest: name of the manifest, which is written last.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written.
@@ -179,7 +178,7 @@ def publish_directory(final: Path, build: Callable[[Path], dict[str, Any]], mani
             with locked(final):
                 if problem_with(final, manifest) is not None:
                     _build(final, build, manifest)
-        with suppress(OSError):  # the time of the last use, which a read-only cache cannot keep
+        with suppress(OSError):  # a read-only cache cannot store the time of the last use
             os.utime(final)
         return read_manifest(final, manifest)
 
@@ -196,7 +195,7 @@ def _build(final: Path, build: Callable[[Path], dict[str, Any]], manifest: str) 
 
 
 def _checksum(path: Path) -> dict[str, Any]:
-    """Size and sha256 of a file, once it is on the disk: delayed write errors surface here, not at the next reader."""
+    """Size and SHA-256 of a file after it is written to disk, so that delayed write errors appear here."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
@@ -212,7 +211,7 @@ def _set_aside(final: Path, problem: str, manifest: str) -> None:
         if error.errno in _OVERTAKEN:
             return  # another process did it
         raise
-    if problem_with(aside, manifest) is None:  # another process had put an intact one there since it was looked at
+    if problem_with(aside, manifest) is None:  # in the meantime another process had published an intact one
         try:
             os.rename(aside, final)
         except OSError:
@@ -228,9 +227,9 @@ def read_manifest(folder: Path, manifest: str) -> dict[str, Any]:
 
 
 def problem_with(folder: Path, manifest: str) -> str | None:
-    """Say what is wrong with a stored directory; None when it is intact.
+    """Return what is wrong with a stored directory; None if it is intact.
 
-    Sizes are compared on every call; a sha256 when this process first meets the file, and again after a change.
+    Sizes are compared on every call, hashes on the first call of a process and after a change of the file.
     """
     try:
         content = read_manifest(folder, manifest)

@@ -1,10 +1,11 @@
-"""The main job in one object: from names in the catalog to splits, backbones, feature blocks and solved probes.
+"""Compute splits, backbones, feature blocks and solved probes from names in the catalog, each once.
 
 Example:
     >>> workspace = Workspace(load_catalog(), Settings())
     >>> workspace.sweep("galileo_nano", "eurosat_rgb", "linear").row("block02", 1.0, 0).test_score  # doctest: +SKIP
 """
 
+import functools
 import logging
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
@@ -42,11 +43,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run chooses beside the case itself.
+    """Settings of a run that apply to all of its cases.
 
     Args:
         device: torch device, ``cpu``, ``cuda`` or ``cuda:<i>``.
-        threads: threads that the process computes with; set by the caller, kept here for the record.
+        threads: number of threads of the process; set by the caller and stored in records.
         recipe: recipe of the catalog.
         weights: weight files that replace the catalog's, by model.
     """
@@ -58,14 +59,16 @@ class Settings:
 
 
 class Workspace:
-    """Everything that cases share, each piece computed once: kept in the process, blocks and sweeps in the cache too.
+    """Pieces that cases share. Each is computed once per process; feature blocks and sweeps are also cached on disk.
 
-    A piece that failed fails again with the same error, without being tried anew.
+    All methods raise Unavailable if data, weights or a package are missing, and another GeofmError if the data, the
+    weights or the catalog's entries are wrong, or the cache cannot be written. Later calls raise the same error again
+    without another attempt.
 
     Args:
         catalog: models, tasks, recipes and adaptations.
         settings: device, threads, recipe and replaced weights.
-        progress: starts the progress of each long piece of work.
+        progress: starts a progress display for every long step.
 
     Raises:
         ContractError: the settings name a recipe or a model that the catalog lacks.
@@ -79,15 +82,11 @@ class Workspace:
             catalog.model(slug)
         self.progress = progress
         self._pieces = Memo()
-        # Models are large and cases come model by model: the last one is kept, the others are loaded again if need be.
+        # Models are large and cases are ordered by model, so only the last one is kept.
         self._backbones = Memo(keep=1)
 
     def with_recipe(self, slug: str) -> "Workspace":
-        """Return the workspace under another recipe, made once; itself where it has that recipe.
-
-        Raises:
-            ContractError: the catalog lacks the recipe.
-        """
+        """Return the workspace of another recipe; this one if it has that recipe."""
         if self.recipe.slug == slug:
             return self
         settings = replace(self.settings, recipe=slug)
@@ -98,94 +97,60 @@ class Workspace:
         return f"Workspace({known}, recipe {self.recipe.slug}, {self.settings.device})"
 
     def memo(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Compute something once for all cases."""
+        """Return the value of a key, computed on the first call."""
         return self._pieces.get(key, compute)
 
     def splits(self, task: str) -> dict[str, Split]:
-        """Train, val and test split of a task; the split ``all`` alone where shuffle splits are cut from it.
-
-        Raises:
-            Unavailable: the data are absent.
-            DataError: the data are not what the task declares.
-        """
-        return self._pieces.get(("splits", task), lambda: open_splits(self.catalog.task(task), self.progress))
+        """Return train, val and test split of a task, or only the split ``all`` if the task uses shuffle splits."""
+        return self.memo(("splits", task), lambda: open_splits(self.catalog.task(task), self.progress))
 
     def budget(self, task: str) -> LabelBudget:
-        """Label subsets of a task and how each is validated, the same for every model.
-
-        Raises:
-            Unavailable: the data are absent.
-            GeofmError: the data are not what the task declares, or too few.
-        """
-        spec = self.catalog.task(task)
-        return self._pieces.get(
-            ("budget", task), lambda: label_budget(spec, self.splits(task), self.recipe.val_budget, spec.seed)
-        )
+        """Return the label subsets of a task and their validation plans, the same for every model."""
+        spec, validation = self.catalog.task(task), self.recipe.val_budget
+        return self.memo(("budget", task), lambda: label_budget(spec, self.splits(task), validation, spec.seed))
 
     def adapter(self, model: str, task: str) -> InputAdapter:
-        """Turns a task's images into a model's input.
-
-        Raises:
-            ContractError: the task lacks a band that the model must have.
-        """
-        return self._pieces.get(
-            ("adapter", model, task),
-            lambda: InputAdapter(self.catalog.model(model), self.catalog.task(task), self.recipe),
-        )
+        """Return the adapter that turns a task's images into a model's input."""
+        specs = self.catalog.model(model), self.catalog.task(task)
+        return self.memo(("adapter", model, task), lambda: InputAdapter(*specs, self.recipe))
 
     def backbone(self, model: str, task: str) -> LoadedBackbone:
-        """A frozen model for a task's channels, on the device of the settings.
-
-        Raises:
-            Unavailable: weights or a package are absent.
-            WeightsError: the weights are not what the catalog says.
-        """
-        adapter = self.adapter(model, task)
-        return self._backbones.get(
-            (model, adapter.bands),
-            lambda: load_backbone(
-                self.catalog.model(model),
-                adapter,
-                weights=self.settings.weights.get(model),
-                device=self.settings.device,
-            ),
-        )
+        """Return a frozen model for a task's channels, on the device of the settings."""
+        adapter, weights = self.adapter(model, task), self.settings.weights.get(model)
+        spec, device = self.catalog.model(model), self.settings.device
+        load = functools.partial(load_backbone, spec, adapter, weights=weights, device=device)
+        return self._backbones.get((model, adapter.bands), load)
 
     def blocks(self, model: str, task: str) -> dict[str, FeatureBlock]:
-        """Feature blocks of all splits of a task, extracted where the cache lacks them.
-
-        Raises:
-            Unavailable: data, weights or a package are absent.
-            GeofmError: a data, weights, contract or store error of the step that failed.
-        """
+        """Return the feature blocks of all splits of a task; they are extracted if the cache lacks them."""
         return {split: self.block(model, task, split) for split in self.splits(task)}
 
     def block(self, model: str, task: str, split: str) -> FeatureBlock:
-        """Feature block of one split of a task; see :meth:`blocks`."""
-        return self._pieces.get(("block", model, task, split), lambda: _extracted(self, model, task, split))
+        """Return the feature block of one split of a task; it is extracted if the cache lacks it."""
+        return self.memo(("block", model, task, split), lambda: _extracted(self, model, task, split))
 
     def sweep(self, model: str, task: str, adaptation: str) -> Sweep:
-        """The solved probe of every tap, label fraction and draw, solved where the cache lacks it.
+        """Return the solved probe of every tap, label fraction and draw; it is solved if the cache lacks it.
 
-        A regression target is solved with all others that the catalog has for the same items in the same suites.
-
-        Raises:
-            Unavailable: data, weights or a package are absent.
-            GeofmError: a data, weights, contract or store error of the step that failed.
+        A regression target is solved together with all other targets of the same samples in the same suites.
         """
-        return self._pieces.get(("sweep", model, task, adaptation), lambda: _solved(self, model, task, adaptation))
+        return self.memo(("sweep", model, task, adaptation), lambda: _solved(self, model, task, adaptation))
 
     def dense_probe(self, model: str, task: str) -> DenseProbe:
-        """What the dense probe of a model on a task is made of; nothing is encoded yet.
-
-        Raises:
-            Unavailable: data, weights or a package are absent.
-            GeofmError: the data are not what the task declares.
-        """
-        return _dense_probe(self, model, task)
+        """Return the dense probe of a model on a task; nothing is encoded yet."""
+        spec, splits = self.catalog.task(task), self.splits(task)
+        size = window_size(self.catalog.model(model).image_size, splits["train"].shapes)
+        device = torch.device(self.settings.device)
+        encoder = TokenEncoder(self.backbone(model, task), self.adapter(model, task), size, device)
+        asked = label_subsets(spec.label_fractions, spec.draws)
+        budgets = {subset: self.chips(task, *subset) for subset in asked}
+        kept = distinct({subset: budget.train for subset, budget in budgets.items()})
+        tell_equal(spec, (fraction for fraction, _ in asked), kept)
+        budgets = {subset: budget for subset, budget in budgets.items() if subset[0] in kept}
+        return DenseProbe(encoder, splits, budgets, spec.seed, self.progress)
 
     def dense_sweep(self, model: str, task: str) -> DenseSweep:
-        """The solved dense probe of every tap and label subset, solved where the cache lacks it."""
+        """Return the solved dense probe of every tap and label subset; it is solved if the cache lacks it."""
         return self.memo(("dense", model, task), lambda: self._dense(model, task))
 
     def _dense(self, model: str, task: str) -> DenseSweep:
@@ -194,38 +159,21 @@ class Workspace:
             return probe.stored()
 
     def ceiling(self, task: str, size: int, grid: tuple[int, int]) -> float:
-        """Test score of an oracle that knows what every token of a window covers."""
+        """Return the test score of an oracle that knows the labels below every token of a window."""
         return self.memo(("ceiling", task, size, grid), lambda: grid_ceiling(self.splits(task)["test"], size, grid))
 
     def chips(self, task: str, fraction: float, draw: int) -> ChipBudget:
-        """Chips of a label fraction of a dense task, the same for every model."""
+        """Return the chips of a label fraction of a dense task, the same for every model."""
         splits = self.splits(task)
         strata = self.memo(("strata", task), lambda: {name: chip_strata(splits[name]) for name in ("train", "val")})
         return chip_budget(strata, fraction, draw, self.recipe.val_budget, self.catalog.task(task).seed)
 
 
 def _extracted(workspace: Workspace, model: str, task: str, split: str) -> FeatureBlock:
-    items, loaded, adapter = (
-        workspace.splits(task)[split],
-        workspace.backbone(model, task),
-        workspace.adapter(model, task),
-    )
-    device = workspace.settings.device
+    samples, loaded = workspace.splits(task)[split], workspace.backbone(model, task)
+    adapter, device = workspace.adapter(model, task), workspace.settings.device
     with device_turn(device):
-        return extract(loaded, adapter, items, device=device, progress=workspace.progress)
-
-
-def _dense_probe(workspace: Workspace, model: str, task: str) -> DenseProbe:
-    spec, splits = workspace.catalog.task(task), workspace.splits(task)
-    size = window_size(workspace.catalog.model(model).image_size, splits["train"].shapes)
-    device = torch.device(workspace.settings.device)
-    encoder = TokenEncoder(workspace.backbone(model, task), workspace.adapter(model, task), size, device)
-    asked = label_subsets(spec.label_fractions, spec.draws)
-    budgets = {subset: workspace.chips(task, *subset) for subset in asked}
-    kept = distinct({subset: budget.train for subset, budget in budgets.items()})
-    tell_equal(spec, (fraction for fraction, _ in asked), kept)
-    budgets = {subset: budget for subset, budget in budgets.items() if subset[0] in kept}
-    return DenseProbe(encoder, splits, budgets, spec.seed, workspace.progress)
+        return extract(loaded, adapter, samples, device=device, progress=workspace.progress)
 
 
 def _solved(workspace: Workspace, model: str, task: str, adaptation: str) -> Sweep:
@@ -233,7 +181,8 @@ def _solved(workspace: Workspace, model: str, task: str, adaptation: str) -> Swe
     spec = workspace.catalog.model(model)
     if chosen.pooling not in spec.poolings:
         raise ContractError(
-            f"{adaptation} pools by '{chosen.pooling}', which {model} lacks: it has {', '.join(spec.poolings)}"
+            f"{adaptation} needs the pooling '{chosen.pooling}', but {model} has only {', '.join(spec.poolings)}; "
+            "choose another adaptation"
         )
     job = ProbeJob(
         model,
@@ -249,7 +198,7 @@ def _solved(workspace: Workspace, model: str, task: str, adaptation: str) -> Swe
 
 
 def _siblings(workspace: Workspace, job: ProbeJob) -> list[ProbeJob]:
-    """What remains to be solved of the other targets on the same features; those that cannot be are left out."""
+    """Unsolved jobs of the other targets on the same features, without those whose data cannot be opened."""
     if job.adaptation.probe != "ridge":
         return []
     found = []
@@ -260,7 +209,7 @@ def _siblings(workspace: Workspace, job: ProbeJob) -> list[ProbeJob]:
             sibling = replace(job, task=task, splits=workspace.splits(task.slug), budget=workspace.budget(task.slug))
             if _features_of(workspace, sibling) == job.features and sibling.wanting and sibling.problem:
                 found.append(sibling)
-        except GeofmError as error:  # which the sibling's own cases will meet
+        except GeofmError as error:  # the sibling's own cases will report it
             log.info("%s is not solved together with %s: %s", task.slug, job.task.slug, error)
     return found
 

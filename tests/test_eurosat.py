@@ -99,7 +99,7 @@ def test_empty_split_is_refused(task: TaskSpec, root: Path):
 
 
 def test_images_without_any_split_are_unavailable(task: TaskSpec, root: Path):
-    with pytest.raises(Unavailable, match=r"none of splits.csv, subset.csv, eurosat-train.txt.*splits.csv"):
+    with pytest.raises(Unavailable, match=r"neither splits.csv nor eurosat-train.txt.*splits.csv"):
         open_splits(task)
 
 

@@ -193,7 +193,7 @@ def test_simulated_data_are_known_by_their_generator(monkeypatch: pytest.MonkeyP
     split = open_splits(task)["train"]
     assert not split._contents
     before = items_sha256(task, split.items, {})
-    monkeypatch.setattr("geofm_eval.data.generators.GENERATOR_VERSION", 0)
+    monkeypatch.setattr("geofm_eval.data.identity.GENERATOR_VERSION", 0)
     assert items_sha256(task, split.items, {}) != before
 
 

@@ -12,7 +12,7 @@ from geofm_eval.catalog import TaskSpec, WeightsSpec, load_catalog
 from geofm_eval.data.readers.listed import check_inside, visible
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import DataError
-from geofm_eval.fetch.verify import path_sha256
+from geofm_eval.fetch import path_sha256
 from geofm_eval.paths import escape
 from tests.chip_files import write_lines, write_tif
 

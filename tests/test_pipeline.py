@@ -129,7 +129,7 @@ def test_a_damaged_sweep_is_solved_anew(calls: Counter[str]) -> None:
 def test_a_pooling_that_the_model_lacks_is_refused(calls: Counter[str]) -> None:
     catalog = tiny_catalog()
     catalog.models["tiny"] = SPEC.model_copy(update={"prefix": 0})
-    with pytest.raises(ContractError, match="linear_cls pools by 'cls', which tiny lacks: it has mean"):
+    with pytest.raises(ContractError, match="linear_cls needs the pooling 'cls', but tiny has only mean; choose"):
         Workspace(catalog, Settings()).sweep("tiny", "squares", "linear_cls")
 
 

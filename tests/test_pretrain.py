@@ -17,7 +17,7 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.errors import WeightsError
 from geofm_eval.simulation.scene import SAVANNA, TEMPERATE, Palette, simulate_blocks
 from geofm_eval.simulation.scene.landscape import simulate_scene
-from geofm_eval.simulation.scene.materials import extended
+from geofm_eval.simulation.scene.palette import extended
 
 CATALOG = load_catalog()
 NORMALISE = normaliser(CATALOG.model("pocket_mae"), CATALOG.model("pocket_crossmodal_s1"))

@@ -12,7 +12,7 @@ from geofm_eval.data.split import Split
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.simulation.standins import ensure_standin
-from geofm_eval.simulation.standins.files import write_geotiff
+from geofm_eval.simulation.standins.chips import write_geotiff
 
 TRAIN, TEST = tuple(f"{number:08x}" for number in range(20)), ("ffff0000", "ffff0001")
 
@@ -177,7 +177,7 @@ def test_damaged_months_are_named(task: TaskSpec, root: Path, pixels: np.ndarray
 
 def test_sensors_of_another_size_are_named(task: TaskSpec, root: Path):
     write_geotiff(root / "test_features" / f"{TEST[0]}_S1_10.tif", radar(10, 4))
-    with pytest.raises(DataError, match=r"the image has \(6, 6\) pixels, but S1 of the same month has \(4, 4\)"):
+    with pytest.raises(DataError, match=r"S2_10.tif: the image has \(6, 6\) pixels, but .*S1_10.tif has \(4, 4\)"):
         open_splits(task.model_copy(update={"bands": ("VV", "B02"), "nodata": -9999.0}))
 
 
@@ -236,8 +236,8 @@ def test_empty_folder_is_unavailable(task: TaskSpec, tmp_path: Path):
         ({"months": [1]}, "expected at least 2 different numbers"),
         ({"months": [1, 1]}, "different numbers from 0"),
         ({"months": [3, 12]}, "different numbers from 0"),
-        ({"cloud": 101}, "cloud = 0 to 100 percent"),
-        ({"split": "random"}, "split = 'by_chip'"),
+        ({"cloud": 101}, "option cloud is 101; expected 0 to 100 percent"),
+        ({"split": "random"}, "option split is 'random'; expected 'by_chip'"),
         ({"sensor": "s2"}, "option sensor is unknown to reader 'biomassters'; expected months, cloud, split"),
     ],
 )

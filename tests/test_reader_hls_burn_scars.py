@@ -174,7 +174,7 @@ def test_an_image_without_a_mask(root: Path):
 
 
 def test_options_are_refused(root: Path):
-    with pytest.raises(ContractError, match="option fold = 1 is unknown; expected none"):
+    with pytest.raises(ContractError, match="option fold is unknown to reader 'hls_burn_scars'; expected none"):
         open_splits(task(options={"fold": 1}))
 
 

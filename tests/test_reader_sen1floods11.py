@@ -195,7 +195,11 @@ def test_one_event_in_two_splits_is_refused_unless_the_task_says_so(root: Path):
     [
         ("S2Hand", np.full((12, SIDE, SIDE), 500, np.int16), "12 bands, expected 13"),
         ("S1Hand", np.full((1, SIDE, SIDE), -9, np.float32), "1 bands, expected 2"),
-        ("S1Hand", np.full((2, 5, SIDE), -9, np.float32), r"\(6, 6\) pixels, but .*S1Hand.tif has \(5, 6\)"),
+        (
+            "S1Hand",
+            np.full((2, 5, SIDE), -9, np.float32),
+            r"\(5, 6\) pixels, but S2Hand/.*S2Hand.tif has \(6, 6\)",
+        ),
         ("S2Hand", np.full((13, SIDE, SIDE), 0.05, np.float32), "look like reflectances"),
         ("S2Hand", np.full((13, SIDE, SIDE), 3e6, np.float32), r"median value is 3e\+06 DN, expected 20 to 20000"),
         ("S1Hand", np.full((2, SIDE, SIDE), 15.0, np.float32), "look like linear backscatter"),
@@ -212,9 +216,16 @@ def test_a_file_that_is_not_what_its_place_says(root: Path, file: str, pixels: n
     assert "Ghana_1_" in str(caught.value)
 
 
-@pytest.mark.parametrize("options", [{"modality": "s3"}, {"modality": "s2", "fold": 1}, {"test": "train"}])
-def test_unknown_options(root: Path, options: dict[str, object]):
-    with pytest.raises(ContractError, match=r"is unknown; expected modality = 's1' or 's2' or 's1s2'; test = "):
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"modality": "s3"}, "option modality is 's3'; expected 's1' or 's2' or 's1s2'"),
+        ({"modality": "s2", "fold": 1}, "option fold is unknown to reader 'sen1floods11'; expected modality, test"),
+        ({"test": "train"}, "option test is 'train'; expected 'test' or 'bolivia'"),
+    ],
+)
+def test_unknown_options(root: Path, options: dict[str, object], says: str):
+    with pytest.raises(ContractError, match=says):
         open_splits(task("sen1floods11", options=options))
 
 

@@ -9,7 +9,7 @@ import rasterio
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
-from geofm_eval.simulation.standins.files import write_geotiff
+from geofm_eval.simulation.standins.chips import write_geotiff
 
 TILES = ("a_0", "b_1", "c_2", "d_3")
 
@@ -82,7 +82,7 @@ def test_place_is_the_middle_of_the_tile(task: TaskSpec, root: Path):
 
 def test_tiles_that_do_not_fit_are_named(task: TaskSpec, root: Path):
     write_geotiff(root / "S1RTC/c_2.tif", np.full((2, 7, 8), -11.5))
-    with pytest.raises(DataError, match=r"the tile has \(7, 8\) pixels, expected \(8, 8\) as in S2L2A/c_2.tif"):
+    with pytest.raises(DataError, match=r"the image has \(7, 8\) pixels, but S2L2A/c_2.tif has \(8, 8\)"):
         open_splits(task)["val"].read(0)
     write_geotiff(root / "S2L2A/c_2.tif", np.full((13, 8, 8), 900, dtype=np.int16))
     with pytest.raises(DataError, match=r"c_2.tif: found 13 bands, expected 12"):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofm_eval.catalog.bands import SENTINEL2
-from geofm_eval.data.generators import GENERATOR_VERSION
+from geofm_eval.data.identity import GENERATOR_VERSION
 from geofm_eval.errors import ContractError
 from geofm_eval.seeds import generator
 from geofm_eval.simulation.scene import (

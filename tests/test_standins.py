@@ -67,7 +67,7 @@ def test_a_damaged_stand_in_is_written_anew(task: TaskSpec):
 
 def test_another_generator_makes_other_items(task: TaskSpec, monkeypatch: pytest.MonkeyPatch):
     before = open_splits(task)["train"].items_sha256
-    monkeypatch.setattr("geofm_eval.data.generators.GENERATOR_VERSION", 0)
+    monkeypatch.setattr("geofm_eval.data.identity.GENERATOR_VERSION", 0)
     assert open_splits(task)["train"].items_sha256 != before
 
 

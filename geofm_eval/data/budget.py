@@ -60,7 +60,7 @@ def label_budget(
     """
     if ALL in splits:
         whole = splits[ALL]
-        blocks = item_blocks(whole.items, task.options["blocks"]) if "blocks" in task.options else None
+        blocks = item_blocks(whole.items, task.options.get("blocks"))
         order = published_order(whole.items)
         return LabelBudget(*shuffled_subsets(whole.labels, task.label_fractions, seed, blocks, order))
     train, val = splits["train"].labels, splits["val"].labels

@@ -1,4 +1,4 @@
-"""What the channels of a model hold when it reads a task: which band, normalised how, filled with what."""
+"""Channels of a model for a task: the band of each channel, its normalisation, and its fill value."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class Channels:
     Args:
         bands: the model's bands in its order.
         source: the task's bands in the order of its files.
-        indices: position in ``source`` of each of the model's bands; None for one that is not read from the task.
-        rule: the normalisation in force.
-        low: (C,) float32, as ``high``, ``mean`` and ``std``.
-        fill: (C,) float32 in the task's unit, for absent bands and invalid pixels.
-        fill_source: where these values come from.
+        indices: position in ``source`` of each of the model's bands; None for a band that is not read from the task.
+        rule: the normalisation that is applied.
+        low: (C,) float32, like ``high``, ``mean`` and ``std``.
+        fill: (C,) float32 in the task's unit, for missing bands and invalid pixels.
+        fill_source: source of the fill values.
     """
 
     bands: tuple[str, ...]
@@ -37,15 +37,15 @@ class Channels:
 
     @property
     def present(self) -> tuple[bool, ...]:
-        """One flag per band of the model, True where it is read from the task."""
+        """One flag per band of the model; True if it is read from the task."""
         return tuple(index is not None for index in self.indices)
 
     def named(self, present: bool) -> tuple[str, ...]:
-        """The model's bands that are read from the task, or those that are not."""
+        """Return the model's bands that are read from the task, or those that are not."""
         return tuple(band for band, flag in zip(self.bands, self.present, strict=True) if flag == present)
 
     def normalised(self, pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Pixels (B, C, H, W) by the rule in force; in place where it can: they are ours."""
+        """Normalise pixels (B, C, H, W); the array may be modified in place."""
         if self.rule.kind == "none":
             return pixels
         if self.rule.kind == "image_clip":
@@ -60,11 +60,11 @@ class Channels:
 
 
 def channels_of(model: ModelSpec, task: TaskSpec, recipe: Recipe) -> Channels:
-    """Find what every channel of a model holds.
+    """Assign a band, a normalisation and a fill value to every channel of a model.
 
     Raises:
-        ContractError: a band that the task lacks and the model may not do without, no band in common, a recipe that
-            needs statistics which the task lacks, or a rule that divides by zero.
+        ContractError: the task lacks a band that the model needs, or has none of its bands; the recipe needs statistics
+            that the task lacks; or the normalisation divides by zero.
     """
     source = tuple(canonical(name) for name in task.bands)
     bands = source if model.bands == ("*",) else tuple(canonical(name) for name in model.bands)
@@ -76,7 +76,7 @@ def channels_of(model: ModelSpec, task: TaskSpec, recipe: Recipe) -> Channels:
     low, high, mean, std = (np.broadcast_to(np.asarray(value, np.float32), (len(bands),)).copy() for value in numbers)
     if np.any(high == low) or np.any(std == 0):
         raise ContractError(f"{model.slug}: normalisation divides by zero: high must differ from low, std from 0")
-    # A model without fill_means fills invalid pixels alone: with what its rule maps to zero after the mean.
+    # Without fill_means only invalid pixels are filled, with the value that the normalisation maps to zero.
     fill, fill_source = np.zeros(len(bands), np.float32), "none"
     if recipe.normalisation == "native" and model.fill_means is not None:
         fill = np.asarray(model.fill_means.mean, np.float32)
@@ -87,11 +87,7 @@ def channels_of(model: ModelSpec, task: TaskSpec, recipe: Recipe) -> Channels:
 
 
 def _check_bands(
-    model: ModelSpec,
-    task: TaskSpec,
-    source: tuple[str, ...],
-    bands: tuple[str, ...],
-    indices: tuple[int | None, ...],
+    model: ModelSpec, task: TaskSpec, source: tuple[str, ...], bands: tuple[str, ...], indices: tuple[int | None, ...]
 ) -> None:
     absent = [band for band, index in zip(bands, indices, strict=True) if index is None]
     if len(absent) == len(bands):
@@ -107,14 +103,10 @@ def _check_bands(
 
 
 def _effective_rule(model: ModelSpec, task: TaskSpec, recipe: Recipe, channels: Sequence[int | None]) -> Normalisation:
-    """The model's own normalisation, or the z-score of the task's statistics where the recipe asks for it.
+    """The model's own normalisation, or the z-score of the task's statistics if the recipe asks for it.
 
-    Args:
-        model: entry of the model; a control that takes the task's unit (``kind = "none"``) keeps it.
-        task: entry of the task.
-        recipe: the recipe in force.
-        channels: index of the task's band for each of the model's channels; None where the task lacks it. There zero
-            stands for the unknown mean, which is zero after the z-score as well.
+    Controls that read the task's unit (``kind = "none"``) keep it. Missing bands get mean 0, so that they are 0 after
+    the z-score as well.
     """
     if recipe.normalisation == "native":
         return model.normalisation
@@ -134,14 +126,9 @@ def _effective_rule(model: ModelSpec, task: TaskSpec, recipe: Recipe, channels: 
 
 
 def _stretch(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Scale each band of each image so that its mean - 2 sd becomes 0 and mean + 2 sd becomes 1, clipped to 0..1.
+    """Scale each band of each image (B, C, H, W) so that mean - 2 sd becomes 0 and mean + 2 sd becomes 1; clip to 0..1.
 
-    A constant band, such as an absent one, is at its mean and becomes 0.5 (there is no spread to divide by); invalid
-    pixels become 0.5 too.
-
-    Args:
-        pixels: (B, C, H, W) float32 in the task's unit.
-        valid: (B, H, W) bool; statistics are over these pixels only.
+    Statistics use valid pixels (B, H, W) only. Constant bands, for example missing ones, and invalid pixels become 0.5.
     """
     seen = valid[:, None]
     count = np.maximum(seen.sum(axis=(2, 3), keepdims=True), 1)

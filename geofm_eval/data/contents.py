@@ -85,12 +85,16 @@ def _joined(path: Path, members: Collection[Path]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _stamp(path: str | os.PathLike[str]) -> Stamp:
+def _stamp(path: str) -> Stamp:
     try:
         found = os.stat(path)
     except OSError as error:
-        raise DataError(f"{path}: cannot read the file ({error.strerror}). Complete the copy and try again") from error
+        raise _unreadable(path, error) from error
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
+def _unreadable(path: str, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot read the file ({error.strerror}). Complete the copy and try again")
 
 
 def _wanting(stamps: Mapping[str, Stamp]) -> list[str]:
@@ -113,9 +117,8 @@ def _hashed(paths: list[str], where: object, progress: StartProgress) -> Iterato
     shown = progress(f"hashing the files of {where}", len(paths))
     try:
         with ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1)) as pool:
-            for chunk, known in zip(
-                chunks, pool.map(lambda chunk: [_hash(path) for path in chunk], chunks), strict=True
-            ):
+            hashed = pool.map(lambda chunk: [_hash(path) for path in chunk], chunks)
+            for chunk, known in zip(chunks, hashed, strict=True):
                 yield from zip(chunk, known, strict=True)
                 shown.update(len(chunk))
     finally:
@@ -127,7 +130,7 @@ def _hash(path: str) -> Known:
     try:
         sha256 = file_sha256(Path(path))
     except OSError as error:
-        raise DataError(f"{path}: cannot read the file ({error.strerror}). Complete the copy and try again") from error
+        raise _unreadable(path, error) from error
     if _stamp(path) != before:
         raise DataError(
             f"{path}: the file changed while it was being read. Wait until no process writes to the data, then try "

@@ -9,13 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.generators import generator_version
 from geofm_eval.data.items import Item
 from geofm_eval.data.readers.rasters import MASK
 from geofm_eval.store import content_hash
 
 LABEL_VERSION = 2
 """Increase whenever the same files would give other labels."""
+
+GENERATOR_VERSION = 2
+"""Increase whenever the same seed gives other chips; part of the identity of simulated chips."""
+
+LANDSCAPE_VERSION = 3
+"""Increase whenever the same seed gives another landscape; part of the identity of simulated landscapes."""
 
 _TIFF = (".tif", ".tiff")
 _LABEL_FIELDS = {"reader", "options", "kind", "ignore", "label_nodata"}
@@ -35,6 +40,11 @@ class Sidecars:
             self._masks[path.parent] = frozenset(path.parent.glob(f"*{MASK}"))
         mask = path.with_name(path.name + MASK)
         return (mask,) if mask in self._masks[path.parent] else ()
+
+
+def generator_version(task: TaskSpec) -> str:
+    """Return the version of the generator that draws the stand-in of a task."""
+    return f"{GENERATOR_VERSION}" if task.standin == "eurosat" else f"landscape{LANDSCAPE_VERSION}"
 
 
 def image_files(item: Item) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""What a model expects of its input and what a task gives it, in words and numbers for records."""
+"""Report on the input of a model: what it expects, what the task provides, and what was done in between."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,28 +11,26 @@ from geofm_eval.data.channels import Channels
 
 @dataclass(frozen=True)
 class InputReport:
-    """What a model expects, what it really gets, and everything done in between.
+    """Input that a model expects, input that it gets, and all steps in between.
 
     Args:
-        expected_bands: the model's bands in the model's order.
+        expected_bands: the model's bands in its order.
         real_bands: those of them that the task has.
-        filled_bands: absent bands that are filled with ``fill_values``.
-        masked_bands: absent bands whose tokens the model never sees.
-        product_expected: processing level that the model was trained on, of the sensors that it reads here: ``L2A``,
+        filled_bands: missing bands that are filled with ``fill_values``.
+        masked_bands: missing bands whose tokens the model never sees.
+        product_expected: processing level that the model was trained on, for the sensors that it reads here: ``L2A``,
             ``GRD`` or ``L2A + GRD``.
-        product_found: processing level of the task's data, of the same sensors.
-        product_mismatch: True when the two differ and the model is not indifferent.
-        temporal: ``single`` image, or what became of a series: ``native`` (all dates at once) or ``per_date``.
-        dates: dates per item of a series; None for single images.
-        unit: physical units of the bands read, after ``value * scale + offset``, such as ``DN`` or ``DN, dB``.
+        product_found: processing level of the task's data, for the same sensors.
+        product_mismatch: True if the two differ and the model does not accept any.
+        temporal: ``single`` image, or treatment of a series: ``native`` (all dates at once) or ``per_date``.
+        dates: dates per sample of a series; None for single images.
+        unit: units of the bands read, after ``value * scale + offset``, for example ``DN`` or ``DN, dB``.
         gsd: ground sampling distance of the task's pixels in metres.
-        normalisation: the one applied: the model's own as in the catalog, or the data set's where the recipe says so.
-        fill: rule of the recipe for absent bands and invalid pixels.
-        fill_values: value per channel that the rule gives, in ``unit``, before normalisation. Where the normalisation
-            is per image, channels take 0.5 instead, which an image's own mean maps to.
-        fill_source: where the values come from.
-        size: (height, width) that the model gets; None when it takes the data's own.
-        resize: how ``size`` is reached.
+        normalisation: the model's own, or the data set's if the recipe says so.
+        fill: the recipe's rule for missing bands and invalid pixels.
+        fill_values: value per channel in ``unit``, before normalisation; ignored if normalisation is per image, which
+            fills with 0.5.
+        size: (height, width) of the input; None if the model takes the data's own size.
     """
 
     expected_bands: tuple[str, ...]
@@ -56,13 +54,13 @@ class InputReport:
     resize: str
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain lists, numbers and strings, for records and cache keys."""
+        """Return plain lists, numbers and strings, for records and cache keys."""
         fields = dataclasses.asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def report_of(model: ModelSpec, task: TaskSpec, recipe: Recipe, channels: Channels) -> InputReport:
-    """Say what becomes of a task's images on their way into a model."""
+    """Report how a task's images are turned into a model's input."""
     read, absent, masked = channels.named(True), channels.named(False), model.missing == "mask"
     side, products = model.image_size, _products(model, task, read)
     return InputReport(
@@ -94,7 +92,7 @@ def takes_series(model: ModelSpec, task: TaskSpec, recipe: Recipe) -> bool:
 
 
 def _products(model: ModelSpec, task: TaskSpec, read: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Product expected and found, of optical bands and of radar, where the model reads any of them here."""
+    """Expected and found product of the optical bands and of the radar bands that the model reads here."""
     radar = [band in SENTINEL1 for band in read]
     pairs: list[tuple[str, str]] = [] if all(radar) else [(model.product, task.product)]
     expected, found = model.radar_product, task.radar_product

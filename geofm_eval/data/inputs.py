@@ -1,7 +1,7 @@
 """The input contract: from an image as a task stores it to the tensor that a model was trained on.
 
-Bands are selected and put in order by name, gaps are filled in the task's physical unit, values are normalised exactly
-once, images are resized, and an ``InputReport`` says what was done.
+Bands are selected and ordered by name, gaps are filled in the task's physical unit, values are normalised exactly once,
+and images are resized. An ``InputReport`` describes these steps.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ from geofm_eval.errors import DataError
 
 @dataclass(frozen=True)
 class ModelInput:
-    """A batch as a backbone takes it.
+    """A batch of input for a backbone.
 
     Args:
         pixels: (B, C, H, W) float32, channels in the model's order, normalised and resized; (B, T, C, H, W) for series
             of T dates.
-        valid: (B, H, W) bool at the same size, or (B, T, H, W); False where the data have no value.
+        valid: (B, H, W) bool, or (B, T, H, W); False where the data have no value.
         present: one flag per channel; False for a band that is not read from the task (filled, or to be masked).
-        dates: dates of every item, (B, T); None for images without a date.
+        dates: (B, T) dates of every sample; None for images without a date.
     """
 
     pixels: Tensor
@@ -39,16 +39,16 @@ class ModelInput:
     dates: tuple[tuple[date, ...], ...] | None = None
 
     def to(self, device: torch.device | str) -> "ModelInput":
-        """Copy of the batch on another device."""
+        """Copy the batch to another device."""
         return dataclasses.replace(self, pixels=self.pixels.to(device), valid=self.valid.to(device))
 
     @property
     def series(self) -> bool:
-        """True when items are series of dates."""
+        """True if samples are series of dates."""
         return self.pixels.ndim == 5
 
     def one_by_one(self) -> "ModelInput":
-        """The images of a batch of series as a batch of single images (B * T), date after date of one item."""
+        """Turn a batch of series into a batch of B * T single images, in the order of samples, then dates."""
         dates = None if self.dates is None else tuple((day,) for days in self.dates for day in days)
         return ModelInput(self.pixels.flatten(0, 1), self.valid.flatten(0, 1), self.present, dates)
 
@@ -56,12 +56,11 @@ class ModelInput:
 class InputAdapter:
     """Turns images of one task into batches for one model under one recipe.
 
-    ``InputAdapter(galileo, eurosat_rgb, probing)([split.read(0)])`` gives pixels (1, 12, 64, 64): B02, B03, B04 put in
-    order from the file's B04, B03, B02, and the nine bands that an RGB task lacks filled and flagged in ``present``.
+    ``InputAdapter(galileo, eurosat_rgb, probing)([split.read(0)])`` gives pixels (1, 12, 64, 64): B02, B03, B04,
+    reordered from the file's B04, B03, B02, and nine filled bands that an RGB task lacks, flagged in ``present``.
 
     Raises:
-        ContractError: a band that the task lacks and the model may not do without, no band in common, or a recipe that
-            needs statistics which the task lacks.
+        ContractError: see :func:`geofm_eval.data.channels.channels_of`.
     """
 
     def __init__(self, model: ModelSpec, task: TaskSpec, recipe: Recipe) -> None:
@@ -77,11 +76,11 @@ class InputAdapter:
         """Prepare a batch.
 
         Args:
-            images: images or series of the task; one size unless the model has an ``image_size``.
+            images: images or series of the task; of one size unless the model has an ``image_size``.
 
         Raises:
-            DataError: an image with another band count than the task, images of several sizes for a model that takes
-                the data's own size, series of several lengths, or a value that is not finite at a valid pixel.
+            DataError: an image has another number of bands than the task, images differ in size although the model
+                takes the data's own size, series differ in length, or a valid pixel is not finite.
         """
         sizes = {image.pixels.shape[-2:] for image in images}
         lengths = {len(image.dates) for image in images}
@@ -98,13 +97,12 @@ class InputAdapter:
             parts = [self._prepare([image]) for image in images]
             pixels, valid = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         dates = tuple(image.dates for image in images) if images[0].dates else None
-        if self.task.dates is None:
-            return ModelInput(pixels, valid, self.present, dates)
-        pixels, valid = (tensor.reshape(len(images), -1, *tensor.shape[1:]) for tensor in (pixels, valid))
+        if self.task.dates is not None:
+            pixels, valid = (tensor.reshape(len(images), -1, *tensor.shape[1:]) for tensor in (pixels, valid))
         return ModelInput(pixels, valid, self.present, dates)
 
     def _prepare(self, images: Sequence[RawImage]) -> tuple[Tensor, Tensor]:
-        """Select, fill, normalise and resize images of one size; the dates of series one after another."""
+        """Select, fill, normalise and resize images of one size; series become consecutive single images."""
         for image in images:
             if image.pixels.shape[-3] != len(self.task.bands):
                 raise DataError(
@@ -117,15 +115,12 @@ class InputAdapter:
         return _resize(pixels, torch.from_numpy(valid), self.model.image_size)
 
     def _select(self, images: Sequence[RawImage], valid: np.ndarray) -> np.ndarray:
-        """Bands by name in the model's order, gaps filled in the task's unit: (B, C, H, W) float32."""
+        """Select bands in the model's order and fill gaps in the task's unit: (B, C, H, W) float32."""
         selected = np.empty((len(images), len(self.bands), *valid.shape[1:]), np.float32)
         for channel, source in enumerate(self._channels.indices):
             fill = self._channels.fill[channel]
-            if source is None:
-                selected[:, channel] = fill
-                continue
             for item, image in enumerate(images):
-                selected[item, channel] = np.where(image.valid, image.pixels[source], fill)
+                selected[item, channel] = fill if source is None else np.where(image.valid, image.pixels[source], fill)
         if not np.isfinite(selected).all():
             raise DataError(
                 f"{self.task.slug}: values that are not finite at pixels declared valid: "

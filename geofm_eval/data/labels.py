@@ -66,6 +66,9 @@ class ValidationPlan:
     folds: tuple[Indices, ...] = ()
 
 
+_NO_VALIDATION = ValidationPlan("none", np.empty(0, dtype=np.int64))
+
+
 def label_subsets(labels: Labels, fractions: Sequence[float], draws: int, seed: int) -> list[LabelSubset]:
     """Draw label subsets that are stratified, and nested within a draw (1 % in 10 % in 100 %).
 
@@ -152,12 +155,7 @@ def stratified(labels: Indices, fraction: float, stream: tuple[str | int, ...]) 
 
 
 def validation_plan(
-    train_labels: Labels,
-    val_labels: Labels,
-    fraction: float,
-    draw: int,
-    budget: Literal["matched", "full"],
-    seed: int,
+    train_labels: Labels, val_labels: Labels, fraction: float, draw: int, budget: Literal["matched", "full"], seed: int
 ) -> ValidationPlan:
     """Plan the selection of the penalty for one label subset.
 
@@ -186,13 +184,17 @@ def validation_plan(
     return _inner_folds(train_labels, ("folds", seed, draw))
 
 
+def _cross_validated(fold_of: Indices, folds: int) -> ValidationPlan:
+    held_out = tuple(np.flatnonzero(fold_of == fold) for fold in range(folds))
+    return ValidationPlan("inner_cv", np.empty(0, dtype=np.int64), held_out)
+
+
 def _inner_folds(labels: Indices, stream: tuple[str | int, ...]) -> ValidationPlan:
     """Stratified folds; their number is that of the samples of the rarest divisible class, at most five."""
-    none = np.empty(0, dtype=np.int64)
     classes, counts = np.unique(labels, return_counts=True)
     divisible = counts >= 2
     if not divisible.any():
-        return ValidationPlan("none", none)
+        return _NO_VALIDATION
     k = min(FOLDS, int(counts[divisible].min()))
     fold_of = np.full(len(labels), -1, dtype=np.int64)
     dealt = 0
@@ -201,7 +203,7 @@ def _inner_folds(labels: Indices, stream: tuple[str | int, ...]) -> ValidationPl
         # Continuing where the last class ended keeps the folds equally large.
         fold_of[members] = (np.arange(len(members)) + dealt) % k
         dealt += len(members)
-    return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))
+    return _cross_validated(fold_of, k)
 
 
 def ranked_folds(targets: Labels, stream: tuple[str | int, ...], folds: int = FOLDS) -> ValidationPlan:
@@ -214,10 +216,9 @@ def ranked_folds(targets: Labels, stream: tuple[str | int, ...], folds: int = FO
         stream: names the random order.
         folds: number of folds.
     """
-    none = np.empty(0, dtype=np.int64)
     n = len(targets)
     if n < 3:
-        return ValidationPlan("none", none)
+        return _NO_VALIDATION
     k = min(folds, n)
     random = generator(*stream)
     deals = np.concatenate([random.permutation(k) for _ in range(-(-n // k))])[:n]
@@ -225,7 +226,7 @@ def ranked_folds(targets: Labels, stream: tuple[str | int, ...], folds: int = FO
     ranks = np.lexsort((random.permutation(n), targets))
     fold_of = np.empty(n, dtype=np.int64)
     fold_of[ranks] = deals
-    return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))
+    return _cross_validated(fold_of, k)
 
 
 def random_folds(n: int, stream: tuple[str | int, ...], blocks: npt.NDArray[np.str_] | None = None) -> ValidationPlan:
@@ -239,11 +240,9 @@ def random_folds(n: int, stream: tuple[str | int, ...], blocks: npt.NDArray[np.s
         blocks: (n,) block of every sample. If given, each block is kept in one fold, and blocks are counted instead of
             samples.
     """
-    none = np.empty(0, dtype=np.int64)
     member = np.arange(n) if blocks is None else np.unique(blocks, return_inverse=True)[1]
     count = int(member.max()) + 1 if n else 0
     if count < 3:
-        return ValidationPlan("none", none)
+        return _NO_VALIDATION
     k = min(FOLDS, count)
-    fold_of = generator(*stream).permutation(np.arange(count) % k)[member]
-    return ValidationPlan("inner_cv", none, tuple(np.flatnonzero(fold_of == fold) for fold in range(k)))
+    return _cross_validated(generator(*stream).permutation(np.arange(count) % k)[member], k)

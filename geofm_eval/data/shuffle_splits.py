@@ -116,11 +116,7 @@ def _cell(item: Item, degrees: float) -> str:
 
 
 def shuffled_subsets(
-    labels: Labels,
-    fractions: Sequence[float],
-    seed: int,
-    blocks: Blocks | None = None,
-    order: Indices | None = None,
+    labels: Labels, fractions: Sequence[float], seed: int, blocks: Blocks | None = None, order: Indices | None = None
 ) -> tuple[list[LabelSubset], dict[tuple[float, int], ValidationPlan]]:
     """Draw label subsets from the training part of every shuffle; the number of the shuffle is stored as the draw.
 
@@ -148,8 +144,7 @@ def shuffled_subsets(
             kept = stratified(strata, fraction, ("shuffles", seed, draw))
             rows = shuffle.train[kept]
             subsets.append(LabelSubset(fraction, draw, rows, shuffle.test))
-            plans[fraction, draw] = random_folds(
-                len(rows), ("inner", SEED, draw), None if blocks is None else blocks[rows]
-            )
+            inner = None if blocks is None else blocks[rows]
+            plans[fraction, draw] = random_folds(len(rows), ("inner", SEED, draw), inner)
     number = {fraction: number for number, fraction in enumerate(fractions)}
     return sorted(subsets, key=lambda subset: (number[subset.fraction], subset.draw)), plans

@@ -5,9 +5,16 @@ No other package downloads anything or writes into ``GEOFM_HOME``.
 
 from geofm_eval.fetch.data import check_task, describe_task
 from geofm_eval.fetch.names import look_up
-from geofm_eval.fetch.progress import transfer_on
-from geofm_eval.fetch.verify import path_sha256, verified_sha256
-from geofm_eval.fetch.weights import check_model, fetch_model, fetch_weights, plan_model, published_address
+from geofm_eval.fetch.weights import (
+    check_model,
+    fetch_model,
+    fetch_weights,
+    path_sha256,
+    plan_model,
+    published_address,
+    verified_sha256,
+)
+from geofm_eval.progress import transfer_on
 
 __all__ = [
     "check_model",

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geofm_eval.errors import Unavailable
-from geofm_eval.fetch.progress import TransferLog
-from geofm_eval.progress import StartProgress
+from geofm_eval.progress import StartProgress, TransferLog
 from geofm_eval.sharing import TEMPORARY, is_abandoned, temporary_beside
 from geofm_eval.store import storing, write_json
 

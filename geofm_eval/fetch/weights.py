@@ -1,5 +1,6 @@
-"""Weights of a model: find their published address, download them, and check the local copy."""
+"""Weights of a model: find their published address, download them, and compare files and folders with pinned hashes."""
 
+import hashlib
 import logging
 import os
 import shutil
@@ -9,14 +10,12 @@ from pathlib import Path
 
 from geofm_eval.catalog import ModelSpec, WeightsSpec
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
-from geofm_eval.fetch.progress import TransferLog
 from geofm_eval.fetch.transfer import download, remote_bytes
-from geofm_eval.fetch.verify import path_bytes, verified_sha256
 from geofm_eval.gaps import how_to_get_weights
 from geofm_eval.paths import geofm_home
-from geofm_eval.progress import StartProgress
+from geofm_eval.progress import StartProgress, TransferLog
 from geofm_eval.sharing import locked
-from geofm_eval.store import content_hash, storing
+from geofm_eval.store import content_hash, file_sha256, storing
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +172,58 @@ def weights_path(weights: WeightsSpec) -> Path:
             "below the home in the entry, or set GEOFM_HOME to a folder on the disk you want"
         )
     return path
+
+
+def path_sha256(path: Path, files: tuple[str, ...] = ()) -> str:
+    """Return the SHA-256 of a file or folder.
+
+    The hash of a folder is that of the lines ``<sha256 of the file>  <path below the folder>`` over its files sorted by
+    path, the output of ``sha256sum``. It covers names and contents, not dates or modes.
+
+    Args:
+        path: file or folder.
+        files: names of the files below a folder that are included; all if empty.
+
+    Raises:
+        WeightsError: the folder lacks one of ``files``.
+    """
+    if path.is_file():
+        return file_sha256(path)
+    names = sorted(files or (file.relative_to(path).as_posix() for file in path.rglob("*") if _counts(file)))
+    for name in names:
+        if not (path / name).is_file():
+            raise WeightsError(f"{path}: has no {name}; expected a folder with {' and '.join(names)}. Fetch it again")
+    lines = [f"{file_sha256(path / name)}  {name}\n" for name in names]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _counts(file: Path) -> bool:
+    """False for files that operating systems add to folders (``._name``, ``.DS_Store``, ``Thumbs.db``)."""
+    return file.is_file() and not file.name.startswith(("._", ".DS_Store")) and file.name != "Thumbs.db"
+
+
+def path_bytes(path: Path, files: tuple[str, ...] = ()) -> int:
+    """Return the size of a file, or of the included files of a folder."""
+    return sum((path / name).stat().st_size for name in files) if path.is_dir() else path.stat().st_size
+
+
+def verified_sha256(model: ModelSpec, path: Path, files: tuple[str, ...], cure: str) -> str:
+    """Hash a model's weights and compare the hash with the pinned one.
+
+    Args:
+        model: entry with ``weights``.
+        path: file or folder on disk.
+        files: names of the files of a folder that are included; all if empty.
+        cure: advice for the error message.
+
+    Raises:
+        WeightsError: the hashes differ.
+    """
+    assert model.weights is not None
+    found = path_sha256(path, files)
+    if not found.startswith(model.weights.sha256 or ""):
+        raise WeightsError(f"{path}: sha256 is {found}, expected {model.weights.sha256} for {model.slug}; {cure}")
+    return found
 
 
 def _check(model: ModelSpec, path: Path) -> str:

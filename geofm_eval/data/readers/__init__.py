@@ -19,6 +19,11 @@ from geofm_eval.data.readers import (
 )
 
 Reader = Callable[[TaskSpec, Path], Listing]
+"""Lists the samples of a data set by split, given its task and the root folder of its data.
+
+Readers raise ContractError if the task's options or bands do not exist in the layout, Unavailable if the folder has no
+samples or nothing defines their split, and DataError if a split file or list is damaged, or samples are missing.
+"""
 
 READERS: dict[str, Reader] = {
     "eurosat": eurosat.read_listing,

@@ -13,10 +13,10 @@ from geofm_eval.data.readers.chips import (
     class_loader,
     custom_listing,
     listed_items,
-    load_bands,
     read_split_file,
 )
 from geofm_eval.data.readers.listed import visible
+from geofm_eval.data.readers.rasters import read_bands
 
 FOLDER = "sentinel-2-asia"
 FOLDERS = {"train": ("train",), "val": ("validate", "val"), "test": ("test",)}
@@ -32,22 +32,13 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 
     Tiles differ in size, near 500 pixels per side. Masks hold outlines of fields, about a quarter of all pixels, as 255
     or as 1.
-
-    Args:
-        task: has no options.
-        root: folder that holds ``sentinel-2-asia``.
-
-    Raises:
-        ContractError: the task has options.
-        Unavailable: the folder has no tiles.
-        DataError: the split file is damaged, or tiles are missing.
     """
-    check_options(task, {})
+    check_options(task)
     tiles = {split: _tiles(root / FOLDER, names) for split, names in FOLDERS.items()}
     load_target = class_loader(task, {0: 0, 1: 1}, {0: 0, 255: 1})
 
     def load(item: Item) -> npt.NDArray[Any]:
-        return load_bands(item.path, task, task.bands)
+        return read_bands(item.path, task, task.bands).marked
 
     own = read_split_file(root)
     if own is None:

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
-from geofm_eval.data.readers.chips import read_split_file
+from geofm_eval.data.readers.chips import check_aligned, check_options, read_split_file
 from geofm_eval.data.readers.grids import Grid, check_one_grid
 from geofm_eval.data.readers.listed import visible
-from geofm_eval.data.readers.rasters import grid_of, read_bands, read_target
-from geofm_eval.data.readers.series import band_positions, check_option_names, without_empty
+from geofm_eval.data.readers.rasters import Raster, grid_of, read_bands, read_target
+from geofm_eval.data.readers.series import band_positions, without_empty
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 RADAR = ("VV", "VH", "VV_DESCENDING", "VH_DESCENDING")
@@ -42,16 +42,10 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     sensors have a file, as many as the task has dates; chips with fewer are dropped and counted. Validation is 10 % of
     the training chips, chosen by the hash of their names. A ``splits.csv`` (chip,split) takes precedence.
 
-    Args:
-        task: its options are ``months`` (numbers, preferred ones first), ``cloud`` (pixels above this cloud probability
-            in percent are no data; optical tasks only) and ``split = "by_chip"`` (split a flat folder without
-            splits.csv by chip, in the order of their names).
-        root: folder with ``{train,test}_features`` and ``{train,test}_agbm``, or with all files in one folder.
-
-    Raises:
-        ContractError: the task's options or bands do not exist in this layout.
-        Unavailable: there are no chips, or nothing defines their split.
-        DataError: the split file names missing chips.
+    The official layout has the folders ``{train,test}_features`` and ``{train,test}_agbm``. The task's options are
+    ``months`` (numbers, preferred ones first), ``cloud`` (pixels above this cloud probability in percent are no data;
+    optical tasks only) and ``split = "by_chip"`` (split a flat folder without splits.csv by chip, in the order of their
+    names).
     """
     months, cloud = _options(task)
     sensors = [name for name, bands in (("S1", RADAR), ("S2", OPTICAL)) if set(bands) & set(task.bands)]
@@ -75,17 +69,15 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 
 
 def _options(task: TaskSpec) -> tuple[Sequence[int], float]:
-    check_option_names(task, ("months", "cloud", "split"))
+    check_options(task, months=None, cloud=None, split=("by_chip",))
     months, cloud = task.options.get("months", list(range(12))), task.options.get("cloud", 100)
     if sorted({*months} - {*range(12)}) or len({*months}) != len(months) or len(months) < (task.dates or 1):
         raise ContractError(
             f"task '{task.slug}': months are {months}; expected at least {task.dates or 1} different numbers from 0 "
             "(September) to 11 (August)"
         )
-    if not 0 <= cloud <= 100 or task.options.get("split", "by_chip") != "by_chip":
-        raise ContractError(
-            f"task '{task.slug}': options are {task.options}; expected cloud = 0 to 100 percent and split = 'by_chip'"
-        )
+    if not 0 <= cloud <= 100:
+        raise ContractError(f"task '{task.slug}': option cloud is {cloud}; expected 0 to 100 percent")
     return months, cloud
 
 
@@ -157,25 +149,19 @@ def _load_month(
 ) -> tuple[npt.NDArray[np.float32], Grid | None]:
     """Read the task's bands of one month, (bands, height, width), and their grid; cloudy and empty pixels are NaN."""
     parts: list[npt.NDArray[np.float32]] = []
-    grid = None
+    rasters: list[Raster] = []
     for sensor in sensors:
-        path, bands = files[chip, sensor, month], RADAR if sensor == "S1" else (*OPTICAL, "CLOUD")
-        raster = read_bands(path, task, bands)
-        if parts and raster.pixels.shape[1:] != parts[0].shape[1:]:
-            raise DataError(
-                f"{path}: the image has {raster.pixels.shape[1:]} pixels, but S1 of the same month has "
-                f"{parts[0].shape[1:]}; fetch the chip again"
-            )
-        check_one_grid(grid, raster.grid)
-        grid = grid or raster.grid
+        raster = read_bands(files[chip, sensor, month], task, RADAR if sensor == "S1" else (*OPTICAL, "CLOUD"))
+        rasters.append(raster)
+        check_aligned(rasters[0], raster)
         parts.append(_without_cloud(raster.marked, cloud) if sensor == "S2" else raster.marked.astype(np.float32))
     held = [band for sensor in sensors for band in (RADAR if sensor == "S1" else OPTICAL)]
+    grid = next((raster.grid for raster in rasters if raster.grid is not None), None)
     return np.concatenate(parts)[band_positions(task, held, f"chip {chip}")], grid
 
 
 def _without_cloud(stored: npt.NDArray[Any], cloud: float) -> npt.NDArray[np.float32]:
-    pixels: npt.NDArray[np.float32] = np.where(stored[-1] > cloud, np.float32(np.nan), without_empty(stored[:-1]))
-    return pixels
+    return np.where(stored[-1] > cloud, np.float32(np.nan), without_empty(stored[:-1]))
 
 
 def _load_series(frames: Sequence[tuple[npt.NDArray[np.float32], Grid | None]], path: Path) -> npt.NDArray[np.float32]:

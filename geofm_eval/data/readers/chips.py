@@ -12,9 +12,9 @@ import numpy.typing as npt
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import ABSENT, Item, Listing
 from geofm_eval.data.readers.files import read_text, rows_by_split
-from geofm_eval.data.readers.grids import Grid, check_one_grid
+from geofm_eval.data.readers.grids import check_one_grid
 from geofm_eval.data.readers.listed import is_litter, listed_name
-from geofm_eval.data.readers.rasters import Raster, grid_of, read_bands, read_target
+from geofm_eval.data.readers.rasters import Raster, grid_of, read_target
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 SPLIT_FILE = "splits.csv"
@@ -24,21 +24,26 @@ lists."""
 Load = Callable[[Item], npt.NDArray[Any]]
 
 
-def check_options(task: TaskSpec, known: Mapping[str, Sequence[str]]) -> None:
-    """Refuse options that a reader does not know.
+def check_options(task: TaskSpec, **known: Sequence[object] | None) -> None:
+    """Refuse options that a reader does not know; all readers accept ``chip``, the size of simulated chips.
 
     Args:
-        task: the task; the option ``chip``, the size of simulated chips, is always allowed.
-        known: allowed values of each option.
+        task: the task.
+        known: allowed values of each option; None for one that the reader checks itself.
 
     Raises:
         ContractError: an unknown option or value.
     """
     for name, value in task.options.items():
-        if name != "chip" and (name not in known or value not in known[name]):
-            expected = "; ".join(f"{option} = {' or '.join(map(repr, values))}" for option, values in known.items())
+        if name != "chip" and name not in known:
             raise ContractError(
-                f"task '{task.slug}': option {name} = {value!r} is unknown; expected {expected or 'none'}"
+                f"task '{task.slug}': option {name} is unknown to reader '{task.reader}'; expected "
+                f"{', '.join(known) or 'none'}"
+            )
+        allowed = known.get(name)
+        if allowed is not None and value not in allowed:
+            raise ContractError(
+                f"task '{task.slug}': option {name} is {value!r}; expected {' or '.join(map(repr, allowed))}"
             )
 
 
@@ -101,12 +106,7 @@ def custom_listing(
 ) -> Listing:
     """List the samples of a folder's split file; samples with a missing file are dropped and counted.
 
-    Args:
-        root: the folder.
-        items: samples of every split.
-        kinds: names the kind of a file in the reason, for example ``S2Hand file``.
-        load: see :class:`geofm_eval.data.items.Listing`.
-        load_target: likewise.
+    ``kinds`` names the kind of a missing file in the reason, for example ``S2Hand file``.
     """
     present: dict[str, tuple[Item, ...]] = {}
     dropped: dict[str, dict[str, tuple[str, ...]]] = {}
@@ -126,7 +126,7 @@ def check_complete(task: TaskSpec, root: Path, found: Mapping[str, Sequence[Item
 
     Args:
         task: declares the number of images.
-        root: the folder.
+        root: folder that was searched.
         found: samples by split or folder.
         pattern: file pattern that was searched.
 
@@ -148,11 +148,6 @@ def check_complete(task: TaskSpec, root: Path, found: Mapping[str, Sequence[Item
 def read_lists(task: TaskSpec, root: Path, lists: Mapping[str, Path]) -> dict[str, tuple[str, ...]]:
     """Read the official list of every split: its non-empty lines.
 
-    Args:
-        task: provides the advice for missing lists.
-        root: the folder.
-        lists: file of every split.
-
     Raises:
         Unavailable: all lists are missing.
         DataError: some lists are missing, or one cannot be read.
@@ -170,31 +165,31 @@ def read_lists(task: TaskSpec, root: Path, lists: Mapping[str, Path]) -> dict[st
     }
 
 
-def load_bands(path: Path, task: TaskSpec, bands: Sequence[str]) -> npt.NDArray[Any]:
-    """Read the pixels of a GeoTIFF of known bands; see :func:`geofm_eval.data.readers.rasters.read_bands`.
+def check_aligned(first: Raster, second: Raster) -> None:
+    """Refuse two images of one sample that differ in size or grid.
 
-    Returns:
-        (bands, height, width), NaN where the file declares no data.
+    Raises:
+        DataError: they differ.
     """
-    return read_bands(path, task, bands).marked
+    if first.pixels.shape[1:] != second.pixels.shape[1:]:
+        raise DataError(
+            f"{second.path}: the image has {second.pixels.shape[1:]} pixels, but {first.path.parent.name}/"
+            f"{first.path.name} has {first.pixels.shape[1:]}; fetch both files again"
+        )
+    check_one_grid(first.grid, second.grid)
 
 
-def class_loader(
-    task: TaskSpec, *codes: Mapping[int, int], grid: Callable[[Item], Grid | None] = lambda item: grid_of(item.path)
-) -> Load:
+def class_loader(task: TaskSpec, *codes: Mapping[int, int]) -> Load:
     """Return a function that reads the class map of a sample, which must share the grid of its image.
 
     Args:
         task: declares the ignore value and the meaning of the nodata value of label files.
         codes: see :func:`classes_of`.
-        grid: returns the grid of a sample's image.
     """
 
     def load_target(item: Item) -> npt.NDArray[np.int64]:
-        if item.target is None:
-            raise ContractError(f"sample '{item.id}' has no label file; set target")
-        labels = read_target(item.target)
-        check_one_grid(grid(item), labels.grid)
+        labels = read_target(item.target or item.path)
+        check_one_grid(grid_of(item.path), labels.grid)
         return classes_of(labels, task, *codes)
 
     return load_target

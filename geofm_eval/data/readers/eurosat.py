@@ -1,7 +1,6 @@
 """EuroSAT: ``<Class>/<Class>_<n>.tif`` (13 bands) or ``.jpg`` (RGB), with official split lists or a split file."""
 
 import posixpath
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +8,16 @@ import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
-from geofm_eval.data.readers.chips import load_bands
-from geofm_eval.data.readers.files import load_image, place, read_text, rows_by_split
+from geofm_eval.data.readers.chips import read_lists
+from geofm_eval.data.readers.files import load_image, place, rows_by_split
 from geofm_eval.data.readers.listed import is_litter, listed_name
-from geofm_eval.errors import ContractError, DataError, Unavailable
+from geofm_eval.data.readers.rasters import read_bands
+from geofm_eval.errors import ContractError, DataError
 
 SUFFIXES = {"tif": ".tif", "rgb": ".jpg"}
 """File name endings of the two editions."""
 
-_NESTED = (
-    "",
-    "ds/images/remote_sensing/otherDatasets/sentinel_2/tif",
-    "2750",
-)
+_NESTED = ("", "ds/images/remote_sensing/otherDatasets/sentinel_2/tif", "2750")
 """Folders below the root that may hold the class folders: the root, torchgeo's archive, the publishers' RGB archive."""
 
 _SPLIT_FILES = ("splits.csv", "subset.csv")
@@ -33,19 +29,12 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     A ``splits.csv`` or ``subset.csv`` (columns file, class, split; optionally group, lon and lat) takes precedence over
     the official lists. Partial copies use it to list their files.
 
-    Args:
-        task: its options are ``edition`` (``tif`` or ``rgb``) and ``split_lists`` (prefix of the list files).
-        root: folder of the data set.
-
-    Raises:
-        ContractError: the options name no edition or no list.
-        Unavailable: the folder has no split file.
-        DataError: a split file is damaged, or one or two of the three lists are missing.
+    The task's options are ``edition`` (``tif`` or ``rgb``) and ``split_lists`` (prefix of the list files).
     """
     suffix, prefix = _options(task)
 
     def load(item: Item) -> npt.NDArray[Any]:
-        return load_bands(item.path, task, task.bands) if suffix == ".tif" else load_image(item.path)
+        return read_bands(item.path, task, task.bands).marked if suffix == ".tif" else load_image(item.path)
 
     images = _images_root(task, root)
     # Split files are in the root or next to the class folders, which archives nest below it.
@@ -54,8 +43,10 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
             return Listing(root, _read_split_file(task, path, images), "custom", load)
     beside = any((images / f"{prefix}-{split}.txt").is_file() for split in NAMES)
     lists = {split: (images if beside else root) / f"{prefix}-{split}.txt" for split in NAMES}
-    _check_lists(task, root, lists)
-    items = {split: tuple(_read_list(task, path, images, suffix)) for split, path in lists.items()}
+    items = {
+        split: tuple(_listed(task, line, lists[split], images, suffix) for line in lines)
+        for split, lines in read_lists(task, root, lists).items()
+    }
     return Listing(root, items, "official", load)
 
 
@@ -77,23 +68,11 @@ def _images_root(task: TaskSpec, root: Path) -> Path:
     return root
 
 
-def _check_lists(task: TaskSpec, root: Path, lists: Mapping[str, Path]) -> None:
-    absent = ", ".join(path.name for path in lists.values() if not path.is_file())
-    if not any(path.is_file() for path in lists.values()):
-        raise Unavailable("data", f"{root} has none of {', '.join(_SPLIT_FILES)}, {absent}", task.how_to_get)
-    if absent:
-        raise DataError(f"{root}: split lists {absent} are missing but others exist. {task.how_to_get}")
-
-
-def _read_list(task: TaskSpec, path: Path, images: Path, suffix: str) -> Iterator[Item]:
-    """Read ``<Class>_<n>.jpg`` lines; the lists say .jpg for both editions."""
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        name = Path(line.strip()).stem
-        kind = name.rpartition("_")[0]
-        label = _label(task, kind, f"{path}, line {number}")
-        yield Item(name, images / kind / f"{name}{suffix}", label)
+def _listed(task: TaskSpec, line: str, path: Path, images: Path, suffix: str) -> Item:
+    """Sample of a line ``<Class>_<n>.jpg``; the lists say .jpg for both editions."""
+    name = Path(line).stem
+    kind = name.rpartition("_")[0]
+    return Item(name, images / kind / f"{name}{suffix}", _label(task, kind, f"{path}, '{line[:80]}'"))
 
 
 def _read_split_file(task: TaskSpec, path: Path, images: Path) -> dict[str, tuple[Item, ...]]:
@@ -114,6 +93,5 @@ def _item(task: TaskSpec, row: dict[str, str], images: Path, where: str) -> Item
 
 def _label(task: TaskSpec, kind: str, where: str) -> int:
     if kind not in task.classes:
-        known = ", ".join(task.classes)
-        raise DataError(f"{where}: label is '{kind}', expected one of {known}")
+        raise DataError(f"{where}: label is '{kind}', expected one of {', '.join(task.classes)}")
     return task.classes.index(kind)

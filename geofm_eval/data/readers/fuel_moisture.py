@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
+from geofm_eval.data.readers.chips import check_options
 from geofm_eval.data.readers.files import read_text
 from geofm_eval.data.readers.grids import degrees
-from geofm_eval.data.readers.series import band_positions, check_option_names, dates_of, load_array
+from geofm_eval.data.readers.series import band_positions, dates_of, load_array
 from geofm_eval.errors import DataError, Unavailable
 from geofm_eval.seeds import generator
 
@@ -39,16 +40,10 @@ _LABELS = "single_file_labels.geojson"
 def read_listing(task: TaskSpec, root: Path) -> Listing:
     """List the series of a fuel moisture folder; validation takes whole sites from the training data.
 
-    Args:
-        task: ``dates`` must be the length of the stored series.
-        root: folder with ``npy/*.npy`` and ``single_file_labels.geojson``, which holds the day of every label.
-
-    Raises:
-        ContractError: unknown options or bands, or no number of dates.
-        Unavailable: an array or the geojson is missing.
-        DataError: the arrays do not match, or a series has no label in the geojson.
+    The folder holds ``npy/*.npy`` and ``single_file_labels.geojson``, which has the day of every label. The task's
+    ``dates`` must be the length of the stored series.
     """
-    check_option_names(task, ())
+    check_options(task)
     wanted, positions = dates_of(task), band_positions(task, COLUMNS, "the layout of fuel moisture")
     arrays = _read_arrays(task, root)
     pixels, path = arrays[_PIXELS], root / "npy" / f"{_PIXELS}.npy"

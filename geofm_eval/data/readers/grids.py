@@ -48,8 +48,7 @@ class Grid:
     def place(self, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """(2, n) columns and rows of coordinates."""
         a, b, c, d, e, f = self.transform
-        found: npt.NDArray[np.float64] = np.linalg.solve(np.array([[a, b], [d, e]]), np.stack([x - c, y - f]))
-        return found
+        return np.linalg.solve(np.array([[a, b], [d, e]]), np.stack([x - c, y - f]))
 
 
 @dataclass(frozen=True)

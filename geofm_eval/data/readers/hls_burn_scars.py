@@ -17,10 +17,10 @@ from geofm_eval.data.readers.chips import (
     class_loader,
     custom_listing,
     listed_items,
-    load_bands,
     read_split_file,
 )
 from geofm_eval.data.readers.listed import visible
+from geofm_eval.data.readers.rasters import read_bands
 
 FOLDERS = ("training", "validation")
 IMAGE, MASK = "_merged.tif", ".mask.tif"
@@ -46,22 +46,13 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 
     The group of a chip is the Sentinel-2 grid tile in its name. Values are reflectances (0..1); 9999 or HLS' own -9999
     mark no data.
-
-    Args:
-        task: has no options.
-        root: folder that holds ``training`` and ``validation``.
-
-    Raises:
-        ContractError: the task has options.
-        Unavailable: the folder has no chips.
-        DataError: the split file is damaged, or chips are missing.
     """
-    check_options(task, {})
+    check_options(task)
     folders = {folder: _chips(root / folder) for folder in FOLDERS}
     load_target = class_loader(task, {-1: task.ignore, 0: 0, 1: 1})
 
     def load(item: Item) -> npt.NDArray[Any]:
-        pixels = load_bands(item.path, task, task.bands)
+        pixels = read_bands(item.path, task, task.bands).marked
         return np.where(pixels == _HLS_FILL, np.float32(np.nan), pixels)
 
     own = read_split_file(root)

@@ -1,5 +1,6 @@
 """MADOS: Sentinel-2 crops of the sea with sparse labels of marine debris, oil and other floating objects."""
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from geofm_eval.data.readers.chips import (
 )
 from geofm_eval.data.readers.grids import check_one_grid
 from geofm_eval.data.readers.rasters import grid_of, read_bands, read_target
-from geofm_eval.errors import ContractError, DataError
+from geofm_eval.data.readers.series import band_positions
+from geofm_eval.errors import DataError
 
 WAVELENGTHS = {
     "B01": (443, 442),
@@ -46,27 +48,15 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     metres: 10, 20 or 60. A ``splits.csv`` (columns chip, split) in the root takes precedence over the lists. Its crops
     without a file are dropped and counted.
 
-    The group of a crop is its scene. Values are Rayleigh-corrected reflectances from ACOLITE, which may be slightly
-    negative. Labels are 1 to 15; 0 marks unlabelled pixels, the largest part of each image.
+    The group of a crop is its scene. A task may use any of the eleven bands. Values are Rayleigh-corrected
+    reflectances from ACOLITE, which may be slightly negative. Labels are 1 to 15; 0 marks unlabelled pixels, the
+    largest part of each image.
 
-    Args:
-        task: has no options; its bands may be any of the eleven.
-        root: folder that holds ``splits`` and the scenes.
-
-    Raises:
-        ContractError: the task has options, or bands that MADOS lacks.
-        Unavailable: the folder has no split list.
-        DataError: a split list is damaged or missing.
     """
-    check_options(task, {})
-    bands = _bands(task)
-
-    def load(item: Item) -> npt.NDArray[Any]:
-        return _load(item, task)
-
-    def load_target(item: Item) -> npt.NDArray[np.int64]:
-        return _load_classes(item, task)
-
+    check_options(task)
+    band_positions(task, tuple(WAVELENGTHS), "MADOS")
+    bands = tuple(canonical(name) for name in task.bands)
+    load, load_target = functools.partial(_load, task), functools.partial(_load_classes, task)
     own = read_split_file(root)
     if own is not None:
         listed = {split: [_item(root, name, bands, root / SPLIT_FILE) for name in own[split]] for split in own}
@@ -77,16 +67,6 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
         for split, names in read_lists(task, root, lists).items()
     }
     return Listing(root, items, "official", load, load_target)
-
-
-def _bands(task: TaskSpec) -> tuple[str, ...]:
-    bands = tuple(canonical(name) for name in task.bands)
-    unknown = [name for name in bands if name not in WAVELENGTHS]
-    if unknown:
-        raise ContractError(
-            f"task '{task.slug}': MADOS has no band {', '.join(unknown)}; its bands are {', '.join(WAVELENGTHS)}"
-        )
-    return bands
 
 
 def _item(root: Path, name: str, bands: tuple[str, ...], where: Path) -> Item:
@@ -109,7 +89,7 @@ def _kind(path: Path) -> str:
     return "label file" if "_cl_" in path.name else "file of a band"
 
 
-def _load(item: Item, task: TaskSpec) -> npt.NDArray[Any]:
+def _load(task: TaskSpec, item: Item) -> npt.NDArray[Any]:
     bands = [read_bands(path, task, (band,)) for band, path in zip(task.bands, (item.path, *item.others), strict=True)]
     finest = min(bands, key=lambda band: _factor(band.path))
     height, width = (_factor(finest.path) * side for side in finest.pixels.shape[1:])
@@ -126,11 +106,9 @@ def _load(item: Item, task: TaskSpec) -> npt.NDArray[Any]:
     return np.stack(repeated)
 
 
-def _load_classes(item: Item, task: TaskSpec) -> npt.NDArray[np.int64]:
+def _load_classes(task: TaskSpec, item: Item) -> npt.NDArray[np.int64]:
     """Read the class map of 10 m pixels; the item's first file may have coarser pixels."""
-    if item.target is None:
-        raise ContractError(f"sample '{item.id}' has no label file; set target")
-    labels, finest = read_target(item.target), min((item.path, *item.others), key=_factor)
+    labels, finest = read_target(item.target or item.path), min((item.path, *item.others), key=_factor)
     check_one_grid(labels.grid, grid_of(finest), corner_only=_factor(finest) > 1)
     codes = {0: task.ignore, **{number + 1: number for number in range(len(task.classes))}}
     return classes_of(labels, task, codes)

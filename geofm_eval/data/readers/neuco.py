@@ -13,10 +13,11 @@ import numpy.typing as npt
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.data.items import Definition, Item, Listing
+from geofm_eval.data.readers.chips import check_options
 from geofm_eval.data.readers.files import place, read_rows
 from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.rasters import check_tag
-from geofm_eval.data.readers.series import band_positions, check_option_names, without_empty
+from geofm_eval.data.readers.series import band_positions, without_empty
 from geofm_eval.data.readers.zarrs import read_arrays
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
@@ -50,17 +51,10 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     listing is official if every label has its cube; it is custom if some lack one or the task draws blocks, which the
     publishers do not.
 
-    Args:
-        task: its options are ``modality`` (``s1``, ``s2l1c`` or ``s2l2a``), ``target`` (for example ``biomass_mean``),
-            ``blocks`` (side in degrees of the grid cells that are held out as a whole) and ``zeros``: pixels that are
-            zero in every band are ``invalid`` (default), or ``values`` that models see, for a target that counts them.
-        root: folder with ``data/<modality>/<part>/<id>.zarr.zip`` and ``labels/<target>__<type>.csv``.
-
-    Raises:
-        ContractError: the task's options or bands do not exist in this layout.
-        Unavailable: the modality has no cubes, there are no labels, or the task draws blocks and there are no
-            positions.
-        DataError: the target's table is missing or damaged.
+    The folder holds ``data/<modality>/<part>/<id>.zarr.zip`` and ``labels/<target>__<type>.csv``. The task's options
+    are ``modality`` (``s1``, ``s2l1c`` or ``s2l2a``), ``target`` (for example ``biomass_mean``), ``blocks`` (side in
+    degrees of the grid cells that are held out as a whole; needs ``locations.csv``) and ``zeros``: pixels that are zero
+    in every band are ``invalid`` (default), or ``values`` that models see, for a target that counts them.
     """
     modality, target = _options(task)
     band_positions(task, MODALITIES[modality], f"modality '{modality}'")
@@ -85,13 +79,8 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 
 
 def _options(task: TaskSpec) -> tuple[str, str]:
-    check_option_names(task, ("modality", "target", "blocks", "zeros"))
+    check_options(task, modality=None, target=None, blocks=None, zeros=("invalid", "values"))
     modality, target = task.options.get("modality"), task.options.get("target")
-    if task.options.get("zeros", "invalid") not in ("invalid", "values"):
-        raise ContractError(
-            f"task '{task.slug}': option zeros is {task.options['zeros']!r}; expected 'invalid' (mask pixels that are "
-            "zero in every band) or 'values' (models see them)"
-        )
     if modality not in MODALITIES or not isinstance(target, str):
         raise ContractError(
             f"task '{task.slug}': options are {task.options}; expected modality = {', '.join(MODALITIES)} and target ="

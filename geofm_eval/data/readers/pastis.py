@@ -4,7 +4,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Item, Listing
-from geofm_eval.data.readers.chips import read_split_file
+from geofm_eval.data.readers.chips import check_options, read_split_file
 from geofm_eval.data.readers.files import read_text
 from geofm_eval.data.readers.grids import degrees, project
 from geofm_eval.data.readers.listed import listed_name
-from geofm_eval.data.readers.series import band_positions, check_option_names, dates_of, load_array
+from geofm_eval.data.readers.series import band_positions, dates_of, load_array
 from geofm_eval.errors import DataError, Unavailable
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
@@ -50,16 +50,10 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     A ``splits.csv`` (chip,split) takes precedence over the folds; partial copies use it to list their patches. Samples
     have no group, because all folds contain all four Sentinel-2 tiles.
 
-    Args:
-        task: ``dates`` is the number of frames taken from every series, from first to last.
-        root: folder of the data set, or its parent.
-
-    Raises:
-        ContractError: unknown options or bands, or no number of dates.
-        Unavailable: the folder has no metadata.
-        DataError: the metadata are damaged, a date occurs twice, or the split file names an unknown patch.
+    The root is the folder of the data set or its parent. The task's ``dates`` is the number of frames taken from every
+    series, from first to last.
     """
-    check_option_names(task, ())
+    check_options(task)
     wanted, positions = dates_of(task), band_positions(task, BANDS, "PASTIS")
     folder = root / "PASTIS-R" if (root / "PASTIS-R" / _METADATA).is_file() else root
     patches = _read_metadata(task, folder)
@@ -131,9 +125,7 @@ def _read_metadata(task: TaskSpec, folder: Path) -> dict[str, _Patch]:
             )
         folds[patch.id] = patch.fold
     places = _places(content, [patch.centre for patch in found])
-    return {
-        patch.id: _Patch(patch.id, patch.fold, patch.frames, place) for patch, place in zip(found, places, strict=True)
-    }
+    return {patch.id: replace(patch, centre=place) for patch, place in zip(found, places, strict=True)}
 
 
 def _patch(feature: Mapping[str, Any], where: str) -> _Patch:
@@ -154,9 +146,8 @@ def _patch(feature: Mapping[str, Any], where: str) -> _Patch:
             f"{where}: date {twice} occurs twice in dates-S2, so the order of the frames is ambiguous; leave the patch "
             "out"
         )
-    return _Patch(
-        listed_name(str(properties["ID_PATCH"]), where), fold, tuple(frames), _centre(feature.get("geometry"))
-    )
+    name = listed_name(str(properties["ID_PATCH"]), where)
+    return _Patch(name, fold, tuple(frames), _centre(feature.get("geometry")))
 
 
 def _day(value: object, where: str) -> date:

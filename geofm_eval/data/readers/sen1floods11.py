@@ -11,13 +11,13 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.readers.chips import (
+    check_aligned,
     check_options,
     class_loader,
     custom_listing,
     read_lists,
     read_split_file,
 )
-from geofm_eval.data.readers.grids import check_one_grid
 from geofm_eval.data.readers.rasters import Raster, read_bands
 from geofm_eval.errors import DataError
 
@@ -25,7 +25,6 @@ CHIPS = "v1.1/data/flood_events/HandLabeled"
 LISTS = "v1.1/splits/flood_handlabeled"
 """Folders of the chips and of the official split lists below the root."""
 
-OPTIONS = {"modality": ("s1", "s2", "s1s2"), "test": ("test", "bolivia")}
 _FOLDERS = {"s1": ("S1Hand",), "s2": ("S2Hand",), "s1s2": ("S2Hand", "S1Hand")}
 _BANDS = {"S1Hand": ("VV", "VH"), "S2Hand": tuple(SENTINEL2)}
 
@@ -40,35 +39,25 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     The group of a chip is its flood event, named after the country. Digital numbers are L1C of 2016 to 2019, before
     processing baseline 04.00, without the offset of 1000; 0 is no data. Cloudy pixels have the label -1.
 
-    Args:
-        task: its options are ``modality`` (``s1``, ``s2``, or ``s1s2``: the bands of S2, then VV and VH) and ``test``
-            (``test`` or ``bolivia``).
-        root: folder that holds ``v1.1``.
-
-    Raises:
-        ContractError: the task's options are unknown.
-        Unavailable: the folder has no split list.
-        DataError: a split list is damaged or missing.
+    The task's options are ``modality`` (``s1``, ``s2``, or ``s1s2``: the bands of S2, then VV and VH) and ``test``
+    (``test`` or ``bolivia``).
     """
-    check_options(task, OPTIONS)
+    check_options(task, modality=tuple(_FOLDERS), test=("test", "bolivia"))
     chips = root / CHIPS
     folders = _FOLDERS[task.options.get("modality", "s2")]
     load_target = class_loader(task, {-1: task.ignore, 0: 0, 1: 1})
 
-    def load(item: Item) -> npt.NDArray[Any]:
-        return _load(item, task)
-
     own = read_split_file(root)
     if own is not None:
         items = {split: _items(chips, folders, names) for split, names in own.items()}
-        return custom_listing(root, items, lambda path: f"{path.parent.name} file", load, load_target)
+        return custom_listing(root, items, _kind, lambda item: _load(item, task), load_target)
     lists = {"train": "train", "val": "valid", "test": task.options.get("test", "test")}
     paths = {split: root / LISTS / f"flood_{name}_data.csv" for split, name in lists.items()}
     official = {
         split: _items(chips, folders, [_chip(line, paths[split]) for line in lines])
         for split, lines in read_lists(task, root, paths).items()
     }
-    return Listing(root, official, "official", load, load_target)
+    return Listing(root, official, "official", lambda item: _load(item, task), load_target)
 
 
 def _chip(line: str, path: Path) -> str:
@@ -89,15 +78,14 @@ def _item(chips: Path, folders: tuple[str, ...], name: str) -> Item:
     return Item(name, path, None, event or None, others=tuple(others), target=target)
 
 
+def _kind(path: Path) -> str:
+    return f"{path.parent.name} file"
+
+
 def _load(item: Item, task: TaskSpec) -> npt.NDArray[Any]:
     first, *others = (read_bands(path, task, _BANDS[path.parent.name]) for path in (item.path, *item.others))
     for other in others:
-        if other.pixels.shape[1:] != first.pixels.shape[1:]:
-            raise DataError(
-                f"{item.path}: the image has {first.pixels.shape[1:]} pixels, but {other.path} has "
-                f"{other.pixels.shape[1:]}; fetch both files again"
-            )
-        check_one_grid(first.grid, other.grid)
+        check_aligned(first, other)
     return np.concatenate([_marked(part) for part in (first, *others)])
 
 

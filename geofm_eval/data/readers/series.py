@@ -1,6 +1,6 @@
-"""Common code of time series readers: options, bands by name, arrays, and empty pixels."""
+"""Common code of time series readers: dates, bands by name, arrays, and empty pixels."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,6 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import canonical
 from geofm_eval.data.readers.files import read_or_explain
 from geofm_eval.errors import ContractError, DataError
-
-
-def check_option_names(task: TaskSpec, known: Iterable[str]) -> None:
-    """Refuse options that a reader does not know; all readers accept ``chip``, the size of simulated chips.
-
-    Raises:
-        ContractError: an unknown option.
-    """
-    known = tuple(known)
-    unknown = sorted(set(task.options) - {"chip", *known})
-    if unknown:
-        raise ContractError(
-            f"task '{task.slug}': option {', '.join(unknown)} is unknown to reader '{task.reader}'; expected "
-            f"{', '.join(known) or 'none'}"
-        )
 
 
 def dates_of(task: TaskSpec) -> int:
@@ -68,14 +53,9 @@ def load_array(path: Path) -> npt.NDArray[Any]:
         DataError: the file cannot be read, or holds Python objects or complex values.
     """
     failures = (OSError, ValueError, EOFError, OverflowError, MemoryError, RecursionError, SyntaxError)
-    array = read_or_explain(path, "npy array", lambda: _mapped(path), failures)
+    array = read_or_explain(path, "npy array", lambda: np.load(path, mmap_mode="r", allow_pickle=False), failures)
     if array.dtype.kind not in "biufU":
         raise DataError(f"{path}: dtype is {array.dtype}, expected real numbers. Write the array again as real numbers")
-    return array
-
-
-def _mapped(path: Path) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 

@@ -1,6 +1,5 @@
 """TerraMesh examples: one folder per modality, with aligned tiles of the same name."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,11 @@ import numpy.typing as npt
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.data.items import NAMES, Item, Listing
-from geofm_eval.data.readers.chips import classes_of
+from geofm_eval.data.readers.chips import check_aligned, check_options, classes_of
 from geofm_eval.data.readers.grids import centre, check_one_grid
 from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.rasters import Raster, grid_of, read_bands, read_target
-from geofm_eval.data.readers.series import band_positions, check_option_names
+from geofm_eval.data.readers.series import band_positions
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 MODALITIES = {
@@ -32,18 +31,10 @@ _LAND = "LULC"
 def read_listing(task: TaskSpec, root: Path) -> Listing:
     """List the tiles of a folder of TerraMesh examples; the label is the land cover class of most pixels.
 
-    The examples are a handful of tiles to try a model on. The last two by name are for validation and test, the others
-    for training.
-
-    Args:
-        task: its option ``modalities`` names the folders that are read, for example ``["S2L2A", "S1RTC"]``; ``shifted``
-            names the tiles whose optical digital numbers carry the +1000 offset of baseline 04.00, which is subtracted.
-        root: folder with ``<modality>/<tile>.tif``.
-
-    Raises:
-        ContractError: the task's options or bands do not exist in this layout.
-        Unavailable: rasterio is not installed, or a modality has no tiles.
-        DataError: fewer than three tiles, or a damaged map of land cover.
+    The examples are a handful of tiles to try a model on, ``<modality>/<tile>.tif``. The last two by name are for
+    validation and test, the others for training. The task's option ``modalities`` names the folders that are read, for
+    example ``["S2L2A", "S1RTC"]``; ``shifted`` names the tiles whose optical digital numbers carry the +1000 offset of
+    baseline 04.00, which is subtracted.
     """
     modalities, shifted = _options(task)
     held = [band for modality in modalities for band in MODALITIES[modality]]
@@ -59,7 +50,7 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 
 
 def _options(task: TaskSpec) -> tuple[tuple[str, ...], frozenset[str]]:
-    check_option_names(task, ("modalities", "shifted"))
+    check_options(task, modalities=None, shifted=None)
     modalities, shifted = task.options.get("modalities", []), task.options.get("shifted", [])
     if not modalities or set(modalities) - set(MODALITIES):
         raise ContractError(
@@ -81,15 +72,11 @@ def _item(task: TaskSpec, root: Path, path: Path, modalities: tuple[str, ...]) -
 
 
 def _load(item: Item, task: TaskSpec, modalities: tuple[str, ...], shifted: frozenset[str]) -> npt.NDArray[np.float32]:
-    parts: list[Raster] = []
+    tiles: list[Raster] = []
+    parts = []
     for modality, path in zip(modalities, (item.path, *item.others), strict=True):
         shift = -OFFSET if modality.startswith("S2") and item.id in shifted else 0
-        part = read_bands(path, task, MODALITIES[modality], shift=shift)
-        if parts and part.pixels.shape[1:] != parts[0].pixels.shape[1:]:
-            raise DataError(
-                f"{path}: the tile has {part.pixels.shape[1:]} pixels, expected {parts[0].pixels.shape[1:]} as in "
-                f"{modalities[0]}/{item.path.name}. Fetch the tile again"
-            )
-        check_one_grid((parts or [part])[0].grid, part.grid)
-        parts.append(replace(part, pixels=part.marked.astype(np.float32) + np.float32(shift)))
-    return np.concatenate([part.pixels for part in parts])
+        tiles.append(read_bands(path, task, MODALITIES[modality], shift=shift))
+        check_aligned(tiles[0], tiles[-1])
+        parts.append(tiles[-1].marked.astype(np.float32) + np.float32(shift))
+    return np.concatenate(parts)

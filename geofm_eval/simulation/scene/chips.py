@@ -6,12 +6,9 @@ import numpy as np
 
 from geofm_eval.errors import ContractError
 from geofm_eval.seeds import generator
-from geofm_eval.simulation.scene.built import industrial, residential
 from geofm_eval.simulation.scene.canvas import Canvas, SceneSetting
-from geofm_eval.simulation.scene.farmland import annual_crop, pasture, permanent_crop
 from geofm_eval.simulation.scene.fields import Array
-from geofm_eval.simulation.scene.mixed import Painter, highway, river, sea_lake, with_neighbour
-from geofm_eval.simulation.scene.nature import forest, herbaceous
+from geofm_eval.simulation.scene.painters import EUROSAT_PAINTERS
 from geofm_eval.simulation.scene.palette import TEMPERATE, Palette
 from geofm_eval.simulation.scene.rendering import render
 
@@ -20,20 +17,6 @@ CHIP_DRAWS = 1
 
 BLOCK = 32
 """Number of chips simulated together: few enough for the processor's cache, enough to amortise the calls."""
-
-EUROSAT_PAINTERS: dict[str, Painter] = {
-    "AnnualCrop": with_neighbour(annual_crop),
-    "Forest": with_neighbour(forest),
-    "HerbaceousVegetation": with_neighbour(herbaceous),
-    "Highway": highway,
-    "Industrial": with_neighbour(industrial),
-    "Pasture": with_neighbour(pasture),
-    "PermanentCrop": with_neighbour(permanent_crop),
-    "Residential": with_neighbour(residential),
-    "River": river,
-    "SeaLake": sea_lake,
-}
-"""Painter of each EuroSAT class."""
 
 
 def simulate(kind: str, n: int, seed: int = 0, palette: Palette = TEMPERATE, size: int = 64) -> Array:

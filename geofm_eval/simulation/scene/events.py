@@ -9,14 +9,7 @@ from geofm_eval.simulation.scene.fields import Array, fractal_field, smooth_fiel
 from geofm_eval.simulation.scene.ground import Ground
 from geofm_eval.simulation.scene.legend import CODE, CROPS, MARINE, BoolArray, IntArray, SceneKind
 
-_LINES = (
-    "marine debris",
-    "dense sargassum",
-    "sparse floating algae",
-    "natural organic material",
-    "foam",
-    "sea snot",
-)
+_LINES = ("marine debris", "dense sargassum", "sparse floating algae", "natural organic material", "foam", "sea snot")
 """Classes that currents gather in thin lines on open water."""
 
 _PATCHES = ("oil spill", "waves and wakes", "jellyfish")

@@ -74,8 +74,7 @@ def fractal_field(rng: np.random.Generator, n: int, size: int, spacings: Sequenc
 def smooth_curve(rng: np.random.Generator, n: int, length: int, spacing: float) -> Array:
     """Draw a Gaussian process on a line, (n, length), with bends about ``spacing`` points long."""
     basis = spline_basis(length, spacing)
-    curve: Array = noise(rng, n, basis.shape[1]) @ basis.T
-    return curve
+    return noise(rng, n, basis.shape[1]) @ basis.T
 
 
 def soft_step(distance: Array) -> Array:

@@ -191,8 +191,7 @@ def _biomass(place: _Place) -> Array:
     density = np.where(ground.land == CODE["conifer"], np.float32(1.1), np.float32(0.95))
     # Processors differ in the last digit of a power, which in float32 exceeds what rounding can hide.
     standing = open_land[ground.land] + np.float32(_FOREST) * density * ground.maturity.astype(np.float64) ** 1.3
-    left: Array = np.where(place.fire.burned, standing / 3, standing).round(4).astype(np.float32)
-    return left
+    return np.where(place.fire.burned, standing / 3, standing).round(4).astype(np.float32)
 
 
 def _heat(place: _Place) -> Array:

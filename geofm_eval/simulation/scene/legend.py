@@ -24,21 +24,8 @@ CODE = {name: position for position, name in enumerate(LAND)}
 """Position of every land cover class in LAND."""
 
 MARINE = (
-    "none",
-    "marine debris",
-    "dense sargassum",
-    "sparse floating algae",
-    "natural organic material",
-    "ship",
-    "oil spill",
-    "marine water",
-    "sediment-laden water",
-    "foam",
-    "turbid water",
-    "shallow water",
-    "waves and wakes",
-    "oil platform",
-    "jellyfish",
-    "sea snot",
-)
+    "none", "marine debris", "dense sargassum", "sparse floating algae", "natural organic material", "ship",
+    "oil spill", "marine water", "sediment-laden water", "foam", "turbid water", "shallow water", "waves and wakes",
+    "oil platform", "jellyfish", "sea snot",
+)  # fmt: skip
 """Classes at sea, in the order of MADOS (1 to 15); 0 is land. Open water is ``marine water``."""

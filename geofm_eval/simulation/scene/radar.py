@@ -35,13 +35,7 @@ _AT_SEA = {"oil spill": -6.0, "ship": 17.0, "oil platform": 17.0, "foam": 2.0, "
 
 
 def backscatter(
-    rng: np.random.Generator,
-    ground: Ground,
-    green: Array,
-    region: Region,
-    flood: Flood,
-    fire: Fire,
-    debris: IntArray,
+    rng: np.random.Generator, ground: Ground, green: Array, region: Region, flood: Flood, fire: Fire, debris: IntArray
 ) -> Array:
     """Simulate the backscatter of one date.
 
@@ -95,5 +89,4 @@ def _flooded(rng: np.random.Generator, mean: Array, ground: Ground, region: Regi
 
 def _power(decibels: Array) -> npt.NDArray[np.float64]:
     """Linear power in float64: processors differ in the last digit, which rounding must be able to hide."""
-    found: npt.NDArray[np.float64] = 10 ** (decibels.astype(np.float64) / 10)
-    return found
+    return 10 ** (decibels.astype(np.float64) / 10)

@@ -1,14 +1,13 @@
 """Regions and events: properties shared by all scenes of a block, which make another block harder than another chip."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from geofm_eval.seeds import generator
 from geofm_eval.simulation.scene.fields import Array
 from geofm_eval.simulation.scene.legend import CROPS
-from geofm_eval.simulation.scene.materials import extended
-from geofm_eval.simulation.scene.palette import SAVANNA, Palette
+from geofm_eval.simulation.scene.palette import SAVANNA, Palette, extended
 
 LANDSCAPE_DRAWS = 2
 """Part of every landscape's seed; changing it changes all landscapes."""
@@ -49,8 +48,7 @@ def draw_region(kind: str, block: str, palette: Palette, seed: int) -> Region:
     """Draw the shared properties of a block; equal arguments give equal regions."""
     rng = generator("landscape", LANDSCAPE_DRAWS, "region", palette.name, kind, seed, block)
     materials = extended(palette)
-    spectra = materials.draw(rng, 1)[0]
-    here = Palette(palette.name, spectra, materials.spread, materials.fine, materials.coarse)
+    here = replace(materials, spectra=materials.draw(rng, 1)[0])
     west, east, south, north = (12.0, 40.0, -20.0, 14.0) if palette.name == SAVANNA.name else (-4.0, 26.0, 43.0, 56.0)
     lonlat = (float(rng.uniform(west, east)), float(rng.uniform(south, north)))
     return Region(

@@ -126,8 +126,7 @@ def rows(place: Frame, angle: Array, period: Array) -> Array:
         period: distance between rows in pixels, likewise.
     """
     phase = (place.u * np.cos(angle) + place.v * np.sin(angle)) * (np.float32(2 * np.pi) / period)
-    wave: Array = np.float32(0.5) + np.float32(0.5) * np.cos(phase)
-    return wave
+    return np.float32(0.5) + np.float32(0.5) * np.cos(phase)
 
 
 def distance_to_curve(rng: np.random.Generator, place: Frame, bend: Array, spacing: float) -> Array:

@@ -10,8 +10,7 @@ from geofm_eval.simulation.scene.events import Fire, Flood
 from geofm_eval.simulation.scene.fields import Array, noise, smooth_field
 from geofm_eval.simulation.scene.ground import Ground
 from geofm_eval.simulation.scene.legend import CROPS, LAND, IntArray
-from geofm_eval.simulation.scene.materials import MATERIAL
-from geofm_eval.simulation.scene.palette import Palette
+from geofm_eval.simulation.scene.palette import MATERIAL, Palette
 from geofm_eval.simulation.scene.rendering import PIXEL
 
 # Material of each land cover when green, and when not green.
@@ -106,19 +105,16 @@ class Surface:
         pixels = _cover(pixels, fire.char, self.spectra[MATERIAL["char"]])
         at_sea = self.spectra[np.array([MATERIAL[name] for name in _AT_SEA])][debris]
         pixels = _cover(pixels, np.where(debris > 0, _COVERED[debris], 0.0), at_sea)
-        reflected: Array = np.moveaxis(pixels, -1, 0).astype(np.float32)
-        return reflected
+        return np.moveaxis(pixels, -1, 0).astype(np.float32)
 
     def _texture(self, first: IntArray, second: IntArray, green: Array) -> Array:
         fine = self.palette.fine[first] * green + self.palette.fine[second] * (1 - green)
         coarse = self.palette.coarse[first] * green + self.palette.coarse[second] * (1 - green)
-        texture: Array = np.clip(1 + fine * self.grain + coarse * self.patches, 0.2, 3).astype(np.float32)
-        return texture
+        return np.clip(1 + fine * self.grain + coarse * self.patches, 0.2, 3).astype(np.float32)
 
 
 def _cover(pixels: Array, share: Array, spectrum: Array) -> Array:
-    covered: Array = pixels + share[..., None].astype(np.float32) * (spectrum - pixels)
-    return covered
+    return pixels + share[..., None].astype(np.float32) * (spectrum - pixels)
 
 
 def sun(day: date, latitude: float) -> tuple[float, float]:
@@ -136,5 +132,4 @@ def shading(ground: Ground, azimuth: float, cotangent: float) -> Array:
     # Rows increase southward, columns eastward; a slope that rises away from the sun faces it.
     slope[1:-1] = (height[:-2] - height[2:]) * np.float32(-math.cos(azimuth) / 2)
     slope[:, 1:-1] += (height[:, 2:] - height[:, :-2]) * np.float32(-math.sin(azimuth) / 2)
-    light: Array = np.clip(1 + np.float32(0.5 * cotangent) * slope, 0.4, 1.6).astype(np.float32)
-    return light
+    return np.clip(1 + np.float32(0.5 * cotangent) * slope, 0.4, 1.6).astype(np.float32)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.contents import hashes_of
-from geofm_eval.data.generators import generator_version
+from geofm_eval.data.identity import generator_version
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.sharing import building, locked, publish
@@ -42,7 +42,11 @@ GENERATORS: dict[str, Callable[[Path, TaskSpec], None]] = {
     "biomassters": biomassters.write_biomassters,
     "fuel_moisture": fuel_moisture.write_fuel_moisture,
 }
-"""Writers of stand-ins, called with a missing or empty folder and the task, by the name that tasks use."""
+"""Writers of stand-ins by the name that tasks use, called with a missing or empty folder and the task.
+
+The task's ``sizes`` give the samples per split, its option ``chip`` the pixels per side. Writers raise Unavailable if
+the package that writes the files, rasterio or zarr, is not installed.
+"""
 
 
 def ensure_standin(task: TaskSpec) -> Path:

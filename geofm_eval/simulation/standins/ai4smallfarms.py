@@ -8,8 +8,7 @@ import numpy.typing as npt
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.ai4smallfarms import FOLDER, FOLDERS
 from geofm_eval.simulation.scene.landscape import simulate_scene
-from geofm_eval.simulation.standins.chips import chip_size, numbered, optical
-from geofm_eval.simulation.standins.files import write_geotiff
+from geofm_eval.simulation.standins.chips import chip_size, numbered, optical, write_geotiff
 
 CHIP = 64
 BANDS = ("B02", "B03", "B04", "B08")
@@ -20,13 +19,6 @@ def write_ai4smallfarms(folder: Path, task: TaskSpec) -> None:
     """Write simulated tiles as AI4SmallFarms: surface digital numbers, and outlines of fields as 255.
 
     Outlines are one pixel wide and also known under clouds, like the published ones, which were drawn on other images.
-
-    Args:
-        folder: a missing or empty folder.
-        task: its ``sizes`` give the tiles per split, its option ``chip`` their pixels per side (64).
-
-    Raises:
-        Unavailable: rasterio is not installed.
     """
     size = chip_size(task, CHIP)
     for split, numbers in numbered(task).items():

@@ -11,8 +11,7 @@ from geofm_eval.data.readers.biomassters import MONTHS, OPTICAL
 from geofm_eval.seeds import generator
 from geofm_eval.simulation.scene.fields import Array
 from geofm_eval.simulation.scene.landscape import Scene, simulate_scene
-from geofm_eval.simulation.standins.chips import chip_size, numbered, optical
-from geofm_eval.simulation.standins.files import write_geotiff
+from geofm_eval.simulation.standins.chips import chip_size, numbered, optical, write_geotiff
 
 CHIP = 64
 WRITTEN = (1, 3, 5, 7, 9, 11)
@@ -33,13 +32,6 @@ def write_biomassters(folder: Path, task: TaskSpec) -> None:
 
     The descending orbit is missing in October, and the optical image of December for every third chip. A ``splits.csv``
     assigns chips to splits, because the publishers define no validation split.
-
-    Args:
-        folder: a missing or empty folder.
-        task: its ``sizes`` give the chips per split, its option ``chip`` their pixels per side (64).
-
-    Raises:
-        Unavailable: rasterio is not installed.
     """
     rows = ["chip,split\n"]
     for split, numbers in numbered(task).items():
@@ -68,8 +60,7 @@ def noise_free(chip: str, task: TaskSpec) -> Array:
 def biomass(scene: Scene) -> Array:
     """Return the biomass of every pixel with noise, (height, width) float32 in t/ha; zero stays zero."""
     noise = generator("biomassters", scene.number).normal(0, NOISE, scene.biomass.shape).astype(np.float32)
-    found: Array = np.where(scene.biomass > 0, np.clip(scene.biomass + noise, 0, None).round(4), np.float32(0))
-    return found
+    return np.where(scene.biomass > 0, np.clip(scene.biomass + noise, 0, None).round(4), np.float32(0))
 
 
 def _write_months(folder: Path, name: str, scene: Scene) -> None:
@@ -83,8 +74,7 @@ def _radar(scene: Scene, position: int, month: int) -> Array:
     ascending = np.where(scene.nodata[position], _NODATA, scene.radar[position])
     speckle = generator("descending", scene.number, month).normal(0, 0.8, ascending.shape).astype(np.float32)
     descending = np.where((ascending == _NODATA) | (month == WRITTEN[0]), _NODATA, (ascending + speckle).round(3))
-    both: Array = np.concatenate([ascending, descending]).astype(np.float32)
-    return both
+    return np.concatenate([ascending, descending]).astype(np.float32)
 
 
 def _optical(scene: Scene, position: int) -> npt.NDArray[Any]:

@@ -11,20 +11,14 @@ from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.data.items import NAMES
 from geofm_eval.simulation.scene import simulate_blocks
 from geofm_eval.simulation.scene.fields import Array
-from geofm_eval.simulation.standins.files import write_geotiff
+from geofm_eval.simulation.standins.chips import write_geotiff
 
 
 def write_eurosat(folder: Path, task: TaskSpec) -> None:
     """Write simulated chips as EuroSAT: ``<Class>/<Class>_<n>.tif`` and ``eurosat-{train,val,test}.txt``.
 
     Every class has the same number of chips in every split; the first classes have one more if sizes are not divisible.
-
-    Args:
-        folder: a missing or empty folder.
-        task: its ``bands`` give the order in the files, its ``sizes`` the chips per split.
-
-    Raises:
-        Unavailable: rasterio is not installed.
+    The task's ``bands`` give the order in the files.
     """
     lists: dict[str, list[str]] = {name: [] for name in NAMES}
     sizes = task.sizes or (0, 0, 0)

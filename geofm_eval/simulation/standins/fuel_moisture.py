@@ -47,10 +47,6 @@ def write_fuel_moisture(folder: Path, task: TaskSpec) -> None:
 
     The reader selects 20 % of the training sites for validation. Sizes are therefore met exactly only if training and
     validation have a ratio of 4 to 1 and consist of whole sites of twelve series.
-
-    Args:
-        folder: a missing or empty folder.
-        task: its ``sizes`` give the series per split.
     """
     arrays: dict[str, list[Any]] = {name: [] for name in ("pixels", "month", "target", "site", "latlon", "is_test")}
     features = []
@@ -112,8 +108,7 @@ def _weather(rng: np.random.Generator, dates: tuple[date, ...]) -> npt.NDArray[n
 
 def _greenness(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     red, infrared = numbers[:, _OPTICAL.index("B04")], numbers[:, _OPTICAL.index("B08")]
-    found: npt.NDArray[np.float64] = ((infrared - red) / (infrared + red)).round(6)
-    return found
+    return ((infrared - red) / (infrared + red)).round(6)
 
 
 def _moisture(series: npt.NDArray[np.float64]) -> float:
@@ -128,11 +123,8 @@ def _moisture(series: npt.NDArray[np.float64]) -> float:
 
 def _feature(site: _Site, target: float, day: date) -> dict[str, Any]:
     properties = {"percent(t)": target, "site": site.name, "date": f"{day.isoformat()}T00:00:00"}
-    return {
-        "type": "Feature",
-        "properties": properties,
-        "geometry": {"type": "Point", "coordinates": list(site.lonlat)},
-    }
+    point = {"type": "Point", "coordinates": list(site.lonlat)}
+    return {"type": "Feature", "properties": properties, "geometry": point}
 
 
 def _write(folder: Path, arrays: dict[str, list[Any]], features: list[dict[str, Any]]) -> None:

@@ -10,8 +10,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.chips import SPLIT_FILE
 from geofm_eval.data.readers.hls_burn_scars import FOLDERS, IMAGE, MASK
 from geofm_eval.simulation.scene.landscape import Scene, simulate_scene
-from geofm_eval.simulation.standins.chips import as_drawn, chip_size, hidden, numbered, optical
-from geofm_eval.simulation.standins.files import write_geotiff
+from geofm_eval.simulation.standins.chips import as_drawn, chip_size, hidden, numbered, optical, write_geotiff
 
 CHIP = 64
 BANDS = ("B02", "B03", "B04", "B8A", "B11", "B12")
@@ -25,13 +24,6 @@ def write_hls_burn_scars(folder: Path, task: TaskSpec) -> None:
     Scenes of one grid tile are similar and occur in all splits, as in the published data. Beyond the edge of the swath
     every band is 9999; there, and under clouds, the mask is -1. A ``splits.csv`` separates training from validation
     chips, which the two published folders do not.
-
-    Args:
-        folder: a missing or empty folder.
-        task: its ``sizes`` give the chips per split, its option ``chip`` their pixels per side (64).
-
-    Raises:
-        Unavailable: rasterio is not installed.
     """
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)

@@ -10,14 +10,11 @@ from geofm_eval.catalog.bands import SENTINEL2
 from geofm_eval.data.readers.mados import WAVELENGTHS
 from geofm_eval.seeds import generator
 from geofm_eval.simulation.scene.landscape import MARINE, Scene, simulate_scene
-from geofm_eval.simulation.standins.chips import Pixels, chip_size, hidden, numbered, optical
-from geofm_eval.simulation.standins.files import write_geotiff
+from geofm_eval.simulation.standins.chips import Pixels, chip_size, hidden, numbered, optical, write_geotiff
 
 CHIP = 72
 CROPS_PER_SCENE = 4
-_WATERS = tuple(
-    MARINE.index(name) for name in ("marine water", "sediment-laden water", "turbid water", "shallow water")
-)
+_WATERS = [MARINE.index(f"{kind} water") for kind in ("marine", "sediment-laden", "turbid", "shallow")]
 
 
 def write_mados(folder: Path, task: TaskSpec) -> None:
@@ -26,13 +23,6 @@ def write_mados(folder: Path, task: TaskSpec) -> None:
     Four crops form a scene, which belongs to one split. Even scene numbers have the file names of Sentinel-2A, odd ones
     those of Sentinel-2B. All floating objects are labelled, but open water only in one patch per crop, as sparsely as
     in the published labels.
-
-    Args:
-        folder: a missing or empty folder.
-        task: its ``sizes`` give the crops per split, its option ``chip`` their pixels per side (72).
-
-    Raises:
-        Unavailable: rasterio is not installed.
     """
     (folder / "splits").mkdir(parents=True)
     size, first = chip_size(task, CHIP), 0

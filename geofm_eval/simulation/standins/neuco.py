@@ -65,14 +65,8 @@ CONTROL_MEAN = 15.0
 def write_neuco(folder: Path, task: TaskSpec) -> None:
     """Write simulated locations as NeuCo-Bench: ``data/<modality>/part-000000/<id>.zarr.zip`` and tables of labels.
 
-    Every location has a label for every target, and a position in ``locations.csv``.
-
-    Args:
-        folder: a missing or empty folder.
-        task: the first of its ``sizes`` is the number of locations, its option ``chip`` their pixels per side (64).
-
-    Raises:
-        Unavailable: zarr is not installed.
+    Every location has a label for every target, and a position in ``locations.csv``. The first of the task's
+    ``sizes`` is the number of locations.
     """
     parts = {modality: folder / "data" / modality / "part-000000" for modality in MODALITIES}
     for part in (*parts.values(), folder / "labels"):

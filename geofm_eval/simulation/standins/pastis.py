@@ -1,7 +1,6 @@
 """Simulated crop types in the layout of PASTIS."""
 
 import json
-from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,6 @@ def write_pastis(folder: Path, task: TaskSpec) -> None:
 
     Classes have the published numbers: grass is meadow (1), the eight kinds of crop are 2 to 9, everything else is
     background (0). Fold 4 is validation, fold 5 test; training patches alternate between folds 1 to 3.
-
-    Args:
-        folder: a missing or empty folder.
-        task: its ``sizes`` give the patches per split, its option ``chip`` their pixels per side (64).
     """
     for name in ("DATA_S2", "ANNOTATIONS"):
         (folder / name).mkdir(parents=True)
@@ -68,11 +63,8 @@ def _slivers(parcel: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
 
 
 def _feature(id: int, fold: int, scene: Scene) -> dict[str, Any]:
-    properties = {"ID_PATCH": id, "Fold": fold, "TILE": scene.block, "dates-S2": _numbered_days(scene.dates)}
+    days = {str(position): int(day.strftime("%Y%m%d")) for position, day in enumerate(scene.dates)}
+    properties = {"ID_PATCH": id, "Fold": fold, "TILE": scene.block, "dates-S2": days}
     lon, lat = scene.lonlat
     ring = [[lon + dx, lat + dy] for dx, dy in ((-0.01, -0.01), (0.01, -0.01), (0.01, 0.01), (-0.01, -0.01))]
     return {"type": "Feature", "properties": properties, "geometry": {"type": "Polygon", "coordinates": [ring]}}
-
-
-def _numbered_days(dates: Sequence[date]) -> dict[str, int]:
-    return {str(position): int(day.strftime("%Y%m%d")) for position, day in enumerate(dates)}

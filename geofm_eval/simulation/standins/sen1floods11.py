@@ -10,8 +10,7 @@ import numpy.typing as npt
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.sen1floods11 import CHIPS, LISTS
 from geofm_eval.simulation.scene.landscape import Scene, simulate_scene
-from geofm_eval.simulation.standins.chips import as_drawn, chip_size, hidden, numbered
-from geofm_eval.simulation.standins.files import write_geotiff
+from geofm_eval.simulation.standins.chips import as_drawn, chip_size, hidden, numbered, write_geotiff
 
 CHIP = 64
 _FIRST = 100_000
@@ -29,13 +28,6 @@ def write_sen1floods11(folder: Path, task: TaskSpec) -> None:
     A flood is one block of scenes on one date. Cloudy pixels have the label -1, as in the published data; beyond the
     edge of the swath S2 is 0 and S1 is NaN. The chips of one more flood, a sixth as many as in the test split, have a
     separate list, like those of Bolivia.
-
-    Args:
-        folder: a missing or empty folder.
-        task: its ``sizes`` give the chips per split, its option ``chip`` their pixels per side (64).
-
-    Raises:
-        Unavailable: rasterio is not installed.
     """
     for name in ("S1Hand", "S2Hand", "LabelHand"):
         (folder / CHIPS / name).mkdir(parents=True)
