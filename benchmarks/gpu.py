@@ -251,7 +251,7 @@ def _trained(
     recipe = TrainingRecipe("gpu", epochs=size.epochs, validate_every=max(size.epochs // 2, 1), rate=1e-3, flips=True)
     training, held = drawn_chips("train", size.chips, 1), drawn_chips("val", max(size.chips // 4, 2), 2)
     loaded, adapter = loaded_on(CHIPS, device)
-    samples = RandomCrops(training, np.arange(size.chips), adapter, SIDE, seed=0)
+    samples = RandomCrops(training, np.arange(size.chips), adapter, seed=0, size=SIDE)
     predictor = ChipPredictor(adapter, SIDE, torch.device(device))
 
     def validate(model: TunableModel, epoch: int) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from geofm_eval.backbones.base import LoadedBackbone
-from geofm_eval.catalog import Recipe, TaskSpec
+from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.identity import generator_version
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split
@@ -80,17 +80,13 @@ def block_key(loaded: LoadedBackbone, adapter: InputAdapter, split: Split) -> st
             "options": spec.options,
             "taps": spec.taps,
             "poolings": spec.poolings,
-            "recipe": _pixel_recipe(adapter.recipe),
+            # Other settings of a recipe concern probes, which share the block.
+            "recipe": adapter.recipe.model_dump(mode="json", include={"normalisation", "resize", "temporal", "fill"}),
             "inputs": adapter.report.as_dict(),
             "stored": _stored_pixels(split.task),
             "items_sha256": split.items_sha256,
         }
     )
-
-
-def _pixel_recipe(recipe: Recipe) -> dict[str, Any]:
-    """Settings of a recipe that affect pixels; the others concern probes, which share the block."""
-    return recipe.model_dump(mode="json", include={"normalisation", "resize", "temporal", "fill"})
 
 
 def _stored_pixels(task: TaskSpec) -> dict[str, Any]:

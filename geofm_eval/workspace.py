@@ -25,8 +25,7 @@ from geofm_eval.datasets import open_splits
 from geofm_eval.dense.budget import ChipBudget, chip_budget, chip_strata
 from geofm_eval.dense.probe import DenseProbe, label_subsets
 from geofm_eval.dense.sweep import DenseSweep
-from geofm_eval.dense.token_sampling import TokenEncoder
-from geofm_eval.dense.tokens import grid_ceiling
+from geofm_eval.dense.tokens import TokenEncoder, grid_ceiling
 from geofm_eval.dense.windows import window_size
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError, GeofmError

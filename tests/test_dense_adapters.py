@@ -106,7 +106,7 @@ def test_what_cannot_be_tuned_is_refused():
     controls = CATALOG.model("rcf")
     task = CATALOG.task("eurosat_sim")
     control = load_backbone(controls, InputAdapter(controls, task, CATALOG.recipe("probing"))).backbone
-    with pytest.raises(ContractError, match="RandomConvolutions has nothing that 'full' tunes: use it frozen"):
+    with pytest.raises(ContractError, match="RandomConvolutions has no parameters for 'full'; use it frozen"):
         adapt(control, "full")
     with pytest.raises(ContractError, match="does not implement submodules"):
         adapt(control, "lora")

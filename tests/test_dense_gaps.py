@@ -13,9 +13,9 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.items import Item
 from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget
-from geofm_eval.dense.gaps import enlarged, filled
+from geofm_eval.dense.maps import enlarged, filled
 from geofm_eval.dense.probe import DenseProbe
-from geofm_eval.dense.token_sampling import TokenEncoder, sample_tokens
+from geofm_eval.dense.tokens import TokenEncoder, sample_tokens
 from geofm_eval.dense.windows import Window
 from geofm_eval.errors import DataError
 from geofm_eval.progress import LogProgress

@@ -156,7 +156,7 @@ def test_a_constant_target_is_refused():
         }
     )
     made = DenseJob(flat.load, flat.adapter, {**flat.splits, "train": heights}, flat.budget, flat.choice, 0)
-    with pytest.raises(DataError, match="the 6 training chips have 7 everywhere: nothing to learn"):
+    with pytest.raises(DataError, match="the 6 training chips have the value 7 everywhere"):
         _ = made.scale
 
 

@@ -11,8 +11,7 @@ from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.items import Item
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.probe import DenseProbe, label_subsets
-from geofm_eval.dense.token_sampling import TokenEncoder, sample_tokens
-from geofm_eval.dense.tokens import grid_ceiling, token_targets
+from geofm_eval.dense.tokens import TokenEncoder, grid_ceiling, sample_tokens, token_targets
 from geofm_eval.dense.windows import Window
 from geofm_eval.errors import DataError
 from geofm_eval.probes.heads import HeadJob, fit_heads

@@ -9,14 +9,13 @@ from torch import nn
 from geofm_eval.backbones.weights import state_dict_sha256
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.dense.adapters import plain_state
-from geofm_eval.dense.batches import InMemory, RandomCrops
+from geofm_eval.dense.batches import InMemory, Prefetcher, RandomCrops
 from geofm_eval.dense.checkpoint import CHECKPOINT
 from geofm_eval.dense.decoders import DECODERS
 from geofm_eval.dense.inference import ChipPredictor, counts_of, predictions, quality
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.plan import TrainingPlan
-from geofm_eval.dense.prefetch import Prefetcher
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe, training_recipe
 from geofm_eval.dense.training import fresh_weights, train
 from geofm_eval.errors import ContractError, DataError
@@ -36,7 +35,7 @@ def model(adaptation="frozen", decoder="tokenlinear", seed=0, taps=("block02",),
 
 def crops(split=None, count=6):
     split = split or chips()
-    return RandomCrops(split, np.arange(count), ADAPTER, 32, seed=0)
+    return RandomCrops(split, np.arange(count), ADAPTER, seed=0, size=32)
 
 
 def scored(network, epoch=0, split=None):
@@ -243,7 +242,7 @@ def test_a_series_is_trained_through_a_mix_over_its_dates(tmp_path):
     fresh_weights(0)
     network = DenseModel(load(spec, "pastis_sim").backbone, "frozen", ("block02",), "tokenlinear", 10, dates=6)
     split = chips(CROPS, count=4)
-    samples = RandomCrops(split, np.arange(4), adapter, 32, seed=0)
+    samples = RandomCrops(split, np.arange(4), adapter, seed=0, size=32)
     plan = TrainingPlan(TrainingRecipe("test", epochs=2, validate_every=1, batch=2, rate=1e-2), 1e-2, 0)
     before = network.mix.queries.detach().clone()
     train(network, samples, CROPS, plan, lambda *_: 0.0, tmp_path)
@@ -259,7 +258,7 @@ def test_a_series_of_one_date_is_trained_without_a_mix(tmp_path):
     adapter = InputAdapter(spec, split.task, CATALOG.recipe("probing"))
     fresh_weights(0)
     network = DenseModel(load(spec, "pastis_sim").backbone, "full", ("block02",), "tokenlinear", 10, dates=1)
-    samples = RandomCrops(split, np.arange(6), adapter, 32, seed=0)
+    samples = RandomCrops(split, np.arange(6), adapter, seed=0, size=32)
     done = train(network, samples, split.task, TrainingPlan(RECIPE, 1e-2, 0), lambda *_: 0.0, tmp_path)
     assert done.losses[-1] < done.losses[0]
     assert ChipPredictor(adapter, 32, CPU)(network, split.read(0), 0).shape == (10, 32, 32)
@@ -276,7 +275,7 @@ def test_mixed_precision_is_close_and_answers_in_float32(tmp_path):
     assert done.losses[-1] < done.losses[0]
     assert training_recipe("quick", dtype="bf16").slug == "quick_bf16"
     assert training_recipe("quick", 4, "bf16").slug == "quick_bf16_b04"
-    with pytest.raises(ContractError, match="number type 'fp8' is unknown; known: float32, bf16"):
+    with pytest.raises(ContractError, match="dtype 'fp8' is unknown; known: float32, bf16"):
         training_recipe("quick", dtype="fp8")
 
 

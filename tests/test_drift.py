@@ -133,7 +133,7 @@ def test_single_tokens_have_drift_of_their_own():
 
 def test_a_backbone_beside_itself_is_refused():
     frozen, batches = small()
-    with pytest.raises(ContractError, match="give a copy"):
+    with pytest.raises(ContractError, match="pass a copy"):
         measure_drift(networks(frozen, [frozen]), batches, False)
 
 

@@ -13,14 +13,13 @@ from fixtures.suite import Suite
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.data.relabelled import with_shuffled_labels
-from geofm_eval.dense.drift_controls import at_rate_zero, on_shuffled_labels
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.job_training import changed, merged
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
 from geofm_eval.dense.revert import PARTS, WHOLE, causes
 from geofm_eval.errors import ContractError
 from geofm_eval.measure.drift import measure_drift
-from geofm_eval.measure.drift_inputs import DriftMeasurement
+from geofm_eval.measure.drift_inputs import DriftMeasurement, at_rate_zero, on_shuffled_labels
 from geofm_eval.measure.trainings import CaseTrainings
 from geofm_eval.records import read_record, write_record
 from geofm_eval.report.collation import collate

@@ -14,8 +14,7 @@ from geofm_eval.cache import list_cache
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.errors import DataError, GeofmError
 from geofm_eval.measure import compatible, dense_noise, measurement_of, noise
-from geofm_eval.measure.admitted import admitted_scores
-from geofm_eval.measure.item_scores import by_score
+from geofm_eval.measure.admitted import admitted_scores, by_score
 from geofm_eval.measure.noise import UNPERTURBED, Blocks, Perturbation, Solved
 from geofm_eval.paths import geofm_cache
 from geofm_eval.stats.scores import pooled_r2, r2

@@ -132,13 +132,13 @@ def test_group_of_which_only_a_part_exists_is_refused():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"options": {"patches": 8}}, r"options \['patches'\] are unknown to galileo; known: patch, month"),
+        ({"options": {"patches": 8}}, r"unknown options \['patches'\] for galileo; known: patch, month"),
         ({"options": {"patch": 9}}, "patch 1 to 8"),
         ({"options": {"month": 13}}, "month must be 1 to 12"),
         ({"bands": tuple(reversed(OPTICAL))}, "bands must be VV, VH, B02, B03"),
         ({"bands": (*OPTICAL[:-2], "VV", "VH")}, "or begin with B02, without radar.*, found B02"),
         ({"prefix": 1}, "expected prefix = 0.*found prefix = 1"),
-        ({"width": 40}, "a width that 16 and num_heads divide.*width = 40"),
+        ({"width": 40}, "a width divisible by 16 and num_heads.*width = 40"),
         ({"depth": 0}, "depth of at least 1.*depth = 0"),
         ({"image_size": 64}, "image_size must stay unset"),
     ],

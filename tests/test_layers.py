@@ -130,7 +130,7 @@ def test_what_reads_loads_no_torch(room: str):
     modules = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in FILES
-        if room_of(path) == room and (room != "measure" or path.name in ("__init__.py", "case.py", "kinds.py"))
+        if room_of(path) == room and (room != "measure" or path.name in ("__init__.py", "case.py"))
         if path != LIBRARY / EXCEPTION[0]
     ]
     code = f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'timm', 'pandas') if m in sys.modules])"

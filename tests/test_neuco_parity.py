@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import ShuffleSplit
 
-from geofm_eval.probes.neuco import Shuffled, fit_shuffles
+from geofm_eval.probes.neuco import fit_shuffles
+from geofm_eval.probes.problem import Holdout
 from geofm_eval.stats.scores import neuco_q, r2
 
 
@@ -21,15 +22,15 @@ def golden() -> dict[str, np.ndarray]:
         return {name: file[name] for name in file.files}
 
 
-def folds(golden: dict[str, np.ndarray]) -> list[Shuffled]:
+def folds(golden: dict[str, np.ndarray]) -> list[Holdout]:
     drawn = ShuffleSplit(n_splits=40, test_size=0.1, random_state=42).split(golden["features"])
-    return [Shuffled(train, test) for train, test in drawn]
+    return [Holdout(train, "all", test) for train, test in drawn]
 
 
 def scores(golden: dict[str, np.ndarray], mended: bool) -> np.ndarray:
     cut, target = folds(golden), golden["target"]
     predicted = fit_shuffles(golden["features"], target, cut, mended)
-    return np.array([r2(target[fold.test], values) for fold, values in zip(cut, predicted, strict=True)])
+    return np.array([r2(target[fold.held_out], values) for fold, values in zip(cut, predicted, strict=True)])
 
 
 def test_every_shuffle_scores_what_neuco_bench_scores(golden: dict[str, np.ndarray]):
@@ -47,7 +48,7 @@ def test_mended_scores_are_those_of_its_trainer_without_the_two_leaks(golden: di
 def test_only_the_faithful_probe_lets_test_items_reach_the_training(golden: dict[str, np.ndarray], mended: bool):
     """Of all test items but one, features and labels are spoiled: what is predicted for that one must not move."""
     cut = folds(golden)[:1]
-    kept, spoiled = cut[0].test[:1], cut[0].test[1:]
+    kept, spoiled = cut[0].held_out[:1], cut[0].held_out[1:]
     features, target = golden["features"].copy(), golden["target"].copy()
     features[spoiled] *= 3
     target[spoiled] += 1000

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from geofm_eval.dense.batch_order import steps_per_epoch
 from geofm_eval.dense.batches import Batch
 from geofm_eval.dense.decoders import UPerNet
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import DenseModel
-from geofm_eval.dense.plan import TrainingPlan
+from geofm_eval.dense.plan import BatchOrder, TrainingPlan
 from geofm_eval.dense.recipes import RECIPES
 from geofm_eval.dense.temporal import HEADS, Ltae
 from geofm_eval.dense.training import train
@@ -146,7 +145,7 @@ def test_twenty_steps_from_equal_weights_have_pangaea_s_losses(golden: dict[str,
 @pytest.mark.parametrize(("count", "steps"), [(7, 1), (8, 1), (9, 1), (16, 2), (23, 2), (486, 60)])
 def test_an_epoch_leaves_out_the_last_short_batch_as_pangaea_s_loader_does(count: int, steps: int):
     """Of fewer chips than a batch PANGAEA trains on none; here they are one batch."""
-    assert steps_per_epoch(count, RECIPES["pangaea"]) == steps
+    assert BatchOrder(count, RECIPES["pangaea"], 0).steps_per_epoch == steps
     if count >= 8:
         assert steps == len(DataLoader(list(range(count)), batch_size=8, drop_last=True))
 

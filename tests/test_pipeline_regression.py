@@ -19,10 +19,11 @@ from geofm_eval.data.readers import READERS
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.measure import measurement_of
 from geofm_eval.measure.case import Measurement
-from geofm_eval.measure.probe import _content_key
+from geofm_eval.measure.probe import _content
 from geofm_eval.probes import job as probe_job
 from geofm_eval.records import read_outcomes, read_record, write_record
 from geofm_eval.stats.scores import neuco_q, pooled_r2, r2_per_draw
+from geofm_eval.store import content_hash
 from geofm_eval.workspace import Settings, Workspace
 from tests.small_suite import OPTIONS
 from tests.tiny import RECIPE, SIDE, SPEC, tiny_loaded
@@ -180,7 +181,8 @@ def test_shuffle_splits_give_a_record_of_out_of_fold_predictions(home: Path, tmp
 def test_blocks_change_the_content_key(home: Path) -> None:
     def key(edit: Callable[[Item], Item]) -> str:
         READERS["brightness"] = lambda task, root: listing(task, root, edit)
-        return _content_key(Workspace(catalog(), Settings()), Case("probe", "tiny", "blocked", "ridge", "final"))
+        case = Case("probe", "tiny", "blocked", "ridge", "final")
+        return content_hash(_content(Workspace(catalog(), Settings()), case))
 
     plain = key(lambda item: item)
     assert plain == key(lambda item: item)

@@ -231,9 +231,7 @@ def test_classes_without_an_item_are_known_and_lonely_ones_are_never_held_out():
 
 
 def test_what_nothing_can_be_learnt_from_is_refused():
-    with pytest.raises(
-        DataError, match=r"eurosat_sim: 3 training items at 0\.01 of the labels leave nothing to choose"
-    ):
+    with pytest.raises(DataError, match=r"eurosat_sim: 3 training samples at 0\.01 of the labels leave none to choose"):
         budgeted(0.01, train=30, val=9)
-    with pytest.raises(DataError, match="the 12 training items all have 7: nothing to learn"):
+    with pytest.raises(DataError, match="all 12 training samples have the value 7"):
         _ = job(task=WOOD, labels=[7.0] * 12).scale

@@ -294,8 +294,9 @@ def planted_validation(problem, seed=0):
             items = np.concatenate([*held, np.empty(0, np.int64)]).astype(np.int64)
             score = (rng.random(len(items)) < 0.5).astype(np.float64)
             row = SweepRow(
-                tap, subset.fraction, subset.draw, 1, len(items), 1, "split", (), None, None, False, (),
-                float(score.mean()) if len(items) else None, 0.5, np.zeros(1), True, 0, 0,
+                tap=tap, fraction=subset.fraction, draw=subset.draw, n_train=1, n_val=len(items), n_test=1,
+                val_kind="split", val_score=float(score.mean()) if len(items) else None,
+                test_score=0.5, outcomes=np.zeros(1),
                 validation=ValidationItems(split, items, 1 - score, score) if len(items) else None,
             )  # fmt: skip
             solved[tap, subset.fraction, subset.draw] = row

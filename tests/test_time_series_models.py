@@ -149,7 +149,7 @@ def test_galileo_takes_the_month_of_an_image_from_its_date_else_from_the_entry()
 def test_galileo_without_dates_or_with_too_many_says_what_is_missing():
     backbone = subject("galileo_nano_random")[2]
     batch = series("galileo_nano_random")
-    with pytest.raises(ContractError, match="this series comes without dates: give them in the reader's items"):
+    with pytest.raises(ContractError, match="this series has no dates; add them to the reader's samples"):
         backbone(replace(batch, dates=None))
     long = ModelInput(
         batch.pixels[:1, :1].expand(-1, 25, -1, -1, -1), batch.valid[:1, :1].expand(-1, 25, -1, -1), batch.present,

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -267,16 +268,11 @@ def recorded_blocks(blocks: Sequence[nn.Module]) -> Iterator[dict[str, Tensor]]:
     def keep_input(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         found["embed"] = args[0] if args else kwargs["x"]
 
-    def keep_output(name: str) -> Any:
-        def hook(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> None:
-            found[name] = output
+    def keep_output(name: str, _: nn.Module, __: tuple[Any, ...], output: Tensor) -> None:
+        found[name] = output
 
-        return hook
-
-    handles = [blocks[0].register_forward_pre_hook(keep_input, with_kwargs=True)]
-    handles += [block.register_forward_hook(keep_output(f"block{i:02d}")) for i, block in enumerate(blocks)]
-    try:
+    with ExitStack() as hooks:
+        hooks.enter_context(blocks[0].register_forward_pre_hook(keep_input, with_kwargs=True))
+        for i, block in enumerate(blocks):
+            hooks.enter_context(block.register_forward_hook(partial(keep_output, f"block{i:02d}")))
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()

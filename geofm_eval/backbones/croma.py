@@ -1,7 +1,8 @@
 """CROMA (Fuller et al. 2023, arXiv 2311.00566): radar, optical and joint encoders, from torchgeo."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,11 @@ class Croma(Backbone):
         def stop(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             raise _Reached(_tokens(args, kwargs))
 
-        handle = _readers(self._tapped)[blocks].register_forward_pre_hook(stop, with_kwargs=True)
-        try:
-            self._encode(batch)
-        except _Reached as reached:
-            return reached.tokens
-        finally:
-            handle.remove()
+        with _readers(self._tapped)[blocks].register_forward_pre_hook(stop, with_kwargs=True):
+            try:
+                self._encode(batch)
+            except _Reached as reached:
+                return reached.tokens
         raise AssertionError("the encoder ended without reading the layer")
 
     def submodules(self) -> dict[str, Submodule]:
@@ -144,21 +143,13 @@ def recorded_layers(transformer: Any) -> Iterator[dict[str, Tensor]]:
     found: dict[str, Tensor] = {}
     names = ["embed", *(f"block{i:02d}" for i in range(len(transformer.layers)))]
 
-    def keep(name: str) -> Any:
-        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            found[name] = _tokens(args, kwargs)
+    def keep(name: str, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        found[name] = _tokens(args, kwargs)
 
-        return hook
-
-    handles = [
-        reader.register_forward_pre_hook(keep(name), with_kwargs=True)
-        for name, reader in zip(names, _readers(transformer), strict=True)
-    ]
-    try:
+    with ExitStack() as hooks:
+        for name, reader in zip(names, _readers(transformer), strict=True):
+            hooks.enter_context(reader.register_forward_pre_hook(partial(keep, name), with_kwargs=True))
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _layer_parts(layer: Sequence[Any], width: int) -> dict[str, Submodule]:

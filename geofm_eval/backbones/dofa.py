@@ -53,11 +53,7 @@ class Dofa(BlockBackbone):
 
 
 def build(spec: ModelSpec, adapter: InputAdapter) -> Dofa:
-    """Build an entry's architecture with random weights.
-
-    Args:
-        spec: entry with optical bands; ``options`` may set ``num_heads``.
-        adapter: input adapter with the bands.
+    """Build the architecture of an entry with optical bands and random weights; ``options`` may set ``num_heads``.
 
     Raises:
         Unavailable: torchgeo is not installed.

@@ -40,15 +40,15 @@ BANDS = tuple(band for bands in GROUPS.values() for band in bands)
 OPTICAL = BANDS[len(GROUPS["S1"]) :]
 
 DEFAULTS = {"patch": 8, "month": 6, "num_heads": 8, "mlp_ratio": 4, "max_patch_size": 8}
-"""Options of an entry and their defaults, those of the published nano encoder; ``month`` (1 to 12) is that of single
+"""Options of an entry with their defaults, those of the published nano encoder; ``month`` (1 to 12) is used for single
 images without a date."""
 
 
 class Galileo(Backbone):
     """Galileo's encoder on one or several dates of Sentinel-1 and 2.
 
-    A group whose bands the task lacks, and a patch without a valid pixel, never enter the encoder: their tokens are
-    zero and marked invalid. Tokens are group-major: all patches of S1, then all of S2_RGB, and so on; of a series all
+    A group whose bands the task lacks, and a patch without a valid pixel, do not enter the encoder: their tokens are
+    zero and marked invalid. Tokens are group-major: all patches of S1, then all of S2_RGB, and so on; in a series, all
     groups of the first date, then all of the second.
 
     Args:
@@ -77,45 +77,45 @@ class Galileo(Backbone):
 
     @property
     def network(self) -> nn.Module:
-        """Galileo's encoder: ``encoder.pt`` holds its ``state_dict``."""
+        """Galileo's encoder, whose ``state_dict`` is in ``encoder.pt``."""
         return self.encoder
 
     def read_weights(self, path: Path) -> dict[str, Tensor]:
         """Read a published folder, ``config.json`` and ``encoder.pt``.
 
         Raises:
-            WeightsError: a file is damaged, or the configuration is not the entry's.
+            WeightsError: a file is damaged, or the configuration differs from the entry.
         """
         if not path.is_dir():
             raise WeightsError(f"{path}: expected a folder with config.json and encoder.pt, as Galileo is published")
         _check_config(path / "config.json", self._configuration())
         state = read_state_dict(path / "encoder.pt", self.weights_key)
-        # Some published files carry an additional ".backbone" in their names.
+        # Some published files have an additional ".backbone" in their names.
         return {name.replace(".backbone", ""): tensor for name, tensor in state.items()}
 
     def layout(self, batch: ModelInput) -> TokenLayout:
-        """Square grid of patches for each group of each date; no prefix tokens.
+        """Return a square grid of patches for each group of each date, without prefix tokens.
 
         Raises:
-            ContractError: images that are not square, or that the patch does not divide.
+            ContractError: images are not square, or not divisible into patches.
         """
         height, width = batch.pixels.shape[-2:]
         patch = self.options["patch"]
         if height != width or height % patch:
             raise ContractError(
-                f"Galileo takes square images of a multiple of {patch} pixels, found {height} x {width}: "
+                f"Galileo takes square images of a multiple of {patch} pixels, found {height} x {width}; "
                 "choose another options.patch in its entry"
             )
         groups = date_groups(batch.pixels.shape[1], self.groups) if batch.series else self.groups
         return TokenLayout((height // patch, width // patch), 0, groups)
 
     def groups_present(self, batch: ModelInput) -> tuple[bool, ...]:
-        """True for groups whose bands the task has."""
+        """Return whether the task has the bands of each group, for every date."""
         dates = batch.pixels.shape[1] if batch.series else 1
         return groups_present(batch.present, self.groups) * dates
 
     def forward(self, batch: ModelInput) -> dict[str, Tensor]:
-        """Complete forward pass; see ``Backbone.forward``."""
+        """Run the complete forward pass; see ``Backbone.forward``."""
         seen = self._seen(batch)
         with recorded_blocks(list(self.encoder.blocks)) as found:
             output = self._encode(batch, seen, None)
@@ -123,26 +123,26 @@ class Galileo(Backbone):
         return {**taps, "final": self._group_major(output * seen[..., None])}
 
     def forward_to(self, batch: ModelInput, blocks: int) -> Tensor:
-        """Embedding and the first ``blocks`` blocks (at least one), then the last norm."""
+        """Run the embedding and the first ``blocks`` blocks (at least one), then the last norm."""
         if not 1 <= blocks <= len(self.encoder.blocks):
             raise ContractError(f"blocks must be 1 to {len(self.encoder.blocks)}, found {blocks}")
         return self._group_major(self._encode(batch, self._seen(batch), blocks))
 
     def submodules(self) -> dict[str, Submodule]:
-        """Parts of every block; see ``Backbone.submodules``. Their tokens are packed, see :meth:`placed`."""
+        """Return the parts of every block; see ``Backbone.submodules``. Their tokens are packed, see :meth:`placed`."""
         return block_parts(_block_submodules(block) for block in self.encoder.blocks)
 
     def placed(self, tokens: Tensor, batch: ModelInput) -> Tensor:
-        """Unpacks the tokens of a submodule; see ``Backbone.placed``."""
+        """Unpack the tokens of a submodule; see ``Backbone.placed``."""
         return self._group_major(_restored(tokens, self._seen(batch)))
 
     def _seen(self, batch: ModelInput) -> Tensor:
-        """Tokens that enter the encoder, in its own order: (B, h, w, T, groups of the encoder) bool."""
+        """Tokens that enter the encoder, in its own order, (B, h, w, T, groups of the encoder) bool."""
         layout = self.layout(batch)
         valid = batch.valid if batch.series else batch.valid[:, None]
         patches = valid_patches(valid.flatten(0, 1), layout.grid)
         patches = patches.reshape(*valid.shape[:2], *layout.grid).permute(0, 2, 3, 1)
-        # Attention over nothing gives NaN; an item without any valid pixel is run whole, its tokens stay invalid.
+        # Attention over no tokens gives NaN, so a sample without a valid pixel is encoded whole and remains invalid.
         patches = patches | ~patches.flatten(1).any(dim=1)[:, None, None, None]
         seen = torch.zeros(*patches.shape, self._group_count, dtype=torch.bool, device=patches.device)
         for slot, present in zip(self._slots, groups_present(batch.present, self.groups), strict=True):
@@ -150,7 +150,7 @@ class Galileo(Backbone):
         return seen
 
     def _encode(self, batch: ModelInput, seen: Tensor, blocks: int | None) -> Tensor:
-        """Run the encoder on its nine arguments; gives normed space-time tokens (B, h, w, T, groups, D)."""
+        """Run the encoder on its nine inputs; return normed space-time tokens (B, h, w, T, groups, D)."""
         patch, like = self.options["patch"], batch.pixels
         given = like if batch.series else like[:, None]
         count, dates, _, height, width = given.shape
@@ -181,13 +181,7 @@ class Galileo(Backbone):
 def _months(batch: ModelInput, month: int, most: int) -> Tensor:
     """Month of every date, (B, T) int64 from 0.
 
-    Args:
-        batch: images or series.
-        month: from 1, of single images without a date.
-        most: dates that the encoder has positions for.
-
-    Raises:
-        ContractError: a series without dates, or of more dates than the encoder has positions for.
+    ``month`` (from 1) is used for single images without a date; the encoder has positions for ``most`` dates.
     """
     if batch.dates is not None:
         months = [[day.month - 1 for day in days] for days in batch.dates]
@@ -195,26 +189,23 @@ def _months(batch: ModelInput, month: int, most: int) -> Tensor:
         months = [[month - 1]] * len(batch.pixels)
     else:
         raise ContractError(
-            "Galileo encodes the month of every date, and this series comes without dates: give them in the "
-            "reader's items, or use a recipe with temporal = 'per_date'"
+            "Galileo encodes the month of every date, but this series has no dates; add them to the reader's samples, "
+            "or use a recipe with temporal = 'per_date'"
         )
     if len(months[0]) > most:
         raise ContractError(
-            f"Galileo takes at most {most} dates, the series has {len(months[0])}: choose fewer dates in the task, "
+            f"Galileo takes at most {most} dates, the series has {len(months[0])}; choose fewer dates in the task, "
             "or use a recipe with temporal = 'per_date'"
         )
     return torch.tensor(months, device=batch.pixels.device)
 
 
 def _restored(tokens: Tensor, seen: Tensor) -> Tensor:
-    """Put the tokens that the encoder kept back at their positions.
+    """Return tokens to their positions, (B, h, w, T, groups, D), zero if they were not encoded.
 
     Args:
-        tokens: (B, L, D): each item's seen tokens in order, then padding.
+        tokens: (B, L, D), the encoded tokens of each sample in order, then padding.
         seen: (B, h, w, T, groups) bool.
-
-    Returns:
-        (B, h, w, T, groups, D), zero where not seen.
     """
     keep = seen.flatten(1)
     kept = torch.arange(tokens.shape[1], device=tokens.device) < keep.sum(dim=1, keepdim=True)
@@ -224,22 +215,18 @@ def _restored(tokens: Tensor, seen: Tensor) -> Tensor:
 
 
 def _block_submodules(block: Any) -> dict[str, Submodule]:
-    """Parts of one block by their common names; Galileo projects query, key and value apart."""
+    """Parts of a block by their common names; Galileo has separate projections for query, key and value."""
     attention, mlp = block.attn, block.mlp
     modules = (block.norm1, attention.q, attention.k, attention.v, attention.proj, block.norm2, mlp.fc1, mlp.fc2)
     return {name: Submodule(module) for name, module in zip(SUBMODULES, modules, strict=True)}
 
 
 def build(spec: ModelSpec, adapter: InputAdapter) -> Galileo:
-    """Build an entry's encoder with random weights.
-
-    Args:
-        spec: entry with Galileo's bands; ``options`` may set those of ``DEFAULTS``.
-        adapter: input adapter, which knows the bands and the ground sampling distance of the task.
+    """Build an entry's encoder with random weights; ``options`` may set those of ``DEFAULTS``.
 
     Raises:
         Unavailable: rslearn is not installed.
-        ContractError: other bands or options than Galileo's, or a task that has a part of a group.
+        ContractError: unsupported bands, options, size or width, or a task with only a part of a group.
     """
     options = _options(spec)
     if adapter.bands not in (BANDS, OPTICAL):
@@ -251,7 +238,7 @@ def build(spec: ModelSpec, adapter: InputAdapter) -> Galileo:
     groups_present(adapter.present, groups)
     if spec.depth < 1 or spec.width % options["num_heads"] or spec.width % 16 or not spec.width or spec.prefix:
         raise ContractError(
-            f"{spec.slug}: expected prefix = 0, depth of at least 1 and a width that 16 and num_heads divide, found "
+            f"{spec.slug}: expected prefix = 0, a depth of at least 1 and a width divisible by 16 and num_heads, found "
             f"prefix = {spec.prefix}, depth = {spec.depth}, width = {spec.width}, num_heads = {options['num_heads']}"
         )
     if adapter.model.image_size is not None:
@@ -272,14 +259,14 @@ def build(spec: ModelSpec, adapter: InputAdapter) -> Galileo:
 
 
 def groups_present(present: tuple[bool, ...], groups: tuple[str, ...]) -> tuple[bool, ...]:
-    """Which groups have data.
+    """Return which groups have data.
 
     Args:
-        present: flag per band of the groups.
-        groups: names of groups in order.
+        present: whether the task has each band of the groups.
+        groups: names of the groups in order.
 
     Raises:
-        ContractError: a group of which only some bands have data: it can neither be seen nor masked as it was trained.
+        ContractError: only some bands of a group have data; in training, groups were either complete or masked.
     """
     flags = dict(zip((band for group in groups for band in GROUPS[group]), present, strict=True))
     for group in groups:
@@ -288,7 +275,7 @@ def groups_present(present: tuple[bool, ...], groups: tuple[str, ...]) -> tuple[
         if absent and len(absent) < len(bands):
             raise ContractError(
                 f"the task has only a part of Galileo's group {group} ({', '.join(bands)}): {', '.join(absent)} missing"
-                ". Galileo masks whole groups: drop the task's other bands of the group, or choose another task"
+                ". Galileo masks whole groups; remove the group's other bands from the task, or choose another task"
             )
     return tuple(flags[GROUPS[group][0]] for group in groups)
 
@@ -296,7 +283,7 @@ def groups_present(present: tuple[bool, ...], groups: tuple[str, ...]) -> tuple[
 def _options(spec: ModelSpec) -> dict[str, int]:
     unknown = sorted(set(spec.options) - set(DEFAULTS))
     if unknown:
-        raise ContractError(f"{spec.slug}: options {unknown} are unknown to galileo; known: {', '.join(DEFAULTS)}")
+        raise ContractError(f"{spec.slug}: unknown options {unknown} for galileo; known: {', '.join(DEFAULTS)}")
     options = {**DEFAULTS, **spec.options}
     if not 1 <= options["month"] <= 12 or not 1 <= options["patch"] <= options["max_patch_size"]:
         limit = options["max_patch_size"]
@@ -308,12 +295,12 @@ def _check_config(path: Path, expected: dict[str, int]) -> None:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["model"]["encoder"]
     except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path}: no Galileo configuration ({error!r}): fetch the folder again") from None
+        raise WeightsError(f"{path}: no Galileo configuration ({error!r}); fetch the folder again") from None
     wrong = [
         f"{name}: file {found.get(name)}, entry {value}" for name, value in expected.items() if found.get(name) != value
     ]
     if wrong:
-        raise WeightsError(f"{path}: not the weights of this architecture: {'; '.join(wrong)}")
+        raise WeightsError(f"{path}: the configuration differs from the entry ({'; '.join(wrong)}); choose its entry")
 
 
 def _absent(like: Tensor, shape: tuple[int, ...], groups: dict[str, list[int]]) -> tuple[Tensor, Tensor]:

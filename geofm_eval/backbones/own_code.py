@@ -18,16 +18,11 @@ _imported: dict[str, str] = {}
 
 
 def code_sha256(path: Path) -> str:
-    """Hash a source file and its direct and indirect imports from its own folder.
+    """Return the SHA-256 over a source file and its direct and indirect imports from its own folder.
 
     Imports are read from the source without running it. Imports inside functions, and
-    ``importlib.import_module("name")`` with a literal name, are included; installed modules are not.
-
-    Args:
-        path: Python file.
-
-    Returns:
-        Hex sha256 over contents and relative paths; the same for a copy in another folder.
+    ``importlib.import_module("name")`` with a literal name, are included; installed modules are not. The hash covers
+    contents and relative paths, so a copy in another folder has the same one.
     """
     root = _root(path.resolve())
     return content_hash({file.relative_to(root).as_posix(): file_sha256(file) for file in source_files(path)})

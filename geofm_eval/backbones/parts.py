@@ -1,8 +1,8 @@
-"""Where the parts of a backbone lie: paths of its blocks, tensors of a part, and outputs read while it runs."""
+"""Parts of a backbone: paths of its blocks, tensors of a part, and outputs of parts during a forward pass."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,12 @@ from geofm_eval.errors import ContractError
 
 
 def block_paths(backbone: Backbone) -> dict[str, str]:
-    """Module path of every block by its name, such as ``{"block00": "model.blocks.0"}``.
+    """Return the module path of every block by its name, for example ``{"block00": "model.blocks.0"}``.
 
-    A block is what its parts have in common.
+    The path of a block is what the paths of its parts have in common.
 
     Raises:
-        ContractError: the backbone names no submodules, or a block's parts lie in no module of their own.
+        ContractError: the backbone names no submodules, or blocks share a module.
     """
     names = {id(module): name for name, module in backbone.named_modules()}
     paths: dict[str, list[str]] = {}
@@ -27,29 +27,28 @@ def block_paths(backbone: Backbone) -> dict[str, str]:
         paths.setdefault(name.partition(".")[0], []).append(names[id(part.module)])
     found = {block: _shared([path.split(".") for path in own]) for block, own in paths.items()}
     if len(set(found.values())) < len(found):
-        raise ContractError(f"{type(backbone).__name__}: several blocks share one module: their parts cannot be parted")
+        raise ContractError(f"{type(backbone).__name__}: blocks share one module, so their parts cannot be separated")
     return found
 
 
 def _shared(paths: Sequence[Sequence[str]]) -> str:
-    """What some paths begin with alike."""
     names = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*paths, strict=False))
     return ".".join(level[0] for level in names)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a tensor of a state dict; None stands for all of it."""
+    """Rows of a tensor in a state dict; None takes the whole tensor."""
 
     name: str
     rows: slice | None = None
 
 
 def part_rows(backbone: Backbone, part: str) -> list[Rows]:
-    """Tensors that belong to a part of all blocks (``fc1``, or ``qkv`` for q, k and v), to a block, or to ``all``.
+    """Return the tensors of a part in all blocks (``fc1``, or ``qkv`` for q, k and v), of a block, or of ``all``.
 
     Raises:
-        ContractError: no such part or block.
+        ContractError: there is no such part or block.
     """
     if part == "all":
         return [Rows(name) for name in backbone.state_dict()]
@@ -72,19 +71,19 @@ def part_rows(backbone: Backbone, part: str) -> list[Rows]:
 
 @contextmanager
 def exchanged(target: Backbone, source: Backbone, rows: Sequence[Rows]) -> Iterator[bool]:
-    """Put numbers of one backbone into another for the time being; True where that changes anything.
+    """Copy values of one backbone into another within the context; yield True if this changes any value.
 
     Args:
-        target: is changed in place and restored; without low-rank updates beside its weights.
-        source: of the same architecture, such as the backbone before tuning.
-        rows: what is put in.
+        target: changed in place and restored; its low-rank updates must be merged.
+        source: of the same architecture, for example the backbone before tuning.
+        rows: tensors to copy.
     """
     own, other = target.state_dict(), source.state_dict()
     pairs: list[tuple[Tensor, Tensor]] = []
     for one in rows:
         values, put = own[one.name], other[one.name].to(own[one.name].device)
-        # A number that is no array (the count of batches of a norm) has no rows.
-        part = slice(None) if one.rows is None else one.rows
+        # A scalar (the number of batches of a norm) has no rows.
+        part = one.rows or slice(None)
         pairs.append((values[part], put[part]) if values.ndim else (values, put))
     kept = [values.clone() for values, _ in pairs]
     try:
@@ -97,55 +96,51 @@ def exchanged(target: Backbone, source: Backbone, rows: Sequence[Rows]) -> Itera
 
 
 Read = Callable[[str, Tensor], None]
-"""Takes the name of a part or block and its output (B, N, D) as the module gives it."""
-
-_TOKENS = 3
+"""Receives the name of a part or block, and its output (B, N, D) as returned by the module."""
 
 
 @contextmanager
 def outputs_read(backbone: Backbone, read: Read, others: Mapping[str, Backbone] | None = None) -> Iterator[None]:
-    """Read the output of every part while a backbone runs; what others make of the same inputs is read beside it.
+    """Read the output of every part while a backbone runs, and what other networks make of the same inputs.
 
     Args:
         backbone: runs inside the context.
-        read: is given ``block00.fc1`` and its output.
-        others: networks of the same architecture by a name of theirs; ``read`` is also given ``<name>/block00.fc1``,
-            the output of their part for the input that this backbone's part had, and ``<name>/block00`` for whole
-            blocks, where the architecture calls a block as one module.
+        read: receives ``block00.fc1`` and its output.
+        others: networks of the same architecture by label; ``read`` also receives ``<label>/block00.fc1``, the output
+            of their part for the input of this backbone's part, and ``<label>/block00`` for whole blocks, if the
+            architecture calls a block as one module.
 
     Raises:
         ContractError: one of the others is this backbone itself, not a copy.
     """
-    handles, known, own = [], others or {}, backbone.submodules()
+    known, own = others or {}, backbone.submodules()
     if any(other is backbone for other in known.values()):
-        raise ContractError("a backbone cannot be compared with itself while it runs: give a copy of it")
+        raise ContractError("a backbone cannot be compared with itself while it runs; pass a copy of it")
     parts = {name: other.submodules() for name, other in known.items()}
     modules: dict[int, tuple[nn.Module, list[str]]] = {}
     for name, one in own.items():
         modules.setdefault(id(one.module), (one.module, []))[1].append(name)
-    for module, names in modules.values():
-        handles.append(module.register_forward_hook(_part_hook(read, names, own, parts), with_kwargs=True))
-    for block, path in block_paths(backbone).items() if known else ():
-        # The hook of a container that is never called never fires: whole blocks are then not read.
-        same = {f"{label}/{block}": other.get_submodule(path) for label, other in known.items()}
-        handles.append(backbone.get_submodule(path).register_forward_hook(_block_hook(read, same), with_kwargs=True))
-    try:
+    with ExitStack() as hooks:
+        for module, names in modules.values():
+            hooks.enter_context(module.register_forward_hook(_part_hook(read, names, own, parts), with_kwargs=True))
+        for block, path in block_paths(backbone).items() if known else ():
+            # The hook of a container that is never called does not fire, so its whole blocks are not read.
+            same = {f"{label}/{block}": other.get_submodule(path) for label, other in known.items()}
+            whole = backbone.get_submodule(path)
+            hooks.enter_context(whole.register_forward_hook(_block_hook(read, same), with_kwargs=True))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _part_hook(
     read: Read, names: Sequence[str], own: Mapping[str, Submodule], parts: Mapping[str, Mapping[str, Submodule]]
 ) -> Any:
-    """Reads what a module computes for some parts, and what the same module of others makes of its input."""
+    """Hook that reads the parts that a module computes, and those of the same module of others for its input."""
 
     def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
         for name in names:
             read(name, _part(output, own[name].part))
         for label, found in parts.items():
-            # One call serves all that the module computes.
+            # One call computes all parts of the module.
             same = found[names[0]].module(*args, **kwargs)
             for name in names:
                 read(f"{label}/{name}", _part(same, found[name].part))
@@ -162,6 +157,6 @@ def _block_hook(read: Read, others: Mapping[str, nn.Module]) -> Any:
 
 
 def _part(output: Tensor, part: slice | None) -> Tensor:
-    if output.ndim != _TOKENS:
-        raise ContractError(f"a part of a block gives {tuple(output.shape)}, expected (items, tokens, channels)")
+    if output.ndim != 3:
+        raise ContractError(f"a part of a block returned {tuple(output.shape)}, expected (samples, tokens, channels)")
     return output if part is None else output[..., part]

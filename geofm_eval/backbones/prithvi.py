@@ -88,11 +88,7 @@ class Prithvi(BlockBackbone):
 
 
 def build(spec: ModelSpec, adapter: InputAdapter) -> Prithvi:
-    """Build an entry's encoder with random weights.
-
-    Args:
-        spec: entry; ``options`` may set ``num_heads``.
-        adapter: input adapter; its bands give the number of input channels.
+    """Build an entry's encoder with random weights; ``options`` may set ``num_heads``.
 
     Raises:
         Unavailable: timm is not installed.

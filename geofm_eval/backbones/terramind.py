@@ -146,9 +146,7 @@ class TerraMind(BlockBackbone):
 def build(spec: ModelSpec, adapter: InputAdapter) -> TerraMind:
     """Build an entry's encoder with random weights.
 
-    Args:
-        spec: entry; ``options.modalities`` lists its modalities in the order of its bands, ``num_heads`` may be set.
-        adapter: input adapter with the bands.
+    ``options.modalities`` lists the modalities in the order of the entry's bands; ``num_heads`` may be set.
 
     Raises:
         Unavailable: timm is not installed.

@@ -1,6 +1,7 @@
 """A backbone without its later blocks, for cases in which only an early tap is used."""
 
 import copy
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 
@@ -159,17 +160,11 @@ def _container(whole: Backbone, paths: list[str]) -> str:
 def _after(whole: Backbone, container: str, batch: ModelInput) -> list[str]:
     """Paths of the outermost modules with own parameters that run only after the last block."""
     calls: list[str] = []
-    handles = [
-        module.register_forward_pre_hook(lambda _, __, name=name: calls.append(name))
-        for name, module in whole.named_modules()
-        if next(module.parameters(recurse=False), None) is not None
-    ]
-    try:
-        with torch.inference_mode():
-            whole(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, torch.inference_mode():
+        for name, module in whole.named_modules():
+            if next(module.parameters(recurse=False), None) is not None:
+                hooks.enter_context(module.register_forward_pre_hook(lambda _, __, name=name: calls.append(name)))
+        whole(batch)
     last = max((i for i, name in enumerate(calls) if name.startswith(f"{container}.")), default=len(calls))
     before = set(calls[: last + 1])
     found = [name for name in dict.fromkeys(calls[last + 1 :]) if name not in before]

@@ -1,4 +1,4 @@
-"""Which numbers of a backbone are tuned: none, all, low-rank updates of some linear layers, or norms and biases."""
+"""Tuning of a backbone: nothing, all parameters, low-rank updates of some linear layers, or norms and biases."""
 
 import math
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from geofm_eval.backbones.base import Backbone, Submodule
+from geofm_eval.backbones.base import Backbone
 from geofm_eval.catalog.dense import LORA_PARTS
 from geofm_eval.errors import ContractError
 
@@ -22,7 +22,7 @@ _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 class LowRank(nn.Module):
-    """Adds alpha / rank * B A to some rows of a weight (out, in): A is (rank, in), B (rows, rank) and zero at first.
+    """Add alpha / rank * B A to some rows of a weight (out, in); A is (rank, in), B is (rows, rank) and starts at zero.
 
     A fused projection of queries, keys and values gets one pair (A, B) for each.
     """
@@ -37,7 +37,7 @@ class LowRank(nn.Module):
             nn.init.kaiming_uniform_(down, a=math.sqrt(5))
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The weight with its update."""
+        """Return the weight with its update."""
         update = torch.zeros_like(weight)
         for part, down, up in zip(self.rows, self.down, self.up, strict=True):
             update[part.start : part.stop] = self.scale * (up @ down)
@@ -45,23 +45,22 @@ class LowRank(nn.Module):
 
 
 def adapt(backbone: Backbone, adaptation: str) -> list[nn.Parameter]:
-    """Make a frozen backbone ready to be tuned in one of the ``ADAPTATIONS``.
+    """Prepare a frozen backbone for one of the ``ADAPTATIONS``.
 
     Args:
-        backbone: frozen; is changed in place. New parameters are drawn from torch's global generator.
+        backbone: frozen backbone, changed in place. New parameters are drawn from torch's global generator.
         adaptation: ``frozen`` tunes nothing.
 
     Returns:
-        The parameters to be tuned, in the order of the network.
+        The parameters to train, in the order of the network.
 
     Raises:
-        ContractError: an unknown adaptation, or a backbone without what it tunes.
+        ContractError: the adaptation is unknown, or the backbone has no parameters for it.
     """
     if adaptation not in ADAPTATIONS:
         raise ContractError(f"adaptation '{adaptation}' is unknown; known: {', '.join(ADAPTATIONS)}")
     if adaptation == "frozen":
         return []
-    name = type(backbone).__name__
     if adaptation in LORA_PARTS:
         tuned = _add_low_rank(backbone, LORA_PARTS[adaptation])
     elif adaptation == "lnbias":
@@ -69,7 +68,7 @@ def adapt(backbone: Backbone, adaptation: str) -> list[nn.Parameter]:
     else:
         tuned = list(backbone.parameters())
     if not tuned:
-        raise ContractError(f"{name} has nothing that '{adaptation}' tunes: use it frozen")
+        raise ContractError(f"{type(backbone).__name__} has no parameters for '{adaptation}'; use it frozen")
     for parameter in tuned:
         parameter.requires_grad_(True)
     return tuned
@@ -84,36 +83,32 @@ def _add_low_rank(backbone: Backbone, parts: tuple[str, ...]) -> list[nn.Paramet
     chosen = [(name, part) for name, part in backbone.submodules().items() if name.partition(".")[2] in parts]
     if not chosen:
         raise ContractError(
-            f"{type(backbone).__name__} names no {', '.join(parts)} in its blocks, which low-rank updates need: "
-            "implement submodules() for it, or tune it with 'full'"
+            f"{type(backbone).__name__} has no {', '.join(parts)} in its blocks, which low-rank updates need; "
+            "implement submodules(), or tune it with 'full'"
         )
     tuned: list[nn.Parameter] = []
-    # Queries, keys and values that one module computes follow one another.
+    # Queries, keys and values of one fused module are consecutive.
     for module, group in groupby(chosen, key=lambda entry: entry[1].module):
         named = list(group)
         if not isinstance(module, nn.Linear):
             raise ContractError(
                 f"{type(backbone).__name__}: {named[0][0]} is a {type(module).__name__}; low-rank updates need a Linear"
             )
-        update = LowRank(module.weight, [_rows(part) for _, part in named])
+        update = LowRank(module.weight, [part.part or slice(None) for _, part in named])
         parametrize.register_parametrization(module, "weight", update)
         tuned += update.parameters()
     return tuned
 
 
-def _rows(part: Submodule) -> slice:
-    return slice(None) if part.part is None else part.part
-
-
 def merge(backbone: nn.Module) -> None:
-    """Write low-rank updates into the weights that they change, in place; a backbone without any stays as it is."""
+    """Merge low-rank updates into the weights that they change, in place."""
     for module in backbone.modules():
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
 
 
 def plain_state(backbone: nn.Module) -> dict[str, Tensor]:
-    """Copy of a backbone's state under the names that it has without low-rank updates, these merged."""
+    """Copy a backbone's state under its usual names, with low-rank updates merged."""
     with torch.no_grad():
         parts = {
             f"{name}.weight" if name else "weight": module.weight.detach().clone()

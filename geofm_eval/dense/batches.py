@@ -1,8 +1,11 @@
-"""What a training step sees: crops of chips encoded as they come, or feature maps that were encoded once."""
+"""Batches of a training: crops that are encoded in every step, or stored feature maps; prepared ahead for a GPU."""
 
 import functools
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -16,25 +19,28 @@ from geofm_eval.data.inspection import labelled
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.split import Split
 from geofm_eval.dense.feature_maps import FeatureMapBlock
-from geofm_eval.dense.windows import Window, cut, cut_target, flipped
+from geofm_eval.dense.windows import Window, cut, cut_target, flipped, random_window, window_around
 from geofm_eval.errors import DataError
 from geofm_eval.seeds import generator
 
 TRIALS = 10
-"""Random windows of a chip that are tried until one has a labelled pixel."""
+"""Random windows that are tried until one has a labelled pixel."""
 
 MOST_BYTES = 256 * 2**20
-"""Of decoded chips that a training keeps in memory."""
+"""Memory for the decoded samples of a training."""
+
+GPU_THREADS = 4
+"""Threads that read ahead for a GPU; each keeps one more batch in memory."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's examples: either images or feature maps.
+    """Examples of one step: either images or feature maps.
 
     Args:
-        target: (B, size, size) int64 classes, or float32 numbers.
-        images: to be encoded; None where ``maps`` are given.
-        maps: (B, T, D, h, w) per tap; None where ``images`` are given.
+        target: (B, size, size) int64 classes, or float32 values.
+        images: images to encode; None if ``maps`` are given.
+        maps: (B, T, D, h, w) per tap; None if ``images`` are given.
         names: ids of the chips, for messages.
     """
 
@@ -51,25 +57,25 @@ class Samples(Protocol):
         """Number of examples of an epoch."""
 
     def batch(self, chosen: NDArray[np.int64], epoch: int) -> Batch:
-        """The examples at some positions as they are seen in an epoch."""
+        """Return the examples at some positions as seen in an epoch."""
 
 
 def target_tensor(targets: Sequence[NDArray[np.generic]], task: TaskSpec) -> Tensor:
-    """Stack targets (height, width) to (B, height, width) int64, or float32 for numbers."""
+    """Stack targets (height, width) to (B, height, width) int64, or float32 for regression."""
     kind = np.float32 if task.numeric else np.int64
     return torch.from_numpy(np.stack([np.asarray(target, dtype=kind) for target in targets]))
 
 
 Pair = tuple[RawImage, NDArray[np.generic]]
-"""Image and target (height, width); of a whole item (1, 1)."""
+"""Image and target (height, width); the target of a whole sample is (1, 1)."""
 
 
 class InMemory:
-    """Items that were read once, as many as fit: small data sets are decoded in the first epoch alone.
+    """Samples that are read once if they fit into memory, so that small data sets are decoded only in the first epoch.
 
     Args:
-        read: reads the item at a position of the split.
-        most: bytes that may be kept.
+        read: reads the sample at a position of the split.
+        most: memory limit in bytes.
     """
 
     def __init__(self, read: Callable[[int], Pair], most: int = MOST_BYTES) -> None:
@@ -77,7 +83,7 @@ class InMemory:
         self._kept: dict[int, Pair] = {}
 
     def pair(self, item: int) -> Pair:
-        """Image and target of an item, not to be written to."""
+        """Return image and target of a sample, which must not be changed."""
         if item in self._kept:
             return self._kept[item]
         image, target = self._read(item)
@@ -89,22 +95,20 @@ class InMemory:
 
 
 @dataclass(frozen=True)
-class RandomCrops:
-    """One random window of every chip per epoch, mirrored at random: a function of seed, epoch and chip alone.
+class ReadSamples(ABC):
+    """Samples that are read in every epoch and mirrored at random, depending only on seed, epoch and sample.
 
     Args:
-        split: the training split.
-        indices: positions of the labelled chips.
-        adapter: of the model and the task.
-        size: pixels per side of a window.
-        seed: of windows and mirrors.
-        flips: False takes every window as it is.
+        split: training split.
+        indices: positions of the samples.
+        adapter: input adapter of the model and the task.
+        seed: seed of windows and mirrors.
+        flips: whether samples are mirrored.
     """
 
     split: Split
     indices: NDArray[np.int64]
     adapter: InputAdapter
-    size: int
     seed: int
     flips: bool = True
 
@@ -113,59 +117,65 @@ class RandomCrops:
         return InMemory(self.split.read_pair)
 
     def __len__(self) -> int:
-        """One window of every chip."""
+        """Number of samples."""
         return len(self.indices)
 
     def batch(self, chosen: NDArray[np.int64], epoch: int) -> Batch:
-        """Cut, mirror and adapt; see ``Samples``."""
+        """Read, mirror and adapt samples; see ``Samples``."""
         items = [int(self.indices[position]) for position in chosen]
-        pairs = [self._crop(item, epoch) for item in items]
+        pairs = [self._example(item, epoch) for item in items]
         images = self.adapter([image for image, _ in pairs])
         target = target_tensor([target for _, target in pairs], self.split.task)
         return Batch(target, images, None, tuple(self.split.items[item].id for item in items))
 
-    def _crop(self, item: int, epoch: int) -> tuple[RawImage, NDArray[np.generic]]:
+    @abstractmethod
+    def _example(self, item: int, epoch: int) -> Pair: ...
+
+    def _axes(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """Axes along which a sample is mirrored."""
+        return tuple(axis for axis in (-2, -1) if self.flips and rng.random() < 0.5)
+
+
+@dataclass(frozen=True)
+class RandomCrops(ReadSamples):
+    """One random window of every chip per epoch, ``size`` pixels wide."""
+
+    size: int = field(kw_only=True)
+
+    def _example(self, item: int, epoch: int) -> Pair:
         image, target = self._read.pair(item)
         known = labelled(target, self.split.task)
         if not known.any():
             raise DataError(
                 f"{self.split.items[item].path}: no pixel of the chip has a label. Set inspect = true in the catalog "
-                f"entry of task '{self.split.task.slug}', which leaves such chips out and counts them"
+                f"entry of task '{self.split.task.slug}', which excludes and counts such chips"
             )
         rng = generator("crop", self.seed, epoch, self.split.items[item].id)
         window = self._window(known, rng)
-        axes = tuple(axis for axis in (-2, -1) if self.flips and rng.random() < 0.5)
-        return flipped(cut(image, window), cut_target(target, window, self.split.task), axes)
+        return flipped(cut(image, window), cut_target(target, window, self.split.task), self._axes(rng))
 
     def _window(self, known: NDArray[np.bool_], rng: np.random.Generator) -> Window:
-        height, width = known.shape
         for _ in range(TRIALS):
-            top, left = (int(rng.integers(0, max(length - self.size, 0) + 1)) for length in (height, width))
-            window = Window(top, left, self.size)
+            window = random_window(known.shape, self.size, rng)
             if known[window.area].any():
                 return window
-        # Few labels in a large chip: a window around one of them.
-        row, column = rng.choice(np.argwhere(known))
-        top, left = (
-            int(np.clip(place - self.size // 2, 0, max(length - self.size, 0)))
-            for place, length in ((row, height), (column, width))
-        )
-        return Window(top, left, self.size)
+        # A large chip with few labels: a window around one of them.
+        return window_around(rng.choice(np.argwhere(known)), known.shape, self.size)
 
 
 @dataclass(frozen=True)
 class StoredMaps:
-    """Feature maps of a fixed grid of windows, encoded once: one window of every chip per epoch, as with random crops.
+    """Stored feature maps of a fixed grid of windows; as with random crops, an epoch has one window of every chip.
 
-    A training on stored maps then takes as many steps as one that encodes, whatever the size of windows.
+    A training on stored maps thus takes as many steps as one that encodes, whatever the window size.
 
     Args:
         maps: (n, T, D, h, w) float32 per tap, memory-mapped.
         targets: (n, size, size).
-        task: for the type of the targets.
-        chips: ids of the chips that are examples.
-        windows: for each of them the positions of its windows with any labelled pixel.
-        seed: of the order in which a chip's windows are seen.
+        task: determines the dtype of the targets.
+        chips: ids of the chips.
+        windows: positions of each chip's windows with a labelled pixel.
+        seed: seed of the order of a chip's windows.
     """
 
     maps: tuple[NDArray[np.float32], ...]
@@ -176,18 +186,18 @@ class StoredMaps:
     seed: int
 
     def __len__(self) -> int:
-        """One window of every chip."""
+        """Number of chips."""
         return len(self.chips)
 
     def batch(self, chosen: NDArray[np.int64], epoch: int) -> Batch:
-        """See ``Samples``."""
+        """Return one window of every chosen chip; see ``Samples``."""
         rows = np.array([self._window(position, epoch) for position in chosen])
         maps = tuple(torch.from_numpy(np.ascontiguousarray(part[rows])) for part in self.maps)
         names = tuple(self.chips[position] for position in chosen)
         return Batch(target_tensor(list(self.targets[rows]), self.task), None, maps, names)
 
     def _window(self, position: int, epoch: int) -> int:
-        """All windows of a chip are seen in turn, in an order that is drawn anew for each turn."""
+        """All windows of a chip are used in turn, in a new random order each time."""
         own = self.windows[position]
         turn, number = divmod(epoch, len(own))
         rng = generator("window", self.seed, turn, self.chips[position])
@@ -197,7 +207,7 @@ class StoredMaps:
 def stored_samples(
     block: FeatureMapBlock, split: Split, chips: NDArray[np.int64], taps: Sequence[str], seed: int
 ) -> StoredMaps:
-    """Take from the maps of a split those windows of some chips that have a labelled pixel."""
+    """Select the windows of some chips that have a labelled pixel."""
     targets, own = block.targets, {int(item): list[int]() for item in chips}
     for row, (item, _) in enumerate(block.windows):
         if item in own and bool(labelled(np.asarray(targets[row]), split.task).any()):
@@ -205,3 +215,42 @@ def stored_samples(
     seen = {split.items[item].id: np.array(rows) for item, rows in own.items() if rows}
     maps = tuple(block.maps(tap) for tap in taps)
     return StoredMaps(maps, targets, split.task, tuple(seen), tuple(seen.values()), seed)
+
+
+class Prefetcher:
+    """Batches of consecutive steps, prepared ahead by threads, because a GPU should not wait for chips to be read.
+
+    A batch depends only on its step, so threads do not change results.
+
+    Args:
+        make: prepares the batch of a step.
+        threads: number of threads; 0 prepares every batch on request.
+        end: number of steps.
+    """
+
+    def __init__(self, make: Callable[[int], Batch], threads: int, end: int) -> None:
+        self._make, self._threads, self._end = make, threads, end
+        self._pool = ThreadPoolExecutor(threads) if threads else None
+        self._waiting: deque[tuple[int, Future[Batch]]] = deque()
+
+    def take(self, step: int) -> Batch:
+        """Return the batch of a step; an error of its preparation is raised here."""
+        if self._pool is None:
+            return self._make(step)
+        if self._waiting and self._waiting[0][0] != step:
+            self._drop()
+        begun = step + len(self._waiting)
+        for coming in range(begun, min(step + self._threads + 1, self._end)):
+            self._waiting.append((coming, self._pool.submit(self._make, coming)))
+        return self._waiting.popleft()[1].result()
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._drop()
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _drop(self) -> None:
+        for _, future in self._waiting:
+            future.cancel()
+        self._waiting.clear()

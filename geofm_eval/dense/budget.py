@@ -1,4 +1,4 @@
-"""Label budgets of dense tasks: chips are the labelled items, and strata follow from what their pixels show."""
+"""Label budgets of dense tasks: the labelled samples are chips, stratified by what their pixels show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ SHARE_BINS = 3
 CHIPS_PER_BIN = 4
 
 FOLDS = 3
-"""Each is a training of its own."""
+"""Number of folds; each is a separate training."""
 
 
 @dataclass(frozen=True)
 class ChipBudget:
-    """The chips that a training may see.
+    """Chips that a training may use.
 
     Args:
         train: positions in the training split, ascending.
-        val: positions in the validation split, ascending; none where the training chips are cross-validated.
-        folds: parts of ``train``; each is held out once, to choose by, where too few validation chips are left.
-        absent: classes that no labelled pixel of the training chips shows: nobody can learn them.
+        val: positions in the validation split, ascending; empty if the training chips are cross-validated.
+        folds: parts of ``train``, each held out once for validation; empty if there are enough validation chips.
+        absent: classes without a labelled pixel in the training chips, which no model can learn.
     """
 
     train: Indices
@@ -37,22 +37,22 @@ class ChipBudget:
     absent: tuple[int, ...] = ()
 
     def without(self, fold: int) -> Indices:
-        """Training chips beside those of a fold."""
+        """Return the training chips outside a fold."""
         return np.setdiff1d(self.train, self.folds[fold])
 
     @property
     def validated_on(self) -> int:
-        """Number of chips that validation scores rest on."""
+        """Number of chips that validation scores are computed on."""
         return sum(map(len, self.folds)) if self.folds else len(self.val)
 
 
 @dataclass(frozen=True)
 class ChipStrata:
-    """What the chips of a split show.
+    """Labels of the chips of a split.
 
     Args:
         strata: (n,) stratum of every chip; -1 without a label.
-        shown: (n, K) bool, classes that a chip shows; (n, 0) for numbers.
+        shown: (n, K) bool, True for classes of a chip; (n, 0) for regression.
     """
 
     strata: Indices
@@ -60,17 +60,16 @@ class ChipStrata:
 
 
 def chip_strata(split: Split) -> ChipStrata:
-    """Stratum of every chip: the rarest class of the split that it shows, and how much of it; or its mean target's bin.
+    """Stratify chips by the rarest class of the split that they show and its area, or by the mean of their targets.
 
-    Rare classes are then in every subset, however small. Chips that share a rarest class are cut into ``SHARE_BINS`` by
-    its share of their pixels where there are at least ``CHIPS_PER_BIN`` for each. A chip without a label has the
-    stratum -1.
+    Rare classes are thus in every subset, however small. Chips with the same rarest class form ``SHARE_BINS`` bins by
+    its proportion of their pixels, if there are at least ``CHIPS_PER_BIN`` for each. Chips without a label get -1.
 
     Raises:
         DataError: the chips of a training split show fewer than two classes.
     """
     task = split.task
-    # One chip after another: all pixels of a large data set are more than memory holds.
+    # Chip by chip, because all pixels of a large data set do not fit into memory.
     targets = (split.read_target(item) for item in range(len(split)))
     known = (target[labelled(target, task)] for target in targets)
     if task.kind == "dense_regression":
@@ -94,12 +93,12 @@ def chip_strata(split: Split) -> ChipStrata:
 
 
 def check_classes(shown: Sequence[int] | Indices, task: TaskSpec, where: str) -> None:
-    """Refuse labels that nothing can be learnt from.
+    """Reject labels from which nothing can be learned.
 
     Args:
         shown: classes that occur.
-        task: names them.
-        where: says in which chips, for the message.
+        task: dense classification task.
+        where: describes the chips, for the message.
 
     Raises:
         DataError: fewer than two classes.
@@ -107,23 +106,23 @@ def check_classes(shown: Sequence[int] | Indices, task: TaskSpec, where: str) ->
     if len(shown) < 2:
         found = f"only {task.classes[shown[0]]!r}" if len(shown) else "no class"
         raise DataError(
-            f"{task.slug}: {where} show {found}, expected two or more classes: choose a split with chips of every class"
+            f"{task.slug}: {where} show {found}, expected two or more classes; choose a split with chips of every class"
         )
 
 
 def chip_budget(
     chips: Mapping[str, ChipStrata], fraction: float, draw: int, budget: Literal["matched", "full"], seed: int
 ) -> ChipBudget:
-    """Cut the chips of a label fraction; draws are nested (10 % in 100 %) and the same for all models.
+    """Select the chips of a label fraction; draws are nested (10 % in 100 %) and the same for all models.
 
     Args:
         chips: strata of the chips of ``train`` and ``val``.
-        fraction: share of the training chips; every stratum keeps at least one.
+        fraction: proportion of the training chips; every stratum keeps at least one.
         draw: number of the random draw.
-        budget: ``matched`` cuts the validation chips by the same rule, and where that leaves a class fewer than
-            ``MIN_PER_CLASS`` chips (or a regression so few at all) plans folds of the training chips instead; ``full``
-            keeps all validation chips.
-        seed: of the task.
+        budget: ``matched`` selects validation chips by the same rule; if a class then has fewer than ``MIN_PER_CLASS``
+            chips (or a regression so few in total), folds of the training chips are planned instead. ``full`` keeps
+            all validation chips.
+        seed: seed of the task.
     """
     share = fraction if budget == "matched" else 1.0
     known, held = chips["train"], chips["val"]
@@ -135,14 +134,14 @@ def chip_budget(
 
 
 def _labelled(chips: ChipStrata, chosen: Indices) -> Indices:
-    """Chips with a labelled pixel: nothing is learnt from the others, and they have no score."""
+    """Keep chips with a labelled pixel; the others have neither a loss nor a score."""
     return chosen[chips.strata[chosen] >= 0]
 
 
 def _folds(
     train: Indices, chips: Mapping[str, ChipStrata], val: Indices, stream: tuple[int, int]
 ) -> tuple[Indices, ...]:
-    """Folds of the training chips; none where validation chips are enough, or training chips too few to be parted."""
+    """Folds of the training chips; none with enough validation chips, or too few training chips to divide."""
     known, held = chips["train"], chips["val"]
     occurs = known.shown.any(0) | held.shown.any(0)
     fewest = min(held.shown[val][:, occurs].sum(0), default=len(val))

@@ -1,4 +1,4 @@
-"""An unfinished training on disk: written whole or not at all, and left behind where it is damaged."""
+"""Checkpoint of an unfinished training, written completely or not at all; a damaged one is ignored."""
 
 import copy
 import io
@@ -21,22 +21,22 @@ log = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 
 _DAMAGE = (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError)
-"""What reading a truncated or foreign checkpoint raises."""
+"""Errors of reading a truncated or foreign checkpoint."""
 
 
 def checkpoints(key: str) -> Path:
-    """Folder of an unfinished training."""
+    """Return the folder of an unfinished training."""
     return geofm_cache() / "trainings" / "checkpoints" / key
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a training leaves its state until it is finished.
+    """State of a training on disk until it is finished.
 
     Args:
-        path: the file.
-        identity: hash of what decides the training; the file of another training is not used.
-        steps: of the whole training, for messages.
+        path: file.
+        identity: hash of what determines the training; a file of another training is not used.
+        steps: number of steps of the whole training, for messages.
     """
 
     path: Path
@@ -44,7 +44,7 @@ class Checkpoint:
     steps: int
 
     def save(self, model: TunableModel, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint, completely or not at all."""
         names = ("step", "seconds", "examples", "losses", "epoch_losses")
         content = {
             "plan": self.identity,
@@ -59,25 +59,25 @@ class Checkpoint:
         write_bytes(self.path, seal_bytes(buffer.getvalue()))
 
     def resume(self, model: TunableModel, optimizer: torch.optim.Optimizer, device: torch.device) -> TrainingState:
-        """Put network and optimiser where the checkpoint left them; without a usable one they stay as they are."""
+        """Restore network and optimiser from the checkpoint; without a usable one, both are unchanged."""
         if not self.path.exists():
             return TrainingState()
         fresh = model.trained_state(), copy.deepcopy(optimizer.state_dict())
         try:
-            # PyTorch does not compare the checksums of the zip file: a flipped bit would train on in other numbers.
+            # torch does not verify the checksums of the zip file, and a flipped bit would change parameters.
             file = io.BytesIO(unseal_bytes(self.path.read_bytes()))
             content = torch.load(file, map_location=device, weights_only=True)
             if content["plan"] != self.identity:
-                log.warning("%s belongs to another training: it begins anew", self.path)
+                log.warning("%s belongs to another training; this one starts from the beginning", self.path)
                 return TrainingState()
             model.restore(content["network"])
             optimizer.load_state_dict(content["optimizer"])
             found = [Validation(epoch, score) for epoch, score in content["validations"]]
             state = TrainingState(**content["numbers"], validations=found, best=content["best"])
         except _DAMAGE as error:
-            log.warning("%s is damaged (%s): the training begins anew", self.path, error)
+            log.warning("%s is damaged (%s); the training starts from the beginning", self.path, error)
             model.restore(fresh[0])
             optimizer.load_state_dict(fresh[1])
             return TrainingState()
-        log.info("%s: going on at step %d of %d", self.path.parent.name, state.step, self.steps)
+        log.info("%s: resumed at step %d of %d", self.path.parent.name, state.step, self.steps)
         return state

@@ -1,4 +1,4 @@
-"""What a study varies of a dense training, and what is known of a finished one."""
+"""Settings of a dense training, and the result of a finished one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,16 +9,15 @@ from geofm_eval.dense.recipes import TrainingRecipe
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What a study varies: how a backbone is used for a dense task.
+    """How a backbone is used for a dense task.
 
     Args:
         decoder: one of ``decoders.DECODERS``.
         tuning: one of ``adapters.ADAPTATIONS``.
-        taps: what the decoder reads, in the order of depth.
-        recipe: schedule.
-        lengthened: epochs are multiplied by this.
-        online: a frozen backbone encodes anew in every epoch, random crops of the chips, as a tuned one does.
-        zoom: windows have so many times fewer pixels per side than usual; a model of fixed size enlarges them.
+        taps: taps that the decoder reads, shallow to deep.
+        lengthened: factor on the number of epochs.
+        online: encode random crops in every epoch although the backbone is frozen, as for a tuned one.
+        zoom: factor by which windows are smaller than usual; a model of fixed size enlarges them.
     """
 
     decoder: str
@@ -31,7 +30,7 @@ class TrainingConfig:
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """Learning rates to choose among: with a frozen backbone the recipe's alone."""
+        """Learning rates to choose from; a frozen backbone has only the recipe's."""
         return (self.recipe.rate,) if self.tuning == "frozen" else self.recipe.rates
 
 
@@ -40,18 +39,16 @@ class Trained:
     """A finished training.
 
     Args:
-        path: folder with the network after its best epoch.
-        rate: learning rate.
-        epoch: the best epoch, chosen on validation.
-        val_score: validation quality there (the metric; negative for errors).
+        path: folder with the network of the best epoch.
+        epoch: best epoch, chosen on validation.
+        val_score: validation quality at that epoch (the metric; negative for errors).
         validations: (epoch, quality) of every validation.
         losses: mean training loss of every epoch.
-        seconds: spent in optimiser steps, and in encoding where the backbone is frozen.
-        examples: windows that the training saw.
-        trained_parameters: numbers that were trained.
-        total_parameters: numbers of backbone and decoder, low-rank updates among them.
-        backbone_sha256: hash of the backbone's numbers after the training, low-rank updates merged.
-        peak_memory_bytes: the most that the training held on a GPU; None on a CPU.
+        seconds: time of the optimiser steps, and of encoding for a frozen backbone.
+        examples: number of windows seen in training.
+        total_parameters: parameters of backbone and decoder, including low-rank updates.
+        backbone_sha256: hash of the backbone after training, with low-rank updates merged.
+        peak_memory_bytes: peak memory on a GPU; None on a CPU.
     """
 
     path: Path

@@ -1,7 +1,7 @@
 """Decoders: from feature maps of some taps to one value per class and pixel.
 
-Every decoder takes a list of maps (B, D, h, w), in the order of depth, and returns (B, K, h', w') at its own size;
-:class:`Decoder` brings that to the size of the image. A regression has K = 1.
+Every decoder takes a list of maps (B, D, h, w), shallow to deep, and returns (B, K, h', w') at its own size;
+:class:`Decoder` resizes the result to the image. Regression has K = 1.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,28 +16,28 @@ UPERNET_WIDTH = 512
 """Channels of PANGAEA's UPerNet (arXiv 2412.04204)."""
 
 SINGLE_WIDTH = 256
-"""Channels of the single-level upsampler: 7 % of the numbers of the UPerNet on a ViT-B (the study: 7 to 18 %)."""
+"""Channels of the single-level upsampler: 7 % of the parameters of UPerNet on a ViT-B (the study: 7 to 18 %)."""
 
 SMALL_WIDTH = 64
-"""Channels of the variants for CPUs (``_w064``), which no table shows beside the others."""
+"""Channels of the variants for CPUs (``_w064``), which no table compares with the others."""
 
 LIGHT_WIDTH = 64
-"""Channels of the light multi-scale decoder, which make for a few hundred thousand parameters."""
+"""Channels of the light multi-scale decoder, which give it a few hundred thousand parameters."""
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resampling of (B, C, h, w) to ``size``, pixel areas aligned (``align_corners = False``)."""
+    """Resample (B, C, h, w) bilinearly to ``size``, with aligned pixel areas (``align_corners = False``)."""
     return functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 def enlarge(maps: Tensor, factor: int) -> Tensor:
-    """Bilinear enlargement of (B, C, h, w) by a whole factor."""
+    """Enlarge (B, C, h, w) bilinearly by an integer factor."""
     height, width = maps.shape[-2:]
     return resize(maps, (height * factor, width * factor))
 
 
 def convolution(inputs: int, outputs: int, kernel: int = 3, bias: bool = False) -> nn.Sequential:
-    """Convolution that keeps the size, batch normalisation, ReLU."""
+    """Return a convolution that keeps the size, batch normalisation and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias),
         nn.BatchNorm2d(outputs),
@@ -46,22 +46,22 @@ def convolution(inputs: int, outputs: int, kernel: int = 3, bias: bool = False) 
 
 
 class TokenLinear(nn.Module):
-    """One linear map per patch token of one tap: what the tokens say by themselves."""
+    """One linear map per patch token of one tap, without information from neighbouring tokens."""
 
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
         self.classifier = nn.Conv2d(width, outputs, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """(B, K, h, w)."""
+        """Return (B, K, h, w)."""
         found: Tensor = self.classifier(maps[0])
         return found
 
 
 class SingleLevel(nn.Module):
-    """Upsampler on one tap: mixed at the tokens' resolution and at half of it, then twice doubled.
+    """Upsampler on one tap: convolutions at the tokens' resolution and at half of it, then two enlargements by two.
 
-    Its numbers are where positions are few, so that a step costs a fraction of the backbone's forward pass.
+    Most parameters act at few positions, so that a step costs a fraction of the backbone's forward pass.
     """
 
     def __init__(self, width: int, outputs: int, channels: int = SINGLE_WIDTH) -> None:
@@ -75,7 +75,7 @@ class SingleLevel(nn.Module):
         self.classifier = nn.Conv2d(narrow, outputs, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """(B, K, 4h, 4w)."""
+        """Return (B, K, 4h, 4w)."""
         mixed = self.mix(maps[0])
         height, width = mixed.shape[-2:]
         found = mixed + resize(self.context(mixed), (height, width))
@@ -84,14 +84,13 @@ class SingleLevel(nn.Module):
 
 
 def _doubling(inputs: int, outputs: int) -> nn.Sequential:
-    """Transposed convolution to twice the size, batch normalisation, ReLU."""
     return nn.Sequential(
         nn.ConvTranspose2d(inputs, outputs, 2, stride=2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )
 
 
 class LightMultiScale(nn.Module):
-    """Four taps, each 1 x 1 to a common width, summed, enlarged by four, two 3 x 3 convolutions."""
+    """Four taps, projected to a common width, summed and enlarged by four, then two 3 x 3 convolutions."""
 
     def __init__(self, width: int, outputs: int, channels: int = LIGHT_WIDTH, levels: int = 4) -> None:
         super().__init__()
@@ -100,15 +99,15 @@ class LightMultiScale(nn.Module):
         self.classifier = nn.Conv2d(channels, outputs, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """(B, K, 4h, 4w)."""
-        # Summed before they are enlarged: the same sum at a sixteenth of the work.
+        """Return (B, K, 4h, 4w)."""
+        # Summed before they are enlarged: the same sum at a sixteenth of the cost.
         common = torch.stack([project(one) for project, one in zip(self.project, maps, strict=True)]).sum(0)
         logits: Tensor = self.classifier(self.fuse(enlarge(common, 4)))
         return logits
 
 
 class Pyramid(nn.Module):
-    """Neck that gives four maps of one resolution the four resolutions of a pyramid: 4, 2, 1 and 1/2 of theirs.
+    """Neck that gives four maps of one resolution the four resolutions of a pyramid: 4, 2, 1 and 1/2 times theirs.
 
     Transposed convolutions enlarge and max pooling shrinks, as is usual for plain Vision Transformers (Li et al. 2022,
     Exploring Plain Vision Transformer Backbones for Object Detection, arXiv 2203.16527).
@@ -131,27 +130,27 @@ class Pyramid(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Four maps (B, D, h, w) to (B, D, 4h, 4w), (B, D, 2h, 2w), (B, D, h, w) and (B, D, h/2, w/2)."""
+        """Map four (B, D, h, w) to (B, D, 4h, 4w), (B, D, 2h, 2w), (B, D, h, w) and (B, D, h/2, w/2)."""
         return [level(one) for level, one in zip(self.levels, maps, strict=True)]
 
 
 class Halve(nn.Module):
-    """Max pooling to half the size, rounded down; a row or column of a single token stays."""
+    """Max pooling to half the size, rounded down; a row or column of a single token is kept."""
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(B, D, h, w) to (B, D, h/2, w/2)."""
+        """Map (B, D, h, w) to (B, D, h/2, w/2)."""
         return functional.max_pool2d(maps, 2, stride=2, ceil_mode=min(maps.shape[-2:]) < 2)
 
 
 POOL_SCALES = (1, 2, 3, 6)
-"""Sides of the grids that the deepest map is pooled to."""
+"""Sides of the grids to which the deepest map is pooled."""
 
 DROPPED = 0.1
 """Proportion of channels that training drops before the classifier."""
 
 
 class UPerNet(nn.Module):
-    """UPerNet (Xiao et al. 2018, arXiv 1807.10221) behind a pyramid neck, as PANGAEA trains it.
+    """UPerNet (Xiao et al. 2018, arXiv 1807.10221) after a pyramid neck, as trained by PANGAEA.
 
     Same outputs as PANGAEA's ``SegUPerNet`` with the same weights (docs/parity.md): convolutions have a bias, the maps
     of the neck are not normalised, and a proportion of the channels is dropped before the classifier.
@@ -172,7 +171,7 @@ class UPerNet(nn.Module):
         self.classifier = nn.Conv2d(channels, outputs, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """(B, K, 4h, 4w)."""
+        """Return (B, K, 4h, 4w)."""
         levels = self.pyramid(maps)
         deepest = levels[-1]
         pooled = [resize(pool(deepest), _size(deepest)) for pool in self.pools]
@@ -200,20 +199,20 @@ DECODERS: Mapping[str, tuple[int, Callable[[int, int], nn.Module]]] = {
     "upernet": (4, UPerNet),
     "upernet_w064": (4, lambda width, outputs: UPerNet(width, outputs, SMALL_WIDTH)),
 }
-"""Number of maps that a decoder reads, and how it is built from the width D of the maps and the number of outputs K."""
+"""Number of maps that a decoder reads, and its constructor from the width D of the maps and the number of outputs K."""
 
 
 class Decoder(nn.Module):
-    """A decoder with the taps that it reads and the size that it answers in.
+    """A decoder whose output is resized to the image.
 
     Args:
         name: one of ``DECODERS``.
         width: D of the feature maps.
-        outputs: number of classes K; 1 for a regression.
-        levels: number of feature maps that it will be given.
+        outputs: number of classes K; 1 for regression.
+        levels: number of feature maps it is given.
 
     Raises:
-        ContractError: an unknown decoder, or one that reads another number of maps.
+        ContractError: the decoder is unknown, or reads another number of maps.
     """
 
     def __init__(self, name: str, width: int, outputs: int, levels: int) -> None:
@@ -226,13 +225,10 @@ class Decoder(nn.Module):
         self.decoder = build(width, outputs)
 
     def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Values of every class and pixel.
+        """Return the values (B, K, height, width) of every class and pixel.
 
         Args:
-            maps: (B, D, h, w) per tap, in the order of depth.
+            maps: (B, D, h, w) per tap, shallow to deep.
             size: height and width of the image in pixels.
-
-        Returns:
-            (B, K, height, width).
         """
         return resize(self.decoder(maps), size)

@@ -1,4 +1,4 @@
-"""Feature maps of a frozen backbone, encoded once: every window of a split, kept on disk for many trainings."""
+"""Feature maps of a frozen backbone over every window of a split, encoded once and stored for many trainings."""
 
 import json
 import time
@@ -26,7 +26,7 @@ from geofm_eval.progress import StartProgress
 from geofm_eval.store import content_hash, publish_directory
 
 MAPS_VERSION = 2
-"""Part of every key: a change that moves any number raises it."""
+"""Part of every key; increase it with every change of results."""
 
 MANIFEST = "maps.json"
 TARGETS = "targets.npy"
@@ -41,7 +41,7 @@ class FeatureMapBlock:
         path: folder with one file per tap.
         windows: position of the chip, and the window in it.
         shapes: (height, width) of every chip.
-        seconds: that the encoding took.
+        seconds: time of encoding.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class FeatureMapBlock:
     seconds: float
 
     def maps(self, tap: str) -> NDArray[np.float32]:
-        """Memory-mapped, read-only (n, T, D, h, w) float32.
+        """Return memory-mapped, read-only maps (n, T, D, h, w) float32.
 
         Raises:
             ContractError: the block has no such tap.
@@ -58,7 +58,7 @@ class FeatureMapBlock:
         path = self.path / f"{tap}.npy"
         if not path.exists():
             known = sorted(file.stem for file in self.path.glob("*.npy") if file.name != TARGETS)
-            raise ContractError(f"no maps of '{tap}' in {self.path}; taps: {', '.join(known)}")
+            raise ContractError(f"{self.path} has no maps of tap '{tap}'; taps: {', '.join(known)}")
         found: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
         return found
 
@@ -74,13 +74,11 @@ class Encoding:
     """One pass of a frozen backbone over a split, window by window.
 
     Args:
-        loaded: the frozen backbone.
-        adapter: of the model and the task.
-        split: chips with a label per pixel.
-        taps: taps whose maps are kept.
+        split: chips with one label per pixel.
+        taps: taps whose maps are stored.
         size: pixels per side of a window.
-        device: where the backbone lives.
-        progress: starts the progress of the pass.
+        device: device of the backbone.
+        progress: starts the progress display of the pass.
         batch_size: windows per forward pass.
     """
 
@@ -95,13 +93,13 @@ class Encoding:
 
     @property
     def key(self) -> str:
-        """Hash of all that determines the maps: what pooled features depend on, taps, labels and windows."""
+        """Hash of everything that determines the maps: that of pooled features, taps, labels and windows."""
         block = block_key(self.loaded, self.adapter, self.split)
         parts = {"taps": self.taps, "size": self.size, "labels": self.split.labels_sha256, "version": MAPS_VERSION}
         return content_hash({"block": block, **parts})
 
     def stored(self) -> FeatureMapBlock:
-        """The maps, encoded where the cache lacks them.
+        """Return the maps; encode them first if the cache lacks them.
 
         Raises:
             GeofmError: a data, contract or store error of the step that failed.
@@ -138,7 +136,6 @@ class Encoding:
         return {"seconds": time.perf_counter() - started}
 
     def _encoded(self, chosen: Sequence[tuple[int, Window]], *, first: bool) -> dict[str, NDArray[Any]]:
-        """Maps by tap and targets of some windows."""
         task = self.split.task
         read = {item: self.split.read_pair(item) for item in dict.fromkeys(item for item, _ in chosen)}
         images = [cut(read[item][0], window) for item, window in chosen]
@@ -154,7 +151,7 @@ class Encoding:
 
 
 def shared_taps(taps: Sequence[str], depth: int) -> tuple[str, ...]:
-    """Taps to encode for those that a decoder reads: the usual four blocks together, so that decoders share them."""
+    """Return the taps to encode for a decoder: if possible all four usual blocks, so that decoders share them."""
     usual = block_taps(FOUR_BLOCKS, depth) if depth >= len(FOUR_BLOCKS) else ()
     asked = tuple(dict.fromkeys(taps))
     return usual if set(asked) <= set(usual) else asked

@@ -1,4 +1,4 @@
-"""Linear maps from tokens to classes or numbers, fitted at every penalty: what the dense probe chooses among."""
+"""Linear maps from tokens to classes or values, fitted at every penalty that the dense probe chooses from."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -9,19 +9,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofm_eval.dense.token_sampling import TokenSample
+from geofm_eval.dense.tokens import TokenSample
 from geofm_eval.probes.heads import HeadJob, ProbeHead, fit_heads, refine_heads
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.ridge import RidgePath, decompose
 from geofm_eval.probes.standardise import Standardiser
 
 NEVER = -1e30
-"""Logit of a class that no training token shows."""
+"""Logit of a class without training tokens."""
 
 
 @dataclass(frozen=True)
 class LinearMap:
-    """From the tokens of a tap to K values: a solved probe at the chosen penalty."""
+    """Map from the tokens of a tap to K values: a solved probe at one penalty."""
 
     tap: str
     standardiser: Standardiser
@@ -29,7 +29,7 @@ class LinearMap:
     intercepts: Tensor
 
     def __call__(self, maps: Tensor) -> Tensor:
-        """(B, D, h, w) to (B, K, h, w)."""
+        """Map (B, D, h, w) to (B, K, h, w)."""
         height, width = maps.shape[-2:]
         tokens = maps.flatten(2).transpose(1, 2).flatten(0, 1)
         values = self.standardiser(tokens).float() @ self.weights.T + self.intercepts
@@ -38,12 +38,12 @@ class LinearMap:
 
 @dataclass(frozen=True)
 class Fit:
-    """A tap fitted on some tokens, at every penalty.
+    """Fit of a tap on some tokens at every penalty.
 
     Args:
-        at: the map at a penalty, by its position.
-        losses: (L,) losses of some tokens at every penalty, added up with their weights.
-        refined: the same fit with some penalties, by position, solved to the float64 optimum.
+        at: returns the map at the penalty with this position.
+        losses: returns the weighted sum (L,) of the losses of other tokens at every penalty.
+        refined: returns the same fit with the penalties at these positions solved to the float64 optimum.
         converged: see ``DenseRow``.
         iterations: see ``DenseRow``.
     """
@@ -56,10 +56,9 @@ class Fit:
 
 
 def logistic(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, Fit]]:
-    """Multinomial logistic regression of class shares, every tap; tokens count by their share of labelled pixels."""
+    """Fit a multinomial logistic regression of class shares at every tap; weights are shares of labelled pixels."""
     rows = np.arange(len(tokens.targets))
     jobs = [HeadJob(tap, rows, tokens.targets, tokens.weights) for tap in tokens.features]
-
     classes = tokens.targets.shape[1]
 
     def fit(job: HeadJob, head: ProbeHead) -> Fit:
@@ -82,7 +81,7 @@ def logistic(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, F
 def _log_losses(head: ProbeHead, tap: str, held: TokenSample) -> NDArray[np.float64]:
     targets, weights = torch.from_numpy(held.targets), torch.from_numpy(held.weights)
     losses, start = np.zeros(len(PENALTIES)), 0
-    # A class without a training token costs every penalty the same.
+    # A class without training tokens costs the same at every penalty.
     present = torch.isfinite(head.intercepts[0]).cpu()
 
     def summed(logits: Tensor, rows: slice) -> NDArray[np.float64]:
@@ -99,7 +98,7 @@ def _log_losses(head: ProbeHead, tap: str, held: TokenSample) -> NDArray[np.floa
 
 
 def ridge(tokens: TokenSample, device: torch.device) -> Iterator[tuple[str, Fit]]:
-    """Ridge regression of the tokens' mean targets, every tap."""
+    """Fit a ridge regression of the tokens' mean targets at every tap."""
 
     def fit(tap: str, path: RidgePath) -> Fit:
         def at(index: int) -> LinearMap:

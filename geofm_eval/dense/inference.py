@@ -1,4 +1,4 @@
-"""Predictions of whole chips from windows, and what they are scored by."""
+"""Predictions of whole chips from windows, and their scores."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ WINDOWS_AT_ONCE = 16
 
 
 def joined(values: Sequence[Tensor], windows: Sequence[Window], shape: tuple[int, int]) -> Tensor:
-    """Put windows of a chip together; where they overlap their values are averaged.
+    """Join the windows of a chip; overlapping values are averaged.
 
     Args:
-        values: (K, size, size) per window; what lies beyond the chip's edge is cut off.
-        windows: where they lie; together they cover the chip.
+        values: (K, size, size) per window; parts beyond the edge of the chip are cut off.
+        windows: positions of the windows, which together cover the chip.
         shape: (height, width) of the chip.
 
     Returns:
@@ -49,20 +49,14 @@ def joined(values: Sequence[Tensor], windows: Sequence[Window], shape: tuple[int
 
 @dataclass(frozen=True)
 class ChipPredictor:
-    """Values of whole chips, encoded window by window.
-
-    Args:
-        adapter: of the model and the task.
-        size: pixels per side of a window.
-        device: where the network lives.
-    """
+    """Values of whole chips, encoded window by window; windows have ``size`` pixels per side."""
 
     adapter: InputAdapter
     size: int
     device: torch.device
 
     def __call__(self, model: DenseModel, image: RawImage, item: int) -> Tensor:
-        """(K, height, width) values of one chip."""
+        """Return (K, height, width) values of one chip."""
         shape = (int(image.valid.shape[-2]), int(image.valid.shape[-1]))
         windows = covering(*shape, self.size)
         values: list[Tensor] = []
@@ -75,13 +69,13 @@ class ChipPredictor:
 
 @dataclass(frozen=True)
 class StoredPredictor:
-    """Values of whole chips from feature maps that were encoded once.
+    """Values of whole chips from stored feature maps.
 
     Args:
         maps: (n, T, D, h, w) per tap, for every window of every chip of the split, chip by chip.
         windows: position of the chip and window, in the order of ``maps``.
         shapes: (height, width) of every chip.
-        device: where the network lives.
+        device: device of the network.
     """
 
     maps: tuple[NDArray[np.float32], ...]
@@ -90,7 +84,7 @@ class StoredPredictor:
     device: torch.device
 
     def __call__(self, model: DenseModel, image: RawImage, item: int) -> Tensor:
-        """(K, height, width) values of one chip."""
+        """Return (K, height, width) values of one chip."""
         rows = [row for row, (chip, _) in enumerate(self.windows) if chip == item]
         own = [self.windows[row][1] for row in rows]
         values: list[Tensor] = []
@@ -102,13 +96,13 @@ class StoredPredictor:
 
 
 Predictor = Callable[[DenseModel, RawImage, int], Tensor]
-"""From a network, a chip and its position in the split to values (K, height, width)."""
+"""Maps a network, a chip and its position in the split to values (K, height, width)."""
 
 
 def predictions(
     model: DenseModel, predictor: Predictor, split: Split, items: Sequence[int], scale: tuple[float, float] = (0.0, 1.0)
 ) -> Iterator[tuple[Array, Array]]:
-    """Target and prediction (height, width) of one chip after another: classes, or numbers in the target's unit."""
+    """Yield target and prediction (height, width) of each chip: classes, or values in the unit of the target."""
     with torch.inference_mode():
         for item in items:
             image, target = split.read_pair(item)
@@ -122,7 +116,7 @@ def predictions(
 
 
 def counts_of(task: TaskSpec, target: Array, predicted: Array) -> Array:
-    """What is kept of a chip's pixels: (K, K) confusion counts, or ``crossed.SUMS`` (5,) float64."""
+    """Return the stored counts of a chip: (K, K) confusion counts, or ``counts.SUMS`` (5,) float64."""
     if not task.numeric:
         return confusion(target, predicted, len(task.classes), task.ignore)
     known = labelled(target, task)
@@ -131,14 +125,14 @@ def counts_of(task: TaskSpec, target: Array, predicted: Array) -> Array:
 
 
 def score_of(task: TaskSpec, counts: Array) -> float:
-    """The task's metric from what was kept of every chip, (n, K, K) or (n, 5)."""
+    """Return the task's metric from the counts of every chip, (n, K, K) or (n, 5)."""
     return float(count_score(counts[None], task.metric)[0])
 
 
 def secondary_metrics(task: TaskSpec, counts: Array) -> dict[str, float]:
-    """Further scores that nothing is selected by: accuracy of pixels, mean F1 and IoU of every class; RMSE and R2.
+    """Return scores that selection does not use: pixel accuracy, mean F1 and IoU of every class, or RMSE and R2.
 
-    A class that neither occurs nor is predicted has none.
+    A class that neither occurs nor is predicted has no score.
     """
     total = np.asarray(counts.sum(0), dtype=np.float64)
     if task.numeric:
@@ -154,22 +148,22 @@ def secondary_metrics(task: TaskSpec, counts: Array) -> dict[str, float]:
 
 
 def quality(task: TaskSpec, counts: Array) -> float:
-    """The task's score, turned so that greater is better."""
+    """Return the task's score with a sign such that greater is better."""
     return METRICS[task.metric].sign * score_of(task, counts)
 
 
 def resampled_quality(task: TaskSpec, counts: Array, weights: Array) -> NDArray[np.float64]:
-    """(B,) the same of resamples: chip c counts ``weights[b, c]`` times; a class that a resample lacks is left out.
+    """Return the quality (B,) of resamples of chips; classes that a resample lacks are left out.
 
     Args:
-        task: for its metric.
-        counts: (n, K, K) or (n, 5) of every chip.
-        weights: (B, n).
+        task: task with its metric.
+        counts: (n, K, K) or (n, 5), counts of every chip.
+        weights: (B, n), how often each chip is drawn.
     """
     whole = counts.sum(0, dtype=np.float64)
     own = np.array(weights, dtype=np.float64)
-    own[own.sum(1) == 0] = 1.0  # a resample without any of these chips says no more than all of them
+    own[own.sum(1) == 0] = 1.0  # a resample without any of these chips counts all of them once
     totals = np.tensordot(own, counts, axes=1)
-    # The whole comes first: which classes there are is read off the first of the totals.
+    # The whole comes first, because the first total determines which classes exist.
     scores = count_score(np.concatenate([whole[None], totals])[:, None], task.metric)[1:]
     return METRICS[task.metric].sign * scores

@@ -1,4 +1,4 @@
-"""What one dense training is made of: what is read, what decides its outcome, the network and its predictions."""
+"""One dense training: its inputs, everything that determines its result, its network and predictions."""
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,17 +33,16 @@ from geofm_eval.progress import LogProgress, StartProgress
 
 @dataclass(frozen=True)
 class DenseJob:
-    """One backbone, task and choice, for one seed.
+    """Training of one backbone on one task for one seed.
 
     Args:
-        load: loads the frozen backbone anew on every call: tuning changes it in place.
-        adapter: of the model and the task.
+        load: loads the frozen backbone again on every call, because tuning changes it in place.
         splits: train, val and test.
-        budget: chips that may be seen; the same for all models.
+        budget: chips that may be used; the same for all models.
         choice: decoder, tuning, taps and recipe.
-        seed: of the new weights, the order of chips, windows and dropout.
-        device: where to train.
-        progress: starts the progress of each long piece of work.
+        seed: seed of the new weights, the order of chips, windows and dropout.
+        device: torch device.
+        progress: starts a progress display.
     """
 
     load: Callable[[], LoadedBackbone]
@@ -62,7 +61,7 @@ class DenseJob:
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """All that decides a training beside rate and seed."""
+        """Everything that determines a training besides learning rate and seed."""
         loaded = self.loaded
         return {
             "blocks": {name: block_key(loaded, self.adapter, self.splits[name]) for name in ("train", "val")},
@@ -82,7 +81,7 @@ class DenseJob:
 
     @property
     def _windows(self) -> dict[str, Any]:
-        """What belongs to the identity of some trainings alone: windows to draw from, and how dates are joined."""
+        """Parts of the identity that only some trainings have: the number of windows, and the mix over dates."""
         shapes = self.splits["train"].shapes
         count = sum(len(covering(*shape, self.size)) for shape in shapes)
         drawn = {"windows": count} if not self._encodes_anew and count > len(shapes) else {}
@@ -92,7 +91,7 @@ class DenseJob:
 
     @property
     def _encodes_anew(self) -> bool:
-        """True where windows are cut and encoded in every epoch."""
+        """True if windows are cut and encoded in every epoch."""
         return self.choice.tuning != "frozen" or self.choice.online
 
     @functools.cached_property
@@ -110,14 +109,14 @@ class DenseJob:
         """Mean and standard deviation of a regression target over the labelled training pixels; (0, 1) for classes.
 
         Raises:
-            DataError: a constant target.
+            DataError: the target is constant.
         """
         if self.task.kind != "dense_regression":
             return 0.0, 1.0
         return _pixel_scale(self.splits["train"], self.budget.train.tolist())
 
     def network(self) -> TunableModel:
-        """The network before its first step; PyTorch's global generator is used."""
+        """Return the network before its first step; draws from torch's global generator."""
         fresh_weights(self.seed)
         model = DenseModel(
             self.load().backbone,
@@ -133,22 +132,23 @@ class DenseJob:
         return model.to(self.device)
 
     def samples(self, chips: NDArray[np.int64]) -> tuple[Samples, float]:
-        """Examples of some training chips, and the seconds that it took to encode the split (0: in every epoch)."""
+        """Return examples of some training chips, and the seconds spent on encoding the split (0 if done per step)."""
         split, choice = self.splits["train"], self.choice
         if self._encodes_anew:
-            return RandomCrops(split, chips, self.adapter, self.size, self.seed, choice.recipe.flips), 0.0
+            crops = RandomCrops(split, chips, self.adapter, self.seed, choice.recipe.flips, size=self.size)
+            return crops, 0.0
         block = self._maps("train")
         return stored_samples(block, split, chips, choice.taps, self.seed), block.seconds
 
     def counts(self, model: TunableModel, name: str, items: Sequence[int]) -> NDArray[Any]:
-        """What is kept of some chips of a split, see ``inference.counts_of``."""
+        """Return the counts of some chips of a split; see ``inference.counts_of``."""
         with exact_float32():
             return np.stack([counts_of(self.task, *pair) for pair in self.pairs(model, name, items)])
 
     def pairs(
         self, model: TunableModel, name: str, items: Sequence[int]
     ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """Target and prediction (height, width) of some chips of a split, one after another."""
+        """Yield target and prediction (height, width) of some chips of a split."""
         assert isinstance(model, DenseModel)
         if name not in self._predictors:
             self._predictors[name] = self._predictor(name)
@@ -159,7 +159,6 @@ class DenseJob:
         return {}
 
     def _predictor(self, name: str) -> Predictor:
-        """Predicts whole chips of a split."""
         device = torch.device(self.device)
         if self.choice.tuning != "frozen":
             return ChipPredictor(self.adapter, self.size, device)
@@ -168,32 +167,29 @@ class DenseJob:
         return StoredPredictor(maps, block.windows, block.shapes, device)
 
     def _maps(self, name: str) -> FeatureMapBlock:
-        """Maps of a split."""
         taps, device = shared_taps(self.choice.taps, self.adapter.model.depth), torch.device(self.device)
         encoding = Encoding(self.loaded, self.adapter, self.splits[name], taps, self.size, device, self.progress)
         return encoding.stored()
 
 
 def _pixel_scale(split: Split, chips: Sequence[int]) -> tuple[float, float]:
-    """Mean and standard deviation of all labelled pixels of some chips."""
-    # Chip by chip: all pixels of a large data set are more than memory holds.
+    """Mean and standard deviation of all labelled pixels of some chips, read chip by chip to save memory."""
     known = [_moments(target[labelled(target, split.task)]) for target in map(split.read_target, chips)]
     counts, means, squares = np.array(known, dtype=np.float64).T
     if not counts.any():
-        raise DataError(f"{split.task.slug}: the {len(chips)} training chips have no label: nothing to learn")
+        raise DataError(f"{split.task.slug}: the {len(chips)} training chips have no label; nothing can be learned")
     mean = float(np.average(means, weights=counts))
     deviation = float(np.sqrt(np.average(squares + (means - mean) ** 2, weights=counts)))
     if deviation == 0:
         raise DataError(
-            f"{split.task.slug}: the {len(chips)} training chips have {mean:g} everywhere: nothing to learn"
+            f"{split.task.slug}: the {len(chips)} training chips have the value {mean:g} everywhere; nothing can be "
+            "learned"
         )
     return mean, deviation
 
 
 def _moments(values: NDArray[Any]) -> tuple[int, float, float]:
-    """Number, mean and variance; zeros where there is no value."""
-    return (
-        (values.size, float(values.mean(dtype=np.float64)), float(values.var(dtype=np.float64)))
-        if values.size
-        else (0, 0.0, 0.0)
-    )
+    """Number, mean and variance of values; zeros without values."""
+    if not values.size:
+        return 0, 0.0, 0.0
+    return values.size, float(values.mean(dtype=np.float64)), float(values.var(dtype=np.float64))

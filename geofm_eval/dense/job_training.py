@@ -1,4 +1,4 @@
-"""A dense job trained at one learning rate and kept in the cache: its network, its test counts, what it changed."""
+"""Training of a dense job at one learning rate, cached: its network, its test counts and the tensors it changed."""
 
 import json
 import shutil
@@ -33,12 +33,12 @@ COUNTS = "counts.npy"
 
 
 def train_at(job: DenseJob, rate: float, validated: CrossValidated | None = None) -> Trained:
-    """Train at one learning rate, or find it done in the cache.
+    """Train at one learning rate, or return the result from the cache.
 
     Args:
-        job: what is trained.
+        job: job to train.
         rate: learning rate.
-        validated: what folds have chosen the epoch by; None chooses it on the validation chips.
+        validated: result of cross-validation, which chose the epoch; None chooses it on the validation chips.
     """
     until = {} if validated is None else {"until": validated.chosen.epoch}
     key = content_hash({**job.identity, "rate": rate, "seed": job.seed, **until})
@@ -57,7 +57,7 @@ def _write(job: DenseJob, rate: float, validated: CrossValidated | None, key: st
 
     model, done, encoding = trained_on(job, job.budget.train, rate, key, on_validation_chips, until)
     save_file({name: value.contiguous().cpu() for name, value in model.trained_state().items()}, folder / NETWORK)
-    shutil.rmtree(checkpoints(key), ignore_errors=True)  # before the look: of changed data they are worth nothing
+    shutil.rmtree(checkpoints(key), ignore_errors=True)  # before the check: if the data changed, they are worthless
     for name in ("train", "val"):
         job.splits[name].check_unchanged()
     validations = done.validations if validated is None else validated.validations
@@ -71,15 +71,15 @@ def trained_on(
     """Train on some of the training chips.
 
     Args:
-        job: what is trained.
+        job: job to train.
         chips: positions in the training split.
         rate: learning rate.
-        key: where an interrupted training is found again.
+        key: key of the checkpoint.
         validate: see ``training.train``.
         until: see ``TrainingPlan``.
 
     Returns:
-        The network, how it went, and the seconds that it took to encode the chips once.
+        Network, final state, and the seconds spent on encoding the chips once.
     """
     plan = TrainingPlan(job.choice.recipe, rate, job.seed, job.choice.lengthened, job.scale, until)
     if _on_gpu(job):
@@ -114,7 +114,7 @@ def _on_gpu(job: DenseJob) -> bool:
 
 
 def restored(job: DenseJob, trained: Trained) -> TunableModel:
-    """The network of a finished training, in eval mode."""
+    """Return the network of a finished training, in eval mode."""
     with torch.random.fork_rng():
         model = job.network()
     model.restore(load_file(trained.path / NETWORK, device=str(torch.device(job.device))))
@@ -122,16 +122,16 @@ def restored(job: DenseJob, trained: Trained) -> TunableModel:
 
 
 def merged(job: DenseJob, trained: Trained) -> TunableModel:
-    """The network of a finished training in eval mode, low-rank updates written into the weights they change."""
+    """Return the network of a finished training in eval mode, with low-rank updates merged."""
     model = restored(job, trained)
     merge(model.backbone)
     return model
 
 
 def counts_on_test(job: DenseJob, trained: Trained) -> NDArray[Any]:
-    """What is kept of every test chip, see ``inference.counts_of``; read from the cache where it was tested before.
+    """Return the counts of every test chip, cached; see ``inference.counts_of``.
 
-    Only the training that validation chose should be tested.
+    Test only the training that validation chose.
     """
     split = job.splits["test"]
     key = content_hash([trained.path.name, block_key(job.loaded, job.adapter, split), split.labels_sha256])
@@ -148,13 +148,13 @@ def counts_on_test(job: DenseJob, trained: Trained) -> NDArray[Any]:
 
 
 def predicted(job: DenseJob, trained: Trained, items: Sequence[int]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Target and prediction (height, width) of some test chips, one after another."""
+    """Yield target and prediction (height, width) of some test chips."""
     with exact_float32():
         yield from job.pairs(restored(job, trained), "test", items)
 
 
 def changed(job: DenseJob, trained: Trained) -> dict[str, Tensor]:
-    """Tensors of the backbone that the training changed, by the backbone's own names, low-rank updates merged."""
+    """Return the backbone's tensors that the training changed, under its own names, with low-rank updates merged."""
     before = job.loaded.backbone.state_dict()
     after = plain_state(restored(job, trained).backbone)
     return {name: value for name, value in after.items() if not torch.equal(value, before[name])}

@@ -1,4 +1,4 @@
-"""Losses of dense tasks, and how many values per pixel they want; pixels without a label take no part."""
+"""Losses of dense tasks, and the number of outputs per pixel; pixels without a label are ignored."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -7,18 +7,18 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.metric import METRICS
 
 SMOOTH = 1e-6
-"""Added to both sides of a Dice score, which is then 1 where neither target nor prediction has the class."""
+"""Added to both sides of a Dice score, which is then 1 if neither target nor prediction has the class."""
 
 
 def loss_of(task: TaskSpec, values: Tensor, target: Tensor) -> Tensor:
-    """Loss of a batch: cross-entropy; Dice where a task is scored by the IoU of one class; squared error for numbers.
+    """Return the loss of a batch: cross-entropy, Dice for tasks scored by the IoU of one class, or squared error.
 
-    A batch without any labelled pixel has the loss 0.
+    A batch without a labelled pixel has loss 0.
 
     Args:
-        task: for metric and ``ignore``.
-        values: (B, K, height, width), K as :func:`outputs_of` says.
-        target: (B, height, width) classes, or numbers with NaN where there is none, in the unit of ``values``.
+        task: task with its metric and ``ignore``.
+        values: (B, K, height, width), see :func:`outputs_of` for K.
+        target: (B, height, width) classes, or standardised values with NaN for missing ones.
     """
     if task.numeric:
         known = target.isfinite()
@@ -32,17 +32,17 @@ def loss_of(task: TaskSpec, values: Tensor, target: Tensor) -> Tensor:
 
 
 def outputs_of(task: TaskSpec) -> int:
-    """Values per pixel that a network is trained to give: one per class; one for numbers and where Dice is the loss."""
+    """Return the number of outputs per pixel: one per class, or a single one for regression and for the Dice loss."""
     return 1 if task.numeric or METRICS[task.metric].binary else len(task.classes)
 
 
 def classes_of(values: Tensor) -> Tensor:
-    """Class of every pixel (height, width) from values (K, height, width); one value above 0 says class 1."""
+    """Return the class of every pixel (height, width) from (K, height, width); a single output above 0 is class 1."""
     return (values[0] > 0).long() if len(values) == 1 else values.argmax(0)
 
 
 def _dice(values: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """1 - Dice of class 1, averaged over the images that have a labelled pixel, on soft counts of labelled pixels.
+    """1 - Dice of class 1 on soft counts of labelled pixels, averaged over the images with a labelled pixel.
 
     Milletari et al. 2016, V-Net, arXiv 1606.04797; as PANGAEA's ``DICELoss`` for one logit.
     """

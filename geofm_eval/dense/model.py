@@ -1,4 +1,4 @@
-"""A backbone with what is trained on it: a decoder on some of its taps, or a linear head on its pooled features."""
+"""A backbone with trained layers: a decoder on some of its taps, or a linear head on its pooled features."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from geofm_eval.dense.maps import feature_map
 from geofm_eval.dense.temporal import temporal_mix
 
 HEAD_GAIN = 10.0
-"""A linear head is scaled by this, so that it learns so many times faster than the backbone under one learning rate:
-Adam moves every number by about the rate, and a rate that suits a pretrained backbone hardly moves a new layer."""
+"""Factor on the output of a linear head, by which it learns faster than the backbone at the same learning rate: Adam
+changes every parameter by about the rate, and a rate for a pretrained backbone hardly changes a new layer."""
 
 
 class TunableModel(nn.Module, ABC):
     """A backbone, frozen or tuned, with new layers.
 
     Args:
-        backbone: frozen, as it was loaded; it is changed in place where the adaptation tunes it.
+        backbone: frozen backbone, changed in place by tuning.
         adaptation: one of ``adapters.ADAPTATIONS``.
-        native: True for a backbone that shall take all dates of a series at once.
-        dtype: of forward passes; ``bf16`` runs them under automatic mixed precision.
+        native: whether the backbone takes all dates of a series at once.
+        dtype: dtype of forward passes; ``bf16`` uses automatic mixed precision.
     """
 
     def __init__(self, backbone: Backbone, adaptation: str, native: bool = False, dtype: str = "float32") -> None:
@@ -41,32 +41,32 @@ class TunableModel(nn.Module, ABC):
     @property
     @abstractmethod
     def new_parameters(self) -> list[nn.Parameter]:
-        """Parameters beside the backbone's: all of them are trained."""
+        """Parameters besides the backbone's, all of which are trained."""
 
     @abstractmethod
     def values(self, batch: Batch, device: torch.device | str) -> Tensor:
-        """Values (B, K, height, width) float32 of a training batch, in the size of its targets."""
+        """Return values (B, K, height, width) float32 of a training batch, in the size of its targets."""
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for what is trained: a frozen backbone stays in eval mode."""
+        """Set training mode; a frozen backbone stays in eval mode."""
         super().train(mode)
         self.backbone.train(mode and bool(self.tuned))
         return self
 
     def encoded(self, batch: ModelInput) -> Encoded:
-        """Tokens of all taps; without a gradient where the backbone is frozen."""
+        """Return the tokens of all taps, without a gradient if the backbone is frozen."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and bool(self.tuned)):
             return encode(self.backbone, batch, self.native)
 
     def precision(self) -> torch.autocast:
-        """The number type of forward passes, as a context."""
+        """Return the context that sets the dtype of forward passes."""
         device = self.new_parameters[0].device.type
         return torch.autocast(device, torch.bfloat16, enabled=self.mixed_precision)
 
     def trained_state(self) -> dict[str, Tensor]:
-        """Everything that training changes, by name: of the backbone what is tuned, of the rest all of it.
+        """Copy everything that training changes: tuned parameters of the backbone, and all of the new layers.
 
-        Where the backbone is tuned, its buffers (statistics of batch normalisations) change too.
+        A tuned backbone's buffers (statistics of batch normalisations) change too.
         """
         state = self.state_dict()
         ours = {id(parameter) for parameter in self.tuned}
@@ -79,24 +79,21 @@ class TunableModel(nn.Module, ABC):
         }
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Put back what ``trained_state`` gave."""
+        """Restore the result of ``trained_state``."""
         found = self.load_state_dict(state, strict=False)
         assert not found.unexpected_keys, found.unexpected_keys
 
 
 class DenseModel(TunableModel):
-    """Backbone, a mix over dates that all taps share, and a head.
+    """Backbone, a mix over dates that all taps share, and a decoder.
 
     Args:
-        backbone: see :class:`TunableModel`.
-        adaptation: see :class:`TunableModel`.
-        taps: what the decoder reads, in the order of depth; a tap may stand there several times.
+        backbone: see :class:`TunableModel`, like ``adaptation``, ``native`` and ``dtype``.
+        taps: taps that the decoder reads, shallow to deep; a tap may be repeated.
         decoder: one of ``decoders.DECODERS``.
         outputs: values K per pixel, see ``losses.outputs_of``.
-        native: see :class:`TunableModel`.
-        dates: T of every item.
-        temporal: how dates are joined, ``ltae`` or ``linear``.
-        dtype: see :class:`TunableModel`.
+        dates: number of dates T.
+        temporal: mix over dates, ``ltae`` or ``linear``.
     """
 
     def __init__(
@@ -124,7 +121,7 @@ class DenseModel(TunableModel):
         return [*self.mix.parameters(), *self.head.parameters()]
 
     def values(self, batch: Batch, device: torch.device | str) -> Tensor:
-        """Values of every pixel; see :meth:`TunableModel.values`."""
+        """Return the values of every pixel; see :meth:`TunableModel.values`."""
         if batch.images is not None:
             maps = self.maps(batch.images.to(device))
         else:
@@ -133,21 +130,18 @@ class DenseModel(TunableModel):
         return self.decode(maps, (batch.target.shape[-2], batch.target.shape[-1]))
 
     def maps(self, batch: ModelInput) -> list[Tensor]:
-        """Feature maps (B, T, D, h, w) of the taps; without a gradient where the backbone is frozen."""
+        """Return feature maps (B, T, D, h, w) of the taps, without a gradient if the backbone is frozen."""
         with self.precision():
             encoded = self.encoded(batch)
             found = {tap: feature_map(encoded, tap) for tap in dict.fromkeys(self.taps)}
         return [found[tap] for tap in self.taps]
 
     def decode(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Values (B, K, height, width) from feature maps.
+        """Return float32 values (B, K, height, width) from feature maps, whatever the dtype of the forward pass.
 
         Args:
             maps: (B, T, D, h, w) per tap.
-            size: pixels of the window.
-
-        Returns:
-            float32, whatever the type of the forward pass.
+            size: height and width of the window in pixels.
         """
         with self.precision():
             values: Tensor = self.head([self.mix(one) for one in maps], size)
@@ -155,15 +149,12 @@ class DenseModel(TunableModel):
 
 
 class PooledModel(TunableModel):
-    """Backbone and one linear map of a tap's pooled features, of whole images or series: what a linear probe reads.
+    """Backbone and one linear map of a tap's pooled features, for whole images or series.
 
     Args:
-        backbone: see :class:`TunableModel`.
-        adaptation: see :class:`TunableModel`.
-        tap: what the head reads.
-        outputs: classes K; 1 for a regression.
-        native: see :class:`TunableModel`.
-        dtype: see :class:`TunableModel`.
+        backbone: see :class:`TunableModel`, like ``adaptation``, ``native`` and ``dtype``.
+        tap: tap that the head reads.
+        outputs: number of classes K; 1 for regression.
     """
 
     def __init__(
@@ -178,7 +169,7 @@ class PooledModel(TunableModel):
     ) -> None:
         super().__init__(backbone, adaptation, native, dtype)
         self.tap = tap
-        # Without running statistics: small data give too few steps for them, and the features need one scale to learn.
+        # Without learned statistics: small data sets give too few steps for them, and the head needs scaled features.
         self.norm = nn.LayerNorm(backbone.width, elementwise_affine=False)
         self.head = nn.Linear(backbone.width, outputs)
         with torch.no_grad():
@@ -192,14 +183,14 @@ class PooledModel(TunableModel):
         return list(self.head.parameters())
 
     def values(self, batch: Batch, device: torch.device | str) -> Tensor:
-        """(B, K, 1, 1): an item counts as an image of one pixel."""
+        """Return (B, K, 1, 1); a sample counts as an image of one pixel."""
         assert batch.images is not None
         return self.outputs(batch.images.to(device))[:, :, None, None]
 
     def outputs(self, batch: ModelInput) -> Tensor:
-        """(B, K) float32 values of whole items."""
+        """Return (B, K) float32 values of whole samples."""
         with self.precision():
             encoded = self.encoded(batch)
-        # Outside of mixed precision: averaging dates writes into an array, which must have the type of what is written.
+        # Outside mixed precision, because averaging over dates writes into a float32 tensor.
         found: Tensor = HEAD_GAIN * self.head(self.norm(encoded.pooled(self.tap, "mean").float()))
         return found

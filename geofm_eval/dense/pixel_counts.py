@@ -1,4 +1,4 @@
-"""Linear maps of tokens tested on pixels: what is kept of every chip, and what validation says of it."""
+"""Test and validation counts of linear maps of tokens, on pixels."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any, TypeVar
@@ -11,11 +11,10 @@ from torch import Tensor
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.split import Split
 from geofm_eval.dense.fits import LinearMap
-from geofm_eval.dense.gaps import enlarged
 from geofm_eval.dense.inference import counts_of, joined, resampled_quality
+from geofm_eval.dense.maps import enlarged
 from geofm_eval.dense.token_problem import Key, Solved
-from geofm_eval.dense.token_sampling import TokenEncoder, WindowMaps
-from geofm_eval.dense.tokens import token_targets
+from geofm_eval.dense.tokens import TokenEncoder, WindowMaps, token_targets
 from geofm_eval.dense.windows import covering, cut_target
 from geofm_eval.stats.reselection import Stored, as_stored, resample_weights
 
@@ -26,7 +25,7 @@ Counts = NDArray[Any]
 def pixel_counts(
     encoder: TokenEncoder, split: Split, asked: Mapping[K, tuple[LinearMap, NDArray[np.int64]]]
 ) -> dict[K, Counts]:
-    """(chips, ...) counts of the chips that every map is asked about; every chip is encoded once."""
+    """Return counts (chips, ...) of each map for its own chips; every chip is encoded once."""
     found: dict[K, list[Counts]] = {key: [] for key in asked}
     for item in sorted({int(item) for _, chips in asked.values() for item in chips}):
         own = {key: apply for key, (apply, chips) in asked.items() if item in chips}
@@ -46,7 +45,7 @@ def pixel_counts(
 
 
 def _labelled(target: NDArray[Any], encoded: WindowMaps, task: TaskSpec) -> Tensor:
-    """(B, h, w) bool, True for tokens that cover a labelled pixel: what is ignored has no say in what is scored."""
+    """(B, h, w) bool, True for tokens that cover a labelled pixel; ignored pixels must not affect scored ones."""
     grid = (encoded.with_data.shape[-2], encoded.with_data.shape[-1])
     parts = [cut_target(target, window, task) for window in encoded.windows]
     shares = [token_targets(part, grid, task)[1] for part in parts]
@@ -56,7 +55,7 @@ def _labelled(target: NDArray[Any], encoded: WindowMaps, task: TaskSpec) -> Tens
 def validation_counts(
     encoder: TokenEncoder, splits: Mapping[str, Split], solved: Mapping[Key, Solved]
 ) -> dict[Key, Counts]:
-    """Counts of the chips that each map was chosen by."""
+    """Return the counts of the chips that validated each map."""
     found: dict[Key, list[Counts]] = {key: [] for key in solved}
     for name in ("train", "val"):
         asked = {
@@ -73,12 +72,12 @@ def validation_counts(
 def resampled_scores(
     splits: Mapping[str, Split], seed: int, solved: Mapping[Key, Solved], val: Mapping[Key, Counts]
 ) -> dict[str, Stored]:
-    """Per label fraction (taps, B) mean validation score over the draws; the same resamples for every tap."""
+    """Return (taps, B) mean validation scores over the draws by label fraction, on the same resamples for every tap."""
     task = splits["train"].task
     weights = {name: resample_weights(len(splits[name]), seed, name, splits[name].groups) for name in ("train", "val")}
     found: dict[float, dict[str, list[NDArray[np.float64]]]] = {}
     for (tap, subset), one in solved.items():
-        # The counts of a map are in the order of its chips, and those of several in the order of the maps.
+        # The counts of a map are in the order of its chips; those of several maps follow in the order of the maps.
         own = np.concatenate([weights[name][:, np.sort(chips)] for _, name, chips in one.validators], axis=1)
         scores = resampled_quality(task, val[tap, subset], own)
         found.setdefault(subset[0], {}).setdefault(tap, []).append(scores)

@@ -1,28 +1,63 @@
-"""What decides a training beside data and network, and how far it has come."""
+"""Everything that determines a training besides data and network, and its progress."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from geofm_eval.dense.recipes import TrainingRecipe
+from geofm_eval.seeds import generator
 
 TRAINING_VERSION = 3
-"""Part of every training's key: a change that moves any number raises it."""
+"""Part of every training's key; increase it with every change of results."""
+
+
+@dataclass(frozen=True)
+class BatchOrder:
+    """Positions of the examples in every batch; they depend only on the seed and the step."""
+
+    count: int
+    recipe: TrainingRecipe
+    seed: int
+
+    @functools.cached_property
+    def bounds(self) -> list[int]:
+        """Bounds of the batches of an epoch; a last batch of one example is merged with the one before it."""
+        count, batch = self.count, self.recipe.batch
+        if self.recipe.drop_last and count >= batch:
+            return list(range(0, count + 1, batch))
+        bounds = [*range(0, count, batch), count]
+        return [*bounds[:-2], count] if len(bounds) > 2 and count - bounds[-2] == 1 else bounds
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch."""
+        return len(self.bounds) - 1
+
+    def chosen(self, step: int) -> NDArray[np.int64]:
+        """Return the positions of the examples of a step."""
+        epoch, number = divmod(step, self.steps_per_epoch)
+        order = generator("order", self.seed, epoch).permutation(self.count)
+        chosen = order[self.bounds[number] : self.bounds[number + 1]]
+        # Batch normalisation needs two examples to have a variance.
+        return np.repeat(chosen, 2) if len(chosen) == 1 else chosen
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Everything that decides what comes out of a training, beside its data and its network.
+    """Everything that determines the result of a training besides its data and its network.
 
     Args:
         recipe: schedule.
         rate: learning rate, one of the recipe's.
-        seed: of the new weights, the order of examples and dropout.
-        lengthened: epochs are multiplied by this; 10 gives a tenth of the labels as many steps as all of them.
-        scale: (mean, standard deviation) of a regression target; what is trained is brought to mean 0, deviation 1.
-        until: keep the network as it is after this epoch, and stop there: the epoch was chosen before. None validates.
+        seed: seed of the new weights, the order of examples and dropout.
+        lengthened: factor on the number of epochs; 10 gives a tenth of the labels as many steps as all of them.
+        scale: (mean, standard deviation) of a regression target, which is standardised for training.
+        until: stop after this epoch, which was chosen before, and keep its network; None validates.
     """
 
     recipe: TrainingRecipe
@@ -39,11 +74,11 @@ class TrainingPlan:
 
     @property
     def validate_every(self) -> int:
-        """Epochs between validations: as many validations however long the training."""
+        """Epochs between validations; the number of validations does not depend on the length."""
         return self.recipe.validate_every * self.lengthened
 
     def identity(self) -> dict[str, Any]:
-        """All of it, for keys and checkpoints."""
+        """Return the plan for keys and checkpoints."""
         parts = {"rate": self.rate, "seed": self.seed, "lengthened": self.lengthened, "scale": list(self.scale)}
         parts |= {} if self.until is None else {"until": self.until}
         return {"recipe": self.recipe.identity(), "version": TRAINING_VERSION, **parts}
@@ -51,24 +86,24 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class Validation:
-    """Score of a network after an epoch (greater is better)."""
+    """Quality of a network after an epoch (greater is better)."""
 
     epoch: int
     score: float
 
 
 def best_of(validations: Sequence[Validation]) -> Validation:
-    """The best validation; of equal ones the earliest."""
+    """Return the best validation; among equal ones, the earliest."""
     return max(validations, key=lambda one: (one.score, -one.epoch))
 
 
 @dataclass(frozen=True)
 class CrossValidated:
-    """What folds of the training chips say about a learning rate.
+    """Result of cross-validating a learning rate on the training chips.
 
     Args:
-        validations: quality of every epoch that was validated, over the chips of all folds.
-        seconds: spent in optimiser steps.
+        validations: quality of every validated epoch, over the chips of all folds.
+        seconds: time of the optimiser steps.
     """
 
     validations: tuple[Validation, ...]
@@ -76,21 +111,20 @@ class CrossValidated:
 
     @property
     def chosen(self) -> Validation:
-        """The best epoch."""
+        """Validation of the best epoch."""
         return best_of(self.validations)
 
 
 @dataclass
 class TrainingState:
-    """How far a training is; all of it is in a checkpoint.
+    """Progress of a training, all of which is stored in a checkpoint.
 
     Args:
-        step: steps done.
-        seconds: spent in steps, over all pieces.
-        examples: windows seen.
+        step: number of finished steps.
+        seconds: time of these steps.
+        examples: number of windows seen.
         losses: mean loss of every epoch.
-        epoch_losses: of the steps of the epoch that is not over.
-        validations: in the order of epochs.
+        epoch_losses: losses of the steps of the unfinished epoch.
         best: state of the network after the best epoch.
     """
 
@@ -104,5 +138,5 @@ class TrainingState:
 
     @property
     def chosen(self) -> Validation:
-        """The best validation; of equal ones the earliest."""
+        """The best validation; among equal ones, the earliest."""
         return best_of(self.validations)

@@ -1,6 +1,6 @@
-"""Tuning for tasks with one label per item: a linear head on pooled features, trained with the backbone.
+"""Tuning for tasks with one label per sample: a linear head on pooled features, trained with the backbone.
 
-An item counts as an image of one pixel: losses, counts, intervals and the training loop are those of dense tasks.
+A sample counts as an image of one pixel: losses, counts, intervals and the training loop are those of dense tasks.
 """
 
 import functools
@@ -13,11 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.labels import label_subsets, validation_plan
 from geofm_eval.data.shuffle_splits import item_blocks, published_order, shuffles
 from geofm_eval.data.split import ALL, Split
-from geofm_eval.dense.batches import Batch, InMemory, Pair, Samples, target_tensor
+from geofm_eval.dense.batches import InMemory, Pair, ReadSamples, Samples
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.model import PooledModel, TunableModel
@@ -27,60 +26,32 @@ from geofm_eval.errors import DataError
 from geofm_eval.seeds import generator
 
 HELD_SHUFFLES = 4
-"""Shuffles whose test sets together are tested; those of as many others validate."""
+"""Number of shuffles whose test sets form the test split; as many others form the validation split."""
 
 ITEMS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class WholeItems:
-    """Every item once per epoch, mirrored at random: a function of seed, epoch and item alone.
-
-    Args:
-        split: the training split.
-        indices: positions of the items.
-        adapter: of the model and the task.
-        seed: of mirrors.
-        flips: False takes every item as it is.
-    """
-
-    split: Split
-    indices: NDArray[np.int64]
-    adapter: InputAdapter
-    seed: int
-    flips: bool = True
+class WholeItems(ReadSamples):
+    """Every sample once per epoch, as an image with a target of one pixel."""
 
     @functools.cached_property
     def _read(self) -> InMemory:
         return InMemory(functools.partial(labelled_pair, self.split))
 
-    def __len__(self) -> int:
-        """Number of items."""
-        return len(self.indices)
-
-    def batch(self, chosen: NDArray[np.int64], epoch: int) -> Batch:
-        """Read, mirror and adapt; see ``Samples``."""
-        items = [int(self.indices[position]) for position in chosen]
-        pairs = [self._mirrored(item, epoch) for item in items]
-        images = self.adapter([image for image, _ in pairs])
-        target = target_tensor([target for _, target in pairs], self.split.task)
-        return Batch(target, images, None, tuple(self.split.items[item].id for item in items))
-
-    def _mirrored(self, item: int, epoch: int) -> Pair:
-        rng = generator("mirror", self.seed, epoch, self.split.items[item].id)
-        axes = tuple(axis for axis in (-2, -1) if self.flips and rng.random() < 0.5)
-        image, target = self._read.pair(item)
-        return flipped(image, target, axes)
+    def _example(self, item: int, epoch: int) -> Pair:
+        axes = self._axes(generator("mirror", self.seed, epoch, self.split.items[item].id))
+        return flipped(*self._read.pair(item), axes)
 
 
 def labelled_pair(split: Split, item: int) -> Pair:
-    """An item and its label as a target of one pixel."""
+    """Return a sample, and its label as a target of one pixel."""
     return split.read(item), np.array([[split.items[item].label]])
 
 
 @dataclass(frozen=True)
 class PooledJob(DenseJob):
-    """One backbone, a task with one label per item, and one choice, for one seed; see :class:`DenseJob`."""
+    """Training of one backbone on a task with one label per sample for one seed; see :class:`DenseJob`."""
 
     @functools.cached_property
     def size(self) -> int:
@@ -97,21 +68,23 @@ class PooledJob(DenseJob):
 
     @functools.cached_property
     def scale(self) -> tuple[float, float]:
-        """Mean and standard deviation of a regression target over the training items; (0, 1) for classes.
+        """Mean and standard deviation of a regression target over the training samples; (0, 1) for classes.
 
         Raises:
-            DataError: a constant target.
+            DataError: the target is constant.
         """
         if not self.task.numeric:
             return 0.0, 1.0
         labels = self.splits["train"].labels[self.budget.train]
         mean, deviation = float(labels.mean()), float(labels.std())
         if deviation == 0:
-            raise DataError(f"{self.task.slug}: the {len(labels)} training items all have {mean:g}: nothing to learn")
+            raise DataError(
+                f"{self.task.slug}: all {len(labels)} training samples have the value {mean:g}; nothing can be learned"
+            )
         return mean, deviation
 
     def network(self) -> PooledModel:
-        """The network before its first step; PyTorch's global generator is used."""
+        """Return the network before its first step; draws from torch's global generator."""
         fresh_weights(self.seed)
         model = PooledModel(
             self.load().backbone,
@@ -124,23 +97,18 @@ class PooledJob(DenseJob):
         return model.to(self.device)
 
     def samples(self, chips: NDArray[np.int64]) -> tuple[Samples, float]:
-        """Examples of some training items; nothing is encoded ahead."""
+        """Return examples of some training samples; nothing is encoded ahead."""
         return WholeItems(self.splits["train"], chips, self.adapter, self.seed, self.choice.recipe.flips), 0.0
 
-    def _in_memory(self, name: str) -> InMemory:
-        """Items of a split, decoded once: they are predicted after every epoch that is validated."""
-        if name not in self._memory:
-            self._memory[name] = InMemory(functools.partial(labelled_pair, self.splits[name]))
-        return self._memory[name]
-
     @functools.cached_property
-    def _memory(self) -> dict[str, InMemory]:
-        return {}
+    def _in_memory(self) -> dict[str, InMemory]:
+        """Samples by split, decoded once, because they are predicted at every validation."""
+        return {name: InMemory(functools.partial(labelled_pair, split)) for name, split in self.splits.items()}
 
     def pairs(self, model: TunableModel, name: str, items: Sequence[int]) -> Iterator[tuple[Any, Any]]:
-        """Target and prediction (1, 1) of some items of a split, one after another."""
+        """Yield target and prediction (1, 1) of some samples of a split."""
         assert isinstance(model, PooledModel)
-        read, (mean, deviation) = self._in_memory(name), self.scale
+        read, (mean, deviation) = self._in_memory[name], self.scale
         for start in range(0, len(items), ITEMS_AT_ONCE):
             some = [read.pair(item) for item in items[start : start + ITEMS_AT_ONCE]]
             with torch.inference_mode():
@@ -150,10 +118,10 @@ class PooledJob(DenseJob):
 
 
 def holdout(splits: Mapping[str, Split]) -> Mapping[str, Split]:
-    """Train, val and test of a task with one label per item, cut from the shuffles where the data have no split.
+    """Return train, val and test of a task with one label per sample, formed from shuffles if the data have no split.
 
-    What the first ``HELD_SHUFFLES`` shuffles test, all together, is tested; what the next ones test validates; the rest
-    trains. The same for all models, and whole blocks where the task has them.
+    The first ``HELD_SHUFFLES`` shuffles give the test samples, the next ones the validation samples, and the rest is
+    used for training. The splits are the same for all models and keep blocks together.
     """
     if ALL not in splits:
         return splits
@@ -173,18 +141,18 @@ def _part(whole: Split, name: str, rows: NDArray[np.int64]) -> Split:
 
 
 def item_budget(task: TaskSpec, splits: Mapping[str, Split], fraction: float, matched: bool, seed: int) -> ChipBudget:
-    """Items of a label fraction, and how a training is validated: the first draw of what probes see.
+    """Return the samples of a label fraction and their validation, as in the first draw of probes.
 
     Raises:
-        DataError: so few items that nothing can be held out to choose by.
+        DataError: too few samples to hold any out for validation.
     """
     train, val = splits["train"].labels, splits["val"].labels
     (subset,) = label_subsets(train, (fraction,), 1, seed)
     plan = validation_plan(train[subset.indices], val, fraction, 0, "matched" if matched else "full", seed)
     if plan.kind == "none":
         raise DataError(
-            f"{task.slug}: {len(subset.indices)} training items at {fraction:g} of the labels leave nothing to choose "
-            "a learning rate by: take more labels"
+            f"{task.slug}: {len(subset.indices)} training samples at {fraction:g} of the labels leave none to choose "
+            "a learning rate on; use more labels"
         )
     absent = set(range(len(task.classes))) - set(train[subset.indices].tolist())
     folds = tuple(subset.indices[fold] for fold in plan.folds)

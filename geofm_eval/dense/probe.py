@@ -1,8 +1,8 @@
-"""The dense probe: one linear map per tap from tokens to classes, solved to its optimum, scored on pixels.
+"""The dense probe: one linear map per tap from tokens to classes, solved to its optimum and scored on pixels.
 
-The target of a token is what its labelled pixels are: class shares for a multinomial logistic regression, their mean
-for ridge. Logits are enlarged bilinearly (pixel areas aligned), so that a depth profile of segmentation costs about one
-pass of the frozen backbone. Tokens without data or without a labelled pixel take no part in either (``gaps.enlarged``).
+The target of a token follows from its labelled pixels: class proportions for multinomial logistic regression, their
+mean for ridge. Logits are enlarged bilinearly (aligned pixel areas), so that a depth profile costs about one pass of
+the frozen backbone. Tokens without data or without a labelled pixel are ignored (``maps.enlarged``).
 """
 
 import json
@@ -23,7 +23,7 @@ from geofm_eval.dense.inference import quality
 from geofm_eval.dense.pixel_counts import K, pixel_counts, resampled_scores, validation_counts
 from geofm_eval.dense.sweep import DenseRow, DenseSweep
 from geofm_eval.dense.token_problem import Solved, Subset, TokenProblem
-from geofm_eval.dense.token_sampling import TokenEncoder, TokenSample, sample_tokens
+from geofm_eval.dense.tokens import TokenEncoder, TokenSample, sample_tokens
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import block_key
 from geofm_eval.paths import geofm_cache
@@ -31,7 +31,7 @@ from geofm_eval.progress import StartProgress
 from geofm_eval.store import content_hash, publish_directory
 
 DENSE_PROBE_VERSION = 4
-"""Part of every key: a change that moves any number raises it."""
+"""Part of every key; increase it with every change of results."""
 
 MANIFEST = "dense_probe.json"
 ROWS = "rows.json"
@@ -40,14 +40,14 @@ RESAMPLES = "resamples.npz"
 
 @dataclass(frozen=True)
 class DenseProbe:
-    """What is solved for one model and task.
+    """The dense probe of one model and task.
 
     Args:
         encoder: frozen backbone and windows.
         splits: train, val and test.
         budgets: chips of every label subset.
-        seed: of the task.
-        progress: starts the progress of the pass.
+        seed: seed of the task.
+        progress: starts the progress display of the pass.
     """
 
     encoder: TokenEncoder
@@ -58,7 +58,7 @@ class DenseProbe:
 
     @property
     def key(self) -> str:
-        """Hash of all that decides the result, known before anything is encoded."""
+        """Hash of everything that determines the result, known before anything is encoded."""
         loaded, adapter = self.encoder.loaded, self.encoder.adapter
         return content_hash(
             {
@@ -78,14 +78,14 @@ class DenseProbe:
 
     @property
     def problem(self) -> TokenProblem:
-        """What is solved."""
+        """The problem to solve, for any model."""
         return TokenProblem(self.splits["train"].task, self.budgets, self.encoder.device)
 
     def stored(self) -> DenseSweep:
-        """The solved probe, computed where the cache lacks it.
+        """Return the solved probe; solve it first if the cache lacks it.
 
         Raises:
-            DataError: training chips of one class only, or of a constant target.
+            DataError: the training chips have only one class, or a constant target.
             GeofmError: a contract or store error of the step that failed.
         """
         path = geofm_cache() / "sweeps" / "dense1" / self.key
@@ -100,11 +100,11 @@ class DenseProbe:
         return DenseSweep(self.key, rows, counts, penalties, content["seconds"], grid, size, resamples)
 
     def sampled(self) -> dict[str, TokenSample]:
-        """Tokens of the training and the validation chips, encoded now."""
+        """Encode tokens of the training and the validation chips."""
         return {name: sample_tokens(self.encoder, self.splits[name], self.seed) for name in ("train", "val")}
 
     def tested(self, asked: Mapping[K, LinearMap]) -> dict[K, NDArray[Any]]:
-        """Counts (chips, ...) of the test chips for every map, in one pass over them."""
+        """Return counts (chips, ...) of the test chips for every map, in one pass."""
         split = self.splits["test"]
         return pixel_counts(self.encoder, split, {key: (apply, np.arange(len(split))) for key, apply in asked.items()})
 
@@ -154,5 +154,5 @@ class DenseProbe:
 
 
 def label_subsets(fractions: Sequence[float], draws: int) -> list[Subset]:
-    """Label fractions of chips, with their draws: a hundredth of some dozens of chips would be none."""
+    """Return label fractions with their draws, without fractions below a tenth, which would have hardly any chip."""
     return [(f, draw) for f in fractions if f >= 0.1 for draw in range(1 if f == 1 else draws)]

@@ -1,4 +1,4 @@
-"""How a dense model is trained."""
+"""Recipes of dense trainings."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -15,18 +15,18 @@ class TrainingRecipe:
 
     Args:
         slug: name of the recipe.
-        epochs: passes over the training set, if it is whole.
-        validate_every: epochs between two validations; the last epoch is validated too.
+        epochs: passes over the training set with all labels.
+        validate_every: epochs between validations; the last epoch is validated too.
         batch: chips per step.
-        rate: learning rate of the first steps.
-        rates: what is tried for a tuned backbone; validation chooses.
+        rate: initial learning rate.
+        rates: learning rates that are tried for a tuned backbone; validation chooses one.
         decay: weight decay.
-        milestones: shares of all steps, rounded down, after which the rate is multiplied by ``factor``.
-        flips: whether crops are mirrored at random, where they are encoded in every epoch.
-        drop_last: an epoch leaves out what is left after the last whole batch, unless it has no whole batch.
-        temporal: how dates are joined, ``ltae`` or ``linear``.
-        dtype: of forward passes, ``float32``, or ``bf16`` under PyTorch's automatic mixed precision. Weights, losses
-            and feature maps that are encoded once stay float32.
+        milestones: proportions of all steps, rounded down, after which the rate is multiplied by ``factor``.
+        flips: whether crops that are encoded in every epoch are mirrored at random.
+        drop_last: whether an epoch leaves out an incomplete last batch, unless it is the only one.
+        temporal: mix over dates, ``ltae`` or ``linear``.
+        dtype: dtype of forward passes, ``float32`` or ``bf16`` (automatic mixed precision). Weights, losses and stored
+            feature maps remain float32.
     """
 
     slug: str
@@ -44,16 +44,16 @@ class TrainingRecipe:
     dtype: str = "float32"
 
     def identity(self) -> dict[str, Any]:
-        """All of it, for keys and records."""
+        """Return all fields, for keys and records."""
         return asdict(self)
 
 
 RECIPES: Mapping[str, TrainingRecipe] = {
     recipe.slug: recipe
     for recipe in (
-        # PANGAEA (arXiv 2412.04204). What differs from how its published numbers were made: docs/parity.md.
+        # PANGAEA (arXiv 2412.04204); docs/parity.md lists differences from its published numbers.
         TrainingRecipe("pangaea", epochs=80, validate_every=5, drop_last=True),
-        # For CPUs and small data: fewer epochs, at rates that small networks need.
+        # For CPUs and small data: fewer epochs, and the rates that small networks need.
         TrainingRecipe("quick", epochs=30, validate_every=5, rate=1e-3, rates=(3e-4, 1e-3, 3e-3), flips=True),
     )
 }
@@ -63,11 +63,11 @@ EPOCHS_OF_ITEMS, BATCH_OF_ITEMS = 20, 16
 
 
 def for_items(recipe: TrainingRecipe, batch: int | None = None) -> TrainingRecipe:
-    """The schedule for tasks with one label per item: there are more of them than chips, and each says less.
+    """Return the schedule for tasks with one label per sample, which have more samples than others have chips.
 
     Args:
-        recipe: whose learning rates and decay are taken.
-        batch: items per step, where it shall not be the usual number; the recipe's name then tells.
+        recipe: recipe with the learning rates and decay.
+        batch: samples per step; another number than the usual one changes the recipe's name.
 
     Raises:
         ContractError: a batch of fewer than two.
@@ -79,21 +79,21 @@ def for_items(recipe: TrainingRecipe, batch: int | None = None) -> TrainingRecip
 
 
 def training_recipe(slug: str, batch: int | None = None, dtype: str = "float32") -> TrainingRecipe:
-    """Look up a recipe.
+    """Look up a recipe; another batch or dtype changes its name.
 
     Args:
-        slug: of the recipe.
-        batch: chips per step, where memory does not hold the recipe's own number; the recipe's name then tells.
-        dtype: of forward passes, one of ``DTYPES``; the recipe's name then tells.
+        slug: name of the recipe.
+        batch: chips per step; None uses the recipe's.
+        dtype: dtype of forward passes, one of ``DTYPES``.
 
     Raises:
-        ContractError: no such recipe or type, or a batch that batch normalisation cannot work with.
+        ContractError: an unknown recipe or dtype, or a batch too small for batch normalisation.
     """
     if slug not in RECIPES:
         raise ContractError(f"training recipe '{slug}' is unknown; known: {', '.join(RECIPES)}")
     found = RECIPES[slug]
     if dtype not in DTYPES:
-        raise ContractError(f"number type '{dtype}' is unknown; known: {', '.join(DTYPES)}")
+        raise ContractError(f"dtype '{dtype}' is unknown; known: {', '.join(DTYPES)}")
     if dtype != found.dtype:
         found = replace(found, slug=f"{found.slug}_{dtype}", dtype=dtype)
     return _of_batch(found, batch)

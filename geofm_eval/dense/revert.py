@@ -1,4 +1,4 @@
-"""Which change matters: the score of a tuned network when a part of its backbone goes back to its frozen weights."""
+"""Effect of each change: the score of a tuned network when a part of its backbone is reset to its frozen weights."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from geofm_eval.stats.counts import count_score, scores_without
 from geofm_eval.stats.jackknife import jackknife_error_of
 
 PARTS = ("norm1", "qkv", "attn_proj", "norm2", "fc1", "fc2")
-"""Parts that are reverted in all blocks at once."""
+"""Parts that are reset in all blocks at once."""
 
 WHOLE = "all"
 
 
 @dataclass(frozen=True)
 class ScoreLoss:
-    """Score that reverting costs.
+    """Score lost by resetting a part.
 
     Args:
-        per_seed: score of the tuned network minus that of the reverted one; of errors the other way round, so that a
+        per_seed: score of the tuned network minus that of the reset one, with the opposite sign for errors, so that a
             loss is positive.
-        error: jackknife standard error over the items or groups, of the mean over seeds.
+        error: jackknife standard error of the mean over seeds, over samples or groups.
     """
 
     per_seed: tuple[float, ...]
@@ -37,13 +37,13 @@ class ScoreLoss:
 
 @dataclass(frozen=True)
 class ReversalEffects:
-    """What reverting costs, and between which scores that lies.
+    """Effects of all resets, with the scores for comparison.
 
     Args:
         lost: by part, by block, and for ``all``.
-        score: of the tuned networks, mean over seeds, in the metric.
-        frozen_score: with the whole backbone reverted under the tuned head.
-        items: number of items that were scored.
+        score: mean score of the tuned networks over seeds.
+        frozen_score: the same with the whole backbone reset under the tuned head.
+        items: number of scored samples.
     """
 
     lost: Mapping[str, ScoreLoss]
@@ -53,7 +53,7 @@ class ReversalEffects:
 
 
 def causes(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence[int]) -> ReversalEffects:
-    """Score every seed's network on some test items, whole and with each part, block and all reverted.
+    """Score every seed's network on some test samples, with each part, each block and everything reset in turn.
 
     Args:
         jobs: one per seed.
@@ -74,7 +74,7 @@ def causes(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence
         scores = count_score(counts, task.metric)
         frozen = float(scores.mean()) if name == WHOLE else frozen
         spread = sign * (without - scores_without(counts, task.metric, own)).mean(0)
-        # Without some item a class, or all spread of a target, may be gone: such a score does not exist.
+        # Without some samples a class, or all variance of a target, may be missing, and the score is undefined.
         known = spread[np.isfinite(spread)]
         error = float(jackknife_error_of(known)) if len(known) > 1 else float("nan")
         lost[name] = ScoreLoss(tuple(float(value) for value in sign * (whole - scores)), error)
@@ -82,7 +82,7 @@ def causes(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence
 
 
 def _counts(job: DenseJob, trained: Trained, items: Sequence[int]) -> dict[str, NDArray[Any]]:
-    """Counts of some test items: under the empty name those of the tuned network."""
+    """Counts of some test samples by reset part; those of the tuned network have an empty name."""
     model, frozen = merged(job, trained), job.loaded.backbone
     found = {"": job.counts(model, "test", items)}
     for name in (*PARTS, *block_paths(frozen), WHOLE):

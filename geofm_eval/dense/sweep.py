@@ -1,4 +1,4 @@
-"""Results of the dense probe: a row per tap and label subset, and what is kept of every test chip."""
+"""Results of the dense probe: a row per tap and label subset, and the counts of every test chip."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,23 +13,22 @@ from geofm_eval.stats.reselection import choose
 
 @dataclass(frozen=True)
 class DenseRow:
-    """One tap with one label subset.
+    """Result of one tap with one label subset.
 
     Args:
-        tap: its name.
-        fraction: share of the training chips.
+        fraction: label fraction.
         draw: number of the label draw.
-        n_train: training chips.
-        n_val: chips that validation rests on.
-        cross_validated: these are the training chips, each predicted without it.
-        tokens: training tokens.
+        n_train: number of training chips.
+        n_val: number of validation chips.
+        cross_validated: whether these are the training chips, each predicted without it.
+        tokens: number of training tokens.
         chosen: penalty with the lowest validation loss.
-        at_edge: it is the first or last of the path.
+        at_edge: whether it is the first or last penalty.
         val_loss: mean validation loss of the tokens at every penalty: log loss, or squared error.
         val_score: the task's metric on the pixels of the validation chips, greater is better.
-        converged: the solver reached its optimum; None for ridge, which is closed form.
-        iterations: steps over the path.
-        dropped_channels: channels that are constant over the training tokens.
+        converged: whether the solver reached its optimum; None for ridge, which is closed form.
+        iterations: solver steps over all penalties.
+        dropped_channels: number of channels that are constant over the training tokens.
     """
 
     tap: str
@@ -54,7 +53,7 @@ class DenseRow:
 
     @property
     def runner_up_gap(self) -> float:
-        """How much larger the second-lowest validation loss is."""
+        """Difference between the second-lowest and the lowest validation loss."""
         lowest, second = sorted(self.val_loss)[:2]
         return second - lowest
 
@@ -64,15 +63,15 @@ class DenseSweep:
     """The dense probe of one model on one task.
 
     Args:
-        key: in the cache.
+        key: key in the cache.
         rows: one per tap, fraction and draw.
-        counts: (rows, n, ...) what is kept of every test chip; see ``inference.counts_of``.
+        counts: (rows, n, ...) counts of every test chip; see ``inference.counts_of``.
         candidates: penalties.
-        seconds: of encoding, solving and scoring.
+        seconds: time of encoding and scoring (``extract``), and of solving (``solve``).
         grid: tokens (h, w) of a window.
         window: pixels per side of a window.
-        resamples: per label fraction (taps, B) float32, the mean validation score over the draws on resampled
-            validation chips; the taps are those of ``taps``.
+        resamples: (taps, B) float32 by label fraction, mean validation score over the draws on resampled validation
+            chips, in the order of ``taps``.
     """
 
     key: str
@@ -90,7 +89,7 @@ class DenseSweep:
         return tuple(dict.fromkeys(row.tap for row in self.rows))
 
     def rows_for(self, tap: str, fraction: float) -> list[tuple[DenseRow, NDArray[Any]]]:
-        """Rows of a tap at a label fraction with their counts, in the order of draws."""
+        """Return the rows of a tap at a label fraction with their counts, ordered by draw."""
         found = [
             (row, self.counts[number])
             for number, row in enumerate(self.rows)
@@ -104,11 +103,11 @@ class DenseSweep:
         return sorted({row.fraction for row in self.rows})
 
     def best_taps(self, count: int, fraction: float = 1.0) -> tuple[str, ...]:
-        """The blocks that score best on validation, in the order of depth; of equals those of lower loss, then depth.
+        """Return the blocks with the best validation scores, shallow to deep; ties go to lower loss, then to depth.
 
         Args:
             count: number of blocks.
-            fraction: share of the labels; its first draw is what decoders are trained on.
+            fraction: label fraction; its first draw is used, as for decoders.
 
         Raises:
             ContractError: the probe was not solved at this fraction.

@@ -1,4 +1,4 @@
-"""From a feature map per date to one: attention over dates (L-TAE), or one weight per date."""
+"""Mix of the feature maps of several dates: attention over dates (L-TAE), or one weight per date."""
 
 import math
 
@@ -9,29 +9,31 @@ from geofm_eval.errors import ContractError
 
 HEADS = 16
 HEAD_WIDTH = 4
-"""Fewest channels of a head: its values are normalised over them, and a single one would come out as zero."""
+"""Fewest channels of a head: values are normalised over the channels of a head, and a single one would become zero."""
 KEY_WIDTH = 4
 
 DROPPED, DROPPED_ATTENTION = 0.2, 0.1
-"""Proportions of outputs and of attention weights that training drops."""
+"""Proportions of outputs and of attention weights that are dropped in training."""
 
 
 class Ltae(nn.Module):
-    """Lightweight temporal attention: every head has one learnt query for all places.
+    """Lightweight temporal attention: every head has one learned query for all places.
 
     Garnot & Landrieu 2020, Lightweight Temporal Self-Attention for Classifying Satellite Image Time Series, arXiv
-    2007.00586, as PANGAEA uses it: one module for all maps of a decoder, and no encoding of the days. Dates are a set;
-    only what they show tells them apart. Same outputs as PANGAEA's ``LTAE2d`` with the same weights (docs/parity.md).
+    2007.00586, as used by PANGAEA: one module for all maps of a decoder, without an encoding of the days, so that dates
+    are a set. Same outputs as PANGAEA's ``LTAE2d`` with the same weights (docs/parity.md).
 
     Args:
         width: D of the maps.
-        heads: each attends with a query of its own over its share of the channels.
+        heads: number of heads, each with its own query and part of the channels.
     """
 
     def __init__(self, width: int, heads: int = HEADS) -> None:
         super().__init__()
         if width % heads:
-            raise ContractError(f"temporal attention of {heads} heads needs a width that they divide, found {width}")
+            raise ContractError(
+                f"temporal attention of {heads} heads needs a width divisible by {heads}, found {width}"
+            )
         self.heads, self.width = heads, width
         self.before = nn.GroupNorm(heads, width)
         self.project = nn.Linear(width, width)
@@ -44,7 +46,7 @@ class Ltae(nn.Module):
         self.after = nn.GroupNorm(heads, width)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Attend over dates: (B, T, D, h, w) to (B, D, h, w)."""
+        """Map (B, T, D, h, w) to (B, D, h, w)."""
         batch, dates, width, height, columns = maps.shape
         rows = maps.permute(0, 3, 4, 1, 2).reshape(-1, dates, width)
         rows = self.project(self.before(rows.transpose(1, 2)).transpose(1, 2))
@@ -58,37 +60,37 @@ class Ltae(nn.Module):
 
 
 class LinearMix(nn.Module):
-    """One weight per date, the same at every place and in every channel; begins as the mean over dates."""
+    """One weight per date for all places and channels; initially the mean over dates."""
 
     def __init__(self, dates: int) -> None:
         super().__init__()
         self.weights = nn.Parameter(torch.full((dates,), 1 / dates))
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(B, T, D, h, w) to (B, D, h, w); dates count in their order."""
+        """Map (B, T, D, h, w) to (B, D, h, w); dates are identified by their order."""
         if maps.shape[1] != len(self.weights):
-            raise ContractError(f"series of {maps.shape[1]} dates, expected {len(self.weights)} as in training")
+            raise ContractError(f"found a series of {maps.shape[1]} dates, expected {len(self.weights)} as in training")
         return torch.einsum("btdhw,t->bdhw", maps, self.weights)
 
 
 class FirstDate(nn.Module):
-    """What stands for a mix where there is a single date."""
+    """Replaces the mix for a single date."""
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(B, 1, D, h, w) to (B, D, h, w)."""
+        """Map (B, 1, D, h, w) to (B, D, h, w)."""
         return maps[:, 0]
 
 
 def temporal_mix(kind: str, width: int, dates: int) -> nn.Module:
-    """Build what joins the dates of the maps of a decoder.
+    """Build the module that joins the dates of a decoder's maps.
 
     Args:
         kind: ``ltae`` or ``linear``.
         width: D of the maps.
-        dates: T of every item.
+        dates: number of dates T.
 
     Raises:
-        ContractError: an unknown kind.
+        ContractError: the kind is unknown.
     """
     if kind not in ("ltae", "linear"):
         raise ContractError(f"temporal mix '{kind}' is unknown; known: ltae, linear")
@@ -98,5 +100,5 @@ def temporal_mix(kind: str, width: int, dates: int) -> nn.Module:
 
 
 def heads_of(width: int) -> int:
-    """Heads of the attention over dates for maps of ``width`` channels: 16 as PANGAEA has, fewer on narrow maps."""
+    """Return the number of attention heads for maps of this width: 16 as in PANGAEA, fewer on narrow maps."""
     return math.gcd(HEADS, max(width // HEAD_WIDTH, 1)) if width % HEAD_WIDTH == 0 else 1

@@ -1,4 +1,4 @@
-"""What the dense probe solves: every tap fitted on tokens, the penalty chosen on tokens that the fit did not see."""
+"""The problem of the dense probe: fit every tap on tokens, and choose the penalty on held-out tokens."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.dense.budget import ChipBudget, check_classes
 from geofm_eval.dense.fits import Fit, LinearMap, logistic, ridge
-from geofm_eval.dense.token_sampling import TokenSample
+from geofm_eval.dense.tokens import TokenSample
 from geofm_eval.errors import DataError
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.ridge import RIDGE_PENALTIES
@@ -24,14 +24,14 @@ Key = tuple[str, Subset]
 
 @dataclass(frozen=True)
 class Solved:
-    """What is known of a tap with one label subset: the map, and those that choose it.
+    """Solution for one tap and label subset: the map, and those that validated its penalty.
 
     Args:
-        apply: fitted on all training tokens, at the chosen penalty.
+        apply: map at the chosen penalty, fitted on all training tokens.
         index: position of the chosen penalty.
         losses: (L,) mean validation loss.
-        validators: maps at the chosen penalty with the split and chips that each of them is scored on.
-        fit: the fit of ``apply``.
+        validators: maps at the chosen penalty, each with the split and the chips that it is scored on.
+        fit: fit of ``apply``.
     """
 
     apply: LinearMap
@@ -43,7 +43,7 @@ class Solved:
 
 @dataclass(frozen=True)
 class _Held:
-    """Fits of all taps, and tokens that they did not see: those of some chips of a split."""
+    """Fits of all taps, and held-out tokens of some chips of a split."""
 
     fits: Mapping[str, Fit]
     split: str
@@ -53,12 +53,10 @@ class _Held:
 
 @dataclass(frozen=True)
 class TokenProblem:
-    """What is solved of a task, whatever model gives the tokens; it can be handed to another process.
+    """Problem of a task for tokens of any model; can be pickled.
 
     Args:
-        task: for its kind and classes.
         budgets: chips of every label subset.
-        device: where to solve.
     """
 
     task: TaskSpec
@@ -67,14 +65,14 @@ class TokenProblem:
 
     @property
     def penalties(self) -> tuple[float, ...]:
-        """Candidates."""
+        """Penalties to choose from."""
         return RIDGE_PENALTIES if self.task.kind == "dense_regression" else PENALTIES
 
     def solved(self, samples: Mapping[str, TokenSample]) -> dict[Key, Solved]:
-        """Every tap and label subset, solved now on tokens of the training and validation chips.
+        """Solve every tap and label subset on tokens of the training and validation chips.
 
         Raises:
-            DataError: training chips of one class only, or of a constant target; or nothing to choose a penalty by.
+            DataError: the training chips have only one class or a constant target, or there are no validation tokens.
         """
         return dict(found for subset in self.budgets for found in self._of_subset(subset, samples))
 
@@ -93,7 +91,7 @@ class TokenProblem:
         if weight == 0:
             raise DataError(
                 f"{self.task.slug}: no validation token has both data and a label at {subset[0]:g} of the labels, "
-                "so no penalty can be chosen: look at the images and labels of the validation chips"
+                "so no penalty can be chosen; check the images and labels of the validation chips"
             )
         for tap, coarse in final.items():
             near = near_minimum(np.sum([one.fits[tap].losses(one.tokens) for one in held], axis=0) / weight)
@@ -109,11 +107,11 @@ class TokenProblem:
         return dict(fit(tokens, self.device))
 
     def _check(self, targets: NDArray[np.float64], subset: Subset) -> None:
-        """Refuse labels that nothing can be learnt from."""
+        """Reject labels from which nothing can be learned."""
         regression = self.task.kind == "dense_regression"
         constant = not len(targets) or np.ptp(targets, axis=0).max() == 0
         if regression and constant:
-            raise DataError(f"{self.task.slug}: the target of the training chips is constant: nothing to learn")
+            raise DataError(f"{self.task.slug}: the training chips have a constant target; nothing can be learned")
         if not regression:
             where = f"the training chips at {subset[0]:g} of the labels"
             check_classes(np.flatnonzero(targets.any(0)), self.task, where)

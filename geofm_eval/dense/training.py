@@ -1,4 +1,4 @@
-"""The training loop of dense tasks: AdamW, best epoch by validation, the same numbers whether interrupted or not."""
+"""Training loop of dense tasks: AdamW, best epoch by validation, the same result whether interrupted or not."""
 
 import json
 import math
@@ -12,13 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.dense.batch_order import BatchOrder
-from geofm_eval.dense.batches import Batch, Samples
+from geofm_eval.dense.batches import GPU_THREADS, Batch, Prefetcher, Samples
 from geofm_eval.dense.checkpoint import CHECKPOINT, Checkpoint
 from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import TunableModel
-from geofm_eval.dense.plan import TrainingPlan, TrainingState, Validation
-from geofm_eval.dense.prefetch import GPU_THREADS, Prefetcher
+from geofm_eval.dense.plan import BatchOrder, TrainingPlan, TrainingState, Validation
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.seeds import generator
 from geofm_eval.store import content_hash
@@ -26,7 +24,7 @@ from geofm_eval.store import content_hash
 T = TypeVar("T")
 
 Validate = Callable[[TunableModel, int], float]
-"""From a network in eval mode and the number of epochs that it has seen to a score, greater is better."""
+"""Maps a network in eval mode and its number of epochs to a score, greater is better."""
 
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
@@ -42,24 +40,24 @@ def train(
     device: torch.device | str = "cpu",
     every: float = SECONDS_BETWEEN_CHECKPOINTS,
 ) -> TrainingState:
-    """Train a network, going on where an earlier call stopped, and leave it as it was after its best epoch.
+    """Train a network, resuming an earlier call, and leave it in the state after its best epoch.
 
-    All randomness of a step comes from the plan and the step's number, so that a training in pieces gives bit for bit
-    what an uninterrupted one gives.
+    All randomness of a step derives from the plan and the number of the step, so that an interrupted training gives
+    bit for bit the same result.
 
     Args:
-        model: as it was made under ``fresh_weights`` of the plan's seed.
+        model: network made under ``fresh_weights`` with the plan's seed.
         samples: training set.
-        task: for the loss.
+        task: determines the loss.
         plan: schedule and seed.
-        validate: score of a network in eval mode after an epoch, greater is better.
-        folder: where the checkpoint is.
-        device: where the network lives.
+        validate: scores a network in eval mode after an epoch, greater is better.
+        folder: folder of the checkpoint.
+        device: device of the network.
         every: seconds between checkpoints.
 
     Raises:
-        ContractError: no example.
-        DataError: the loss of a step is not finite.
+        ContractError: there are no examples, or a batch does not fit into memory.
+        DataError: a loss or a validation score is not finite.
     """
     loop = _Loop(model, samples, task, plan, torch.device(device))
     checkpoint, saved = Checkpoint(folder / CHECKPOINT, loop.identity, loop.steps), time.monotonic()
@@ -83,7 +81,7 @@ class _Loop:
         self, model: TunableModel, samples: Samples, task: TaskSpec, plan: TrainingPlan, device: torch.device
     ) -> None:
         if not len(samples):
-            raise ContractError(f"task '{task.slug}': no training example with a label")
+            raise ContractError(f"task '{task.slug}': found no training example with a label")
         self.model, self.samples, self.task, self.plan, self.device = model, samples, task, plan, device
         self.order = BatchOrder(len(samples), plan.recipe, plan.seed)
         self.steps_per_epoch = self.order.steps_per_epoch
@@ -96,21 +94,21 @@ class _Loop:
 
     @property
     def identity(self) -> str:
-        """Hash of what decides the training; what difference matters to the gate makes no other one."""
+        """Hash of what determines the training; the difference that matters to the gate does not."""
         task = self.task.model_dump(mode="json", exclude={"delta"})
         return content_hash([self.plan.identity(), len(self.samples), json.dumps(task)])
 
     def begin(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint, or calibrate a training that has none."""
+        """Resume from a checkpoint; without one, calibrate the network."""
         self.state = checkpoint.resume(self.model, self.optimizer, self.device)
         if self.state.step == 0:
             self._calibrate()
 
     def _calibrate(self) -> None:
-        """Begin the running statistics of batch normalisation with those of the first batch.
+        """Set the running statistics of batch normalisation to those of the first batch.
 
-        They begin at mean 0 and variance 1 and approach the truth by a tenth per step: features of a small variance
-        would be scored through wrong statistics for a hundred steps, all that a training on few chips has.
+        From the usual start, mean 0 and variance 1, they converge by a tenth per step: features of small variance would
+        be scored with wrong statistics for a hundred steps, which is all of a training on few chips.
         """
         torch.manual_seed(_seed("calibrate", self.plan.seed, 0))
         self.model.train(True)
@@ -121,7 +119,7 @@ class _Loop:
             raise self._too_large(batch)
 
     def advance(self) -> None:
-        """One optimiser step."""
+        """Take one optimiser step."""
         began = time.monotonic()
         step, recipe = self.state.step, self.plan.recipe
         torch.manual_seed(_seed("step", self.plan.seed, step))
@@ -132,7 +130,7 @@ class _Loop:
         self.model.train(True)
         value = in_memory(lambda: self._backward(batch))
         if value is None:
-            # Outside of any except block: the traceback would keep the failed step's activations alive.
+            # Outside any except block, because the traceback would keep the failed step's activations in memory.
             raise self._too_large(batch)
         if not math.isfinite(value):
             self._refuse(value, batch)
@@ -143,14 +141,13 @@ class _Loop:
         self.state.seconds += time.monotonic() - began
 
     def _backward(self, batch: Batch) -> float:
-        """Gradients of a batch; its loss."""
+        """Compute the gradients of a batch, and return its loss."""
         self.optimizer.zero_grad(set_to_none=True)
         loss = loss_of(self.task, self.model.values(batch, self.device), self._target(batch))
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
     def _too_large(self, batch: Batch) -> ContractError:
-        """What to do when the memory does not hold a batch."""
         count, (height, width) = len(batch.target), batch.target.shape[-2:]
         return ContractError(
             f"task '{self.task.slug}', seed {self.plan.seed}: out of memory in step {self.state.step} with a batch of "
@@ -176,12 +173,12 @@ class _Loop:
     def _refuse(self, value: float, batch: Batch) -> NoReturn:
         raise DataError(
             f"task '{self.task.slug}', seed {self.plan.seed}: the loss is {value} at step {self.state.step} of "
-            f"{self.steps} (chips {', '.join(batch.names)}): look at these chips, or lower the learning rate "
-            f"({self.plan.rate:g}). The last checkpoint is kept"
+            f"{self.steps} (chips {', '.join(batch.names)}). Check these chips, or lower the learning rate "
+            f"({self.plan.rate:g}); the last checkpoint is kept"
         )
 
     def end_epoch(self, validate: Validate) -> None:
-        """At the end of an epoch note its loss, validate where it is due, and keep the network if it is the best."""
+        """At the end of an epoch, record its loss, validate if due, and keep the network if it is the best."""
         done, left = divmod(self.state.step, self.steps_per_epoch)
         if left:
             return
@@ -198,8 +195,8 @@ class _Loop:
             score = validate(self.model, done)
         if not math.isfinite(score):
             raise DataError(
-                f"task '{self.task.slug}', seed {self.plan.seed}: the validation score after epoch {done} is {score}: "
-                "the validation chips have no label, or lack every class that is scored"
+                f"task '{self.task.slug}', seed {self.plan.seed}: the validation score after epoch {done} is {score}; "
+                "check that the validation chips have labels of every scored class"
             )
         self.state.validations.append(Validation(done, score))
         if self.state.chosen.epoch == done:
@@ -208,7 +205,7 @@ class _Loop:
 
 @contextmanager
 def _adopting(model: nn.Module) -> Iterator[None]:
-    """Let batch normalisation take the statistics of the next batch as its running ones."""
+    """Let batch normalisation replace its running statistics by those of the next batch."""
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     norms = [module for module in norms if module.track_running_stats]
     kept = [module.momentum for module in norms]
@@ -229,7 +226,7 @@ def _seed(what: str, seed: int, number: int) -> int:
 
 
 def in_memory(work: Callable[[], T]) -> T | None:
-    """What some work gives; None where the memory does not hold it."""
+    """Return the result of some work; None if it does not fit into memory."""
     try:
         return work()
     except RuntimeError as error:
@@ -239,18 +236,18 @@ def in_memory(work: Callable[[], T]) -> T | None:
 
 
 def ran_out_of_memory(error: RuntimeError) -> bool:
-    """True for what PyTorch raises when a GPU or the machine has no memory left."""
+    """Return True for errors that torch raises when a GPU or the machine runs out of memory."""
     return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _advice(count: int, holds: Callable[[int], bool]) -> str:
-    """Say what to do about a batch of ``count`` examples that is too large: smaller ones are tried."""
+    """Suggest a smaller batch than ``count`` examples, by trying."""
     fits = next((size for size in _halves(count) if holds(size)), None)
-    return f"a batch of {fits} fits: --batch {fits}" if fits else "not even a batch of 2 fits: take a smaller model"
+    return f"a batch of {fits} fits: --batch {fits}" if fits else "not even a batch of 2 fits; choose a smaller model"
 
 
 def _halves(count: int) -> list[int]:
-    """Smaller batches to try, down to two: 8 -> 4, 2, and 3 -> 2."""
+    """Smaller batches to try, down to two: 8 gives 4 and 2, 3 gives 2."""
     found = []
     while count > 2:
         count = max(count // 2, 2)

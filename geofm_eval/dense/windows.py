@@ -1,6 +1,6 @@
-"""Windows: square crops of chips that a model takes at once, and how chips are covered by them."""
+"""Windows: square crops of chips that a model takes at once, and how they cover chips."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -15,7 +15,7 @@ from geofm_eval.errors import ContractError
 Array = NDArray[Any]
 
 WIDEST = 224
-"""Pixels per side of a window for models that take any size: what most others take, and what memory allows."""
+"""Pixels per side of a window for models that take any size: the size of most other models, which fits into memory."""
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,23 @@ class Window:
 
     @property
     def area(self) -> tuple[slice, slice]:
-        """Rows and columns; slices end at the chip's edge by themselves."""
+        """Rows and columns; slices end at the edge of the chip."""
         return slice(self.top, self.top + self.size), slice(self.left, self.left + self.size)
 
 
 def window_size(image_size: int | None, chips: Sequence[tuple[int, int]]) -> int:
-    """Side of the windows of a model on a task.
+    """Return the side of the windows of a model on a task.
 
-    A model of fixed size sees windows of that many pixels; where all chips are smaller it sees whole chips, enlarged.
-    Other models see windows of at most ``WIDEST`` pixels. A chip that is smaller than the window is padded with pixels
+    A model of fixed size gets windows of that many pixels or, if all chips are smaller, whole chips, enlarged. Other
+    models get windows of at most ``WIDEST`` pixels. A chip that is smaller than the window is padded with pixels
     without data.
 
     Args:
-        image_size: pixels per side that the model takes; None takes any.
+        image_size: pixels per side that the model takes; None for any.
         chips: (height, width) of the chips of the training split.
 
     Raises:
-        ContractError: no chip.
+        ContractError: there is no chip.
     """
     if not chips:
         raise ContractError("a window needs at least one chip to be cut from")
@@ -53,7 +53,7 @@ def window_size(image_size: int | None, chips: Sequence[tuple[int, int]]) -> int
 
 
 def covering(height: int, width: int, size: int) -> list[Window]:
-    """The fewest windows that cover a chip, evenly spread, row by row; they overlap where the chip is no multiple."""
+    """Return the fewest windows that cover a chip, evenly spread, row by row; they may overlap."""
     rows, columns = (_starts(length, size) for length in (height, width))
     return [Window(top, left, size) for top, left in product(rows, columns)]
 
@@ -63,8 +63,22 @@ def _starts(length: int, size: int) -> list[int]:
     return [int(start) for start in np.linspace(0, max(length - size, 0), count).round()]
 
 
+def random_window(shape: Sequence[int], size: int, rng: np.random.Generator) -> Window:
+    """Draw a window of a chip (height, width)."""
+    top, left = (int(rng.integers(0, max(length - size, 0) + 1)) for length in shape)
+    return Window(top, left, size)
+
+
+def window_around(place: Iterable[int], shape: Sequence[int], size: int) -> Window:
+    """Return the window of a chip (height, width) with a pixel (row, column) as near its centre as the edges allow."""
+    top, left = (
+        int(np.clip(pixel - size // 2, 0, max(length - size, 0))) for pixel, length in zip(place, shape, strict=True)
+    )
+    return Window(top, left, size)
+
+
 def cut(image: RawImage, window: Window) -> RawImage:
-    """The part of an image in a window; pixels beyond the edge are without data."""
+    """Cut a window out of an image; pixels beyond the edge are without data."""
     rows, columns = window.area
     missing = _missing(image.valid.shape[-2:], window)
     pixels = _padded(image.pixels[..., rows, columns], missing, np.nan)
@@ -72,13 +86,13 @@ def cut(image: RawImage, window: Window) -> RawImage:
 
 
 def cut_target(target: Array, window: Window, task: TaskSpec) -> Array:
-    """The part of a dense target (height, width) in a window; pixels beyond the edge have no label."""
+    """Cut a window out of a dense target (height, width); pixels beyond the edge have no label."""
     fill = np.nan if task.numeric else task.ignore
     return _padded(target[window.area], _missing(target.shape, window), fill)
 
 
 def _missing(shape: Sequence[int], window: Window) -> tuple[int, int]:
-    """Rows and columns of a window that lie beyond the edge of a chip."""
+    """Rows and columns of a window beyond the edge of a chip."""
     height, width = shape
     return max(window.top + window.size - height, 0), max(window.left + window.size - width, 0)
 
@@ -91,7 +105,7 @@ def _padded(values: Array, missing: tuple[int, int], fill: float) -> Array:
 
 
 def flipped(image: RawImage, target: Array, axes: tuple[int, ...]) -> tuple[RawImage, Array]:
-    """Mirror an image and its target along some of the last two axes (-2: upside down, -1: left to right)."""
+    """Mirror an image and its target along some of the last two axes (-2: top to bottom, -1: left to right)."""
     if not axes:
         return image, target
     pixels, valid, turned = (np.ascontiguousarray(np.flip(part, axes)) for part in (image.pixels, image.valid, target))

@@ -1,6 +1,5 @@
 """Measurement of cases: probes, trainings, drift, similarity and throughput. Imports without torch."""
 
-from geofm_eval.measure.case import Context, Measurement, TrainingOptions
-from geofm_eval.measure.kinds import measure_case, measurement_of
+from geofm_eval.measure.case import Context, Measurement, TrainingOptions, measure_case, measurement_of
 
 __all__ = ["Context", "Measurement", "TrainingOptions", "measure_case", "measurement_of"]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from geofm_eval.data.labels import LabelSubset, ValidationPlan, label_subsets, validation_plan
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import exact_float32
-from geofm_eval.measure.scores import near_taps, score_fractions
+from geofm_eval.measure.scores import near_taps, score_fractions, validated, validation_means
 from geofm_eval.probes.problem import HOLDOUT, ProbeProblem
 from geofm_eval.probes.sweep import Probe, Sweep, solve_together
 from geofm_eval.records import Score, fraction_key
@@ -171,30 +171,22 @@ def _plans(
 
 
 def _result(sweep: Sweep, test: _TestSplit, metric: str) -> ProbedArrays:
-    fractions = list(dict.fromkeys(row.fraction for row in sweep.rows))
+    known = validated(sweep)
     scores = {}
     for tap in sweep.taps:
         found = score_fractions(metric, sweep.rows_for(tap), test)
-        scores[tap] = {fraction: found[fraction_key(fraction)] for fraction in fractions}
-    validated = {
-        fraction: [
-            [(row.val_score, row.chosen_loss) for row in sweep.rows_for(tap) if row.fraction == fraction]
-            for tap in sweep.taps
-        ]
-        for fraction in fractions
-    }
-    near = near_taps(sweep.taps, validated, sweep.resamples)
+        scores[tap] = {fraction: found[fraction_key(fraction)] for fraction in known}
+    near = near_taps(sweep.taps, known, sweep.resamples)
     return ProbedArrays(
         sweep.probe,
         scores,
-        {fraction: _chosen(sweep.taps, validated[fraction]) for fraction in fractions},
-        {fraction: near.get(fraction_key(fraction), ()) for fraction in fractions},
+        {fraction: _chosen(sweep.taps, validation_means(draws)) for fraction, draws in known.items()},
+        {fraction: near.get(fraction_key(fraction), ()) for fraction in known},
         sweep,
     )
 
 
-def _chosen(taps: Sequence[str], validated: Sequence[Sequence[tuple[float | None, float | None]]]) -> str | None:
-    means = np.array([np.mean(np.array(draws, dtype=np.float64), axis=0) for draws in validated])
+def _chosen(taps: Sequence[str], means: NDArray[np.float64]) -> str | None:
     return taps[choose(means[:, 0], means[:, 1])] if np.isfinite(means[:, 0]).all() else None
 
 

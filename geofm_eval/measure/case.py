@@ -1,6 +1,6 @@
-"""Shared context of cases, and the result of measuring one. Imports without torch."""
+"""Measurement of a case of any kind, or reuse of its record. Imports without torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,9 +9,9 @@ import numpy as np
 
 from geofm_eval.catalog import Case, Catalog
 from geofm_eval.catalog.marking import markers
-from geofm_eval.errors import DataError
+from geofm_eval.errors import ContractError, DataError
 from geofm_eval.expected import CaseRangeVerdict
-from geofm_eval.records import CaseInfo, Outcome, Record, RunInfo, read_checked, record_path
+from geofm_eval.records import CaseInfo, Outcome, Record, RunInfo, content_key, read_checked, record_path
 from geofm_eval.records.examples import Example
 
 if TYPE_CHECKING:
@@ -122,13 +122,21 @@ class Measurement:
         return training is not None and training.tuning != "frozen"
 
 
-def measured(context: Context, case: Case, key: str | None, test_items: int, build: Callable[[], Built]) -> Measurement:
+def measured(
+    context: Context,
+    case: Case,
+    content: str | None,
+    methods: Mapping[str, int],
+    test_items: int,
+    build: Callable[[], Built],
+) -> Measurement:
     """Measure a case, or reuse its record from the earlier run.
 
     Args:
         context: workspace, run and options.
         case: case to measure.
-        key: hash of everything that determines the result; None if every measurement differs.
+        content: hash of everything that determines the result; None if every measurement differs.
+        methods: versions of the methods that compute the result.
         test_items: declared number of test samples.
         build: function that measures the case.
 
@@ -136,6 +144,8 @@ def measured(context: Context, case: Case, key: str | None, test_items: int, bui
         Unavailable: data, weights or a package are missing.
         GeofmError: a data, weights, contract or store error of the step that failed.
     """
+    task = context.workspace.catalog.task(case.task)
+    key = None if content is None else content_key(case.nodename, task.version, content, methods)
     if context.earlier is not None and key is not None:
         earlier = earlier_record(context.earlier, case, key)
         if earlier is not None:
@@ -175,3 +185,42 @@ def case_info(case: Case, catalog: Catalog) -> CaseInfo:
         task_version=catalog.tasks[case.task].version,
         markers=markers(case, catalog),
     )
+
+
+def measure_case(workspace: "Workspace", case: Case, training: TrainingOptions | None = None) -> Record:
+    """Measure one case and return its record, with scores and their intervals.
+
+    Args:
+        workspace: splits, backbones, feature blocks and sweeps.
+        case: a case, for example ``Case("probe", "pocket_mae", "eurosat_sim", "linear", "block03")``.
+        training: options of trained cases; None takes the defaults.
+
+    Raises:
+        ContractError: cases of this kind are measured by pytest only (throughput).
+        Unavailable: data, weights or a package are missing.
+        GeofmError: a data, weights, contract or store error of the step that failed.
+    """
+    return measurement_of(Context(workspace, training=training or TrainingOptions()), case).record
+
+
+def measurement_of(context: Context, case: Case) -> Measurement:
+    """Measure one case, or reuse its record from the earlier run of the session; see :func:`measure_case`."""
+    # Imported here, because all of them import torch.
+    from geofm_eval.measure.drift import measure_drift
+    from geofm_eval.measure.probe import measure_probe
+    from geofm_eval.measure.similarity import measure_similarity
+    from geofm_eval.measure.training import measure_training
+
+    measures: dict[str, Callable[[Context, Case], Measurement]] = {
+        "probe": measure_probe,
+        "segment": measure_training,
+        "tune": measure_training,
+        "drift": measure_drift,
+        "similarity": measure_similarity,
+    }
+    if case.kind not in measures:
+        raise ContractError(
+            f"{case.id}: found kind '{case.kind}', expected one of {', '.join(measures)}; "
+            "run benchmarks/test_throughput.py to time a forward pass"
+        )
+    return measures[case.kind](context, case)

@@ -45,7 +45,6 @@ def compute(function: Callable[..., T], *args: Any) -> T:
 
 @functools.cache
 def _process() -> ProcessPoolExecutor:
-    """The process, started once and reused."""
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = VALUE

@@ -16,7 +16,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.dense.probe import DenseProbe
-from geofm_eval.dense.token_sampling import TokenEncoder
+from geofm_eval.dense.tokens import TokenEncoder
 from geofm_eval.dense.windows import Window, covering
 from geofm_eval.dense.windows import cut as cut_window
 from geofm_eval.devices import device_turn

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from geofm_eval.dense.fits import LinearMap
 from geofm_eval.dense.probe import DenseProbe
 from geofm_eval.dense.token_problem import Key, TokenProblem
-from geofm_eval.dense.token_sampling import TokenSample
+from geofm_eval.dense.tokens import TokenSample
 from geofm_eval.devices import device_turn
 from geofm_eval.expected.admissible import DEVIATIONS, ROUNDING, Admitted, Choices, choices
 from geofm_eval.extraction import exact_float32
@@ -100,7 +100,7 @@ def _read(content: dict[str, Any]) -> Admitted:
 
 
 def _admitted(probe: DenseProbe, solves: Sequence[Perturbation], solved: Callable[[int], None]) -> ByScore:
-    """Solve under every perturbation, then test all relevant maps in one pass over the test chips."""
+    """Solve under every perturbation, then test all relevant maps in one pass."""
     samples = probe.sampled()
     exact = probe.problem.solved(samples)
     solved(1)

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from geofm_eval.backbones.base import Backbone
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.data.pixels import RawImage
+from geofm_eval.data.relabelled import with_shuffled_labels
 from geofm_eval.dense.config import Trained
-from geofm_eval.dense.drift_controls import at_rate_zero, on_shuffled_labels
 from geofm_eval.dense.job import DenseJob
-from geofm_eval.dense.job_training import merged
+from geofm_eval.dense.job_training import merged, train_at
+from geofm_eval.dense.plan import CrossValidated, Validation
 from geofm_eval.dense.revert import ReversalEffects, causes
-from geofm_eval.dense.windows import Window, cut
+from geofm_eval.dense.windows import Window, cut, random_window, window_around
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
 from geofm_eval.measure.trainings import CaseTrainings
@@ -87,8 +88,7 @@ class DriftMeasurement:
         if not self.study.task.dense:
             return image
         size, rng = self.study.jobs[0].size, generator("drift window", self.study.splits["test"].ids[item])
-        top, left = (int(rng.integers(0, max(length - size, 0) + 1)) for length in image.valid.shape[-2:])
-        window = cut(image, Window(top, left, size))
+        window = cut(image, random_window(image.valid.shape[-2:], size, rng))
         # A window without valid pixels has no features, but the chip has some.
         return window if window.valid.any() else cut(image, _around_valid(image, size))
 
@@ -128,9 +128,20 @@ def _backbone(job: DenseJob, trained: Trained) -> Backbone:
 
 def _around_valid(image: RawImage, size: int) -> Window:
     valid = image.valid if image.valid.ndim == 2 else image.valid.any(axis=0)
-    row, column = np.argwhere(valid)[valid.sum() // 2]
-    height, width = valid.shape
-    top, left = (
-        int(np.clip(place - size // 2, 0, max(length - size, 0))) for place, length in ((row, height), (column, width))
-    )
-    return Window(top, left, size)
+    return window_around(np.argwhere(valid)[valid.sum() // 2], valid.shape, size)
+
+
+def on_shuffled_labels(job: DenseJob, trained: Trained) -> tuple[DenseJob, Trained]:
+    """Repeat a training on shuffled training labels, with the same learning rate, number of epochs and seed."""
+    rows = job.budget.train.tolist()
+    other = replace(job, splits={**job.splits, "train": with_shuffled_labels(job.splits["train"], rows, job.seed)})
+    return other, train_at(other, trained.rate, _until(trained, trained.epoch))
+
+
+def at_rate_zero(job: DenseJob, trained: Trained) -> Trained:
+    """Train for an epoch at a learning rate of 0; any difference afterwards was not learned."""
+    return train_at(job, 0.0, _until(trained, 1))
+
+
+def _until(trained: Trained, epoch: int) -> CrossValidated:
+    return CrossValidated((Validation(epoch, trained.val_score),), 0.0)

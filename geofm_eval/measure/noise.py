@@ -25,7 +25,7 @@ from geofm_eval.measure import compatible
 from geofm_eval.paths import geofm_cache
 from geofm_eval.probes.job import ProbeJob
 from geofm_eval.probes.problem import ProbeProblem
-from geofm_eval.probes.sweep import Probe, Sweep, SweepRow, solve_together
+from geofm_eval.probes.sweep import Probe, Sweep, solve_together
 from geofm_eval.records import Record
 from geofm_eval.seeds import generator
 from geofm_eval.store import content_hash, problem_with, publish_directory
@@ -229,10 +229,6 @@ def _kept(sweep: Sweep, explored: bool) -> Solved:
         above=(losses - lowest[:, None]).astype(np.float32),
         lowest=lowest,
         chosen=np.array([-1 if row.chosen_index is None else row.chosen_index for row in rows], dtype=np.int64),
-        tested=np.array([_tested(row) for row in rows]),
+        tested=np.array([row.test_score if (at := row.chosen_index) is None else row.explored[at] for row in rows]),
         explored=np.array([row.explored if explored else () for row in rows], dtype=np.float64),
     )
-
-
-def _tested(row: SweepRow) -> float:
-    return row.test_score if row.chosen_index is None else row.explored[row.chosen_index]

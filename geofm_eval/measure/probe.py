@@ -10,22 +10,16 @@ from geofm_eval.features import FeatureBlock, block_key
 from geofm_eval.measure.case import Built, Context, Measurement, measured
 from geofm_eval.measure.provenance import described, evidence, tested_split
 from geofm_eval.measure.scores import (
-    Validated,
     dense_outcomes,
     near_taps,
     outcome_arrays,
     resample_arrays,
     score_dense,
     score_fractions,
+    validated,
 )
 from geofm_eval.probes.sweep import PROBE_VERSION, Sweep, SweepRow
-from geofm_eval.records import (
-    Choice,
-    Cost,
-    Provenance,
-    Selection,
-    content_key,
-)
+from geofm_eval.records import Choice, Cost, Selection
 from geofm_eval.store import content_hash
 from geofm_eval.workspace import Workspace
 
@@ -55,18 +49,35 @@ def measure_probe(context: Context, case: Case) -> Measurement:
 
     def build() -> Built:
         sweep = workspace.sweep(case.model, case.task, case.adaptation)
+        blocks, loaded = workspace.blocks(case.model, case.task), workspace.backbone(case.model, case.task)
         rows = sorted(sweep.rows_for(case.layer), key=lambda row: (row.fraction, row.draw))
         sections = {
             "scores": score_fractions(task.metric, rows, tested),
-            "selection": _selection(sweep, rows, tested),
-            "cost": _cost(workspace, case, sweep),
+            "selection": Selection(
+                split=ALL if tested.name == ALL else "val",
+                criterion=CRITERIA.get(sweep.probe, "none"),
+                candidates=rows[0].candidates,
+                choices=tuple(_choice(row, row.val_kind) for row in rows),
+                near=near_taps(sweep.taps, validated(sweep), sweep.resamples),
+            ),
+            "cost": _cost(blocks, sweep, loaded.parameters),
             "evidence": evidence(task, tested),
-            "provenance": _provenance(workspace, case, sweep),
+            "provenance": described(
+                workspace,
+                case,
+                loaded,
+                pooling=sweep.pooling,
+                feature_keys={name: block.key for name, block in blocks.items()},
+                sweep_key=sweep.key,
+            ),
         }
         arrays = outcome_arrays(task, rows, tested)
         return Built(sections, arrays | resample_arrays(sweep.resamples, sweep.taps.index(case.layer)))
 
-    return measured(context, case, _content_key(workspace, case), _declared_items(workspace, task, tested), build)
+    probe = workspace.catalog.adaptation(case.adaptation).probe
+    methods = {probe: PROBE_VERSION[probe], "record": RECORD_VERSION}
+    content, items = content_hash(_content(workspace, case)), _declared_items(workspace, task, tested)
+    return measured(context, case, content, methods, items, build)
 
 
 def _measure_dense(context: Context, case: Case) -> Measurement:
@@ -75,7 +86,6 @@ def _measure_dense(context: Context, case: Case) -> Measurement:
     task, splits = workspace.catalog.task(case.task), workspace.splits(case.task)
     probe = workspace.dense_probe(case.model, case.task)
     methods = {"dense_probe": DENSE_PROBE_VERSION, "record": RECORD_VERSION}
-    key = content_key(case.nodename, task.version, probe.key, methods)
 
     def build() -> Built:
         sweep = workspace.dense_sweep(case.model, case.task)
@@ -104,7 +114,7 @@ def _measure_dense(context: Context, case: Case) -> Measurement:
         arrays = dense_outcomes(sweep, case.layer, splits["test"])
         return Built(sections, arrays | resample_arrays(sweep.resamples, sweep.taps.index(case.layer)))
 
-    return measured(context, case, key, len(splits["test"]), build)
+    return measured(context, case, probe.key, methods, len(splits["test"]), build)
 
 
 def _grid(workspace: Workspace, case: Case, sweep: DenseSweep) -> dict[str, float]:
@@ -132,11 +142,9 @@ def _dense_selection(sweep: DenseSweep, tap: str) -> Selection:
     )
 
 
-def _content_key(workspace: Workspace, case: Case) -> str:
-    """Key of the case's content, known before anything is extracted or solved."""
-    task = workspace.catalog.task(case.task)
-    probe = workspace.catalog.adaptation(case.adaptation).probe
-    splits = workspace.splits(case.task)
+def _content(workspace: Workspace, case: Case) -> dict[str, Any]:
+    """Everything that determines the result, known before anything is extracted or solved."""
+    task, splits = workspace.catalog.task(case.task), workspace.splits(case.task)
     loaded, adapter = workspace.backbone(case.model, case.task), workspace.adapter(case.model, case.task)
     solved: dict[str, Any] = {
         "features": {name: block_key(loaded, adapter, split) for name, split in splits.items()},
@@ -149,8 +157,7 @@ def _content_key(workspace: Workspace, case: Case) -> str:
     }
     if ALL in splits:
         solved["shuffles"] = workspace.budget(case.task).identity
-    methods = {probe: PROBE_VERSION[probe], "record": RECORD_VERSION}
-    return content_key(case.nodename, task.version, content_hash(solved), methods)
+    return solved
 
 
 def _declared_items(workspace: Workspace, task: TaskSpec, tested: Split) -> int:
@@ -159,24 +166,6 @@ def _declared_items(workspace: Workspace, task: TaskSpec, tested: Split) -> int:
     if task.sizes is None:
         return len(tested)
     return task.sizes[2] - sum(len(ids) for ids in tested.dropped.values())
-
-
-def _selection(sweep: Sweep, rows: list[SweepRow], tested: Split) -> Selection:
-    return Selection(
-        split=ALL if tested.name == ALL else "val",
-        criterion=CRITERIA.get(sweep.probe, "none"),
-        candidates=rows[0].candidates,
-        choices=tuple(_choice(row, row.val_kind) for row in rows),
-        near=near_taps(sweep.taps, _validated(sweep), sweep.resamples),
-    )
-
-
-def _validated(sweep: Sweep) -> dict[float, list[list[Validated]]]:
-    """Validation score and loss of every draw, by label fraction and tap."""
-    found = {row.fraction: [list[Validated]() for _ in sweep.taps] for row in sweep.rows}
-    for row in sweep.rows:
-        found[row.fraction][sweep.taps.index(row.tap)].append((row.val_score, row.chosen_loss))
-    return found
 
 
 def _digits(value: float | None, digits: int) -> float | None:
@@ -201,29 +190,13 @@ def _choice(row: SweepRow | DenseRow, val_kind: Literal["split", "inner_cv", "no
     )
 
 
-def _cost(workspace: Workspace, case: Case, sweep: Sweep) -> Cost:
-    blocks = workspace.blocks(case.model, case.task)
+def _cost(blocks: dict[str, FeatureBlock], sweep: Sweep, parameters: int) -> Cost:
+    items, seconds = (sum(float(block.meta[name]) for block in blocks.values()) for name in ("items", "seconds"))
     peaks = [peak for block in blocks.values() if (peak := block.meta["peak_memory_bytes"]) is not None]
     return Cost(
-        seconds={"extract": sum(block.meta["seconds"] for block in blocks.values()), "solve": sweep.seconds},
+        seconds={"extract": seconds, "solve": sweep.seconds},
         shared_by=len(sweep.taps),
-        images_per_second=_rate(blocks),
-        parameters=workspace.backbone(case.model, case.task).parameters,
+        images_per_second=items / seconds,
+        parameters=parameters,
         peak_memory_bytes=max(peaks, default=None),
-    )
-
-
-def _rate(blocks: dict[str, FeatureBlock]) -> float:
-    items, seconds = (sum(float(block.meta[name]) for block in blocks.values()) for name in ("items", "seconds"))
-    return items / seconds
-
-
-def _provenance(workspace: Workspace, case: Case, sweep: Sweep) -> Provenance:
-    return described(
-        workspace,
-        case,
-        workspace.backbone(case.model, case.task),
-        pooling=sweep.pooling,
-        feature_keys={name: block.key for name, block in workspace.blocks(case.model, case.task).items()},
-        sweep_key=sweep.key,
     )

@@ -1,4 +1,4 @@
-"""From a dense case to its trainings, one per seed: taps, label budget, recipe, and the learning rate of all seeds."""
+"""Trainings of a dense case, one per seed: taps, label budget, recipe, and the learning rate of all seeds."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from geofm_eval.backbones import LoadedBackbone, load_backbone
 from geofm_eval.catalog import Case, DenseAdaptation, ModelSpec, TaskSpec, dense_adaptation
 from geofm_eval.catalog.dense import FOUR_BLOCKS, training_recipe_of, usual_taps
 from geofm_eval.data.split import Split
-from geofm_eval.dense.batch_order import steps_per_epoch
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.config import Trained, TrainingConfig
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.job_training import changed, counts_on_test, train_at
+from geofm_eval.dense.plan import BatchOrder
 from geofm_eval.dense.pooled import PooledJob, holdout, item_budget
 from geofm_eval.dense.recipes import for_items, training_recipe
 from geofm_eval.dense.search import choose_rate, cross_validated
@@ -35,11 +35,11 @@ class CaseTrainings:
 
     Args:
         workspace: splits, adapters, backbones.
-        case: of kind ``segment``.
+        case: case of kind ``segment``.
         seeds: number of seeds.
         training: slug of the training recipe; None takes the default of the task.
         batch: chips per step; None takes the recipe's.
-        dtype: of forward passes, ``float32`` or ``bf16``.
+        dtype: dtype of forward passes, ``float32`` or ``bf16``.
         first_seed: seed of the first training; the others follow.
     """
 
@@ -53,14 +53,16 @@ class CaseTrainings:
 
     @functools.cached_property
     def adaptation(self) -> DenseAdaptation:
-        """What the case's adaptation slug says.
+        """Settings encoded in the case's adaptation slug.
 
         Raises:
-            ContractError: it is no dense adaptation.
+            ContractError: the slug is not that of a dense adaptation.
         """
         found = dense_adaptation(self.case.adaptation)
         if found is None:
-            raise ContractError(f"'{self.case.adaptation}' is no dense adaptation, such as lightms_frozen_p010")
+            raise ContractError(
+                f"'{self.case.adaptation}' is not a dense adaptation; expected one like lightms_frozen_p010"
+            )
         return found
 
     @property
@@ -81,7 +83,7 @@ class CaseTrainings:
 
     @functools.cached_property
     def taps(self) -> tuple[tuple[str, ...], str]:
-        """What the decoder reads, and whether that is ``usual`` or was chosen on ``validation``."""
+        """Taps that the decoder reads, and whether they are ``usual`` or were chosen on ``validation``."""
         usual = usual_taps(self.adaptation, self.case.layer, self.model)
         if usual is not None:
             return usual, "usual"
@@ -91,7 +93,7 @@ class CaseTrainings:
 
     @functools.cached_property
     def budget(self) -> ChipBudget:
-        """Chips or items of the case's label fraction, the same for all models."""
+        """Chips or samples of the case's label fraction, the same for all models."""
         if not self.adaptation.pooled:
             return self.workspace.chips(self.case.task, self.adaptation.fraction, 0)
         matched = self.workspace.recipe.val_budget == "matched"
@@ -100,23 +102,39 @@ class CaseTrainings:
     @functools.cached_property
     def choice(self) -> TrainingConfig:
         """Decoder, tuning, taps and schedule."""
-        return _config(self)
+        variant, slug = self.adaptation.variant, training_recipe_of(self.task, self.training)
+        if self.adaptation.pooled:
+            recipe = for_items(training_recipe(slug, dtype=self.dtype), self.batch)
+        else:
+            recipe = training_recipe(slug, self.batch, self.dtype)
+        whole, part = (
+            BatchOrder(len(chips), recipe, 0).steps_per_epoch for chips in (self.splits["train"], self.budget.train)
+        )
+        return TrainingConfig(
+            self.adaptation.head,
+            self.adaptation.tuning,
+            self.taps[0],
+            replace(recipe, temporal="linear") if variant == "dateweights" else recipe,
+            lengthened=max(round(whole / part), 1) if variant == "long" else 1,
+            online=variant == "aug",
+            zoom=2 if variant == "up2" else 1,
+        )
 
     @functools.cached_property
     def jobs(self) -> tuple[DenseJob, ...]:
         """One training per seed.
 
         Raises:
-            Unavailable: data, weights or a package are absent.
+            Unavailable: data, weights or a package are missing.
             GeofmError: the data are not what the task declares.
         """
         return tuple(self._job(self.first_seed + number) for number in range(self.seeds))
 
     @functools.cached_property
     def searcher(self) -> DenseJob:
-        """The job of seed 0, which chooses the learning rate of all, and the epoch where folds do, whatever is trained.
+        """Job of seed 0, which chooses the learning rate of all seeds and, in cross-validation, the epoch.
 
-        What it depends on stands for the case: seeds alone tell the jobs of a case apart.
+        Its identity also represents the case, whose jobs differ only by seed.
         """
         return self.jobs[0] if self.first_seed == 0 else self._job(0)
 
@@ -134,13 +152,13 @@ class CaseTrainings:
         )
 
     def _load(self, seed: int) -> LoadedBackbone:
-        """The backbone that a training begins with: one for all where it stays frozen, else a new one."""
+        """Backbone at the start of a training: shared by all if it stays frozen, else a new one."""
         if self.choice.tuning == "frozen":
             return self.workspace.backbone(self.case.model, self.case.task)
         return self.untouched(seed)
 
     def untouched(self, seed: int) -> LoadedBackbone:
-        """The backbone from its file; one that is random by nature is drawn by the seed where it is tuned."""
+        """Load the backbone; if it is random and tuned, draw it with the seed of the training."""
         spec, settings = self.model, self.workspace.settings
         if spec.random_seed is not None and self.choice.tuning != "frozen":
             spec = spec.model_copy(update={"random_seed": spec.random_seed + seed})
@@ -150,72 +168,53 @@ class CaseTrainings:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that decides the trainings and what they are tested on, known before anything is trained."""
+        """Everything that determines the trainings and their test data, known before anything is trained."""
         test = self.splits["test"]
         return {
             "training": self.searcher.identity,
             "seeds": self.seeds,
-            # Named where it says something, so that trainings from seed 0 on keep the key that they always had.
+            # Left out if 0, so that trainings from seed 0 on keep their key.
             **({"first_seed": self.first_seed} if self.first_seed else {}),
             "rates": self.choice.rates,
             "test": [test.items_sha256, test.labels_sha256],
         }
 
     def run(self) -> list[Trained]:
-        """Train every seed at the learning rate that seed 0 chooses on validation, whether or not it is one of them.
+        """Train every seed at the learning rate that seed 0, which may not be one of them, chooses on validation.
 
-        Where the training chips are cross-validated all but seed 0 take its epoch too.
+        If the training chips are cross-validated, all use the epoch chosen by seed 0 too.
 
         Raises:
-            Unavailable: weights or a package are absent.
+            Unavailable: weights or a package are missing.
             GeofmError: a data, weights, contract or store error of the step that failed.
         """
-        jobs = self.jobs  # outside of the device's turn: the dense probe that chooses blocks takes one itself
+        jobs = self.jobs  # before the turn on the device, because the dense probe that chooses taps takes one itself
         with device_turn(self.workspace.settings.device):
             rate, validated = choose_rate(self.searcher)
             return [train_at(job, rate, validated) for job in jobs]
 
     def tested(self, trained: Sequence[Trained]) -> NDArray[Any]:
-        """(seeds, n, ...) what is kept of every test chip; see ``inference.counts_of``."""
+        """Return counts (seeds, n, ...) of every test chip; see ``inference.counts_of``."""
         with device_turn(self.workspace.settings.device):
             return np.stack([counts_on_test(job, one) for job, one in zip(self.jobs, trained, strict=True)])
 
 
-def _config(study: CaseTrainings) -> TrainingConfig:
-    variant = study.adaptation.variant
-    slug = training_recipe_of(study.task, study.training)
-    if study.adaptation.pooled:
-        recipe = for_items(training_recipe(slug, dtype=study.dtype), study.batch)
-    else:
-        recipe = training_recipe(slug, study.batch, study.dtype)
-    whole, part = (steps_per_epoch(len(chips), recipe) for chips in (study.splits["train"], study.budget.train))
-    return TrainingConfig(
-        study.adaptation.head,
-        study.adaptation.tuning,
-        study.taps[0],
-        replace(recipe, temporal="linear") if variant == "dateweights" else recipe,
-        lengthened=max(round(whole / part), 1) if variant == "long" else 1,
-        online=variant == "aug",
-        zoom=2 if variant == "up2" else 1,
-    )
-
-
 def search_seconds(study: CaseTrainings, rate: float) -> float:
-    """Seconds that choosing took beside the trainings at the chosen ``rate``: other rates, or all folds."""
+    """Return the seconds spent on choosing ``rate``: trainings at other rates, or all folds."""
     first, rates = study.searcher, study.choice.rates
     if study.budget.folds:
         return sum(cross_validated(first, tried).seconds for tried in rates)
     if len(rates) == 1:
         return 0.0
-    # Of seeds that begin later the search is no part: its training at the chosen rate was a search as well.
+    # If seed 0 is not among the seeds, its training at the chosen rate was part of the search as well.
     return sum(train_at(first, tried).seconds["train"] for tried in rates if study.first_seed or tried != rate)
 
 
 def keep_tuned(study: CaseTrainings, trained: Sequence[Trained]) -> str:
-    """Leave what tuning changed under ``$GEOFM_CACHE/tuned/<key>/seedNN.safetensors``, for drift to be measured.
+    """Store the tuned tensors under ``$GEOFM_CACHE/tuned/<key>/seedNN.safetensors``.
 
     Returns:
-        The key; empty where nothing was tuned, or nothing was there before the training.
+        The key; empty if nothing was tuned, or the backbone was trained from scratch.
     """
     if study.choice.tuning == "frozen" or study.model.from_scratch:
         return ""
@@ -231,13 +230,13 @@ def keep_tuned(study: CaseTrainings, trained: Sequence[Trained]) -> str:
 
 
 def tuned_path(key: str, seed: int) -> Path:
-    """Where the tensors that a seed's tuning changed are kept."""
+    """Return the path of the tensors that the tuning of a seed changed."""
     return geofm_cache() / "tuned" / key / f"seed{seed:02d}.safetensors"
 
 
 def input_recipe(task: TaskSpec, asked: str | None) -> str:
-    """Recipe of the inputs of trained cases: the one asked for; else PANGAEA's on real data that have statistics.
+    """Return the recipe of the inputs of trained cases: by default PANGAEA's for real data with statistics.
 
-    Stand-ins are for backbones that know their own normalisation.
+    On stand-ins, backbones use their own normalisation.
     """
     return asked or ("pangaea" if not task.simulated and task.statistics is not None else "probing")

@@ -175,7 +175,10 @@ def _refined(
     missing = {i: sorted(set(indices) - set(heads[i].exact)) for i, indices in enumerate(asked)}
     for some in _in_chunks({i: indices for i, indices in missing.items() if indices}, problems):
         # The last penalty is repeated as padding.
-        places = {i: [*missing[i], *missing[i][-1:] * (_places(missing[i]) - len(missing[i]))] for i in some}
+        places = {}
+        for i in some:
+            spare = _padded(len(missing[i]), PLACES) - len(missing[i])
+            places[i] = [*missing[i], *missing[i][-1:] * spare]
         start = [torch.stack([problems[i].in_axes(*heads[i].at(at)) for at in own]) for i, own in places.items()]
         levels = [[penalties[at] for at in own] for own in places.values()]
         device = start[0].device
@@ -193,16 +196,11 @@ def _refined(
     return found
 
 
-def _places(penalties: Sequence[int]) -> int:
-    """Padded number of penalties; like `_shape`, it depends only on the problem itself."""
-    return -(-len(penalties) // PLACES) * PLACES
-
-
 def _in_chunks(missing: Mapping[int, Sequence[int]], problems: Sequence["_Problem"]) -> Iterator[list[int]]:
     """Group problems by padded number of penalties, within the memory limit for float64 rows."""
     groups: dict[int, list[int]] = {}
     for i, indices in missing.items():
-        groups.setdefault(_places(indices), []).append(i)
+        groups.setdefault(_padded(len(indices), PLACES), []).append(i)
     rows = problems[0].design.rows
     limit = BATCH_BYTES.get(rows.device.type, BATCH_BYTES["cpu"])
     for places, group in groups.items():
@@ -272,8 +270,8 @@ def _shape(job: HeadJob, width: int) -> tuple[int, int]:
     return _padded(n), _padded(1 + min(n, width))
 
 
-def _padded(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+def _padded(size: int, step: int = ALIGNMENT) -> int:
+    return -(-size // step) * step
 
 
 def _batches(

@@ -7,8 +7,7 @@ statistics of all samples. ``adamw`` does both, so that its scores can be compar
 ranking or verdict counts them.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,19 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from geofm_eval.probes.problem import ProbeProblem, SweepRow
+from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow
 from geofm_eval.stats.scores import prediction_dtype, r2, rmse
 
 EPOCHS, BATCH, RATE, SEED = 10, 64, 1e-3, 42
 """Values of NeuCo-Bench's ``configs/sample_config_linear.yaml`` and ``evaluation.py``."""
-
-
-@dataclass(frozen=True)
-class Shuffled:
-    """One shuffle: positions of the training samples and of the test samples."""
-
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
 
 
 def solve_neuco(problem: ProbeProblem, mended: bool) -> Iterator[SweepRow]:
@@ -44,7 +35,7 @@ def solve_neuco(problem: ProbeProblem, mended: bool) -> Iterator[SweepRow]:
         target = problem.labels[problem.training].astype(np.float64)
         for fraction in fractions:
             subsets = [subset for subset in problem.subsets if subset.fraction == fraction]
-            folds = [Shuffled(one.rows, one.held_out) for one in map(problem.tested, subsets)]
+            folds = list(map(problem.tested, subsets))
             predicted = fit_shuffles(features, target, folds, mended, problem.device)
             for subset, fold, values in zip(subsets, folds, predicted, strict=True):
                 yield _row(tap, subset.fraction, subset.draw, target, fold, values)
@@ -53,7 +44,7 @@ def solve_neuco(problem: ProbeProblem, mended: bool) -> Iterator[SweepRow]:
 def fit_shuffles(
     features: NDArray[np.float32],
     target: NDArray[np.float64],
-    folds: list[Shuffled],
+    folds: Sequence[Holdout],
     mended: bool,
     device: torch.device | None = None,
 ) -> list[NDArray[np.float64]]:
@@ -75,9 +66,9 @@ def fit_shuffles(
 
 
 def _fold(
-    features: NDArray[np.float32], target: NDArray[np.float64], fold: Shuffled, mended: bool, device: torch.device
+    features: NDArray[np.float32], target: NDArray[np.float64], fold: Holdout, mended: bool, device: torch.device
 ) -> NDArray[np.float64]:
-    scaled_by = fold.train if mended else np.arange(len(target))
+    scaled_by = fold.rows if mended else np.arange(len(target))
     # One mean and standard deviation for all channels together, as in the original.
     centre, deviation = features[scaled_by].mean(), features[scaled_by].std() or 1.0
     low, high = target[scaled_by].min(), target[scaled_by].max()
@@ -86,16 +77,16 @@ def _fold(
     wanted = torch.from_numpy((target - low) / extent).float().to(device)
     network = nn.Linear(features.shape[1], 1)
     optimizer = torch.optim.AdamW(network.to(device).parameters(), lr=RATE)
-    best, kept = -np.inf, np.zeros(len(fold.test))
+    best, kept = -np.inf, np.zeros(len(fold.held_out))
     for _ in range(EPOCHS):
-        for chosen in _batches(fold.train):
+        for chosen in _batches(fold.rows):
             loss = functional.mse_loss(network(rows[chosen])[:, 0], wanted[chosen])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        _order(len(fold.test))  # the original shuffles the test samples too
-        predicted = _predicted(network, rows[fold.test]) * extent + low
-        score = r2(target[fold.test], predicted)
+        _order(len(fold.held_out))  # the original shuffles the test samples too
+        predicted = _predicted(network, rows[fold.held_out]) * extent + low
+        score = r2(target[fold.held_out], predicted)
         if mended or score > best:
             best, kept = score, predicted
     return kept
@@ -120,30 +111,22 @@ def _order(count: int) -> NDArray[np.int64]:
 
 
 def _row(
-    tap: str, fraction: float, draw: int, target: NDArray[np.float64], fold: Shuffled, predicted: NDArray[np.float64]
+    tap: str, fraction: float, draw: int, target: NDArray[np.float64], fold: Holdout, predicted: NDArray[np.float64]
 ) -> SweepRow:
     dtype = prediction_dtype(target)
     outcomes = np.full(len(target), np.nan, dtype=dtype)
-    outcomes[fold.test] = predicted
-    pair = target[fold.test], outcomes[fold.test].astype(np.float64)
+    outcomes[fold.held_out] = predicted
+    pair = target[fold.held_out], outcomes[fold.held_out].astype(np.float64)
     return SweepRow(
         tap=tap,
         fraction=fraction,
         draw=draw,
-        n_train=len(fold.train),
+        n_train=len(fold.rows),
         n_val=0,
-        n_test=len(fold.test),
+        n_test=len(fold.held_out),
         val_kind="none",
-        candidates=(),
-        chosen=None,
-        chosen_index=None,
-        at_edge=False,
-        val_loss=(),
-        val_score=None,
         test_score=r2(*pair),
         outcomes=outcomes,
-        converged=True,
         iterations=EPOCHS,
-        dropped_channels=0,
         extra={"rmse": rmse(*pair)},
     )

@@ -36,39 +36,34 @@ class ValidationItems:
     score: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SweepRow:
     """One probe, fitted on one label subset of one tap, with its penalty selected by validation, and tested once.
 
     Attributes:
-        tap: name of the tap.
         fraction: requested label fraction; ``n_train`` is the actual count.
         draw: number of the label subset at that fraction; with shuffle splits, number of the shuffle.
-        n_train: number of training samples.
         n_val: number of validation samples (with inner cross-validation, of training samples held out once each).
-        n_test: number of test samples.
-        val_kind: ``split``, ``inner_cv`` or ``none``.
-        candidates: candidate penalties, strongest first; empty for a probe without a penalty.
-        chosen: the chosen penalty.
-        chosen_index: its position among the candidates.
+        candidates: penalties, strongest first; empty for a probe without a penalty.
+        chosen_index: position of the chosen penalty among the candidates.
         at_edge: True if the chosen penalty is the first or the last candidate.
         val_loss: mean validation loss at each candidate: log loss in nats, or squared error in the target's unit.
         val_score: validation accuracy or R2 at the chosen penalty; None without validation samples.
         test_score: test accuracy or R2 at the chosen penalty.
         outcomes: one per sample of the tested split: uint8, 1 if classified correctly; or float32 predictions, NaN for
-        samples that a shuffle did not test.
+            samples that a shuffle did not test.
         converged: True if every candidate was solved to tolerance.
         iterations: solver steps over all candidates.
         dropped_channels: number of channels left out because they are constant on the label subset.
         extra: further test scores.
         runner_up_gap: validation loss of the second-best candidate minus that of the chosen one; None for a probe
-        without candidates or without validation samples.
+            without candidates or without validation samples.
         chosen_loss: mean validation loss at the chosen penalty: log loss in nats (kNN: of the smoothed vote), or
-        squared error; None without validation samples.
+            squared error; None without validation samples.
         validation: results per validation sample; kept in memory only.
         explored: test results for setting expected ranges, which influence no choice; empty unless the problem requests
-        them. Linear: accuracy at each candidate. Ridge: summed squared test error at each candidate. kNN: lowest and
-        highest accuracy if near-equal votes count either way.
+            them. Linear: accuracy at each candidate. Ridge: summed squared test error at each candidate. kNN: lowest
+            and highest accuracy if near-equal votes count either way.
     """
 
     tap: str
@@ -78,17 +73,17 @@ class SweepRow:
     n_val: int
     n_test: int
     val_kind: Literal["split", "inner_cv", "none"]
-    candidates: tuple[float, ...]
-    chosen: float | None
-    chosen_index: int | None
-    at_edge: bool
-    val_loss: tuple[float, ...]
-    val_score: float | None
+    candidates: tuple[float, ...] = ()
+    chosen: float | None = None
+    chosen_index: int | None = None
+    at_edge: bool = False
+    val_loss: tuple[float, ...] = ()
+    val_score: float | None = None
     test_score: float
     outcomes: NDArray[Any]
-    converged: bool
-    iterations: int
-    dropped_channels: int
+    converged: bool = True
+    iterations: int = 0
+    dropped_channels: int = 0
     extra: dict[str, float] = field(default_factory=dict)
     runner_up_gap: float | None = None
     chosen_loss: float | None = None

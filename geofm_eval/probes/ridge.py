@@ -227,8 +227,6 @@ def _row(cell: _Cell, predicted: Sequence[Predicted]) -> SweepRow:
         val_score=choice.val_score,
         test_score=r2(*pair),
         outcomes=outcomes,
-        converged=True,
-        iterations=0,
         dropped_channels=tested.dropped_channels,
         extra={"rmse": rmse(*pair)},
         runner_up_gap=choice.gap,

@@ -59,11 +59,9 @@ class Sweep:
         key: key of the sweep in the cache; empty until set by the caller that knows the blocks.
         probe: one of ``PROBE_VERSION``.
         kind: meaning of the outcomes: ``correct`` (1 if a class is right) or ``prediction`` (a regression value).
-        pooling: pooling of the features.
         taps: shallowest first.
         rows: ordered by tap, then fraction and draw as the label subsets were given.
         seconds: wall time of the solve, shared by all rows; divided equally between targets solved together.
-        meta: further metadata.
         resamples: per label fraction (taps, B) float32, the mean validation score over the draws on resampled
         validation samples, see :mod:`geofm_eval.probes.resampled`; fractions without validation are omitted.
     """

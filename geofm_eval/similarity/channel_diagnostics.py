@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from geofm_eval.errors import ContractError
-from geofm_eval.similarity.features import Centred, Features, centred
+from geofm_eval.similarity.features import Centred, Features, centred, check_same_items
 from geofm_eval.similarity.linear_cka import cka
 
 DECIDING = 0.1
@@ -20,8 +20,8 @@ class ChannelSpread:
 
     Args:
         participation: participation ratio: number of directions that the variance is spread over, 1 to p.
-        top_channel_share: share of the variance in the largest channel.
-        top_direction_share: share of the variance in the largest principal direction.
+        top_channel_share: proportion of the variance in the largest channel.
+        top_direction_share: proportion of the variance in the largest principal direction.
     """
 
     participation: float
@@ -30,10 +30,7 @@ class ChannelSpread:
 
 
 def spread(x: Features) -> ChannelSpread:
-    """Compute how the variance of features is distributed over channels and directions.
-
-    Args:
-        x: (n, p).
+    """Compute how the variance of features (n, p) is distributed over channels and directions.
 
     Raises:
         ContractError: features that ``cka`` refuses.
@@ -50,11 +47,7 @@ def spread(x: Features) -> ChannelSpread:
 
 
 def without_top_channel(x: Features, y: Features) -> float:
-    """Return debiased CKA without the largest channel of each side; NaN if a side has only one channel.
-
-    Args:
-        x: (n, p).
-        y: (n, q).
+    """Return debiased CKA of (n, p) and (n, q) without the largest channel of each; NaN if one has a single channel.
 
     Raises:
         ContractError: see ``cka``.
@@ -74,18 +67,14 @@ def one_channel_decides(whole: float, without: float) -> bool:
 def procrustes_distance(x: Features, y: Features) -> float:
     """Squared distance of centred features of unit norm under the best rotation, in [0, 2].
 
-    ||X||^2 + ||Y||^2 - 2 ||X'Y||_* with the nuclear norm (Ding et al. 2021, arXiv 2108.01661). If widths differ, the
-    narrower features are padded with zeros. NaN if x or y is constant.
-
-    Args:
-        x: (n, p).
-        y: (n, q).
+    ||X||^2 + ||Y||^2 - 2 ||X'Y||_* with the nuclear norm, for X (n, p) and Y (n, q) (Ding et al. 2021, arXiv
+    2108.01661). If widths differ, the narrower features are padded with zeros. NaN if x or y is constant.
 
     Raises:
         ContractError: the numbers of samples differ, or features that ``cka`` refuses.
     """
     first, second = centred("x", x), centred("y", y)
-    _same_items(first, second)
+    check_same_items(first, second)
     if first.constant or second.constant:
         return float("nan")
     if min(first.shape[1], second.shape[1]) <= first.shape[0]:
@@ -100,13 +89,9 @@ def procrustes_distance(x: Features, y: Features) -> float:
 
 
 def relative_distance(x: Features, y: Features) -> float:
-    """||X - Y|| / ||X|| of centred features in one basis, for example of a layer before and after tuning.
+    """||X - Y|| / ||X|| of centred features (n, p) in one basis, for example of a layer before and after tuning.
 
-    Unlike CKA it is sensitive to rotations. NaN if x is constant.
-
-    Args:
-        x: (n, p), reference features.
-        y: (n, p).
+    Unlike CKA it is sensitive to rotations. NaN if the reference x is constant.
 
     Raises:
         ContractError: the shapes differ, or features that ``cka`` refuses.
@@ -127,11 +112,6 @@ def relative_distance(x: Features, y: Features) -> float:
 def _rows_spectrum(values: Tensor) -> tuple[Tensor, Tensor]:
     squares, vectors = torch.linalg.eigh(values @ values.T)
     return vectors, squares.clamp(min=0).sqrt()
-
-
-def _same_items(first: Centred, second: Centred) -> None:
-    if first.shape[0] != second.shape[0]:
-        raise ContractError(f"x has {first.shape[0]} samples, y has {second.shape[0]}; expected the same samples")
 
 
 def _channel_variances(side: Centred) -> Tensor:

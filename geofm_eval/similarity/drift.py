@@ -1,16 +1,16 @@
-"""What tuning changed inside a backbone: measures per tap, and the floors of each.
+"""Drift: measures of the change that tuning makes inside a backbone, per tap, and the floors of each measure.
 
-Measures, all 0 where nothing changed. Features X of the frozen network and Y of the tuned one, over the same items:
+All measures are 0 without a change. X are features of the frozen network and Y of the tuned one, on the same samples:
 
 - ``total``: 1 - debiased CKA of X and Y, both networks run whole;
-- ``local``: the same, the tuned part being fed what the frozen part is fed: change that is not inherited from upstream;
-- ``token``: total drift of one random token per item, the mean of its place taken off (tasks with a label per pixel);
+- ``local``: the same, with the inputs of the frozen part given to the tuned part: change not inherited from upstream;
+- ``token``: total drift of one random token per sample, minus the mean at its position (one label per pixel only);
 - ``procrustes``: squared Procrustes distance, in [0, 2], more sensitive to directions of low variance;
-- ``distance``: ||X - Y|| / ||X||, which sees rotations too;
+- ``distance``: ||X - Y|| / ||X||, also sensitive to rotations;
 - ``weight``, ``weight_spectral``, ``stable_rank``: see :mod:`geofm_eval.similarity.weights`.
 
-Arms: ``tuned`` against frozen; and floors: ``shuffled`` (the same training on exchanged labels against frozen),
-``seeds`` (tuned networks of two seeds against each other), ``still`` (learning rate 0), ``again`` (the same weights).
+Arms: ``tuned`` against frozen; and the floors ``shuffled`` (the same training on shuffled labels against frozen),
+``seeds`` (tuned networks of two seeds), ``still`` (learning rate 0) and ``again`` (the same weights loaded again).
 """
 
 import itertools
@@ -35,10 +35,10 @@ OF_WEIGHTS = ("weight", "weight_spectral", "stable_rank")
 MEASURES = (*OF_FEATURES, *OF_WEIGHTS)
 
 SURE = ("total", "local", "token")
-"""Measures whose uncertainty over the items is known."""
+"""Measures whose uncertainty over samples is known."""
 
 FEWEST_GROUPS = 4
-"""Fewer groups leave a jackknife to chance: items are then left out instead."""
+"""With fewer groups a jackknife is unreliable, and samples are left out instead."""
 
 Values = NDArray[np.float64]
 Measured = dict[str, dict[str, Values]]
@@ -47,14 +47,14 @@ Measured = dict[str, dict[str, Values]]
 
 @dataclass(frozen=True)
 class Networks:
-    """Backbones of one architecture that are compared.
+    """Backbones of one architecture to compare.
 
     Args:
         frozen: before tuning, one per seed; the same object for all seeds unless every seed draws its own.
-        tuned: after tuning, one per seed, low-rank updates merged.
-        shuffled: after tuning on exchanged labels, one per seed.
+        tuned: after tuning, one per seed, with low-rank updates merged.
+        shuffled: after tuning on shuffled labels, one per seed.
         still: after an epoch at a learning rate of 0, from the first seed's frozen backbone.
-        again: the first seed's frozen weights, loaded anew.
+        again: the first seed's frozen weights, loaded again.
     """
 
     frozen: tuple[Backbone, ...]
@@ -65,7 +65,7 @@ class Networks:
 
     @property
     def own_starts(self) -> bool:
-        """True where every seed began with other weights: two tuned networks then differ from the start."""
+        """True if seeds start from different weights, so that tuned networks differ from the start."""
         return len({id(one) for one in self.frozen}) > 1
 
 
@@ -74,14 +74,14 @@ class DriftValues:
     """Drift by measure and arm.
 
     Args:
-        taps: blocks in the order of depth (``embed`` first, ``final`` last), then the parts of each block.
-        n: items.
-        values: (repetitions, taps); NaN where a measure does not apply.
-        without: (repetitions, groups, taps), each group of items left out, for measures in ``SURE`` and the arms
+        taps: taps, shallow to deep (``embed`` first, ``final`` last), then the parts of each block.
+        n: number of samples.
+        values: (repetitions, taps); NaN if a measure does not apply.
+        without: (repetitions, groups, taps), leaving out each group of samples, for measures in ``SURE`` and the arms
             ``tuned`` and ``shuffled``.
-        units: number of these groups.
-        errors_over: ``groups`` that were given, or ``items`` (or parts of them).
         layers: CKA of every tap of the frozen network (rows) with every tap of the first seed's tuned one (columns).
+        units: number of these groups.
+        errors_over: ``groups`` as given, or ``items`` (samples, or random parts of them).
     """
 
     taps: tuple[str, ...]
@@ -94,28 +94,28 @@ class DriftValues:
 
     @property
     def blocks(self) -> tuple[str, ...]:
-        """Names of the blocks in the order of depth."""
+        """Names of the blocks, shallow to deep."""
         return tuple(tap for tap in self.taps if tap.startswith("block") and "." not in tap)
 
     def columns(self, names: Sequence[str]) -> list[int]:
-        """Where some taps stand."""
+        """Return the positions of some taps."""
         return [self.taps.index(name) for name in names]
 
 
 def measure_drift(
     networks: Networks, batches: Batches, native: bool, *, tokens: bool = False, groups: ArrayLike | None = None
 ) -> DriftValues:
-    """Compare networks with each other on the same items.
+    """Compare networks on the same samples.
 
     Args:
-        networks: frozen and tuned ones.
-        batches: the items; gives the same batches on every call.
-        native: True for backbones that shall take all dates of a series at once.
-        tokens: measure single tokens too.
-        groups: (n,) scene of every item; of too few groups for a jackknife items are left out instead.
+        networks: frozen, tuned and control networks.
+        batches: the samples; returns the same batches on every call.
+        native: whether the backbones take all dates of a series at once.
+        tokens: whether to measure single tokens too.
+        groups: (n,) scene of every sample; if there are too few for a jackknife, samples are left out instead.
 
     Raises:
-        ContractError: fewer than four items.
+        ContractError: fewer than four samples.
     """
     groups = _usable(groups)
     changes = _weights(networks)  # before any feature is held
@@ -142,7 +142,7 @@ def measure_drift(
 
 
 def _pairs(networks: Networks, batches: Batches, native: bool, tokens: bool) -> "dict[str, list[_Pair]]":
-    """Features of the networks that are compared, by arm; all on the same items."""
+    """Features of the compared networks by arm, all on the same samples."""
     frozen = {id(one): one for one in networks.frozen}
     starts = [id(one) for one in networks.frozen]
     fed: dict[int, dict[str, Backbone]] = {key: {} for key in frozen}
@@ -177,7 +177,7 @@ def _pairs(networks: Networks, batches: Batches, native: bool, tokens: bool) -> 
 
 
 def _usable(groups: ArrayLike | None) -> NDArray[np.int64] | None:
-    """Groups as numbers; None where too few or too unequal ones leave a jackknife without enough items."""
+    """Groups as numbers; None if they are too few or too unequal for a jackknife."""
     if groups is None:
         return None
     member = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
@@ -186,9 +186,9 @@ def _usable(groups: ArrayLike | None) -> NDArray[np.int64] | None:
 
 
 def _with_blocks(local: Inside, frozen: Backbone, other: Backbone, batches: Batches, native: bool) -> Inside:
-    """Add what a network's blocks make of the frozen inputs, where the architecture calls no block as one module.
+    """Add the outputs of a network's blocks for the frozen inputs, if the architecture calls no block as one module.
 
-    The frozen network is then run with the numbers of one block exchanged, block by block.
+    To this end the frozen network runs with the weights of one block exchanged, block by block.
     """
     pooled = dict(local.pooled)
     for block in block_paths(frozen):
@@ -200,14 +200,14 @@ def _with_blocks(local: Inside, frozen: Backbone, other: Backbone, batches: Batc
 
 @dataclass(frozen=True)
 class _Pair:
-    """Features of two networks, and what the second makes of the first one's inputs."""
+    """Features of two networks, and those of the second one for the first one's inputs."""
 
     first: Inside
     second: Inside
     local: Inside | None
 
     def _sides(self, measure: str, tap: str) -> Iterator[tuple[Floats, Floats]]:
-        """Features to compare; of single tokens once per draw."""
+        """Features to compare; one pair per draw of single tokens."""
         if measure == "token":
             yield from zip(self.first.tokens[tap], self.second.tokens[tap], strict=True)
         elif measure != "local":
@@ -215,11 +215,10 @@ class _Pair:
         elif self.local is not None and tap in self.local.pooled:
             yield self.first.pooled[tap], self.local.pooled[tap]
         elif self.local is not None and tap == "embed":
-            # Nothing lies upstream of the embedding.
+            # Nothing is upstream of the embedding.
             yield self.first.pooled[tap], self.second.pooled[tap]
 
     def measured(self, measure: str, taps: Sequence[str]) -> list[float]:
-        """One value per tap."""
         found = []
         for tap in taps:
             each = [_compared(measure, x, y) for x, y in self._sides(measure, tap)]
@@ -227,7 +226,7 @@ class _Pair:
         return found
 
     def without(self, measure: str, taps: Sequence[str], groups: ArrayLike | None) -> Values:
-        """(groups, taps) drift with each group of items left out."""
+        """(groups, taps) drift without each group of samples."""
         columns = []
         for tap in taps:
             each = [1 - jackknife_values(x, y, groups) for x, y in self._sides(measure, tap)]
@@ -245,7 +244,7 @@ def _compared(measure: str, x: Floats, y: Floats) -> float:
 
 
 def _taps(inside: Inside) -> tuple[str, ...]:
-    """Taps in the order of depth, then parts by block and in the order of the computation."""
+    """Taps, shallow to deep, then parts by block in order of computation."""
     whole = [name for name in inside.pooled if "." not in name]
     ordered = sorted(whole, key=lambda name: (name == "final", name.startswith("block"), name))
     parts = [f"{block}.{part}" for block in ordered for part in SUBMODULES if f"{block}.{part}" in inside.pooled]
@@ -253,7 +252,7 @@ def _taps(inside: Inside) -> tuple[str, ...]:
 
 
 def _weights(networks: Networks) -> dict[str, list[dict[str, WeightChange]]]:
-    """Changes by arm. Maps are as large as a network: those of one pair are held at a time."""
+    """Weight changes by arm; maps are as large as a network, so those of one pair are held at a time."""
     start = networks.frozen[0]
     pairs: dict[str, list[tuple[Backbone, Backbone, Backbone]]] = {
         arm: [(one, other, one) for one, other in zip(networks.frozen, getattr(networks, arm), strict=False)]

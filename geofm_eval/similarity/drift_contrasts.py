@@ -1,4 +1,4 @@
-"""What measured drift says of parts, depths and seeds: sums over taps, less what shuffled labels changed."""
+"""Contrasts of drift between parts, depths and seeds, minus the drift on shuffled labels."""
 
 import itertools
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class PartContrast:
 
     Args:
         per_seed: one value per seed.
-        error: jackknife standard error over the items of the mean over seeds; None where it is unknown.
+        error: jackknife standard error over samples of the mean over seeds; None if unknown.
     """
 
     per_seed: tuple[float, ...]
@@ -26,20 +26,20 @@ class PartContrast:
 
 
 def whole(drift: DriftValues, measure: str, floor: bool = True) -> PartContrast | None:
-    """Mean drift of all blocks; with ``floor`` that of shuffled labels is taken off."""
+    """Return the mean drift of all blocks; ``floor`` subtracts that of shuffled labels."""
     weights = np.zeros(len(drift.taps))
     weights[drift.columns(drift.blocks)] = 1 / len(drift.blocks)
     return _contrast(drift, measure, weights, floor)
 
 
 def part_means(drift: DriftValues, measure: str, floor: bool = True) -> dict[str, PartContrast]:
-    """Mean over blocks of the drift of every part; with ``floor`` that of shuffled labels is taken off."""
+    """Return the mean drift of every part over the blocks; ``floor`` subtracts that of shuffled labels."""
     found = {part: _contrast(drift, measure, _mean_of(drift, part), floor) for part in SUBMODULES}
     return {part: one for part, one in found.items() if one is not None}
 
 
 def leads(drift: DriftValues, measure: str, floor: bool = True) -> dict[str, PartContrast]:
-    """Mean drift of ``fc1`` minus that of each other part."""
+    """Return the mean drift of ``fc1`` minus that of each other part."""
     leader = _mean_of(drift, LEADER)
     found = {
         part: _contrast(drift, measure, leader - _mean_of(drift, part), floor) for part in SUBMODULES if part != LEADER
@@ -48,7 +48,7 @@ def leads(drift: DriftValues, measure: str, floor: bool = True) -> dict[str, Par
 
 
 def deepening(drift: DriftValues, measure: str, floor: bool = True) -> PartContrast | None:
-    """Mean drift of the last third of the blocks minus that of the first third."""
+    """Return the mean drift of the last third of the blocks minus that of the first third."""
     third = max(len(drift.blocks) // 3, 1)
     weights = np.zeros(len(drift.taps))
     weights[drift.columns(drift.blocks[-third:])] += 1 / third
@@ -57,10 +57,10 @@ def deepening(drift: DriftValues, measure: str, floor: bool = True) -> PartContr
 
 
 def above_seeds(drift: DriftValues, measure: str) -> PartContrast | None:
-    """Mean drift of the blocks minus what two seeds differ by: above 0 where seeds change the same things.
+    """Return the mean drift of the blocks minus the difference between seeds; above 0 if seeds change the same things.
 
-    The value of a seed is compared with the mean over the pairs that it is in. Pairs share seeds, so that the values
-    depend on each other: their spread makes no interval.
+    Each seed is compared with the mean over its pairs. Pairs share seeds, so the values are dependent, and their spread
+    gives no interval.
     """
     known = drift.values[measure].get("seeds")
     if known is None or not len(known):
@@ -79,12 +79,12 @@ def above_seeds(drift: DriftValues, measure: str) -> PartContrast | None:
 
 
 def errors(drift: DriftValues, measure: str) -> Values:
-    """(taps,) jackknife standard error over the items of the mean tuned drift over seeds."""
+    """Return the (taps,) jackknife standard error over samples of the tuned drift, averaged over seeds."""
     return jackknife_error_of(drift.without[measure]["tuned"].mean(0))
 
 
 def _mean_of(drift: DriftValues, part: str) -> Values:
-    """Weights over taps that give the mean of a part over the blocks."""
+    """Weights over taps for the mean of a part over the blocks."""
     names = [f"{block}.{part}" for block in drift.blocks]
     if not set(names) <= set(drift.taps):
         raise ContractError(f"drift was not measured at {part} of every block")

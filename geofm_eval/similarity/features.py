@@ -92,6 +92,12 @@ def centred(name: str, values: Features, device: torch.device | None = None) -> 
     return Centred(name, values, mean, float(squares.sum().sqrt()), constant, device)
 
 
+def check_same_items(first: Centred, second: Centred) -> None:
+    """Check that two layers have the same number of samples."""
+    if first.shape[0] != second.shape[0]:
+        raise ContractError(f"x has {first.shape[0]} samples, y has {second.shape[0]}; expected the same samples")
+
+
 def _rows(n: int) -> Iterator[slice]:
     return (slice(start, min(start + ROWS_AT_ONCE, n)) for start in range(0, n, ROWS_AT_ONCE))
 

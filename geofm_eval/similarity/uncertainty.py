@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from geofm_eval.errors import ContractError
-from geofm_eval.similarity.features import FEWEST, Features, centred
+from geofm_eval.similarity.features import FEWEST, Features, centred, check_same_items
 from geofm_eval.similarity.linear_cka import cka, u_centred
 from geofm_eval.stats.jackknife import jackknife_error_of
 
@@ -149,9 +149,8 @@ def permutation_null(x: Features, y: Features) -> Null:
 
 
 def _grams(x: Features, y: Features) -> tuple[Tensor, Tensor] | None:
-    parts = [centred("x", x), centred("y", y)]
-    if parts[0].shape[0] != parts[1].shape[0]:
-        raise ContractError(f"x has {parts[0].shape[0]} samples, y has {parts[1].shape[0]}; expected the same samples")
+    parts = centred("x", x), centred("y", y)
+    check_same_items(*parts)
     if cka(x, y).reason:
         return None
     first, second = ((values := one.whole()) @ values.T for one in parts)

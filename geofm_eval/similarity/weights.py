@@ -57,7 +57,7 @@ def affine_maps(backbone: Backbone) -> dict[str, Tensor]:
 
 
 def _folded(part: Submodule, norm: nn.Module | None, scale: Tensor | None) -> Tensor:
-    rows = slice(None) if part.part is None else part.part
+    rows = part.part or slice(None)
     weight = _tensor(part.module, "weight")
     assert weight is not None
     weight, bias = weight[rows], _tensor(part.module, "bias")

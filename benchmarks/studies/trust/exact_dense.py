@@ -17,7 +17,7 @@ from torch import Tensor
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.fits import NEVER
 from geofm_eval.dense.probe import DenseProbe
-from geofm_eval.dense.token_sampling import TokenSample
+from geofm_eval.dense.tokens import TokenSample
 from geofm_eval.probes.logistic import PENALTIES
 from geofm_eval.probes.selection import NEAR_LOWEST
 
