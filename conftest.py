@@ -8,7 +8,7 @@ import pytest
 
 from fixtures import cases, options, outcomes, suite
 from fixtures.controller import Controller
-from fixtures.measured import Measured
+from fixtures.verdicts import Measured
 
 pytest_plugins = ["fixtures.session", "fixtures.findings_fixtures"]
 

@@ -6,7 +6,7 @@ The names below are loaded when they are first used: ``from geofm_eval import lo
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from geofm_eval.version import __version__
 
 if TYPE_CHECKING:
     from geofm_eval.catalog import Case, load_catalog

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import geofm_eval
+from geofm_eval.version import __version__
 
 PACKAGES = ("torch", "timm", "torchgeo", "rslearn", "numpy", "scikit-learn", "rasterio", "pillow", "safetensors")
 """Distributions whose version can change a result."""
 
-_ROOT = Path(geofm_eval.__file__).resolve().parents[1]
+_ROOT = Path(__file__).resolve().parents[1]
 
 
 def provenance(device: str = "cpu", threads: int = 1) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _code() -> dict[str, Any]:
     """Version of this package and, in its checkout, the commit and whether tracked files differ from it."""
     commit = _git("rev-parse", "--verify", "HEAD")
     status = _git("status", "--porcelain", "--untracked-files=no")
-    return {"version": geofm_eval.__version__, "commit": commit, "dirty": None if status is None else bool(status)}
+    return {"version": __version__, "commit": commit, "dirty": None if status is None else bool(status)}
 
 
 def _git(*arguments: str) -> str | None:

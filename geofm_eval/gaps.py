@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec, WeightsSpec, compatible
+from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec, WeightsSpec
 from geofm_eval.errors import Unavailable
 from geofm_eval.paths import geofm_cache, geofm_home, in_home, in_package
 
@@ -41,10 +41,6 @@ class Availability:
 
     models: dict[str, Unavailable | None]
     tasks: dict[str, Unavailable | None]
-
-    def runnable(self, model: str, task: str) -> bool:
-        """Return whether nothing is missing for the model and the task."""
-        return self.models[model] is None and self.tasks[task] is None
 
 
 def availability(catalog: Catalog) -> Availability:
@@ -109,17 +105,6 @@ def how_to_get_weights(model: ModelSpec) -> str:
     if weights.url is None and weights.enum is None:
         return f"P{by_hand[1:]}"
     return f"Run: geofm-eval fetch {model.slug}; or {by_hand}"
-
-
-def runnable_pairs(catalog: Catalog) -> list[tuple[str, str]]:
-    """Return (model, task) pairs that are compatible and available."""
-    here = availability(catalog)
-    return [
-        (m.slug, t.slug)
-        for m in catalog.models.values()
-        for t in catalog.tasks.values()
-        if compatible(m, t) and here.runnable(m.slug, t.slug)
-    ]
 
 
 def _gap_in_home(relative: str, kind: str, how_to_get: str) -> Unavailable | None:

@@ -113,7 +113,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_no_run_holds_is_refused_and_nothing_is_left(tmp_path: Path, name: str):
     path = written(tmp_path / "hostile.tar.xz", HOSTILE[name])
-    with pytest.raises(DataError, match=r"hostile\.tar\.xz: not a whole archive of a run") as caught:
+    with pytest.raises(DataError, match=r"hostile\.tar\.xz: not a complete archive of a run") as caught:
         unpack(path)
     assert len(str(caught.value).replace(str(path), "")) <= 400
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and not path.name.endswith(".lock")]
@@ -129,7 +129,7 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_bytes_after_the_end_are_refused(packed: Path):
     packed.write_bytes(packed.read_bytes() + b"more")
-    with pytest.raises(DataError, match="bytes follow its end"):
+    with pytest.raises(DataError, match="there are bytes after its end"):
         unpack(packed)
 
 

@@ -414,7 +414,7 @@ def test_what_is_no_run_is_refused(old, tmp_path):
         find_run(tmp_path / "empty")
     with pytest.raises(DataError, match="is a file"):
         find_run(tmp_path / "file.txt")
-    with pytest.raises(DataError, match="not a whole archive"):
+    with pytest.raises(DataError, match="not a complete archive"):
         find_run(tmp_path / "broken.tar.xz")
 
 

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.expected import Basis, Data, Key, Origin, Range, Ranges, read_folder, read_ranges, write_ranges
-from geofm_eval.expected.files import as_text
+from geofm_eval.expected.files import as_text, toml_key, toml_value
 from geofm_eval.expected.ranges import X86_64
-from geofm_eval.expected.toml import toml_key, toml_value
 from geofm_eval.store import StoreError
 from tests.planted.ranges import KEY, RANGE
 
@@ -105,11 +104,11 @@ EDITS = {
     "half a solve": ("n = 10", "n = 2.5", "n is 2.5, expected a valid integer"),
     "none at all": ("n = 10", "n = 0", "n is 0, expected a number greater than or equal to 1"),
     "unknown field": ("gap = 1e-05", "deviation = 0.001", "field 'deviation' is unknown: docs/ranges.md lists"),
-    "absent field": ("mean = 0.61, ", "", "field 'mean' is absent: add it"),
+    "absent field": ("mean = 0.61, ", "", "field 'mean' is missing: add it"),
     "misspelt field": ("mean = 0.61", "maen = 0.61", "field 'maen' is unknown"),
-    "no data": ('data = "', '_ = "', "field 'data' is absent: add the name of an entry"),
-    "names in a list": ('weights = "', 'weights = [1], _ = "', r"weights is '\[1\]', which the table"),
-    "weights of a wrong kind": ('= "' + "c" * 64, '= 3 # "', "weights 'c+': Input should be a valid string"),
+    "no data": ('data = "', '_ = "', "field 'data' is missing: add the name of an entry"),
+    "names in a list": ('weights = "', 'weights = [1], _ = "', r"weights '\[1\]' is not in the table"),
+    "weights of a wrong kind": ('= "' + "c" * 64, '= 3 # "', "weights\\.c+ is 3, expected a valid string"),
     "a protocol as a number": ('protocol = "holdout"', "protocol = 1", "protocol is 1, expected a valid string"),
     "runs as a text": ('runs = ["earlier"]', 'runs = "earlier"', "runs is 'earlier', expected a valid tuple"),
     "no architecture": ('runs = ["earlier"]', "runs = [], architectures = []", "architectures is .*at least 1 item"),
@@ -121,9 +120,9 @@ EDITS = {
     "a rule without its numbers": (
         'n = 10, choices = "21|22", gap = 1e-05, rule = "numeric"',
         'n = 10, rule = "seeds"',
-        "rule seeds needs sd, spread, freedom, floor",
+        "rule seeds needs the fields sd, spread, freedom, floor",
     ),
-    "choices of another rule": ('rule = "numeric"', 'rule = "published"', "choices are of rule numeric"),
+    "choices of another rule": ('rule = "numeric"', 'rule = "published"', "choices belong to rule numeric"),
     "choices twice": (
         '"21|22"',
         '"21|21"',
@@ -138,13 +137,13 @@ EDITS = {
         'why = " "',
         "why is ' ', expected a sentence that says why",
     ),
-    "no such table": ('data = "', 'data = "x', r"data is 'x.*', which the table \[data\] lacks"),
+    "no such table": ('data = "', 'data = "x', r"data 'x.*' is not in the table \[data\]"),
     "short sha": ("c" * 64, "c" * 10, "expected a sha256 of 64 hex digits"),
     "other task": ('task = "colours"', 'task = "shapes"', "task is 'shapes', expected 'colours'"),
-    "unknown table": ("[weights]", "[weight]", "'weight' is unknown; expected task, data, weights"),
+    "unknown table": ("[weights]", "[weight]", "field 'weight' is unknown: docs/ranges.md lists"),
     "no case": ("oak-knn-final.", "oak-knn.", "expected model-adaptation-layer"),
     "no fraction": ('final."1.0"', 'final."1"', 'expected model-adaptation-layer."fraction"'),
-    "kind as a number": ('task = "colours"', 'task = "colours"\ntune = 3', "'tune' is 3, expected a table"),
+    "kind as a number": ('task = "colours"', 'task = "colours"\ntune = 3', "tune is 3, expected a table"),
     "no toml": ("lo = 0.6,", "lo = ,", r"in 'oak-knn-final\.\"1\.0\"': correct that line"),
 }
 

@@ -68,8 +68,8 @@ def test_no_changed_byte_and_no_cut_gives_other_ranges(path: Path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("hi = ", "hi = 8", "is not the one that was written"),
-        ("block07", "block70", "is not the one that was written"),
+        ("hi = ", "hi = 8", "does not match its seal"),
+        ("block07", "block70", "does not match its seal"),
         ("rows = 2", "rows = 3", "found 2 ranges, expected 3"),
     ],
 )
@@ -84,7 +84,7 @@ def test_an_edited_range_is_refused_and_the_message_says_how_to_accept_it(path: 
 
 def test_a_hand_edit_is_accepted_with_a_reason_that_the_file_keeps(path: Path, tmp_path: Path):
     edit(path, f"mean = {RANGE.mean!r}", f"mean = {RANGE.lo!r}")
-    assert "1 edited of 2 ranges" in reseal(tmp_path, ["eurosat_sim"], "rounding differs on another machine")
+    assert "1 edited range of 2 sealed" in reseal(tmp_path, ["eurosat_sim"], "rounding differs on another machine")
     found = read_ranges(path).ranges
     edited = [one for one in found.values() if one.origin.why == "rounding differs on another machine"]
     assert [one.mean for one in edited] == [RANGE.lo]
@@ -104,7 +104,7 @@ def test_an_edit_without_a_reason_and_an_unknown_task_are_refused(path: Path, tm
         reseal(tmp_path, ["eurosat_sim"], " ")
     with pytest.raises(ContractError, match="needs the tasks"):
         reseal(tmp_path, [], "why")
-    with pytest.raises(DataError, match="no such range file"):
+    with pytest.raises(DataError, match="there is no such range file"):
         reseal(tmp_path, ["eurosat"], "why")
 
 
@@ -112,5 +112,5 @@ def test_the_command_reseals(path: Path, tmp_path: Path):
     edit(path, f"mean = {RANGE.mean!r}", f"mean = {RANGE.lo!r}")
     done = CliRunner().invoke(app, ["expect", "--reseal", "eurosat_sim", "--why", "seen", "--into", str(tmp_path)])
     assert done.exit_code == 0
-    assert "1 edited of 2" in done.output
+    assert "1 edited range of 2" in done.output
     read_ranges(path)

@@ -57,9 +57,9 @@ def test_a_near_tie_is_said_first_and_sends_nobody_after_leaks_or_to_loosen_the_
     """The score is better than expected because the penalty of one draw turned, with a lead of 1e-6 nats."""
     assert said(chosen(0.4758, TURNED, LAST)) == (
         "accuracy 47.58 % at 100 % of the labels is above its expected range [47.26, 47.46]. A near-tie explains it: "
-        "the penalty of draw 4 is not one that the range admits, and its validation loss is lower by only 1e-06. "
-        "Rounding decides such a choice. It is no sign of a leak and no reason to loosen the range: report it with the "
-        "processor and the version of torch."
+        "the penalty of draw 4 is not admitted by the range, and its validation loss is lower by only 1e-06. "
+        "Rounding decides such a choice. It does not indicate a leak: do not loosen the range, and report the "
+        "processor and the torch version."
     )
 
 
@@ -67,7 +67,7 @@ def test_without_a_tie_a_better_score_sends_after_leaks():
     reason = said(chosen(0.9, (21, 22, 20, 21, 20)))
     assert reason == (
         "accuracy 90.00 % at 100 % of the labels is above its expected range [47.26, 47.46]. No near-tie explains it: "
-        "the penalties are those that the range admits. Better than expected fails too: look for test samples among "
+        "the range admits all chosen penalties. Scores above expectation fail too: look for test samples among "
         "the training samples, or a changed split. If the change is intended, accept it with geofm-eval expect RUN "
         "--why TEXT."
     )
@@ -135,7 +135,7 @@ def test_knn_has_no_penalty_to_turn(value):
     bare = tuple(replace(one, chosen=None, runner_up_gap=None) for one in record.selection.choices)
     selection = record.selection.model_copy(update={"candidates": (), "criterion": "none", "choices": bare})
     reason = said(record.model_copy(update={"selection": selection}), choices=None, gap=None)
-    assert "No near-tie explains it: there is no penalty, and the range admits votes that nearly tie." in reason
+    assert "No near-tie explains it: kNN has no penalty, and the range already allows for" in reason
     assert (LEAK in reason) is (value == 0.6)
 
 
@@ -154,7 +154,7 @@ def test_trainings_choose_by_seeds_and_say_what_the_range_rests_on():
     reason = said(record, "0.1", lo=0.5, hi=0.6, mean=0.55, choices=None, gap=None, **SEEDS)
     assert reason == (
         "accuracy 90.00 % at 10 % of the labels is above its expected range [50.00, 60.00] (rule seeds: 10 seeds, for "
-        "a mean over 3; why: measured on a quiet afternoon). Better than expected fails too: look for test samples "
+        "a mean over 3; why: measured on a quiet afternoon). Scores above expectation fail too: look for test samples "
         "among the training samples, or a changed split. If the change is intended, accept it with geofm-eval expect "
         "RUN --why TEXT."
     )

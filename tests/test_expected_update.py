@@ -81,8 +81,8 @@ def test_a_range_that_does_not_hold_a_solve_with_noise_is_refused_by_name():
     assert proposal.changes == ()
     assert proposal.refused == {
         "probe.galileo_nano-linear-final.1.0 (cpu, float32) of eurosat_sim": "noise 1e-06, solve 0 scores 0.596, "
-        "outside of the range that admissible penalties give, [0.5975, 0.6025]: run the case again here, and report it "
-        "if this remains"
+        "outside the range of admissible penalties, [0.5975, 0.6025]: run the case again on this machine, and report "
+        "it if this persists"
     }
 
 
@@ -101,7 +101,7 @@ def test_a_score_that_nothing_here_gives_is_refused_by_the_name_of_its_run():
 
     proposal = propose(take([records]), solve, {}, "")
     assert proposal.changes == ()
-    assert "run 'two' scores 0.7, outside of the range" in next(iter(proposal.refused.values()))
+    assert "run 'two' scores 0.7, outside the range" in next(iter(proposal.refused.values()))
 
 
 def test_all_taps_of_the_same_features_are_solved_once():
@@ -160,8 +160,8 @@ def test_runs_with_other_seeds_are_pooled_and_a_seed_counts_once():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([0.5], "a single seed has no spread"),
-        ([0.5, 0.51, 0.52], r"3 seeds, and siblings lend too little \(2.0 degrees"),
+        ([0.5], "one seed has no standard deviation"),
+        ([0.5, 0.51, 0.52], "found 3 seeds and 2.0 pooled degrees of freedom"),
     ],
 )
 def test_too_few_seeds_are_refused_by_name(values, message):

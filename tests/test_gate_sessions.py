@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from fixtures.gate import Gate
-from fixtures.options import Options, _fail_on, _family
+from fixtures.options import Options, _of_gate
 from tests.planted.compare import easy, moved, probe
 from tests.small_suite import OPTIONS, Session, SmallSuite, install
 
@@ -169,10 +169,9 @@ def test_a_baseline_that_cannot_serve_is_refused_before_anything_is_measured(tmp
 
 
 def test_what_fails_without_a_baseline_is_refused():
-    assert _fail_on(None, "base") == "regression"
-    assert _fail_on("undecided", "base") == "undecided"
+    assert _of_gate("--fail-on", None, "base", "regression") == "regression"
+    assert _of_gate("--fail-on", "undecided", "base", "regression") == "undecided"
     with pytest.raises(pytest.UsageError, match="--fail-on undecided needs a run to compare with; add --baseline RUN"):
-        _fail_on("undecided", None)
-    assert (_family(None, "base"), _family("run", "base")) == ("family", "run")
+        _of_gate("--fail-on", "undecided", None, "regression")
     with pytest.raises(pytest.UsageError, match="--family run needs a run to compare with; add --baseline RUN"):
-        _family("run", None)
+        _of_gate("--family", "run", None, "family")

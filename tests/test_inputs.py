@@ -146,7 +146,7 @@ def test_model_without_corpus_means_puts_invalid_pixels_at_the_mean_of_its_rule(
     ("fields", "message"),
     [
         ({"fill_means": None}, r"missing = 'fill' needs fill_means.*use missing = 'refuse'"),
-        ({"fill_means": FillMeans(mean=(1.0,), unit="DN", source="s")}, "fill_means.mean has 1 values, bands has 4"),
+        ({"fill_means": FillMeans(mean=(1.0,), unit="DN", source="s")}, "fill_means.mean has 1 value, expected 4"),
         ({"fill_means": FillMeans(mean=(1.0,) * 4, unit="dB", source="s")}, "unit must be 'DN'.*found 'dB'"),
     ],
 )

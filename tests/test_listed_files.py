@@ -82,7 +82,7 @@ def test_catalog_cannot_either(task: TaskSpec, field: str):
 
 @pytest.mark.parametrize("name", ["/vsicurl/http://a", "s3://b", "../x"])
 def test_weights_of_the_catalog_cannot_either(name: str):
-    with pytest.raises(ValidationError, match="expected a path below GEOFM_HOME or a full one"):
+    with pytest.raises(ValidationError, match="expected a path below GEOFM_HOME or an absolute one"):
         WeightsSpec(file=name)
     assert WeightsSpec(file="/full/path.pth").file == "/full/path.pth"
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from fixtures.cases import plain_node
+from fixtures.controller import interrupt_on_signals
 from fixtures.runs import RunFolder, claim
 from fixtures.scheduler import group_of
-from fixtures.signals import interrupt_on_signals
 from geofm_eval import paths
 from geofm_eval.catalog import load_catalog
 from geofm_eval.cli.runs import _folder

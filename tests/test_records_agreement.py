@@ -70,7 +70,7 @@ def test_counts_of_items_must_agree_with_the_outcomes(tmp_path: Path):
     written = records.read_record(path)
     scores = {key: score.model_copy(update={"n": 300}) for key, score in written.scores.items()}
     records.rewrite_record(written.model_copy(update={"scores": scores}), tmp_path)
-    assert "counts 300 items, its outcomes 400" in records.read_records(tmp_path)[1][0]
+    assert "counts 300 samples, its outcomes 400" in records.read_records(tmp_path)[1][0]
 
 
 def test_outcomes_that_an_unsealed_record_denies_are_a_contradiction(tmp_path: Path):
@@ -80,7 +80,7 @@ def test_outcomes_that_an_unsealed_record_denies_are_a_contradiction(tmp_path: P
     records.files.write_json(path, {name: content[name] for name in content if name != "checksum"})
     found, problems = records.read_records(tmp_path)
     assert found == []
-    assert "names no per-item outcomes" in problems[0]
+    assert "does not name the per-sample outcomes" in problems[0]
 
 
 def test_damaged_outcomes_are_named_and_the_record_keeps_its_scores(tmp_path: Path):

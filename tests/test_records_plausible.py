@@ -57,14 +57,14 @@ TWO_SEEDS = [{"seed": n, "rate": 1e-3, "epoch": 1, "val_score": 0.5} for n in (0
 
 IMPOSSIBLE: dict[str, tuple[Edit, str]] = {
     "a percentage": (score(value=45.0, per_draw=[45.0]), "not a percentage"),
-    "a negative accuracy": (score(value=-1.0, per_draw=[-1.0]), "accuracy lies between 0 and 1"),
+    "a negative accuracy": (score(value=-1.0, per_draw=[-1.0]), "accuracy is between 0 and 1"),
     "a draw out of bounds": (score(per_draw=[1.5]), "per_draw is 1.5"),
-    "an interval turned round": (interval(low=0.9, high=0.1), "begins at 0.9"),
-    "an interval without its estimate": (interval(low=0.01, high=0.02), "does not hold its own estimate"),
+    "an interval turned round": (interval(low=0.9, high=0.1), "has low = 0.9"),
+    "an interval without its estimate": (interval(low=0.01, high=0.02), "does not contain its estimate"),
     "a mean that is not that of its draws": (score(per_draw=[0.1]), "is not the mean of per_draw"),
     "a label fraction above one": (renamed, "label fraction 4.0"),
     "the other direction": (score(direction="lower"), "direction of accuracy"),
-    "fewer labels at a larger fraction": (score(n_train=3), "n_train falls"),
+    "fewer labels at a larger fraction": (score(n_train=3), "n_train decreases"),
     "other test items per fraction": (score(n=399), "number of test items"),
     "another metric per fraction": (score(metric="iou"), "differ in metric"),
     "a companion out of bounds": (score(extra={"accuracy_k5": 88.0}), "extra.accuracy_k5"),
@@ -85,7 +85,7 @@ IMPOSSIBLE: dict[str, tuple[Edit, str]] = {
     "a validation score of a seed out of bounds": (training(seed={"val_score": 54.0}), "val_score is 54"),
     "negative seconds of a seed": (training(seed={"seconds": {"train": -1.0}}), "greater than or equal to 0"),
     "a learning rate of zero": (training(seed={"rate": 0.0}), "greater than 0"),
-    "a range without its mean": (expected("1.0", 0.3), "does not hold its own mean"),
+    "a range without its mean": (expected("1.0", 0.3), "does not contain its mean"),
     "a range of an unknown fraction": (expected("0.5", 0.15), "expected_ranges has fraction 0.5"),
 }  # fmt: skip
 

@@ -88,16 +88,16 @@ def test_a_damaged_archive_is_named(run, tmp_path, kept):
     archive = tmp_path / "small.tar.xz"
     pack(run, archive, set())
     archive.write_bytes(archive.read_bytes()[:kept])
-    with pytest.raises(DataError, match=r"small\.tar\.xz: not a whole archive.*git checkout"):
+    with pytest.raises(DataError, match=r"small\.tar\.xz: not a complete archive.*git checkout"):
         unpack(archive)
     assert not list((tmp_path / "cache").glob("references/*/small"))
 
 
 def test_an_absent_archive_and_a_run_with_a_damaged_record_are_refused(run, tmp_path):
-    with pytest.raises(DataError, match="no such archive"):
+    with pytest.raises(DataError, match="there is no such archive"):
         unpack(tmp_path / "none.tar.xz")
     next((run / "probe").glob("*.json")).write_text("{")
-    with pytest.raises(DataError, match=r"not a readable record.*a reference needs all of a run"):
+    with pytest.raises(DataError, match=r"not a readable record.*a reference needs a complete run"):
         pack(run, tmp_path / "small.tar.xz", set())
 
 
@@ -106,7 +106,7 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path):
 
     with tarfile.open(tmp_path / "evil.tar.xz", "w:xz") as tar:
         tar.addfile(tarfile.TarInfo("../../evil.json"))
-    with pytest.raises(DataError, match="not a whole archive"):
+    with pytest.raises(DataError, match="not a complete archive"):
         unpack(tmp_path / "evil.tar.xz")
     assert not list(tmp_path.rglob("evil.json"))
 

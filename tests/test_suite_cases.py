@@ -74,7 +74,7 @@ def test_collecting_leaves_no_run_behind(tmp_path: Path) -> None:
         ({"adaptations": ("liner",)}, "--adaptations: 'liner' is unknown; did you mean linear"),
         (
             {"adaptations": ("upernet_frozen_p000",)},
-            "adamw_mended, <decoder>_<tuning>_p<three digits of percent>, such as lightms_frozen_p010",
+            "adamw_mended, <decoder>_<tuning>_p<percent in three digits>, for example lightms_frozen_p010",
         ),
         (
             {"models": ("band_stats",), "tasks": ("sen1floods11_sim",), "adaptations": ("lightms_full_p100",)},

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fixtures.measured import Measured
+from fixtures.verdicts import Measured
 from tests.small_suite import SmallSuite, install
 
 CHOSEN = ("--models", "oak", "--tasks", "colours", "--adaptations", "knn")
@@ -29,7 +29,7 @@ def test_a_gpu_that_is_not_there_does_not_exit_0(suite: SmallSuite, workers: str
     assert done.status == 1, done.text
     line = said(done.text)
     assert line.startswith(
-        "nothing was measured: all 4 selected cases were skipped, 4 of them because: "
+        "nothing was measured: all 4 selected cases were skipped; most frequent reason (4 cases): "
         "device unavailable: cuda (torch sees 0 GPUs"
     )
     assert len(line) <= 400
@@ -41,13 +41,13 @@ def test_weights_that_are_absent_do_not_exit_0_unless_something_else_was_measure
     alone = ("--models", "absent", "--tasks", "colours", "--adaptations", "knn")
     done = suite.run(*alone)
     assert done.status == 1, done.text
-    assert "4 of them because: weights unavailable: " in said(done.text)
+    assert "(4 cases): weights unavailable: " in said(done.text)
     beside = ("--models", "absent,oak", *CHOSEN[2:], "--run", "beside")
     measured = suite.run(*beside)
     assert measured.status == 0, measured.text
     assert "nothing was measured" not in measured.text
     again = suite.run(*beside, "--resume")
-    assert "resumed: records of 4 cases were reused" in again.text
+    assert "resumed: 4 records reused" in again.text
     assert again.status == 0, "what is taken from records counts as measured: " + again.text
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from fixtures import outcomes
-from fixtures.crashes import DIED, allow_restarts
 from fixtures.outcomes import CAUSE, REUSED, VERDICT, measured, record_crash, settle, skipping
 from fixtures.runs import RunFolder
+from fixtures.scheduler import DIED, allow_restarts
 from fixtures.session import own_device
 from fixtures.suite import Suite, select_cases
 from fixtures.summary import LINES, write_summary

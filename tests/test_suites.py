@@ -88,7 +88,7 @@ def test_the_header_says_how_many_similarity_cases_an_adaptation_leaves_out(tmp_
     options = replace(OPTIONS, models=("pocket_mae", "band_stats"), tasks=("eurosat_sim",), adaptations=("linear",))
     suite = Suite(options, CATALOG, select_cases(options, CATALOG), RunFolder("own", tmp_path, False), "main")
     (line,) = [line for line in header(suite) if "similarity" in line]
-    assert line.startswith("--adaptations excludes 2 similarity case(s)")
+    assert line.startswith("2 similarity cases left out")
     everything = replace(options, adaptations=())
     whole = replace(suite, options=everything, cases=select_cases(everything, CATALOG))
     assert not any("similarity" in line for line in header(whole))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.speed.noise_chips import noise_split
+from benchmarks.speed.common import noise_split
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import load_catalog
 from geofm_eval.catalog.dense import FOUR_BLOCKS, block_taps

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import re
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.speed.noise_chips import noise_split
+from benchmarks.speed.common import anonymous_mib, noise_split
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.inputs import InputAdapter
@@ -32,13 +31,6 @@ ALLOWED = 1.15
 """Allowed ratio of anonymous memory with eight times as many chips or epochs."""
 
 
-def _memory() -> float:
-    """Return the anonymous memory of this process in MiB; mapped files are excluded, they can be dropped."""
-    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    assert found is not None
-    return int(found[1]) / 1024
-
-
 def _train(tuning: str, chips: int, epochs: int, cache: str) -> float:
     """Train, and return the largest memory in use after an epoch."""
     torch.set_num_threads(1)
@@ -55,7 +47,7 @@ def _train(tuning: str, chips: int, epochs: int, cache: str) -> float:
         return load_backbone(MODEL, adapter)
 
     def counted(*args: Any) -> Any:
-        seen.append(_memory())
+        seen.append(anonymous_mib())
         return counts(*args)
 
     job = DenseJob(load, adapter, splits, ChipBudget(np.arange(chips), np.arange(2)), choice, 0)

@@ -1,7 +1,6 @@
 """Time of CKA of all pairs of layers relative to cubic-cost forms, and of submodule drift to forward passes."""
 
 import multiprocessing
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import timm
 import torch
 from torch import Tensor
 
+from benchmarks.speed.common import anonymous_mib
 from geofm_eval.similarity import cka, cka_matrix, procrustes_distance, relative_distance
 
 ITEMS = 2048
@@ -134,7 +134,7 @@ def _peak(count: int, folder: str) -> float:
 
     def watch() -> None:
         while not done.wait(0.01):
-            peak[0] = max(peak[0], _anonymous())
+            peak[0] = max(peak[0], anonymous_mib())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -142,13 +142,6 @@ def _peak(count: int, folder: str) -> float:
     done.set()
     watcher.join()
     return peak[0]
-
-
-def _anonymous() -> float:
-    """Return the anonymous memory of this process in MiB; mapped files are excluded, they can be dropped."""
-    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
-    assert found is not None
-    return int(found[1]) / 1024
 
 
 def test_memory_is_flat_in_the_number_of_items(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The catalog: what models, tasks, recipes and cases exist. Loads without torch."""
+"""The catalog: models, tasks, recipes and cases. Loads without torch."""
 
 from geofm_eval.catalog.base import Product
 from geofm_eval.catalog.cases import MAX_CASES, SUITES, Case, compatible, missing_bands, probe_cases

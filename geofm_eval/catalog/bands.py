@@ -14,12 +14,11 @@ class Band:
     """One channel of a sensor.
 
     Args:
-        name: canonical name, such as ``B02``, ``B8A`` or ``VV``.
-        sensor: the instrument.
-        unit: physical unit of its values in this library: ``DN`` (reflectance x 10,000), ``dB``, ``K``, ``m`` or
-            ``degree``.
+        name: canonical name, for example ``B02``, ``B8A`` or ``VV``.
+        sensor: instrument or source.
+        unit: physical unit: ``DN`` (reflectance x 10,000), ``dB``, ``K``, ``m`` or ``degree``.
         gsd: ground sampling distance in metres.
-        wavelength: central wavelength in nanometres; None beyond optics.
+        wavelength: central wavelength in nanometres; None for other than optical bands.
     """
 
     name: str
@@ -54,7 +53,7 @@ SENTINEL2: dict[str, Band] = {
 SENTINEL1: dict[str, Band] = {
     name: Band(name, "Sentinel-1", "dB", 10.0) for name in ("VV", "VH", "VV_DESCENDING", "VH_DESCENDING")
 }
-"""Sentinel-1 polarisations over land; where a data set tells orbits apart, VV and VH are of the ascending one."""
+"""Sentinel-1 polarisations over land; if a data set separates orbits, VV and VH are of the ascending one."""
 
 SURROUNDINGS: dict[str, Band] = {
     "TEMPERATURE_2M": Band("TEMPERATURE_2M", "ERA5", "K", 11_132.0),
@@ -62,17 +61,14 @@ SURROUNDINGS: dict[str, Band] = {
     "ELEVATION": Band("ELEVATION", "SRTM", "m", 30.0),
     "SLOPE": Band("SLOPE", "SRTM", "degree", 30.0),
 }
-"""Weather and terrain, which pixel series bring along."""
+"""Weather and terrain, which come with pixel time series."""
 
 BANDS: dict[str, Band] = {**SENTINEL2, **SENTINEL1, **SURROUNDINGS}
 """Every known band by canonical name."""
 
 
 def canonical(name: str) -> str:
-    """Spell a band name as this library does: ``B2``, ``b02`` and ``B02`` are all ``B02``.
-
-    Names of bands that are not known come back in capitals and otherwise as they are.
-    """
+    """Return the canonical spelling of a band name: ``B02`` for ``B2`` and ``b02``; other names in capitals."""
     upper = name.strip().upper()
     match = re.fullmatch(r"B0*(\d+)(A?)", upper)
     if match is None:
@@ -82,10 +78,10 @@ def canonical(name: str) -> str:
 
 
 def band(name: str) -> Band:
-    """Look a band up by any spelling of its name.
+    """Look up a band by any spelling of its name.
 
     Raises:
-        ContractError: no such band is known; the message has the nearest names.
+        ContractError: the band is unknown; the message has the most similar names.
     """
     known = BANDS.get(canonical(name))
     if known is not None:
@@ -96,11 +92,11 @@ def band(name: str) -> Band:
 
 
 def units_of(names: Iterable[str]) -> str:
-    """Units of bands, each once in order, such as ``DN, dB``; bands that the library does not know have none."""
+    """Return the units of bands, each once in order, for example ``DN, dB``; unknown bands have none."""
     return ", ".join(dict.fromkeys(unit for name in names if (unit := unit_of(name)) is not None))
 
 
 def unit_of(name: str) -> str | None:
-    """Unit of a band by any spelling of its name; None for a band that the library does not know."""
+    """Return the unit of a band by any spelling of its name; None if the band is unknown."""
     known = BANDS.get(canonical(name))
     return None if known is None else known.unit

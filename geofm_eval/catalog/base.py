@@ -1,4 +1,4 @@
-"""What all entries of the catalog have in common."""
+"""Base of all entries of the catalog."""
 
 from pathlib import PurePosixPath
 from typing import Literal, get_args
@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 Product = Literal["L1C", "L2A", "HLS", "ACOLITE", "GRD", "RTC", "any"]
-"""Processing level: of the optical pixels where there are any, else of the radar; ``any`` (controls) accepts all."""
+"""Processing level of the optical pixels if there are any, else of the radar; ``any`` (controls) accepts all."""
 
 Radar = Literal["GRD", "RTC"]
 """Radar product: ground range detected, or radiometrically terrain corrected; both in dB."""
@@ -15,16 +15,21 @@ SLUG = r"^[a-z0-9]+(_[a-z0-9]+)*$"
 
 
 class Spec(BaseModel):
-    """Frozen base: unknown fields are refused."""
+    """Frozen base class; unknown fields are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def radar_product(radar: Radar | None, product: Product) -> str | None:
-    """Radar product of an entry, whether ``radar`` or ``product`` says it; None where that is not known."""
+    """Return the radar product of an entry from ``radar`` or ``product``; None if it is unknown."""
     return radar or (product if product in get_args(Radar) else None)
 
 
+def values(count: int) -> str:
+    """Return ``1 value``, ``2 values``."""
+    return f"{count} value{'' if count == 1 else 's'}"
+
+
 def is_full_path(name: str) -> bool:
-    """Return whether a path is absolute and of the file system, not of GDAL's virtual ones."""
+    """Return whether a path is absolute and not in a virtual file system of GDAL."""
     return PurePosixPath(name).is_absolute() and not name.startswith("/vsi")

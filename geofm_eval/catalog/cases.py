@@ -1,6 +1,6 @@
-"""Cases: which (model, task, adaptation, layer) exist, from the catalog alone, never from what is on disk."""
+"""Cases: which (model, task, adaptation, layer) exist, from the catalog only, not from what is on disk."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -41,19 +41,18 @@ class Case:
 
 
 def missing_bands(model: ModelSpec, task: TaskSpec) -> tuple[str, ...]:
-    """Bands of the model that the task lacks or that are not read, in the model's order."""
+    """Return the bands of the model that the task lacks or that are not read, in the model's order."""
     given = set(_spelled(task.bands))
     read = given.intersection(_spelled(model.reads)) if model.reads else given
     return tuple(band for band in _spelled(model.bands) if band != "*" and band not in read)
 
 
 def compatible(model: ModelSpec, task: TaskSpec) -> bool:
-    """True when the model can be measured on the task and no other entry measures the same.
+    """Return whether the model can be measured on the task and no other entry measures the same.
 
-    The task must have all of the model's bands, or some and the model allows the rest to be missing. The RGB-only
-    variant of a model needs all three, and a task with more of the model's bands: on others it would be the model
-    (unless it is an entry of its own, with a patch embedding for RGB).
-    Images must not be smaller than what the model can see.
+    The task must have all bands of the model, or some if the model allows missing bands. The RGB-only variant of a
+    model needs all three and a task with further bands of the model, because it would equal the model on others (unless
+    it is an entry with its own patch embedding for RGB). Images must not be smaller than ``ModelSpec.smallest``.
     """
     if task.pixels is not None and task.pixels < model.smallest:
         return False
@@ -67,35 +66,35 @@ def compatible(model: ModelSpec, task: TaskSpec) -> bool:
 
 
 def suites_of(suite: str, task: TaskSpec) -> tuple[str, ...]:
-    """Suites whose members a suite measures on a task.
+    """Return the suites whose members a suite measures on a task.
 
-    On real data they are its own. On stand-ins ``study`` has the cases of ``bench`` alone, so that a study does not
-    spend hours on simulated data, and ``extended`` has the cases of all suites.
+    On real data, that is the suite itself. On stand-ins, ``study`` has only the cases of ``bench``, which saves hours
+    on simulated data, and ``extended`` has the cases of all suites.
     """
     counted = {"study": ("bench",), "extended": SUITES} if task.simulated else {}
     return counted.get(suite, (suite,))
 
 
 def only_bench(suite: str, task: TaskSpec) -> bool:
-    """True where a suite has no other cases on a task than ``bench`` has."""
+    """Return whether a suite has only the cases of ``bench`` on a task."""
     return suites_of(suite, task) == ("bench",)
 
 
 def belongs(suite: str, task: TaskSpec, *members: ModelSpec | TaskSpec | Adaptation) -> bool:
-    """True when one of the suites that count on a task holds all of some entries; what was named need not be held."""
+    """Return whether one of the suites that count on a task contains all given entries."""
     return any(all(one in member.suites for member in members) for one in suites_of(suite, task))
 
 
 def suite_tasks(catalog: "Catalog", suite: str) -> list[TaskSpec]:
-    """Tasks of a suite; ``extended`` has real dense ones only where they are named: all would be too many cases."""
+    """Return the tasks of a suite; real dense tasks of ``extended`` must be named, or it would be too large."""
     dense = suite != "extended"
     return [t for t in catalog.tasks.values() if belongs(suite, t, t) and (dense or t.simulated or not t.dense)]
 
 
 def dense_subject(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
-    """True when a model takes part in a dense task, by default or because it was named.
+    """Return whether a model is measured on a dense task, by default or because it is named.
 
-    Stand-ins are for models that were made for them: a published model says nothing there, and takes its time.
+    Dense stand-ins are only for models made for them: published models take long there and show nothing.
     """
     if not compatible(model, task) or not (model.depth or model.from_scratch):
         return False
@@ -118,28 +117,31 @@ def probe_cases(
 ) -> list[Case]:
     """List the probe cases of a suite, narrowed by exact selections.
 
-    A name that is given explicitly takes part whether or not it is in the suite; a dimension that is not given takes
-    the suite's members.
+    Names that are given are selected even if they are not in the suite; if none are given, the suite's members are.
 
     Raises:
-        ContractError: an unknown suite, model, task, adaptation or layer, or more than 20,000 cases.
+        ContractError: an unknown suite, model, task, adaptation or layer, or more than ``MAX_CASES`` cases.
     """
     if suite not in SUITES:
         raise ContractError(f"suite '{suite}' is unknown; known suites: {', '.join(SUITES)}")
     chosen_models = [catalog.model(m) for m in models] or list(catalog.models.values())
     chosen_tasks = [catalog.task(t) for t in tasks] or suite_tasks(catalog, suite)
     chosen = [catalog.adaptation(a) for a in adaptations] or list(catalog.adaptations.values())
-    triples = [
-        (m, t, a)
+    cases = [
+        Case("probe", m.slug, t.slug, a.slug, tap)
         for m, t in product(chosen_models, chosen_tasks)
         if _probed(m, t, named=bool(models))
         for a in chosen
         if belongs(suite, t, *(one for one, named in ((m, models), (t, tasks), (a, adaptations)) if not named))
+        if t.kind in a.kinds and a.pooling in m.poolings
+        for tap in m.taps
+        if not layers or tap in layers
     ]
-    cases = list(_expand(triples, frozenset(layers)))
     _check_layers(cases, [m for m in chosen_models if models or suite in m.suites], layers)
     if len(cases) > MAX_CASES:
-        raise ContractError(f"{len(cases)} cases selected, at most {MAX_CASES} are allowed: narrow --models or --tasks")
+        raise ContractError(
+            f"{len(cases)} cases are selected, expected at most {MAX_CASES}; narrow --models or --tasks"
+        )
     return cases
 
 
@@ -147,17 +149,8 @@ def _probed(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
     return not model.from_scratch and (dense_subject(model, task, named) if task.dense else compatible(model, task))
 
 
-def _expand(triples: Iterable[tuple[ModelSpec, TaskSpec, Adaptation]], layers: frozenset[str]) -> Iterable[Case]:
-    for model, task, adaptation in triples:
-        if task.kind not in adaptation.kinds or adaptation.pooling not in model.poolings:
-            continue
-        for tap in model.taps:
-            if not layers or tap in layers:
-                yield Case("probe", model.slug, task.slug, adaptation.slug, tap)
-
-
 def _check_layers(cases: Sequence[Case], models: Sequence[ModelSpec], layers: Sequence[str]) -> None:
     known = {tap for m in models for tap in m.taps}
     unknown = [name for name in layers if name not in known]
     if unknown:
-        raise ContractError(f"layers {unknown} exist in none of the selected models; known: {', '.join(sorted(known))}")
+        raise ContractError(f"no selected model has layer {', '.join(unknown)}; known: {', '.join(sorted(known))}")

@@ -1,8 +1,8 @@
-"""Dense cases: which (model, task, adaptation, layer) are trained, from the catalog alone."""
+"""Dense cases: which (model, task, adaptation, layer) are trained, from the catalog only."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
     from geofm_eval.catalog.load import Catalog
 
 KIND = "segment"
-"""Kind of the cases that train a decoder; a regression of every pixel is among them."""
+"""Kind of the cases that train a decoder, including those with a target per pixel."""
 
 POOLED = "pooled"
-"""The linear head on pooled features: the only one for tasks with one label per item, and for no other task."""
+"""The linear decoder on pooled features: the only one for tasks with one label per sample, and only for these."""
 
 HEADS = (POOLED, "tokenlinear", "single", "single_w064", "lightms", "upernet", "upernet_w064")
 TUNINGS = ("frozen", "full", "lora", "lora_fc1", "lnbias")
 LORA_PARTS: Mapping[str, tuple[str, ...]] = {"lora": ("q", "k", "v", "attn_proj"), "lora_fc1": ("fc1",)}
-"""Parts of every block that a low-rank update is learnt for."""
+"""Parts of every block with a low-rank update."""
 
 VARIANTS = ("long", "aug", "up2", "dateweights")
 NARROW = {"single": "single_w064", "upernet": "upernet_w064"}
-"""Heads of 64 channels that take the place of the wide ones on a CPU; they never stand in one table."""
+"""Decoders of 64 channels that replace the wide ones on a CPU; no table has both."""
 
 MULTI, CHOSEN, FINAL = "multi", "chosen", "final"
-"""Layers of cases that read several blocks, the block that the dense probe chose on validation, or the last tap."""
+"""Layers of cases: several blocks, the block that the dense probe chose on validation, or the last tap."""
 
-PATTERN = "<decoder>_<tuning>_p<three digits of percent>, such as lightms_frozen_p010 or pooled_full_p100"
-"""How a dense adaptation is spelled, for messages."""
+PATTERN = "<decoder>_<tuning>_p<percent in three digits>, for example lightms_frozen_p010 or pooled_full_p100"
+"""Spelling of a dense adaptation, for messages."""
 
 DEPTH = 12
 FOUR_BLOCKS = (3, 5, 7, 11)
@@ -49,17 +49,18 @@ _SLUG = re.compile(
 
 @dataclass(frozen=True)
 class DenseAdaptation:
-    """How a backbone is used for a dense task; written ``upernet_frozen_p010`` in ids.
+    """How a backbone is used for a dense task: decoder, tuning and labels; ``upernet_frozen_p010`` in ids.
 
     Args:
         head: decoder, one of ``HEADS``.
-        tuning: what of the backbone is trained, one of ``TUNINGS``.
-        fraction: share of the training chips.
+        tuning: part of the backbone that is trained, one of ``TUNINGS``.
+        fraction: proportion of the training chips.
         blocks: what a decoder with four maps reads: the usual four (empty), one block four times (``same``), or the
             four that the dense probe chose on validation (``probe``).
-        variant: ``long`` trains a fraction for as many steps as the whole would take; ``aug`` encodes a frozen backbone
-            anew in every epoch, with random crops and flips; ``up2`` feeds windows of half the size, upsampled twofold;
-            ``dateweights`` joins the dates of a series by one weight each (linear mixing) instead of attention.
+        variant: ``long`` trains a fraction for the number of steps of all labels; ``aug`` encodes with a frozen
+            backbone again in every epoch, with random crops and flips; ``up2`` feeds windows of half the size,
+            upsampled twofold; ``dateweights`` mixes the dates of a series linearly, by one weight each, instead of by
+            attention.
     """
 
     head: str
@@ -76,17 +77,17 @@ class DenseAdaptation:
 
     @property
     def single(self) -> bool:
-        """True for decoders that read one tap."""
+        """Whether the decoder reads one tap."""
         return self.head.startswith(("single", "tokenlinear", POOLED))
 
     @property
     def pooled(self) -> bool:
-        """True for what is trained for tasks with one label per item."""
+        """Whether it is for tasks with one label per sample."""
         return self.head == POOLED
 
 
 def dense_adaptation(slug: str) -> DenseAdaptation | None:
-    """Read a slug; None for one that is no dense adaptation."""
+    """Read a slug; None if it is not a dense adaptation."""
     found = _SLUG.fullmatch(slug)
     if found is None or not 1 <= int(found["percent"]) <= 100:
         return None
@@ -101,38 +102,37 @@ def dense_adaptation(slug: str) -> DenseAdaptation | None:
 
 def narrowed(adaptation: DenseAdaptation) -> DenseAdaptation:
     """Return the adaptation with a decoder for CPUs."""
-    head = NARROW.get(adaptation.head, adaptation.head)
-    return DenseAdaptation(head, adaptation.tuning, adaptation.fraction, adaptation.blocks, adaptation.variant)
+    return replace(adaptation, head=NARROW.get(adaptation.head, adaptation.head))
 
 
 def scaled_block(block: int, depth: int) -> int:
-    """The block of a backbone of ``depth`` blocks at the relative depth of ``block`` among twelve.
+    """Return the block of a backbone of ``depth`` blocks at the relative depth of ``block`` among twelve.
 
     Raises:
-        ContractError: no such block among twelve, or a backbone without blocks.
+        ContractError: ``block`` is not one of twelve, or the backbone has no blocks.
     """
     if not 0 <= block < DEPTH:
-        raise ContractError(f"block {block} is none of 0 to {DEPTH - 1}")
+        raise ContractError(f"found block {block}, expected one of 0 to {DEPTH - 1}")
     if depth < 1:
-        raise ContractError("this backbone has no blocks: read its tap 'final' alone")
+        raise ContractError("the backbone has no blocks: read only its tap 'final'")
     return max(round((block + 1) * depth / DEPTH), 1) - 1
 
 
 def block_taps(blocks: Sequence[int], depth: int) -> tuple[str, ...]:
-    """Names of the taps of some blocks, given for twelve blocks, in a backbone of ``depth`` blocks.
+    """Return the taps of a backbone of ``depth`` blocks for some blocks of twelve.
 
     Raises:
-        ContractError: more blocks than the backbone has, or what :func:`scaled_block` refuses.
+        ContractError: the backbone has too few blocks, or as in :func:`scaled_block`.
     """
     ordered = sorted(set(blocks))
     if len(ordered) > depth:
         raise ContractError(
-            f"blocks {', '.join(map(str, blocks))} of {DEPTH} are {len(ordered)}, and the backbone has {depth}: it has "
-            "too few; read fewer blocks"
+            f"the decoder reads {len(ordered)} blocks ({', '.join(map(str, blocks))} of {DEPTH}), but the backbone has "
+            f"only {depth}: choose a decoder that reads fewer blocks"
         )
     places: dict[int, int] = {}
     for number, block in enumerate(ordered):
-        # Rounding may give two blocks one place: the deeper one then moves on, and all leave room for those behind.
+        # Rounding may map two blocks to one place; the deeper one then moves on, and all leave room for the rest.
         earliest = places[ordered[number - 1]] + 1 if number else 0
         latest = depth - (len(ordered) - number)
         places[block] = min(max(scaled_block(block, depth), earliest), latest)
@@ -140,10 +140,10 @@ def block_taps(blocks: Sequence[int], depth: int) -> tuple[str, ...]:
 
 
 def usual_taps(adaptation: DenseAdaptation, layer: str, model: ModelSpec) -> tuple[str, ...] | None:
-    """Taps that a decoder reads in a case; None where the dense probe chooses them.
+    """Return the taps that a decoder reads in a case; None if the dense probe chooses them.
 
     Raises:
-        ContractError: more blocks than the model has.
+        ContractError: the model has too few blocks.
     """
     if layer == CHOSEN or adaptation.blocks == "probe":
         return None
@@ -163,9 +163,8 @@ def dense_cases(
 ) -> list[Case]:
     """List the dense cases of a suite, narrowed by exact selections.
 
-    What a suite holds depends on what the task is for (``TaskSpec.design``) and on what the model is: a backbone, a
-    random twin, an RGB-only variant, or a network that is trained from scratch. Stand-ins are for models that were made
-    for them, and for whatever is named.
+    The cases of a suite depend on the task's ``design`` and on the model: backbone, random twin, RGB-only variant, or
+    network trained from scratch. Stand-ins are for models that were made for them, and for models that are named.
 
     Args:
         catalog: models and tasks.
@@ -173,8 +172,8 @@ def dense_cases(
         models: slugs; empty takes the suite's.
         tasks: slugs; empty takes the suite's.
         adaptations: slugs, which need not be in the suite; empty takes the suite's.
-        training: recipe of the training; None trains ``quick`` on stand-ins and ``pangaea`` on real data. With
-            ``quick``, decoders for CPUs take the place of the wide ones.
+        training: recipe of the training; None selects ``quick`` on stand-ins and ``pangaea`` on real data. With
+            ``quick``, decoders for CPUs replace the wide ones.
     """
     chosen_models = [catalog.model(m) for m in models] or list(catalog.models.values())
     chosen_tasks = [catalog.task(t) for t in tasks] or suite_tasks(catalog, suite)
@@ -189,17 +188,17 @@ def dense_cases(
 
 
 def training_recipe_of(task: TaskSpec, training: str | None) -> str:
-    """Slug of the training recipe: the one asked for, else ``quick`` for stand-ins and ``pangaea`` for real data."""
+    """Return the slug of the training recipe: by default ``quick`` for stand-ins and ``pangaea`` for real data."""
     return training or ("quick" if task.simulated else "pangaea")
 
 
 def _takes_part(model: ModelSpec, task: TaskSpec, suite: str, catalog: "Catalog", named: bool) -> bool:
-    """Whether a model that is not named takes part; ``named`` says that the task is."""
+    """Whether a model that is not named is measured; ``named`` is true if the task is named."""
     own_task = () if named else (task,)
-    # RGB-only variants are in no suite of probes, but beside the ImageNet model they are needed.
+    # RGB-only variants are in no suite of probes, but are needed here to compare with the ImageNet model.
     if model.rgb_only:
         return not only_bench(suite, task) and belongs(suite, task, *own_task)
-    # What another pretraining of the same kind gives is told by probes; trainings are dear, and have to be asked for.
+    # Probes compare pretrainings of one kind; trainings are expensive and must be selected by name.
     again = model.simulated_pretraining and model.variant_of is not None
     if again and catalog.model(str(model.variant_of)).bands == model.bands:
         return False
@@ -237,7 +236,7 @@ def _suite_adaptations(model: ModelSpec, task: TaskSpec, suite: str) -> list[Den
 
 def _bench(model: ModelSpec) -> list[DenseAdaptation]:
     """One light decoder, frozen and fully tuned, at 10 and 100 % of the labels: minutes on a CPU."""
-    # A frozen random twin at a tenth of the labels is in no larger suite either.
+    # No suite has frozen random twins at 10 % of the labels.
     fractions = {"frozen": (1.0,) if model.is_control else (0.1, 1.0), "full": (0.1, 1.0)}
     return [DenseAdaptation("lightms", tuning, fraction) for tuning, own in fractions.items() for fraction in own]
 
@@ -248,14 +247,14 @@ def _twin() -> list[DenseAdaptation]:
 
 
 def _factorial(task: TaskSpec, suite: str) -> list[DenseAdaptation]:
-    """{frozen, tuned} x {10 %, 100 %} x decoder, and what explains it."""
+    """{frozen, tuned} x {10 %, 100 %} x decoder, and further cases that explain the differences."""
     cells = [
         DenseAdaptation(head, tuning, fraction)
         for tuning in ("frozen", "full")
         for fraction in (0.1, 1.0)
         for head in ("upernet", "lightms", "single")
     ]
-    beside = [
+    further = [
         DenseAdaptation("tokenlinear", "frozen", 1.0),
         DenseAdaptation("upernet", "frozen", 1.0, "same"),
         DenseAdaptation("upernet", "frozen", 1.0, "probe"),
@@ -265,15 +264,15 @@ def _factorial(task: TaskSpec, suite: str) -> list[DenseAdaptation]:
     ]
     series = [DenseAdaptation("lightms", "frozen", 1.0, variant="dateweights")] if task.dates else []
     once = [DenseAdaptation("lightms", "frozen", 1.0, variant="aug")] if suite == "extended" else []
-    return [*cells, *beside, *series, *once]
+    return [*cells, *further, *series, *once]
 
 
 def _layers(model: ModelSpec, adaptation: DenseAdaptation) -> tuple[str, ...]:
-    """What a decoder may read of a model; nothing for decoders of four maps if the model has too few blocks."""
+    """Layers of a model that a decoder can read; none for decoders of four maps if the model has too few blocks."""
     if model.from_scratch:
         return (FINAL,) if adaptation.head == "tokenlinear" and adaptation.tuning == "full" else ()
     if adaptation.variant == "up2" and model.image_size is None:
-        return ()  # only a model of fixed size enlarges what it is given
+        return ()  # only models with a fixed input size enlarge their input
     last = f"block{model.depth - 1:02d}"
     if adaptation.head == "tokenlinear" or adaptation.blocks == "same":
         return (last,)

@@ -1,4 +1,4 @@
-"""Read the catalog: the package's TOML files and the user's own; messages name file, entry and field."""
+"""Read the catalog: TOML files of the package and of the user; messages name file, entry and field."""
 
 import difflib
 import os
@@ -26,10 +26,10 @@ SECTIONS: dict[str, type[Spec]] = {
 }
 RGB = ("B04", "B03", "B02")
 NAMES = ("embed", "block00", "final", "probe", "throughput", "segment", "tune", "drift", "similarity")
-"""Parts of case names that are in no file: layers, of which ``block00`` stands for all blocks, and tests."""
+"""Parts of case names that are not in the files: layers (``block00`` stands for all blocks) and tests."""
 
 ROOM = 380
-"""Characters that a message has for what was found; the path of the file is not counted."""
+"""Maximum length of the part of a message that reports what was found, without the path of the file."""
 
 T = TypeVar("T")
 Raw = dict[str, dict[str, Any]]
@@ -46,19 +46,19 @@ class Catalog:
     adaptations: dict[str, Adaptation]
 
     def model(self, slug: str) -> ModelSpec:
-        """Model by slug; ContractError with the nearest names when unknown."""
+        """Return a model by slug; ContractError with the most similar names if it is unknown."""
         return _lookup(self.models, slug, "model")
 
     def task(self, slug: str) -> TaskSpec:
-        """Task by slug; ContractError with the nearest names when unknown."""
+        """Return a task by slug; ContractError with the most similar names if it is unknown."""
         return _lookup(self.tasks, slug, "task")
 
     def recipe(self, slug: str) -> Recipe:
-        """Recipe by slug; ContractError with the nearest names when unknown."""
+        """Return a recipe by slug; ContractError with the most similar names if it is unknown."""
         return _lookup(self.recipes, slug, "recipe")
 
     def adaptation(self, slug: str) -> Adaptation:
-        """Adaptation by slug; ContractError with the nearest names when unknown."""
+        """Return an adaptation by slug; ContractError with the most similar names if it is unknown."""
         return _lookup(self.adaptations, slug, "adaptation")
 
 
@@ -66,15 +66,15 @@ def load_catalog(extra: Sequence[Path] = ()) -> Catalog:
     """Load the package's catalog and the user's own files.
 
     Args:
-        extra: TOML files with ``[models.<slug>]``, ``[tasks.<slug>]``, ``[recipes.<slug>]`` tables. A slug that
-            exists already is refused: a published entry is never edited from outside. An entry with
-            ``like = "<slug>"`` takes the fields that it does not give from the entry of that name before it.
+        extra: TOML files with ``[models.<slug>]``, ``[tasks.<slug>]``, ``[recipes.<slug>]`` tables. They cannot replace
+            existing entries. An entry with ``like = "<slug>"`` takes the fields that it does not have from that
+            earlier entry.
 
     Raises:
-        ContractError: a file that is absent or no TOML, an unknown section, an invalid entry, a slug twice, or one that
-            pytest's ``-k`` could not tell from another.
+        ContractError: a file is missing or not TOML, a section is unknown, an entry is invalid, or a slug exists
+            already or cannot be distinguished from another by pytest's ``-k``.
     """
-    entries: dict[str, dict[str, Spec]] = {name: {} for name in SECTIONS}
+    entries: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
     raw: Raw = {}
     for file in (HERE / "models.toml", HERE / "tasks.toml", *extra):
         for section, specs in _read(Path(file), raw).items():
@@ -82,17 +82,11 @@ def load_catalog(extra: Sequence[Path] = ()) -> Catalog:
                 if slug in entries[section]:
                     name = _short(slug)
                     raise ContractError(
-                        f"{file}: [{section}.{name}] exists already in the catalog: choose another name, "
-                        f"such as {name}_mine with variant_of = '{name}'"
+                        f"{file}: [{section}.{name}] already exists in the catalog: choose another name, "
+                        f"for example {name}_mine with variant_of = '{name}'"
                     )
                 entries[section][slug] = spec
-    models = {slug: _as(ModelSpec, spec) for slug, spec in entries["models"].items()}
-    catalog = Catalog(
-        models=_with_variants(models),
-        tasks={slug: _as(TaskSpec, spec) for slug, spec in entries["tasks"].items()},
-        recipes={slug: _as(Recipe, spec) for slug, spec in entries["recipes"].items()},
-        adaptations={slug: _as(Adaptation, spec) for slug, spec in entries["adaptations"].items()},
-    )
+    catalog = Catalog(**{**entries, "models": _with_variants(entries["models"])})
     if extra:
         _refuse_ambiguous(catalog, extra)
     return catalog
@@ -107,17 +101,17 @@ def _refuse_ambiguous(catalog: Catalog, files: Sequence[Path]) -> None:
     problems = check_slugs([*sorted(named, key=str), *((name, None) for name in NAMES)], kinds)
     if problems:
         where = ", ".join(str(file) for file in files)
-        # A task is no variant of a model, nor a model of a probe: there only another name helps.
-        variant = ", or make the entry a variant: variant_of = 'base' for a name that begins with base_"
+        # An entry cannot be a variant of another kind of entry; only another name helps then.
+        variant = ", or make the entry a variant: variant_of = 'base', and a name that begins with base_"
         cure = "" if all(problem.endswith(")") for problem in problems) else variant
-        what = "names that pytest's -k cannot tell apart: "
+        what = "names that pytest's -k cannot distinguish: "
         raise ContractError(
             f"{where}: {what}{_fitting(problems, '; ', len(what + cure) + 25)}. Choose another name{cure}"
         )
 
 
 def _read(file: Path, raw: Raw) -> dict[str, dict[str, Spec]]:
-    """Read one file; its fields are added to those of the files before it, for ``like``."""
+    """Read one file; its fields are added to those of earlier files, for ``like``."""
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -146,7 +140,7 @@ def _resolved(file: Path, section: str, slug: str, fields: Any, entries: dict[st
         return fields
     if fields["like"] not in entries:
         known = difflib.get_close_matches(str(fields["like"])[:80], entries, n=3) or list(entries)
-        what = f"[{section}.{_short(slug)}] like = {_short(repr(fields['like']))} names no entry before it; known: "
+        what = f"[{section}.{_short(slug)}] like = {_short(repr(fields['like']))} is not an earlier entry; known: "
         raise ContractError(f"{file}: {what}{_fitting(known, ', ', len(what))}")
     own = {name: value for name, value in fields.items() if name != "like"}
     return {**entries[fields["like"]], **own}
@@ -173,7 +167,6 @@ def _problem(error: Any) -> str:
 
 
 def _short(text: object, most: int = 80) -> str:
-    """Cut a text to fit into a message."""
     whole = str(text)
     return whole if len(whole) <= most else f"{whole[:most]}.."
 
@@ -188,9 +181,9 @@ def _fitting(texts: Sequence[str], separator: str, used: int) -> str:
 
 
 def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
-    """A user's ``architecture = "backbone.py:build"`` is relative to the catalog file that names it, or to its target.
+    """Make a user's ``architecture = "backbone.py:build"`` absolute.
 
-    Where the catalog is a link, a file beside the link comes first.
+    It is relative to the catalog file; if that is a link, to the link if the file exists there, else to its target.
     """
     architecture = fields.get("architecture")
     if not isinstance(architecture, str) or ".py:" not in architecture:
@@ -201,10 +194,9 @@ def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_variants(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
-    """Add ``<slug>_random`` after every model with weights, and ``<slug>_rgb`` where bands may be missing.
+    """Add ``<slug>_random`` after every model with weights, and ``<slug>_rgb`` if bands may be missing.
 
-    A catalog entry ``<slug>_rgb`` that is a variant of the model takes the place of the one made here: a model may have
-    a patch embedding of its own for RGB.
+    An entry ``<slug>_rgb`` in the catalog replaces the one made here: a model may have its own patch embedding for RGB.
     """
     result: dict[str, ModelSpec] = {}
     for slug, model in models.items():
@@ -217,7 +209,7 @@ def _with_variants(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
             if own is not None:
                 what = "random twin" if variant.is_control else "RGB-only variant"
                 raise ContractError(
-                    f"[models.{variant.slug}] is the name of the {what} of '{slug}', which exists by itself: "
+                    f"[models.{variant.slug}] is the name of the {what} of '{slug}', which is created automatically: "
                     "choose another name"
                 )
         result |= {model.slug: model, **{v.slug: v for v in variants if v.slug not in models}}
@@ -234,7 +226,6 @@ def _random_twin(model: ModelSpec) -> ModelSpec:
             "random_seed": 0,
             "provenance": "verified",
             "provenance_reason": "",
-            "suites": model.suites,
             "variant_of": model.slug,
         }
     )
@@ -248,7 +239,7 @@ def _can_read_rgb_alone(model: ModelSpec) -> bool:
 
 
 def _rgb_only(model: ModelSpec) -> ModelSpec:
-    """Same weights on red, green and blue alone, to compare with models that were made for RGB."""
+    """Same weights, red, green and blue only, to compare with models that were made for RGB."""
     update = {
         "slug": f"{model.slug}_rgb",
         "title": f"{model.title}, RGB only",
@@ -268,17 +259,12 @@ def _lookup(table: dict[str, T], slug: str, what: str) -> T:
     raise ContractError(f"{found}{hint}")
 
 
-def _as(kind: type[T], spec: object) -> T:
-    assert isinstance(spec, kind)
-    return spec
-
-
 def check_slugs(slugs: Iterable[tuple[str, str | None]], kinds: Mapping[str, str] | None = None) -> list[str]:
-    """Problems with slugs: a base slug that contains another, a variant that does not start with its base.
+    """Return problems with slugs: a base slug that contains another, a variant that does not begin with its base.
 
     Args:
-        slugs: (slug, variant_of) pairs over models, tasks, adaptations, layers and test names together.
-        kinds: what a slug names, such as ``a model``; a problem between two kinds ends with both in brackets.
+        slugs: (slug, variant_of) pairs of models, tasks, adaptations, layers and test names together.
+        kinds: what a slug names, for example ``a model``; a problem between two kinds ends with both in brackets.
     """
     pairs, known = list(slugs), kinds or {}
     bases = [slug for slug, variant_of in pairs if variant_of is None]
@@ -288,5 +274,9 @@ def check_slugs(slugs: Iterable[tuple[str, str | None]], kinds: Mapping[str, str
         return f" ({own} and {other})" if own != other else ""
 
     problems = [f"'{a}' contains '{b}'{differ(a, b)}" for a in bases for b in bases if a != b and b in a]
-    problems += [f"'{s}' is no variant of '{v}'" for s, v in pairs if v is not None and not s.startswith(f"{v}_")]
+    problems += [
+        f"'{s}' does not begin with '{v}_', although it is a variant of it"
+        for s, v in pairs
+        if v is not None and not s.startswith(f"{v}_")
+    ]
     return problems

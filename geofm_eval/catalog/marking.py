@@ -1,4 +1,4 @@
-"""Markers of cases, by which pytest selects them and records describe them."""
+"""Markers of cases, for selection by pytest and in records."""
 
 from geofm_eval.catalog.cases import Case
 from geofm_eval.catalog.dense import KIND as DENSE
@@ -7,7 +7,7 @@ from geofm_eval.catalog.tuned import DRIFT, TUNE
 
 
 def markers(case: Case, catalog: Catalog) -> tuple[str, ...]:
-    """Names of a case's markers, such as ``sim`` or ``real``, ``closed`` or ``trained``; see pyproject.toml for all."""
+    """Return the names of a case's markers, for example ``sim`` and ``closed``; pyproject.toml lists all."""
     task, model = catalog.tasks[case.task], catalog.models[case.model]
     return (
         "sim" if task.simulated else "real",

@@ -1,21 +1,20 @@
-"""Models of the catalog: what they want as input, where their weights are, and what they are."""
+"""Models of the catalog: architecture, input and weights."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from geofm_eval.catalog.bands import canonical, units_of
-from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product
+from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product, values
 from geofm_eval.paths import escape
 
 
 class Normalisation(Spec):
-    """How a model wants its input: ``(clip((x - low) / (high - low)) - mean) / std`` per channel, x in the task's unit.
+    """Normalisation of a model's input: ``(clip((x - low) / (high - low)) - mean) / std``, x in the task's unit.
 
-    ``low`` and ``high`` apply first (clipped to 0..1 when ``clip``), then ``mean`` and ``std`` (one value, or one per
-    band in the model's band order). ``kind = "image_clip"`` takes low and high from each image instead: per band, mean
-    - 2 sd and mean + 2 sd over its valid pixels, clipped to 0..1. ``kind = "none"`` passes x through and exists for
-    controls only.
+    ``low`` and ``high`` apply first (clipped to 0..1 if ``clip``), then ``mean`` and ``std`` (one value, or one per
+    band, in order). ``kind = "image_clip"`` takes low and high from each image: per band, mean - 2 sd and mean +
+    2 sd over its valid pixels, clipped to 0..1. ``kind = "none"`` does nothing, for controls only.
     """
 
     kind: Literal["affine", "image_clip", "none"] = "affine"
@@ -31,17 +30,17 @@ class Normalisation(Spec):
         fields = {name: field.default for name, field in type(self).model_fields.items()}
         given = [name for name in fields if name not in ("kind", "source") and getattr(self, name) != fields[name]]
         if self.kind != "affine" and given:
-            raise ValueError(f"normalisation kind '{self.kind}' takes no {', '.join(given)}")
+            raise ValueError(f"normalisation kind '{self.kind}' does not take {', '.join(given)}")
         return self
 
 
 class FillMeans(Spec):
-    """Band means of a model's pretraining corpus: what stands for a band or pixel that the data lack.
+    """Band means of a model's pretraining corpus, which replace missing bands and pixels.
 
     Args:
-        mean: one value per band, in the model's band order.
-        unit: unit of the values, each unit once in the order of the bands, such as ``DN`` or ``DN, dB``.
-        source: where the values are published.
+        mean: one value per band, in the model's order.
+        unit: units of the values, each once in the order of the bands, for example ``DN`` or ``DN, dB``.
+        source: publication of the values.
     """
 
     mean: tuple[float, ...]
@@ -50,24 +49,24 @@ class FillMeans(Spec):
 
 
 class WeightsSpec(Spec):
-    """Where a model's weights come from and what they must be.
+    """Source and content of a model's weights.
 
     Args:
         file: path below ``GEOFM_HOME`` (a file, or a folder for architectures that load folders).
-        enum: torchgeo weight enum, such as ``ViTSmall16_Weights.SENTINEL2_ALL_MAE``, the published address.
-        url: published address; of a folder, up to and with its last slash.
+        enum: torchgeo weight enum with the published address, for example ``ViTSmall16_Weights.SENTINEL2_ALL_MAE``.
+        url: published address; for a folder, it ends in a slash.
         parts: names of the files of a folder, published below ``url``; empty for a single file.
-        bytes: size of the published file, or of all files of the folder, where known.
-        sha256: pinned hash of the weight file, or its first 8 or more digits; checked on every load when given.
-        key: name of the state dict in a file that holds several, such as ``model_ema``; see
+        bytes: size of the published file, or of all files of the folder, if known.
+        sha256: pinned hash of the weight file, or its first 8 or more digits; checked on every load.
+        key: name of the state dict in a file with several, for example ``model_ema``; see
             :func:`geofm_eval.backbones.checkpoints.read_state_dict`.
         strip_prefix: prefix removed from every key before loading.
         drop: prefixes of keys in the file that the encoder does not have (heads, decoders), after ``strip_prefix``.
-        add_prefix: prefix put before every key that is left.
+        add_prefix: prefix put before every remaining key.
         missing: keys of the model that the file may lack.
-        unexpected: keys that the file may have and the model does not, with all prefixes as they then are.
-        packaged: True for a file that comes with this package: ``file`` is then below ``geofm_eval/``.
-        how_to_get: one sentence for the user, where the address is not public or needs more than a download.
+        unexpected: keys of the file that the model may lack, after all changes of prefixes.
+        packaged: the file is part of this package; ``file`` is then below ``geofm_eval/``.
+        how_to_get: one sentence for the user, if the address is not public or needs more than a download.
     """
 
     file: str
@@ -92,16 +91,16 @@ class WeightsSpec(Spec):
         if self.url is not None and not self.url.startswith(("https://", "http://")):
             raise ValueError(f"url must begin with https:// or http://, found '{self.url}'")
         if not is_full_path(self.file) and (reason := escape(self.file)) is not None:
-            raise ValueError(f"file = '{self.file[:80]}' {reason}, expected a path below GEOFM_HOME or a full one")
+            raise ValueError(f"file = '{self.file[:80]}' {reason}, expected a path below GEOFM_HOME or an absolute one")
         return self
 
 
 class ReleaseCriterion(Spec):
-    """What a pretrained backbone must at least bring to be worth shipping.
+    """Requirement for shipping a pretrained backbone.
 
     Args:
-        task: stand-in that it is measured on, with a linear probe at the validation-chosen tap.
-        gain: smallest gain over its random twin, in the task's metric.
+        task: stand-in that it is measured on, with a linear probe at the tap chosen on validation.
+        gain: required gain over its random twin, in the task's metric.
     """
 
     task: str
@@ -114,32 +113,32 @@ class ModelSpec(Spec):
     Args:
         architecture: a built-in loader (``timm_vit``, ``croma``, ``galileo``, ``band_statistics``, ...) or the
             user's own ``module:function`` (or ``path/to/file.py:function``) that returns a Backbone.
-        options: what the architecture's loader takes (validated there).
+        options: options of the architecture's loader (validated there).
         depth: number of transformer blocks; 0 for controls without blocks.
-        width: feature dimension D; 0 where it follows from the task (band statistics).
-        prefix: number of prefix tokens (class, registers); class pooling exists when it is above 0.
+        width: feature dimension D; 0 if it follows from the task (band statistics).
+        prefix: number of prefix tokens (class, registers); class pooling exists if it is above 0.
         bands: band names in the order that the model expects, or ``("*",)`` for all bands of the task.
         product: product that the model was trained on.
-        radar: radar product that the model was trained on, beside optical pixels; None where it reads no radar, or
-            where ``product`` says it.
-        image_size: pixels per side that the model takes; None takes the data's own size.
-        missing: what happens when the task lacks a band: ``refuse``, ``fill`` (with ``fill_means``) or ``mask`` (the
-            model leaves the band or its token group out).
-        fill_means: band means of the pretraining corpus, apart from the normalisation rule; needed to fill.
-        reads: bands that are read from the task, the others of ``bands`` being missing; empty reads all. The variant
-            ``<slug>_rgb``, made for every model that may miss bands, reads B04, B03 and B02 alone.
-        temporal: True for a model that takes several dates of a place at once.
-        smallest: pixels per side of a task below which the model sees nothing, such as the single pixels of a series.
-        weights: where the weights are; None for random ones and for a user's own architecture that loads its weights by
-            itself, such as with ``from_pretrained``: that has neither ``weights`` nor ``random_seed``.
-        random_seed: seed of a random initialisation; set for twins and for controls that are random by nature.
-        twin: entry that is the random twin of this one and others; None makes ``<slug>_random``.
-        worth: what it must bring at the least; set for backbones that this project pretrained.
-        simulated_pretraining: True for weights that have seen simulated scenes alone; tables say so.
-        from_scratch: True for a network that has no features before it is trained, such as a UNet: the baseline of
-            dense tasks, never probed.
-        provenance: ``unverified`` for weights of which nobody can say that they are what they are called: marked in
-            tables, hatched in figures, excluded from findings and verdicts.
+        radar: radar product that the model was trained on in addition to optical pixels; None without radar, or if
+            ``product`` names it.
+        image_size: pixels per side of the model's input; None for the size of the data.
+        missing: what to do if the task lacks a band: ``refuse``, ``fill`` (with ``fill_means``) or ``mask`` (the model
+            leaves out the band or its token group).
+        fill_means: band means of the pretraining corpus, independent of the normalisation; required for ``fill``.
+        reads: bands that are read from the task, the others of ``bands`` are missing; empty for all. The variant
+            ``<slug>_rgb``, made for every model that may miss bands, reads only B04, B03 and B02.
+        temporal: whether the model takes several dates of a place at once.
+        smallest: minimum pixels per side of a task's images; single pixels of a series are too small for most models.
+        weights: source of the weights; None for random ones, and for a user's architecture that loads weights itself,
+            for example with ``from_pretrained``, which has neither ``weights`` nor ``random_seed``.
+        random_seed: seed of a random initialisation; set for twins and random controls.
+        twin: entry that is the random twin of this one and others; None creates ``<slug>_random``.
+        worth: requirement for shipping; set for backbones that this project pretrained.
+        simulated_pretraining: whether the weights were pretrained on simulated scenes only; tables mark it.
+        from_scratch: whether the network has no features before training, like a UNet: a baseline of dense tasks that
+            is never probed.
+        provenance: ``unverified`` for weights whose identity cannot be verified: marked in tables, hatched in figures,
+            excluded from findings and verdicts.
         provenance_reason: why they are unverified, in a few words.
     """
 
@@ -183,12 +182,12 @@ class ModelSpec(Spec):
         for name in ("low", "high", "mean", "std"):
             value = getattr(self.normalisation, name)
             if isinstance(value, tuple) and len(value) != count:
-                raise ValueError(f"normalisation.{name} has {len(value)} values, bands has {count}")
+                raise ValueError(f"normalisation.{name} has {values(len(value))}, expected {count}, one per band")
         if (self.provenance == "unverified") != bool(self.provenance_reason):
-            raise ValueError("provenance = 'unverified' and provenance_reason go together: give both or neither")
+            raise ValueError("provenance = 'unverified' needs provenance_reason, and the reverse: give both or neither")
         own = ":" in self.architecture
         if self.family != "control" and self.weights is None and self.random_seed is None and not own:
-            raise ValueError("weights or random_seed is needed for a model that is no control")
+            raise ValueError("a model that is not a control needs weights or random_seed")
         self._check_fill()
         return self
 
@@ -198,10 +197,10 @@ class ModelSpec(Spec):
             if self.missing == "fill":
                 raise ValueError(
                     "missing = 'fill' needs fill_means = { mean = [...], unit = '...', source = '...' }, the band "
-                    "means of the pretraining corpus; where none are published, use missing = 'refuse'"
+                    "means of the pretraining corpus; if none are published, use missing = 'refuse'"
                 )
         elif len(found.mean) != len(self.bands):
-            raise ValueError(f"fill_means.mean has {len(found.mean)} values, bands has {len(self.bands)}")
+            raise ValueError(f"fill_means.mean has {values(len(found.mean))}, expected {len(self.bands)}, one per band")
         elif found.unit != unit:
             raise ValueError(f"fill_means.unit must be '{unit}' for these bands, found '{found.unit}'")
 
@@ -212,40 +211,40 @@ class ModelSpec(Spec):
         if len(set(bands)) != len(bands) or len(set(reads)) != len(reads):
             raise ValueError(f"bands are named twice: {self.bands}{' or ' + str(self.reads) if reads else ''}")
         if "*" in bands and (len(bands) > 1 or reads):
-            raise ValueError("bands '*' stands for all bands of the task and takes no other bands and no reads")
+            raise ValueError("bands '*' stands for all bands of the task: remove other bands and reads")
         if not set(reads) <= set(bands):
-            raise ValueError(f"reads names {', '.join(sorted(set(reads) - set(bands)))}, which bands does not have")
+            raise ValueError(f"reads has {', '.join(sorted(set(reads) - set(bands)))}, which is not in bands")
         if reads and len(reads) < len(bands) and self.missing == "refuse":
             raise ValueError("reads leaves bands out, so missing must be 'fill' or 'mask', found 'refuse'")
 
     @property
     def taps(self) -> tuple[str, ...]:
-        """Ordered tap names: embed, block00.., final; a control without blocks has ``final`` alone."""
+        """Tap names in order: embed, block00.., final; a control without blocks has only ``final``."""
         if self.depth == 0:
             return ("final",)
         return ("embed", *(f"block{i:02d}" for i in range(self.depth)), "final")
 
     @property
     def poolings(self) -> tuple[str, ...]:
-        """Poolings that a feature block of this model holds."""
+        """Poolings of this model's feature blocks."""
         return ("mean", "cls") if self.prefix else ("mean",)
 
     @property
     def radar_product(self) -> str | None:
-        """Radar product that the model was trained on; None where that is not known."""
+        """Radar product that the model was trained on; None if unknown."""
         return radar_product(self.radar, self.product)
 
     @property
     def is_control(self) -> bool:
-        """True for controls: random twins, band statistics, random convolutions."""
+        """Whether it is a control: random twin, band statistics, random convolutions."""
         return self.family == "control"
 
     @property
     def rgb_only(self) -> bool:
-        """True for the variant of a multispectral model that reads red, green and blue alone."""
+        """Whether it is the variant of a multispectral model that reads only red, green and blue."""
         return self.variant_of is not None and self.slug == f"{self.variant_of}_rgb"
 
     @property
     def for_standins(self) -> bool:
-        """True for what was made for simulated data: pockets, their twins, networks trained from scratch."""
+        """Whether it was made for simulated data: pockets, their twins, networks trained from scratch."""
         return self.simulated_pretraining or self.from_scratch or self.architecture == "pocket"

@@ -1,4 +1,4 @@
-"""Recipes, which hold for all models of a study, and adaptations, which say how frozen features are probed."""
+"""Recipes: settings common to all models of a study; and adaptations: how frozen features are probed."""
 
 from typing import Literal
 
@@ -8,15 +8,15 @@ from geofm_eval.catalog.base import SLUG, Spec
 
 
 class Recipe(Spec):
-    """What a study fixes for every backbone.
+    """Settings that a study fixes for every backbone.
 
     Args:
-        normalisation: ``native``, each model its own; ``dataset``, the z-score of the task's own statistics for all.
-        temporal: what becomes of a time series: ``native``, models that take time get all dates at once; ``per_date``,
-            every model sees one date after another. Models that take no time see one date after another either way.
-        fill: what stands for absent bands and invalid pixels: the mean of the band, over the model's pretraining corpus
-            (``fill_means``) under its own normalisation, over the task's training pixels under the data set's.
-        version: raised whenever the recipe would give other numbers; records of two versions never share a table.
+        normalisation: ``native``, that of each model; ``dataset``, the z-score with the task's statistics.
+        temporal: how time series are read: ``native``, all dates at once by models that can, else date by date;
+            ``per_date``, date by date by all models.
+        fill: replacement of missing bands and invalid pixels: the mean of the band over the model's pretraining corpus
+            (``fill_means``) if ``normalisation`` is native, else over the task's training pixels.
+        version: raised whenever the recipe gives other numbers; no table has records of two versions.
     """
 
     slug: str = Field(pattern=SLUG)
@@ -31,12 +31,12 @@ class Recipe(Spec):
 
 
 def is_neuco(adaptation: str) -> bool:
-    """True for NeuCo-Bench's own probe, faithful or mended: in a table of its own, in no ranking, verdict or range."""
+    """Return whether it is a probe of NeuCo-Bench: it has its own table, and no rankings, verdicts or ranges."""
     return adaptation.split("_")[0] == "adamw"
 
 
 class Adaptation(Spec):
-    """How a frozen backbone is used for a task: a probe and the pooling that it reads."""
+    """How a frozen backbone is used for a task: a probe and a pooling."""
 
     slug: str = Field(pattern=SLUG)
     probe: Literal["knn", "linear", "ridge", "adamw", "adamw_mended"]
@@ -46,7 +46,7 @@ class Adaptation(Spec):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of task that the probe serves; tasks with a label per pixel are probed token by token."""
+        """Kinds of task that the probe is for; tasks with a label per pixel are probed token by token."""
         if is_neuco(self.probe):
             return ("regression",)
         whole, dense = (

@@ -1,4 +1,4 @@
-"""Cases that compare the layers of backbones: one per model and data set."""
+"""Similarity cases: one per model and data set."""
 
 import json
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from geofm_eval.catalog.load import Catalog
 
 SIMILARITY = "similarity"
-"""Kind of the cases that say how alike the layers of backbones are."""
+"""Kind of the cases that measure how similar the layers of backbones are."""
 
 
 def similarity_cases(catalog: "Catalog", probes: Sequence[Case]) -> list[Case]:
-    """List one case for every model and data set that are probed.
+    """List one case for every probed model and data set.
 
-    Features belong to no label: of several tasks on the same items, for example the targets of NeuCo-Bench, the first
-    has the case. Tasks with a label per pixel keep no pooled features and have none.
+    Features do not depend on labels: of several tasks on the same samples, for example the targets of NeuCo-Bench, the
+    first has the case. Tasks with a label per pixel have no pooled features and no case.
     """
     first: dict[tuple[str, str], Case] = {}
     for case in probes:
@@ -32,13 +32,13 @@ def similarity_cases(catalog: "Catalog", probes: Sequence[Case]) -> list[Case]:
 
 
 def twin_of(catalog: "Catalog", model: ModelSpec) -> str | None:
-    """Slug of the random twin of a model: the same architecture with random weights; None where there is none."""
+    """Return the slug of a model's random twin, the same architecture with random weights; None if there is none."""
     slug = model.twin or f"{model.slug}_random"
     return slug if slug in catalog.models else None
 
 
 def _items(task: TaskSpec) -> str:
-    """What decides the pixels and the split of a task's items, whichever label is read and however folds are drawn."""
+    """Everything that determines pixels and split of a task, regardless of the label and of folds."""
     options = {name: value for name, value in task.options.items() if name not in ("target", "blocks")}
     pixels = (task.reader, task.root, task.standin, task.protocol, task.bands, task.sizes, options)
     return json.dumps(pixels, sort_keys=True)

@@ -1,17 +1,17 @@
-"""Tasks of the catalog: their data, their labels, and how they are scored."""
+"""Tasks of the catalog: data, labels and scoring."""
 
 import hashlib
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product
+from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product, values
 from geofm_eval.metric import METRICS
 from geofm_eval.paths import escape
 
 
 class Statistics(Spec):
-    """Mean and standard deviation of every band of a task, in the task's band order and unit, over training pixels."""
+    """Mean and standard deviation of every band over training pixels, in the task's band order and unit."""
 
     mean: tuple[float, ...]
     std: tuple[Annotated[float, Field(gt=0)], ...]
@@ -19,52 +19,51 @@ class Statistics(Spec):
 
 
 class TaskSpec(Spec):
-    """One task of the catalog: a data set in its on-disk layout, its labels, and how it is scored.
+    """One task of the catalog.
 
     Args:
-        kind: what is predicted: a class or number per item, or per pixel (``segmentation``, ``dense_regression``).
-        version: bumped whenever a published task changes.
+        kind: what is predicted: a class or number per sample, or per pixel (``segmentation``, ``dense_regression``).
+        version: raised whenever a published task changes.
         reader: reader of the on-disk layout (``eurosat``).
-        root: path below ``GEOFM_HOME``; for stand-ins the path is in the cache.
-        options: what the reader takes (``edition``, ``split_lists``).
-        bands: band names in file order; each has the unit of :data:`geofm_eval.catalog.bands.BANDS`: ``DN``
-            (reflectance x 10,000) for optical bands, ``dB`` for radar.
-        radar: radar product of the pixels, beside optical ones; None where there is no radar, or ``product`` says it.
-        scale: factor from stored values to the band's unit, one for all bands or one per band.
+        root: path below ``GEOFM_HOME``; for stand-ins, in the cache.
+        options: options of the reader (``edition``, ``split_lists``).
+        bands: band names in file order; units as in :data:`geofm_eval.catalog.bands.BANDS`: ``DN`` (reflectance x
+            10,000) for optical bands, ``dB`` for radar.
+        radar: radar product of the pixels in addition to optical ones; None without radar, or if ``product`` names it.
+        scale: factor from stored values to the band's unit, for all bands or per band.
         offset: added after the scale, for all bands or per band (-1000 for DN of processing baseline 04.00 and later).
-        offset_checked: False where nothing dark is to be seen, so that an undeclared offset cannot be told.
-        plausible: per unit (low, high) that the median over an item's bands of this unit must lie in; outside, the
-            units are refused.
+        offset_checked: False if images have no dark surfaces, so that an undeclared offset cannot be detected.
+        plausible: per unit, (low, high) for the median over a sample's bands of this unit; others are rejected.
         nodata: stored value that means no data.
-        dates: number of dates of every item of a time series; None for single images.
-        pixels: pixels per side of every image, where that may be too few for some models; None otherwise.
-        inspect: True where items may lack every valid pixel or label: all are read once, and such items are dropped
-            and counted.
-        shared_groups: True where the published split puts items of one group into several splits on purpose.
-        statistics: for recipes that normalise by the data set; such a recipe refuses a task without them.
+        dates: number of dates of every sample of a time series; None for single images.
+        pixels: pixels per side of every image, if they may be too few for some models; None otherwise.
+        inspect: whether samples may lack valid pixels or labels; all are then read once, and such samples dropped and
+            counted.
+        shared_groups: whether the published split deliberately puts samples of one group into several splits.
+        statistics: for recipes that normalise by the data set, which reject a task without them.
         classes: class names; empty for regression.
         ignore: label value of pixels that do not count (dense tasks).
-        label_nodata: ``ignore`` where pixels with the nodata value of a label file have no label although the value is
-            that of a class; by default a class counts, and a nodata value that is no class has no label.
-        target_unit: unit of a regression target, such as ``t/ha``.
-        delta: difference that matters, in the metric's own unit: the gate calls a smaller loss no regression. None
-            takes one point (0.01) of accuracy, IoU and R2; an RMSE has no such unit and must state it, to be compared.
-        target_range: (low, high) that every label of a regression task must lie in.
+        label_nodata: ``ignore`` if pixels with the nodata value of a label file have no label although the value is a
+            class; by default a class counts, and a nodata value that is not a class means no label.
+        target_unit: unit of a regression target, for example ``t/ha``.
+        delta: smallest relevant difference, in the metric's unit: the gate does not call a smaller loss a regression.
+            None means one point (0.01) for accuracy, IoU and R2; without it, an RMSE is not compared.
+        target_range: (low, high) of valid labels of a regression task.
         protocol: ``holdout`` (train, val, test), or the forty random splits of :mod:`geofm_eval.data.shuffle_splits`.
         standin: name of the generator for a simulated stand-in; None for real data.
-        sizes: items per split of a stand-in: train, val, test.
-        tier: what it takes to solve a stand-in: ``spectral`` (colours of a pixel, on all its dates), ``texture`` (what
-            lies within a patch of 16 pixels), ``arrangement`` (what lies beside what, beyond one patch).
-        label_noise: what the generator adds to a stand-in's labels: the share of wrong labels, or the standard
-            deviation of the noise as a share of the target's.
-        oracle: expected score, in the task's metric, of somebody who knows a stand-in's labels without their noise.
+        sizes: samples per split of a stand-in: train, val, test.
+        tier: information that solves a stand-in: ``spectral`` (values of a pixel on all dates), ``texture`` (within a
+            patch of 16 pixels), ``arrangement`` (beyond one patch).
+        label_noise: noise in a stand-in's labels: proportion of wrong labels, or standard deviation relative to that of
+            the target.
+        oracle: expected score, in the task's metric, of a prediction with the stand-in's labels before noise.
         gsd: metres per pixel.
-        design: what is trained on a dense task: ``factorial`` varies decoder, tuning and labels, ``frozen`` compares
-            backbones under one decoder.
-        tuned: True where backbones are tuned too on a task with one label per item, beside being probed.
+        design: trainings on a dense task: ``factorial`` varies decoder, tuning and labels, ``frozen`` compares
+            backbones with one decoder.
+        tuned: whether backbones are also tuned on a task with one label per sample, and not only probed.
         bench_models: models that suite ``bench`` trains on a dense task; empty for all of the suite.
-        official_sizes: items per split of the complete data set: train, val, test.
-        size: what a user must fetch, such as ``2.1 GB``.
+        official_sizes: samples per split of the complete data set: train, val, test.
+        size: size of the download, for example ``2.1 GB``.
         layout: files below the root that the reader expects, one pattern per line.
     """
 
@@ -120,69 +119,69 @@ class TaskSpec(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> "TaskSpec":
         if any(not 0 < f <= 1 for f in self.label_fractions):
-            raise ValueError(f"label_fractions must lie in (0, 1], found {self.label_fractions}")
+            raise ValueError(f"label_fractions must be in (0, 1], found {self.label_fractions}")
         if tuple(sorted(self.label_fractions)) != self.label_fractions:
-            raise ValueError(f"label_fractions must ascend, found {self.label_fractions}")
+            raise ValueError(f"label_fractions must be ascending, found {self.label_fractions}")
         if self.standin is None and not self.root:
-            raise ValueError("root is needed for a task that is no stand-in")
+            raise ValueError("a task that is not a stand-in needs root")
         if self.standin is not None and self.sizes is None:
-            raise ValueError("sizes (train, val, test) is needed for a stand-in")
+            raise ValueError("a stand-in needs sizes (train, val, test)")
         known = [metric.name for metric in METRICS.values() if self.kind in metric.kinds]
         if self.metric not in known:
             raise ValueError(f"metric of a {self.kind} task must be {' or '.join(known)}, found '{self.metric}'")
         if bool(self.classes) != (self.kind in ("classification", "segmentation")):
-            raise ValueError(f"a {self.kind} task {'has no' if self.classes else 'needs'} classes")
+            raise ValueError(f"a {self.kind} task {'takes no' if self.classes else 'needs'} classes")
         _check_per_band(self)
         _check_paths(self)
         return self
 
     @property
     def radar_product(self) -> str | None:
-        """Radar product of the pixels; None where that is not known."""
+        """Radar product of the pixels; None if unknown."""
         return radar_product(self.radar, self.product)
 
     @property
     def simulated(self) -> bool:
-        """True for stand-ins."""
+        """Whether it is a stand-in."""
         return self.standin is not None
 
     @property
     def seed(self) -> int:
-        """Seed of everything random in the task: label subsets, validation plans, resamples; shared by all models."""
+        """Seed of label subsets, validation plans and resamples; shared by all models."""
         digest = hashlib.sha256(f"{self.slug}/{self.version}".encode()).digest()
         return int.from_bytes(digest[:4], "big")
 
     @property
     def dense(self) -> bool:
-        """True when every pixel has a label."""
+        """Whether every pixel has a label."""
         return self.kind in ("segmentation", "dense_regression")
 
     def delta_of(self, metric: str) -> float | None:
-        """Difference that matters in a metric; the dense probe of a task has another metric than its trainings."""
+        """Return the smallest relevant difference; the dense probe of a task can have another metric than trainings."""
         if metric == self.metric and self.delta is not None:
             return self.delta
         return METRICS[metric].delta
 
     @property
     def numeric(self) -> bool:
-        """True when numbers are predicted, of items or of pixels; False for classes."""
+        """Whether numbers are predicted, for samples or pixels, instead of classes."""
         return not self.classes
 
 
 def _check_per_band(task: TaskSpec) -> None:
-    values = {
+    per_band = {
         "statistics.mean": getattr(task.statistics, "mean", None),
         "statistics.std": getattr(task.statistics, "std", None),
         "scale": task.scale,
         "offset": task.offset,
     }
-    for name, value in values.items():
+    for name, value in per_band.items():
         if isinstance(value, tuple) and len(value) != len(task.bands):
-            raise ValueError(f"{name} has {len(value)} values, bands has {len(task.bands)}")
+            raise ValueError(f"{name} has {values(len(value))}, expected {len(task.bands)}, one per band")
 
 
 def _check_paths(task: TaskSpec) -> None:
-    """Refuse names of files that lead out of GEOFM_HOME; the root alone may be an absolute path."""
+    """Reject paths that lead out of GEOFM_HOME; only the root may be absolute."""
     root = "" if is_full_path(task.root) else task.root
     named = {"root": root, **{f"options.{name}": value for name, value in task.options.items()}}
     for name, value in named.items():

@@ -1,4 +1,4 @@
-"""Cases about backbones that are tuned: for tasks with one label per item, and what tuning changed on any task."""
+"""Cases of tuned backbones: trainings for tasks with one label per sample, and the drift caused by any tuning."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from geofm_eval.catalog.load import Catalog
 
 TUNE, DRIFT = "tune", "drift"
-"""Kinds of the cases that train a backbone with a linear head, and that say what a tuning changed."""
+"""Kinds of the cases that tune a backbone with a linear decoder, and that measure the drift caused by tuning."""
 
 
 def tune_cases(
@@ -24,17 +24,17 @@ def tune_cases(
     tasks: Sequence[str] = (),
     adaptations: Sequence[str] = (),
 ) -> list[Case]:
-    """List the cases of a suite that train a backbone for a task with one label per item.
+    """List the cases of a suite that tune a backbone for a task with one label per sample.
 
-    Trainings are expensive: tasks take part that say so (``TaskSpec.tuned``), or all that are named where an adaptation
-    is named too. Random twins are fully tuned alone.
+    Trainings are expensive: only tasks with ``TaskSpec.tuned`` are selected, or all named tasks if an adaptation is
+    also named. Random twins are only tuned fully.
 
     Args:
         catalog: models and tasks.
-        suite: ``study`` or ``extended``; ``bench`` has none, and so has ``study`` on stand-ins.
+        suite: ``study`` or ``extended``; ``bench``, and ``study`` on stand-ins, have no such cases.
         models: slugs; empty takes the suite's.
         tasks: slugs; empty takes the suite's.
-        adaptations: slugs such as ``pooled_full_p010``; empty takes the suite's.
+        adaptations: slugs, for example ``pooled_full_p010``; empty takes the suite's.
     """
     asked = [found for slug in adaptations if (found := dense_adaptation(slug)) is not None and found.pooled]
     if adaptations and not asked:
@@ -52,11 +52,11 @@ def tune_cases(
 
 
 def drift_cases(catalog: "Catalog", trained: Sequence[Case]) -> list[Case]:
-    """One case for every backbone that some cases tune; ``multi`` stands for all taps where the head reads one vector.
+    """List one drift case for every case that tunes a backbone; layer ``multi`` means all taps of pooled decoders.
 
     Args:
-        catalog: models; a network that is trained from scratch has nothing to drift from.
-        trained: of the kinds ``segment`` and ``tune``.
+        catalog: models; networks trained from scratch cannot drift.
+        trained: cases of the kinds ``segment`` and ``tune``.
     """
     found = []
     for case in trained:
@@ -69,7 +69,7 @@ def drift_cases(catalog: "Catalog", trained: Sequence[Case]) -> list[Case]:
 
 
 def trained_case(case: Case, task: TaskSpec) -> Case:
-    """The case whose tuned backbone a drift case is about."""
+    """Return the case whose tuned backbone a drift case measures."""
     kind, layer = (KIND, case.layer) if task.dense else (TUNE, FINAL)
     return Case(kind, case.model, case.task, case.adaptation, layer)
 
@@ -85,7 +85,7 @@ def _fits(model: ModelSpec, task: TaskSpec, named: bool, asked: bool) -> bool:
 
 
 def _suite_adaptations(model: ModelSpec, task: TaskSpec) -> list[DenseAdaptation]:
-    # The few items of shuffle splits leave no tenth that could be learnt from.
+    # Shuffle splits have too few samples to train on a tenth of them.
     fractions = (1.0,) if task.protocol == "shuffle_splits" else (0.1, 1.0)
     tunings = ("full",) if model.is_control else TUNINGS
     return [DenseAdaptation(POOLED, tuning, fraction) for tuning in tunings for fraction in fractions]

@@ -9,7 +9,7 @@ __all__ = ["app", "here", "run", "runs"]
 
 
 def run() -> None:
-    """Entry point: errors raised on purpose end with their message and status 1, not with a traceback."""
+    """Run the command line; errors of this library end with their message and exit status 1, without a traceback."""
     allow_any_terminal()
     try:
         app()

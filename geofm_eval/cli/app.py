@@ -1,4 +1,4 @@
-"""The command line: models, tasks, doctor, preflight, fetch, cache, collate, compare, expect, advise."""
+"""The application that commands are added to, and its output."""
 
 import logging
 import sys
@@ -8,25 +8,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from geofm_eval import __version__
+from geofm_eval.version import __version__
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
-# Wide enough for whole slugs when the output is a pipe or a log; a terminal keeps its own width.
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+# Wide enough for complete names in pipes and logs; a terminal keeps its own width.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
 
 
 def say(text: str) -> None:
-    """Print a line as it is: brackets are no markup, and paths and addresses stay whole."""
+    """Print a line unchanged: no markup, and no line breaks in paths and addresses."""
     console.print(text, markup=False, soft_wrap=True)
 
 
 def complain(message: str) -> None:
-    """Print an error, apart from the output."""
+    """Print an error to stderr."""
     Console(stderr=True, highlight=False).print(f"error: {message}", markup=False, soft_wrap=True)
 
 
 CatalogOption = Annotated[
-    list[Path] | None, typer.Option("--catalog", help="Your own TOML file with models and tasks (repeatable).")
+    list[Path] | None, typer.Option("--catalog", help="TOML file with your own models and tasks (repeatable).")
 ]
 
 
@@ -38,7 +38,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
-    """Evaluate geospatial foundation models; the suite itself runs as: pytest benchmarks."""
+    """Evaluate geospatial foundation models. To run the benchmark suite: pytest benchmarks."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")

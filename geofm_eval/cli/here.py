@@ -1,4 +1,4 @@
-"""Commands about what is here: models, tasks, doctor, preflight, fetch, cache."""
+"""Commands on models, data and the cache: models, tasks, doctor, preflight, fetch, cache."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,17 +6,19 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from geofm_eval.cache import KINDS, list_cache, prune_cache
 from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
 from geofm_eval.cli.app import CatalogOption, app, complain, console, say
 from geofm_eval.errors import GeofmError, Unavailable
-from geofm_eval.gaps import availability, runnable_pairs
+from geofm_eval.gaps import availability
 from geofm_eval.metric import METRICS, POINT
 from geofm_eval.paths import geofm_cache, geofm_runs, home_line
+from geofm_eval.results.units import counted
 
 
 @app.command()
 def models(catalog: CatalogOption = None) -> None:
-    """List the models with family, bands, size, licence and whether they can run here."""
+    """List the models: family, bands, size, licence, and whether they can run here."""
     known = load_catalog(catalog or ())
     gaps = availability(known).models
     table = Table("model", "family", "bands", "input", "blocks", "width", "parameters", "licence", "runnable here")
@@ -39,7 +41,7 @@ def models(catalog: CatalogOption = None) -> None:
 
 @app.command()
 def tasks(catalog: CatalogOption = None) -> None:
-    """List the tasks with metric, margin (the loss that matters to the gate), licence and whether they can run here."""
+    """List the tasks: metric, margin (loss that the gate tolerates), licence, and whether they can run here."""
     known = load_catalog(catalog or ())
     gaps = availability(known).tasks
     header = ("task", "version", "metric", "margin", "classes", "bands", "data", "licence", "suites", "runnable here")
@@ -63,7 +65,7 @@ def tasks(catalog: CatalogOption = None) -> None:
 
 
 def _delta(task: TaskSpec) -> str:
-    """Difference that matters to the gate, such as ``1 point`` or ``0.4 t/ha``."""
+    """Margin of the gate: ``1 point`` or ``0.4 t/ha``."""
     delta = task.delta_of(task.metric)
     if delta is None:
         return "-"
@@ -73,24 +75,24 @@ def _delta(task: TaskSpec) -> str:
 
 
 def _simulated(task: TaskSpec) -> str:
-    """What a stand-in declares: ``simulated, spectral, oracle 0.92``."""
+    """Properties of a stand-in: ``simulated, spectral, oracle 0.92``."""
     known = [task.tier, None if task.oracle is None else f"oracle {task.oracle:g}"]
     return ", ".join(["simulated", *(word for word in known if word)])
 
 
 @app.command()
 def doctor(catalog: CatalogOption = None) -> None:
-    """Say what is runnable here, and what each missing piece needs."""
+    """List what can run here, and how to obtain what is missing."""
     known = load_catalog(catalog or ())
     here = availability(known)
     say(f"home   {home_line('GEOFM_HOME is not set: only simulated data and random weights run')}")
     say(f"cache  {geofm_cache()}")
     say(f"device {_device()}\n")
-    pairs = runnable_pairs(known)
-    total = sum(compatible(m, t) for m in known.models.values() for t in known.tasks.values())
-    say(f"{len(pairs)} of {total} pairs of model and task are runnable here:")
+    pairs = [(m.slug, t.slug) for m in known.models.values() for t in known.tasks.values() if compatible(m, t)]
+    runnable = [(m, t) for m, t in pairs if here.models[m] is None and here.tasks[t] is None]
+    say(f"{len(runnable)} of {len(pairs)} pairs of model and task can run here:")
     for task in known.tasks:
-        names = [m for m, t in pairs if t == task]
+        names = [m for m, t in runnable if t == task]
         if names:
             say(f"  {task}: {', '.join(names)}")
     missing = [(slug, gap) for slug, gap in (*here.models.items(), *here.tasks.items()) if gap is not None]
@@ -104,11 +106,11 @@ def preflight(
     model: str,
     task: str,
     catalog: CatalogOption = None,
-    recipe: str = "probing",
-    items: Annotated[int, typer.Option(min=1, help="Training items to read.")] = 32,
-    picture: Annotated[Path | None, typer.Option(help="PNG of one item; default reports/runs/preflight/.")] = None,
+    recipe: Annotated[str, typer.Option(help="Recipe of the inputs.")] = "probing",
+    items: Annotated[int, typer.Option(min=1, help="Training samples to read.")] = 32,
+    picture: Annotated[Path | None, typer.Option(help="PNG file. Default: below reports/runs/preflight.")] = None,
 ) -> None:
-    """Show what MODEL really receives from TASK: per channel band, product, unit, mean and sd after normalisation."""
+    """Show what MODEL receives from TASK: band, product and unit of every channel, mean and sd after normalisation."""
     known = load_catalog(catalog or ())
     spec, own, chosen = known.task(task), known.model(model), known.recipe(recipe)
 
@@ -116,9 +118,8 @@ def preflight(
 
     result = checking.preflight(own, spec, chosen, items)
     report = result.report
-    table = Table(
-        "channel", "band", "status", "product", "unit", "mean (data)", "mean (input)", "sd (input)", "invalid"
-    )
+    header = ("channel", "band", "status", "product", "unit", "mean (data)", "mean (input)", "sd (input)", "invalid")
+    table = Table(*header)
     for index, channel in enumerate(result.channels):
         raw = "-" if channel.raw_mean is None else f"{channel.raw_mean:.1f}"
         table.add_row(
@@ -134,7 +135,7 @@ def preflight(
         )
     console.print(table)
     height, width = result.pixels.shape[-2:]
-    say(f"{result.items} training items, input {height} x {width} px (resize: {report.resize})")
+    say(f"{counted(result.items, 'training sample')}, input {height} x {width} px (resize: {report.resize})")
     for warning in result.warnings:
         say(f"note: {warning}")
     target = picture or geofm_runs() / "preflight" / f"{model}-{task}.png"
@@ -145,10 +146,10 @@ def preflight(
 def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models and tasks.")],
     catalog: CatalogOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and how large it is.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only check what is in GEOFM_HOME already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be downloaded, and its size.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check the files that GEOFM_HOME has.")] = False,
 ) -> None:
-    """Fetch weights into GEOFM_HOME; for data, and weights without a public address, say where to get them."""
+    """Download weights to GEOFM_HOME; for data, and weights without a public address, print where to get them."""
     from geofm_eval import fetch as fetching
 
     known = load_catalog(catalog or ())
@@ -165,7 +166,7 @@ def fetch(
             else:
                 lines = fetching.fetch_model(spec, fetching.transfer_on(console))
         except GeofmError as error:
-            # What else was asked for is fetched all the same.
+            # The other names are still fetched.
             complain(f"{spec.slug}: {error}")
             failed = True
         else:
@@ -176,15 +177,14 @@ def fetch(
 
 @app.command()
 def cache(
-    prune: Annotated[str | None, typer.Option(help="Remove entries of this kind: features, sweeps, standins.")] = None,
-    older: Annotated[float, typer.Option(help="With --prune: only those unused for so many days.")] = 0.0,
+    prune: Annotated[str | None, typer.Option(help=f"Remove entries of this kind: {', '.join(KINDS)}.")] = None,
+    older: Annotated[float, typer.Option(help="With --prune: only entries unused for this many days.")] = 0.0,
 ) -> None:
-    """List what the cache holds, or prune it."""
-    from geofm_eval.cache import list_cache, prune_cache
-
+    """List the entries of the cache, or prune it."""
     if prune is not None:
         removed = prune_cache(prune, older)
-        say(f"removed {len(removed)} entries, {sum(e.bytes for e in removed) / 1e6:.1f} MB")
+        entries = "entry" if len(removed) == 1 else "entries"
+        say(f"removed {len(removed)} {entries}, {sum(e.bytes for e in removed) / 1e6:.1f} MB")
         return
     table = Table("kind", "entry", "MB", "days old")
     for entry in list_cache():

@@ -1,4 +1,4 @@
-"""Commands about runs: collate, compare, advise, expect."""
+"""Commands on runs: collate, compare, advise, expect."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ from geofm_eval.cli.app import CatalogOption, app, console, say
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_runs
 
-# As in geofm_eval.compare, which is not loaded at the start.
+# As in geofm_eval.compare, which is only imported when it is needed.
 FailOn = Literal["regression", "undecided"]
 Together = Literal["family", "run"]
 Style = Literal["text", "markdown", "json"]
@@ -26,23 +26,23 @@ def collate(run: Path, catalog: CatalogOption = None) -> None:
 
 @app.command()
 def compare(
-    baseline: Annotated[Path, typer.Argument(help="Folder, name below reports/runs, or archive of a run.")],
-    run: Annotated[Path, typer.Argument(help="The run that is judged, given alike.")],
+    baseline: Annotated[Path, typer.Argument(help="Earlier run: a folder, a name below reports/runs, or an archive.")],
+    run: Annotated[Path, typer.Argument(help="Run to judge: a folder, a name or an archive.")],
     fail_on: Annotated[
-        FailOn, typer.Option(help="What makes the status 1; undecided: regressions, and whatever could not be tested.")
+        FailOn, typer.Option(help="Verdicts that fail; undecided: regressions and cases that could not be tested.")
     ] = "regression",
     require_all: Annotated[
-        bool, typer.Option("--require-all", help="Status 1 also for any case, model or task that RUN does not have.")
+        bool, typer.Option("--require-all", help="Also fail if RUN lacks a case, model or task of BASELINE.")
     ] = False,
     family: Annotated[
         Together,
-        typer.Option(help="run: hold the 5 % of false verdicts for all primary cases of the run together (for CI)."),
+        typer.Option(help="Limit false regressions to 5 % per family of primary cases, or per run (for CI)."),
     ] = "family",
-    style: Annotated[Style, typer.Option("--format", help="Markdown is fit for a comment on a pull request.")] = "text",
+    style: Annotated[Style, typer.Option("--format", help="Output format; markdown suits a pull request.")] = "text",
     output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
     catalog: CatalogOption = None,
 ) -> None:
-    """Say per primary case whether RUN is better, equivalent or worse than BASELINE; status 1 where it is worse."""
+    """Compare RUN with BASELINE: better, equivalent or worse for every primary case. Exit status 1 if it is worse."""
     from geofm_eval import compare as comparing
     from geofm_eval.report.gate import json_of, lines_of, markdown_of
     from geofm_eval.store import write_bytes
@@ -69,22 +69,22 @@ def compare(
 @app.command()
 def advise(
     run: Path,
-    task: Annotated[str, typer.Option(help="Task that the backbone is for.")],
-    model: Annotated[str | None, typer.Option(help="Backbone; by default all that are no controls.")] = None,
+    task: Annotated[str, typer.Option(help="Task to use the backbone for.")],
+    model: Annotated[str | None, typer.Option(help="Backbone. Default: all except controls.")] = None,
     catalog: CatalogOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    confirm: Annotated[bool, typer.Option("--confirm", help="Build MODEL cut, time it, solve the probe.")] = False,
-    weights: Annotated[Path | None, typer.Option(help="With --confirm: the file that MODEL was measured with.")] = None,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Build the cut MODEL, time it, solve its probe.")] = False,
+    weights: Annotated[Path | None, typer.Option(help="With --confirm: weights that MODEL was measured with.")] = None,
     device: Annotated[str, typer.Option(help="With --confirm: torch device.")] = "cpu",
 ) -> None:
-    """Say which block to read, where to cut and what to tune, with the evidence for it in RUN (as for collate).
+    """Recommend which block to read, where to cut and what to tune, with the evidence in RUN (a folder or name).
 
-    With --confirm the status is 1 where the cut backbone gives other features or another score than the record's.
+    With --confirm, the exit status is 1 if features or score of the cut backbone differ from the record.
     """
     from geofm_eval.report.advice import advised
 
     if confirm and model is None:
-        raise ContractError("--confirm builds one backbone: name it with --model")
+        raise ContractError("--confirm builds one backbone; name it with --model")
     known = load_catalog(catalog or ())
     found = advised(run, known, task, model)
     confirmation = None
@@ -103,19 +103,19 @@ def advise(
 @app.command()
 def expect(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Finished runs: folders, or names. With --reseal: tasks.")
+        list[Path], typer.Argument(metavar="RUN...", help="Finished runs: folders or names. With --reseal: tasks.")
     ],
-    why: Annotated[str, typer.Option(help="Why ranges change; needed where one gets looser.")] = "",
+    why: Annotated[str, typer.Option(help="Reason of the changes; required if a range becomes looser.")] = "",
     tasks: Annotated[str, typer.Option(metavar="A,B", help="Only these tasks.")] = "",
     into: Annotated[Path, typer.Option(help="Folder of the range files.")] = Path("benchmarks/expected"),
     reseal: Annotated[
-        bool, typer.Option("--reseal", help="Accept range files of these tasks as edited by hand; needs --why.")
+        bool, typer.Option("--reseal", help="Accept range files that were edited by hand; needs --why.")
     ] = False,
     catalog: CatalogOption = None,
 ) -> None:
-    """Set expected ranges from finished runs, old -> new; probes are solved again with last-digit noise.
+    """Set expected ranges from finished runs, and print every change; probes are solved again with last-digit noise.
 
-    The status is 1, and nothing is written, where a range would get looser without --why.
+    If a range would become looser without --why, nothing is written and the exit status is 1.
     """
     if reseal:
         from geofm_eval.expected.resealing import reseal as accept
@@ -132,5 +132,5 @@ def expect(
 
 
 def _folder(run: Path) -> Path:
-    """Folder of a run that is given as such, or by its name below reports/runs."""
+    """Folder of a run, given as a path or as a name below reports/runs."""
     return run if run.is_dir() else geofm_runs() / run

@@ -1,4 +1,4 @@
-"""Expected ranges of scores: how they are set from runs, kept in files, and judged by (manual: ``docs/ranges.md``)."""
+"""Expected ranges of scores: setting them from runs, storing them, and judging by them (manual: ``docs/ranges.md``)."""
 
 from geofm_eval.expected.files import FOLDER, range_path, read_folder, read_ranges, write_ranges
 from geofm_eval.expected.judging import CaseRangeVerdict, ScoreVerdict, judge

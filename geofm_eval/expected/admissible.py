@@ -1,7 +1,7 @@
-"""Admissible choices: the penalties of a probe that rounding alone may choose, and what they make of its score.
+"""Admissible choices: the penalties that a probe may choose because of rounding, and the scores that they lead to.
 
 A probe chooses the penalty with the lowest validation loss. Where the losses of two penalties are nearly equal, the
-last digits of the features decide, and those differ between processors. Which penalties are that close is measured: the
+last digits of the features decide, and those differ between processors. To measure which penalties are that close, the
 probe is solved again several times with features that differ in their last digits.
 """
 
@@ -15,13 +15,13 @@ DEVIATIONS = 5.0
 """A penalty is admissible within this many standard deviations of its lead."""
 
 ROUNDING = 1e-9
-"""Least tolerance, as a share of the lowest validation loss. Losses are means of float64 terms at float64 optima, whose
-own error is below 1e-10 of the loss; features that relative noise does not change, such as zeros, need it."""
+"""Minimum tolerance relative to the lowest validation loss. Losses are means of float64 terms at float64 optima; their
+error is below 1e-10 of the loss. Features that relative noise does not change, such as zeros, need a minimum."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """Positions of the admissible penalties of one label draw, the chosen one first, the others in ascending order.
+    """Positions of the admissible penalties of one label draw: the chosen one, then the others in ascending order.
 
     ``gap`` is the validation loss of the second-best penalty minus that of the best; None without validation samples.
     """
@@ -32,14 +32,14 @@ class Choices:
 
 @dataclass(frozen=True)
 class Admitted:
-    """What admissible choices make of the score of one tap at one label fraction.
+    """Scores of one tap at one label fraction with admissible choices.
 
     Args:
-        low: mean over draws of the lowest test score of an admissible penalty; of shuffles, the R2 of the largest
-            squared errors pooled.
-        high: the same of the highest.
+        low: mean over draws of the lowest test score of an admissible penalty; for shuffle splits, the pooled R2 of the
+            largest squared errors.
+        high: the same for the highest score.
         solves: score of every solve by its name, the one without noise first.
-        draws: choices of every draw, in the order of draws; empty for a probe without penalties.
+        draws: choices of every draw, in order; empty for a probe without penalties.
     """
 
     low: float
@@ -49,19 +49,19 @@ class Admitted:
 
     @property
     def gap(self) -> float | None:
-        """The smallest gap of any draw."""
+        """Smallest gap of any draw."""
         return min((one.gap for one in self.draws if one.gap is not None), default=None)
 
 
 def choices(above: NDArray[np.floating], noisy: Sequence[NDArray[np.floating]], chosen: int, lowest: float) -> Choices:
-    """The admissible penalties of one draw.
+    """Return the admissible penalties of one draw.
 
-    The standard deviation of a penalty's lead is taken around the solve without noise, so that a shift counts as well:
+    The standard deviation of a penalty's lead is taken around the solve without noise, so that a shift counts too:
     sd_k^2 = mean over solves of (d_k - d_k0)^2, with d_k the validation loss of penalty k minus that of the best one.
 
     Args:
-        above: (L,) validation losses of the solve without noise, above the lowest of them; empty without validation.
-        noisy: the same of every other solve, each above its own lowest.
+        above: (L,) validation losses of the solve without noise minus the lowest of them; empty without validation.
+        noisy: the same for every other solve, each minus its own lowest.
         chosen: position of the lowest loss; without validation, of the default penalty.
         lowest: the lowest validation loss of the solve without noise.
     """
@@ -76,15 +76,15 @@ def choices(above: NDArray[np.floating], noisy: Sequence[NDArray[np.floating]], 
 
 
 def as_text(draws: Sequence[Choices]) -> str:
-    """Admissible penalties as a range file has them: draws by spaces, those of a draw by bars, such as ``21|22 20``."""
+    """Write admissible penalties as in a range file: spaces separate draws, bars penalties of a draw: ``21|22 20``."""
     return " ".join("|".join(map(str, one.indices)) for one in draws)
 
 
 def from_text(text: str) -> tuple[tuple[int, ...], ...]:
-    """The inverse of :func:`as_text`: by draw, the positions of the admissible penalties, the chosen one first.
+    """Read what :func:`as_text` wrote: for every draw, the positions of the admissible penalties, the chosen one first.
 
     Raises:
-        ValueError: anything else than whole numbers from 0 on, none of them twice in a draw.
+        ValueError: the text has anything but integers from 0 on, or one twice in a draw.
     """
     found = tuple(tuple(int(one) for one in draw.split("|")) for draw in text.split(" "))
     if any(min(draw) < 0 or len(set(draw)) < len(draw) for draw in found):

@@ -1,4 +1,4 @@
-"""Ranges that no case of the catalog claims: their case vanished, or a model was renamed."""
+"""Ranges that no case of the catalog uses: the case was removed, or a model renamed."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from geofm_eval.records import fraction_key
 
 
 def unclaimed(all_ranges: Iterable[Ranges], catalog: Catalog) -> list[str]:
-    """Names of the ranges that no case could ever be judged by, such as ``eurosat_sim: probe.gone-knn-final.1.0``."""
+    """Return the names of ranges that no case can use, for example ``eurosat_sim: probe.gone-knn-final.1.0``."""
     return [
         f"{ranges.task}: {key.name}"
         for ranges in all_ranges

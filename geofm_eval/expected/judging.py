@@ -1,13 +1,12 @@
-"""Is a score as expected? One verdict per label fraction, the worst of them for the case."""
+"""Verdicts of expected ranges: one per label fraction; the worst is the verdict of the case."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from geofm_eval.errors import ContractError
 from geofm_eval.expected import rules
-from geofm_eval.expected.architecture import unverified_on, unverified_sentence
 from geofm_eval.expected.ranges import ANY, Key, Range, Ranges
-from geofm_eval.expected.sentences import OUTSIDE, outside
-from geofm_eval.expected.subject import basis_of, differences, has_scores, key_of
+from geofm_eval.expected.sentences import OUTSIDE, outside, unverified_sentence
+from geofm_eval.expected.subject import architecture_of, basis_of, differences, has_scores, key_of
 from geofm_eval.records import ExpectedRange, Outcome, Record, Score
 from geofm_eval.records.schema import Verdict
 
@@ -15,7 +14,6 @@ WORST_FIRST: tuple[Verdict, ...] = ("below", "above", "unverified_range", "stale
 
 REQUIRED = "--require-all:"
 """Words in the reason of a case that failed because its range is missing; see also ``sentences.OUTSIDE``."""
-
 
 OTHER_PROTOCOL = "other protocol"
 
@@ -27,11 +25,11 @@ class ScoreVerdict:
     Args:
         verdict: one of ``WORST_FIRST``.
         fraction: label fraction as records spell it.
-        value: the score; of trainings their mean.
-        expected: the range for as many seeds; None where none was applied.
-        reason: one sentence, for every verdict but ``in_range``.
-        changed: what a stale range was set with others of, such as ``weights``; the architecture that an unverified
-            range was not set on; ``OTHER_PROTOCOL`` of a published number that judges nothing.
+        value: the score; for trainings the mean over seeds.
+        expected: the range for this number of seeds; None if none was applied.
+        reason: one sentence, for every verdict except ``in_range``.
+        changed: what changed since a stale range was set, for example ``weights``; the architecture that an unverified
+            range was not set on; ``OTHER_PROTOCOL`` for a published score that judges nothing.
     """
 
     verdict: Verdict
@@ -50,37 +48,27 @@ class CaseRangeVerdict:
 
     @property
     def worst(self) -> ScoreVerdict | None:
-        """What decides the verdict of the case."""
+        """The verdict that decides."""
         return min(self.judged, key=lambda one: WORST_FIRST.index(one.verdict), default=None)
 
     @property
     def verdict(self) -> Verdict:
-        """That of the worst label fraction."""
+        """Verdict of the case: that of the worst label fraction."""
         return "no_range" if self.worst is None else self.worst.verdict
 
     @property
     def outside(self) -> bool:
-        """True where a score is below or above its range, at any label fraction."""
+        """Whether a score is below or above its range, at any label fraction."""
         return self.verdict in ("below", "above")
 
     @property
-    def stale(self) -> bool:
-        """True where the worst is a range that was set for something else."""
-        return self.verdict == "stale_range"
-
-    @property
-    def unverified(self) -> bool:
-        """True where a score is outside, and its range was never verified on this architecture."""
-        return self.verdict == "unverified_range"
-
-    @property
     def other_protocol(self) -> bool:
-        """True where all that is known is a published number of another protocol."""
+        """Whether there is only a published score of another protocol."""
         return any(one.changed == OTHER_PROTOCOL for one in self.judged)
 
     @property
     def reason(self) -> str:
-        """Sentences of all label fractions that share the case's verdict; one where they all say the same."""
+        """Sentences of all label fractions that share the case's verdict, each once."""
         return " ".join(dict.fromkeys(one.reason for one in self.judged if one.verdict == self.verdict and one.reason))
 
     @property
@@ -90,23 +78,22 @@ class CaseRangeVerdict:
 
 
 def failed_by_range(outcome: Outcome) -> bool:
-    """True for a case whose scores are sound, and that failed because they are outside their range, or have none."""
+    """Return whether a case has valid scores and failed only because they are outside their range, or have none."""
     return outcome.status == "failed" and any(words in (outcome.reason or "") for words in (OUTSIDE, REQUIRED))
 
 
 def judge(record: Record, ranges: Ranges | None) -> CaseRangeVerdict:
-    """Judge every score of a record, of any kind, by the ranges of its task.
+    """Judge every score of a record of any kind by the ranges of its task.
 
     Returns:
-        ``in_range``; ``below`` or ``above``, by the number, whichever direction is better; ``no_range`` where there is
-        none for the device and dtype, it was set from this very run, or there is only a published number of another
-        protocol, which the reason gives; ``stale_range`` where it was set for other weights, data, recipe or training;
-        ``unverified_range`` instead of ``below`` and ``above`` on an architecture that it was not set on.
+        ``in_range``; ``below`` or ``above``, whichever direction is better; ``no_range`` if there is none for the
+        device and dtype, it was set from this run, or there is only a published score of another protocol;
+        ``stale_range`` if it was set for other weights, data, recipe or training; ``unverified_range`` instead of
+        ``below`` and ``above`` on an architecture that it was not set on.
     """
     if not has_scores(record):
         return CaseRangeVerdict(())
-    fractions = sorted(record.scores, key=float)
-    return CaseRangeVerdict(tuple(_judged(record, fraction, ranges) for fraction in fractions))
+    return CaseRangeVerdict(tuple(_judged(record, fraction, ranges) for fraction in sorted(record.scores, key=float)))
 
 
 def _judged(record: Record, fraction: str, ranges: Ranges | None) -> ScoreVerdict:
@@ -115,30 +102,21 @@ def _judged(record: Record, fraction: str, ranges: Ranges | None) -> ScoreVerdic
     if found is None:
         return ScoreVerdict("no_range", fraction, score.value, None, _without(key, ranges))
     if record.run.name in found.origin.runs:
-        reason = f"The range of {key.name} was set from this very run, '{record.run.name}'."
+        reason = f"The range of {key.name} was set from this run, '{record.run.name}', and does not judge it."
         return ScoreVerdict("no_range", fraction, score.value, None, reason)
     if found.rule == "other_protocol":
         return _other_protocol(score, key, found, found.origin.why)
     if changed := ", ".join(differences(basis_of(record, fraction), found.basis)):
         if found.rule == "published":
             return _other_protocol(score, key, found, changed)
-        reason = f"The range of {key.name} is stale: it was set with other {changed}."
+        reason = f"The range of {key.name} is stale: {changed} changed since it was set."
         return ScoreVerdict("stale_range", fraction, score.value, None, reason, changed)
-    return _unless_unverified(_compared(record, key, found), record, found)
+    return _compared(record, key, found)
 
 
 def _other_protocol(score: Score, key: Key, found: Range, why: str) -> ScoreVerdict:
-    reason = f"Other protocol: {found.mean:.4g} was published for {key.name} ({why}). It judges nothing."
+    reason = f"Other protocol: {found.mean:.4g} was published for {key.name} ({why}). It does not judge this score."
     return ScoreVerdict("no_range", key.fraction, score.value, None, reason, OTHER_PROTOCOL)
-
-
-def _unless_unverified(judged: ScoreVerdict, record: Record, found: Range) -> ScoreVerdict:
-    own = unverified_on(record, found)
-    if own is None or judged.verdict not in ("below", "above"):
-        return judged
-    assert judged.expected is not None  # a score outside has a range
-    reason = unverified_sentence(record, judged.fraction, judged.expected, own, found)
-    return replace(judged, verdict="unverified_range", reason=reason, changed=own)
 
 
 def _without(key: Key, ranges: Ranges | None) -> str:
@@ -150,8 +128,22 @@ def _without(key: Key, ranges: Ranges | None) -> str:
     return f"There is no range for {key.name}: {hint}."
 
 
-def expected_for(found: Range, score: Score) -> ExpectedRange:
-    """The range as a record holds it; of trainings that for the mean over as many seeds as the score has."""
+def _compared(record: Record, key: Key, found: Range) -> ScoreVerdict:
+    score = record.scores[key.fraction]
+    expected = _expected_for(found, score)
+    if expected.low <= score.value <= expected.high:
+        return ScoreVerdict("in_range", key.fraction, score.value, expected)
+    own = architecture_of(record)
+    # Published ranges are wide enough for any machine. A record without an architecture is judged.
+    if own is not None and found.rule != "published" and own not in found.origin.architectures:
+        reason = unverified_sentence(record, key.fraction, expected, own, found)
+        return ScoreVerdict("unverified_range", key.fraction, score.value, expected, reason, own)
+    side: Verdict = "below" if score.value < expected.low else "above"
+    return ScoreVerdict(side, key.fraction, score.value, expected, outside(record, key, found, expected, side))
+
+
+def _expected_for(found: Range, score: Score) -> ExpectedRange:
+    """The range as a record holds it; for trainings, that of the mean over the score's number of seeds."""
     seeds = len(score.per_draw) if found.rule == "seeds" else None
     low, high = found.lo, found.hi
     if seeds not in (None, rules.SEEDS):
@@ -169,23 +161,12 @@ def expected_for(found: Range, score: Score) -> ExpectedRange:
 
 
 def rescaled(found: Range, metric: str, items: int, seeds: int) -> tuple[float, float]:
-    """Ends of a range of trainings for a mean over another number of seeds.
+    """Return the ends of a range of trainings for a mean over another number of seeds.
 
     Raises:
         ContractError: a range of another rule.
     """
     if found.spread is None or found.freedom is None or found.floor is None:
-        raise ContractError(
-            f"rule {found.rule} does not know of seeds: expected a range with spread, freedom and floor"
-        )
+        raise ContractError(f"found a range of rule {found.rule}, expected one with spread, freedom and floor")
     pooled = rules.Pooled(found.spread, found.freedom)
     return rules.seed_range(found.mean, metric, items, pooled, found.n, found.floor, seeds)
-
-
-def _compared(record: Record, key: Key, found: Range) -> ScoreVerdict:
-    score = record.scores[key.fraction]
-    expected = expected_for(found, score)
-    if expected.low <= score.value <= expected.high:
-        return ScoreVerdict("in_range", key.fraction, score.value, expected)
-    side: Verdict = "below" if score.value < expected.low else "above"
-    return ScoreVerdict(side, key.fraction, score.value, expected, outside(record, key, found, expected, side))

@@ -1,4 +1,4 @@
-"""Expected ranges: what a score should be, how sure that is, and for which weights, data and recipe it holds."""
+"""Expected ranges: what a score should be, what that is based on, and which weights, data and recipe it holds for."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -12,20 +12,20 @@ from geofm_eval.expected.admissible import from_text
 from geofm_eval.store import content_hash
 
 Rule = Literal["numeric", "seeds", "published", "other_protocol"]
-"""``other_protocol`` is a published number that is shown and judges nothing: docs/parity.md says what differs."""
+"""``other_protocol`` is a published score that judges nothing; docs/parity.md lists what differs."""
 
 KINDS = ("probe", "segment", "tune")
-"""Kinds of cases that have scores, hence ranges."""
+"""Kinds of cases with scores, and therefore ranges."""
 
 ANY = "any"
-"""Device and dtype of a published number, which nobody can repeat on the same machine."""
+"""Device and dtype of a published score, because nobody can repeat it on the same machine."""
 
 RANDOM = "random:"
 """Prefix of the source of random weights: ``random:seed=0``."""
 
 
 def _text(accepts: Callable[[str], object], expected: str) -> AfterValidator:
-    """Validator of a text that ``accepts`` returns something true for."""
+    """Return a validator of texts for which ``accepts`` returns a true value."""
 
     def check(text: str) -> str:
         with suppress(ValueError):
@@ -38,7 +38,7 @@ def _text(accepts: Callable[[str], object], expected: str) -> AfterValidator:
 
 _NO_OTHERS = ConfigDict(extra="forbid")
 
-# Constraints hold when a range file is read (geofm_eval.expected.files); code that builds these classes is trusted.
+# Constraints are checked when a range file is read (geofm_eval.expected.files), not when code builds these classes.
 Sha256 = Annotated[str, _text(re.compile("[0-9a-f]{64}").fullmatch, "a sha256 of 64 hex digits")]
 Weights = Annotated[
     str,
@@ -46,9 +46,7 @@ Weights = Annotated[
 ]
 Choices = Annotated[
     str,
-    _text(
-        from_text, "positions of penalties, for example '21|22 20': draws by spaces, those of a draw by bars, each once"
-    ),
+    _text(from_text, "positions of penalties, for example '21|22 20': a space between draws, a bar between penalties"),
 ]
 Number = Annotated[float, Strict(), AllowInfNan(False)]
 Count = Annotated[int, Strict(), Field(ge=1)]
@@ -57,14 +55,14 @@ Width = Annotated[Number, Field(ge=0)]
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """What a range belongs to, within a task.
+    """Identifies a range within a task.
 
     Args:
         kind: one of ``KINDS``.
         case: ``model-adaptation-layer``.
-        fraction: label fraction as records spell it, such as ``0.1``.
-        device: ``cpu`` or ``cuda``; ``any`` of a published number.
-        dtype: of the forward passes; ``any`` of a published number.
+        fraction: label fraction as records spell it, for example ``0.1``.
+        device: ``cpu`` or ``cuda``; ``any`` for a published score.
+        dtype: dtype of the forward passes; ``any`` for a published score.
     """
 
     kind: str
@@ -82,7 +80,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Data:
-    """The data that scores rest on; hashes per split, empty where unknown (published numbers)."""
+    """The data behind a score; hashes per split, empty if unknown (published scores)."""
 
     __pydantic_config__ = _NO_OTHERS
 
@@ -95,10 +93,10 @@ class Data:
 
 @dataclass(frozen=True)
 class Basis:
-    """Everything that a range holds for; a score of anything else is not judged by it.
+    """What a range holds for; it judges no other scores.
 
-    ``weights`` is a sha256, or ``random:seed=N``; None where unknown. ``setting`` has metric, recipe, pooling, and how
-    a decoder is trained: plain values, none of them None.
+    ``weights`` is a sha256, or ``random:seed=N``; None if unknown. ``setting`` has metric, recipe, pooling, and how a
+    decoder is trained: plain values, none of them None.
     """
 
     weights: str | None
@@ -107,7 +105,7 @@ class Basis:
 
 
 X86_64 = "x86_64"
-"""Architecture that a range was verified on where its file names none: that of every machine in docs/trust.md."""
+"""Architecture of a range whose file names none: that of every machine in docs/trust.md."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +113,11 @@ class Origin:
     """Where a range comes from.
 
     Args:
-        runs: names of the runs that it was set from; empty for a published number.
-        why: why it is what it is, never empty.
-        code: version, and commit where known.
+        runs: names of the runs that it was set from; empty for a published score.
+        why: reason, never empty.
+        code: version, and commit if known.
         date: day, ``2026-05-31``.
-        architectures: of the machines that measured those runs; on others a score outside is no failure.
+        architectures: those of the machines that measured the runs; on others a score outside does not fail.
     """
 
     __pydantic_config__ = _NO_OTHERS
@@ -136,18 +134,18 @@ class Range:
     """The expected range of one score, in the metric's own unit.
 
     Args:
-        lo: lowest expected value; of trainings that of a mean over ``rules.SEEDS`` seeds.
+        lo: lowest expected value; for trainings, of the mean over ``rules.SEEDS`` seeds.
         hi: highest expected value.
-        mean: what is expected.
-        n: what it rests on: solves, seeds, or 1 for a published number.
-        rule: how its ends were set.
+        mean: expected value.
+        n: number of solves or seeds that it is set from; 1 for a published score.
+        rule: how the ends were set.
         basis: what it holds for.
         origin: where it comes from.
         sd: standard deviation over the seeds; None for other rules.
-        spread: of trainings, the pooled standard deviation of one seed on the metric's working scale.
+        spread: for trainings, the pooled standard deviation of one seed on the metric's working scale.
         freedom: degrees of freedom of ``spread``.
-        floor: least half width, in the metric's own unit.
-        choices: of a probe with penalties, those that are admissible in every draw; see ``admissible.as_text``.
+        floor: minimum half width, in the metric's own unit.
+        choices: for a probe with penalties, the admissible ones in every draw; see ``admissible.as_text``.
         gap: smallest lead of a chosen penalty over the second-best in any draw, as a difference of validation losses.
     """
 
@@ -169,10 +167,10 @@ class Range:
 
 
 def consistent(found: Range) -> Range:
-    """Return a range that was read if its fields fit together.
+    """Return the range if its fields are consistent.
 
     Raises:
-        ValueError: the message says which do not.
+        ValueError: fields are inconsistent.
     """
     if not found.lo <= found.mean <= found.hi:
         raise ValueError(
@@ -180,9 +178,9 @@ def consistent(found: Range) -> Range:
         )
     needed = ("sd", "spread", "freedom", "floor")
     if found.rule == "seeds" and any(getattr(found, name) is None for name in needed):
-        raise ValueError(f"rule seeds needs {', '.join(needed)}: add them")
+        raise ValueError(f"rule seeds needs the fields {', '.join(needed)}: add them")
     if found.rule != "numeric" and found.choices is not None:
-        raise ValueError(f"choices are of rule numeric, and the rule is {found.rule}: remove them")
+        raise ValueError(f"choices belong to rule numeric, and the rule is {found.rule}: remove them")
     return found
 
 
@@ -194,11 +192,11 @@ class Ranges:
     ranges: Mapping[Key, Range]
 
     def find(self, key: Key) -> Range | None:
-        """Return the range of a key; a published number holds for every device."""
+        """Return the range of a key; a published score holds for every device."""
         published = Key(key.kind, key.case, key.fraction, ANY, ANY)
         return self.ranges.get(key) or self.ranges.get(published)
 
 
 def short_name(content: object) -> str:
-    """Name of a shared table of a range file: the first digits of the hash of its content."""
+    """Return the name of a shared entry of a range file: the first digits of the hash of its content."""
     return content_hash(content)[:8]

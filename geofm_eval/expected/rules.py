@@ -1,7 +1,7 @@
-"""How wide a range is: one decision at least, and a tolerance interval for what is trained.
+"""Widths of ranges: at least one decision, and a tolerance interval for trained cases.
 
-Trained cases: the normal tolerance interval of Howe (1969, JASA 64) for the mean over m seeds, with a variance that
-sibling cases share (Smyth 2004, Statistical Applications in Genetics 3). scipy is loaded where it is needed.
+Trained cases: the normal tolerance interval of Howe (1969, JASA 64) for the mean over m seeds, with variances pooled
+over sibling cases (Smyth 2004, Statistical Applications in Genetics 3). scipy is imported only where it is needed.
 """
 
 import functools
@@ -13,27 +13,27 @@ from geofm_eval.errors import ContractError
 from geofm_eval.metric import metric_named
 
 SEEDS = 3
-"""Seeds of a usual run; lo and hi in a file are those of their mean."""
+"""Default number of seeds; lo and hi in a file hold for the mean over this number."""
 
 FAMILY_ALARM = 0.05
-"""How often a run may raise any false alarm."""
+"""Proportion of runs that may raise any false alarm."""
 
 FAMILY_CASES = 100
-"""Trained cases that a run has at most for that: suite ``bench`` has 15."""
+"""Largest number of trained cases for which this holds; suite ``bench`` has 15."""
 
 CONFIDENCE = 0.95
-"""How sure it is that a tolerance interval holds the content that it promises."""
+"""Confidence that a tolerance interval contains the stated proportion."""
 
 FEWEST_SEEDS = 8
-"""Seeds of a case alone; fewer only where siblings lend as many degrees of freedom."""
+"""Minimum number of seeds; fewer are enough if siblings lend as many degrees of freedom."""
 
 FINEST = 15
-"""Decimals at most: what is beyond is rounding, in whatever unit."""
+"""Maximum number of decimals; later ones are rounding errors in any unit."""
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """The standard deviation of one seed after siblings lent theirs, on the working scale.
+    """Pooled standard deviation of one seed, on the working scale.
 
     ``spread`` is s~ = sqrt((d0 s0^2 + nu s^2) / (d0 + nu)), ``freedom`` d0 + nu, at most that of all siblings together.
     """
@@ -43,12 +43,12 @@ class Pooled:
 
 
 def to_scale(value: float, metric: str, items: int) -> float:
-    """A score on the working scale: logit p, -log(1 - R2), or log of an error; increasing in the score.
+    """Return a score on the working scale: logit p, -log(1 - R2), or log of an error; increasing in the score.
 
-    A share of 0 or 1 of n items stands for 1/(2n) and 1 - 1/(2n): the logit of a bound is infinite.
+    Proportions of 0 and 1 of n samples are replaced by 1/(2n) and 1 - 1/(2n), because the logit of a bound is infinite.
 
     Raises:
-        ContractError: an unknown metric.
+        ContractError: the metric is unknown.
     """
     kind, least = metric_named(metric).range_scale, 1 / (2 * items)
     if kind == "logit":
@@ -68,27 +68,19 @@ def from_scale(value: float, metric: str) -> float:
 
 
 def howe_factor(n: int, freedom: float, content: float, seeds: int, confidence: float = CONFIDENCE) -> float:
-    """Howe's factor k for the mean over ``seeds`` new seeds: mean +- k s.
+    """Return Howe's factor k for the mean over ``seeds`` new seeds: mean +- k s.
 
     k = z_{(1+P)/2} sqrt(nu (1/m + 1/n) / chi2_{1-gamma, nu}); m = 1 is Howe's own formula.
 
     Args:
-        n: seeds that the mean rests on.
+        n: number of seeds in the mean.
         freedom: nu, degrees of freedom of s.
-        content: P, the share of new means that the interval holds.
+        content: P, the proportion of new means in the interval.
         seeds: m.
-        confidence: gamma, how sure that is.
-
-    Raises:
-        ContractError: a number out of its range.
+        confidence: gamma.
     """
     from scipy.special import chdtri, ndtri
 
-    if n < 1 or seeds < 1 or freedom <= 0 or not 0 < content < 1 or not 0 < confidence < 1:
-        raise ContractError(
-            f"a tolerance interval needs n and seeds of at least 1, freedom above 0, content and confidence within "
-            f"(0, 1); found n = {n}, seeds = {seeds}, freedom = {freedom}, content = {content}, {confidence}"
-        )
     # chdtri takes the upper tail: the quantile with gamma above it is chi2_{1-gamma}.
     ratio = 1.0 if math.isinf(freedom) else freedom / float(chdtri(freedom, confidence))
     return float(ndtri((1 + content) / 2)) * math.sqrt(ratio * (1 / seeds + 1 / n))
@@ -96,26 +88,20 @@ def howe_factor(n: int, freedom: float, content: float, seeds: int, confidence: 
 
 @functools.cache
 def content_of(cases: int = FAMILY_CASES, alarm: float = FAMILY_ALARM) -> float:
-    """P of one case, so that ``cases`` of them raise any false alarm in a share ``alarm`` of runs.
+    """Return P of one case such that ``cases`` of them raise any false alarm in a proportion ``alarm`` of runs.
 
-    An alarm needs two: the mean over m seeds lies outside, and so does that over these and m fresh ones. The two means,
-    in units of their own errors, correlate by sqrt(1/2). P = 2 Phi(c) - 1 with c from
-    P(|Z1| > c, |Z2| > c) = alarm / cases.
-
-    Raises:
-        ContractError: fewer than one case, or an alarm out of (0, 1).
+    An alarm needs two means outside: over m seeds, and over these and m fresh ones. In units of their own errors, the
+    two means correlate by sqrt(1/2). P = 2 Phi(c) - 1 with c from P(|Z1| > c, |Z2| > c) = alarm / cases.
     """
     from scipy.optimize import brentq
     from scipy.special import ndtr
 
-    if cases < 1 or not 0 < alarm < 1:
-        raise ContractError(f"expected at least one case and an alarm within (0, 1), found {cases} and {alarm}")
     limit = brentq(lambda c: both_outside(c) - alarm / cases, 0.0, 10.0, xtol=1e-10)
     return float(2 * ndtr(limit) - 1)
 
 
 def both_outside(limit: float) -> float:
-    """P(|Z1| > c and |Z2| > c) of two standard normals that correlate by sqrt(1/2), by integration over the first."""
+    """Return P(|Z1| > c and |Z2| > c) of two standard normals with correlation sqrt(1/2), integrated over the first."""
     from scipy.integrate import quad
     from scipy.special import ndtr
 
@@ -128,22 +114,22 @@ def both_outside(limit: float) -> float:
 
 
 def pooled(variance: float, freedom: int, siblings: Sequence[tuple[float, int]]) -> Pooled:
-    """Variance of a case, drawn towards that of its siblings by empirical Bayes.
+    """Shrink the variance of a case towards that of its siblings by empirical Bayes.
 
-    Prior degrees of freedom d0 and variance s0^2 are matched to the moments of log s^2 over the siblings, the case
-    among them (Smyth 2004, section 6.2). Variances that scatter no more than chance makes them share one, s0^2. A case
-    without siblings keeps its own. The freedom is never more than that of all siblings together, as in limma.
+    Prior degrees of freedom d0 and variance s0^2 match the moments of log s^2 over the siblings, including the case
+    (Smyth 2004, section 6.2). If the variances differ no more than by chance, all cases get s0^2. A case without
+    siblings keeps its own. The freedom is at most that of all siblings together, as in limma.
 
     Args:
         variance: s^2 of the case.
         freedom: nu, its seeds minus one.
-        siblings: (variance, freedom) of every sibling and of the case itself.
+        siblings: (variance, freedom) of every sibling, including the case.
 
     Raises:
-        ContractError: a case with a single seed.
+        ContractError: a case has only one seed.
     """
     if freedom < 1 or any(own < 1 for _, own in siblings):
-        raise ContractError("a variance needs at least two seeds: run more --seeds, or with another --first-seed")
+        raise ContractError("a variance needs at least two seeds: train more with --seeds or --first-seed")
     if len(siblings) < 2:
         return Pooled(math.sqrt(variance), float(freedom))
     prior, centre = prior_of(siblings)
@@ -152,7 +138,7 @@ def pooled(variance: float, freedom: int, siblings: Sequence[tuple[float, int]])
 
 
 def prior_of(siblings: Sequence[tuple[float, int]]) -> tuple[float, float]:
-    """d0 and s0^2 of sibling variances; d0 is infinite where they scatter no more than chance makes them."""
+    """Return d0 and s0^2 of sibling variances; d0 is infinite if they differ no more than by chance."""
     import numpy as np
     from scipy.optimize import brentq
     from scipy.special import polygamma, psi
@@ -162,7 +148,7 @@ def prior_of(siblings: Sequence[tuple[float, int]]) -> tuple[float, float]:
     middle = float(np.median(variances))
     if middle == 0:
         return math.inf, float(np.average(variances, weights=half))
-    # One case whose seeds agree to the last digit must not decide: the logarithm of 0 is as far away as can be.
+    # One case whose seeds agree to the last digit must not decide, although the logarithm of 0 is infinite.
     logs = np.log(np.maximum(variances, 1e-5 * middle)) - psi(half) + np.log(half)
     excess = float(logs.var(ddof=1) - polygamma(1, half).mean())
     if excess <= polygamma(1, 1e6):
@@ -174,10 +160,10 @@ def prior_of(siblings: Sequence[tuple[float, int]]) -> tuple[float, float]:
 def seed_range(
     mean: float, metric: str, items: int, found: Pooled, n: int, floor: float, seeds: int = SEEDS
 ) -> tuple[float, float]:
-    """Range of the mean score over ``seeds`` seeds, in the metric's own unit.
+    """Return the range of the mean score over ``seeds`` seeds, in the metric's own unit.
 
-    ``mean`` is over the ``n`` seeds that the range is set from, on ``items`` test items; ``found`` is the pooled
-    standard deviation of one seed on the working scale, and ``floor`` the least half width in the metric's own unit.
+    ``mean`` is over the ``n`` seeds that the range is set from, on ``items`` test samples; ``found`` is the pooled
+    standard deviation of one seed on the working scale, and ``floor`` the minimum half width in the metric's own unit.
     """
     half = howe_factor(n, found.freedom, content_of(), seeds) * found.spread
     middle = to_scale(mean, metric, items)
@@ -186,7 +172,7 @@ def seed_range(
 
 
 def outward(low: float, high: float, digits: int = 7) -> tuple[float, float]:
-    """Round both ends to ``digits`` significant digits, away from each other: an item more or less stays inside."""
+    """Round both ends to ``digits`` significant digits, away from each other, so that no admitted score is lost."""
     return _rounded(low, digits, math.floor), _rounded(high, digits, math.ceil)
 
 
@@ -198,15 +184,15 @@ def _rounded(value: float, digits: int, towards: Callable[[float], int]) -> floa
 
 
 def least_width(metric: str, value: float, decisions: int) -> float:
-    """Half width that no range falls below: what a single decision that falls the other way may move a score by.
+    """Return the minimum half width of a range: the change of a score by one decision.
 
     Args:
-        metric: of the score.
+        metric: metric of the score.
         value: the score.
-        decisions: test items; of dense tasks test tokens, as a token is what a decoder decides on.
+        decisions: number of test samples; for dense tasks of test tokens, because a decoder decides per token.
 
     Returns:
-        1/n of accuracy and overlaps, and of R2, of whose squared errors an average item holds 1/n; of an RMSE e the
-        same share of the mean squared error, e / (2n).
+        1/n for accuracy and IoU, and for R2, because an average sample has 1/n of the squared errors; for an RMSE e the
+        same proportion of the mean squared error, e / (2n).
     """
     return value / (2 * decisions) if metric_named(metric).in_target_unit else 1 / decisions

@@ -1,4 +1,4 @@
-"""From a record to what its ranges are found by and hold for."""
+"""What the range of a record's score is found by, and what it must have been set for to judge it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -7,17 +7,23 @@ from typing import Any
 from geofm_eval.expected.ranges import ANY, KINDS, RANDOM, Basis, Data, Key
 from geofm_eval.records import Provenance, Record, Score
 
-WORDS = {"task_version": "task version", "split": "split", "protocol": "protocol", "items": "items", "labels": "labels"}
-"""What of the data may differ, in words."""
+_SAME = {"amd64": "x86_64", "x64": "x86_64", "arm64": "aarch64"}
+"""Names that operating systems give an architecture, and the one that ranges use."""
+
+
+def architecture_of(record: Record) -> str | None:
+    """Return the architecture that measured a record, for example ``x86_64``; None if the record does not say."""
+    name = (record.provenance.platform or "").rpartition(" ")[2].lower()
+    return _SAME.get(name, name) or None
 
 
 def has_scores(record: Record) -> bool:
-    """True for a record that ranges are about."""
+    """Return whether a record has scores that ranges can judge."""
     return record.case.kind in KINDS and bool(record.scores)
 
 
 def key_of(record: Record, fraction: str) -> Key:
-    """What the range of a score is found by."""
+    """Return the key of the range of a score."""
     case, provenance = record.case, record.provenance
     device = str(provenance.device.get("name", ANY)).partition(":")[0]
     name = f"{case.model}-{case.adaptation}-{case.layer}"
@@ -25,15 +31,15 @@ def key_of(record: Record, fraction: str) -> Key:
 
 
 def basis_of(record: Record, fraction: str) -> Basis:
-    """What the range of a score holds for: weights, data, and how it was measured."""
+    """Return what a range of this score holds for: weights, data, and how it was measured."""
     provenance = record.provenance
     data = Data(
         record.case.task_version,
         str(provenance.split_definition),
         provenance.protocol,
         dict(provenance.items_sha256),
-        # Simulated labels are decided by the generator, hence by the task version. Their last digits, and so their
-        # hash, depend on the processor's instruction set, where the range must hold all the same.
+        # Simulated labels follow from the generator, hence from the task version. Their last digits, and so their
+        # hash, depend on the processor's instruction set, but the range must hold on any.
         {} if record.evidence == "simulated" else dict(provenance.labels_sha256),
     )
     return Basis(_weights(provenance), data, _setting(record, record.scores[fraction]))
@@ -61,16 +67,16 @@ def _setting(record: Record, score: Score) -> dict[str, Any]:
 
 
 def _known(value: Any) -> Any:
-    """Drop what is None, which TOML has no word for."""
+    """Drop None, which TOML cannot store."""
     if isinstance(value, Mapping):
         return {name: _known(part) for name, part in value.items() if part is not None}
     return [_known(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def differences(found: Basis, expected: Basis) -> list[str]:
-    """What differs between what was measured and what a range holds for, in words; unknown weights and hashes do not.
+    """Return in words what differs between a measurement and what a range holds for; unknown weights and hashes do not.
 
-    Settings are compared by what the range names: one that is set from a published number names less than a record.
+    Only settings that the range names are compared: a range from a published score names fewer than a record.
     """
     words = []
     if expected.weights is not None and found.weights != expected.weights:
@@ -78,7 +84,7 @@ def differences(found: Basis, expected: Basis) -> list[str]:
     for field in fields(Data):
         ours, theirs = getattr(found.data, field.name), getattr(expected.data, field.name)
         if {} not in (ours, theirs) and ours != theirs:
-            words.append(WORDS[field.name])
+            words.append(field.name.replace("_", " "))
     return words + list(_differing(found.setting, expected.setting, ()))
 
 
@@ -92,7 +98,7 @@ def _differing(found: Mapping[str, Any], expected: Mapping[str, Any], path: tupl
 
 
 def seeds_of(record: Record) -> dict[str, dict[int, float]]:
-    """Score of every trained seed by label fraction; empty for what was solved."""
+    """Return the score of every trained seed by label fraction; empty for probes."""
     if record.training is None:
         return {}
     seeds = [one.seed for one in record.training.seeds]
@@ -100,7 +106,7 @@ def seeds_of(record: Record) -> dict[str, dict[int, float]]:
 
 
 def decisions_of(record: Record, score: Score) -> int:
-    """How many decisions a score counts: test items, or of a dense task the tokens of as many windows."""
+    """Return the number of decisions in a score: test samples; in a dense task, the tokens of all their windows."""
     inputs = record.provenance.inputs
     grid: Mapping[str, Any] = {} if inputs is None else inputs.model_extra or {}
     if record.case.kind == "segment" and record.training is not None:

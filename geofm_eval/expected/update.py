@@ -1,4 +1,4 @@
-"""From finished runs to new ranges: which cases are taken, what their ranges are, and what changes by them."""
+"""New ranges from finished runs: which cases are used, their ranges, and the changes to existing ranges."""
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,26 +12,33 @@ from geofm_eval.catalog import is_neuco
 from geofm_eval.errors import DataError
 from geofm_eval.expected import rules
 from geofm_eval.expected.admissible import Admitted, as_text
-from geofm_eval.expected.architecture import architecture_of
 from geofm_eval.expected.judging import failed_by_range
 from geofm_eval.expected.ranges import X86_64, Key, Origin, Range, Ranges
-from geofm_eval.expected.subject import basis_of, decisions_of, differences, has_scores, key_of, seeds_of
+from geofm_eval.expected.subject import (
+    architecture_of,
+    basis_of,
+    decisions_of,
+    differences,
+    has_scores,
+    key_of,
+    seeds_of,
+)
 from geofm_eval.records import Record, Score
 
 FIRST = "set from finished runs"
-"""Why a new range is what it is, unless somebody says more."""
+"""Default reason of a new range."""
 
 Scored = tuple[str, Key]
 """Task and key of a range."""
 
 Solve = Callable[[Sequence[Record]], Mapping[str, Mapping[str, Mapping[str, Admitted]]]]
-"""From probe records on the same features to what admissible choices make of their scores, by task, tap and label
-fraction; see ``measure.admitted``."""
+"""Scores of admissible choices by task, tap and label fraction, for probe records on the same features; see
+``measure.admitted``."""
 
 
 @dataclass(frozen=True)
 class SourceRecords:
-    """Records of all runs by task and key, and why cases are left out."""
+    """Records of all runs by task and key, and why other cases are left out."""
 
     groups: Mapping[Scored, tuple[Record, ...]]
     refused: Mapping[str, str]
@@ -39,7 +46,7 @@ class SourceRecords:
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of one range; ``old`` is None for a new one."""
+    """Change of one range; ``old`` is None for a new one."""
 
     task: str
     key: Key
@@ -48,29 +55,31 @@ class Change:
 
     @property
     def changed(self) -> bool:
-        """False where all but its origin is as it was: the old one is then kept."""
+        """Whether anything but the origin differs; if not, the old range is kept."""
         return self.old is None or replace(self.old, origin=self.new.origin) != self.new
 
     @property
     def looser(self) -> bool:
-        """True where the new range admits a score that the old one did not."""
+        """Whether the new range admits a score that the old one did not."""
         return self.old is not None and (self.new.lo < self.old.lo or self.new.hi > self.old.hi)
 
     @property
     def effect(self) -> float | None:
-        """Difference of the means in old standard deviations; None where there is none."""
+        """Difference of the means in old standard deviations; None if there is none."""
         if self.old is None or not self.old.sd:
             return None
         return (self.new.mean - self.old.mean) / self.old.sd
 
 
 def take(runs: Sequence[Sequence[Record]], tasks: Sequence[str] = ()) -> SourceRecords:
-    """Choose what ranges can be set from: cases with scores that passed, or failed by their old range alone.
+    """Select what ranges can be set from: cases with scores that passed, or failed only because of their old range.
 
-    No ``tasks`` takes all.
+    Args:
+        runs: records of every run.
+        tasks: task slugs; empty takes all.
 
     Raises:
-        DataError: records of one case that rest on different weights, data, recipes or trainings, or nothing to take.
+        DataError: records of one case differ in weights, data, recipe or training, or no case is left.
     """
     groups: dict[Scored, list[Record]] = {}
     refused: dict[str, str] = {}
@@ -83,7 +92,7 @@ def take(runs: Sequence[Sequence[Record]], tasks: Sequence[str] = ()) -> SourceR
                 f"{outcome.status}: {outcome.reason}"
             )
         elif is_neuco(record.case.adaptation):
-            refused[f"{record.case.kind} {record.case.id}"] = "a probe that is not at its optimum has no range"
+            refused[f"{record.case.kind} {record.case.id}"] = "NeuCo-Bench's probe is not solved to its optimum"
         elif has_scores(record):
             for fraction in record.scores:
                 groups.setdefault((record.case.task, key_of(record, fraction)), []).append(record)
@@ -91,7 +100,7 @@ def take(runs: Sequence[Sequence[Record]], tasks: Sequence[str] = ()) -> SourceR
         _check_alike(task, key, own)
     if not groups:
         left = "; ".join(f"{name}: {reason}" for name, reason in refused.items()) or "no case with scores"
-        raise DataError(f"nothing to set ranges from: {left}. Give runs with finished cases")
+        raise DataError(f"nothing to set ranges from: {left}; name runs with finished cases")
     return SourceRecords({name: tuple(own) for name, own in groups.items()}, refused)
 
 
@@ -102,28 +111,28 @@ def _check_alike(task: str, key: Key, own: Sequence[Record]) -> None:
         if other:
             raise DataError(
                 f"{key.name} of {task}: runs '{own[0].run.name}' and '{record.run.name}' have different "
-                f"{', '.join(other)}: set ranges from runs that measured the same"
+                f"{', '.join(other)}: set ranges from runs that agree in these"
             )
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A change per range that the runs give, and why cases gave none."""
+    """A change for every range that can be set, and why other cases have none."""
 
     changes: tuple[Change, ...]
     refused: Mapping[str, str]
 
     @property
     def looser(self) -> list[Change]:
-        """Changes that admit a score that was not admitted before."""
+        """Changes that admit a score that the old range did not."""
         return [change for change in self.changes if change.looser]
 
 
 def propose(taken: SourceRecords, solve: Solve, old: Mapping[str, Ranges], why: str) -> Proposal:
-    """Propose the ranges that runs give, with those that were; a blank ``why`` takes ``FIRST``.
+    """Propose ranges, each with the old one; ``FIRST`` replaces a blank ``why``.
 
     Raises:
-        DataError: a probe that cannot be solved again.
+        DataError: a probe cannot be solved again.
     """
     probes = {name: own for name, own in taken.groups.items() if name[1].kind == "probe"}
     trained = {name: own for name, own in taken.groups.items() if name not in probes}
@@ -149,7 +158,7 @@ def _origin(own: Sequence[Record], why: str) -> Origin:
 def _numeric(
     probes: Mapping[Scored, tuple[Record, ...]], solve: Solve, why: str
 ) -> tuple[dict[Scored, Range], dict[str, str]]:
-    """Ranges of probes, and the cases that the rule fails; every set of features is solved once for all its cases."""
+    """Ranges of probes, and cases for which the rule fails; features are solved once for all their cases."""
     admitted: dict[Scored, list[Admitted]] = {name: [] for name in probes}
     for group in _same_features(probes.values()):
         for task, solved in solve(group).items():
@@ -197,17 +206,17 @@ def _numeric_range(key: Key, own: Sequence[Record], admitted: Sequence[Admitted]
 
 
 def _outside(key: Key, own: Sequence[Record], admitted: Sequence[Admitted], made: Range) -> str:
-    """Why the rule fails for a case: a score of a run, or of a solve with noise, is outside; blank where none is.
+    """Why the rule fails for a case: a score of a run or of a solve with noise is outside; empty if none is.
 
-    The ends rest on the solve without noise alone, so the others test the rule.
+    The ends follow from the solve without noise only, so the others test the rule.
     """
     runs = {f"run '{record.run.name}'": record.scores[key.fraction].value for record in own}
     solves = {name: value for one in admitted for name, value in one.solves.items()}
     for name, value in {**runs, **solves}.items():
         if not made.lo <= value <= made.hi:
             return (
-                f"{name} scores {value:.7g}, outside of the range that admissible penalties give, "
-                f"[{made.lo:.7g}, {made.hi:.7g}]: run the case again here, and report it if this remains"
+                f"{name} scores {value:.7g}, outside the range of admissible penalties, "
+                f"[{made.lo:.7g}, {made.hi:.7g}]: run the case again on this machine, and report it if this persists"
             )
     return ""
 
@@ -230,14 +239,14 @@ class _Seeds:
 
 
 def _trained(trained: Mapping[Scored, tuple[Record, ...]], why: str) -> tuple[dict[Scored, Range], dict[str, str]]:
-    """Ranges of trained cases, and those with too few seeds; variances are pooled over a task and adaptation."""
+    """Ranges of trained cases, and cases with too few seeds; variances are pooled over a task and adaptation."""
     seeds = {name: _seeds(name[1], own) for name, own in trained.items()}
     families: dict[tuple[str, ...], list[Scored]] = {}
     for (task, key), own in seeds.items():
         if len(own.values) > 1:
             adaptation = key.case.split("-")[1]
             families.setdefault((task, key.kind, adaptation, key.device, key.dtype), []).append((task, key))
-    single = "a single seed has no spread: run with more --seeds, or another --first-seed"
+    single = "one seed has no standard deviation: train more with --seeds or --first-seed"
     refused = {f"{key.name} of {task}": single for (task, key), own in seeds.items() if len(own.values) < 2}
     found: dict[Scored, Range] = {}
     for names in families.values():
@@ -245,22 +254,18 @@ def _trained(trained: Mapping[Scored, tuple[Record, ...]], why: str) -> tuple[di
         for (task, key), (variance, freedom) in zip(names, siblings, strict=True):
             spread = rules.pooled(variance, freedom, siblings)
             if spread.freedom < rules.FEWEST_SEEDS - 1:
-                refused[f"{key.name} of {task}"] = _too_few(freedom + 1, spread.freedom)
+                refused[f"{key.name} of {task}"] = (
+                    f"found {freedom + 1} seeds and {spread.freedom:.1f} pooled degrees of freedom, expected "
+                    f"{rules.FEWEST_SEEDS} seeds, or {rules.FEWEST_SEEDS - 1} degrees of freedom pooled with other "
+                    "models of this adaptation: train more with --first-seed"
+                )
             else:
                 found[task, key] = _seed_range(key, seeds[task, key], spread, why)
     return found, refused
 
 
-def _too_few(seeds: int, freedom: float) -> str:
-    return (
-        f"{seeds} seeds, and siblings lend too little ({freedom:.1f} degrees of freedom): expected "
-        f"{rules.FEWEST_SEEDS} seeds, or as much from other models with this adaptation; run more with "
-        "--first-seed"
-    )
-
-
 def _seeds(key: Key, own: tuple[Record, ...]) -> _Seeds:
-    """Scores by seed over all runs; of a seed that several runs trained the last one counts."""
+    """Scores by seed over all runs; if several runs trained a seed, the last one counts."""
     values: dict[int, float] = {}
     for record in own:
         values |= seeds_of(record)[key.fraction]
@@ -289,7 +294,7 @@ def _seed_range(key: Key, seeds: _Seeds, found: rules.Pooled, why: str) -> Range
 
 
 def merged(old: Mapping[str, Ranges], changes: Iterable[Change]) -> dict[str, Ranges]:
-    """Ranges of every task that a change touches; those of other cases stay, unchanged ones keep their origin."""
+    """Return all ranges of the tasks with changes; other ranges stay, and unchanged ones keep their origin."""
     found: dict[str, dict[Key, Range]] = {}
     for change in changes:
         kept = dict(old[change.task].ranges) if change.task in old else {}
@@ -300,10 +305,10 @@ def merged(old: Mapping[str, Ranges], changes: Iterable[Change]) -> dict[str, Ra
 
 
 def read_intact_records(run_dir: Path) -> list[Record]:
-    """Records of a run that ranges are set from.
+    """Read all records of a run, to set ranges from.
 
     Raises:
-        DataError: no such run, or a record that cannot be read: a range is not set from part of a run unnoticed.
+        DataError: there is no such run, or a record cannot be read; otherwise part of a run would be used unnoticed.
     """
     from geofm_eval.records import read_records
 

@@ -155,7 +155,7 @@ class Walk:
     """State of a batch on its way along the path; finished problems are removed."""
 
     def __init__(self, design: Design, path: Tensor, tolerance: Tolerance, start: Tensor | None = None) -> None:
-        batch, n, width = design.rows.shape
+        batch, _, width = design.rows.shape
         classes = design.targets.shape[1]
         device = design.rows.device
         self.design = design

@@ -22,7 +22,7 @@ from geofm_eval.records.internals import (
     landmarks,
     pair_name,
 )
-from geofm_eval.records.keys import content_key
+from geofm_eval.records.keys import content_key, record_path
 from geofm_eval.records.manifest import RunManifest, add_to_plan, read_manifest, remove_plan, write_manifest
 from geofm_eval.records.marking import MARK, MOSTLY_FILLED, display_name, figure_name, marked, marks, marks_legend
 from geofm_eval.records.outcomes import (
@@ -35,7 +35,6 @@ from geofm_eval.records.outcomes import (
     read_outcomes,
     read_resamples,
 )
-from geofm_eval.records.paths import record_path
 from geofm_eval.records.schema import (
     SCHEMA_VERSION,
     CaseInfo,

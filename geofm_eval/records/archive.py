@@ -1,7 +1,7 @@
-"""A run in one file: the committed reference, small enough for a repository, and a folder again when it is read.
+"""Archives: a run in one file, small enough for a repository; reading unpacks it to a folder in the cache.
 
-The first member lists the others with their sha256. An archive is verified whole before any of it is used, and the
-folder that it was unpacked to is compared with what was unpacked whenever it is used again.
+The first member lists the others with their sha256. An archive is verified completely before any of it is used, and the
+unpacked folder is verified whenever it is used again.
 """
 
 import hashlib
@@ -17,9 +17,10 @@ from typing import IO, Any
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.records.files import OUTPUTS, content_of, read_records
+from geofm_eval.records.keys import record_path
 from geofm_eval.records.manifest import NAME, read_manifest
 from geofm_eval.records.outcomes import resamples_alone
-from geofm_eval.records.paths import record_path
+from geofm_eval.records.verified import state_of
 from geofm_eval.seals import is_whole, parse_json, sealed
 from geofm_eval.sharing import building, locked, publish
 from geofm_eval.store import file_sha256, storing, write_bytes, write_json
@@ -27,10 +28,10 @@ from geofm_eval.store import file_sha256, storing, write_bytes, write_json
 SUFFIX = ".tar.xz"
 
 MEMBERS = "members.json"
-"""Name of the member that lists all others; archives of older versions have none."""
+"""Name of the member that lists all others; archives of older versions lack it."""
 
 MOST_BYTES = 4 * 2**30
-"""Bytes that an archive may unpack to: a small file may claim any size."""
+"""Limit of the unpacked size; a small file may claim any size."""
 
 MOST_MEMBERS = 200_000
 LONGEST_NAME = 200
@@ -41,20 +42,19 @@ def pack(run_dir: Path, archive: Path, with_outcomes: Collection[str]) -> int:
 
     Args:
         run_dir: folder of the run.
-        archive: file to write, ``<run>.tar.xz``; it is the old or the new one, never a part.
-        with_outcomes: ids of the cases whose per-item outcomes are packed too. They hardly compress; the others are
-            kept as records without outcomes, whose paired differences then have no interval. Validation resamples,
-            which say how sure the choice of a tap is, are small and packed for all.
+        archive: file to write, ``<run>.tar.xz``; never written in part.
+        with_outcomes: ids of the cases whose per-sample outcomes are packed. They hardly compress; paired differences
+            of other cases have no interval. Validation resamples are small and packed for all cases.
 
     Returns:
         Number of records.
 
     Raises:
-        DataError: the folder does not exist, or a record cannot be read: a reference is whole.
+        DataError: the folder does not exist, or a record cannot be read; a reference must be complete.
     """
     records, problems = read_records(run_dir)
     if problems or not records:
-        raise DataError(f"{run_dir}: {'; '.join(problems) or 'holds no records'}: a reference needs all of a run")
+        raise DataError(f"{run_dir}: {'; '.join(problems) or 'holds no records'}: a reference needs a complete run")
     members: dict[str, bytes] = {}
     plan = read_manifest(run_dir)
     if plan is not None:
@@ -77,14 +77,14 @@ def pack(run_dir: Path, archive: Path, with_outcomes: Collection[str]) -> int:
 
 
 def unpack(archive: Path) -> Path:
-    """Unpack an archive below the cache, once for its content, and return the folder of the run.
+    """Unpack an archive to the cache, once for its content, and return the folder of the run.
 
     Raises:
-        DataError: the file is absent, damaged, or holds what no archive of a run holds.
+        DataError: the file is missing or damaged, or is not an archive of a run.
         StoreError: the disk is full or the cache cannot be written.
     """
     if not archive.is_file():
-        raise DataError(f"{archive}: no such archive of a run: restore it with 'git checkout', or make it anew")
+        raise DataError(f"{archive}: there is no such archive: restore it with 'git checkout', or pack the run again")
     name = archive.name.removesuffix(SUFFIX)
     final = geofm_cache() / "references" / file_sha256(archive)[:16] / name
     if not _is_intact(final):
@@ -105,24 +105,24 @@ def _compressed(members: dict[str, bytes]) -> bytes:
 
 
 def _extract(archive: Path, final: Path) -> None:
-    """Unpack into a folder of its own, which takes the place of what is there once all of it is right."""
+    """Unpack to a temporary folder, which replaces an existing one after all of it was verified."""
     try:
         with building(final) as temporary:
             with tempfile.TemporaryFile(dir=final.parent) as file:
                 _decompress(archive, file)
                 hashes = _unpack_members(file, temporary)
-            files = {name: [sha, *_state(temporary / name)] for name, sha in hashes}
+            files = {name: [sha, *state_of((temporary / name).stat())] for name, sha in hashes}
             write_json(_list_of(final), sealed({"files": files}))
-            publish(temporary, final, lambda folder: None if _is_intact(folder) else "it is not as it was unpacked")
+            publish(temporary, final, lambda folder: None if _is_intact(folder) else "it changed since it was unpacked")
     except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError) as error:
         raise DataError(
-            f"{archive}: not a whole archive of a run ({str(error)[:160]}): restore it with 'git checkout', or pack "
+            f"{archive}: not a complete archive of a run ({str(error)[:160]}): restore it with 'git checkout', or pack "
             "the run again"
         ) from None
 
 
 def _decompress(archive: Path, into: IO[bytes]) -> None:
-    """Decompress the whole file, so that its own checksum at the end is compared before anything is believed."""
+    """Decompress the whole file, so that the checksum at its end is verified first."""
     decompressor, written = lzma.LZMADecompressor(format=lzma.FORMAT_XZ), 0
     with archive.open("rb") as file:
         while not decompressor.eof:
@@ -135,15 +135,15 @@ def _decompress(archive: Path, into: IO[bytes]) -> None:
                 raise ValueError(f"it unpacks to more than {MOST_BYTES} bytes")
             into.write(part)
         if decompressor.unused_data or file.read(1):
-            raise ValueError("bytes follow its end")
+            raise ValueError("there are bytes after its end")
     into.seek(0)
 
 
 def _unpack_members(file: IO[bytes], folder: Path) -> list[tuple[str, str]]:
-    """Write every member into a folder; return names and hashes, compared with the list that comes first.
+    """Write every member to a folder; return names and hashes after comparing them with the list in the archive.
 
     Raises:
-        ValueError: a link, a path out of the folder, a member that no run holds or that differs from the list.
+        ValueError: a member is a link, leads out of the folder, is not part of a run, or differs from the list.
     """
     found: dict[str, str] = {}
     listed: Mapping[str, Any] | None = None
@@ -153,16 +153,16 @@ def _unpack_members(file: IO[bytes], folder: Path) -> list[tuple[str, str]]:
                 listed = _listed(content)
                 continue
             if info.name in found:
-                raise ValueError(f"member {info.name} is there twice")
+                raise ValueError(f"member {info.name} is duplicated")
             path = folder / info.name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
             found[info.name] = hashlib.sha256(content).hexdigest()
     if listed is not None and listed != found:
         differing = sorted(name for name in {*listed, *found} if listed.get(name) != found.get(name))
-        raise ValueError(f"{len(differing)} members differ from its list, {differing[0]} the first of them")
+        raise ValueError(f"members differ from its list: {differing[0]} ({len(differing)} in all)")
     if not found:
-        raise ValueError("it has no member")
+        raise ValueError("it has no members")
     return list(found.items())
 
 
@@ -176,7 +176,7 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
         parts = PurePosixPath(name).parts
         plain = name.isprintable() and str(PurePosixPath(name)) == name and not name.startswith("/")
         if len(name) > LONGEST_NAME or len(parts) > 2 or not plain or {"..", "."} & set(parts):
-            raise ValueError(f"member {name[:60]!r} is no path of a record, <kind>/<case>")
+            raise ValueError(f"member {name[:60]!r} is not <kind>/<case>, the path of a record")
         content = tar.extractfile(info) if info.isreg() else None
         if content is None:
             raise ValueError(f"member {name[:60]!r} is a link or a device")
@@ -198,22 +198,17 @@ def _list_of(final: Path) -> Path:
 
 
 def _is_intact(final: Path) -> bool:
-    """Whether a folder holds what was unpacked there and no other record; files that look untouched are not read."""
+    """Whether a folder has what was unpacked and no other records; files with unchanged state are not read."""
     try:
         content = parse_json(_list_of(final).read_bytes())
         if not is_whole(content):
             return False
         for name, (sha, *state) in content["files"].items():
             path = final / name
-            if _state(path) != state and file_sha256(path) != sha:
+            if state_of(path.stat()) != state and file_sha256(path) != sha:
                 return False
         held = [path for pattern in ("*.json*", "*/*.json", "*/*.npz") for path in final.glob(pattern)]
         records = {str(path.relative_to(final)) for path in held if path.parent.name not in OUTPUTS}
         return records <= set(content["files"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def _state(path: Path) -> list[int]:
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

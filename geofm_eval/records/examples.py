@@ -1,4 +1,4 @@
-"""Test chips with their predictions, kept for a contact sheet."""
+"""Test chips with predictions, for a contact sheet."""
 
 import math
 from collections.abc import Sequence
@@ -15,15 +15,13 @@ class Example:
     """One chip.
 
     Args:
-        id: of the chip.
-        image: (bands, H, W) in the bands' units, NaN where there are no data.
+        image: (bands, H, W) in the bands' units, NaN without data.
         valid: (H, W) or (bands, H, W) bool.
-        bands: names of the bands.
-        date: of a series the date that is shown; None for single images.
+        date: date that is shown of a series; None for single images.
         target: (H, W).
-        known: (H, W) bool, False where the target has no label.
+        known: (H, W) bool, False for pixels without label.
         predicted: (H, W).
-        score: of this chip alone, in the task's metric.
+        score: score of this chip, in the task's metric.
     """
 
     id: str
@@ -38,9 +36,6 @@ class Example:
 
 
 def pick(qualities: Sequence[float]) -> list[int]:
-    """Positions of the best, the median and the worst, greater being better; chips without a quality are left out.
-
-    Fewer than three chips are all shown; of equal ones the first.
-    """
+    """Return the positions of the best, median and worst chip, each once; greater is better, and NaN is excluded."""
     known = sorted((i for i, value in enumerate(qualities) if not math.isnan(value)), key=lambda i: -qualities[i])
     return list(dict.fromkeys([known[0], known[(len(known) - 1) // 2], known[-1]])) if known else []

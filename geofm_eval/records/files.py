@@ -1,4 +1,4 @@
-"""Records on disk: ``<run>/<kind>/<id>.json``, sealed by a checksum, per-item outcomes beside it, whole or absent."""
+"""Records on disk: ``<run>/<kind>/<id>.json`` with a checksum, and ``.npz`` with per-sample outcomes."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,50 +9,46 @@ from pydantic import ValidationError
 
 from geofm_eval.errors import DataError
 from geofm_eval.garbage import uncollected
-from geofm_eval.records.agreement import disagreement
+from geofm_eval.records.keys import record_path
 from geofm_eval.records.manifest import PARTS
 from geofm_eval.records.outcomes import VALIDATION, arrays_sha256, checked_outcomes, checked_resamples, npz_bytes
-from geofm_eval.records.paths import record_path
 from geofm_eval.records.schema import SCHEMA_VERSION, Record
-from geofm_eval.records.verified import Verified
+from geofm_eval.records.verified import Verified, problem_with_scores
 from geofm_eval.seals import CHECKSUM, checksum_of, parse_json, sealed
 from geofm_eval.store import write_bytes, write_json
 
 
 def _ranges_per_fraction(older: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 to 2: one range per label fraction in place of one per case, which no record ever had."""
+    """Schema 1 to 2: one range per label fraction instead of one per case, which no record ever had."""
     kept = {name: value for name, value in older.items() if name != "expected_range"}
     return {**kept, "schema_version": 2, "expected_ranges": {}}
 
 
 def _with_checksum(older: dict[str, Any]) -> dict[str, Any]:
-    """Schema 2 to 3: records carry a checksum; one of an older schema has none, and says so."""
+    """Schema 2 to 3: records have a checksum; None for older ones."""
     return {**older, "schema_version": 3, CHECKSUM: None}
 
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _ranges_per_fraction, 2: _with_checksum}
-"""From schema version v to v + 1; a reader applies them in turn, a writer writes the newest only."""
+"""From schema version v to v + 1; readers apply them in turn, writers only write the newest."""
 
 OUTPUTS = ("tables", "figures", PARTS)
-"""Folders of a run that hold no records."""
+"""Folders of a run without records."""
 
 
 def write_record(record: Record, outcomes: Mapping[str, npt.NDArray[Any]] | None, run_dir: Path) -> Path:
-    """Write a record, its per-item outcomes first: where the record is, they are complete.
+    """Write a record after its per-sample outcomes, so that a record always has them, and return its path.
 
     Args:
-        record: what to write; its ``outcomes_sha256`` and ``resamples_sha256`` are set here.
+        record: record; its ``outcomes_sha256`` and ``resamples_sha256`` are set here.
         outcomes: ``ids`` (n,) str, optionally ``groups`` (n,) str, and per label fraction ``correct_<fraction>``
             (draws, n) with 0 or 1; for a regression ``prediction_<fraction>`` (draws, n) and ``target`` (n,); for a
-            dense task ``counts_<fraction>`` (draws or seeds, n, ...). Of a probe optionally ``val_<fraction>`` (B,),
-            its validation score on resampled items. None for a case without scores.
+            dense task ``counts_<fraction>`` (draws or seeds, n, ...). For a probe, optionally ``val_<fraction>`` (B,),
+            its validation score on resampled samples. None for a case without scores.
         run_dir: folder of the run.
 
-    Returns:
-        Path of the JSON file.
-
     Raises:
-        ContractError: outcomes that do not fit the record's scores.
+        ContractError: outcomes do not fit the record's scores.
         StoreError: the disk is full or the folder cannot be written.
     """
     path = record_path(run_dir, record.case.kind, record.case.id)
@@ -71,7 +67,7 @@ def write_record(record: Record, outcomes: Mapping[str, npt.NDArray[Any]] | None
 
 
 def rewrite_record(record: Record, run_dir: Path) -> None:
-    """Write a record that was read from the run, changed in its verdict; its per-item outcomes stay as they are.
+    """Write a record of the run with another verdict; its per-sample outcomes stay unchanged.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written.
@@ -80,30 +76,29 @@ def rewrite_record(record: Record, run_dir: Path) -> None:
 
 
 def content_of(record: Record) -> dict[str, Any]:
-    """What a record's file holds: its fields, and a checksum over them."""
+    """Return the content of a record's file: its fields and a checksum."""
     return sealed(record.model_dump(mode="json"))
 
 
 def read_record(path: Path) -> Record:
-    """Read one record, migrating it from an older schema.
+    """Read one record, and migrate it from an older schema.
 
     Raises:
-        DataError: the file is truncated, damaged, not a record, impossible, or of a newer schema than this version
-            knows.
+        DataError: the file is damaged, is not a record, has impossible values, or has a newer schema than this version.
     """
     return _read(path)[0]
 
 
 def read_checked(run_dir: Path, path: Path) -> Record:
-    """Read one record whose scores follow from its per-item outcomes.
+    """Read one record, and check that its scores follow from its per-sample outcomes.
 
     Raises:
-        DataError: see :func:`read_record`; or the outcomes are absent or damaged, or give other scores.
+        DataError: see :func:`read_record`; or the outcomes are missing or damaged, or give other scores.
     """
     record = read_record(path)
-    problem = disagreement(run_dir, record)
+    problem = problem_with_scores(run_dir, record)
     if problem is not None:
-        raise DataError(problem)
+        raise DataError(problem.text)
     return record
 
 
@@ -121,7 +116,7 @@ def _read(path: Path) -> tuple[Record, str]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])[:80] or "record"
         raise DataError(
-            f"{path}: field '{where}': {first['msg'][:160]} ({error.error_count()} problems in all): {_CURE}"
+            f"{path}: field '{where}': {first['msg'][:160]} (errors in all: {error.error_count()}): {_CURE}"
         ) from None
     except (RecursionError, OverflowError) as error:
         raise DataError(f"{path}: not a readable record ({str(error)[:120]}): {_CURE}") from None
@@ -131,7 +126,7 @@ _CURE = "delete it and run the case again with --resume"
 
 
 def record_files(run_dir: Path) -> list[Path]:
-    """Files of a run's records, in the order of kind and case id."""
+    """Return the files of a run's records, in the order of kind and case id."""
     found = sorted(run_dir.glob("*/*.json"))
     return [path for path in found if path.parent.name not in OUTPUTS and not path.name.startswith(".")]
 
@@ -175,17 +170,14 @@ def _migrate(path: Path, content: dict[str, Any], checksum: str) -> dict[str, An
     version = content["schema_version"]
     if version > SCHEMA_VERSION:
         raise DataError(
-            f"{path}: record schema {_short(version)} is newer than {SCHEMA_VERSION}, the newest that this version "
-            "reads: upgrade geofm-eval"
+            f"{path}: found record schema {_short(version)}, expected at most {SCHEMA_VERSION}: upgrade geofm-eval"
         )
     whole = version == SCHEMA_VERSION and content.get(CHECKSUM) == checksum
     if not whole and (version == SCHEMA_VERSION or CHECKSUM in content):
-        raise DataError(f"{path}: its content does not match its checksum: it was damaged, or edited by hand: {_CURE}")
+        raise DataError(f"{path}: its content does not match its checksum, because it was damaged or edited: {_CURE}")
     while version < SCHEMA_VERSION:
         if version not in MIGRATIONS:
-            raise DataError(
-                f"{path}: record schema {_short(version)} is unknown; schemas up to {SCHEMA_VERSION} are read"
-            )
+            raise DataError(f"{path}: found record schema {_short(version)}, expected 1 to {SCHEMA_VERSION}")
         content = MIGRATIONS[version](content)
         version += 1
     return content
@@ -197,5 +189,7 @@ def _short(version: int) -> str:
 
 def _placed(record: Record, path: Path) -> Record:
     if (record.case.kind, record.case.id) != (path.parent.name, path.stem):
-        raise DataError(f"{path}: holds the record of {record.case.kind}/{record.case.id}: move it there or delete it")
+        raise DataError(
+            f"{path}: the file has the record of {record.case.kind}/{record.case.id}: move it there or delete it"
+        )
     return record

@@ -1,4 +1,4 @@
-"""Parts of a record that say what is inside a backbone: similarity of its layers, and what tuning changed."""
+"""Similarity of layers and drift in a record."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,19 +8,19 @@ from pydantic import Field
 from geofm_eval.records.section import Section
 
 Row = tuple[float | None, ...]
-"""One value per tap; None where there is none."""
+"""One value per tap; None if unknown."""
 
 
 class Matrix(Section):
-    """Linear CKA of every layer of one backbone with every layer of another over the same items.
+    """Linear CKA of every layer of one backbone with every layer of another on the same samples.
 
     Args:
-        rows: taps of the first.
-        columns: taps of the second.
-        debiased: (rows, columns); None where it is unknown.
+        rows: taps of the first backbone.
+        columns: taps of the second backbone.
+        debiased: (rows, columns); None if unknown.
         biased: the same, for comparison with publications.
-        row_reasons: why all values of a row are unknown, by its tap.
-        column_reasons: the same of a column.
+        row_reasons: by tap, why all values of its row are unknown.
+        column_reasons: by tap, why all values of its column are unknown.
     """
 
     rows: tuple[str, ...]
@@ -31,29 +31,29 @@ class Matrix(Section):
     column_reasons: dict[str, str] = {}
 
     def value(self, row: str, column: str) -> float | None:
-        """Debiased CKA of two taps; None where it is unknown, or a tap is not there."""
+        """Return the debiased CKA of two taps; None if it or a tap is unknown."""
         known = row in self.rows and column in self.columns
         return self.debiased[self.rows.index(row)][self.columns.index(column)] if known else None
 
 
 def pair_name(row: str, column: str, other: str | None = None) -> str:
-    """Name of one value: ``block00 - block11``, or with another backbone's tap ``block11 - pocket_random block11``."""
+    """Return the name of one value: ``block00 - block11``, or between backbones ``block11 - pocket_random block11``."""
     return f"{row} - {column}" if other is None else f"{row} - {other} {column}"
 
 
 def landmarks(blocks: Sequence[str]) -> tuple[str, ...]:
-    """First, middle and last block, which are the same ones in a shallow backbone; none of a backbone without any."""
+    """Return the first, middle and last block, which may coincide; none for a backbone without blocks."""
     return (blocks[0], blocks[len(blocks) // 2], blocks[-1]) if blocks else ()
 
 
 class Certainty(Section):
-    """How sure one value of debiased CKA is.
+    """Uncertainty of one value of debiased CKA.
 
     Args:
         value: debiased CKA.
         error: jackknife standard error.
-        null_mean: mean with items exchanged at random.
-        null_sd: standard deviation of the same.
+        null_mean: mean for randomly permuted samples.
+        null_sd: standard deviation for randomly permuted samples.
     """
 
     value: float
@@ -63,19 +63,19 @@ class Certainty(Section):
 
     @property
     def z(self) -> float | None:
-        """Standard deviations of the value above chance."""
+        """Distance from chance in standard deviations."""
         if self.null_mean is None or not self.null_sd:
             return None
         return (self.value - self.null_mean) / self.null_sd
 
 
 class Channels(Section):
-    """What the features of a tap consist of.
+    """Concentration of the features of a tap.
 
     Args:
         participation: participation ratio of the principal directions.
-        top_channel: share of the variance in the largest channel.
-        top_direction: share of the variance in the largest principal direction.
+        top_channel: proportion of the variance in the largest channel.
+        top_direction: proportion of the variance in the largest principal direction.
     """
 
     participation: float | None = None
@@ -84,21 +84,21 @@ class Channels(Section):
 
 
 class Similarity(Section):
-    """How alike the layers of a backbone are to each other and to those of others.
+    """Similarity of the layers of a backbone to each other and to those of other backbones.
 
     Args:
-        n: items; the same for all values.
-        pooling: of the features.
-        within: the backbone with itself.
-        between: with other backbones, by slug; of every two backbones one has the values of both.
-        twin: slug of the random twin; None where the backbone has none.
-        absent: backbones that could not be compared with, with the reason.
-        certainty: of the first block with the last and of ``landmarks`` with the twin's, by ``pair_name``.
-        errors_over: what the jackknife of these leaves out: ``groups`` (scenes), or ``items`` where none are known.
+        n: number of samples, the same for all values.
+        pooling: pooling of the features.
+        within: similarity with itself.
+        between: similarity with other backbones, by slug; one of every two backbones has the values of both.
+        twin: slug of the random twin; None if there is none.
+        absent: backbones that could not be compared, with the reason.
+        certainty: for the first block with the last and ``landmarks`` with those of the twin, by ``pair_name``.
+        errors_over: what the jackknife leaves out: ``groups`` (scenes), or ``items`` without known groups.
         channels: by tap.
-        one_channel: values of ``between`` that one channel decides, by the other's slug and tap: CKA without it.
-        reloaded: lowest CKA of any tap with the same weights loaded anew.
-        batches: largest difference of features between two batch sizes, as a share of the largest feature.
+        one_channel: values of ``between`` that depend on one channel, by the other's slug and tap: CKA without it.
+        reloaded: lowest CKA of any tap after loading the same weights again.
+        batches: largest difference of features between two batch sizes, relative to the largest feature.
     """
 
     n: int = Field(ge=4)
@@ -116,24 +116,24 @@ class Similarity(Section):
 
     @property
     def blocks(self) -> tuple[str, ...]:
-        """Taps that are blocks, shallow to deep."""
+        """Taps that are blocks, in order."""
         return tuple(tap for tap in self.within.rows if tap.startswith("block"))
 
     @property
     def neighbours(self) -> float | None:
-        """Mean CKA of every block with the next one; None where there is no pair, or one is unknown."""
+        """Mean CKA of every block with the next one; None if there is no pair, or one is unknown."""
         found = [self.within.value(one, other) for one, other in zip(self.blocks, self.blocks[1:], strict=False)]
         known = [value for value in found if value is not None]
         return sum(known) / len(known) if known and len(known) == len(found) else None
 
     @property
     def ends(self) -> float | None:
-        """CKA of the first block with the last; None where there are no two, or it is unknown."""
+        """CKA of the first block with the last; None if there are no two, or it is unknown."""
         return self.within.value(self.blocks[0], self.blocks[-1]) if len(self.blocks) > 1 else None
 
     @property
     def to_twin(self) -> dict[str, float]:
-        """CKA of every block with the same block of the random twin, where it is known."""
+        """CKA of every block with the same block of the random twin, if known."""
         twin = self.between.get(self.twin or "")
         found = {} if twin is None else {block: twin.value(block, block) for block in self.blocks}
         return {block: value for block, value in found.items() if value is not None}
@@ -144,7 +144,7 @@ class Contrast(Section):
 
     Args:
         per_seed: one value per tuning seed.
-        error: standard error over the items, of the mean over seeds; None for weights.
+        error: standard error over samples, of the mean over seeds; None for weights.
     """
 
     per_seed: tuple[float, ...] = Field(min_length=1)
@@ -152,11 +152,11 @@ class Contrast(Section):
 
 
 class Reverted(Section):
-    """Score that is lost when a part of a tuned backbone goes back to its frozen weights.
+    """Loss of score if a part of a tuned backbone is reset to its frozen weights.
 
     Args:
-        per_seed: score of the tuned network minus that of the reverted one, turned so that a loss is positive.
-        error: standard error over the items, of the mean over seeds.
+        per_seed: score of the tuned network minus that of the reverted one; positive for a loss in any metric.
+        error: standard error over samples, of the mean over seeds.
     """
 
     per_seed: tuple[float, ...] = Field(min_length=1)
@@ -164,32 +164,30 @@ class Reverted(Section):
 
 
 class Drift(Section):
-    """What tuning changed inside a backbone.
+    """Changes of a backbone by tuning.
+
+    Fields ``raw_...`` are the same without subtracting the floor ``shuffled``.
 
     Args:
-        n: items that features were compared on; the same for all values.
-        scored: items that reverted networks were scored on.
-        units: items, parts of them, or groups that were left out in turn for errors; None where it was not noted.
-        errors_over: what they are.
+        n: samples on which features were compared, the same for all values.
+        scored: samples on which reverted networks were scored.
+        units: number of samples, parts of them, or groups that were left out in turn for errors; None if unknown.
+        errors_over: kind of these units.
         taps: blocks in the order of depth, then the parts of each block.
         rate: learning rate of all seeds.
         values: by measure (``similarity.drift.MEASURES``) and arm (``tuned``; the floors ``shuffled``, ``seeds``,
             ``still``, ``again``), one row of taps per repetition.
-        errors: by measure, standard error over the items of the mean of the arm ``tuned``, per tap.
+        errors: by measure, standard error over samples of the mean of the arm ``tuned``, per tap.
         layers: CKA of every tap of the frozen network (rows) with every tap of the first seed's tuned one (columns).
-        whole: by measure, mean over blocks of what ``tuned`` exceeds ``shuffled`` by.
-        raw_whole: the same without taking the floor away.
-        parts: by measure, what ``tuned`` exceeds ``shuffled`` by, mean over blocks, per part of a block.
-        raw_parts: the same without taking the floor away.
+        whole: by measure, excess of ``tuned`` over ``shuffled``, mean over blocks.
+        parts: by measure, the same excess per part of a block.
         leads: by measure, excess of ``fc1`` minus that of another part, by that part's name.
-        raw_leads: the same without taking the floor away.
         depth: by measure, mean excess of the last third of blocks minus that of the first.
-        raw_depth: the same without taking the floor away.
         above_seeds: by measure, mean drift of all blocks minus that between two seeds.
-        reverted: by what was reverted: parts of all blocks, or single blocks.
-        metric: of the scores; empty where it was not noted.
-        score: of the tuned networks on the ``scored`` items, mean over seeds.
-        frozen_score: of the tuned networks with all of the backbone reverted.
+        reverted: by reverted part: parts of all blocks, or single blocks.
+        metric: metric of the scores; empty if unknown.
+        score: score of the tuned networks on the ``scored`` samples, mean over seeds.
+        frozen_score: score of the tuned networks with the whole backbone reverted.
     """
 
     n: int = Field(ge=4)

@@ -1,8 +1,8 @@
-"""What a run was asked to do, written before the first case: with it, a missing record is noticed.
+"""The plan of a run, written before the first case, so that missing records are noticed.
 
-Several sessions may fill one run, on one machine or on many. Each writes its own part, ``plan/<session>.json``, that no
-other session touches; ``run.json`` unites them, for people and archives. Readers unite both, so that no plan is lost,
-whoever wrote ``run.json`` last.
+Several sessions, also on several machines, may fill one run. Each writes its own part, ``plan/<session>.json``, that no
+other session touches; ``run.json`` unites them, for people and archives. Readers unite both, so that no plan is lost if
+another session wrote ``run.json`` last.
 """
 
 import logging
@@ -13,8 +13,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from geofm_eval.errors import DataError
-from geofm_eval.records.section import Section
-from geofm_eval.seals import CHECKSUM, is_whole, parse_json, sealed
+from geofm_eval.records.section import Section, without_seal
+from geofm_eval.seals import sealed
 from geofm_eval.store import write_json
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ NAME, PARTS = "run.json", "plan"
 
 
 class RunManifest(Section):
-    """The cases that a run selected, as node names: ``test_<kind>[<case id>]``."""
+    """Selected cases of a run, as node names: ``test_<kind>[<case id>]``."""
 
     name: str
     cases: tuple[str, ...]
@@ -41,20 +41,20 @@ def write_manifest(run_dir: Path, manifest: RunManifest) -> Path:
 
 
 def add_to_plan(run_dir: Path, session: str, cases: Sequence[str]) -> None:
-    """Write what one session selects, then bring ``run.json`` up to date; no lock is needed.
+    """Write the cases that one session selects, then update ``run.json``; no lock is needed.
 
-    Whoever writes ``run.json`` looks at the parts once more afterwards. So its last writer has seen every part: a
-    session whose part came later has yet to write it.
+    Every writer of ``run.json`` reads the parts again afterwards. So its last writer has seen every part: a session
+    whose part came later has yet to write it.
 
     Args:
         run_dir: folder of the run.
-        session: name of the session, which no other has.
+        session: unique name of the session.
         cases: node names, ``test_<kind>[<case id>]``.
 
     Raises:
         StoreError: the disk is full or the folder cannot be written.
     """
-    path = part_path(run_dir, session)
+    path = _part_path(run_dir, session)
     earlier = _read(path)
     own = dict.fromkeys([*(earlier.cases if earlier else ()), *cases])
     write_json(path, sealed(RunManifest(name=run_dir.name, cases=tuple(own)).model_dump(mode="json")))
@@ -64,17 +64,16 @@ def add_to_plan(run_dir: Path, session: str, cases: Sequence[str]) -> None:
         written = plan
 
 
-def part_path(run_dir: Path, session: str) -> Path:
-    """Where a session's part of the plan is."""
+def _part_path(run_dir: Path, session: str) -> Path:
     return run_dir / PARTS / f"{session}.json"
 
 
 def remove_plan(run_dir: Path, session: str) -> None:
-    """Take a session's part back, and the whole plan with its folders where no other session has a part.
+    """Remove a session's part, and the whole plan with its folders if no other session has a part.
 
-    What another session writes meanwhile stays: a folder is removed only while it is empty.
+    Files that another session writes meanwhile stay, because only empty folders are removed.
     """
-    part = part_path(run_dir, session)
+    part = _part_path(run_dir, session)
     own = _read(part)
     part.unlink(missing_ok=True)
     with suppress(OSError):
@@ -89,7 +88,7 @@ def remove_plan(run_dir: Path, session: str) -> None:
 
 
 def _plan_to_write(run_dir: Path) -> RunManifest | None:
-    """The plan of all sessions; None where a damaged file would be written over, which readers have to hear of."""
+    """The plan of all sessions; None if a damaged file would be overwritten, which readers must report."""
     try:
         return read_manifest(run_dir)
     except DataError as error:
@@ -98,10 +97,10 @@ def _plan_to_write(run_dir: Path) -> RunManifest | None:
 
 
 def read_manifest(run_dir: Path) -> RunManifest | None:
-    """Read the plan of a run, that of all its sessions; None for a folder of records without one.
+    """Read the plan of all sessions of a run; None if the folder has no plan.
 
     Raises:
-        DataError: a file of it is not readable, or does not match its checksum. Files of older versions have none.
+        DataError: a file of the plan is not readable, or does not match its checksum.
     """
     paths = [run_dir / NAME, *sorted((run_dir / PARTS).glob("*.json"))]
     found = [part for path in paths if not path.name.startswith(".") and (part := _read(path)) is not None]
@@ -113,17 +112,12 @@ def read_manifest(run_dir: Path) -> RunManifest | None:
 
 def _read(path: Path) -> RunManifest | None:
     try:
-        content = parse_json(path.read_bytes())
-        if isinstance(content, dict) and CHECKSUM in content:
-            if not is_whole(content):
-                raise ValueError("its content does not match its checksum")
-            content.pop(CHECKSUM)
-        return RunManifest.model_validate(content)
-    except FileNotFoundError:  # there is none, or the session that wrote it measured nothing and took it back
+        return RunManifest.model_validate(without_seal(path.read_bytes()))
+    except FileNotFoundError:  # there is none, or its session measured nothing and removed it
         return None
     except (ValueError, ValidationError, OSError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
-            f"{path}: not a readable list of cases ({reason}): cases without a record go unnoticed. "
-            "Delete it, and go on with the same command and --resume"
+            f"{path}: not a readable list of cases ({reason}), so missing records cannot be noticed. "
+            "Delete it, and repeat the command with --resume"
         ) from None

@@ -1,4 +1,4 @@
-"""Marks: what a reader must know of a row before comparing it with others, and why some count for no verdict."""
+"""Marks of rows that are not comparable with others, and reasons to exclude records from verdicts."""
 
 from collections.abc import Iterable
 
@@ -7,38 +7,38 @@ from geofm_eval.records.schema import Record
 CONTROL, SHORT_CONTROL = "(control)", "(c)"
 
 MARK = "(marked)"
-"""Follows the name of a model in tables and figures whose row counts for no verdict."""
+"""Follows the name of a model whose row is excluded from verdicts, in tables and figures."""
 
 UNVERIFIED_MARK = "(u)"
-"""The same for weights of unverified provenance."""
+"""The same, for weights of unverified provenance."""
 
 MOSTLY_FILLED = "more than half of its bands are filled"
 UNVERIFIED = "weights of unverified provenance"
 
 
 def marks(record: Record) -> tuple[str, ...]:
-    """Reasons why a record counts for no verdict, as tables print them; empty for most records."""
+    """Return the reasons to exclude a record from verdicts, as printed in tables; empty for most records."""
     return (UNVERIFIED,) * record.case.is_unverified + (MOSTLY_FILLED,) * _mostly_filled(record)
 
 
 def marked(record: Record) -> bool:
-    """True for a record that counts for no verdict; see :func:`marks`."""
+    """Return whether a record is excluded from verdicts; see :func:`marks`."""
     return bool(marks(record))
 
 
 def display_name(record: Record, *, short: bool = False) -> str:
-    """Slug of a record's model with its marks: ``rcf (control)``, ``dinov2_vits14 (u)``; ``rcf (c)`` if short."""
+    """Return a record's model with its marks: ``rcf (control)``, ``dinov2_vits14 (u)``; ``rcf (c)`` if short."""
     control = SHORT_CONTROL if short else CONTROL
     return f"{record.case.model} {control}{_suffix(record)}" if record.case.is_control else figure_name(record)
 
 
 def figure_name(record: Record) -> str:
-    """Slug of a record's model in a figure, where lines of controls are dashed and need no mark."""
+    """Return a record's model for a figure, where controls have dashed lines and no mark."""
     return f"{record.case.model}{_suffix(record)}"
 
 
 def marks_legend(records: Iterable[Record]) -> list[str]:
-    """What the marks of some records mean: a sentence on each mark that is there, with the models that have it."""
+    """Explain the marks of some records: one sentence per mark that occurs, with the models that have it."""
     reasons: dict[str, str] = {}
     filled: set[str] = set()
     for record in records:

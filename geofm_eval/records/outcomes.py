@@ -1,9 +1,9 @@
-"""Per-item outcomes beside a record, ``<run>/<kind>/<id>.npz``: checked when written, hashed, bounded when read."""
+"""Per-sample outcomes of a record, ``<run>/<kind>/<id>.npz``: checked when written, hashed, limited in size."""
 
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,44 +13,43 @@ import numpy.typing as npt
 
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.metric import METRICS, SUMS, metric_named
-from geofm_eval.records.paths import record_path
+from geofm_eval.records.keys import record_path
 from geofm_eval.records.schema import Record
 from geofm_eval.records.scores import Score
 from geofm_eval.stats.scores import prediction_dtype
 
 CORRECT, PREDICTION = "correct_", "prediction_"
-"""Prefixes of the arrays of per-item outcomes, such as ``correct_1.0``, of classification and regression."""
+"""Prefixes of per-sample outcomes of classification and regression, for example ``correct_1.0``."""
 
 COUNTS = "counts_"
-"""Prefix of what is counted over the pixels of every image of a dense task, such as ``counts_1.0``."""
+"""Prefix of counts over the pixels of every image of a dense task."""
 
 TARGET = "target"
 """Name of the array of a regression target."""
 
 VALIDATION = "val_"
-"""Prefix of validation scores on resampled validation items, such as ``val_1.0``, in the same file.
+"""Prefix of validation scores on resampled validation samples, in the same file.
 
-They have a hash of their own: a committed run keeps them for every tap, and per-item outcomes for few.
+They have their own hash: a committed run keeps them for every tap, and per-sample outcomes for few.
 """
 
-
 MOST_BYTES = 2 * 2**30
-"""Bytes that a file of outcomes may unpack to: a small file may claim any size."""
+"""Limit of the unpacked size; a small file may claim any size."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Per-item outcomes of one case on the items that it was tested on.
+    """Outcomes of one case on each of its test samples.
 
     Args:
-        ids: (n,) str, item ids in split order.
-        groups: (n,) str, the scene or event of every item; None where unknown.
+        ids: (n,) str, sample ids in split order.
+        groups: (n,) str, scene or event of every sample; None if unknown.
         correct: per label fraction, (draws, n) uint8; empty for regression.
-        prediction: per label fraction, (draws, n) float32, or float64 where float32 is too coarse for the target; with
-            shuffle splits one row per shuffle, NaN for the items that it did not test. Empty for classification.
-        target: (n,) float64, what was to be predicted; None for classification.
+        prediction: per label fraction, (draws, n) float32, or float64 if float32 is too coarse for the target; with
+            shuffle splits one row per shuffle, NaN for samples that it did not test. Empty for classification.
+        target: (n,) float64; None for classification.
         counts: per label fraction of a dense task, (seeds, n, K, K) int64 confusion counts (rows: true class), or
-            (seeds, n, 5) float64 ``crossed.SUMS``. Empty for tasks with one label per item.
+            (seeds, n, 5) float64 ``metric.SUMS``. Empty for tasks with one label per sample.
     """
 
     ids: npt.NDArray[np.str_]
@@ -62,17 +61,14 @@ class Outcomes:
 
 
 def read_outcomes(run_dir: Path, record: Record) -> Outcomes | None:
-    """Read the per-item outcomes of a record; None where the record has none.
+    """Read the per-sample outcomes of a record; None if it has none.
 
     Raises:
-        DataError: the file is absent, damaged or belongs to another version of the record.
+        DataError: the file is missing or damaged, or belongs to another version of the record.
     """
     if record.outcomes_sha256 is None:
         return None
-    path = record_path(run_dir, record.case.kind, record.case.id).with_suffix(".npz")
-    arrays = _read_arrays(path, "per-item outcomes", lambda name: not name.startswith(VALIDATION))
-    if arrays_sha256(arrays) != record.outcomes_sha256:
-        raise DataError(f"{path}: per-item outcomes are not those that the record was written with: run the case again")
+    arrays = _read_arrays(run_dir, record, record.outcomes_sha256, resamples=False)
     found = {
         prefix: {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
         for prefix in (CORRECT, PREDICTION, COUNTS)
@@ -83,7 +79,7 @@ def read_outcomes(run_dir: Path, record: Record) -> Outcomes | None:
 
 
 def names_outcomes(path: Path) -> bool:
-    """Whether a file of arrays holds more than validation resamples; False where there is none that can be read."""
+    """Return whether a file has arrays other than validation resamples; False if it cannot be read."""
     try:
         with zipfile.ZipFile(path) as file:
             return any(not name.startswith(VALIDATION) for name in file.namelist())
@@ -92,28 +88,23 @@ def names_outcomes(path: Path) -> bool:
 
 
 def read_resamples(run_dir: Path, record: Record) -> dict[str, npt.NDArray[np.float32]]:
-    """Read the validation scores of a record on resampled validation items.
+    """Read the validation scores of a record on resampled validation samples.
 
     Returns:
-        (B,) per label fraction; resample b has the same validation items in every record of a task. Empty where the
-        record has none: it is of an older version, or was not validated.
+        (B,) per label fraction; resample b has the same validation samples in every record of a task. Empty if the
+        record has none, because it is of an older version or was not validated.
 
     Raises:
-        DataError: the file is absent, damaged or belongs to another version of the record.
+        DataError: the file is missing or damaged, or belongs to another version of the record.
     """
     if record.resamples_sha256 is None:
         return {}
-    path = record_path(run_dir, record.case.kind, record.case.id).with_suffix(".npz")
-    arrays = _read_arrays(path, "validation resamples", lambda name: name.startswith(VALIDATION))
-    if arrays_sha256(arrays) != record.resamples_sha256:
-        raise DataError(
-            f"{path}: validation resamples are not those that the record was written with: run the case again"
-        )
+    arrays = _read_arrays(run_dir, record, record.resamples_sha256, resamples=True)
     return {name.removeprefix(VALIDATION): array for name, array in arrays.items()}
 
 
 def resamples_alone(run_dir: Path, record: Record) -> bytes:
-    """The ``.npz`` of a record as it is without per-item outcomes: not compressed, since archives compress better.
+    """Return the ``.npz`` of a record without per-sample outcomes, not compressed, because archives compress better.
 
     Raises:
         DataError: as in :func:`read_resamples`.
@@ -124,32 +115,40 @@ def resamples_alone(run_dir: Path, record: Record) -> bytes:
     return buffer.getvalue()
 
 
-def _read_arrays(path: Path, what: str, wanted: Callable[[str], bool]) -> dict[str, npt.NDArray[Any]]:
+def _read_arrays(run_dir: Path, record: Record, sha256: str, resamples: bool) -> dict[str, npt.NDArray[Any]]:
+    """Read the validation resamples, or all other arrays, and compare their hash."""
+    path = record_path(run_dir, record.case.kind, record.case.id).with_suffix(".npz")
+    what = "validation resamples" if resamples else "per-sample outcomes"
     try:
         with np.load(path, allow_pickle=False) as file:
             unpacked = sum(member.file_size for member in file.zip.infolist())
             if unpacked > MOST_BYTES:
                 raise ValueError(f"it unpacks to {unpacked} bytes, more than {MOST_BYTES}")
-            return {name: file[name] for name in file.files if wanted(name)}
-    except Exception as error:  # of a damaged byte zipfile, zlib and numpy complain in a dozen unrelated ways
+            arrays = {name: file[name] for name in file.files if name.startswith(VALIDATION) == resamples}
+    except Exception as error:  # zipfile, zlib and numpy report damage with a dozen unrelated exceptions
         raise DataError(f"{path}: {what} are not readable ({error}): run the case again") from None
+    if arrays_sha256(arrays) != sha256:
+        raise DataError(f"{path}: {what} differ from those that the record was written with: run the case again")
+    return arrays
 
 
 def checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Outcomes as they are written; ContractError for what does not fit the scores."""
+    """Return outcomes as they are written; ContractError if they do not fit the scores."""
     where = f"outcomes of {record.case.id}"
     dense = any(name.startswith(COUNTS) for name in outcomes)
     regression = not dense and any(_predicts(score.metric) for score in record.scores.values())
     prefix = COUNTS if dense else PREDICTION if regression else CORRECT
     expected = {"ids", *((TARGET,) if regression else ()), *(f"{prefix}{key}" for key in record.scores)}
     if set(outcomes) - {"groups"} != expected:
-        raise ContractError(f"{where}: found arrays {sorted(outcomes)}, expected {sorted(expected)} (and groups)")
+        raise ContractError(
+            f"{where}: found arrays {sorted(outcomes)}, expected {sorted(expected)} (groups are optional)"
+        )
     arrays = {name: np.asarray(array) for name, array in outcomes.items()}
     for name in {"ids", "groups"} & set(arrays):
         arrays[name] = arrays[name].astype(np.str_)
     items = {name: len(arrays[name]) for name in ("ids", "groups", TARGET) if name in arrays}
     if len(set(items.values())) > 1:
-        raise ContractError(f"{where}: lengths {items} differ")
+        raise ContractError(f"{where}: found lengths {items}, expected equal ones")
     shuffled = record.provenance.protocol == "shuffle_splits"
     for key, score in record.scores.items():
         name = f"{prefix}{key}"
@@ -161,17 +160,17 @@ def checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -
     if regression:
         arrays[TARGET] = arrays[TARGET].astype(np.float64)
         if not np.isfinite(arrays[TARGET]).all():
-            raise ContractError(f"{where}: the target is not finite everywhere")
+            raise ContractError(f"{where}: the target has values that are not finite")
     return arrays
 
 
 def _predicts(metric: str) -> bool:
-    """True for scores of predicted numbers; others are of samples that are right or wrong."""
+    """Whether numbers are predicted, instead of samples being right or wrong."""
     return metric in METRICS and not METRICS[metric].confusion
 
 
 def checked_resamples(record: Record, given: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Validation resamples as they are written; ContractError for what does not fit the scores."""
+    """Return validation resamples as they are written; ContractError if they do not fit the scores."""
     arrays = {name: np.asarray(array, dtype=np.float32) for name, array in given.items()}
     lengths = {array.shape for array in arrays.values()}
     unknown = [name for name in arrays if name.removeprefix(VALIDATION) not in record.scores]
@@ -181,12 +180,12 @@ def checked_resamples(record: Record, given: Mapping[str, npt.NDArray[Any]]) -> 
             "one array (B,) per label fraction with a score"
         )
     if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ContractError(f"validation resamples of {record.case.id} are not finite everywhere")
+        raise ContractError(f"validation resamples of {record.case.id} have values that are not finite")
     return arrays
 
 
 def _checked_counts(where: str, array: npt.NDArray[Any], score: Score, items: int) -> npt.NDArray[Any]:
-    """Counts as they are written; those of another number of seeds, images or classes are refused."""
+    """Return counts as they are written; reject other numbers of seeds, images or classes."""
     confusions = metric_named(score.metric).confusion
     shape, wanted = array.shape, (len(score.per_draw), items)
     fits = len(shape) == 4 and shape[2] == shape[3] if confusions else len(shape) == 3 and shape[2] == len(SUMS)
@@ -194,24 +193,24 @@ def _checked_counts(where: str, array: npt.NDArray[Any], score: Score, items: in
         rest = "K, K" if confusions else str(len(SUMS))
         raise ContractError(f"{where} has shape {shape}, expected (seeds, n, {rest}) with (seeds, n) = {wanted}")
     if not np.isfinite(array).all():
-        raise ContractError(f"{where} is not finite everywhere")
+        raise ContractError(f"{where} has values that are not finite")
     return array.astype(np.int64 if confusions else np.float64)
 
 
 def _check_array(where: str, array: npt.NDArray[Any], score: Score, items: int, shuffled: bool) -> None:
-    """Refuse outcomes that are not those of a score: every draw tests every item, every shuffle some of them."""
+    """Reject outcomes that do not fit a score; every draw tests every sample, every shuffle some of them."""
     if array.shape != (len(score.per_draw), items):
         raise ContractError(f"{where} has shape {array.shape}, expected (draws, n) = ({len(score.per_draw)}, {items})")
     known = ~np.isnan(array)
     if np.isinf(array).any() or not (shuffled or known.all()):
-        raise ContractError(f"{where} is not finite everywhere")
+        raise ContractError(f"{where} has values that are not finite")
     tested = int(known.any(axis=0).sum())
     if tested != score.n:
-        raise ContractError(f"{where} has outcomes of {tested} items, which differ from the scores' n, {score.n}")
+        raise ContractError(f"{where} has outcomes of {tested} samples, expected {score.n}, the scores' n")
 
 
 def arrays_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
-    """Hash of the arrays themselves: the bytes of a zip file hold its date."""
+    """Return the hash of the arrays, independent of the date in a zip file."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -221,7 +220,7 @@ def arrays_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
 
 
 def npz_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """A compressed ``.npz`` file."""
+    """Return a compressed ``.npz`` file."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

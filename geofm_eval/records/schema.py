@@ -1,4 +1,4 @@
-"""The record of one case: typed, frozen, strict. ``reports/README.md`` says the same in prose."""
+"""The record of one case: typed, frozen, strict (manual: ``reports/README.md``)."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -7,13 +7,12 @@ from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, Positi
 
 from geofm_eval.metric import METRICS
 from geofm_eval.records.internals import Drift, Similarity
-from geofm_eval.records.plausible import close, out_of_bounds, refuse
 from geofm_eval.records.scores import ExpectedRange, FirstAttempt, Score, Selection
-from geofm_eval.records.section import Description, Plain, Section
+from geofm_eval.records.section import Description, Plain, Section, close, out_of_bounds, refuse
 from geofm_eval.records.training import Training
 
 SCHEMA_VERSION = 3
-"""Version that is written; older ones are migrated when read."""
+"""Version that is written; older ones are migrated when they are read."""
 
 Status = Literal["passed", "failed", "error"]
 Verdict = Literal["in_range", "below", "above", "no_range", "stale_range", "unverified_range", "unavailable"]
@@ -27,7 +26,7 @@ class RunInfo(Section):
 
 
 class CaseInfo(Section):
-    """What was measured. ``id`` is ``model-task-adaptation-layer``."""
+    """The measured case. ``id`` is ``model-task-adaptation-layer``."""
 
     kind: str = Field(pattern=r"^[a-z0-9_]+$")
     model: str
@@ -42,22 +41,22 @@ class CaseInfo(Section):
     def _consistent(self) -> "CaseInfo":
         expected = f"{self.model}-{self.task}-{self.adaptation}-{self.layer}"
         if self.id != expected:
-            raise ValueError(f"case id is '{self.id}', model, task, adaptation and layer make '{expected}'")
+            raise ValueError(f"case id is '{self.id}', expected '{expected}' from model, task, adaptation and layer")
         return self
 
     @property
     def is_control(self) -> bool:
-        """True when the subject is a control: a random twin, band statistics, random convolutions."""
+        """Whether the model is a control: random twin, band statistics, random convolutions."""
         return "control" in self.markers
 
     @property
     def is_unverified(self) -> bool:
-        """True when the subject's weights are of unverified provenance."""
+        """Whether the model's weights have unverified provenance."""
         return "unverified" in self.markers
 
 
 class Outcome(Section):
-    """How the case ended: passed, failed an assertion or stopped with an error; and what its expected range said."""
+    """Result of the case: passed, failed an assertion, or stopped with an error; and the verdict of its range."""
 
     status: Status
     verdict: Verdict
@@ -66,19 +65,19 @@ class Outcome(Section):
     @model_validator(mode="after")
     def _explained(self) -> "Outcome":
         if self.status != "passed" and not self.reason:
-            raise ValueError(f"a case that {self.status} needs a reason")
+            raise ValueError(f"a case with status {self.status} needs a reason")
         return self
 
 
 class Cost(Section):
-    """What the case took.
+    """Computing cost of the case.
 
     Args:
         seconds: per stage (``extract``, ``solve``).
-        shared_by: number of cases that share these seconds: a block is extracted and solved once for all of them.
-        parameters: numbers of the backbone; with a trained decoder those of the whole network.
-        trained_parameters: of these, what was trained.
-        flops: floating-point operations of a forward pass over one image or window.
+        shared_by: number of cases that share these seconds, because a block is extracted and solved once for all.
+        parameters: parameters of the backbone; with a trained decoder, of the whole network.
+        trained_parameters: number of these that were trained.
+        flops: floating-point operations of a forward pass for one image or window.
     """
 
     seconds: dict[str, NonNegativeFloat] = {}
@@ -91,7 +90,7 @@ class Cost(Section):
 
 
 class Inputs(Section):
-    """What the model received. Tables need these fields; the adapter adds unit, normalisation, size and the like."""
+    """Input of the model. Tables need these fields; the input adapter adds others, for example units and size."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Plain] = Field(init=False)
@@ -108,19 +107,19 @@ class Inputs(Section):
 
 
 class Provenance(Section):
-    """Everything a number depends on; what is not known (a case that stopped early) is None or empty.
+    """Everything that scores depend on; unknown values (of a case that stopped early) are None or empty.
 
     Args:
         weights_source: ``file:<name>``, ``url:<address>`` or ``random:seed=<n>``.
-        weights_unverified: why their provenance is unverified; None where it is not.
-        items_sha256: per split, over item ids and the contents of the files; simulated: the generator's version.
-        labels_sha256: per split, over item ids and labels.
+        weights_unverified: why their provenance is unverified; None if it is verified.
+        items_sha256: per split, over sample ids and contents of files; for stand-ins, the generator's version.
+        labels_sha256: per split, over sample ids and labels.
         split_definition: ``official`` or ``custom`` (the data folder's own list).
-        protocol: ``holdout`` (train, val and test) or ``shuffle_splits`` (forty random cuts of all items).
-        dropped: per split, how many items were left out for which reason.
+        protocol: ``holdout`` (train, val and test) or ``shuffle_splits`` (forty random splits of all samples).
+        dropped: per split, number of excluded samples by reason.
         target_unit: unit of a regression target.
-        recipe: all fields of the recipe, ``slug`` among them.
-        seeds: what was seeded with what.
+        recipe: all fields of the recipe, including ``slug``.
+        seeds: seeds by purpose.
         feature_keys: key of the feature block per split.
     """
 
@@ -153,8 +152,8 @@ class Provenance(Section):
 class Record(Section):
     """One case of one run, whether it passed, failed or stopped with an error.
 
-    ``checksum`` is over all other fields as the file has them; None of a record that was not read from a file, or that
-    was written before schema 3.
+    ``checksum`` is over all other fields of the file; None if the record was not read from a file, or was written
+    before schema 3.
     """
 
     schema_version: Literal[3] = 3
@@ -184,7 +183,7 @@ class Record(Section):
         refuse(_problems(self))
         measured = self.scores or self.similarity or self.drift or self.case.kind == "throughput"
         if self.outcome.status == "passed" and not measured:
-            raise ValueError("a case that passed needs scores, or what else its kind measures")
+            raise ValueError("a case that passed needs scores, or other results of its kind")
         return self
 
 
@@ -192,7 +191,7 @@ def _problems(record: Record) -> Iterator[str]:
     scores = record.scores
     for key, score in scores.items():
         if not 0 < float(key) <= 1:
-            yield f"label fraction {key} is not above 0 and at most 1"
+            yield f"label fraction {key} is not in (0, 1]"
         mean = sum(score.per_draw) / len(score.per_draw)
         if record.provenance.protocol == "holdout" and not close(score.value, mean):
             yield f"scores.{key}: value {score.value} is not the mean of per_draw, {mean}"
@@ -201,7 +200,7 @@ def _problems(record: Record) -> Iterator[str]:
         yield "label fractions differ in metric or number of test items"
     counts = [scores[key].n_train for key in ordered]
     if counts != sorted(counts):
-        yield f"n_train falls with the label fraction: {counts}"
+        yield f"n_train decreases with the label fraction: {counts}"
     if unknown := set(record.expected_ranges) - set(scores):
         yield f"expected_ranges has fraction {min(unknown)}, which has no score"
     yield from _choice_problems(record)
@@ -212,7 +211,7 @@ def _problems(record: Record) -> Iterator[str]:
 
 
 def _choice_problems(record: Record) -> Iterator[str]:
-    """Of what was chosen on validation: each draw of the score once at most, validation scores within bounds."""
+    """Check choices on validation: each draw of the score at most once, validation scores within bounds."""
     if record.selection is None or not record.scores:
         return
     draws: dict[str, list[int]] = {}
@@ -232,7 +231,7 @@ def _choice_problems(record: Record) -> Iterator[str]:
 
 
 def _training_problems(record: Record) -> Iterator[str]:
-    """Of a training: one seed per value, and the chips that its score counts."""
+    """Check a training: one seed per value, and the chips that the score counts."""
     training = record.training
     if training is None:
         return
@@ -247,10 +246,10 @@ def _training_problems(record: Record) -> Iterator[str]:
 
 
 def fraction_key(fraction: float) -> str:
-    """Name of a label fraction in records: ``0.01``, ``0.1``, ``1.0``."""
+    """Return the name of a label fraction in records: ``0.01``, ``0.1``, ``1.0``."""
     return repr(float(fraction))
 
 
 def _turned(metric: str) -> bool:
-    """True where validation may have been scored by the negative of the metric, which has other bounds."""
+    """Whether validation may be scored by the negative of the metric, which has other bounds."""
     return metric in METRICS and not METRICS[metric].higher_is_better

@@ -1,4 +1,4 @@
-"""Parts of a record that hold scores: the choice on validation, the test score, and the range it is judged by."""
+"""Scores in a record: choices on validation, test scores, and expected ranges."""
 
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -7,15 +7,14 @@ from pydantic import ConfigDict, Field, NonNegativeInt, model_validator
 from pydantic.dataclasses import dataclass
 
 from geofm_eval.metric import METRICS
-from geofm_eval.records.plausible import close, out_of_bounds, refuse
-from geofm_eval.records.section import Section
+from geofm_eval.records.section import Section, close, out_of_bounds, refuse
 
 SHARES = ("accuracy", "pixel_accuracy", "mean_f1", "iou_class")
-"""Beginnings of the names of companions that are proportions."""
+"""Prefixes of the names of additional scores that are proportions."""
 
 
 class IntervalInfo(Section):
-    """A two-sided interval; ``covers`` names what it would vary over (items, groups, draws x items)."""
+    """A two-sided interval; ``covers`` names the source of variation (items, groups, draws x items)."""
 
     low: float
     high: float
@@ -26,7 +25,7 @@ class IntervalInfo(Section):
     @model_validator(mode="after")
     def _ordered(self) -> "IntervalInfo":
         if self.low > self.high:
-            raise ValueError(f"the interval begins at {self.low} and ends at {self.high}")
+            raise ValueError(f"the interval has low = {self.low} and high = {self.high}, expected low <= high")
         return self
 
 
@@ -34,14 +33,14 @@ class Score(Section):
     """Test score at one label fraction.
 
     Args:
-        metric: such as ``accuracy`` or ``r2``.
-        value: mean over the draws, in the metric's own unit (accuracy: share of right items); with shuffle splits the
-            R2 of all (shuffle, item) predictions pooled.
-        per_draw: one value per draw of the label subset, in draw order; with shuffle splits one per shuffle; of
-            trained networks one per seed.
-        n: test items; with shuffle splits those that were tested at least once.
-        n_train: labelled training items.
-        extra: companions that are reported and never selected on, such as ``accuracy_k5`` or ``rmse``.
+        metric: for example ``accuracy`` or ``r2``.
+        value: mean over the draws, in the metric's own unit (accuracy: proportion of correct samples); with shuffle
+            splits, the pooled R2 of all (shuffle, sample) predictions.
+        per_draw: one value per draw of the label subset; with shuffle splits one per shuffle, for trainings one per
+            seed.
+        n: test samples; with shuffle splits those that were tested at least once.
+        n_train: labelled training samples.
+        extra: additional scores that are never selected on, for example ``accuracy_k5`` or ``rmse``.
     """
 
     metric: str
@@ -66,27 +65,27 @@ def _problems(score: Score) -> Iterator[str]:
     for name, value in score.extra.items():
         yield from out_of_bounds(f"extra.{name}", [value], "accuracy" if name.startswith(SHARES) else name)
     if score.metric in METRICS and METRICS[score.metric].direction != score.direction:
-        yield f"direction of {score.metric} is '{score.direction}'"
+        yield f"direction of {score.metric} is '{score.direction}', expected '{METRICS[score.metric].direction}'"
     interval = score.interval
     if interval is None:
         return
     inside = interval.low <= score.value <= interval.high
     if not (inside or close(score.value, interval.low) or close(score.value, interval.high)):
-        yield f"the interval [{interval.low}, {interval.high}] does not hold its own estimate, {score.value}"
+        yield f"the interval [{interval.low}, {interval.high}] does not contain its estimate, {score.value}"
 
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class Choice:
-    """What was chosen on validation for one label fraction and draw.
+    """Choice on validation for one label fraction and draw.
 
-    A record may hold hundreds of these, which as sections would take most of the memory of a run.
+    A record can have hundreds of these; sections would take most of the memory of a run.
 
     Args:
         val_kind: ``split`` (validation split), ``inner_cv`` (folds of the training labels) or ``none``.
-        n_val: validation items.
-        chosen: the penalty; None for a probe that has none.
-        at_edge: the penalty is the first or last of its path, so that a wider path might do better.
-        val_score: the metric on validation at that penalty, which layers are chosen by; None without validation.
+        n_val: validation samples.
+        chosen: penalty; None for a probe without penalties.
+        at_edge: the penalty is the first or last of its path, so that a wider path may be better.
+        val_score: validation score at that penalty, by which layers are chosen; None without validation.
         val_loss: mean validation loss at that penalty (log loss in nats, or squared error), which breaks ties of
             ``val_score``; None without validation and in records of older versions.
         runner_up_gap: validation loss of the second-best penalty minus that of the chosen one.
@@ -111,8 +110,8 @@ class Selection(Section):
     """How the hyperparameter was chosen: on which split, by which criterion, among which candidates.
 
     Args:
-        near: per label fraction, taps of the model whose validation score is at most one standard error below the best,
-            that one among them; empty in records of older versions, and of what has no taps to choose among.
+        near: per label fraction, taps whose validation score is at most one standard error below the best, including
+            the best; empty in records of older versions, and if there are no taps to choose from.
     """
 
     split: str
@@ -123,17 +122,16 @@ class Selection(Section):
 
 
 class ExpectedRange(Section):
-    """The range that a score was judged by, as it stood then.
+    """The range that a score was judged by.
 
     Args:
         low: lowest expected value, in the metric's own unit.
         high: highest expected value.
-        rule: ``numeric``, ``seeds``, ``published``, or ``other_protocol`` for a number that is shown and judges
-            nothing.
-        why: why the range is what it is.
-        mean: what was expected.
-        n: what it rests on: solves, or seeds; 1 for a published number.
-        seeds: of trainings, the number whose mean the range is for; None for other rules.
+        rule: ``numeric``, ``seeds``, ``published``, or ``other_protocol`` for a published score that judges nothing.
+        why: reason of the range.
+        mean: expected value.
+        n: number of solves or seeds that it was set from; 1 for a published score.
+        seeds: for trainings, the number of seeds whose mean the range holds for; None for other rules.
         runs: names of the runs that it was set from.
     """
 
@@ -149,18 +147,18 @@ class ExpectedRange(Section):
     @model_validator(mode="after")
     def _ordered(self) -> "ExpectedRange":
         if not self.low <= self.mean <= self.high:
-            raise ValueError(f"the range [{self.low}, {self.high}] does not hold its own mean, {self.mean}")
+            raise ValueError(f"the range [{self.low}, {self.high}] does not contain its mean, {self.mean}")
         return self
 
 
 class FirstAttempt(Section):
-    """How a trained case lay to its range before it was confirmed: trained once more, with as many fresh seeds.
+    """Verdict on a trained case before it was trained again with the same number of new seeds.
 
     Args:
         verdict: ``below`` or ``above``.
         value: mean over the first seeds.
-        seeds: their number.
-        expected: the range for a mean over so many.
+        seeds: number of first seeds.
+        expected: the range for the mean over this number of seeds.
     """
 
     verdict: Literal["below", "above"]

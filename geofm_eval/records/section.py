@@ -1,19 +1,29 @@
-"""What all parts of a record are."""
+"""Base of all parts of a record: plain JSON values, plausibility checks, and sealed files."""
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
 
+from geofm_eval.metric import METRICS
+from geofm_eval.seals import CHECKSUM, is_whole, parse_json
+
+TOLERANCE = 1e-6
+"""Largest relative difference of two sums of the same numbers."""
+
+_BOUNDS = {name: (metric.low, metric.high) for name, metric in METRICS.items()}
+_BOUNDS["mean_r2"] = _BOUNDS["r2"]
+
 
 class Section(BaseModel):
-    """Frozen part of a record: unknown fields, NaN and infinity are refused; what is unknown is None."""
+    """Frozen part of a record: unknown fields, NaN and infinity are rejected; unknown values are None."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _plain(value: Any) -> Any:
-    """Turn tuples and numpy scalars into what JSON holds, so that a record reads back equal to what was written."""
+    """Convert tuples and numpy scalars to JSON values, so that a record that is read equals the one written."""
     if isinstance(value, dict):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -23,4 +33,37 @@ def _plain(value: Any) -> Any:
 
 Plain = Annotated[JsonValue, BeforeValidator(_plain)]
 Description = Annotated[dict[str, JsonValue], BeforeValidator(_plain)]
-"""What another part of the library says about itself: any JSON, finite numbers only."""
+"""Description by another part of the library: any JSON with finite numbers."""
+
+
+def refuse(problems: Iterator[str]) -> None:
+    """Raise the first problem as the ValueError that pydantic collects."""
+    for problem in problems:
+        raise ValueError(problem)
+
+
+def close(one: float, other: float) -> bool:
+    """Return whether two sums of the same numbers are equal except for rounding."""
+    return abs(one - other) <= TOLERANCE * max(1.0, abs(one), abs(other))
+
+
+def out_of_bounds(name: str, values: Sequence[float], metric: str) -> Iterator[str]:
+    """Report values outside the bounds of their metric."""
+    low, high = _BOUNDS.get(metric, (float("-inf"), float("inf")))
+    for value in values:
+        if not low - TOLERANCE <= value <= high + TOLERANCE:
+            yield f"{name} is {value}, but {metric} is between {low:g} and {high:g} (a fraction, not a percentage)"
+
+
+def without_seal(raw: bytes | str) -> Any:
+    """Parse JSON and check and remove its checksum, which files of older versions do not have.
+
+    Raises:
+        ValueError: the text is not JSON, or does not match its checksum.
+    """
+    content = parse_json(raw)
+    if isinstance(content, dict) and CHECKSUM in content:
+        if not is_whole(content):
+            raise ValueError("its content does not match its checksum")
+        content.pop(CHECKSUM)
+    return content

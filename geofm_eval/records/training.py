@@ -1,4 +1,4 @@
-"""Part of a record that says how the networks of a case were trained."""
+"""Trainings in a record."""
 
 from typing import Literal
 
@@ -12,16 +12,15 @@ class SeedTraining(Section):
 
     Args:
         rate: learning rate.
-        epoch: the best on validation, whose network was tested.
-        val_score: the metric on validation after that epoch. Where folds of the training chips chose the epoch, this
-            and ``validations`` are those of the folds, which the first seed trained for all.
-        validations: (epoch, metric) of every validation.
+        epoch: best epoch on validation, whose network was tested.
+        val_score: validation score after that epoch. If folds of the training chips chose the epoch, this and
+            ``validations`` are those of the folds, which the first seed trained for all.
+        validations: (epoch, score) of every validation.
         losses: mean training loss of every epoch.
         seconds: per stage (``encode``, ``train``).
-        key: of the training in the cache; tuned tensors lie under it in ``tuned``.
-        backbone_sha256: hash of the backbone's numbers after the training; the frozen one's before it is in
-            ``Training``.
-        initial_sha256: hash before the training of a backbone that every seed draws anew; None for the one in
+        key: key of the training in the cache; ``tuned`` has its tuned tensors.
+        backbone_sha256: hash of the backbone's parameters after the training.
+        initial_sha256: hash before the training if every seed draws its own backbone; None if it is that of
             ``Training``.
     """
 
@@ -38,23 +37,23 @@ class SeedTraining(Section):
 
 
 class Training(Section):
-    """What was trained for a dense task, and how.
+    """Decoder, tuning and schedule of a trained case.
 
     Args:
-        decoder: such as ``lightms`` or ``upernet_w064``.
-        tuning: what of the backbone was trained: ``frozen``, ``full``, ``lora``, ``lora_fc1``, ``lnbias``.
-        taps: what the decoder read, in the order of depth.
-        taps_by: ``usual`` (named for the architecture) or ``validation`` (chosen by the dense probe).
-        recipe: the schedule.
-        lengthened: epochs were multiplied by this, so that few labels took as many steps as all.
-        rates: learning rates that were tried with the first seed; validation chose.
-        window: pixels per side of what the network saw at once.
-        chips: training, validation and test chips.
-        absent_classes: classes that no labelled pixel of the training chips shows; they count in the score.
+        decoder: for example ``lightms`` or ``upernet_w064``.
+        tuning: trained part of the backbone: ``frozen``, ``full``, ``lora``, ``lora_fc1``, ``lnbias``.
+        taps: taps that the decoder read, in the order of depth.
+        taps_by: ``usual`` (given by the architecture) or ``validation`` (chosen by the dense probe).
+        recipe: schedule.
+        lengthened: factor of the number of epochs that gives few labels the number of steps of all labels.
+        rates: learning rates that were tried with the first seed and chosen on validation.
+        window: pixels per side of the network's input.
+        chips: number of training, validation and test chips.
+        absent_classes: classes without labelled pixels in the training chips; they count in the score.
         token_gsd_m: metres per side of a token.
         context_m: metres per side of a window.
-        grid_ceiling: score of somebody who knows what each token covers: its most frequent class, or its mean.
-        backbone_sha256: hash of the backbone's numbers before the training.
+        grid_ceiling: score of predicting each token's most frequent class, or its mean.
+        backbone_sha256: hash of the backbone's parameters before the training.
         seeds: one training per seed.
     """
 

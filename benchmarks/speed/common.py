@@ -1,5 +1,6 @@
-"""Noise chips generated on reading, so that no side of a comparison waits for a disk."""
+"""Noise chips, and memory of a process."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from geofm_eval.data.split import Split
 
 
 def noise_split(task: TaskSpec, name: str, count: int, side: int) -> Split:
-    """Make a split of ``count`` chips of ``side`` pixels with labels of two classes."""
+    """Make a split of ``count`` noise chips with labels of two classes, generated on reading, without a disk."""
     items = tuple(Item(f"{name}{index}", Path(f"{index}.tif"), None) for index in range(count))
 
     def image(item: Item) -> Any:
@@ -22,3 +23,10 @@ def noise_split(task: TaskSpec, name: str, count: int, side: int) -> Split:
         return np.random.default_rng(int(item.path.stem)).integers(0, 2, (side, side))
 
     return Split(task, name, items, "official", image, target)
+
+
+def anonymous_mib() -> float:
+    """Return the anonymous memory of this process in MiB, without mapped files, which can be dropped."""
+    found = re.search(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+    assert found is not None
+    return int(found[1]) / 1024
