@@ -53,7 +53,7 @@ def test_taps_that_are_as_good_on_validation_are_named_and_the_shallowest_is_whe
     assert f"within one standard error on validation: {again.words}" in text
     assert cut.tap == again.near[0]
     assert cut.error.value == again.errors[again.taps.index(cut.tap)]
-    assert "standard error: of the paired difference, 200 resamples of 100 validation items" in text
+    assert "standard error: paired difference over 200 resamples of 100 validation samples" in text
     reading = json.loads(advised(tmp_path, CATALOG, TASK, MODEL).json())["models"][0]["readings"][0]
     assert reading["again"]["near"] == list(again.near)
 
@@ -72,7 +72,7 @@ def test_where_nothing_shallower_is_near_the_error_is_the_largest_of_theirs(tmp_
     assert again.near == ("final",)
     assert cut.at_end
     assert cut.error.value == max(again.errors[:-1]) > 0
-    assert "do not cut: on validation nothing shallower is within one standard error" in said(tmp_path)
+    assert "do not cut: no shallower tap is within one standard error" in said(tmp_path)
 
 
 # Which block to read from.
@@ -80,33 +80,33 @@ def test_where_nothing_shallower_is_near_the_error_is_the_largest_of_theirs(tmp_
 
 def test_a_tap_that_is_better_than_final_is_to_be_read(tmp_path):
     text = said(probes(tmp_path / "r", (0.5, 0.7, 0.8, 0.7, 0.6), (0.5, 0.7, 0.8, 0.7, 0.6)))
-    assert "linear probe, all labels: read block01: validation chooses block01 among 5, and it is better than" in text
+    assert "linear probe, all labels: read block01: best of 5 taps on validation, and better than" in text
     assert "validation 80.0, test accuracy (%) 80.0; final 60.0, difference +20.0 [+16." in text
 
 
 def test_without_a_gain_reading_elsewhere_is_not_shown_to_help(tmp_path):
     text = said(probes(tmp_path / "r", (0.5, 0.7, 0.8, 0.7, 0.6), (0.5, 0.6, 0.61, 0.6, 0.6), noise=0.2))
-    assert "validation chooses block01 among 5; reading elsewhere than final is not shown to help" in text
+    assert "block01 is best of 5 taps on validation; a gain over final is not shown" in text
 
 
 def test_where_test_contradicts_validation_final_is_to_be_read(tmp_path):
     run = probes(tmp_path / "r", (0.5, 0.7, 0.8, 0.7, 0.6), (0.5, 0.6, 0.5, 0.6, 0.6))
     assert only(run).readings[0].shows == "worse"
-    assert "read final: validation chooses block01 among 5, and on the test split that is worse" in said(run)
+    assert "read final: block01 is best of 5 taps on validation, but worse on the test split" in said(run)
 
 
 def test_final_may_be_what_validation_chooses(tmp_path):
     text = said(probes(tmp_path / "r", RISING, RISING))
-    assert "linear probe, all labels: read final: validation chooses it among 5\n" in text
+    assert "linear probe, all labels: read final: best of 5 taps on validation\n" in text
     assert "validation 73.0, test accuracy (%) 73.0\n" in text
 
 
 def test_without_outcomes_there_is_no_interval_and_no_claim(tmp_path):
     run = probes(tmp_path / "r", (0.5, 0.7, 0.8, 0.7, 0.6), (0.5, 0.7, 0.8, 0.7, 0.6), outcomes=False)
     text = said(run)
-    assert "without an interval reading elsewhere than final is not shown to help" in text
+    assert "a gain over final is not shown, because the difference has no interval" in text
     assert "difference +20.0 without an interval" in text
-    assert f"problem: {MODEL}-{TASK}-linear-block01 has no per-item outcomes" in text
+    assert f"problem: {MODEL}-{TASK}-linear-block01 has no per-sample outcomes" in text
 
 
 def test_a_tenth_of_the_labels_is_named_where_it_chooses_otherwise(tmp_path):
@@ -117,7 +117,7 @@ def test_a_tenth_of_the_labels_is_named_where_it_chooses_otherwise(tmp_path):
             probe(run, tap, [other] * 3, other, fraction=0.1, n_val=40, kept=whole)
         fractions = [(one.fraction, one.tap) for one in only(run).readings]
         assert fractions == ([(1.0, "final")] if same else [(1.0, "final"), (0.1, "block00")])
-        assert ("10 % of the labels: validation chooses block00" in said(run)) is not same
+        assert ("10 % of the labels: block00 is best of" in said(run)) is not same
 
 
 def test_decoders_of_one_level_say_which_block_they_read_best(tmp_path):
@@ -127,10 +127,10 @@ def test_decoders_of_one_level_say_which_block_they_read_best(tmp_path):
     trained(run, "single_w064_frozen_p100", "chosen", 0.99, 0.99)
     trained(run, "single_w064_full_p100", "block02", 0.7, 0.7)
     text = said(run)
-    assert "decoder single_w064, frozen, all labels: read block01: validation chooses block01 among 3" in text
+    assert "decoder single_w064, frozen, all labels: read block01: best of 3 taps on validation, and better" in text
     assert "better than block02" in text
     assert "single_w064, full" not in text, "one block is no choice"
-    assert "depth to cut at\n    nothing is advised: no record of the linear or ridge probe" in text
+    assert "depth to cut at\n    no advice: no record of the linear or ridge probe" in text
 
 
 # How sure a validation score is.
@@ -139,11 +139,11 @@ def test_decoders_of_one_level_say_which_block_they_read_best(tmp_path):
 def test_the_error_of_an_accuracy_is_binomial(tmp_path):
     record = probe(tmp_path / "r", "final", [0.8], 0.8, n_val=400)
     assert standard_error(record, "1.0").value == pytest.approx(math.sqrt(0.8 * 0.2 / 400))
-    assert standard_error(record, "1.0").method == "binomial, 400 validation items"
+    assert standard_error(record, "1.0").method == "binomial, 400 validation samples"
     draws = probe(tmp_path / "r", "final", [0.7, 0.9], 0.8, fraction=0.1, n_val=40, kept=record)
     expected = math.sqrt(0.8 * 0.2 * (0.9 / 80 + 1 / 400))
     assert standard_error(draws, "0.1").value == pytest.approx(expected)
-    assert standard_error(draws, "0.1").method == "binomial, 2 x 40 of 400 validation items"
+    assert standard_error(draws, "0.1").method == "binomial, 2 x 40 of 400 validation samples"
     shared = probe(tmp_path / "r", "final", [0.7, 0.9], 0.8, fraction=0.1, n_val=400, recipe={"val_budget": "full"})
     assert standard_error(shared, "0.1").value == pytest.approx(math.sqrt(0.8 * 0.2 / 400))
     perfect = standard_error(probe(tmp_path / "r", "final", [1.0], 0.8), "1.0")
@@ -168,7 +168,7 @@ def test_the_error_from_the_spread_over_draws_is_that_of_their_mean(share, draws
         means.append(np.mean(vals))
         claimed.append(found.value**2)
     assert math.sqrt(np.mean(claimed)) == pytest.approx(np.std(means), rel=0.12)
-    assert found.method == f"spread over {draws} label draws, each validated on {100 * share:.0f} % of the items"
+    assert found.method == f"spread over {draws} label draws, each validated on {100 * share:.0f} % of the samples"
 
 
 def test_shuffles_are_subsamples_of_nine_tenths(tmp_path):
@@ -176,15 +176,15 @@ def test_shuffles_are_subsamples_of_nine_tenths(tmp_path):
     record = probe(tmp_path / "r", "final", vals, 0.5, metric="r2", n_val=90, protocol="shuffle_splits")
     found = standard_error(record, "1.0")
     assert found.value == pytest.approx(math.sqrt(np.var(vals, ddof=1) * (1 / 4 + 9)))
-    assert found.method == "spread over 4 shuffles, each validated on 90 % of the items"
+    assert found.method == "spread over 4 shuffles, each validated on 90 % of the samples"
 
 
 @pytest.mark.parametrize(
     ("vals", "more", "why"),
     [
-        ([0.5], {}, "a single validation r2 has no spread: it takes several label draws"),
-        ([0.5, 0.6], {"fraction": 0.1, "recipe": {"val_budget": "full"}}, "2 label draws are not known to have been"),
-        ([0.5], {"protocol": "shuffle_splits"}, "a single validation r2 has no spread: it takes several shuffles"),
+        ([0.5], {}, "a single validation r2 has no spread; several label draws are needed"),
+        ([0.5, 0.6], {"fraction": 0.1, "recipe": {"val_budget": "full"}}, "the 2 label draws are not known to have"),
+        ([0.5], {"protocol": "shuffle_splits"}, "a single validation r2 has no spread; several shuffles are needed"),
     ],
 )
 def test_with_nothing_to_compute_an_error_from_no_cut_is_advised(vals, more, why, tmp_path):
@@ -193,7 +193,7 @@ def test_with_nothing_to_compute_an_error_from_no_cut_is_advised(vals, more, why
     assert standard_error(record, repr(more.get("fraction", 1.0))).value is None
     text = said(tmp_path / "r")
     labels = "10 % of the labels" if "fraction" in more else "all labels"
-    assert f"depth to cut at\n    nothing is advised with {labels}: " in text
+    assert f"depth to cut at\n    no advice with {labels}: " in text
     assert why in text
 
 
@@ -207,7 +207,7 @@ def test_the_shallowest_tap_within_one_error_of_the_best_is_the_cut(tmp_path):
     assert (cut.tap, cut.best, cut.shows) == ("block01", "final", "worse")
     assert cut.error.value == pytest.approx(math.sqrt(0.73 * 0.27 / 400))
     text = said(run)
-    assert "can be cut after block01, at a loss: its validation score is within one standard error (2.2) of the" in text
+    assert "can be cut after block01, with a loss: its validation score is within one standard error (2.2) of" in text
     assert "final 73.0, difference -11.0 [-14.1, -8.5]: a loss" in text
 
 
@@ -225,23 +225,23 @@ def test_a_loss_that_cannot_be_told_from_none_is_not_shown(tmp_path):
     assert "can be cut after block01: its validation score is within one standard error (2.2) of the best" in text
     assert "]: a loss is not shown" in text
     text = said(probes(tmp_path / "s", RISING, (0.5, 0.6, 0.72, 0.72, 0.73), outcomes=False))
-    assert "without an interval: whether that is a loss is not known" in text
+    assert "without an interval: whether this is a loss is unknown" in text
 
 
 def test_the_best_tap_may_be_the_shallowest_and_the_end_cannot_be_cut(tmp_path):
     text = said(probes(tmp_path / "r", (0.5, 0.8, 0.7, 0.7, 0.7), FLAT))
-    assert "cut after block00: best on validation, and nothing shallower is within one standard error (2.0) of" in text
+    assert "cut after block00: best on validation, and no shallower tap is within one standard error (2.0)" in text
     text = said(probes(tmp_path / "s", (0.5, 0.6, 0.6, 0.6, 0.8), FLAT))
-    assert "do not cut: on validation nothing shallower is within one standard error (2.0) of final (80.0)" in text
-    assert "what it saves" not in text
+    assert "do not cut: no shallower tap is within one standard error (2.0) of final (80.0) on validation" in text
+    assert "saving unknown" not in text
     text = said(probes(tmp_path / "t", (0.5, 0.6, 0.6, 0.79, 0.8), FLAT))
-    assert "do not cut: on validation nothing shallower than block02, the last block, is within one standard" in text
-    assert "what it saves" not in text
+    assert "do not cut: no tap before the last block (block02) is within one standard" in text
+    assert "saving unknown" not in text
 
 
 def test_without_timings_the_command_that_makes_them_is_named(tmp_path):
     assert (
-        "what it saves is not known: no timing in this run: pytest benchmarks/test_throughput.py --run r --resume "
+        "saving unknown: the run has no timings; run: pytest benchmarks/test_throughput.py --run r --resume "
         f"--models {MODEL} --tasks {TASK}" in said(probes(tmp_path / "r", RISING, RISING))
     )
 
@@ -250,24 +250,24 @@ def test_a_cut_saves_what_was_timed_there_or_at_least_what_was_timed_below(tmp_p
     run = probes(tmp_path / "r", RISING, RISING)  # cut after block01
     timing(run, "block02", 10.0, 900_000)
     text = said(run)
-    assert "saves at least 0 % of the time and at least 10 % of the parameters (10.0 of 10.0 ms a batch" in text
-    assert "until block02, the next deeper that was timed; 800 instead of 800 images/s; " in text
+    assert "saves at least 0 % of the time and at least 10 % of the parameters (10.0 of 10.0 ms per batch" in text
+    assert "until block02, the next deeper timed block; 800 instead of 800 images/s; " in text
     timing(run, "block01", 6.0, 700_000)
     timing(run, "block00", 3.0, 500_000)
     (saving,) = [cut.saving for cut in only(run).cuts]
     assert (saving.layer, saving.exact) == ("block01", True)
     assert (saving.time, saving.numbers) == pytest.approx((0.4, 0.3))
-    assert "saves 40 % of the time and 30 % of the parameters (6.0 of 10.0 ms a batch until block01; " in said(run)
+    assert "saves 40 % of the time and 30 % of the parameters (6.0 of 10.0 ms per batch until block01; " in said(run)
     timing(run, "block01", 6.0, None)
-    assert "saves 40 % of the time (6.0 of 10.0 ms a batch until block01; 1,333 instead of 800 images" in said(run)
+    assert "saves 40 % of the time (6.0 of 10.0 ms per batch until block01; 1,333 instead of 800 images" in said(run)
 
 
 def test_timings_that_do_not_serve_are_refused_with_the_reason(tmp_path):
     run = probes(tmp_path / "r", RISING, RISING)
     timing(run, "block00", 3.0, 500_000)
-    assert "timings of this run stop at block00, the last block is block02" in said(run)
+    assert "timings stop at block00, but the last block is block02" in said(run)
     timing(run, "block02", 10.0, 900_000, device="another CPU")
-    assert "timings of this run are from several devices (another CPU, one CPU)" in said(run)
+    assert "timings are from several devices (another CPU, one CPU)" in said(run)
     other = probes(tmp_path / "s", RISING, RISING)
     for layer, time in (("block01", 6.0), ("block02", 10.0)):
         timing(other, layer, time, 700_000, task="neuco_sim_crops")
@@ -282,7 +282,7 @@ def test_the_tuning_is_chosen_on_validation_and_its_worth_is_read_on_test(tmp_pa
     for tuning, right, val in (("frozen", 0.7, 0.70), ("full", 0.8, 0.80), ("lora", 0.9, 0.75), ("lora_fc1", 0.7, 0.6)):
         trained(run, f"lightms_{tuning}_p100", "multi", right, val)
     text = said(run)
-    assert "lightms (multi), all labels, 3 seeds: tune full: validation chooses it, and it is better than froz" in text
+    assert "lightms (multi), all labels, 3 seeds: tune full: best on validation, and better than froz" in text
     (choice,) = only(run).tunings
     assert [one.tuning for one in choice.tunings] == ["full", "lora", "frozen", "lora_fc1"]
     assert choice.chosen.over_frozen.low > 0
@@ -294,13 +294,13 @@ def test_what_is_not_shown_or_contradicted_is_said(tmp_path):
     run = tmp_path / "r"
     trained(run, "pooled_frozen_p100", "final", 0.7, 0.70, kind="tune")
     trained(run, "pooled_lora_p100", "final", 0.701, 0.75, kind="tune", spread=0.03)
-    assert "pooled, all labels, 3 seeds: validation chooses lora; it is not shown to be better than frozen" in said(run)
+    assert "pooled, all labels, 3 seeds: lora is best on validation; a gain over frozen is not shown" in said(run)
     trained(run, "pooled_lora_p100", "final", 0.5, 0.75, kind="tune")
-    assert "leave it frozen: validation chooses lora, and on the test split that is worse" in said(run)
+    assert "leave it frozen: lora is best on validation, but worse on the test split" in said(run)
     trained(run, "pooled_lora_p100", "final", 0.9, 0.65, kind="tune")
-    assert "leave it frozen: validation chooses that; on the test split lora did better" in said(run)
+    assert "leave it frozen: best on validation; on the test split lora is better" in said(run)
     trained(run, "pooled_lora_p100", "final", 0.9, 0.75, kind="tune", outcomes=False)
-    assert "validation chooses lora; without an interval it is not shown to be better than frozen" in said(run)
+    assert "a gain over frozen is not shown, because the difference has no interval" in said(run)
 
 
 def test_of_equal_tunings_the_one_that_trains_least_is_taken(tmp_path):
@@ -326,9 +326,9 @@ def test_the_head_with_most_tunings_stands_for_a_label_fraction(tmp_path):
 
 def test_trainings_that_may_not_be_compared_advise_nothing(tmp_path):
     run = probes(tmp_path / "r", RISING, RISING)
-    assert f"what to tune\n    nothing is advised: no trained case of {MODEL} on {TASK}" in said(run)
+    assert f"what to tune\n    no advice: no trained case of {MODEL} on {TASK}" in said(run)
     trained(run, "lightms_full_p100", "multi", 0.7, 0.7)
-    assert "no head was trained both on the frozen backbone and on a tuned one" in said(run)
+    assert "no head was trained on both the frozen and a tuned backbone" in said(run)
     trained(run, "lightms_frozen_p100", "multi", 0.7, 0.7, schedule="pangaea")
     assert f"trained cases of {MODEL} differ in schedule and are not comparable" in said(run)
 
@@ -352,19 +352,16 @@ def test_parts_matter_whose_loss_is_above_zero_over_seeds_and_items(tmp_path):
     drift(run, "lightms_lora_p100", {"fc1": ([0.5, 0.5, 0.5], 0.0)})
     text = said(run)
     assert "these matter: fc1 of all blocks +5.0 [+4.1, +5.9], block01 +3.0 [+2.6, +3.4]\n" in text
-    assert "of 5 that were tried, after Holm over all of them; intervals are of one part each" in text
-    assert "lightms_full_p100, loss of accuracy (%) when a part goes back to its frozen weights (3 seeds, 24" in text
-    assert "all of the backbone: +10.0 [+8.0, +12.0]" in text
+    assert "after Holm over all 5 that were tried; each interval is for one part" in text
+    assert "lightms_full_p100, loss of accuracy (%) when a part is put back to its frozen weights (3 seeds, 24" in text
+    assert "whole backbone: +10.0 [+8.0, +12.0]" in text
 
 
 def test_a_part_among_twenty_is_not_named_for_an_interval_that_leaves_zero_out(tmp_path):
     lost = {f"block{k:02d}": ([0.001 * (-1) ** k, 0.0, -0.001 * (-1) ** k], 0.004) for k in range(19)}
     drift(tmp_path / "r", "lightms_full_p100", {**lost, "fc1": ([0.010, 0.011, 0.009], 0.004)})
     text = said(tmp_path / "r")
-    assert (
-        "no part alone is shown to matter, after Holm over 20; the largest loss: fc1 of all blocks +0.010 [+0.002"
-        in text
-    )
+    assert "no single part is shown to matter (Holm over 20); largest loss: fc1 of all blocks +0.010 [+0.002" in text
     drift(tmp_path / "alone", "lightms_full_p100", {"fc1": ([0.010, 0.011, 0.009], 0.004)})
     assert "these matter: fc1 of all blocks +0.010 [+0.002" in said(tmp_path / "alone")
 
@@ -392,16 +389,14 @@ def test_the_parts_are_those_of_the_head_that_is_advised(tmp_path):
 def test_where_no_part_matters_alone_that_is_said(tmp_path):
     drift(tmp_path / "r", "lightms_full_p100", {"fc1": ([0.01, -0.01, 0.02], 0.01), "norm1": ([0, 0, 0], 0.0)})
     text = said(tmp_path / "r")
-    assert (
-        "no part alone is shown to matter, after Holm over 2; the largest loss: fc1 of all blocks +0.007 [-0.0" in text
-    )
+    assert "no single part is shown to matter (Holm over 2); largest loss: fc1 of all blocks +0.007 [-0.0" in text
 
 
 def test_a_single_seed_shows_no_part(tmp_path):
     drift(tmp_path / "r", "lightms_full_p100", {"fc1": ([0.1], 0.01)})
-    assert "a single seed, or no error over items, leaves no interval: no part is shown to" in said(tmp_path / "r")
+    assert "no part is shown to matter: a single seed, or no error over samples" in said(tmp_path / "r")
     drift(tmp_path / "r", "lightms_full_p100", {})
-    assert f"no record of drift of {MODEL} on {TASK} says what reverting a part costs" in said(tmp_path / "r")
+    assert f"no drift record of {MODEL} on {TASK} has scores with reverted parts" in said(tmp_path / "r")
 
 
 # Bad input, and what stands around the advice.
@@ -414,7 +409,7 @@ def test_simulated_evidence_says_so_and_controls_are_named_apart(tmp_path):
     assert found.text().startswith(f"SIMULATED DATA: advice for {CATALOG.task(TASK).title} ({TASK}) from run r\n")
     assert "Simulated data: these numbers exercise the tool and say nothing about real imagery." in found.opening
     assert [one.model for one in found.advices] == [MODEL]
-    assert found.opening[-1] == "Controls are advised on where --model names them: pocket_random."
+    assert found.opening[-1] == "Controls get advice only if --model names them: pocket_random."
     assert said(run, model="pocket_random").count("\npocket_random on eurosat_sim\n") == 1
 
 
@@ -453,7 +448,7 @@ def test_runs_without_a_result_are_refused(tmp_path):
 def test_taps_of_two_recipes_or_weights_or_with_gaps_advise_nothing(tmp_path):
     run = probes(tmp_path / "r", RISING, RISING)
     probe(run, "block01", [0.71], 0.71, recipe={"slug": "pangaea"})
-    assert "nothing is advised: its taps differ in recipe and are not comparable: run it under" in said(run)
+    assert "no advice: its taps differ in recipe and are not comparable: run it under" in said(run)
     probe(run, "block01", [0.71], 0.71, weights_sha256="b" * 64)
     assert "its taps were measured with different weights (sha256 aaaaaaaaaaaa, bbbbbbbbbbbb)" in said(run)
     record = probe(run, "block01", [0.71], 0.71)
@@ -461,7 +456,7 @@ def test_taps_of_two_recipes_or_weights_or_with_gaps_advise_nothing(tmp_path):
     write_record(record.model_copy(update={"outcome": stopped, "scores": {}}), None, run)
     assert "1 tap without a score (block01: error: out of memory)" in said(run)
     probe(tmp_path / "s", "final", [0.71], 0.71)
-    assert "one tap was measured, final: there is nothing to choose among" in said(tmp_path / "s")
+    assert "only one tap was measured (final), so there is no choice" in said(tmp_path / "s")
 
 
 def test_json_holds_all_of_it_and_unknown_is_null(tmp_path):
@@ -498,7 +493,7 @@ def test_a_record_without_a_score_at_final_advises_no_block(tmp_path):
     run = tmp_path / "r"
     for tap in ("block00", "block01"):
         probe(run, tap, [0.7], 0.7)
-    assert "no tap has both a validation score and a test score beside that of final" in said(run)
+    assert "no tap has validation and test scores, or final has no test score" in said(run)
 
 
 def test_rmse_is_better_where_it_is_lower(tmp_path):

@@ -54,7 +54,7 @@ def test_a_case_that_failed_keeps_its_score_and_a_footnote(run: Path):
     collation = collate(run)
     assert rows_of(collation.rankings[0])["galileo_nano"] == 1
     table = (run / "tables" / "eurosat_sim-linear-ranking.md").read_text(encoding="utf-8")
-    assert "1 of its cases failed, the first with: AssertionError: the solver did not converge" in table
+    assert "1 of its cases failed; first reason: AssertionError: the solver did not converge" in table
 
 
 def test_skipped_models_are_named_with_the_cure(run: Path):

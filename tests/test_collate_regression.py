@@ -50,9 +50,9 @@ def test_tables_name_the_error_the_unit_and_what_was_left_out(tmp_path: Path, mo
     text = table(run, "ranking")
     assert "| R2 [interval] | RMSE (t/ha) |" in text
     assert f"| {ranking.rows[0].chosen.score.extra['rmse']:.4g} |" in text
-    assert "Items left out: test 2 (the target is NaN)." in text
-    assert "4 dates, one after another, their features averaged" in text
-    assert "negative is worse than its mean" in text
+    assert "Samples left out: test 2 (the target is NaN)." in text
+    assert "4 dates, passed one by one, features averaged" in text
+    assert "below 0 is worse than its mean" in text
     assert "Shuffle splits" not in text
     assert "| -" in table(run, "labels"), "a negative R2 at few labels is shown as it is"
     with (run / "tables" / f"{TASK}-ridge-ranking.csv").open(encoding="utf-8") as file:
@@ -90,7 +90,7 @@ def test_predictions_of_other_items_are_not_paired(tmp_path: Path, monkeypatch: 
         moved = {name: array if name == "ids" else array + 1 for name, array in outcomes.items()}
         write_record(record, moved, run)
     collation = collate(run, CATALOG)
-    assert any("list different items or draws: no paired interval" in problem for problem in collation.problems)
+    assert any("differ in samples or draws: no paired interval" in problem for problem in collation.problems)
 
 
 def test_figures_cut_what_is_far_below_zero(tmp_path: Path):

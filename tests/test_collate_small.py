@@ -28,7 +28,7 @@ def test_one_model_and_one_control_on_one_task(tmp_path: Path, without_figures: 
     for said in (text, page(run)):
         assert said.count("Not shown") == 1
         assert line in said
-        for section in ("Findings", "What explains", "not enough records", "nothing over settings", "## Rankings"):
+        for section in ("Findings", "Shares of the", "not enough records", "nothing over settings", "## Rankings"):
             assert section not in said
     assert re.search(r"eurosat_sim-linear-p100 +2 ", text), "two models are ranked"
     assert "eurosat_sim-linear-ranks.md" in names_of(run)
@@ -49,7 +49,7 @@ def test_one_training_has_nothing_to_be_compared_with(tmp_path: Path, without_fi
     assert found == {"ranking.md", "ranking.tex", "cells.csv", "factorial.md", "factorial.tex"}
     links = re.findall(r"\]\(([^)]+)\)", page(tmp_path))
     assert all((collation.index.parent / link).exists() for link in links if link != "../sheets")
-    assert "best by validation" not in collation.text
+    assert "best on validation" not in collation.text
     assert "Not shown: ranks of 1 table, shares of variance of 1 table, " in collation.text
 
 

@@ -122,7 +122,7 @@ OTHER = {
 def test_other_conditions_are_refused_by_name_and_the_rest_is_compared(old, new, name):
     probe(old, {"1.0": RIGHT})
     probe(new, {"1.0": WORSE}, **NEW, **OTHER[name])
-    with pytest.raises(DataError, match=rf"no case that may be compared: 1 have other conditions.*{name}"):
+    with pytest.raises(DataError, match=rf"no comparable case: 1 differ in their conditions.*{name}"):
         compare(old, new)
     probe(old, {"1.0": RIGHT}, "block00")
     probe(new, {"1.0": WORSE}, "block00", **NEW)
@@ -179,7 +179,7 @@ def test_a_case_that_has_no_score_any_more_fails_the_gate(old, new, status):
     lost = record.model_copy(update={"outcome": outcome, "scores": {}, "outcomes_sha256": None})
     write_json(record_path(new, "probe", record.case.id), content_of(lost))
     failures = compare(old, new).failures()
-    assert failures == {record.case.id: f"had a score and has none: {status}: ContractError: features are not finite"}
+    assert failures == {record.case.id: f"no longer has a score: {status}: ContractError: features are not finite"}
 
 
 def test_what_one_run_alone_has_is_listed_and_what_it_did_not_get_to_is_said(old, new):
@@ -196,8 +196,8 @@ def test_what_one_run_alone_has_is_listed_and_what_it_did_not_get_to_is_said(old
     assert found.matches.only_new == (("probe", cases[3]),)
     assert found.untested == {
         ("probe", cases[1]): "skipped, weights unavailable: w.safetensors",
-        ("probe", cases[2]): "no record: the run did not get so far",
-        ("probe", left_out): "absent from the new run, which selected its model and task",
+        ("probe", cases[2]): "no record: the run stopped before it",
+        ("probe", left_out): "absent from the new run, although it selected model and task",
     }
     assert not found.failures()
     assert set(found.failures("undecided")) == set(found.failures(require_all=True)) == {*cases[1:3], left_out}
@@ -302,7 +302,7 @@ def test_a_case_without_outcomes_is_undecided_and_left_out_of_the_mean(old, new)
     (case,), (mean,) = found.cases, found.pooled
     assert case.full.difference.value == pytest.approx(-0.02)
     assert (case.full.difference.low, case.verdict, mean.verdict) == (None, "undecided", "undecided")
-    assert case.why == "no per-item outcomes in the baseline: run it again there"
+    assert case.why == "no per-sample outcomes in the baseline; run it again there"
     reason = f"accuracy went from 0.8 to 0.78 without an interval: {case.why}"
     assert found.failures() == {case.new.case.id: reason}, "a primary case that fell fails whoever lacks the outcomes"
     probe(old, {"1.0": RIGHT}, "block00")
@@ -350,10 +350,10 @@ def test_a_record_that_cannot_be_read_any_more_fails_the_gate_by_name(old, new, 
         path.read_text()[:300] if harm == "truncated" else path.with_stem("m_one-eurosat_sim-linear-final").read_text()
     )
     found = compare(old, new)
-    assert found.failures() == {path.stem: "had a score and has none: its record cannot be read: see the problems"}
+    assert found.failures() == {path.stem: "no longer has a score: its record cannot be read; see the problems"}
     assert found.matches.absent == ()
     back = compare(new, old)
-    reason = "its record in the baseline cannot be read: see the problems"
+    reason = "its record in the baseline cannot be read; see the problems"
     assert (back.failures(), back.matches.only_new) == ({}, ())
     assert back.failures("undecided") == {path.stem: f"not tested: {reason}"}
 
@@ -390,7 +390,7 @@ def test_a_run_is_not_its_own_baseline(old):
 def test_runs_without_a_common_case_say_what_to_run(old, new):
     probe(old, {"1.0": RIGHT}, model="m_one")
     probe(new, {"1.0": RIGHT}, model="m_two")
-    with pytest.raises(DataError, match="1 cases are in the baseline alone and 1 in the new run alone: run the same"):
+    with pytest.raises(DataError, match="1 are only in the baseline and 1 only in the new run; run the same"):
         compare(old, new)
 
 
@@ -408,7 +408,7 @@ def test_what_is_no_run_is_refused(old, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").write_text("no run")
     (tmp_path / "broken.tar.xz").write_bytes(b"no archive")
-    with pytest.raises(DataError, match=r"no such run.*runs there: old"):
+    with pytest.raises(DataError, match=r"no such run.*runs in .*: old"):
         find_run(tmp_path / "absent", tmp_path / "runs")
     with pytest.raises(DataError, match="holds no records"):
         find_run(tmp_path / "empty")

@@ -63,14 +63,14 @@ def test_the_text_gives_primary_cases_first_then_what_is_exploratory_then_depth(
     assert lines[2].startswith("  m_one-eurosat_sim-linear-final (final): undecided, -0.2 [")
     assert lines[2].endswith("1.4 points (margin 1.0)")
     assert lines[3] == "  identical: 1 of 3 primary cases"
-    assert lines[4] == "false regressions expected by chance in this run: up to 0.025 (1 family tested, each at 2.5 %)"
+    assert lines[4] == "false regressions expected by chance in this run: at most 0.025 (1 family tested at 2.5 %)"
     assert lines[5].startswith("exploratory, mean of m_one, eurosat_sim, probe: -1.7 [")
     assert "80.0 -> 78.3 % accuracy, mean over 3 cases; smallest drop of this mean found with 80 %" in lines[5]
     assert lines[6].startswith("exploratory, worse: m_one-eurosat_sim-linear-embed: -3.0 [")
     assert lines[7] == (
         "all cases at their largest label fractions: 2 regression, 1 undecided, 1 equivalent (1 of them identical)"
     )
-    assert lines[8].startswith("features moved: m_one on eurosat_sim: most at block00, 1 - CKA 0.")
+    assert lines[8].startswith("features moved: m_one on eurosat_sim: most at block00 (1 - CKA 0.")
     alarms = [line.alarm for line in lines_of(found)]
     assert alarms == [True, True, False, False, False, True, True, False, False, False]
 
@@ -95,12 +95,12 @@ def test_twelve_families_are_told_what_chance_brings(tmp_path):
         probe(new, {"1.0": moved(RIGHT, 20, 20)}, model=f"m_{number:02d}", weights="b" * 64)
     (line,) = [text for text in texts(compare(old, new)) if text.startswith("false regressions")]
     assert line == (
-        "false regressions expected by chance in this run: up to 0.3, at least one in up to 26 % of runs "
-        "(12 families tested, each at 2.5 %; --family run tests them together)"
+        "false regressions expected by chance in this run: at most 0.3, and one or more in at most 26 % of runs "
+        "(12 families tested at 2.5 % each; --family run tests them together)"
     )
     (line,) = [text for text in texts(compare(old, new, together="run")) if text.startswith("false regressions")]
     assert line == (
-        "false regressions expected by chance in this run: up to 0.025 (Holm over all primary cases of 12 families)"
+        "false regressions expected by chance in this run: at most 0.025 (Holm over all primary cases of 12 families)"
     )
 
 
@@ -113,10 +113,10 @@ def test_what_is_missing_is_named_in_all_formats(runs):
     probe(old, {"1.0": RIGHT}, model="m_two")
     found = compare(old, new)
     said = [
-        "m_one-eurosat_sim-knn-final (primary): absent from the new run, which selected its model and task",
-        "m_one-eurosat_sim-linear-block01: absent from the new run, which selected its model and task",
+        "m_one-eurosat_sim-knn-final (primary): absent from the new run, although it selected model and task",
+        "m_one-eurosat_sim-linear-block01: absent from the new run, although it selected model and task",
         "m_one-eurosat_sim-linear-block02: -20.0 points, 80.0 -> 60.0 % at 100 % of the labels, without an interval: "
-        "no per-item outcomes in the new run: run it again there",
+        "no per-sample outcomes in the new run; run it again there",
         "no longer in the catalog: m_two (1 case)",
     ]
     for text in ("\n".join(texts(found)), markdown_of(found)):
@@ -147,7 +147,7 @@ def test_moved_is_one_minus_debiased_cka_tap_by_tap(runs):
     [
         ("gone", "its old features are not in the cache .*: run the old weights on eurosat_sim again"),
         ("short", "its features cannot be compared: "),
-        ("other", "of different items"),
+        ("other", "from different samples"),
         ("torn", "its features cannot be compared: "),
     ],
 )
@@ -162,7 +162,7 @@ def test_features_that_cannot_be_compared_are_explained(runs, damage, said):
     found = compare(*runs)
     (line,) = [text for text in texts(found) if text.startswith("features moved")]
     assert re.search(said, line)
-    assert "Where in depth features moved" in markdown_of(found)
+    assert "Feature changes by tap" in markdown_of(found)
 
 
 def test_the_json_holds_everything_in_the_metric_s_own_unit(runs):
@@ -192,8 +192,8 @@ def test_markdown_has_a_headline_a_row_per_primary_case_and_folds_the_rest(runs)
     row = "| chosen by validation | **regression** | -2.0 [-3.2, -0.8] points | 1.0 | 80.0 -> 78.0 % at 100 % of the"
     assert f"| `m_one-eurosat_sim-linear-block00` {row}" in text
     assert "| `m_one-eurosat_sim-linear-final` | final | undecided |" in text
-    assert "false regressions expected by chance in this run: up to 0.025" in text
-    assert "<details open><summary>Exploratory, never fails the gate: 1 worse; all cases" in text
+    assert "false regressions expected by chance in this run: at most 0.025" in text
+    assert "<details open><summary>Exploratory (never fails the gate): 1 worse; all cases" in text
     assert "| m_one, eurosat_sim, probe | **regression** |" in text
     assert "| `m_one-eurosat_sim-linear-embed` | -3.0 [" in text
     assert text.count("<details") == text.count("</details>") == 2
@@ -211,7 +211,7 @@ def test_long_lists_are_cut_and_counted(tmp_path):
     worse = [text for text in texts(found) if text.startswith("exploratory, worse")]
     assert (len(worse), worse[-1]) == (13, "exploratory, worse: and 61 more")
     text = markdown_of(found)
-    assert "and 13 more, that lost less" in text
+    assert "and 13 more with smaller losses" in text
     assert len(text) < 65_536, "a comment on a pull request takes no more"
 
 
@@ -224,7 +224,7 @@ def test_no_primary_case_is_cut_from_the_text(tmp_path):
     found = compare(old, new)
     assert sum(": regression, " in text for text in texts(found)) == len(found.regressions) == 75
     text = markdown_of(found)
-    assert "and 15 more, that lost less" in text
+    assert "and 15 more with smaller losses" in text
     assert len(text) < 65_536, "a comment on a pull request takes no more"
 
 
@@ -278,4 +278,4 @@ def test_features_that_did_not_move_are_not_said_to_have(runs):
     for tap in TAPS:
         np.save(folder / "k-new" / f"{tap}.mean.npy", 3 * np.load(folder / "k-old" / f"{tap}.mean.npy"))
     (line,) = [text for text in texts(compare(*runs)) if text.startswith("features moved")]
-    assert line == "features moved: m_one on eurosat_sim: nowhere, 1 - CKA is below 0.001 at every tap"
+    assert line == "features moved: m_one on eurosat_sim: unchanged, 1 - CKA below 0.001 at every tap"

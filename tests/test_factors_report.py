@@ -30,7 +30,7 @@ def rows(path):
 def test_tables_hold_every_effect_with_its_range(collated):
     _, tables = collated
     page = (tables / "floods_sim-segment-shares.md").read_text()
-    assert page.startswith("# SIMULATED DATA: floods_sim, trained decoders: what explains test scores")
+    assert page.startswith("# SIMULATED DATA: floods_sim, trained decoders: shares of the variance of test scores")
     assert "(logit of mIoU)" in page
     assert "backbone: m_one, m_three, m_two; decoder: lightms, upernet_w064; tuning: frozen, full" in page
     found = {row["effect"]: row for row in rows(tables / "floods_sim-segment-shares.csv")}
@@ -50,7 +50,7 @@ def test_tables_hold_every_effect_with_its_range(collated):
 def test_regret_names_what_validation_chose(collated):
     _, tables = collated
     page = (tables / "floods_sim-segment-regret.md").read_text()
-    assert "what a wrong choice costs, test mIoU (%)" in page
+    assert "cost of a wrong choice, test mIoU (%)" in page
     assert "| 100 % | backbone | m_three, lightms, " in page
     costs = rows(tables / "floods_sim-segment-regret.csv")
     assert {(row["labels"], row["wrong"], row["rest"]) for row in costs} == {
@@ -64,11 +64,11 @@ def test_regret_names_what_validation_chose(collated):
 
 def test_the_terminal_and_the_index_tell_it_in_short(collated):
     made, tables = collated
-    part = made.text[made.text.index("What explains test scores") :].split("\n\n")[0]
+    part = made.text[made.text.index("Shares of the variance of test scores") :].split("\n\n")[0]
     assert "SIMULATED DATA" in part.splitlines()[0]
     assert max(map(len, part.splitlines())) < 200
     assert re.search(r"floods_sim-segment: labels \d+\.\d, decoder \d+\.\d", part)
-    assert "a wrong choice costs at 100 % of the labels, mIoU (%): backbone +" in part
+    assert "cost of a wrong choice at 100 % of the labels, mIoU (%): backbone +" in part
     assert "t_one-linear: layer 9" in part
     index = made.index.read_text()
     for link in re.findall(r"\]\(([^)]*(?:shares|regret)[^)]*)\)", index):
@@ -112,7 +112,7 @@ def test_shares_of_shuffles_are_those_of_the_pooled_scores_that_tables_print(tmp
     assert "| 100 % of the labels: layer |" in page
     assert page.count("of the labels: ") == sum(labels != "all" for labels, _, _ in found)
     assert "with 100 % of the labels alone: backbone 0.0, layer 100.0" in made.text
-    assert "noise in all of these" in made.text
+    assert "noise is part of all of these" in made.text
 
 
 def test_what_is_too_small_for_shares_has_no_file_and_one_line(tmp_path, without_figures):
@@ -120,7 +120,7 @@ def test_what_is_too_small_for_shares_has_no_file_and_one_line(tmp_path, without
     made = collate(tmp_path)
     assert not list((tmp_path / "tables").glob("*shares*"))
     for text in (made.text, made.index.read_text()):
-        assert "What explains" not in text
+        assert "Shares of the variance" not in text
         assert "Not shown: ranks of 1 table, shares of variance of 1 table, " in text
 
 

@@ -208,7 +208,7 @@ def test_cells_without_outcomes_are_counted_in_words(tmp_path):
     probes(tmp_path, everywhere(0.05, ("m_four",)), outcomes=False)
     finding = found_in(tmp_path, LAYERS)
     assert finding.verdict == "supported"
-    assert "3 cells without per-item outcomes have no interval." in finding.why
+    assert "3 cells without per-sample outcomes have no interval." in finding.why
 
 
 # Depth profiles

@@ -52,14 +52,14 @@ def test_models_that_see_red_green_and_blue_alone_stand_beside(tmp_path):
     assert (cell.contrast, cell.counts) == (f"{MODEL} - mae_vits16_rgb", False)
     assert cell.estimate > 2
     assert len(finding.groups[BEST]) == 9, "frozen cells do not count"
-    assert "minus the best of red, green and blue alone +" in finding.why[1]
+    assert "minus the best RGB-only backbone +" in finding.why[1]
 
 
 def test_an_absent_model_is_told(tmp_path):
     plant(tmp_path, {"m_one": 0.0, "m_two": 0.0, "m_three": 0.0})
     finding = finding_in(tmp_path)
     assert (finding.verdict, finding.cells) == ("not enough records", ())
-    assert f"{MODEL} was fully tuned, at 3 learning rates, in 0 of 9 ways" in finding.why[0]
+    assert f"{MODEL} was fully tuned at 3 learning rates in 0 of 9 settings" in finding.why[0]
     plant(tmp_path, {MODEL: 0.0}, rates=(1e-3,))
     assert finding_in(tmp_path).verdict == "not enough records", "a single learning rate is no search"
     plant(tmp_path, {MODEL: 0.0})
@@ -77,7 +77,7 @@ def test_one_rival_or_no_outcomes_are_not_enough(tmp_path):
     finding = finding_in(tmp_path)
     assert finding.verdict == "not enough records"
     assert "Found: 0 cells" in finding.why[0]
-    assert finding.why[0].endswith("9 cells without per-item outcomes have no interval.")
+    assert finding.why[0].endswith("9 cells without per-sample outcomes have no interval.")
 
 
 def test_without_full_tuning_there_is_nothing_to_say(tmp_path):

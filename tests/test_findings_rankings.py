@@ -38,7 +38,7 @@ def test_supported_where_each_of_two_is_better_somewhere(tmp_path: Path):
     assert {(cell.id, cell.counts) for cell in found.cells} == {
         ("t_one-linear-p100", False), ("t_two-linear-p100", True), ("t_three-linear-p100", True),
     }  # fmt: skip
-    assert "1 were measured in both orders, 1 change it clearly" in found.why[0]
+    assert "1 measured in both orders, 1 clearly" in found.why[0]
 
 
 def test_the_smaller_lead_is_given_with_an_interval_for_all_cells(tmp_path: Path):
@@ -74,7 +74,7 @@ def test_one_data_set_is_not_enough(tmp_path: Path):
     found = decide(run)
     assert found is not None
     assert found.verdict == "not enough records"
-    assert "on 1 data sets" in found.why[0]
+    assert "on 1 data set." in found.why[0]
 
 
 def test_a_pair_at_the_ceiling_refutes_nothing(tmp_path: Path):
@@ -130,7 +130,7 @@ def test_one_name_for_two_sets_of_weights_is_no_backbone(tmp_path: Path):
     write_json(path, content_of(record.model_copy(update={"provenance": source})))
     (field,) = fields(read_run(run), CATALOG)
     assert field.models == ("m_a",)
-    assert field.aside == {"m_b": "other weights in other settings"}
+    assert field.aside == {"m_b": "different weights in different settings"}
 
 
 def test_settings_of_another_recipe_stay_out_and_are_counted(tmp_path: Path):
@@ -143,7 +143,7 @@ def test_settings_of_another_recipe_stay_out_and_are_counted(tmp_path: Path):
     found = decide(run)
     assert found is not None
     assert {cell.id for cell in found.cells} == {"t_one-linear-p100", "t_two-linear-p100"}
-    assert "Not compared with these: 1 setting of other recipes." in found.why
+    assert "Not compared: 1 setting of other recipes." in found.why
 
 
 def test_it_is_the_first_of_the_findings(tmp_path: Path):

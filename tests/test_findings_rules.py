@@ -106,7 +106,7 @@ def test_either_of_two_sets_of_cells_may_support_only_at_half_the_level():
 def test_most_cells_need_five_of_three_data_sets_and_three_backbones():
     cells = [replace(cell, data=str(number)) for number, cell in enumerate(cells_of([5.0] * 6, 1.0))]
     assert shortage(cells, "abc", 6) is None
-    assert shortage(cells, "abc", 13).endswith("half of the cells. 7 cells without per-item outcomes have no interval.")
+    assert shortage(cells, "abc", 13).endswith("of the cells. 7 cells without per-sample outcomes have no interval.")
     assert shortage(cells[:4], "abc", 4).endswith("Missing: 1 cell.")
     assert shortage(cells, "ab", 6).endswith("Missing: 1 backbone.")
     same = [replace(cell, data="items") for cell in cells]

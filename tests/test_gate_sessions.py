@@ -70,12 +70,12 @@ def test_a_case_that_the_session_left_out_is_named_and_fails_what_must_be_decide
     narrowed = ("-k", "final", "--baseline", "base", "--junitxml", "part.xml")
     done = session(suite, "sound", "part", *narrowed)
     assert done.status == 0, done.text
-    sentence = f"{CASES[0]} (primary): absent from the new run, which selected its model and task"
+    sentence = f"{CASES[0]} (primary): absent from the new run, although it selected model and task"
     assert f"not tested: {sentence}" in done.text
     done = session(suite, "sound", "strict", *narrowed, "--fail-on", "undecided", "--family", "run")
     assert done.status == 1, done.text
     message = verdicts(suite, "part.xml")[CASES[0]].find("failure").get("message")
-    assert message == f"{CASES[0]}: not tested: absent from the new run, which selected its model and task"
+    assert message == f"{CASES[0]}: not tested: absent from the new run, although it selected model and task"
 
 
 def test_a_selection_without_any_case_does_not_pass_the_gate(suite):

@@ -78,7 +78,7 @@ def test_a_model_without_outcomes_keeps_its_score_and_its_rank_alone(tmp_path: P
     run = planted_run(tmp_path / "run", {"t_one": {**THREE, "m_d": 0.6}})
     edit(run, "m_b", "t_one")
     (found,) = orders_of(run).values()
-    assert found.without == {"m_b": "no per-item outcomes"}
+    assert found.without == {"m_b": "no per-sample outcomes"}
     assert [entry.model for entry in found.setting.entries] == ["m_a", "m_b", "m_c", "m_d"]
     assert {model: (one.rank, one.median) for model, one in found.standings.items()} == {
         "m_a": (1, 1),
@@ -187,9 +187,9 @@ def test_what_is_not_in_the_block_is_named(tmp_path: Path):
     found = summary(tmp_path, levels, ("m_a", "m_b"))
     assert {scale.setting.task for scale in found.scales} == {"eurosat_sim", "sen1floods11_sim"}
     assert found.dropped == {
-        "neuco_sim_crops-linear-p100": "its control m_c reaches the reference (oracle)",
-        "t_unknown-linear-p100": "neither an oracle nor imagenet_vitb16 to refer to",
-        "pastis_sim-linear-p100": "lacks scores with per-item outcomes of m_b",
+        "neuco_sim_crops-linear-p100": "its control m_c is as good as the reference (oracle)",
+        "t_unknown-linear-p100": "neither an oracle nor imagenet_vitb16 as a reference",
+        "pastis_sim-linear-p100": "no scores with per-sample outcomes of m_b",
     }
 
 
@@ -198,7 +198,7 @@ def test_without_a_control_or_with_one_setting_there_is_no_aggregate(tmp_path: P
     assert found.models == ()
     assert set(found.dropped.values()) == {
         "no control",
-        "without a score that has per-item outcomes in 0 of the 0 settings",
+        "no score with per-sample outcomes in 0 of 0 settings",
     }
 
 
@@ -256,7 +256,7 @@ def test_over_settings_changes_of_order_and_shares_are_shown(collated: tuple[Pat
     assert "in eurosat_sim-linear-p100" in change
     assert "| eurosat_sim-linear-p100 | m_c | oracle |" in page
     assert "no control: t_alone-linear-p100" in page
-    assert "2 backbones, 3 settings; 1 of 1 pairs clearly change their order" in text
+    assert "2 backbones, 3 settings; the order of 1 of 1 pair clearly changes" in text
     assert "(rankings.md)" in (tables / "README.md").read_text(encoding="utf-8")
 
 

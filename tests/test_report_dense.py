@@ -294,7 +294,7 @@ def test_narrow_and_wide_decoders_are_two_studies(tmp_path):
     found, problems = case_studies(read_run(folder))
     heads = [{cell.adaptation.head for cell in study.cells} for study in found]
     assert sorted(map(sorted, heads)) == [["lightms", "upernet"], ["lightms", "upernet_w064"]]
-    assert "2 studies" in problems[0]
+    assert "split in 2" in problems[0]
 
 
 def test_of_an_error_less_is_better(tmp_path):
@@ -325,6 +325,6 @@ def test_everything_is_written_and_linked(run):
     assert (run / "figures" / f"{TASK}-segment-pareto.png").stat().st_size > 10_000
     assert "marginal effects on mIoU (%), paired" in collation.text
     assert (
-        "best by validation, 10 % of the labels: pocket_contrast upernet_w064_full_p010-multi, test" in collation.text
+        "best on validation, 10 % of the labels: pocket_contrast upernet_w064_full_p010-multi, test" in collation.text
     )
     assert any(line.split()[:4] == ["tuning", "full", "-", "frozen"] for line in collation.text.splitlines())

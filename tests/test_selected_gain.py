@@ -163,7 +163,7 @@ def test_a_table_names_the_taps_within_one_standard_error_and_footnotes_records_
     collation = collate(tmp_path)
     text = (tmp_path / "tables" / "eurosat_sim-linear-ranking.md").read_text("utf-8")
     assert f"| {again.words} |" in text
-    assert "no validation resamples in its records: the gain's interval takes the chosen tap as given" in text
+    assert "its records have no validation resamples: the interval of the gain takes the chosen tap as given" in text
     assert again.words in collation.text
     with (tmp_path / "tables" / "eurosat_sim-linear-ranking.csv").open() as file:
         rows = {row["model"]: row for row in csv.DictReader(file)}

@@ -310,7 +310,7 @@ def test_a_run_gives_tables_values_and_heatmaps(run: Path) -> None:
     assert "one channel decides: block02 with galileo_nano_random" in text
     assert "say nothing about real imagery" in text
     assert "Not compared with: dino_vits16 (weights unavailable: dino.pth)." in text
-    assert "60 items of the test split" in text
+    assert "60 samples of the test split" in text
     with (run / "tables" / "eurosat_sim-similarity.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * len(TAPS) ** 2

@@ -132,7 +132,7 @@ def test_a_skip_counts_for_the_tuned_case_and_for_that_of_its_drift(tmp_path):
     run = Run(tmp_path, (), (skip,), (("segment", name), ("drift", name), ("probe", "other")), ())
     for kind in ("segment", "drift"):
         assert run.gaps(kind) == {name: "skipped, data unavailable: chips"}
-    assert run.gaps("probe") == {"other": "no record: the run did not get so far"}
+    assert run.gaps("probe") == {"other": "no record: the run stopped before it"}
 
 
 @pytest.mark.parametrize(

@@ -152,11 +152,11 @@ def test_advice_sets_it_aside_unless_it_is_named(tmp_path: Path, edit: object, w
     own = planted(tmp_path / "run", edit)
     everything = advised(own, CATALOG, planted_advice.TASK)
     assert [advice.model for advice in everything.advices] == ["galileo_nano"]
-    aside = f"Models that count for no verdict are advised on where --model names them: pocket_mae ({why})."
+    aside = f"Models excluded from verdicts get advice only if --model names them: pocket_mae ({why})."
     assert aside in everything.text()
     named = advised(own, CATALOG, planted_advice.TASK, planted_advice.MODEL)
     assert [advice.model for advice in named.advices] == [planted_advice.MODEL]
-    assert f"{planted_advice.MODEL}: {why}; no verdict counts it." in named.text()
+    assert f"{planted_advice.MODEL}: {why}; excluded from verdicts." in named.text()
     (tmp_path / "plain").mkdir()
     assert "count for no verdict" not in advised(planted(tmp_path / "plain"), CATALOG, planted_advice.TASK).text()
 

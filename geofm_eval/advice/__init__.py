@@ -1,4 +1,4 @@
-"""From diagnosis to use: what the records of a run advise for a backbone on a task, and the evidence for it."""
+"""Advice for a backbone on a task from the records of a run, with its evidence."""
 
 from geofm_eval.advice.choosing import Advice, advise, controls_of, marked_of
 from geofm_eval.advice.cut import Cut, Saving

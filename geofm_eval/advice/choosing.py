@@ -1,4 +1,4 @@
-"""All advice for the backbones of a run on one task; nothing is advised without a record that shows it."""
+"""All advice for the backbones of a run on one task; every piece needs a record that supports it."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -14,27 +14,20 @@ from geofm_eval.results.run import THROUGHPUT, Run
 from geofm_eval.results.units import counted, of_labels
 
 PROBES = ("linear", "ridge")
-"""Adaptations that a block is chosen by: solved to their optimum, on the mean of the patch tokens."""
+"""Adaptations that choose a block: solved to their optimum, on the mean of the patch tokens."""
 
 BLOCK, CUT, TUNING, PARTS = "block", "cut", "tuning", "parts"
-"""What advice is about, as keys of what is missing."""
+"""Topics of advice, and keys of ``Advice.missing``."""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What the records say about one backbone on one task.
+    """Advice for one backbone on one task.
 
-    Args:
-        model: slug.
-        task: slug.
-        evidence: ``published``, ``sample`` or ``simulated``.
-        target_unit: unit of a regression target.
-        readings: which block to read from, by the probe and by decoders of one level.
-        cuts: where to cut it.
-        tunings: what to tune, with all labels first.
-        parts: which tuned parts matter.
-        missing: what nothing is advised about, with the reason; a label fraction without a cut has a key of its own.
-        labels: what part of the labels the fractions of its probe are, in words.
+    ``readings`` are blocks to read from (by the probe and by single-level decoders), ``cuts`` depths to cut at,
+    ``tunings`` what to tune (all labels first), and ``parts`` the tuned parts that matter. ``missing`` gives the reason
+    for topics without advice; a label fraction without a cut has its own key. ``labels`` has the probe's label
+    fractions in words.
     """
 
     model: str
@@ -50,7 +43,7 @@ class Advice:
 
 
 def advise(run: Run, task: str, model: str | None) -> list[Advice]:
-    """Advise for a task; without a ``model`` on every backbone with records on it, without controls and marked models.
+    """Advise on one model, or on every backbone with records on the task, without controls and marked models.
 
     Raises:
         ContractError: the run has no such task, or no such model on it.
@@ -71,7 +64,7 @@ def advise(run: Run, task: str, model: str | None) -> list[Advice]:
 
 
 def records_of(run: Run, task: str) -> list[Record]:
-    """Records of a task that measured something.
+    """Return records of a task with results.
 
     Raises:
         ContractError: there are none.
@@ -92,14 +85,14 @@ def records_of(run: Run, task: str) -> list[Record]:
 
 
 def controls_of(run: Run, task: str) -> list[str]:
-    """Controls with records on the task, which are advised on only where they are named."""
+    """Return controls with records on the task, which get advice only if they are named."""
     return sorted({record.case.model for record in records_of(run, task) if record.case.is_control})
 
 
 def marked_of(run: Run, task: str) -> dict[str, tuple[str, ...]]:
-    """Models that count for no verdict on the task, with the reasons; controls left out.
+    """Return models excluded from verdicts on the task, with the reasons, without controls.
 
-    A model is marked where any of its records is: advice on it would rest on that record too.
+    A model is marked if any of its records is, because advice would use that record too.
     """
     return _marked(records_of(run, task))
 
@@ -145,10 +138,10 @@ def _advice(
         found, without = cuts(run, subject, by, fractions)
         missing |= {f"{CUT} at {fraction}": reason for fraction, reason in without.items()}
         if not readings:
-            missing[BLOCK] = "no tap has both a validation score and a test score beside that of final"
+            missing[BLOCK] = "no tap has validation and test scores, or final has no test score"
     choices = tuning_choices(cells, run.pairs)
     if not choices:
-        missing[TUNING] = untrained or "no head was trained both on the frozen backbone and on a tuned one"
+        missing[TUNING] = untrained or "no head was trained on both the frozen and a tuned backbone"
     parts, unknown = reverted_parts(run, task, model, choices)
     if parts is None:
         missing[PARTS] = unknown
@@ -165,7 +158,7 @@ def _probe(subject: Subject) -> str:
 
 
 def _subject(probed: list[Comparison], refused: list[str], model: str) -> tuple[Subject | None, str]:
-    """All taps of a model that may be compared with each other, or the reason why there are none."""
+    """All comparable taps of a model, or the reason why there are none."""
     left_out = next((one.left_out[model] for one in probed if model in one.left_out), "")
     mark = f" {model} is left out: "
     left_out = next((problem.partition(mark)[2] for problem in refused if mark in problem), left_out)
@@ -180,5 +173,5 @@ def _subject(probed: list[Comparison], refused: list[str], model: str) -> tuple[
     if subject.missing:
         return None, f"{counted(len(subject.missing), 'tap')} without a score ({summarise(subject.missing)})"
     if len(subject.taps) < 2:
-        return None, f"one tap was measured, {next(iter(subject.taps))}: there is nothing to choose among"
+        return None, f"only one tap was measured ({next(iter(subject.taps))}), so there is no choice"
     return subject, ""

@@ -1,4 +1,4 @@
-"""At which depth a backbone can be cut, what that costs on the test split, and what it saves."""
+"""Depths at which a backbone can be cut, with the loss on the test split and the savings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,26 +9,17 @@ from geofm_eval.records import CaseInfo, Record, Score
 from geofm_eval.results.comparison import LAST, Subject, last_block, tap_order
 from geofm_eval.results.reselected import Reselection, reselect
 from geofm_eval.results.run import THROUGHPUT, Run
-from geofm_eval.results.taps import ChosenTap, best_of, candidates, sign, val_score
+from geofm_eval.results.taps import ChosenTap, best_of, candidates, choices_of, sign, val_score
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.reselection import RESAMPLES, SCORE_TOLERANCE
 
 
 @dataclass(frozen=True)
 class Saving:
-    """What is saved by running up to a block instead of the whole backbone, from timings of both.
+    """Savings from running up to a block instead of the whole backbone, from timings of both on inputs of ``task``.
 
-    Args:
-        layer: where the timed pass stopped.
-        exact: it is the block of the cut; otherwise a deeper one, and what the cut saves is at least this.
-        task: whose inputs were timed.
-        seconds: of a batch until that layer, median.
-        whole_seconds: until the deepest timed layer.
-        images_per_second: until that layer.
-        whole_images_per_second: until the deepest timed layer.
-        parameters: numbers that are left; None where the architecture cannot be cut.
-        whole_parameters: numbers of the whole backbone.
-        device: that was timed.
+    ``seconds`` are medians for a batch. The timed ``layer`` is the block of the cut if ``exact``, otherwise a deeper
+    one, and the cut saves at least this. ``parameters`` remain; None if the architecture cannot be cut.
     """
 
     layer: str
@@ -44,35 +35,23 @@ class Saving:
 
     @property
     def time(self) -> float:
-        """Share of the time that is saved."""
+        """Proportion of the time that is saved."""
         return 1 - self.seconds / self.whole_seconds
 
     @property
     def numbers(self) -> float | None:
-        """Share of the parameters that is saved."""
+        """Proportion of the parameters that is saved."""
         known = self.parameters is not None and self.whole_parameters
         return 1 - self.parameters / self.whole_parameters if known else None  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The shallowest tap whose validation score is within one standard error of the best.
+    """The shallowest tap whose validation score is within one standard error of the best, by one probe.
 
-    Args:
-        by: the probe.
-        fraction: label fraction.
-        tap: what remains is the backbone up to here.
-        validated: its validation score.
-        test: its test score.
-        best: the tap with the best validation score.
-        best_validated: that score.
-        best_test: its test score.
-        error: standard error of the difference of the two validation scores, or of the best one where that is unknown.
-        loss: test score of ``tap`` minus that of ``best``, paired.
-        shows: what that difference shows.
-        at_end: nothing but a last norm comes after ``tap``, so that there is nothing to cut.
-        saving: None where there is nothing to cut, or nothing was timed.
-        why_no_saving: that nothing was timed, and what to do.
+    ``error`` is that of the difference of the two validation scores, or of the best one if that is unknown. ``loss`` is
+    the paired test score of ``tap`` minus that of ``best``, and ``shows`` its verdict. ``at_end``: at most a last norm
+    follows ``tap``, so there is nothing to cut. ``saving`` is None then, or without timings (``why_no_saving``).
     """
 
     by: str
@@ -92,14 +71,11 @@ class Cut:
 
 
 def cuts(run: Run, subject: Subject, by: str, fractions: Sequence[str]) -> tuple[list[Cut], dict[str, str]]:
-    """One cut per label fraction, fewer labels only where they allow another one.
+    """Return one cut per label fraction (fewer labels only if their cut differs), and the reason for fractions without.
 
-    The best tap is one of many that are about as good, and which of them is best is chance; the shallowest that is not
-    clearly worse costs least (the one-standard-error rule of Breiman et al. 1984, section 3.4.3). Validation alone
-    decides; what the cut costs is then read on the test split once.
-
-    Returns:
-        The cuts, and by fraction why there is none.
+    Several taps are usually about equally good, and chance decides which is best; the shallowest that is not clearly
+    worse costs least (one-standard-error rule, Breiman et al. 1984, section 3.4.3). Validation alone decides; the test
+    split then shows the loss.
     """
     found: list[Cut] = []
     missing: dict[str, str] = {}
@@ -144,41 +120,37 @@ def _shallowest(taps: Sequence[ChosenTap], least: float) -> str:
 def _paired_error(again: Reselection, subject: Subject, fraction: str) -> StandardError:
     """Standard error of the best validation score minus that of the shallowest tap near it.
 
-    Where there is nothing to cut, or the best tap is the shallowest, it is the largest over all shallower taps, none of
-    which is near.
+    If there is nothing to cut, or the best tap is the shallowest, it is the largest over all shallower taps.
     """
     errors = dict(zip(again.taps, again.errors, strict=True))
     tap, best = again.near[0], subject.taps[again.chosen.tap]
     value = errors[tap]
     if tap in (again.chosen.tap, LAST, last_block(subject)):
         value = max((errors[one] for one in again.taps[: again.taps.index(tap)]), default=0.0)
-    counts = [c.n_val for c in (best.selection.choices if best.selection else ()) if c.fraction == float(fraction)]
-    items = f"{counts[0]} validation items" if counts and counts[0] else "the validation items"
+    counts = [choice.n_val for choice in choices_of(best, fraction)]
+    items = f"{counts[0]} validation samples" if counts and counts[0] else "the validation samples"
     draws = f"{len(counts)} x " if len(counts) > 1 else ""
-    return StandardError(value, f"of the paired difference, {RESAMPLES} resamples of {draws}{items}")
+    return StandardError(value, f"paired difference over {RESAMPLES} resamples of {draws}{items}")
 
 
 def saving(run: Run, subject: Subject, tap: str) -> tuple[Saving | None, str]:
-    """What a cut saves, from the run's timings; those of the same task where there are any.
+    """Return the saving of a cut from the run's timings (of the same task if possible), or None and the reason.
 
-    Passes are timed at quarters of the depth: for a block between them the next deeper one counts, so that the cut
-    saves at least as much.
-
-    Returns:
-        The saving, or None and the reason.
+    Passes are timed at quarters of the depth: between them the next deeper one counts, so the cut saves at least as
+    much.
     """
     case = subject.record.case
     order = f"pytest benchmarks/test_throughput.py --run {run.name} --resume --models {case.model}"
     layers = _timings(run, case)
     if not layers:
-        return None, f"no timing in this run: {order} --tasks {case.task}"
+        return None, f"the run has no timings; run: {order} --tasks {case.task}"
     ordered, last = sorted(layers, key=tap_order), last_block(subject) or LAST
     task = layers[ordered[0]].case.task
     if last not in layers:
-        return None, f"timings of this run stop at {ordered[-1]}, the last block is {last}: {order} --tasks {task}"
+        return None, f"timings stop at {ordered[-1]}, but the last block is {last}; run: {order} --tasks {task}"
     devices = sorted({_device(one) for one in layers.values()})
     if len(devices) > 1:
-        return None, f"timings of this run are from several devices ({', '.join(devices)}): {order} --tasks {task}"
+        return None, f"timings are from several devices ({', '.join(devices)}); run: {order} --tasks {task}"
     deeper = next(layer for layer in ordered if tap_order(layer) >= tap_order(tap))
     part, whole = layers[deeper].cost, layers[last].cost
     return Saving(
@@ -196,7 +168,7 @@ def saving(run: Run, subject: Subject, tap: str) -> tuple[Saving | None, str]:
 
 
 def _timings(run: Run, case: CaseInfo) -> dict[str, Record]:
-    """Timings of a model by the layer that they stop at, all of one task: the case's own where there are any."""
+    """Timings of a model by the layer that they stop at, all of one task: that of the case if possible."""
     timed = [
         one
         for one in run.records
@@ -213,15 +185,9 @@ def _device(record: Record) -> str:
 
 @dataclass(frozen=True)
 class Timed:
-    """Interleaved rounds of the cut and the whole backbone on one batch.
+    """Interleaved rounds of the cut and the whole backbone on one batch: median seconds of both.
 
-    Args:
-        images: in the batch.
-        seconds: median of the cut backbone.
-        whole_seconds: median of the whole one.
-        ratio: median over rounds of the cut's time as a share of the whole's.
-        quartiles: of the same.
-        rounds: of each.
+    ``ratio`` is the median over rounds of the cut's time divided by the whole's, with its ``quartiles``.
     """
 
     images: int
@@ -234,24 +200,12 @@ class Timed:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What became of an advised cut.
+    """Check of an advised cut, with ``kept`` blocks and the ``parameters`` that remain.
 
-    Args:
-        model: slug.
-        task: slug.
-        tap: what the probe reads.
-        kept: blocks that are left.
-        fraction: label fraction.
-        parameters: numbers that are left.
-        whole_parameters: numbers of the whole backbone.
-        timed: both on one batch.
-        difference: largest difference of the cut's features to the whole's, over all items that the probe reads.
-        largest: largest feature of the whole.
-        metric: of the score.
-        score: of the probe on the cut's features.
-        recorded: test score of the record.
-        penalties: label draws whose chosen penalty is the recorded one, of how many.
-        problems: in what it differs, one sentence each.
+    ``difference`` is the largest difference of the cut's features from the whole's over all samples that the probe
+    reads, and ``largest`` the largest feature of the whole. ``score`` is the probe's on the cut's features,
+    ``recorded`` that of the record. ``penalties``: label draws with the recorded penalty, and all. ``problems`` are the
+    differences.
     """
 
     model: str

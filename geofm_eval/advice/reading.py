@@ -1,4 +1,4 @@
-"""Which block to read from: the tap that validation chooses, and what it is worth over the end of the backbone."""
+"""Block to read from: the tap that validation chooses, and its gain over the end of the backbone."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -17,14 +17,14 @@ from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.reselection import choose
 
 TENTH = "0.1"
-"""Label fraction that is advised on beside the largest."""
+"""Second label fraction with advice, besides the largest."""
 
 Verdict = Literal["better", "worse", "not_shown", "unknown", "same"]
-"""Of a difference: its interval lies above zero, below it, or holds it; there is none; or there is no difference."""
+"""Interval of a difference above zero, below it, or around it; no interval; no difference."""
 
 
 def verdict(difference: Difference, sign: float = 1.0) -> Verdict:
-    """What a difference shows; ``sign`` is -1 where lower is better."""
+    """Return what a difference shows; ``sign`` is -1 if lower is better."""
     if difference.low is None or difference.high is None:
         return "unknown"
     low, high = sorted((sign * difference.low, sign * difference.high))
@@ -33,20 +33,11 @@ def verdict(difference: Difference, sign: float = 1.0) -> Verdict:
 
 @dataclass(frozen=True)
 class Reading:
-    """A tap that validation chose.
+    """A tap that validation chose among ``candidates``, read ``by`` a probe or by a decoder with its tuning.
 
-    Args:
-        by: what read it: ``linear probe``, or a decoder with its tuning.
-        fraction: label fraction.
-        tap: the choice.
-        candidates: taps that it was chosen among.
-        validated: its validation score.
-        test: its test score.
-        end: what it is compared with: ``final``, or of decoders the deepest block.
-        end_test: test score there.
-        gain: test score over that of ``end``, paired; of probes its interval includes how the tap was chosen.
-        shows: what the gain shows.
-        again: which taps are as good on validation; None of decoders, and where records do not say.
+    It is compared with ``end``: ``final``, or for decoders the deepest block. ``gain`` is the paired difference of test
+    scores, for probes with an interval that includes the choice of the tap. ``again`` names taps that are as good on
+    validation; None for decoders and for records without resamples.
     """
 
     by: str
@@ -63,7 +54,7 @@ class Reading:
 
 
 def probe_readings(subject: Subject, by: str, fractions: Sequence[str], pairs: Pairs) -> list[Reading]:
-    """What a probe chooses with all labels, and with a tenth of them where that is another tap."""
+    """Return what a probe chooses with all labels, and with a tenth of them if that is another tap."""
     found: list[Reading] = []
     for fraction in fractions:
         chosen = choose_tap(subject, fraction)
@@ -83,7 +74,7 @@ def probe_readings(subject: Subject, by: str, fractions: Sequence[str], pairs: P
 
 
 def decoder_readings(cells: Sequence[TrainedCell], pairs: Pairs) -> list[Reading]:
-    """What decoders of one level choose, for every tuning and label fraction that was trained on several blocks."""
+    """Return what single-level decoders choose, for every tuning and label fraction trained on several blocks."""
     groups: defaultdict[tuple[str, float, str], dict[str, TrainedCell]] = defaultdict(dict)
     for cell in cells:
         adaptation = cell.adaptation
@@ -108,7 +99,7 @@ def _of_decoders(by: str, cells: dict[str, TrainedCell], pairs: Pairs) -> Readin
 
 
 def advised_fractions(subject: Subject) -> Iterator[str]:
-    """The largest label fraction, then a tenth where it was measured."""
+    """Yield the largest label fraction, then a tenth if it was measured."""
     fractions = sorted({key for record in subject.taps.values() for key in record.scores}, key=float)
     yield fractions[-1]
     if TENTH in fractions[:-1]:

@@ -1,4 +1,4 @@
-"""What of a backbone to tune: the tuning that validation chooses, and which tuned parts its score hangs on."""
+"""What to tune: the tuning that validation chooses, and the tuned parts that its score depends on."""
 
 import math
 from collections import defaultdict
@@ -19,21 +19,16 @@ from geofm_eval.stats.p_values import ALPHA, holm
 
 FROZEN = "frozen"
 WHOLE = "all"
-"""Name under which a record of drift keeps what reverting the whole backbone costs."""
+"""Name of the whole backbone among the reverted parts of a drift record."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """One tuning.
+    """One tuning, with mean validation and test scores over seeds.
 
-    Args:
-        tuning: such as ``lora``.
-        validated: mean validation score over seeds.
-        test: test score, mean over seeds.
-        over_frozen: test score minus that of the frozen backbone, paired over seeds and items; None for itself.
-        shows: what that difference shows.
-        trained_parameters: numbers that were trained, the head's among them.
-        seconds: of encoding, all seeds and all learning rates.
+    ``over_frozen`` is the test score minus that of the frozen backbone, paired over seeds and samples (None for
+    itself), and ``shows`` its verdict. ``trained_parameters`` include the head's; ``seconds`` are those of encoding,
+    all seeds and all learning rates.
     """
 
     tuning: str
@@ -47,14 +42,7 @@ class Tuned:
 
 @dataclass(frozen=True)
 class TuningChoice:
-    """Tunings of a backbone under one head and label fraction.
-
-    Args:
-        head: decoder and what it reads.
-        fraction: label fraction.
-        seeds: trainings of each.
-        tunings: best by validation first.
-    """
+    """Tunings of a backbone under one head (with what it reads) and label fraction, best on validation first."""
 
     head: str
     fraction: float
@@ -63,15 +51,15 @@ class TuningChoice:
 
     @property
     def chosen(self) -> Tuned:
-        """The one that validation chooses; of equals the one that trains least."""
+        """The one that validation chooses; if equal, the one with fewest trained parameters."""
         return self.tunings[0]
 
 
 @dataclass(frozen=True)
 class PartLoss:
-    """Score that is lost when one part (``fc1``) of all blocks, or a block, goes back to its frozen weights.
+    """Score lost when one part (``fc1``) of all blocks, or a block, is put back to its frozen weights.
 
-    ``loss`` is the mean over seeds, with its t interval over seeds and items; the part ``matters`` where it is above
+    ``loss`` is the mean over seeds, with its t interval over seeds and samples; the part ``matters`` if it is above
     zero, after Holm over all parts and blocks that were tried.
     """
 
@@ -82,16 +70,9 @@ class PartLoss:
 
 @dataclass(frozen=True)
 class Parts:
-    """Which tuned parts a score hangs on.
+    """Loss of ``metric`` (empty without the training) for each tuned part of a drift record, the largest first.
 
-    Args:
-        case: id of the record of drift.
-        tuning: what was tuned.
-        metric: that is lost; empty where the run lacks the training.
-        seeds: trainings.
-        items: test items that reverted networks were scored on.
-        whole: what reverting everything costs; None where it was not tried.
-        parts: the costliest first.
+    ``items`` is the number of test samples; ``whole`` is the loss with everything reverted, if it was tried.
     """
 
     case: str
@@ -104,11 +85,7 @@ class Parts:
 
 
 def trained_cells(run: Run, task: str, model: str) -> tuple[list[TrainedCell], str]:
-    """The trainings of a model on a task, of whole items or dense.
-
-    Returns:
-        The cells, and why there are none: no training, or trainings that may not be compared.
-    """
+    """Return the trainings of a model on a task, and the reason if there are none that may be compared."""
     cells: defaultdict[str, list[TrainedCell]] = defaultdict(list)
     known: dict[str, dict[str, str]] = {}
     for kind in (SEGMENT, TUNE):
@@ -130,7 +107,7 @@ def trained_cells(run: Run, task: str, model: str) -> tuple[list[TrainedCell], s
 
 
 def tuning_choices(cells: Sequence[TrainedCell], pairs: Pairs) -> list[TuningChoice]:
-    """The tunings under one head per label fraction: the head with most of them, of several the best on validation."""
+    """Return the tunings under one head per label fraction: the head with most of them, then the best on validation."""
     groups: defaultdict[tuple[float, str, str], dict[str, TrainedCell]] = defaultdict(dict)
     for cell in cells:
         adaptation = cell.adaptation
@@ -169,10 +146,9 @@ def _tuned(cell: TrainedCell, frozen: TrainedCell, pairs: Pairs) -> Tuned:
 
 
 def reverted_parts(run: Run, task: str, model: str, choices: Sequence[TuningChoice]) -> tuple[Parts | None, str]:
-    """Which parts matter, from the record of drift of the chosen training; else of full tuning, else of any other.
+    """Return the parts that matter, or None and the reason.
 
-    Returns:
-        The parts, or None and the reason.
+    They are from the drift record of the chosen training, otherwise of full tuning, otherwise of any other.
     """
     usable = [
         record
@@ -184,7 +160,7 @@ def reverted_parts(run: Run, task: str, model: str, choices: Sequence[TuningChoi
         and dense_adaptation(record.case.adaptation) is not None
     ]
     if not usable:
-        return None, f"no record of drift of {model} on {task} says what reverting a part costs"
+        return None, f"no drift record of {model} on {task} has scores with reverted parts"
     wanted = [(choice.head, choice.fraction, choice.chosen.tuning) for choice in choices]
 
     def place(record: Record) -> tuple[bool, bool, float, bool, str]:
@@ -220,7 +196,7 @@ def _parts(record: Record, run: Run) -> Parts:
 
 
 def _metric_of(record: Record, run: Run) -> str:
-    """Metric of the trained case that a record of drift is about; empty where the run does not hold it."""
+    """Metric of the trained case of a drift record; empty if the run does not have it."""
     own = record.case.id.split("-")[:3]
     trained = (other for kind in (SEGMENT, TUNE) for other in run.scored_of(kind))
     scores = (score for other in trained if other.case.id.split("-")[:3] == own for score in other.scores.values())
@@ -230,8 +206,8 @@ def _metric_of(record: Record, run: Run) -> str:
 def _losses(reverted: Mapping[str, Reverted], units: int | None) -> list[PartLoss]:
     """Losses of a family of parts.
 
-    They are measured on test items and the parts that matter are chosen by them, so p is adjusted (Holm): at most 5 %
-    of families name any part that does not matter.
+    The losses on test samples decide which parts matter, so p is adjusted (Holm): at most 5 % of families name any part
+    that does not matter.
     """
     adjusted = holm([_p(one, units) for one in reverted.values()])
     return [
@@ -245,7 +221,7 @@ def _p(reverted: Reverted, units: int | None) -> float:
 
 
 def _loss(name: str, reverted: Reverted, units: int | None) -> PartLoss:
-    """Mean loss with its interval, which a single seed or an unknown error over items leaves out."""
+    """Mean loss, with an interval unless there is a single seed or the error over samples is unknown."""
     found = estimate(reverted, units)
     if found.low is None or found.high is None or reverted.error is None:
         return PartLoss(name, Difference(found.value), False)

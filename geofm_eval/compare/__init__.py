@@ -1,4 +1,4 @@
-"""Are new weights worse? Two runs compared case by case, item by item (manual: ``docs/gate.md``)."""
+"""Comparison of two runs case by case and sample by sample: are new weights worse (``docs/gate.md``)."""
 
 from geofm_eval.compare.cases import CaseChange, CaseVerdict
 from geofm_eval.compare.comparison import FAIL_ON, FailOn, RunComparison, Unselected, compare

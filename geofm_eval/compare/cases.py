@@ -1,4 +1,4 @@
-"""The difference of two runs in every case and label fraction: primary cells tested by family, the others apart."""
+"""Differences of two runs in every case and label fraction: primary cells are tested by family, the others apart."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,22 +18,16 @@ from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.p_values import holm, p_value
 
 NOTHING = Difference(0.0, 0.0, 0.0)
-"""The difference of two records that no item tells apart."""
+"""The difference of two records with equal outcomes."""
 
 
 @dataclass(frozen=True)
 class CaseChange:
-    """One case at one label fraction.
+    """One case at one label fraction, with scores in the metric's own unit.
 
-    Args:
-        fraction: label fraction, as records name it.
-        old: score in the baseline, in the metric's own unit.
-        new: score now.
-        difference: new minus old, turned so that more is better.
-        points: the same in points; of an RMSE in percent of the old one.
-        p: Holm-adjusted p of no difference; None without an interval, and where no item tells the runs apart.
-        verdict: by the rule of :func:`geofm_eval.compare.verdicts.decide`.
-        smallest: smallest drop that is found with 80 % probability, of a primary cell with an interval.
+    ``difference`` is new minus old with its sign set so that more is better, and ``points`` the same in points (for
+    RMSE in percent of the old one). ``p`` is the Holm-adjusted p of no difference; None without an interval and for
+    equal outcomes. ``smallest`` is the smallest drop found with 80 % probability, for primary cells with an interval.
     """
 
     fraction: str
@@ -48,17 +42,11 @@ class CaseChange:
 
 @dataclass(frozen=True)
 class CaseVerdict:
-    """One case of both runs.
+    """One case of both runs, with a cell per label fraction, ascending.
 
-    Args:
-        old: its record in the baseline.
-        new: its record now.
-        delta: difference that matters, in the metric's own unit.
-        cells: one per label fraction, ascending.
-        identical: no score and no item's outcome differs.
-        role: why the case is primary; None for an exploratory one.
-        why: why there is no interval; empty where there is one.
-        excused: there is none because the baseline alone lacks per-item outcomes, as archives do at most taps.
+    ``delta`` is the difference that matters, in the metric's own unit. ``identical``: no score and no sample's outcome
+    differs. ``role`` is None for exploratory cases. ``why`` gives the reason for a missing interval; ``excused``: only
+    the baseline lacks per-sample outcomes, as archives do at most taps.
     """
 
     old: Record
@@ -77,17 +65,17 @@ class CaseVerdict:
 
     @property
     def paired(self) -> bool:
-        """Whether its outcomes can be paired item by item."""
+        """Whether its outcomes can be paired sample by sample."""
         return not (self.why or _missing_outcomes(self.old, self.new))
 
     @property
     def full(self) -> CaseChange:
-        """At the largest label fraction: of a primary case the cell that decides, and what is pooled over taps."""
+        """The cell at the largest label fraction, which decides a primary case and is pooled over taps."""
         return self.cells[-1]
 
     @property
     def verdict(self) -> Verdict:
-        """At the largest label fraction."""
+        """Verdict at the largest label fraction."""
         return self.full.verdict
 
     @property
@@ -97,18 +85,18 @@ class CaseVerdict:
 
     @property
     def doubtful(self) -> bool:
-        """A primary case that is undecided, with an estimate beyond the margin."""
+        """Whether a primary case is undecided with an estimate beyond the margin."""
         return self.role is not None and self.verdict == "undecided" and beyond(self.full.difference.value, self.delta)
 
     @property
     def fell(self) -> bool:
-        """Its score fell by the margin or more, and no interval says whether that is chance."""
+        """Whether its score fell by the margin or more, without an interval."""
         blind = bool(self.why) and self.full.difference.low is None and not (self.excused and self.role is None)
         return blind and beyond(self.full.difference.value, self.delta)
 
     @property
     def score(self) -> Score:
-        """At the largest label fraction, for metric, direction and n."""
+        """The score at the largest label fraction, for metric, direction and n."""
         return self.new.scores[self.full.fraction]
 
 
@@ -148,7 +136,7 @@ class Comparer:
         return _adjusted(found, together), unknown
 
     def _compared(self, old: Record, new: Record, delta: float) -> CaseVerdict:
-        """A case whose p-values are not adjusted yet."""
+        """Compare a case, without adjusting its p-values."""
         identical = _identical(old, new)
         why = "" if identical else _missing_outcomes(old, new)
         cells = []
@@ -163,25 +151,22 @@ class Comparer:
                 difference = self._pairs.difference(new, old, fraction)
             cells.append(_cell(old.scores[fraction], new.scores[fraction], fraction, difference, delta))
         if not why and any(cell.difference.low is None for cell in cells):
-            why = "its per-item outcomes give no interval: see the problems; without one, they are too few or one group"
+            why = "its outcomes give no interval: too few samples or a single group, unless a problem is listed"
         role = self._roles.get((new.case.kind, new.case.id))
         excused = bool(why) and not _readable(self._folders[0], old) and _readable(self._folders[1], new)
         return CaseVerdict(old, new, delta, tuple(cells), identical, role, why, excused)
 
 
 def margin_of(record: Record, catalog: Catalog) -> float | str:
-    """Difference that matters, in the metric's own unit; or why it is unknown."""
+    """Return the difference that matters, in the metric's own unit, or the reason why it is unknown."""
     slug, metric = record.case.task, next(iter(record.scores.values())).metric
     task = catalog.tasks.get(slug)
     if task is None:
-        return f"task {slug} is not in the catalog: give its file with --catalog"
+        return f"task {slug} is not in the catalog; give its file with --catalog"
     delta = task.delta_of(metric)
     if delta is not None:
         return delta
-    return (
-        f"the catalog does not say what difference in {metric} matters: "
-        f"give [tasks.{slug}] a delta, in the target's unit"
-    )
+    return f"the catalog has no margin for {metric} of {slug}; add a delta to [tasks.{slug}], in the target's unit"
 
 
 def _readable(folder: Path, record: Record) -> bool:
@@ -193,20 +178,10 @@ def _readable(folder: Path, record: Record) -> bool:
 
 def _cell(old: Score, new: Score, fraction: str, raw: Difference, delta: float) -> CaseChange:
     points = in_points(raw, new, old).value + 0.0
-    difference = turned(raw, new)
+    difference = raw.times(sign(new))
     p = None if raw == NOTHING else p_value(difference)
     verdict = "equivalent" if raw == NOTHING else decide(difference, p, delta)
     return CaseChange(fraction, old.value, new.value, difference, points, p, verdict)
-
-
-def turned(difference: Difference, score: Score) -> Difference:
-    """A difference turned so that more is better."""
-    side = sign(score)
-    value = side * difference.value + 0.0  # without the sign of a negative zero
-    if difference.low is None or difference.high is None:
-        return Difference(value)
-    low, high = sorted((side * difference.low, side * difference.high))
-    return Difference(value, low, high, difference.freedom)
 
 
 def _identical(old: Record, new: Record) -> bool:
@@ -219,13 +194,13 @@ def _identical(old: Record, new: Record) -> bool:
 
 def _missing_outcomes(old: Record, new: Record) -> str:
     where = [name for name, record in (("the baseline", old), ("the new run", new)) if record.outcomes_sha256 is None]
-    return f"no per-item outcomes in {' and '.join(where)}: run it again there" if where else ""
+    return f"no per-sample outcomes in {' and '.join(where)}; run it again there" if where else ""
 
 
 def _adjusted(cases: Sequence[CaseVerdict], together: Together) -> list[CaseVerdict]:
-    """Holm over the tested cells of every group; a cell that no item tells apart needs no test.
+    """Adjust p-values (Holm) over the tested cells of every group; cells with equal outcomes need no test.
 
-    Groups are the primary cells of a family, or of the run; and the exploratory cells of a model and task.
+    Groups are the primary cells of a family, or of the run, and the exploratory cells of a model and task.
     """
     groups: defaultdict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
     for place, case in enumerate(cases):
@@ -248,7 +223,7 @@ def _group(case: CaseVerdict, index: int, together: Together) -> tuple[str, ...]
 
 
 def _with_p(cell: CaseChange, p: float, delta: float, tests: int) -> CaseChange:
-    """Complete a cell after Holm; a primary one with the smallest drop found, as one of ``tests`` tests."""
+    """Complete a cell after Holm; for primary cells with the smallest drop found, as one of ``tests`` tests."""
     error = standard_error(cell.difference)
     smallest = None if error is None or not tests else smallest_found(error, cell.difference.freedom, delta, tests)
     return replace(cell, p=p, verdict=decide(cell.difference, p, delta), smallest=smallest)

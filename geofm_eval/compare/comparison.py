@@ -1,4 +1,4 @@
-"""Two runs compared: verdicts on primary cases, what could not be compared, and whether the gate holds."""
+"""Comparison of two runs: verdicts on primary cases, cases that cannot be compared, and whether the gate holds."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from geofm_eval.results.run import Run, read_run
 
 FailOn = Literal["regression", "undecided"]
 FAIL_ON: tuple[FailOn, ...] = get_args(FailOn)
-"""What the gate fails on; ``undecided`` fails on regressions too."""
+"""Verdicts on which the gate fails; ``undecided`` includes regressions."""
 
 
 @dataclass(frozen=True)
@@ -31,27 +31,18 @@ class Unselected:
 
     @property
     def why(self) -> str:
-        """Why it is not judged."""
+        """The reason why it is not judged."""
         return "not selected by the new run" if self.known else "no longer in the catalog"
 
 
 @dataclass(frozen=True)
 class RunComparison:
-    """A run against its baseline.
+    """A run and its baseline (``old``).
 
-    Args:
-        old: the baseline.
-        new: the run that is judged.
-        cases: verdict on every case that could be compared.
-        pooled: mean differences per model, task and kind.
-        roles: of all primary cases of the baseline, compared or not.
-        matches: which cases could be compared, and which not.
-        unknown: cases that the catalog does not say what matters for, with the reason.
-        fell: scores that fell by the margin or more, without an interval.
-        unselected: models and tasks of the baseline that the new run did not select.
-        together: over what Holm adjusts primary cases.
-        moved: where in depth features moved.
-        problems: files that could not be read or paired, one sentence each.
+    ``cases`` are verdicts on every comparable case, ``pooled`` mean differences per model, task and kind, ``roles``
+    those of all primary cases of the baseline, compared or not. ``unknown`` cases have no margin in the catalog. Scores
+    in ``fell`` lost the margin or more, without an interval. ``unselected`` are models and tasks that only the baseline
+    selected. Holm adjusts primary cases over ``together``. ``problems`` are files that could not be read or paired.
     """
 
     old: Run
@@ -75,12 +66,12 @@ class RunComparison:
 
     @property
     def tested(self) -> int:
-        """Primary families in which a difference was tested: the ones that chance can call a regression."""
+        """Number of primary families with a tested difference, in which a false regression is possible."""
         return len({family_of(case.new) for case in self.primary if case.full.p is not None})
 
     @property
     def regressions(self) -> list[CaseVerdict]:
-        """Primary cases that regressed, the worst first: by what is surely lost, in differences that matter."""
+        """Primary cases that regressed, the worst first: by the upper end of the interval, in margins."""
         worse = [case for case in self.primary if case.verdict == "regression"]
         return sorted(worse, key=lambda case: _surely_lost(case, case.full))
 
@@ -92,14 +83,14 @@ class RunComparison:
 
     @property
     def untested(self) -> dict[CaseKey, str]:
-        """Cases of the models and tasks of the new run that cannot be shown to be no worse, with the reason."""
+        """Untested cases of the models and tasks of the new run, with the reason."""
         refused = {r.case: f"not comparable: {', '.join(r.differing)} differ" for r in self.matches.refused}
         blind = {case.key: case.why for case in self.cases if case.why}
-        absent = dict.fromkeys(self.matches.absent, "absent from the new run, which selected its model and task")
+        absent = dict.fromkeys(self.matches.absent, "absent from the new run, although it selected model and task")
         return {**refused, **self.matches.unscored, **absent, **self.unknown, **blind}
 
     def failures(self, fail_on: FailOn = "regression", require_all: bool = False) -> dict[str, str]:
-        """Why the gate fails: ids of cases and names of models with the reason; empty where it holds.
+        """Return why the gate fails, by ids of cases and names of models; empty if it holds.
 
         Args:
             fail_on: ``regression`` fails on a primary case that regressed, a case that had a score and broke, and a
@@ -109,7 +100,7 @@ class RunComparison:
                 out, and a model or task that the new run did not select.
         """
         found = {case.new.case.id: "regression" for case in self.regressions}
-        found |= {case_id: f"had a score and has none: {why}" for (_, case_id), why in self.matches.broken.items()}
+        found |= {case_id: f"no longer has a score: {why}" for (_, case_id), why in self.matches.broken.items()}
         found |= {drop.key[1]: drop.reason for drop in self.fell}
         untested = {case_id: f"not tested: {why}" for (_, case_id), why in self.untested.items()}
         if fail_on == "undecided":
@@ -144,13 +135,13 @@ def compare(
     """
     before, after = (one if isinstance(one, Run) else read_run(one) for one in (old, new))
     if before.folder.resolve() == after.folder.resolve():
-        raise DataError(f"{after.folder}: a run cannot be its own baseline: name an earlier run, or an archive of one")
+        raise DataError(f"{after.folder}: a run cannot be its own baseline; name an earlier run, or an archive of one")
     matches = match(before, after)
     if not (matches.pairs or matches.broken):
         raise DataError(_nothing(before, after, matches))
     known = load_catalog() if catalog is None else catalog
     pairs = Pairs(after.folder, before.folder)
-    roles = _asked(primary_roles(scored(before).values()), matches)
+    roles = {key: role for key, role in primary_roles(scored(before).values()).items() if key not in matches.unselected}
     comparer = Comparer(pairs, (before.folder, after.folder), known, roles)
     cases, unknown = comparer.verdicts(matches.pairs, together)
     if not (cases or matches.broken):
@@ -171,12 +162,8 @@ def compare(
     )
 
 
-def _asked(roles: dict[CaseKey, Role], matches: Matches) -> dict[CaseKey, Role]:
-    return {key: role for key, role in roles.items() if key not in matches.unselected}
-
-
 def _fallen(cases: list[CaseVerdict], matches: Matches, catalog: Catalog) -> tuple[RawDrop, ...]:
-    """Scores that fell without an interval: of cases without outcomes, and of those that are not comparable."""
+    """Scores that fell without an interval: those of cases without outcomes, or that are not comparable."""
     found = [raw_drop(case.old, case.new, case.delta, case.why) for case in cases if case.fell]
     for one in matches.refused:
         delta = margin_of(one.new, catalog)
@@ -201,16 +188,15 @@ def _unselected(matches: Matches, inside: CaseSelection, catalog: Catalog) -> tu
 
 
 def _nothing(old: Run, new: Run, matches: Matches) -> str:
-    found = f"{new.folder} and its baseline {old.folder} have no case that may be compared"
+    found = f"{new.folder} and its baseline {old.folder} have no comparable case"
     if matches.refused:
         first = matches.refused[0]
         differing = "; ".join(f"{name}: {a} before, {b} now" for name, (a, b) in first.differing.items())
-        return f"{found}: {len(matches.refused)} have other conditions, such as {first.case[1]} ({differing})"
+        return f"{found}: {len(matches.refused)} differ in their conditions, for example {first.case[1]} ({differing})"
     if matches.unscored:
         case, reason = next(iter(matches.unscored.items()))
-        return f"{found}: {len(matches.unscored)} have no score, such as {case[1]} ({reason})"
+        return f"{found}: {len(matches.unscored)} have no score, for example {case[1]} ({reason})"
     return (
-        f"{found}: {len(matches.absent) + len(matches.unselected)} cases are in the baseline alone and "
-        f"{len(matches.only_new)} in the new run "
-        "alone: run the same models, tasks and adaptations"
+        f"{found}: {len(matches.absent) + len(matches.unselected)} are only in the baseline and "
+        f"{len(matches.only_new)} only in the new run; run the same models, tasks and adaptations"
     )

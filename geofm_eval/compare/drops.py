@@ -1,4 +1,4 @@
-"""Scores that fell by the margin or more where no interval says whether that is chance."""
+"""Scores that fell by the margin or more without an interval."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,10 @@ from geofm_eval.results.taps import sign
 
 @dataclass(frozen=True)
 class RawDrop:
-    """A drop of the score itself.
+    """A drop of the score at the largest common label fraction, and the reason ``why`` it has no interval.
 
-    Args:
-        old: the record in the baseline.
-        new: the record now.
-        fraction: the largest label fraction of both.
-        value: new minus old in the metric's own unit, turned so that more is better.
-        delta: difference that matters.
-        why: why there is no interval.
+    ``value`` is new minus old in the metric's own unit, with its sign set so that more is better; ``delta`` is the
+    difference that matters.
     """
 
     old: Record
@@ -35,13 +30,13 @@ class RawDrop:
 
     @property
     def reason(self) -> str:
-        """Why the gate fails, in the metric's own unit."""
+        """The reason for failure, in the metric's own unit."""
         before, after = (record.scores[self.fraction] for record in (self.old, self.new))
         return f"{after.metric} went from {before.value:.4g} to {after.value:.4g} without an interval: {self.why}"
 
 
 def raw_drop(old: Record, new: Record, delta: float, why: str) -> RawDrop | None:
-    """The drop at the largest label fraction of both; None where less was lost, or where the metrics differ."""
+    """Return the drop at the largest common label fraction; None if less was lost, or the metrics differ."""
     shared = old.scores.keys() & new.scores.keys()
     if not shared:
         return None

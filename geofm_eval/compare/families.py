@@ -1,8 +1,8 @@
-"""Primary families of the gate: the few cases that decide, named by the baseline before the new run is looked at.
+"""Primary families of the gate: the few cases that decide, determined by the baseline before the new run is read.
 
-For a probed backbone these are, per task and adaptation, the tap that the baseline's validation chose and ``final``,
-both at the largest label fraction. A trained case has no taps to choose among: it is a family of its own. All other
-taps and fractions are exploratory: testing dozens of them together would hide a drop at the one tap that is used.
+For probes these are, per task and adaptation, the tap that the baseline's validation chose and ``final``, both at the
+largest label fraction. A trained case has no taps to choose from and is a family of its own. All other taps and
+fractions are exploratory: testing dozens of them together would hide a drop at the one tap that is used.
 """
 
 from collections import defaultdict
@@ -17,18 +17,18 @@ from geofm_eval.results.taps import choose_tap
 from geofm_eval.stats.p_values import ALPHA
 
 Role = Literal["chosen", "final", "chosen and final", "deepest", "trained"]
-"""Why a case is primary. ``deepest`` stands in where the baseline has neither validation scores nor ``final``."""
+"""Why a case is primary; ``deepest`` if the baseline has neither validation scores nor ``final``."""
 
 Together = Literal["family", "run"]
 TOGETHER: tuple[Together, ...] = get_args(Together)
-"""Over what Holm adjusts primary cases: every family on its own, or all families of the run together."""
+"""Cases that Holm adjusts together: each family separately, or all families of the run."""
 
 FALSE_REGRESSION = ALPHA / 2
-"""Families without a true difference that are called a regression, at most: one side of a two-sided test."""
+"""Largest proportion of false regressions among families without a true difference: one side of a two-sided test."""
 
 
 def primary_roles(records: Iterable[Record]) -> dict[CaseKey, Role]:
-    """Choose the primary cases among scored records of a baseline: role by kind and id, in the order of families."""
+    """Return the roles of the primary cases among scored records of a baseline, by kind and id, ordered by family."""
     families: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
         families[family_of(record)].append(record)
@@ -40,13 +40,13 @@ def primary_roles(records: Iterable[Record]) -> dict[CaseKey, Role]:
 
 
 def family_of(record: Record) -> str:
-    """Name of the family of a case: model, task and adaptation, with the kind that sets trained cases apart."""
+    """Return the family of a case: model, task and adaptation, or kind and id of a trained case."""
     case = record.case
     return f"{case.model}-{case.task}-{case.adaptation}" if case.kind == PROBE else f"{case.kind}/{case.id}"
 
 
 def _probed(records: list[Record]) -> dict[CaseKey, Role]:
-    """Primary taps of one model, task and adaptation; of records that differ in their data, the largest group's."""
+    """Primary taps of one model, task and adaptation, from the largest group of comparable records."""
     alike = split_records(records)[0]
     taps = {record.case.layer: record for record in sorted(alike, key=lambda one: tap_order(one.case.layer))}
     largest = max((key for record in alike for key in record.scores), key=float)
@@ -58,10 +58,10 @@ def _probed(records: list[Record]) -> dict[CaseKey, Role]:
 
 
 def expected_false(families: int, together: Together) -> float:
-    """Expected number, at most, of ``families`` tested that are called a regression without a true difference."""
+    """Return the largest expected number of false regressions among tested ``families``."""
     return FALSE_REGRESSION * (min(families, 1) if together == "run" else families)
 
 
 def chance_of_false(families: int, together: Together) -> float:
-    """Probability of at least one false regression in the run, at most, where families err independently."""
+    """Return the largest probability of any false regression in the run, for families with independent errors."""
     return 1 - (1 - FALSE_REGRESSION) ** (min(families, 1) if together == "run" else families)

@@ -1,4 +1,4 @@
-"""Where in depth the features of a backbone moved between two runs: 1 - CKA of old and new features, tap by tap."""
+"""Feature changes of a backbone between two runs: 1 - CKA of old and new features, tap by tap."""
 
 import json
 from collections.abc import Iterable
@@ -16,22 +16,18 @@ from geofm_eval.results.comparison import tap_order
 from geofm_eval.results.run import PROBE
 
 TESTED = ("test", "all")
-"""Splits whose features are compared: with shuffle splits that of all items."""
+"""Splits whose features are compared: test, or all samples with shuffle splits."""
 
 POOLING = "mean"
 
 
 @dataclass(frozen=True)
 class Moved:
-    """How far the features of one backbone on one data set moved.
+    """Feature changes of one backbone on ``n`` samples, which some tasks share.
 
-    Args:
-        model: slug.
-        tasks: tasks that share these items.
-        n: items.
-        taps: 1 - debiased CKA of old and new features by tap, shallow to deep; None where a tap is constant. Near 0
-            where nothing moved but by a rotation or a scale, about 1 where old and new have nothing in common.
-        absent: why there are no values, and how to obtain them; empty where there are.
+    ``taps`` are 1 - debiased CKA of old and new features by tap, shallow to deep (None for a constant tap): near 0
+    after only a rotation or scaling, about 1 if they have nothing in common. ``absent`` gives the reason for missing
+    values and how to obtain them.
     """
 
     model: str
@@ -42,22 +38,21 @@ class Moved:
 
     @property
     def most(self) -> str | None:
-        """The tap that moved most; None where nothing is known."""
+        """The tap that changed most; None without values."""
         known = {tap: value for tap, value in self.taps.items() if value is not None}
         return max(known, key=known.__getitem__, default=None)
 
 
 def moved(pairs: Iterable[tuple[Record, Record]]) -> list[Moved]:
-    """Compare the pooled features of every probed backbone whose weights differ, on the test items of every data set.
+    """Compare the pooled features of every probed backbone whose weights differ, on the test samples of each data set.
 
-    Returns:
-        One per model and items; of features that the cache no longer has, what is absent.
+    Features that the cache no longer has are reported as absent.
     """
     shared: dict[tuple[str, str, str], dict[str, None]] = {}
     for old, new in pairs:
         before, after = _key(old.provenance), _key(new.provenance)
         same = old.provenance.weights_sha256 == new.provenance.weights_sha256
-        # Trainings and dense probes do not keep the pooled features of what they are scored on.
+        # Trainings and dense probes do not keep pooled features of test samples.
         if same or before is None or after is None or new.case.kind != PROBE or new.provenance.pooling == "tokens":
             continue
         shared.setdefault((new.case.model, before, after), {})[new.case.task] = None
@@ -75,20 +70,16 @@ def _compared(model: str, tasks: list[str], before: str, after: str) -> Moved:
     try:
         from geofm_eval.similarity import cka
     except ImportError:
-        return Moved(model, tuple(tasks), 0, {}, "torch is not installed, which their comparison needs")
+        return Moved(model, tuple(tasks), 0, {}, "comparing them requires torch, which is not installed")
     try:
         ids = _ids(new)
         if _ids(old) != ids:
-            return Moved(model, tuple(tasks), 0, {}, "its old and new features are of different items")
+            return Moved(model, tuple(tasks), 0, {}, "its old and new features are from different samples")
         values = {tap: cka(_features(old, tap), _features(new, tap)).debiased for tap in taps}
     except (OSError, ValueError, ContractError) as error:
         return Moved(model, tuple(tasks), 0, {}, f"its features cannot be compared: {error}")
-    return Moved(
-        model,
-        tuple(tasks),
-        len(ids),
-        {tap: None if np.isnan(value) else 1 - value for tap, value in values.items()},
-    )
+    changes = {tap: None if np.isnan(value) else 1 - value for tap, value in values.items()}
+    return Moved(model, tuple(tasks), len(ids), changes)
 
 
 def _key(source: Provenance) -> str | None:

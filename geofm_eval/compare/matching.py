@@ -1,4 +1,4 @@
-"""Which cases of two runs may be compared: the same case, on the same data, under the same protocol."""
+"""Match the cases of two runs: the same case, on the same data, under the same protocol."""
 
 import json
 from collections import Counter
@@ -10,22 +10,15 @@ from geofm_eval.results.comparison import identity
 from geofm_eval.results.run import PROBE, SEGMENT, TUNE, Run
 
 SCORED = (PROBE, SEGMENT, TUNE)
-"""Kinds of cases that have scores; drift, similarity and timings are no better or worse."""
+"""Kinds of cases with scores; drift, similarity and timings have no better or worse."""
 
 CaseKey = tuple[str, str]
-"""Kind and id: a tuned case and that of its drift have one id."""
+"""Kind and id; a tuned case and the case of its drift share an id."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A case whose records must not be compared.
-
-    Args:
-        case: kind and id.
-        differing: what differs, with the old and the new value.
-        old: the record in the baseline.
-        new: the record now.
-    """
+    """A case whose records must not be compared; ``differing`` has the old and new values."""
 
     case: CaseKey
     differing: dict[str, tuple[str, str]]
@@ -38,14 +31,12 @@ class Matches:
     """The cases of two runs.
 
     Args:
-        pairs: old and new record of every case that may be compared.
-        refused: cases that both have under other conditions.
-        broken: cases that had scores and have none now, because they failed or stopped with an error, or their record
-            is damaged, with the reason.
-        unscored: cases of the old run that the new run planned and did not measure, and cases that the old run has no
-            readable score of, with the reason.
-        absent: cases of the old run that the new run left out, although it selected their model and task: by
-            ``--layers``, ``--adaptations`` or ``-k``, or because the case has another name now.
+        pairs: old and new record of every comparable case.
+        refused: cases with different conditions.
+        broken: cases that lost their score because they failed, stopped with an error, or have a damaged record.
+        unscored: cases that the new run planned but did not measure, or without a readable score in the old run.
+        absent: cases that the new run left out although it selected their model and task: excluded by ``--layers``,
+            ``--adaptations`` or ``-k``, or renamed.
         unselected: cases of the old run whose model or task the new run did not select.
         only_new: cases that the old run does not have.
         not_compared: number of records of other kinds, by kind.
@@ -73,7 +64,7 @@ def match(old: Run, new: Run) -> Matches:
             pairs[key] = before[key], after[key]
     broken, unmeasured = _lost(before, new)
     inside = CaseSelection.of(new)
-    unreadable = "its record in the baseline cannot be read: see the problems"
+    unreadable = "its record in the baseline cannot be read; see the problems"
     blank = {key: f"in the baseline {why}" for key, why in _gaps(old).items() if key in after and key not in before}
     blank |= {key: unreadable for key in _unreadable(old) if key in inside}
     gone = sorted(before.keys() - after.keys() - broken.keys() - unmeasured.keys())
@@ -92,14 +83,14 @@ def match(old: Run, new: Run) -> Matches:
 
 @dataclass(frozen=True)
 class CaseSelection:
-    """The models and tasks that a run selected: those of its planned cases; without a plan, of records and skips."""
+    """Models and tasks that a run selected: those of its planned cases, or without a plan of records and skips."""
 
     models: frozenset[str]
     tasks: frozenset[str]
 
     @classmethod
     def of(cls, run: Run) -> "CaseSelection":
-        """Read it from a run; similarity and timings do not count, because they have no score."""
+        """Read it from a run, without similarity and timings, which have no score."""
         planned = [case_id for kind, case_id in run.planned if kind in SCORED]
         recorded = [record.case.id for record in run.records if record.case.kind in SCORED]
         skipped = [] if run.planned else [skip.case_id for skip in run.skips]
@@ -118,9 +109,9 @@ def scored(run: Run) -> dict[CaseKey, Record]:
 
 
 def _lost(before: Mapping[CaseKey, Record], new: Run) -> tuple[dict[CaseKey, str], dict[CaseKey, str]]:
-    """Cases of the old run that have no score now: those that broke, and those that were not measured."""
+    """Cases of the old run without a score now: broken ones, and those that were not measured."""
     gaps = _gaps(new)
-    damaged = {key: "its record cannot be read: see the problems" for key in _unreadable(new) if key in before}
+    damaged = {key: "its record cannot be read; see the problems" for key in _unreadable(new) if key in before}
     ended = {(r.case.kind, r.case.id) for r in new.records if r.outcome.status in ("failed", "error")}
     lost = {key: gaps[key] for key in sorted(before.keys() & gaps.keys())} | damaged
     broken = {key: why for key, why in lost.items() if key in ended or key in damaged}
@@ -128,14 +119,14 @@ def _lost(before: Mapping[CaseKey, Record], new: Run) -> tuple[dict[CaseKey, str
 
 
 def _unreadable(run: Run) -> list[CaseKey]:
-    """Cases whose record is in the folder of the run and was not read: any score may hide in it."""
+    """Cases with a record in the folder of the run that could not be read."""
     known = {(record.case.kind, record.case.id) for record in run.records}
     files = ((kind, path.stem) for kind in SCORED for path in sorted((run.folder / kind).glob("*.json")))
     return [key for key in files if key not in known and key[1].count("-") == 3]
 
 
 def differences(old: Record, new: Record) -> dict[str, tuple[str, str]]:
-    """What keeps two records of a case from being compared, with both values in short; empty where nothing does."""
+    """Return the conditions in which two records of a case differ, with both values abbreviated."""
     first, second = conditions(old), conditions(new)
     names = [name for name in {**first, **second} if first.get(name) != second.get(name)]
     found = {name: _shown(first.get(name, ""), second.get(name, "")) for name in names}
@@ -145,7 +136,7 @@ def differences(old: Record, new: Record) -> dict[str, tuple[str, str]]:
 
 
 def conditions(record: Record) -> dict[str, str]:
-    """What must be equal for two records of a case to be compared: data, recipe, draws, schedule of the trainings."""
+    """Return what must be equal for two records of a case to be compared: data, recipe, draws, training schedule."""
     source, training = record.provenance, record.training
     draws = {key: len(score.per_draw) for key, score in record.scores.items()}
     found = {
@@ -171,10 +162,10 @@ def conditions(record: Record) -> dict[str, str]:
 
 
 def _enough_seeds(old: Record, new: Record) -> bool:
-    """Whether the new run trained every seed that the baseline was asked for; further seeds do no harm.
+    """Whether the new run trained every seed that the baseline was asked for; more seeds are allowed.
 
     A baseline that was trained again with fresh seeds, because its score was outside its expected range, was asked for
-    those of its first attempt alone. Fewer seeds than were asked for are another case: a lucky one could be picked.
+    those of its first attempt only. Fewer seeds are not comparable, because a lucky one could be picked.
     """
     if old.training is None or new.training is None:
         return False
@@ -188,7 +179,7 @@ def _gaps(run: Run) -> dict[CaseKey, str]:
 
 
 def _shown(old: str, new: str) -> tuple[str, str]:
-    """Two values in short: of objects the fields that differ, of hashes the first digits."""
+    """Abbreviate two values: the fields of objects that differ, the first digits of hashes."""
     try:
         first, second = json.loads(old), json.loads(new)
     except ValueError:

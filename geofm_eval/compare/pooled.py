@@ -1,17 +1,18 @@
-"""The mean difference over the taps and adaptations of one backbone on one task: beside the verdicts, never one itself.
+"""Mean difference over the taps and adaptations of one backbone on one task, for information only.
 
-The mean takes out much of what is chance at a single tap. It also hides what happens at a single tap: a drop at one of
-14 has to be 14 times as large to move the mean as much. So it is shown, and the primary cases decide.
+The mean is less noisy than a single tap, but hides what happens there: a drop at one of 14 taps has to be 14 times as
+large to change the mean as much. So it is shown, and the primary cases decide.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from geofm_eval.compare.cases import NOTHING, CaseVerdict, turned
+from geofm_eval.compare.cases import NOTHING, CaseVerdict
 from geofm_eval.compare.verdicts import Verdict, decide, smallest_found, standard_error
 from geofm_eval.records import Score
 from geofm_eval.results.comparison import split_records
 from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.taps import sign
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.p_values import holm, p_value
 
@@ -20,21 +21,10 @@ from geofm_eval.stats.p_values import holm, p_value
 class PooledVerdict:
     """The cases of one model, task and kind, pooled at their largest label fractions.
 
-    Args:
-        name: model, task and kind, and a number where cases of a kind were tested on other items than the rest.
-        model: slug.
-        task: slug.
-        kind: of the cases.
-        cases: all of them.
-        pooled: those that are in the mean: of all others the outcomes cannot be paired item by item.
-        old: mean score of the pooled cases in the baseline, in the metric's own unit.
-        new: mean score now.
-        difference: new minus old, turned so that more is better.
-        delta: difference that matters.
-        p: Holm-adjusted p of no difference, over all pooled verdicts; None without an interval.
-        verdict: by the rule of :func:`geofm_eval.compare.verdicts.decide`.
-        smallest: smallest drop of the mean that is found with 80 % probability; None without an interval.
-        target_unit: unit of an RMSE.
+    ``name`` is numbered if cases of a kind were tested on different samples. ``pooled`` are the cases with paired
+    outcomes; ``old`` and ``new`` are their mean scores, in the metric's own unit, and ``difference`` is new minus old
+    with its sign set so that more is better. ``p`` is Holm-adjusted over all pooled verdicts. ``smallest`` is the
+    smallest drop of the mean that is found with 80 % probability; both are None without an interval.
     """
 
     name: str
@@ -54,7 +44,7 @@ class PooledVerdict:
 
     @property
     def score(self) -> Score:
-        """One of the scores, for what all share: metric, direction, n."""
+        """Any of the scores, for metric, direction and n."""
         return self.cases[0].score
 
     @property
@@ -64,7 +54,7 @@ class PooledVerdict:
 
     @property
     def left_out(self) -> int:
-        """Cases that are not in the mean, because their outcomes cannot be paired item by item."""
+        """Number of cases without paired outcomes, which are not in the mean."""
         return len(self.cases) - len(self.pooled)
 
 
@@ -89,7 +79,7 @@ def _pooled(name: str, cases: list[CaseVerdict], pairs: Pairs) -> PooledVerdict:
     difference = NOTHING
     if changed and pooled:
         raw = pairs.mean_difference([(case.new, case.old, case.full.fraction) for case in pooled])
-        difference = turned(raw, pooled[0].score)
+        difference = raw.times(sign(pooled[0].score))
     elif changed:
         difference = Difference(sum(case.full.difference.value for case in cases) / len(cases))
     shown, first = pooled or cases, cases[0]
@@ -112,7 +102,7 @@ def _pooled(name: str, cases: list[CaseVerdict], pairs: Pairs) -> PooledVerdict:
 
 
 def _readable(case: CaseVerdict, pairs: Pairs) -> bool:
-    """False where the outcomes of an identical case are damaged: others are read before they count as paired."""
+    """False if the outcomes of an identical case are damaged; those of others were read before."""
     return not case.identical or pairs.alike(case.new, case.old, case.full.fraction)
 
 

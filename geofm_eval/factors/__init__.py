@@ -1,1 +1,1 @@
-"""What explains scores: factors of a balanced factorial, their shares of the variance, what wrong choices cost."""
+"""Factors of a balanced factorial: shares of the variance of scores, marginal effects, cost of wrong choices."""

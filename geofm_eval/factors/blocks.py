@@ -1,7 +1,8 @@
-"""The largest complete block of a table with holes: which levels of every factor have all of their combinations."""
+"""The largest complete block of a table with gaps: levels of every factor with all of their combinations."""
 
 import functools
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -10,25 +11,24 @@ Combination = tuple[str, ...]
 
 
 def largest_block(present: Collection[Combination]) -> tuple[tuple[str, ...], ...]:
-    """Levels of every factor, such that all of their combinations are present, and as many as can be.
+    """Return levels of every factor, in the order of their names, such that all of their combinations are ``present``.
 
-    Of blocks of one size the one that varies more factors is taken, then the one of more levels, then the first by
-    name. What was measured in a cell has no say. Levels that are present in the same combinations of the others stand
-    or fall together, so that few sets of them have to be tried.
-
-    Args:
-        present: combinations that exist, all of the same factors.
-
-    Returns:
-        Per factor its levels in the order of their names; no level of any factor where nothing is present.
+    The block with most cells is taken, then most varying factors, then most levels, then the first by name; the content
+    of cells plays no part. Levels that occur in the same combinations of the others are kept or left out together, so
+    few sets have to be tried. Without any combination there is no factor.
     """
     combinations = set(present)
     if not combinations:
         return ()
     alike = [_alike(combinations, axis) for axis in range(len(next(iter(combinations))))]
-    # Of the factor with most kinds of levels all that fit the others are taken: its sets need no trying.
+    # For the factor with most kinds of levels, all that fit the others are taken, so its sets need not be tried.
     last = max(range(len(alike)), key=lambda axis: (len(alike[axis]), axis))
-    best = max(_blocks(combinations, alike, last), key=_size)
+
+    def size(levels: Sequence[Sequence[str]]) -> tuple[int, int, int]:
+        counts = [len(own) for own in levels]
+        return math.prod(counts), sum(count > 1 for count in counts), sum(counts)
+
+    best = max(_blocks(combinations, alike, last), key=size)
     return tuple(tuple(sorted(levels)) for levels in best)
 
 
@@ -54,7 +54,7 @@ def _blocks(
                 at[combination[:last] + combination[last + 1 :]] |= 1 << number
     others = [groups for axis, groups in enumerate(alike) if axis != last]
     for chosen in itertools.product(*map(_subsets, others)):
-        # One of a group of levels stands for the others.
+        # One level represents its group.
         corners = itertools.product(*([levels[0] for levels in groups] for groups in chosen))
         common = functools.reduce(lambda known, corner: known & at.get(corner, 0), corners, -1)
         if common:
@@ -64,17 +64,12 @@ def _blocks(
 
 
 def _subsets(groups: Sequence[tuple[str, ...]]) -> list[tuple[tuple[str, ...], ...]]:
-    """List every set of groups but the empty one, the fullest first: of equal blocks the first is kept."""
+    """List every non-empty set of groups, the fullest first: the first of equal blocks is kept."""
     sizes = range(len(groups), 0, -1)
     return [chosen for size in sizes for chosen in itertools.combinations(groups, size)]
 
 
-def _size(levels: Sequence[Sequence[str]]) -> tuple[int, int, int]:
-    counts = [len(own) for own in levels]
-    return functools.reduce(lambda a, b: a * b, counts, 1), sum(count > 1 for count in counts), sum(counts)
-
-
 def left_out(present: Collection[Combination], block: Sequence[Sequence[str]]) -> Mapping[int, tuple[str, ...]]:
-    """Levels that occur and are not in a block, by the position of their factor."""
+    """Return levels that occur but are not in a block, by the position of their factor."""
     names = [sorted({combination[axis] for combination in present} - set(own)) for axis, own in enumerate(block)]
     return {axis: tuple(levels) for axis, levels in enumerate(names) if levels}

@@ -1,7 +1,7 @@
-"""How far apart the levels of a factor lie, noise taken off, and whether one factor matters as much as another.
+"""Distances between the levels of a factor without noise, and the difference of two factors' distances.
 
-The difference of two noisy scores is never 0, so that its mean size is too large, and by more for a factor whose
-levels are alike. Its mean square is too large by the variance of its noise, which is known and is taken off.
+The difference of two noisy scores is never 0, so its mean size is too large, most of all for a factor with similar
+levels. Its mean square is too large by the variance of its noise, which is known and subtracted.
 """
 
 import math
@@ -18,11 +18,8 @@ from geofm_eval.stats.jackknife import Floats, t_quantile
 class Distance:
     """Mean square difference of two levels of a factor, all else equal, over all pairs of levels and all cells.
 
-    Args:
-        square: its estimate without noise; noise may make it negative.
-        weight: what the sum of squared deviations from the means over the factor is multiplied by to give it.
-        deviations: (C,) those deviations.
-        noise: (C, C) error covariance of the deviations.
+    ``square`` is its estimate without noise, which can be negative: ``weight`` times the sum of squares of the
+    ``deviations`` (C,) from the means over the factor, minus the part of the ``noise`` (C, C), their error covariance.
     """
 
     square: float
@@ -32,12 +29,12 @@ class Distance:
 
     @property
     def value(self) -> float:
-        """Root mean square difference of two levels; 0 where all of it may be noise."""
+        """Root mean square difference of two levels; 0 if all of it may be noise."""
         return math.sqrt(max(self.square, 0.0))
 
     @property
     def variance(self) -> float:
-        """Variance of the mean square: of a quadratic form in normal errors."""
+        """Variance of the mean square, a quadratic form in normal errors."""
         return self.weight * self._along + self._base
 
     @property
@@ -49,24 +46,24 @@ class Distance:
         return 2 * self.weight**2 * float(np.square(self.noise).sum())
 
     def ends(self, reach: float) -> tuple[float, float]:
-        """Ends of an interval of the root mean square that reaches ``reach`` standard errors far."""
+        """Return the ends of an interval of the root mean square, ``reach`` standard errors to either side."""
         raw = self.weight * float(self.deviations @ self.deviations)
         ends = ends_of_square(self.square, raw, self.weight * self._along, self._base, reach)
         low, high = (math.sqrt(max(0.0, end)) for end in ends)
-        # A strongly negative estimate would leave nothing: then all of it is noise.
+        # With a strongly negative estimate nothing would be left: all of it is noise.
         return min(low, self.value), max(high, self.value)
 
 
 def distance_of(means: Floats, axis: int, error: ErrorOfMeans | None) -> Distance:
-    """Distance of two levels of a factor: the root of the mean square of m_a - m_b, less the noise's.
+    """Return the distance of two levels of a factor: the root of the mean square of m_a - m_b without noise.
 
     The mean square over pairs is twice the variance over levels, (2 / (L - 1)) sum (m_l - m)^2, averaged over the
     cells of the other factors; noise adds 2 / (L - 1) times the trace of its covariance within those deviations.
 
     Args:
         means: mean scores of the cells, one axis per factor.
-        axis: of the factor, with two levels or more.
-        error: of the means; where it is unknown, nothing is taken off.
+        axis: axis of the factor, with two or more levels.
+        error: error of the means; if it is unknown, nothing is subtracted.
     """
     deviations = (means - means.mean(axis, keepdims=True)).ravel()
     weight = 2 * means.shape[axis] / (means.size * (means.shape[axis] - 1))
@@ -77,12 +74,12 @@ def distance_of(means: Floats, axis: int, error: ErrorOfMeans | None) -> Distanc
 
 
 def further(first: Distance, second: Distance, error: ErrorOfMeans) -> Difference:
-    """How much further apart two levels of ``first`` are than two of ``second``, with its interval.
+    """Return how much further apart two levels of ``first`` are than two of ``second``, with an interval.
 
-    The ends of both intervals are joined (recovered variances: Zou and Donner 2008, Statistics in Medicine 27) with the
-    correlation that the items, which all cells share, give them. That is known only of distances clearly above 0;
-    otherwise they are taken to err independently. Where a distance may be 0, its error has one side only, and half
-    widths are added. Measured coverage: docs/factors.md.
+    The ends of both intervals are combined (recovered variances: Zou and Donner 2008, Statistics in Medicine 27) with
+    the correlation due to the samples, which all cells share. It is known only for distances clearly above 0; otherwise
+    errors are assumed to be independent. If a distance may be 0, its error has one side only, and half widths are
+    added. Measured coverage: docs/factors.md.
     """
     freedom = _freedom(first, second, error)
     reach = t_quantile((1 + LEVEL) / 2, freedom)
@@ -95,9 +92,9 @@ def further(first: Distance, second: Distance, error: ErrorOfMeans) -> Differenc
 
 
 def _freedom(first: Distance, second: Distance, error: ErrorOfMeans) -> float:
-    """Degrees of freedom, weighted by how much of the noise comes from items and how much from each seed."""
+    """Degrees of freedom, weighted by the noise from samples and from each seed."""
     noise = sum(one.weight * float(np.trace(one.noise)) for one in (first, second))
-    # The mean square difference of two levels holds the errors of two cells, whatever the factor.
+    # The mean square difference of two levels contains the errors of two cells.
     seeds = 4 / len(error.seeds) * error.seeds
     return error.freedom(max(noise - float(seeds.sum()), 0.0), seeds)
 

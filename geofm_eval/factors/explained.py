@@ -1,4 +1,4 @@
-"""From a factorial of records to shares of variance: on which scale, with which noise, with which interval."""
+"""Shares of variance from a factorial of records: scale, noise and intervals."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from geofm_eval.stats.jackknife import Floats
 
 
 def trained_shares(factorial: Factorial[TrainedCell], pairs: Pairs) -> tuple[Share, ...]:
-    """Shares of a factorial of trained cases; seeds give the error, test items and seeds the intervals."""
+    """Return the shares of a factorial of trained cases: noise from seeds, intervals over test samples and seeds."""
     scores = [cell.score for cell in factorial.cells]
     values = on_scale(replicates(scores), scores[0])
     error = error_of(factorial, pairs, scaled=True)
@@ -22,25 +22,24 @@ def trained_shares(factorial: Factorial[TrainedCell], pairs: Pairs) -> tuple[Sha
 
 
 def probed_shares(factorial: Factorial[Score]) -> tuple[Share, ...]:
-    """Shares of a factorial of probes; draws of the labels are blocks, and give the error."""
+    """Return the shares of a factorial of probes; label draws are blocks, and give the noise."""
     values = on_scale(replicates(factorial.cells), factorial.cells[0])
     return shares(factorial.names, values.reshape(*factorial.shape, -1), crossed=True)
 
 
 def pooled_shares(factorial: Factorial[Score]) -> tuple[Share, ...]:
-    """Shares of scores that are pooled over shuffles, one per cell: of what tables print.
+    """Return the shares of scores pooled over shuffles, one per cell, as tables print them.
 
-    The R2 of a single shuffle rests on a tenth of the items. Its variance is mostly noise, of a number that nobody is
-    shown; and how much noise is left in a pooled score cannot be told from the scores alone, so that none is taken off.
+    The R2 of a single shuffle uses a tenth of the samples, and most of its variance is noise. The noise of a pooled
+    score cannot be estimated from the scores, so none is subtracted.
     """
     return shares(factorial.names, _pooled(factorial)[..., None])
 
 
 def pooled_shares_by_labels(factorial: Factorial[Score]) -> dict[str, tuple[Share, ...]]:
-    """:func:`pooled_shares` at each label fraction, the largest first: few labels make a lot of the variance.
+    """Return :func:`pooled_shares` at each label fraction, the largest first: few labels cause much of the variance.
 
-    Returns:
-        Nothing where labels do not vary, or nothing else varies with them but one factor.
+    It is empty if labels do not vary, or only one other factor does.
     """
     axis = factorial.axis(LABELS)
     names = tuple(name for name in factorial.names if name != LABELS)
@@ -58,17 +57,15 @@ def _pooled(factorial: Factorial[Score]) -> Floats:
 
 
 def on_scale(values: Floats, score: Score) -> Floats:
-    """Scores on the scale of the shares: logits of bounded metrics, others as they are."""
+    """Return scores on the scale of the shares: logits of bounded metrics, others unchanged."""
     return logit(values, score.n) if METRICS[score.metric].proportion else values
 
 
 def error_of(factorial: Factorial[TrainedCell], pairs: Pairs, scaled: bool = False) -> ErrorOfMeans | None:
-    """Joint error of the cells' mean scores over seeds and test items (or groups of items).
+    """Return the joint error of the cells' mean scores over seeds and test samples (or groups of samples).
 
-    ``scaled`` gives it on the scale of the shares, otherwise it is in the metric's own unit.
-
-    Returns:
-        None where a cell's outcomes are absent, or there are fewer than two items or groups.
+    It is in the metric's unit, or ``scaled`` to the scale of the shares; None if the outcomes of a cell are absent, or
+    with fewer than two samples or groups.
     """
     first = factorial.cells[0]
     counts = [pairs.counts(cell.record, cell.fraction) for cell in factorial.cells]

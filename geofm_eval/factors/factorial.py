@@ -1,4 +1,4 @@
-"""Balanced full factorials in the records of a task: of trained cases, and of probes."""
+"""Balanced full factorials of the trained cases or probes of a task."""
 
 import itertools
 from collections import Counter
@@ -20,14 +20,14 @@ from geofm_eval.stats.jackknife import Floats
 T = TypeVar("T")
 
 FEWEST_FACTORS = 2
-"""Of one factor that varies nothing has to be told apart."""
+"""Factors that vary; a single one needs no analysis of variance."""
 
 BACKBONE, DECODER, BLOCK, TUNING, LABELS, LAYER = "backbone", "decoder", "block", "tuning", "labels", "layer"
 
 
 @dataclass(frozen=True)
 class Factor:
-    """What varies in a factorial: a name and two levels or more."""
+    """A factor that varies, with two or more levels."""
 
     name: str
     levels: tuple[str, ...]
@@ -35,13 +35,9 @@ class Factor:
 
 @dataclass(frozen=True)
 class Factorial(Generic[T]):
-    """Cells of every combination of the levels of some factors.
+    """Cells of every combination of the levels of some factors, the last factor varying fastest.
 
-    Args:
-        factors: in the order of the axes.
-        cells: one per combination, the last factor varying fastest.
-        fixed: the level of every factor that has one only.
-        left_out: levels and cells that are in the records and not here, one sentence each.
+    ``fixed`` are factors with a single level; ``left_out`` describes recorded levels and cells that are not included.
     """
 
     factors: tuple[Factor, ...]
@@ -60,21 +56,19 @@ class Factorial(Generic[T]):
         return tuple(factor.name for factor in self.factors)
 
     def axis(self, name: str) -> int | None:
-        """Position of a factor; None where it does not vary."""
+        """Return the position of a factor; None if it does not vary."""
         return self.names.index(name) if name in self.names else None
 
     def combinations(self) -> list[Combination]:
-        """Levels of every cell, in the order of the cells."""
+        """Return the levels of every cell, in the order of the cells."""
         return list(itertools.product(*(factor.levels for factor in self.factors)))
 
 
 def trained_factorial(cells: Sequence[TrainedCell], catalog: Catalog) -> Factorial[TrainedCell] | None:
-    """The largest balanced factorial of backbone, decoder, tuning and labels among the trained cases of a task.
+    """Return the largest balanced factorial of backbone, decoder, tuning and labels among trained cases of a task.
 
-    Cells with a variant, or that read other blocks than the usual ones, are no part of it: they vary something else.
-
-    Returns:
-        None where fewer than two factors vary.
+    Cells with a variant, or that read other blocks than usual, are excluded, because they vary something else. It is
+    None if fewer than two factors vary.
     """
     found: dict[Combination, TrainedCell] = {
         (cell.model, decoder(cell, catalog), cell.adaptation.tuning, percent(cell.adaptation.fraction)): cell
@@ -90,12 +84,10 @@ def trained_factorial(cells: Sequence[TrainedCell], catalog: Catalog) -> Factori
 
 
 def probed_factorial(subjects: Sequence[Subject], pooled: bool = False) -> Factorial[Score] | None:
-    """The largest balanced factorial of backbone, layer and labels among the probes of a task.
+    """Return the largest balanced factorial of backbone, layer and labels among the probes of a task.
 
-    Of shuffles every cell has a single score (``pooled``), over all of them together.
-
-    Returns:
-        None where fewer than two factors vary, or no label fraction has several draws.
+    With shuffle splits every cell has a single score, ``pooled`` over all shuffles. It is None if fewer than two
+    factors vary, or no label fraction has several draws.
     """
     found: dict[Combination, Score] = {
         (subject.model, tap, share_of_labels(record.scores, fraction)): score
@@ -104,25 +96,24 @@ def probed_factorial(subjects: Sequence[Subject], pooled: bool = False) -> Facto
         for fraction, score in record.scores.items()
     }
     names = (BACKBONE, LAYER, LABELS)
-    return (
-        _complete(names, found, found)
-        if pooled
-        else _factorial(names, found, lambda score: len(score.per_draw), "draws")
-    )
+    if pooled:
+        return _complete(names, found, found)
+    return _factorial(names, found, lambda score: len(score.per_draw), "draws")
 
 
 def replicates(scores: Sequence[Score]) -> Floats:
-    """(cells, replicates) scores of every cell with each seed or draw."""
+    """Return (cells, replicates) scores of every cell with each seed or draw."""
     return np.asarray([score.per_draw for score in scores], dtype=np.float64)
 
 
 def _factorial(
     names: Sequence[str], found: Mapping[Combination, T], count: Callable[[T], int], noun: str
 ) -> Factorial[T] | None:
-    """Find the largest block of cells with equally many replicates, at least two."""
-    usual = _usual([count(cell) for cell in found.values()])
-    if usual is None:
+    """Find the largest block of cells with the most frequent number of replicates, two or more."""
+    several = Counter(number for cell in found.values() if (number := count(cell)) > 1)
+    if not several:
         return None
+    usual = max(several, key=lambda number: (several[number], number))
     kept = {levels: cell for levels, cell in found.items() if count(cell) == usual}
     other = len(found) - len(kept)
     return _complete(names, found, kept, f"{other} cells without {usual} {noun}" if other else "")
@@ -131,7 +122,7 @@ def _factorial(
 def _complete(
     names: Sequence[str], found: Mapping[Combination, T], kept: Mapping[Combination, T], others: str = ""
 ) -> Factorial[T] | None:
-    """Find the largest block of the cells that are kept; None where fewer than two factors vary."""
+    """Find the largest block of the cells that are kept; None if fewer than two factors vary."""
     block = largest_block(kept)
     varied = [axis for axis, levels in enumerate(block) if len(levels) > 1]
     if len(varied) < FEWEST_FACTORS:
@@ -143,9 +134,3 @@ def _complete(
         fixed={names[axis]: levels[0] for axis, levels in enumerate(block) if len(levels) == 1},
         left_out=(*gone, *([others] if others else [])),
     )
-
-
-def _usual(counts: Sequence[int]) -> int | None:
-    """Number of replicates that most cells have, of equals the larger; None where none has two."""
-    several = Counter(count for count in counts if count > 1)
-    return max(several, key=lambda count: (several[count], count), default=None)

@@ -1,6 +1,6 @@
-"""Which backbone, which decoder, which block, which adaptation: levels of a factor on the cells that all of them have.
+"""Levels of each factor (backbone, decoder, block, tuning), compared on the cells that all of them have.
 
-The level to take is chosen by validation scores; test scores say what it is worth, and how far the others are behind.
+Validation scores choose the level; test scores show its worth, and the difference to the other levels.
 """
 
 from collections import defaultdict
@@ -9,26 +9,22 @@ from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import CHOSEN, DEPTH, SINGLE_BLOCKS, scaled_block
-from geofm_eval.factors.marginal import mean_difference
+from geofm_eval.factors.marginal import depth_of, mean_difference
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.trainings import CaseStudy, TrainedCell
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.reselection import choose
 
 Key = Callable[[TrainedCell], tuple[str, Hashable] | None]
-"""From a cell to its level of a factor and to what it shares with cells of the other levels; None for other cells."""
+"""From a cell to its level of a factor, and to a key that cells of other levels share; None for other cells."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """One level of a factor.
+    """One level of a factor, for example ``lightms``, with one cell per combination that all levels have.
 
-    Args:
-        name: such as ``lightms``.
-        cells: its cells, one for each combination that all levels of the factor have.
-        chosen: its mean validation score is the best of the factor's levels.
-        test: mean test score.
-        behind: mean test score minus that of the chosen level, with its paired interval.
+    The ``chosen`` level has the best mean validation score. ``test`` is the mean test score, and ``behind`` its paired
+    difference to the chosen level.
     """
 
     name: str
@@ -45,9 +41,9 @@ class Level:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a user decides on: ``decoder`` with two levels or more, best by validation first.
+    """A factor with two or more levels, best on validation first.
 
-    ``left_out`` are levels with few combinations: comparing on what they share would leave the others with fewer cells.
+    ``left_out`` are levels with few combinations, which would leave fewer cells to compare the others on.
     """
 
     name: str
@@ -56,13 +52,13 @@ class Decision:
 
 
 def factors(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Decision]:
-    """Every factor that has two levels or more."""
+    """Return every factor that has two or more levels."""
     found = ((name, *_complete(study, key)) for name, key in _keys(catalog))
     return [Decision(name, _levels(own, pairs), left_out) for name, own, left_out in found if len(own) > 1]
 
 
 def best_cases(study: CaseStudy) -> list[TrainedCell]:
-    """The trained case that validation would choose, once per label fraction with two of them, fewest labels first."""
+    """Return the best case on validation for each label fraction with two or more cases, fewest labels first."""
     by_fraction: defaultdict[float, list[TrainedCell]] = defaultdict(list)
     for cell in study.candidates:
         by_fraction[cell.adaptation.fraction].append(cell)
@@ -79,15 +75,14 @@ def _keys(catalog: Catalog) -> Iterator[tuple[str, Key]]:
 
 
 def place(cell: TrainedCell, catalog: Catalog) -> str:
-    """What a cell reads, named as for twelve blocks: models of any depth share these names."""
-    spec = catalog.models.get(cell.model)
-    depth = DEPTH if spec is None else spec.depth
+    """Return what a cell reads, named as for twelve blocks, so that models of any depth share the names."""
+    depth = depth_of(cell.model, catalog)
     places = {f"block{scaled_block(block, depth):02d}": f"block{block:02d} of {DEPTH}" for block in SINGLE_BLOCKS}
     return places.get(cell.layer, cell.layer)
 
 
 def plain(cell: TrainedCell) -> bool:
-    """True for cells of the factorial and their like: no variant, the usual blocks."""
+    """Whether a cell has no variant and reads the usual blocks."""
     return not cell.adaptation.variant and not cell.adaptation.blocks and cell.layer != CHOSEN
 
 
@@ -96,7 +91,7 @@ def _decoder(cell: TrainedCell, catalog: Catalog) -> tuple[str, Hashable] | None
 
 
 def decoder(cell: TrainedCell, catalog: Catalog) -> str:
-    """Name of a decoder as a level: such as ``lightms``, or ``single on block05 of 12``."""
+    """Return the name of a decoder as a level: ``lightms``, ``single on block05 of 12``."""
     head = cell.adaptation.head
     return f"{head} on {place(cell, catalog)}" if head.startswith("single") else head
 
@@ -120,14 +115,14 @@ def _tuning_of_lightms(cell: TrainedCell) -> tuple[str, Hashable] | None:
 
 
 def _complete(study: CaseStudy, key: Key) -> tuple[dict[str, list[TrainedCell]], tuple[str, ...]]:
-    """Cells by level, only of combinations that all levels have, in the same order; and the levels left out."""
+    """Cells by level, of the combinations that all levels have, in the same order; and the levels left out."""
     found: defaultdict[str, dict[Hashable, TrainedCell]] = defaultdict(dict)
     for cell in study.candidates:
         level = key(cell)
         if level is not None:
             found[level[0]][level[1]] = cell
-    # Levels go one by one, the one whose leaving leaves most cells to compare, and the best stage is taken. By name
-    # where that does not decide: scores have no say in what is compared.
+    # Levels are removed one by one, so that most cells can be compared, and the best stage is taken; ties go by name.
+    # Scores play no part.
     stages = [sorted(found)]
     while len(stages[-1]) > 2:
         fewer = [[name for name in stages[-1] if name != gone] for gone in stages[-1]]
@@ -139,7 +134,7 @@ def _complete(study: CaseStudy, key: Key) -> tuple[dict[str, list[TrainedCell]],
 
 
 def _cells(found: Mapping[str, Mapping[Hashable, TrainedCell]], kept: Sequence[str]) -> tuple[int, int]:
-    """Number of cells that some levels are compared on; of as many, the more levels the better."""
+    """Number of cells that some levels are compared on, then number of levels."""
     return len(kept) * len(_common(found, kept)), len(kept)
 
 

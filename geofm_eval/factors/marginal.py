@@ -1,4 +1,4 @@
-"""What decoder, tuning, labels, blocks and pretraining change: marginal effects with paired intervals."""
+"""Marginal effects of decoder, tuning, labels, blocks and pretraining, with paired intervals."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geofm_eval.catalog import Catalog, DenseAdaptation
+from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import CHOSEN, DEPTH, MULTI, NARROW
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.trainings import Address, CaseStudy, TrainedCell
@@ -21,14 +21,9 @@ Partner = Callable[[TrainedCell], Address | None]
 
 @dataclass(frozen=True)
 class Effect:
-    """Mean difference between two levels of a factor, over the cells that have both.
+    """Mean difference between two levels of a factor (``full - frozen`` of ``tuning``) over ``pairs`` of cells.
 
-    Args:
-        factor: such as ``tuning``.
-        contrast: such as ``full - frozen``.
-        model: slug; None for all models that are no controls.
-        difference: in the metric, with its interval over seeds and images.
-        pairs: names of the cells with the level, with their model.
+    ``model`` is None for all models without controls. The interval is over seeds and images.
     """
 
     factor: str
@@ -39,7 +34,7 @@ class Effect:
 
 
 def effects(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Effect]:
-    """All effects that a study has cells for: pooled ones first, then model by model."""
+    """Return all effects that a study has cells for: pooled ones first, then model by model."""
     found: list[Effect] = []
     for factor, contrast, partner in _contrasts(study, catalog):
         matched = [
@@ -50,16 +45,13 @@ def effects(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Effect]:
         models = sorted({cell.model for cell, _ in matched})
         for model in (None, *models) if len(models) > 1 else models:
             own = [(cell, base) for cell, base in matched if model in (None, cell.model)]
-            found.append(
-                Effect(
-                    factor, contrast, model, mean_difference(own, pairs), tuple(f"{c.model}-{c.name}" for c, _ in own)
-                )
-            )
+            names = tuple(f"{cell.model}-{cell.name}" for cell, _ in own)
+            found.append(Effect(factor, contrast, model, mean_difference(own, pairs), names))
     return sorted(found, key=lambda effect: effect.model is not None)
 
 
 def pooled(found: Sequence[Effect]) -> list[Effect]:
-    """One effect per contrast: over all models, or of the only one."""
+    """Return one effect per contrast: over all models, or of the only one."""
     over_all = [effect for effect in found if effect.model is None]
     known = {effect.contrast for effect in over_all}
     return [*over_all, *(effect for effect in found if effect.model is not None and effect.contrast not in known)]
@@ -68,21 +60,21 @@ def pooled(found: Sequence[Effect]) -> list[Effect]:
 def mean_difference(
     matched: Sequence[tuple[TrainedCell, TrainedCell]], pairs: Pairs, factors: Sequence[float] | None = None
 ) -> Difference:
-    """Mean difference of test scores over pairs of cells of one study, with its paired interval over seeds and images.
+    """Return the mean difference of test scores over pairs of cells of one study, with its paired interval.
 
-    Each pair is a cell and its base; ``factors`` multiply every difference before the mean is taken (by default 1).
+    The interval is over seeds and images. Each pair is a cell and its base; ``factors`` multiply the differences.
     """
     by = [1.0] * len(matched) if factors is None else list(factors)
     value = sum(f * (cell.score.value - base.score.value) for f, (cell, base) in zip(by, matched, strict=True))
     value /= len(matched)
-    # A training that stands in several pairs, such as a twin that models share, is one term: its seeds are drawn once.
+    # A training in several pairs, for example a twin that models share, is one term: its seeds are drawn once.
     weights: defaultdict[str, float] = defaultdict(float)
     known: dict[str, NDArray[Any]] = {}
     for factor, (cell, base) in zip(by, matched, strict=True):
         counts, others = (pairs.counts(one.record, one.fraction) for one in (cell, base))
         if counts is None or others is None:
             return Difference(value)
-        # The same training under two names differs by nothing, whatever the seeds.
+        # The same training under two names has no difference, whatever the seeds.
         if not np.array_equal(counts, others):
             for one, found, sign in ((cell, counts, 1), (base, others, -1)):
                 weights[one.record.case.id] += sign * factor / len(matched)
@@ -97,46 +89,58 @@ def mean_difference(
 
 def _contrasts(study: CaseStudy, catalog: Catalog) -> Iterator[tuple[str, str, Partner]]:
     for tuning in ("full", "lora", "lora_fc1", "lnbias"):
-        yield "tuning", f"{tuning} - frozen", _changed(lambda a, t=tuning: a.tuning == t, tuning="frozen")  # type: ignore[misc]
-    yield "labels", "100 % - 10 %", _changed(lambda a: a.fraction == 1, fraction=0.1)
-    yield "schedule", "equal steps - equal epochs", _changed(lambda a: a.variant == "long", variant="")
-    yield "upsampling", "2x upsampled - plain", _changed(lambda a: a.variant == "up2", variant="")
-    yield "dates", "one weight per date - attention", _changed(lambda a: a.variant == "dateweights", variant="")
-    yield "augmentation", "random crops - fixed grid", _changed(lambda a: a.variant == "aug", variant="")
+        yield "tuning", f"{tuning} - frozen", _changed("tuning", tuning, "frozen")
+    yield "labels", "100 % - 10 %", _changed("fraction", 1.0, 0.1)
+    yield "schedule", "equal steps - equal epochs", _changed("variant", "long", "")
+    yield "upsampling", "2x upsampled - plain", _changed("variant", "up2", "")
+    yield "dates", "one weight per date - attention", _changed("variant", "dateweights", "")
+    yield "augmentation", "random crops - fixed grid", _changed("variant", "aug", "")
     upernets = {cell.adaptation.head for cell in study.cells if cell.adaptation.head.startswith("upernet")}
     for upernet in sorted(upernets):
-        yield "decoder", f"lightms - {upernet}", _changed(lambda a: a.head == "lightms", head=upernet)
+        yield "decoder", f"lightms - {upernet}", _changed("head", "lightms", upernet)
         yield "decoder", f"tokenlinear - {upernet}", to_upernet(catalog, ("tokenlinear",), upernet)
-        yield (
-            "decoder",
-            f"single at the last block - {upernet}",
-            to_upernet(catalog, ("single", NARROW["single"]), upernet),
-        )
-        yield "capacity", f"one block four times - {upernet}", _to_multi("same")
-        yield "depth", f"blocks chosen by the dense probe - {upernet}", _to_multi("probe")
+        single = to_upernet(catalog, ("single", NARROW["single"]), upernet)
+        yield "decoder", f"single at the last block - {upernet}", single
+        yield "capacity", f"one block four times - {upernet}", _changed("blocks", "same", "", MULTI)
+        yield "depth", f"blocks chosen by the dense probe - {upernet}", _changed("blocks", "probe", "", MULTI)
     yield "depth", "single at the chosen block - at the last", _to_last(catalog, CHOSEN)
     for layer in sorted({c.layer for c in study.cells if c.adaptation.head.startswith("single") and c.layer != CHOSEN}):
         yield "depth", f"single at {layer} - at the last", _to_last(catalog, layer)
-    yield "pretraining", "pretrained - random twin", _to_twin(catalog)
+    yield "pretraining", "pretrained - random twin", lambda cell: (
+        twin_of(cell.model, catalog), cell.record.case.adaptation, cell.layer
+    )  # fmt: skip
 
 
-def _changed(applies: Callable[[DenseAdaptation], bool], **base: object) -> Partner:
+def _changed(field: str, level: object, base: object, layer: str | None = None) -> Partner:
+    """From cells whose adaptation has a level of a field to those with the base level (that read ``layer``)."""
+
     def partner(cell: TrainedCell) -> Address | None:
-        if not applies(cell.adaptation):
+        if getattr(cell.adaptation, field) != level:
             return None
-        return cell.model, replace(cell.adaptation, **base).slug, cell.layer  # type: ignore[arg-type]
+        return cell.model, replace(cell.adaptation, **{field: base}).slug, layer or cell.layer  # type: ignore[arg-type]
 
     return partner
 
 
+def depth_of(model: str, catalog: Catalog) -> int:
+    """Return the number of blocks of a model; twelve for one that the catalog lacks."""
+    spec = catalog.models.get(model)
+    return DEPTH if spec is None else spec.depth
+
+
+def twin_of(model: str, catalog: Catalog) -> str:
+    """Return the slug of a model's random twin."""
+    spec = catalog.models.get(model)
+    return spec.twin if spec is not None and spec.twin else f"{model}_random"
+
+
 def last_block(catalog: Catalog, cell: TrainedCell) -> str:
-    """The last block of a cell's model; of one that the catalog lacks, the deepest of twelve."""
-    spec = catalog.models.get(cell.model)
-    return f"block{(spec.depth if spec is not None else DEPTH) - 1:02d}"
+    """Return the last block of a cell's model."""
+    return f"block{depth_of(cell.model, catalog) - 1:02d}"
 
 
 def to_upernet(catalog: Catalog, heads: Sequence[str], upernet: str) -> Partner:
-    """From a decoder that reads the last block alone to the one that reads four."""
+    """From a decoder that reads only the last block to the one that reads four."""
 
     def partner(cell: TrainedCell) -> Address | None:
         if cell.adaptation.head not in heads or cell.layer != last_block(catalog, cell):
@@ -146,28 +150,10 @@ def to_upernet(catalog: Catalog, heads: Sequence[str], upernet: str) -> Partner:
     return partner
 
 
-def _to_multi(blocks: str) -> Partner:
-    def partner(cell: TrainedCell) -> Address | None:
-        if cell.adaptation.blocks != blocks:
-            return None
-        return cell.model, replace(cell.adaptation, blocks="").slug, MULTI
-
-    return partner
-
-
 def _to_last(catalog: Catalog, layer: str) -> Partner:
     def partner(cell: TrainedCell) -> Address | None:
         last = last_block(catalog, cell)
         fits = cell.adaptation.head.startswith("single") and cell.layer == layer != last
         return (cell.model, cell.adaptation.slug, last) if fits else None
-
-    return partner
-
-
-def _to_twin(catalog: Catalog) -> Partner:
-    def partner(cell: TrainedCell) -> Address | None:
-        spec = catalog.models.get(cell.model)
-        twin = spec.twin if spec is not None and spec.twin else f"{cell.model}_random"
-        return twin, cell.record.case.adaptation, cell.layer
 
     return partner

@@ -1,4 +1,4 @@
-"""The joint error of the means of a factorial's cells: test items that all share, and seeds that no two share."""
+"""Joint error of the means of a factorial's cells: over test samples, which all share, and seeds, which none share."""
 
 import math
 from collections.abc import Collection
@@ -12,13 +12,10 @@ from geofm_eval.stats.jackknife import Floats, joint_freedom, t_quantile
 
 @dataclass(frozen=True)
 class ErrorOfMeans:
-    """Error of the mean scores of C cells over test items and seeds.
+    """Error of the mean scores of C cells over test samples and seeds.
 
-    Args:
-        items: (C, C) covariance over test items, or groups of them; all cells were tested on the same.
-        units: items or groups that it rests on.
-        seeds: (C,) variance of every cell's mean over its own training seeds.
-        trainings: number of seeds of a cell.
+    ``items`` is the (C, C) covariance over the ``units``, common test samples or groups of samples; ``seeds`` is the
+    (C,) variance of every cell's mean over its ``trainings``, the number of seeds.
     """
 
     items: Floats
@@ -28,31 +25,31 @@ class ErrorOfMeans:
 
     @property
     def covariance(self) -> Floats:
-        """(C, C) covariance of the means over items and seeds."""
+        """(C, C) covariance of the means over samples and seeds."""
         return self.items + np.diag(self.seeds)
 
     def freedom(self, items: float, seeds: Floats) -> float:
-        """Degrees of freedom of a variance that items and (C,) the seeds of every cell add to (Satterthwaite 1946)."""
+        """Return the degrees of freedom of a variance from samples and (C,) seeds of cells (Satterthwaite 1946)."""
         return joint_freedom([(items, self.units - 1), *((float(one), self.trainings - 1) for one in seeds)])
 
     def of(self, weights: Floats) -> tuple[float, float]:
-        """Variance of a weighted sum of the means, and its degrees of freedom; weights in the order of the cells."""
+        """Return the variance and degrees of freedom of a weighted sum of the means, in the order of the cells."""
         by = weights.ravel()
         items, seeds = float(by @ self.items @ by), np.square(by) * self.seeds
         return items + float(seeds.sum()), self.freedom(items, seeds)
 
     def within(self, value: float, weights: Floats) -> Difference:
-        """A weighted sum of the means with its t interval; ``value`` is the sum itself."""
+        """Return a weighted sum of the means, ``value``, with its t interval."""
         variance, freedom = self.of(weights)
         half = t_quantile((1 + LEVEL) / 2, freedom) * math.sqrt(variance)
         return Difference(value, value - half, value + half, freedom)
 
 
 def error_of_means(scores: Floats, without: Floats) -> ErrorOfMeans:
-    """Error of the mean over seeds of every cell's score, from (C, seeds) scores and (C, seeds, U) without each unit.
+    """Return the error of each cell's mean score, from (C, seeds) scores and (C, seeds, U) scores without each unit.
 
-    That over items is the jackknife's: (U - 1) / U times the sums of squares and products of the scores without each
-    of U units (Efron and Tibshirani 1993, chapter 11). Seeds of two cells are independent. Two seeds at least.
+    The covariance over samples is the jackknife's: (U - 1) / U times the sums of squares and products of the scores
+    without each of U units (Efron and Tibshirani 1993, chapter 11). Seeds of two cells are independent; each needs two.
     """
     deviations = without.mean(1)
     deviations = deviations - deviations.mean(1, keepdims=True)
@@ -62,13 +59,13 @@ def error_of_means(scores: Floats, without: Floats) -> ErrorOfMeans:
 
 
 def through(covariance: Floats, shape: tuple[int, ...], centred: Collection[int], averaged: Collection[int]) -> Floats:
-    """Covariance of a table's entries after means over some axes were taken off, and others were averaged over.
+    """Return the covariance of a table's entries after subtracting means over some axes and averaging over others.
 
     Args:
         covariance: (C, C) of the entries, the last axis of the table varying fastest.
-        shape: of the table.
-        centred: axes whose mean is taken off.
-        averaged: axes that are averaged over; every entry then holds the mean.
+        shape: shape of the table.
+        centred: axes whose mean is subtracted.
+        averaged: axes that are averaged over; every entry is then replaced by the mean.
     """
     both = covariance.reshape(*shape, *shape)
     for axis in (*centred, *averaged):
@@ -79,16 +76,16 @@ def through(covariance: Floats, shape: tuple[int, ...], centred: Collection[int]
 
 
 def ends_of_square(value: float, raw: float, along: float, base: float, reach: float) -> tuple[float, float]:
-    """Ends of an interval of a sum of squares, which is no normal variable where it is small.
+    """Return the ends of an interval of a sum of squares, which is far from normal if it is small.
 
-    All q whose estimate lies within ``reach`` standard errors of them: the variance of a quadratic form in normal
-    errors is a q + b. Near 0 it holds what noise alone can do.
+    It contains every q within ``reach`` standard errors of the estimate: the variance of a quadratic form in normal
+    errors is a q + b.
 
     Args:
-        value: the estimate, noise taken off, so that it may be negative.
-        raw: the same with its noise.
-        along: first-order variance of the estimate; a is this over ``raw``.
-        base: b, the variance that noise alone gives it.
+        value: the estimate without noise, which can be negative.
+        raw: the estimate with noise.
+        along: first-order variance of the estimate; a is this divided by ``raw``.
+        base: b, its variance due to noise alone.
         reach: quantile.
     """
     slope = along / raw if raw > 0 else 0.0
@@ -98,10 +95,7 @@ def ends_of_square(value: float, raw: float, along: float, base: float, reach: f
 
 
 def logit(scores: Floats, n: int) -> Floats:
-    """log(p / (1 - p)) of scores in [0, 1]: half a point means more near 1 than in the middle.
-
-    A score of 0 or 1 is replaced by what half of one of ``n`` test items would make of it.
-    """
+    """Return log(p / (1 - p)) of scores in [0, 1]; 0 and 1 become the score with half of one of ``n`` samples."""
     edge = 0.5 / max(n, 1)
     inside = np.clip(scores, edge, 1 - edge)
     return np.asarray(np.log(inside) - np.log1p(-inside), dtype=np.float64)

@@ -1,7 +1,6 @@
-"""What a wrong choice costs: the wrong backbone against the wrong decoder, tuning, or both together.
+"""Cost of a wrong choice of the backbone, the decoder, the tuning, or decoder and tuning together.
 
-Everything is chosen on validation scores; what it costs is read off test scores once. Labels are no choice: regret is
-told for every label fraction by itself.
+Validation scores choose; test scores show the cost. Regret is given for each label fraction separately.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,15 +15,15 @@ from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.reselection import choose
 
 ADAPTATION = "adaptation"
-"""All that is chosen beside the backbone: decoder and tuning together."""
+"""Decoder and tuning together."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Test score of the best combination minus that of wrong ones, turned so that a loss is positive.
+    """Test score of the best combination minus that of wrong ones; a loss is positive.
 
-    ``mean`` is over the wrong levels, in the metric's own unit, with its paired interval over seeds and items; ``last``
-    is that of the level that validation puts last, and ``name`` its name.
+    ``mean`` is over the wrong levels, in the metric's own unit, with its paired interval over seeds and samples;
+    ``last`` is that of the level ranked last on validation, and ``name`` its name.
     """
 
     mean: Difference
@@ -34,15 +33,10 @@ class Loss:
 
 @dataclass(frozen=True)
 class Regret:
-    """What the wrong level of one factor costs.
+    """Cost of the wrong level of one factor (``backbone``, ``decoder``, ``tuning`` or ``adaptation``).
 
-    Args:
-        labels: label fraction, such as ``100 %``, also where it is the only one; empty where it is no factor.
-        factor: ``backbone``, ``decoder``, ``tuning``, or ``adaptation``.
-        best: the combination that validation chooses.
-        wrong: number of wrong levels.
-        kept: everything else stays as in the best combination.
-        anew: everything else is chosen again for the wrong level.
+    ``labels`` is the label fraction (``100 %``; empty if unknown), ``best`` the combination that validation chooses,
+    and ``wrong`` the number of wrong levels. All else is ``kept`` as in the best combination, or chosen ``anew``.
     """
 
     labels: str
@@ -54,9 +48,9 @@ class Regret:
 
 
 def regrets(factorial: Factorial[TrainedCell], error: ErrorOfMeans | None) -> list[Regret]:
-    """Regret of every factor, at every label fraction; ``adaptation`` where more is chosen than backbone and one other.
+    """Return the regret of every factor at every label fraction, and of ``adaptation`` if it has two factors.
 
-    There are no intervals without the ``error`` of the cells' mean scores, in the metric's unit.
+    Intervals require the ``error`` of the cells' mean scores, in the metric's unit.
     """
     choices = [dict(zip(factorial.names, levels, strict=True)) for levels in factorial.combinations()]
     cells = [
@@ -65,15 +59,14 @@ def regrets(factorial: Factorial[TrainedCell], error: ErrorOfMeans | None) -> li
     fixed = factorial.fixed.get(LABELS, "")
     fractions = next((one.levels for one in factorial.factors if one.name == LABELS), (fixed,))
     chosen = [name for name in factorial.names if name != LABELS]
-    beside = [name for name in chosen if name != BACKBONE]
+    others = [name for name in chosen if name != BACKBONE]
     varied = {name: [name] for name in chosen if len(chosen) > 1}
-    if BACKBONE in chosen and len(beside) > 1:
-        varied[ADAPTATION] = beside
+    if BACKBONE in chosen and len(others) > 1:
+        varied[ADAPTATION] = others
     return [
-        _regret(
-            fraction, name, factors, chosen, [one for one in cells if one.choice.get(LABELS, fixed) == fraction], error
-        )
+        _regret(fraction, name, factors, chosen, own, error)
         for fraction in fractions
+        for own in [[one for one in cells if one.choice.get(LABELS, fixed) == fraction]]
         for name, factors in varied.items()
     ]
 
@@ -89,7 +82,6 @@ class _Candidate:
 
     @property
     def validated(self) -> float:
-        """Mean validation score, turned so that more is better."""
         return self.cell.sign * self.cell.validated
 
 

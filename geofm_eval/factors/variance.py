@@ -1,7 +1,7 @@
-"""Shares of the variance of scores that factors and their interactions have, on a balanced full factorial.
+"""Shares of the variance of scores due to factors and their interactions, in a balanced full factorial.
 
-Shares speak of the levels in the table: one absurd decoder makes every other factor look small. So every share comes
-with the range that it takes when any one level is left out.
+Shares apply to the levels in the table: one very poor decoder makes every other factor look small. Every share
+therefore has the range that it takes when any one level is left out.
 """
 
 import itertools
@@ -17,19 +17,14 @@ from geofm_eval.stats.difference import LEVEL
 from geofm_eval.stats.jackknife import Floats, t_quantile
 
 Effect = tuple[int, ...]
-"""Positions of the factors that interact; of one factor its main effect."""
+"""Positions of the factors that interact, or of one factor for its main effect."""
 
 
 @dataclass(frozen=True)
 class Anova:
-    """The analysis of variance of a balanced full factorial.
+    """Analysis of variance: sums of squares of all effects, mean square of the error between replicates of a cell.
 
-    Args:
-        squares: sum of squares of every effect.
-        freedom: its degrees of freedom.
-        error: mean square of what replicates of a cell differ by.
-        error_freedom: its degrees of freedom.
-        total: sum of squares of all effects and of the error.
+    ``total`` is the sum of squares of all effects and of the error.
     """
 
     squares: Mapping[Effect, float]
@@ -39,10 +34,10 @@ class Anova:
     total: float
 
     def share(self, effect: Effect) -> float:
-        """Omega squared, (SS - df MS_e) / (SS_total + MS_e) (Hays 1963); eta squared grows with the levels.
+        """Return omega squared, (SS - df MS_e) / (SS_total + MS_e) (Hays 1963); eta squared grows with the levels.
 
-        It estimates the effect's part of the variance of single replicates, and is negative where an effect is smaller
-        than what replicates alone would make of it.
+        It estimates the effect's part of the variance of single replicates. It is negative if an effect is smaller than
+        expected from noise alone.
         """
         scale = self.total + self.error
         return (self.squares[effect] - self.freedom[effect] * self.error) / scale if scale > 0 else 0.0
@@ -50,15 +45,9 @@ class Anova:
 
 @dataclass(frozen=True)
 class Share:
-    """What one effect explains.
+    """Share of one effect, given by the names of its factors: omega squared, with its interval if known.
 
-    Args:
-        effect: names of the factors that interact.
-        value: omega squared.
-        low: lower end of its interval; None where none can be given.
-        high: upper end.
-        lowest: the smallest value when any one level is left out; None where the table is too small for it.
-        highest: the largest.
+    ``lowest`` and ``highest`` are the extremes when any one level is left out; None if the table is too small.
     """
 
     effect: tuple[str, ...]
@@ -79,15 +68,15 @@ class LeaveOneLevelOut:
 
 
 def anova(values: ArrayLike, crossed: bool = False) -> Anova:
-    """Sums of squares of all effects of a balanced full factorial, exact from the means of its cells.
+    """Return the sums of squares of all effects of a balanced full factorial, exact from the means of its cells.
 
-    With a single replicate no noise is known, and none is taken off: it is in all effects, most of it in the
+    With a single replicate the noise is unknown and not subtracted: it is part of all effects, mostly of the
     interaction of all factors, and a share is eta squared.
 
     Args:
         values: (levels of the first factor, ..., replicates).
-        crossed: a replicate is the same draw of the labels in every cell. What it adds to all cells alike is taken off
-            first (draws are blocks); without, replicates are seeds that no two cells share.
+        crossed: True if a replicate is the same label draw in every cell: what it adds to all cells alike is subtracted
+            first (draws are blocks). Otherwise, replicates are seeds, which no two cells share.
 
     Raises:
         ContractError: no factor, a factor of one level, no replicate, or values that are not finite.
@@ -95,8 +84,8 @@ def anova(values: ArrayLike, crossed: bool = False) -> Anova:
     table = np.asarray(values, dtype=np.float64)
     if table.ndim < 2 or min(table.shape[:-1]) < 2 or table.shape[-1] < 1 or not np.isfinite(table).all():
         raise ContractError(
-            "an analysis of variance needs two levels or more of every factor, a replicate or more of every cell, and "
-            f"finite values, found shape {table.shape}"
+            "an analysis of variance needs at least two levels of every factor, at least one replicate of every cell, "
+            f"and finite values, found shape {table.shape}"
         )
     means, replicates = table.mean(-1), table.shape[-1]
     squares = {effect: replicates * float(np.square(part).sum()) for effect, part in effects(means).items()}
@@ -111,12 +100,13 @@ def anova(values: ArrayLike, crossed: bool = False) -> Anova:
 
 
 def effects(means: Floats) -> dict[Effect, Floats]:
-    """Every effect at every cell, in the shape of the table: means over the other factors, lower effects taken off.
+    """Return every effect at every cell, in the shape of the table: means over the other factors, minus lower effects.
 
-    They add up to the deviations from the grand mean, and are orthogonal to each other.
+    They are orthogonal, and their sum is the deviation from the grand mean.
     """
     found: dict[Effect, Floats] = {}
-    for effect in _all_effects(means.ndim):
+    sizes = range(1, means.ndim + 1)
+    for effect in itertools.chain(*(itertools.combinations(range(means.ndim), size) for size in sizes)):
         part = means
         for axis in range(means.ndim):
             mean = part.mean(axis, keepdims=True)
@@ -125,19 +115,12 @@ def effects(means: Floats) -> dict[Effect, Floats]:
     return found
 
 
-def _all_effects(factors: int) -> Iterator[Effect]:
-    return itertools.chain.from_iterable(itertools.combinations(range(factors), size) for size in range(1, factors + 1))
-
-
 def shares(
-    names: Sequence[str],
-    values: ArrayLike,
-    crossed: bool = False,
-    error: ErrorOfMeans | None = None,
+    names: Sequence[str], values: ArrayLike, crossed: bool = False, error: ErrorOfMeans | None = None
 ) -> tuple[Share, ...]:
-    """Shares of all effects, main effects first; arguments as those of :func:`anova`.
+    """Return the shares of all effects, main effects first; see :func:`anova`.
 
-    There are no intervals without the joint ``error`` of the means of the cells.
+    Intervals require the joint ``error`` of the means of the cells.
     """
     table = np.asarray(values, dtype=np.float64)
     whole = anova(table, crossed)
@@ -155,11 +138,11 @@ def shares(
 def _without_a_level(
     names: Sequence[str], table: Floats, crossed: bool
 ) -> Iterator[dict[tuple[str, ...], LeaveOneLevelOut]]:
-    """Yield the shares of what remains of the table, once for every level of every factor."""
+    """Yield the shares of the table without each level of each factor."""
     for axis, factor in enumerate(names):
         for level in range(table.shape[axis]):
             rest, kept = np.delete(table, level, axis), list(names)
-            if rest.shape[axis] == 1:  # a factor of one level varies nothing any more
+            if rest.shape[axis] == 1:  # a factor with one level no longer varies
                 rest, kept = rest.squeeze(axis), [name for name in names if name != factor]
             if kept:
                 found = anova(rest, crossed)
@@ -168,10 +151,10 @@ def _without_a_level(
 
 
 def _interval(effect: Effect, whole: Anova, table: Floats, error: ErrorOfMeans) -> tuple[float, float]:
-    """Interval of a share as of any sum of squares, its first-order variance by the delta method.
+    """Interval of a share as a sum of squares, with its first-order variance by the delta method.
 
-    What test items add to the sum of squares is taken off its centre: the mean square of the error is that of seeds
-    alone. Measured coverage: docs/factors.md.
+    The contribution of test samples is subtracted from its centre, because the mean square of the error contains seeds
+    only. Measured coverage: docs/factors.md.
     """
     means, replicates = table.mean(-1), table.shape[-1]
     share, scale = whole.share(effect), whole.total + whole.error

@@ -1,4 +1,4 @@
-"""Findings: what a study claimed, confirmed or refuted on any set of records (manual: ``docs/findings.md``)."""
+"""Findings: verdicts on the claims of a study for any set of records (``docs/findings.md``)."""
 
 from collections.abc import Callable
 

@@ -42,17 +42,17 @@ TITLE = "the adaptation matters as much as the backbone"
 COUNTED = (DECODER, TUNING)
 """Groups that count: how far apart these lie against how far apart backbones lie, on the same cells."""
 
-NEITHER = "neither matters by a point"
+NEITHER = "both distances below one point"
 """Group of the tasks on which all differences are too small for a verdict."""
 
 TUNINGS = ("frozen", "full")
 ORDER: tuple[Verdict, ...] = ("supported", "undecided", "refuted")
 
 RATES = 3
-"""A tuned backbone has to be tried at so many learning rates: one that was tuned badly would make tuning matter."""
+"""Fewest learning rates of a tuned backbone: poor tuning would make tuning seem to matter."""
 
 SHOWN = 4
-"""Cases that are set aside are named up to this many."""
+"""Excluded cases that are named."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _count(by_kind: Mapping[str, Sequence[FindingCell]], means: Mapping[str, Dif
         for name, own in by_kind.items()
     ]
     return (
-        "How far apart two levels lie (root mean square, noise taken off), less the same of two backbones, by task: "
+        "Distance between two levels (root mean square, noise subtracted) minus that between two backbones, per task: "
         f"{'; '.join(parts)}. Effect: {best}."
     )
 
@@ -210,8 +210,8 @@ def _regrets(tables: Sequence[StudyFactorial]) -> list[str]:
         if wrong is not None and BACKBONE in by:
             cost, against = (spread(one.mean.times(table.points)) for one in (wrong.kept, by[BACKBONE].anew))
             parts.append(
-                f"{table.study.slug}: the best backbone with a wrong {wrong.factor} {cost}, a wrong backbone with its "
-                f"best {against}"
+                f"{table.study.slug}: wrong {wrong.factor} with the best backbone {cost}, wrong backbone with its best "
+                f"{wrong.factor} {against}"
             )
     return [f"Mean loss in points: {'; '.join(parts)}."] if parts else []
 
@@ -223,7 +223,7 @@ def _set_aside(tables: Sequence[StudyFactorial], beside: Sequence[FindingCell]) 
     if untried:
         names = ", ".join(sorted(cell.record.case.id for cell in untried)[:SHOWN])
         more = f" and {len(untried) - SHOWN} more" if len(untried) > SHOWN else ""
-        texts.append(f"Set aside, tuned at fewer than {RATES} learning rates: {names}{more}.")
+        texts.append(f"Excluded because they were tuned at fewer than {RATES} learning rates: {names}{more}.")
     if small:
-        texts.append(f"Set aside, for no two levels differ by a point: {', '.join(dict.fromkeys(small))}.")
+        texts.append(f"Excluded because no two levels differ by a point: {', '.join(dict.fromkeys(small))}.")
     return texts

@@ -1,4 +1,4 @@
-"""What frozen backbones and small decoders save, as cells that stand beside finding 3."""
+"""What frozen backbones and small decoders save, as cells of finding 3 that do not count."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,9 +10,9 @@ from geofm_eval.findings.finding import FindingCell, cell_of
 from geofm_eval.results.trainings import Address, CaseStudy, TrainedCell
 from geofm_eval.stats.difference import Difference
 
-FROZEN_SAVES = "seconds that a frozen backbone saves (%)"
-SINGLE_SAVES = "seconds that a single-level decoder saves (%)"
-SINGLE_SMALLER = "parameters that a single-level decoder saves (%)"
+FROZEN_SAVES = "seconds saved by a frozen backbone (%)"
+SINGLE_SAVES = "seconds saved by a single-level decoder (%)"
+SINGLE_SMALLER = "parameters saved by a single-level decoder (%)"
 """Groups; a saving has no interval."""
 
 Amount = Callable[[TrainedCell], float | None]
@@ -27,9 +27,9 @@ def cost_cells(study: CaseStudy, cells: Sequence[TrainedCell], catalog: Catalog)
     singles = [(found.get(address), cell) for cell in cells for to in partners if (address := to(cell)) is not None]
     decoders = [(large, small) for large, small in singles if small.adaptation.tuning == "frozen"]
     for group, contrast, pairs, amount in (
-        (FROZEN_SAVES, "frozen against full", tuned, _seconds),
-        (SINGLE_SAVES, "single at the last block against upernet", singles, _seconds),
-        (SINGLE_SMALLER, "single at the last block against upernet", decoders, _trained_parameters),
+        (FROZEN_SAVES, "frozen instead of full", tuned, _seconds),
+        (SINGLE_SAVES, "single at the last block instead of upernet", singles, _seconds),
+        (SINGLE_SMALLER, "single at the last block instead of upernet", decoders, _trained_parameters),
     ):
         saved = _saved(pairs, amount)
         if saved is not None:

@@ -38,7 +38,7 @@ NEAR = MARGIN / 100
 NOT_CLEAR = 0.051
 """The least p that is shown of a lead that is undecided because nothing exceeds its floor."""
 
-OVER_FLOOR, RAW, DEPTH = "above shuffled labels", "floor not taken off", "last third of blocks - first third"
+OVER_FLOOR, RAW, DEPTH = "above shuffled labels", "floor not subtracted", "last third of blocks - first third"
 
 
 def drift_rules() -> tuple[Callable[[Run, Catalog], Finding | None], ...]:
@@ -152,7 +152,7 @@ def _decided(
     cells = (*counted, *beside)
     missing = shortage(counted, {cell.id.split("-")[0] for cell in counted}, len(counted))
     if missing is not None:
-        why = f"Backbones that were fully tuned, with two seeds or more. {missing}"
+        why = f"A cell is a fully tuned backbone with two or more seeds. {missing}"
         return Finding(5, title, "not enough records", None, None, None, UNIT, cells, evidence, (why,))
     means = {group[0].group: _over_backbones(group) for group in (counted, beside) if group}
     whole = means[counted[0].group]
@@ -177,22 +177,22 @@ def _over_backbones(cells: Sequence[FindingCell]) -> Difference:
 
 def _parts_why(counted: Sequence[FindingCell], beside: Sequence[FindingCell]) -> tuple[str, ...]:
     rivals = sorted({cell.contrast.removeprefix("fc1 - ") for cell in counted if cell.below})
-    clearly = f" (by {', '.join(rivals)})" if rivals else ""
+    clearly = f" ({', '.join(rivals)})" if rivals else ""
     return (
-        f"Cell by cell, beyond the floor of shuffled labels, fc1 is clearly above every other part in "
-        f"{sum(c.above for c in counted)} of {len(counted)} cells, clearly below some part in "
+        f"Above the floor of shuffled labels, fc1 is clearly above every other part in "
+        f"{sum(c.above for c in counted)} of {len(counted)} cells, clearly below another part in "
         f"{sum(c.below for c in counted)}{clearly}.",
-        f"Without taking that floor off: above in {sum(c.above for c in beside)}, below in "
-        f"{sum(c.below for c in beside)} of {len(beside)}.",
-        "Effect: fc1 minus the part that decides (of those ahead the clearest, else the closest), mean over backbones, "
-        "t over backbones. As the strongest of seven it is biased against fc1.",
+        f"Without subtracting the floor: above in {sum(c.above for c in beside)} of {len(beside)} cells, below in "
+        f"{sum(c.below for c in beside)}.",
+        "Effect: fc1 minus the deciding part (the clearest of those ahead of fc1, otherwise the closest); mean and t "
+        "interval over backbones. The deciding part is the strongest of seven, which biases the effect against fc1.",
     )
 
 
 def _depth_why(counted: Sequence[FindingCell], beside: Sequence[FindingCell]) -> tuple[str, ...]:
     return (
-        f"Cell by cell clearly more in the last third in {sum(c.above for c in counted)} of {len(counted)} cells, "
+        f"The last third of the blocks drifts clearly more in {sum(c.above for c in counted)} of {len(counted)} cells, "
         f"clearly less in {sum(c.below for c in counted)}.",
-        f"Beyond the floor of shuffled labels: more in {sum(c.above for c in beside)}, less in "
-        f"{sum(c.below for c in beside)} of {len(beside)}.",
+        f"Above the floor of shuffled labels: more in {sum(c.above for c in beside)} of {len(beside)} cells, less in "
+        f"{sum(c.below for c in beside)}.",
     )

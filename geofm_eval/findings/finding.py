@@ -1,4 +1,4 @@
-"""What a finding says: its verdict, its size with an interval, and the cells that it rests on."""
+"""Findings: verdict, effect with its interval, and the cells that they are based on."""
 
 import math
 from collections import defaultdict
@@ -15,7 +15,7 @@ from geofm_eval.stats.p_values import ALPHA, holm, p_above, p_below, p_value
 Verdict = Literal["supported", "refuted", "undecided", "not enough records"]
 
 POINTS = "points"
-"""Unit of most effects: hundredths of accuracy, IoU and R2, of an RMSE percents of what it is compared with."""
+"""Unit of most effects: hundredths of accuracy, IoU and R2; percent of the RMSE compared with."""
 
 MARGIN = 1.0
 """Points below which a gain is too small to matter."""
@@ -23,10 +23,10 @@ MARGIN = 1.0
 
 @dataclass(frozen=True)
 class Claim:
-    """What is said of an effect, in the finding's unit.
+    """A claim about an effect, in the finding's unit.
 
-    Most cells above ``above`` support it, most cells below ``below`` refute it, and to support it the mean over cells
-    has to be at least ``worth``.
+    Most cells above ``above`` support it if the mean over cells is at least ``worth``; most cells below ``below``
+    refute it.
     """
 
     above: float
@@ -38,25 +38,22 @@ GAIN = Claim(above=0.0, below=MARGIN, worth=MARGIN)
 """Something is better than something else."""
 
 AS_GOOD = Claim(above=-MARGIN, below=-MARGIN, worth=-MARGIN)
-"""Something is as good as something else, but for less than a margin: no difference of 0 can show that."""
+"""Something is as good as something else, up to a margin; a difference of 0 cannot be shown."""
 
 
 @dataclass(frozen=True)
 class FindingCell:
-    """One difference that a finding rests on, or that is only shown with it.
+    """One difference that a verdict is based on (``counts``), or that is only reported, with its 95 % interval.
 
     Args:
-        id: ``model-task-adaptation``, or what takes its place.
-        group: what it is reported with, such as ``linear``.
-        contrast: such as ``block04 - final``.
-        estimate: in the finding's unit, turned so that more is better.
-        low: lower end of its 95 % interval; None where none can be given.
-        high: upper end.
+        id: ``model-task-adaptation``, or similar.
+        group: what it is reported with, for example ``linear``.
+        contrast: for example ``block04 - final``.
+        estimate: in the finding's unit, more is better.
         p: two-sided p of no difference, Holm-adjusted over the cells shown together; None without an interval.
         p_above: one-sided p of an effect that is not above the claim's ``above``; not adjusted.
         p_below: one-sided p of an effect that is not below the claim's ``below``; not adjusted.
-        counts: the verdict rests on it.
-        data: cells with equal ``data`` were tested on the same items.
+        data: equal for cells on the same test samples.
         ceiling: both scores are so near to the best possible that neither can lead by a margin.
     """
 
@@ -75,31 +72,22 @@ class FindingCell:
 
     @property
     def above(self) -> bool:
-        """Clearly above zero by itself, after Holm."""
+        """Whether it is clearly above zero on its own, after Holm."""
         return self.p is not None and self.p <= ALPHA and self.estimate > 0
 
     @property
     def below(self) -> bool:
-        """Clearly below zero by itself, after Holm."""
+        """Whether it is clearly below zero on its own, after Holm."""
         return self.p is not None and self.p <= ALPHA and self.estimate < 0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the records of one evidence class say about one claim.
+    """Verdict on one claim from the records of one evidence class.
 
-    Args:
-        number: of the claim; claims of several parts share it.
-        title: what is claimed, in a few words.
-        verdict: whether the records bear it out.
-        effect: mean over the cells that count; None without enough of them.
-        low: lower end of its 95 % interval.
-        high: upper end.
-        unit: of effect and cells.
-        cells: what it rests on, and what is only shown.
-        evidence: ``published``, ``sample`` or ``simulated``.
-        why: sentences that give the reasons, the most important first.
-        means: of groups whose cells have a joint interval; :func:`mean_of` can only bound it.
+    Claims of several parts share a ``number``. ``effect`` is the mean over the cells that count, with its 95 %
+    interval; None without enough of them. ``why`` gives the reasons, the most important first. ``means`` are those of
+    groups with a joint interval, which :func:`mean_of` can only bound.
     """
 
     number: int
@@ -212,9 +200,9 @@ def undecidable(
 
 
 def tally(cells: Sequence[FindingCell]) -> str:
-    """Count cells that are clear by themselves: ``2 of 5 above 0, 1 below``."""
-    below = sum(cell.below for cell in cells)
-    return f"{sum(cell.above for cell in cells)} of {len(cells)} above 0" + (f", {below} below" if below else "")
+    """Count single cells after Holm: ``2 of 5 clearly above 0, 1 clearly below``."""
+    above, below = sum(cell.above for cell in cells), sum(cell.below for cell in cells)
+    return f"{above} of {len(cells)} clearly above 0" + (f", {below} clearly below" if below else "")
 
 
 def spread(mean: Difference, unit: str = POINTS) -> str:

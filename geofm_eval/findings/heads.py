@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import CHOSEN, DEPTH, MULTI, SINGLE_BLOCKS, scaled_block
-from geofm_eval.factors.marginal import last_block, mean_difference
+from geofm_eval.factors.marginal import depth_of, last_block, mean_difference
 from geofm_eval.findings.finding import (
     GAIN,
     Finding,
@@ -19,12 +19,12 @@ from geofm_eval.findings.finding import (
     undecidable,
 )
 from geofm_eval.findings.means import Means, Pairing
-from geofm_eval.findings.most import decide, most_words, shortage, without
+from geofm_eval.findings.most import decide, most_words, not_counted, shortage, without
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model
 from geofm_eval.results.trainings import Address, TrainedCell, case_studies
-from geofm_eval.results.units import in_points
+from geofm_eval.results.units import counted, in_points
 from geofm_eval.stats.difference import Difference
 
 TITLE = "a single-level decoder on an earlier block beats one on the last"
@@ -131,9 +131,7 @@ def _partners(cell: TrainedCell, catalog: Catalog) -> Iterator[tuple[str, Addres
         yield group, (model, replace(adaptation, blocks="").slug, MULTI)
     if not adaptation.head.startswith("single"):
         return
-    spec = catalog.models.get(model)
-    depth = DEPTH if spec is None else spec.depth
-    last = last_block(catalog, cell)
+    depth, last = depth_of(model, catalog), last_block(catalog, cell)
     for block, group in zip(SINGLE_BLOCKS, FIXED, strict=False):
         if cell.layer == f"block{scaled_block(block, depth):02d}" != last:
             yield group, (model, adaptation.slug, last)
@@ -155,7 +153,7 @@ def _count(
 ) -> Iterator[str]:
     tasks = sorted({one.cell.record.case.task for one in fixed})
     backbones = len({one.cell.model for one in fixed})
-    yield f"Cells of {backbones} backbones, tuning and labels on {', '.join(tasks)}, at either of two blocks."
+    yield f"Cells: {counted(backbones, 'backbone')} x tuning x labels on {', '.join(tasks)}, for each of two blocks."
     for name, own in tested.items():
         words = most_words(own, GAIN, means[name], len(FIXED))
         yield f"{name[0].upper()}{name[1:]} {spread(means[name])}: {words}; {tally(own)}."
@@ -167,4 +165,4 @@ def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> li
         for name in BESIDE
         if name in means
     ]
-    return [f"Beside it: {'; '.join(parts)}."] if parts else []
+    return not_counted(parts)

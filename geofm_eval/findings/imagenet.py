@@ -9,7 +9,7 @@ from geofm_eval.factors.marginal import mean_difference
 from geofm_eval.findings.adaptation import RATES, searched
 from geofm_eval.findings.finding import AS_GOOD, Finding, FindingCell, adjusted, cell_of, decided, spread, undecidable
 from geofm_eval.findings.means import Means, Pairing
-from geofm_eval.findings.most import decide, most_words, shortage, tally_noninferior
+from geofm_eval.findings.most import decide, most_words, not_counted, shortage, tally_noninferior
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model, excluded_task
@@ -22,11 +22,11 @@ MODEL = "imagenet_vitb16"
 BEST = "minus the best by validation"
 """Group of the cells that count."""
 
-MEDIAN, RGB = "minus the median by validation", "minus the best of red, green and blue alone"
-"""Groups beside: the backbone in the middle, and what others make of the bands that ImageNet's model sees."""
+MEDIAN, RGB = "minus the median by validation", "minus the best RGB-only backbone"
+"""Groups that do not count: the median backbone, and backbones that see the bands of the ImageNet model only."""
 
 FEWEST_RIVALS = 2
-"""Backbones beside the ImageNet model in every cell."""
+"""Other backbones in every cell."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,8 @@ def _missing(tuned: Sequence[Place]) -> str:
     known = sum(place.own is not None for place in tuned)
     rivals = max(len(place.rivals) for place in tuned)
     return (
-        f"{MODEL} was fully tuned, at {RATES} learning rates, in {known} of {len(tuned)} ways to use a backbone, "
-        f"beside at most {counted(rivals, 'backbone')} ({FEWEST_RIVALS} are needed): pytest benchmarks --models "
-        f"{MODEL},..."
+        f"{MODEL} was fully tuned at {RATES} learning rates in {known} of {len(tuned)} settings, next to at most "
+        f"{counted(rivals, 'backbone')} ({FEWEST_RIVALS} are needed); run: pytest benchmarks --models {MODEL},..."
     )
 
 
@@ -142,7 +141,7 @@ def _count(tested: Sequence[FindingCell], fair: Sequence[Place], mean: Differenc
     rivals = sorted({place.rivals[0].model for place in fair})
     tasks = sorted({place.study.cells[0].record.case.task for place in fair})
     return (
-        f"Fully tuned on {', '.join(tasks)}, against the best by validation ({', '.join(rivals)}): "
+        f"Fully tuned on {', '.join(tasks)}, minus the best backbone by validation ({', '.join(rivals)}): "
         f"{most_words(tested, AS_GOOD, mean)}; {tally_noninferior(tested)}."
     )
 
@@ -153,4 +152,4 @@ def _beside(groups: Mapping[str, Sequence[FindingCell]], means: Mapping[str, Dif
         for name in (MEDIAN, RGB)
         if name in means
     ]
-    return [f"Beside it: {'; '.join(parts)}."] if parts else []
+    return not_counted(parts)

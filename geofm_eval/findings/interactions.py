@@ -1,4 +1,4 @@
-"""Interaction of models and blocks: how far depth profiles are from parallel, and whether draws alone explain it."""
+"""Interaction of models and blocks: deviation of depth profiles from parallel ones, beyond the noise of draws."""
 
 import math
 from collections.abc import Sequence
@@ -16,18 +16,13 @@ PERMUTATIONS = 2000
 
 @dataclass(frozen=True)
 class Interaction:
-    """How far the depth profiles of some models are from parallel.
+    """Deviation of the depth profiles of some models from parallel ones.
 
-    Args:
-        size: root of the interaction's variance over models and blocks, what draws add to it taken off.
-        low: lower end of its 95 % interval over draws; None with fewer than three.
-        high: upper end.
-        ratio: F, its mean square over that of draws; 1 on average where profiles are parallel.
-        p: of so large a ratio by chance; None where it was not asked for, or no ratio could reach .05.
-        p_below: one-sided p of a size of ``MARGIN`` or more; None without an interval.
-        variance: square of the size, below 0 where draws alone make more.
-        parts: (draws,) what every draw adds to the error of the variance: their squares sum to its square; empty
-            without an interval.
+    ``size`` is the root of the interaction's ``variance`` over models and blocks, without the part of the draws (so the
+    variance can be negative), with a 95 % interval over three or more draws. ``ratio`` is F, its mean square divided by
+    that of draws, about 1 for parallel profiles; ``p`` that of such a ratio by chance (None if it was not tested, or
+    cannot reach .05); ``p_below`` the one-sided p of a size of ``MARGIN`` or more. The squares of ``parts`` (draws,)
+    sum to the squared error of the variance.
     """
 
     size: float

@@ -16,14 +16,14 @@ from geofm_eval.findings.finding import (
     undecidable,
 )
 from geofm_eval.findings.means import Means, Pairing
-from geofm_eval.findings.most import decide, most_words, shortage, without
+from geofm_eval.findings.most import decide, most_words, not_counted, shortage, without
 from geofm_eval.results.comparison import LAST, last_block
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.reselected import selected_difference
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import Probed, probed
 from geofm_eval.results.taps import choose_tap
-from geofm_eval.results.units import in_points
+from geofm_eval.results.units import counted, in_points
 from geofm_eval.stats.difference import Difference
 
 TITLE = "the tap that validation chooses beats final"
@@ -58,21 +58,21 @@ def layer_gain(run: Run, catalog: Catalog) -> Finding | None:
     ]
     gains += _adjusted([gain for gain in blocks if gain is not None])
     cells = [gain.cell for gain in gains]
-    counted = [gain for gain in gains if gain.cell.counts]
-    tested = [gain for gain in counted if gain.cell.p is not None]
+    counting = [gain for gain in gains if gain.cell.counts]
+    tested = [gain for gain in counting if gain.cell.p is not None]
     ours = [gain.cell for gain in tested]
     backbones = {gain.one.subject.model for gain in tested}
     means = _means(gains, run.pairs)
-    missing = shortage(ours, backbones, len(counted))
+    missing = shortage(ours, backbones, len(counting))
     if missing is not None:
         return undecidable(2, TITLE, cells, run, missing, means)
     mean = Means(run.pairs).over([gain.pairing for gain in tested])
     tasks = {gain.one.comparison.record.case.task for gain in tested}
-    data = f"{len(tasks)} tasks on {len({cell.data for cell in ours})} data sets"
+    data = f"{counted(len(tasks), 'task')} on {counted(len({cell.data for cell in ours}), 'data set')}"
     reasons = [
-        f"{len(backbones)} backbones, {data}: {most_words(ours, GAIN, mean)}.",
+        f"{counted(len(backbones), 'backbone')}, {data}: {most_words(ours, GAIN, mean)}.",
         _by_probe(ours, means),
-        *([without(len(counted) - len(ours))] if len(counted) > len(ours) else []),
+        *([without(len(counting) - len(ours))] if len(counting) > len(ours) else []),
         *_beside(cells, means),
     ]
     return decided(2, TITLE, decide(ours, mean, GAIN), mean, cells, run, tuple(reasons), means)
@@ -125,7 +125,7 @@ def _by_probe(tested: Sequence[FindingCell], means: Mapping[str, Difference]) ->
     groups = {cell.group: [one for one in tested if one.group == cell.group] for cell in tested}
     chose_final = sum(cell.contrast == f"{LAST} - {LAST}" for cell in tested)
     parts = [f"{name} {spread(means[name])}, {tally(own)}" for name, own in groups.items()]
-    return f"By probe: {'; '.join(parts)}. Validation chose final in {chose_final}."
+    return f"By probe: {'; '.join(parts)}. Validation chose final in {counted(chose_final, 'cell')}."
 
 
 def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
@@ -136,4 +136,4 @@ def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> li
         few = 2 * len(known) < len(own)
         certainty = f"{len(known)} of {len(own)} with an interval" if few else tally(known)
         parts.append(f"{name} {spread(means[name])}, {certainty}")
-    return [f"Beside it: {'; '.join(parts)}."] if parts else []
+    return not_counted(parts)

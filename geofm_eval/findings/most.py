@@ -1,14 +1,14 @@
-"""Whether a claim holds in most cells: a partial conjunction test, and the verdict that follows from it."""
+"""Verdicts on whether a claim holds in most cells, by a partial conjunction test."""
 
 from collections.abc import Callable, Collection, Sequence
 
-from geofm_eval.findings.finding import Claim, FindingCell, Verdict
+from geofm_eval.findings.finding import MARGIN, Claim, FindingCell, Verdict
 from geofm_eval.results.units import counted
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.p_values import ALPHA, holm
 
 FEWEST_CELLS, FEWEST_DATA_SETS, FEWEST_BACKBONES = 5, 3, 3
-"""Without these nothing is said about most cells. Cells with the same test items are of one data set."""
+"""Required for a verdict about most cells. Cells with the same test samples belong to one data set."""
 
 
 def majority(count: int) -> int:
@@ -83,7 +83,7 @@ def shortage(tested: Sequence[FindingCell], backbones: Collection[str], count: i
     )
     missing = [counted(least - number, noun) for number, least, noun in found if number < least]
     if 2 * len(tested) < count:
-        missing.append("per-item outcomes for half of the cells")
+        missing.append("per-sample outcomes for half of the cells")
     if not missing:
         return None
     have, need = (" from ".join([one[0], " and ".join(one[1:])]) for one in (
@@ -95,13 +95,18 @@ def shortage(tested: Sequence[FindingCell], backbones: Collection[str], count: i
 
 def without(count: int) -> str:
     """A sentence about cells that have no part in a verdict."""
-    return f"{counted(count, 'cell')} without per-item outcomes {'has' if count == 1 else 'have'} no interval."
+    return f"{counted(count, 'cell')} without per-sample outcomes {'has' if count == 1 else 'have'} no interval."
+
+
+def not_counted(parts: Sequence[str]) -> list[str]:
+    """A sentence about groups of cells that do not count; none without any."""
+    return [f"Not counted: {'; '.join(parts)}."] if parts else []
 
 
 def most_words(cells: Sequence[FindingCell], claim: Claim, mean: Difference, tests: int = 1) -> str:
     """Both tests in words, such as ``at least 3 of 5 cells above 0: p = 0.012; at least 3 below 1: p = 0.970``."""
     least, p = majority(len(cells)), min(1.0, tests * p_most_above(cells))
-    times = f" (times {tests}, any of which may support)" if tests > 1 else ""
+    times = f" (multiplied by {tests}, because any of {tests} tests may support the claim)" if tests > 1 else ""
     text = f"at least {least} of {len(cells)} cells above {claim.above:g}: p = {p:.3f}{times}; "
     text += f"at least {least} below {claim.below:g}: p = {p_most_below(cells):.3f}"
     if p >= ALPHA:
@@ -112,10 +117,10 @@ def most_words(cells: Sequence[FindingCell], claim: Claim, mean: Difference, tes
 
 
 def tally_noninferior(cells: Sequence[FindingCell]) -> str:
-    """Cells on their own, after Holm, such as ``3 of 4 clearly within a point, 1 clearly beyond``."""
+    """Count single cells after Holm: ``3 of 4 clearly above -1, 1 clearly below``."""
     within, beyond = (
         sum(value <= ALPHA for value in holm([one for one in own if one is not None]))
         for own in ([cell.p_above for cell in cells], [cell.p_below for cell in cells])
     )
-    text = f"{within} of {len(cells)} clearly within a point"
-    return f"{text}, {beyond} clearly beyond" if beyond else text
+    text = f"{within} of {len(cells)} clearly above {-MARGIN:g}"
+    return f"{text}, {beyond} clearly below" if beyond else text

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.factors.marginal import twin_of
 from geofm_eval.findings.finding import GAIN, Finding, FindingCell, adjusted, decided, spread, tally, undecidable
 from geofm_eval.findings.interactions import Interaction, interaction, together
-from geofm_eval.findings.most import decide, most_words, shortage
+from geofm_eval.findings.most import decide, most_words, not_counted, shortage
 from geofm_eval.results.pairs import recorded_seed
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import Probed, probed
@@ -20,7 +21,7 @@ from geofm_eval.stats.out_of_fold import TEST_SHARE
 TITLE = "depth profiles differ by backbone"
 TWINS, WITH_TWIN, AGAIN = "random twins", "a backbone and its random twin", "a model and its variants"
 BESIDE = (TWINS, WITH_TWIN, AGAIN)
-"""What the differences of backbones are seen against; none of it counts."""
+"""Groups that do not count: differences to compare those of backbones with."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ def distinct_profiles(run: Run, catalog: Catalog) -> Finding | None:
     means = {name: _mean(own) for name, own in groups.items()}
     missing = shortage(tested, {model for one in ours for model in one.models}, len(tested))
     if missing is not None:
-        why = f"Tasks of two backbones or more with the same blocks, and enough draws of the labels. {missing}"
+        why = f"A cell is a task on which backbones with the same blocks have enough label draws. {missing}"
         return undecidable(2, TITLE, cells, run, why, means)
     mean = _mean(ours)
     why = (
-        f"Interaction of models and blocks, beyond what draws of labels explain: {most_words(tested, GAIN, mean)}. "
-        "Size: standard deviation of scores around parallel profiles, root mean square over tasks (the cells)."
+        f"Interaction of models and blocks beyond the noise of label draws: {most_words(tested, GAIN, mean)}. "
+        "Size: standard deviation of scores around parallel profiles, as root mean square over tasks (the cells)."
     )
     reasons = (why, *_beside(cells, means))
     return decided(2, TITLE, decide(tested, mean, GAIN), mean, cells, run, reasons, means)
@@ -86,7 +87,7 @@ def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> li
         for name, own in groups.items()
         if own
     ]
-    return [f"Beside it: {'; '.join(parts)}."] if parts else []
+    return not_counted(parts)
 
 
 def _groups(own: Sequence[Probed], catalog: Catalog) -> Iterator[tuple[str, str, list[Probed]]]:
@@ -101,8 +102,8 @@ def _groups(own: Sequence[Probed], catalog: Catalog) -> Iterator[tuple[str, str,
     for one in own:
         model = one.subject.model
         spec = catalog.models.get(model)
-        twin = spec.twin if spec is not None and spec.twin else f"{model}_random"
         if not one.aside:
+            twin = twin_of(model, catalog)
             yield WITH_TWIN, model, [one, *(other for other in own if other.subject.model == twin)]
         if "controls" not in one.aside:
             families[spec.variant_of or model if spec is not None else model].append(one)

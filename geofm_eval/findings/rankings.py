@@ -1,4 +1,4 @@
-"""Finding 1: rankings change with task and adaptation: which of two backbones is better depends on the setting."""
+"""Finding 1: rankings change with task and adaptation."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,9 +19,8 @@ from geofm_eval.findings.finding import (
     undecidable,
 )
 from geofm_eval.findings.means import Means, Pairing
-from geofm_eval.ranking.concordance import agreement
 from geofm_eval.ranking.grouping import Setting, alike, settings
-from geofm_eval.ranking.qualitative import HeadToHead, OrderTest, rivalries
+from geofm_eval.ranking.qualitative import HeadToHead, OrderTest, agreement, rivalries
 from geofm_eval.records import MOSTLY_FILLED, marked
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
@@ -34,7 +33,7 @@ from geofm_eval.stats.jackknife import t_quantile
 TITLE = "rankings change with task and adaptation"
 
 FEWEST = 2
-"""Backbones, and data sets on which they have paired intervals, without which nothing can be said."""
+"""Backbones, and data sets with paired intervals, that a verdict needs."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,8 @@ def rankings_change(run: Run, catalog: Catalog) -> Finding | None:
     if len(data) < FEWEST or 2 * with_interval < in_all:
         why = (
             f"{len(field.models)} backbones in {len(field.settings)} settings; {with_interval} of {in_all} differences "
-            f"have a paired interval, on {len(data)} data sets{_ceilings(rivals)}. Needed: intervals for half of the "
-            f"differences, and {FEWEST} data sets."
+            f"have a paired interval, on {counted(len(data), 'data set')}{_ceilings(rivals)}. Needed: intervals for "
+            f"half of the differences, on {FEWEST} data sets."
         )
         return undecidable(1, TITLE, (), run, why)
     crossing = [rivalry for rivalry in rivals if rivalry.crosses]
@@ -144,7 +143,7 @@ def _field(group: Sequence[Setting], run: Run, catalog: Catalog) -> Field:
                 aside[entry.model] = ", ".join(beside)
     for model, found in weights.items():
         if len(found) > 1:
-            aside[model] = "other weights in other settings"
+            aside[model] = "different weights in different settings"
     return Field(tuple(counted), tuple(sorted(set(weights) - set(aside))), aside)
 
 
@@ -199,9 +198,9 @@ def _count(rivals: Sequence[OrderTest], crossing: Sequence[OrderTest], field: Fi
     data = len({met.data for rivalry in rivals for met in rivalry.meetings})
     opposite = sum(rivalry.opposite for rivalry in rivals)
     return (
-        f"Of {len(rivals)} pairs of {len(field.models)} backbones, each in {span} settings on {data} data sets, "
-        f"{opposite} were measured in both orders, {len(crossing)} change it clearly (Gail and Simon, Holm over pairs)"
-        f"{_ceilings(rivals)}."
+        f"{counted(len(rivals), 'pair')} of {len(field.models)} backbones, each in {span} settings on "
+        f"{counted(data, 'data set')}: {opposite} measured in both orders, {len(crossing)} clearly (Gail and Simon's "
+        f"test, Holm over pairs){_ceilings(rivals)}."
     )
 
 
@@ -222,10 +221,10 @@ def _clearest(rivalry: OrderTest) -> str:
 def _agreement(field: Field) -> str:
     taus = list(agreement(field.settings, field.models).values())
     if not taus:
-        return "Kendall's tau needs three backbones that two settings share."
-    return f"Kendall's tau-b of two settings is {sum(taus) / len(taus):+.2f} on average; no verdict rests on it."
+        return "Kendall's tau needs two settings with three backbones in common."
+    return f"Kendall's tau-b of two settings is {sum(taus) / len(taus):+.2f} on average; it affects no verdict."
 
 
 def _beside(others: Sequence[Field]) -> list[str]:
     number = sum(len(field.settings) for field in others)
-    return [f"Not compared with these: {counted(number, 'setting')} of other recipes."] if number else []
+    return [f"Not compared: {counted(number, 'setting')} of other recipes."] if number else []

@@ -1,4 +1,4 @@
-"""Rankings: who is better in which setting and how sure, and what becomes of it over settings (``docs/ranking.md``)."""
+"""Rankings of models within settings and over settings (``docs/ranking.md``)."""
 
 from geofm_eval.ranking.aggregation import (
     Aggregate,
@@ -9,7 +9,6 @@ from geofm_eval.ranking.aggregation import (
     complete_block,
     mean_of_shares,
 )
-from geofm_eval.ranking.concordance import agreement, kendall_tau
 from geofm_eval.ranking.grouping import Entry, Setting, alike, data_sets, settings
 from geofm_eval.ranking.joint import (
     Ranks,
@@ -19,10 +18,9 @@ from geofm_eval.ranking.joint import (
     weighted_interval,
     weighted_spread,
 )
-from geofm_eval.ranking.letter_groups import letters
-from geofm_eval.ranking.qualitative import HeadToHead, OrderTest, gail_simon, rivalries
+from geofm_eval.ranking.qualitative import HeadToHead, OrderTest, agreement, gail_simon, kendall_tau, rivalries
 from geofm_eval.ranking.sources import Source, joint_covariance, sources_of
-from geofm_eval.ranking.standing import Ordering, PairOfModels, Standing, errors_of, order
+from geofm_eval.ranking.standing import Ordering, PairOfModels, Standing, errors_of, letters, order
 
 __all__ = [
     "Aggregate",

@@ -1,4 +1,4 @@
-"""Models over settings: means of scores between a control and a reference, at every label fraction by itself."""
+"""Models over settings: means of scores scaled between a control and a reference, per label fraction."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,29 +17,24 @@ from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.jackknife import Floats
 
 REFERENCE = "imagenet_vitb16"
-"""The model that counts as 1 where no oracle is known."""
+"""The model that counts as 1 if no oracle is known."""
 
 TRIMMED = 0.25
 
 FEWEST = 2
-"""Settings, and models, without which there is nothing to average or to rank."""
+"""Settings, and models, that a mean or ranking needs."""
 
 FEWEST_TRIMMED = 4
-"""Settings without which a quarter is none, and an interquartile mean is the mean."""
+"""Settings that an interquartile mean needs; with fewer it is the mean."""
 
 Errors = dict[str, tuple[Source, ...]]
 
 
 @dataclass(frozen=True)
 class CommonScale:
-    """What counts as 0 and as 1 in a setting, turned so that more is better.
+    """Scores that count as 0 and as 1 in a setting: of the best control on validation, and of ``oracle`` or a model.
 
-    Args:
-        setting: where.
-        control: model that counts as 0: the best control by validation.
-        zero: its score.
-        reference: what counts as 1: ``oracle``, or a model.
-        one: its score.
+    ``zero`` and ``one`` have their sign set so that more is better.
     """
 
     setting: Setting
@@ -49,7 +44,7 @@ class CommonScale:
     one: float
 
     def of(self, quality: float) -> float:
-        """A score on this scale."""
+        """Convert a score to this scale."""
         return (quality - self.zero) / (self.one - self.zero)
 
 
@@ -57,16 +52,10 @@ class CommonScale:
 class Summary:
     """One model over all settings of a block.
 
-    Args:
-        model: slug.
-        mean: over the settings, with its 95 % interval.
-        middle: interquartile mean, with its 95 % interval; None with fewer than four settings.
-        above: number of settings in which it scores above the control.
-        median: median rank by mean.
-        first: lower end of the 90 % interval of that rank.
-        last: upper end.
-        best: probability that its mean is the largest.
-        by_setting: what it is a mean of.
+    ``mean`` is the mean of ``by_setting`` and ``middle`` the interquartile mean (None with fewer than four settings),
+    with 95 % intervals. ``above`` is the number of settings in which it scores above the control. ``median`` is the
+    median rank by mean, with its 90 % interval from ``first`` to ``last``; ``best`` the probability that its mean is
+    the largest.
     """
 
     model: str
@@ -81,9 +70,9 @@ class Summary:
 
     @property
     def beats_control(self) -> bool | None:
-        """Whether its mean is above that of the controls; None where the interval leaves that open.
+        """Whether its mean is above that of the controls; None if the interval contains 0.
 
-        An interquartile mean cannot tell: it leaves out the settings in which a model loses most.
+        The interquartile mean does not show this: it leaves out the settings in which a model loses most.
         """
         assert self.mean.low is not None
         assert self.mean.high is not None
@@ -94,7 +83,7 @@ class Summary:
 class Aggregate:
     """Models over a complete block of settings with one label fraction, best first.
 
-    ``models`` is empty without two settings and two models; ``scales`` belong to the settings of the block.
+    ``models`` is empty with fewer than two settings or models; ``scales`` belong to the settings of the block.
     """
 
     models: tuple[Summary, ...]
@@ -109,14 +98,14 @@ def mean_of_shares(
     units: Sequence[float],
     trimmed: float = 0.0,
 ) -> Difference:
-    """Mean over settings with its 95 % interval: Student's t, the settings that are kept being held as they are.
+    """Return the mean over settings with its 95 % t interval, given the settings that are kept.
 
     Args:
         shares: (n,) (score - control) / unit of every setting.
-        scores: of each score the sources of its error.
-        controls: the same of its control.
-        units: of each setting reference - control, taken as known.
-        trimmed: part of the settings that is left out at either end, rounded down.
+        scores: error sources of each score.
+        controls: error sources of its control.
+        units: (n,) reference - control, taken as known.
+        trimmed: proportion of the settings that is left out at either end, rounded down.
     """
     cut = int(trimmed * len(shares))
     kept = np.argsort(shares, kind="stable")[cut : len(shares) - cut].tolist()
@@ -126,13 +115,10 @@ def mean_of_shares(
 
 
 def complete_block(measured: Mapping[str, frozenset[str]]) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The models and settings of the largest block without a gap: most scores, then most models.
+    """Return models and settings of the largest block without a gap: most scores, then most models.
 
     Args:
-        measured: models by setting.
-
-    Returns:
-        Models, and settings that have all of them; both empty where nothing was measured.
+        measured: models by setting; both parts are empty without any.
     """
     shared: set[frozenset[str]] = set()
     for models in measured.values():
@@ -148,7 +134,7 @@ def complete_block(measured: Mapping[str, frozenset[str]]) -> tuple[frozenset[st
 def aggregates(
     found: Sequence[Setting], models: Sequence[str], pairs: Pairs, catalog: Catalog
 ) -> dict[float, Aggregate]:
-    """An aggregate per label fraction, the largest first: 1, 10 and 100 % of one task are no three settings."""
+    """Return an aggregate per label fraction, largest first: 1, 10 and 100 % of one task are not three settings."""
     by_fraction: defaultdict[float, list[Setting]] = defaultdict(list)
     for setting in found:
         by_fraction[setting.fraction].append(setting)
@@ -159,11 +145,11 @@ def aggregates(
 
 
 def aggregate(found: Sequence[Setting], models: Sequence[str], pairs: Pairs, catalog: Catalog) -> Aggregate:
-    """Means of (score - control) / (reference - control) over a complete block of models and settings.
+    """Return means of (score - control) / (reference - control) over a complete block of models and settings.
 
-    Ranks are those of joint resamples of all scores of the block, controls included: settings on the same items err
-    together. The scale, reference - control, is held at what was measured: it is the unit of all models. Tasks are
-    fixed: an interval says nothing about others.
+    Ranks are from joint resamples of all scores of the block, controls included, because errors of settings on the same
+    samples are correlated. The scale, reference - control, is taken as measured. Tasks are fixed: intervals do not
+    extend to others.
     """
     scales: dict[str, CommonScale] = {}
     errors: dict[str, Errors] = {}
@@ -178,10 +164,10 @@ def aggregate(found: Sequence[Setting], models: Sequence[str], pairs: Pairs, cat
     members, names = complete_block({name: frozenset(errors[name]) & frozenset(models) for name in scales})
     for name in scales:
         if name not in names:
-            dropped[name] = f"lacks scores with per-item outcomes of {', '.join(sorted(members - set(errors[name])))}"
+            dropped[name] = f"no scores with per-sample outcomes of {', '.join(sorted(members - set(errors[name])))}"
     for model in sorted(set(models) - members):
         lacking = sum(model not in errors[name] for name in names)
-        dropped[model] = f"without a score that has per-item outcomes in {lacking} of the {len(names)} settings"
+        dropped[model] = f"no score with per-sample outcomes in {lacking} of {len(names)} settings"
     chosen = [scales[name] for name in names]
     if len(chosen) < FEWEST or len(members) < FEWEST:
         return Aggregate((), tuple(chosen), dropped)
@@ -192,7 +178,7 @@ def _scale(setting: Setting, known: Errors, catalog: Catalog) -> CommonScale | s
     if setting.control is None:
         return "no control"
     if setting.control not in known:
-        return f"its control {setting.control} has no per-item outcomes"
+        return f"its control {setting.control} has no per-sample outcomes"
     turn, spec = sign(setting.score), catalog.tasks.get(setting.task)
     zero = setting.by_model[setting.control].quality
     if spec is not None and spec.oracle is not None:
@@ -200,9 +186,9 @@ def _scale(setting: Setting, known: Errors, catalog: Catalog) -> CommonScale | s
     elif REFERENCE in setting.by_model:
         reference, one = REFERENCE, setting.by_model[REFERENCE].quality
     else:
-        return f"neither an oracle nor {REFERENCE} to refer to"
+        return f"neither an oracle nor {REFERENCE} as a reference"
     if one <= zero:
-        return f"its control {setting.control} reaches the reference ({reference})"
+        return f"its control {setting.control} is as good as the reference ({reference})"
     return CommonScale(setting, setting.control, zero, reference, one)
 
 

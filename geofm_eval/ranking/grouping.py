@@ -1,4 +1,4 @@
-"""What models are compared in: a task, an adaptation and a label fraction, with the models that were measured there."""
+"""Settings in which models are compared: a task, an adaptation and a label fraction."""
 
 import json
 from collections import defaultdict
@@ -17,7 +17,7 @@ from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
 
 @dataclass(frozen=True)
 class Entry:
-    """One model in a setting; a probe's record is that at the tap that validation chose."""
+    """One model in a setting; for a probe, the record at the chosen tap."""
 
     model: str
     record: Record
@@ -30,7 +30,7 @@ class Entry:
 
     @property
     def quality(self) -> float:
-        """The score, turned so that more is better."""
+        """The score, with its sign set so that more is better."""
         return sign(self.score) * self.score.value
 
     @property
@@ -41,14 +41,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Setting:
-    """Models that were measured in one setting and may be compared.
+    """Comparable models of one setting, for example ``eurosat_sim-linear-p100``, by score (best first) and name.
 
-    Args:
-        name: such as ``eurosat_sim-linear-p100`` or ``pastis_sim-lightms_full_p100-multi``.
-        table: slug of the comparison or case study whose records these are.
-        entries: models by score, best first; equal scores in the order of their names.
-        control: model of the best control by validation; None where there is none.
-        dropped: models without a score here, with the reason.
+    ``table`` is the slug of their comparison or case study, ``control`` the best control on validation, and ``dropped``
+    gives the reason for models without a score.
     """
 
     name: str
@@ -59,7 +55,7 @@ class Setting:
 
     @property
     def record(self) -> Record:
-        """One of the records, for what all share."""
+        """Any of the records, for common properties."""
         return self.entries[0].record
 
     @property
@@ -79,7 +75,7 @@ class Setting:
 
     @property
     def score(self) -> Score:
-        """One of the scores, for what all share: metric, direction."""
+        """Any of the scores, for metric and direction."""
         return self.entries[0].score
 
     @cached_property
@@ -93,22 +89,21 @@ class Setting:
 
     @property
     def is_variant(self) -> bool:
-        """True for trained adaptations that vary another one, such as its schedule."""
+        """True for trained adaptations that vary another one, for example its schedule."""
         adaptation = dense_adaptation(self.adaptation)
         return adaptation is not None and bool(adaptation.variant)
 
     @property
     def like(self) -> str:
-        """Equal for settings that may be shown together: one evidence class, one recipe."""
+        """Equal for settings with the same evidence class and recipe."""
         return json.dumps([self.record.evidence, self.record.provenance.recipe], sort_keys=True)
 
 
 @once_per_run
 def settings(run: Run) -> tuple[Setting, ...]:
-    """Every setting of a run: probes at each label fraction, then trained cases; those without any score are left out.
+    """Return every setting of a run with scores: probes at each label fraction, then trained cases.
 
-    Records that may not be compared are never in one setting. What was split is named by :func:`comparisons` and
-    :func:`case_studies`.
+    A setting has only comparable records; :func:`comparisons` and :func:`case_studies` report what was split.
     """
     found = [one for comparison in comparisons(run)[0] for one in _of_probes(comparison)]
     found += [one for study in case_studies(run)[0] for one in _of_trainings(study)]
@@ -116,10 +111,9 @@ def settings(run: Run) -> tuple[Setting, ...]:
 
 
 def data_sets(found: Sequence[Setting]) -> dict[str, str]:
-    """Name of the data that each setting was tested on: settings of one task, or with a split in common, share it.
+    """Return the data set of each setting by name: the first task with the same data.
 
-    Returns:
-        By name of the setting the first task with the same data: their scores may err together.
+    Settings of one task, or with a common split, share a data set; errors of their scores may be correlated.
     """
     names: dict[str, str] = {}
     for one in found:
@@ -132,7 +126,7 @@ def data_sets(found: Sequence[Setting]) -> dict[str, str]:
 
 
 def alike(found: Sequence[Setting]) -> list[list[Setting]]:
-    """Settings that may be shown together, the largest group first."""
+    """Group settings by evidence class and recipe, the largest group first."""
     groups: defaultdict[str, list[Setting]] = defaultdict(list)
     for one in found:
         groups[one.like].append(one)

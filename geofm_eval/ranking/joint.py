@@ -1,4 +1,4 @@
-"""Ranks of scores that err together: parametric resamples, median ranks with intervals, and probabilities."""
+"""Ranks of scores with correlated errors: parametric resamples, median ranks with intervals, and probabilities."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,25 +18,22 @@ RANK_LEVEL = 0.90
 RESAMPLES = 10_000
 
 AT_ONCE = 500
-"""Resamples whose subjects are compared pair by pair at once: those of all together would fill the memory."""
+"""Resamples that are compared pair by pair at a time, which limits memory."""
 
 ROUNDING = 1e-12
-"""Share of the largest eigenvalue of a covariance below which one is none."""
+"""Eigenvalues of a covariance below this proportion of the largest one count as 0."""
 
 EQUAL = 1e-9
-"""Scores closer than this are equal: rounding alone sets them apart."""
+"""Scores closer than this differ by rounding only."""
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Ranks of k subjects; 1 is best.
+    """Ranks of k subjects over resamples; 1 is best.
 
-    Args:
-        median: (k,) median rank over the resamples, ties sharing the mean of the ranks that they take.
-        low: (k,) lower end of its interval.
-        high: (k,) upper end.
-        best: (k,) probability of being best; those that share the first rank share it.
-        above: (k, k) probability of the row's subject being above the column's, ties counting half.
+    ``median`` (k,) has intervals from ``low`` to ``high``, and ties share the mean of their ranks. ``best`` (k,) is the
+    probability of being best, split between ties; ``above`` (k, k) that of the row's subject being above the column's,
+    where ties count half.
     """
 
     median: Floats
@@ -49,18 +46,18 @@ class Ranks:
 def resample_scores(
     values: Sequence[float], scores: Sequence[tuple[Source, ...]], resamples: int = RESAMPLES, seed: int = 0
 ) -> Floats:
-    """Draw what k true scores may be, given the measured ones and the sources of their errors.
+    """Draw k true scores, given the measured ones and the sources of their errors.
 
-    Every source adds a deviation of its own: multivariate t with the covariance that its units give the k scores
-    and its own degrees of freedom, since the variance of few units is itself uncertain. This is a bootstrap over
-    items crossed with draws or seeds, in its parametric form: scores with a source in common get the same resamples of
-    it, hence paired differences, and five groups or three seeds get the tails that a percentile bootstrap lacks.
+    Every source adds a deviation: multivariate t with the covariance that its units give the k scores and its own
+    degrees of freedom, because a variance from few units is uncertain. This is a parametric bootstrap over samples
+    crossed with draws or seeds: scores share the resamples of a common source, so differences are paired, and five
+    groups or three seeds have the tails that a percentile bootstrap lacks.
 
     Args:
-        values: (k,) measured scores, more being better.
-        scores: of each the sources of its error.
+        values: (k,) measured scores, higher is better.
+        scores: sources of the error of each.
         resamples: number of resamples.
-        seed: the same for the same settings.
+        seed: equal for the same settings.
 
     Returns:
         (resamples, k).
@@ -83,21 +80,20 @@ def resample_scores(
 
 
 def weighted_spread(weights: Sequence[float], scores: Sequence[tuple[Source, ...]]) -> Spread:
-    """How sure a weighted sum of scores is, such as a mean of differences over settings.
+    """Return the variance of a weighted sum of scores, for example a mean of differences over settings.
 
-    Of every source the parts are summed with the weights of their scores, so that what scores have in common stays in
-    it. Degrees of freedom of units follow from how uneven their sums are, and are joined as in
-    :func:`geofm_eval.stats.standard_error.joined`.
-
-    Args:
-        weights: (k,).
-        scores: of each the sources of its error.
+    The parts of every source are summed with the ``weights`` (k,) of their scores, which keeps common errors. Degrees
+    of freedom of units follow from the unevenness of their sums, see :func:`geofm_eval.stats.standard_error.joined`.
     """
     sums: dict[str, Source] = {}
     for weight, own in zip(weights, scores, strict=True):
         for source in own:
-            scaled = replace(source, parts=weight * source.parts, mixed=weight * source.mixed)
-            sums[source.name] = _added(sums[source.name], scaled) if source.name in sums else scaled
+            known = sums.get(source.name)
+            parts, mixed = weight * source.parts, weight * source.mixed
+            if known is not None:
+                # Draws have the same degrees of freedom in all scores.
+                source, parts, mixed = known, known.parts + parts, known.mixed + mixed
+            sums[source.name] = replace(source, parts=parts, mixed=mixed)
     draws, units = ([one for one in sums.values() if one.drawn is drawn] for drawn in (True, False))
     variances = [(float(np.square(one.parts).sum()), uneven_freedom(one.parts)) for one in units]
     return joined(
@@ -108,7 +104,7 @@ def weighted_spread(weights: Sequence[float], scores: Sequence[tuple[Source, ...
 
 
 def weighted_interval(value: float, weights: Sequence[float], scores: Sequence[tuple[Source, ...]]) -> Difference:
-    """A weighted sum of scores with its 95 % interval: Student's t around ``value``, which is the sum itself."""
+    """Return a weighted sum of scores, ``value``, with its 95 % t interval."""
     if not any(scores):
         return Difference(value, value, value)
     spread = weighted_spread(weights, scores)
@@ -116,19 +112,13 @@ def weighted_interval(value: float, weights: Sequence[float], scores: Sequence[t
     return Difference(value, value - half, value + half, spread.tails)
 
 
-def _added(one: Source, other: Source) -> Source:
-    """Add two scores' parts of one source; draws have the same degrees of freedom in both."""
-    return replace(one, parts=one.parts + other.parts, mixed=one.mixed + other.mixed)
-
-
 def ranks(drawn: Floats, level: float = RANK_LEVEL) -> Ranks:
-    """Ranks of subjects over resamples of their scores.
+    """Return the ranks of subjects over resamples of their scores.
 
-    An interval runs from the best rank that ties leave open to the worst: where all subjects are equal in every
-    resample, it is [1, k] for all of them.
+    Intervals include all ranks that ties leave open: if all subjects are equal in every resample, they are [1, k].
 
     Args:
-        drawn: (resamples, k) scores, more being better.
+        drawn: (resamples, k) scores, higher is better.
         level: nominal coverage of the intervals.
     """
     first, last, above = _placed(drawn, EQUAL * (1 + float(np.median(np.abs(drawn)))))
@@ -159,9 +149,9 @@ def _placed(drawn: Floats, tie: float) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 def simultaneous_ranks(subjects: Sequence[str], worse: Mapping[tuple[str, str], bool]) -> dict[str, tuple[int, int]]:
-    """Ranks that hold for all k subjects together: from 1 + those clearly better to k - those clearly worse.
+    """Return ranks that hold for all k subjects together: from 1 + number clearly better to k - number clearly worse.
 
-    ``worse[a, b]`` says that b is clearly worse than a, adjusted over all pairs; absent pairs are not.
+    ``worse[a, b]``: b is clearly worse than a, adjusted over all pairs. Absent pairs do not differ clearly.
     """
     found = {}
     for name in subjects:

@@ -1,12 +1,13 @@
-"""Does the better of two models depend on the setting? A test of qualitative interaction, and what it finds."""
+"""Changes of the order of models between settings: a test of qualitative interaction, and agreement of rankings."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from geofm_eval.errors import ContractError
 from geofm_eval.metric import METRICS
@@ -19,22 +20,22 @@ from geofm_eval.stats.jackknife import Floats
 from geofm_eval.stats.p_values import ALPHA, holm, p_value
 
 CEILING = 0.01
-"""Two scores that both lie within this of the best possible say nothing: neither can lead by more."""
+"""If both scores are within this of the best possible, neither can lead by more."""
+
+FEWEST_MODELS = 3
+"""Common models of two rankings; with two the correlation is always 1 or -1."""
 
 SMALLEST_P = 1e-300
-"""A p-value that underflows counts as this one."""
+"""Least p-value, for those that underflow."""
 
 
 @dataclass(frozen=True)
 class HeadToHead:
     """Two models in one setting.
 
-    Args:
-        setting: where they met.
-        difference: first minus second with its paired interval, in the metric's unit, turned so that more is better.
-        statistic: the same in standard errors, as a normal variable of equal p.
-        data: settings with equal ``data`` were tested on the same items.
-        ceiling: both scores are so near to the best possible that neither can lead by a point.
+    ``difference`` is first minus second with its paired interval, in the metric's unit, positive if the first is
+    better; ``statistic`` is the normal variable with the same sign and p. Settings with equal ``data`` were tested on
+    the same samples. At the ``ceiling`` neither model can lead by a point.
     """
 
     setting: Setting
@@ -45,63 +46,59 @@ class HeadToHead:
 
     @property
     def clear(self) -> bool:
-        """Its own 95 % interval leaves zero out."""
+        """Whether its own 95 % interval excludes zero."""
         p = p_value(self.difference)
         return p is not None and p <= ALPHA
 
 
 @dataclass(frozen=True)
 class OrderTest:
-    """Two models over all settings in which both were measured with per-item outcomes.
+    """Two models, in alphabetical order, over all settings in which both have per-sample outcomes.
 
-    Args:
-        first: one of the models; the order is that of the alphabet.
-        second: the other.
-        meetings: one per setting.
-        p: of the better one being the same everywhere (Gail and Simon), after Holm over all pairs of models.
+    ``p`` is that of the same model being better everywhere (Gail and Simon), after Holm over all pairs of models.
     """
 
     first: str
     second: str
     meetings: tuple[HeadToHead, ...]
-    p: float = field(default=1.0)
+    p: float = 1.0
 
     @property
     def ahead(self) -> HeadToHead:
-        """Where the first one leads most clearly, or trails least."""
+        """The setting in which the first one leads most clearly, or trails least."""
         return max(self.meetings, key=lambda met: met.statistic)
 
     @property
     def behind(self) -> HeadToHead:
-        """Where the second one does."""
+        """The same for the second one."""
         return min(self.meetings, key=lambda met: met.statistic)
 
     @property
     def crosses(self) -> bool:
-        """Whether each is clearly better somewhere: the test says so, and two intervals show where."""
+        """Whether each is clearly better in some setting, by the test and by an interval on each side."""
         return self.p <= ALPHA and self.opposite and self.ahead.clear and self.behind.clear
 
     @property
     def opposite(self) -> bool:
-        """Whether each was measured to be better somewhere, clearly or not."""
+        """Whether each is better in some setting, clearly or not."""
         return self.ahead.statistic > 0 > self.behind.statistic
 
 
 def gail_simon(statistics: Sequence[float], data: Sequence[str] | None = None) -> float:
     """Test the null hypothesis that the difference of two subjects has one sign in all settings, or is zero.
 
-    Q+ and Q- are the sums of squares of the positive and of the negative standardised differences; of independent
-    settings S, min(Q+, Q-) exceeds q with a probability of at most sum over h of binomial(S - 1, h) / 2^(S - 1) times
+    Q+ and Q- are the sums of squares of the positive and of the negative standardised differences. For S independent
+    settings, min(Q+, Q-) exceeds q with a probability of at most sum over h of binomial(S - 1, h) / 2^(S - 1) times
     P(chi2 with h degrees of freedom > q) (Gail and Simon 1985, Biometrics 41).
 
-    Settings with the same items err together, and their squares must not be added. Of each data set only the clearest
-    setting of either sign counts, its one-sided p multiplied by the number of settings with these items (Bonferroni):
-    that holds whatever they have in common. D data sets with more settings than one each then stand for S - 1 above, as
-    one of them may lean to both sides.
+    Errors of settings with the same samples are correlated, so their squares must not be added. Of each data set only
+    the clearest setting of either sign counts, and its one-sided p is multiplied by the number of settings with these
+    samples (Bonferroni), which is valid for any correlation. The number of data sets then replaces S - 1 above (if it
+    is smaller), because a data set may count on both sides.
 
     Args:
         statistics: (S,) differences over their standard errors.
-        data: (S,) name of the data set of every setting; None for independent ones.
+        data: (S,) data set of every setting; None for independent settings.
 
     Returns:
         The p-value; 1 where all differences have the same sign.
@@ -133,7 +130,7 @@ def at_ceiling(score: Score) -> bool:
 
 
 def rivalries(found: Sequence[Setting], models: Sequence[str], pairs: Pairs) -> tuple[OrderTest, ...]:
-    """List every two models that met in two settings or more, the clearest change of order first."""
+    """Compare all pairs of models with two or more common settings, the clearest change of order first."""
     data = data_sets(found)
     met = [
         (first, second, _meetings(first, second, found, data, pairs))
@@ -145,6 +142,47 @@ def rivalries(found: Sequence[Setting], models: Sequence[str], pairs: Pairs) -> 
     return tuple(sorted(made, key=lambda one: (not one.crosses, one.p, not one.opposite, -_least(one))))
 
 
+def kendall_tau(first: ArrayLike, second: ArrayLike) -> float | None:
+    """Return Kendall's tau-b of two series of scores (Kendall 1945, Biometrika 33).
+
+    It is the number of pairs in the same order minus those in opposite orders, divided by the geometric mean of the
+    numbers of pairs that each series orders at all.
+
+    Args:
+        first: (k,) scores.
+        second: (k,) scores of the same subjects.
+
+    Returns:
+        From -1 to 1; None if one of the series has only ties, or with fewer than two subjects.
+
+    Raises:
+        ContractError: series of different lengths, or scores that are not finite.
+    """
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 1 or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ContractError(f"expected two series of k finite scores, found shapes {a.shape} and {b.shape}")
+    one, other = (np.sign(series[:, None] - series[None]) for series in (a, b))
+    scale = float(np.abs(one).sum() * np.abs(other).sum())
+    return float((one * other).sum()) / scale**0.5 if scale > 0 else None
+
+
+def agreement(found: Sequence[Setting], models: Sequence[str]) -> Mapping[tuple[str, str], float]:
+    """Return Kendall's tau-b of all pairs of settings over their common models, by the names of the settings.
+
+    Pairs with fewer than three common models, or with only ties, are absent.
+    """
+    taus: dict[tuple[str, str], float] = {}
+    for number, one in enumerate(found):
+        for other in found[number + 1 :]:
+            common = [model for model in models if model in one.by_model and model in other.by_model]
+            if len(common) < FEWEST_MODELS:
+                continue
+            tau = kendall_tau(*([setting.by_model[m].quality for m in common] for setting in (one, other)))
+            if tau is not None:
+                taus[one.name, other.name] = taus[other.name, one.name] = tau
+    return taus
+
+
 def _meetings(
     first: str, second: str, found: Sequence[Setting], data: dict[str, str], pairs: Pairs
 ) -> tuple[HeadToHead, ...]:
@@ -153,7 +191,7 @@ def _meetings(
         one, other = setting.by_model.get(first), setting.by_model.get(second)
         if one is None or other is None:
             continue
-        # A committed reference keeps the outcomes of few taps: that is no reason to complain of each of the others.
+        # A committed reference keeps the outcomes of few taps; the others are not a problem to report.
         if one.record.outcomes_sha256 is None or other.record.outcomes_sha256 is None:
             continue
         difference = pairs.difference(one.record, other.record, one.fraction).times(sign(one.score))

@@ -1,10 +1,9 @@
-"""Where the error of a score comes from, source by source, so that scores with a source in common err together.
+"""Sources of the error of a score: samples (or groups of them), label draws, training seeds, shuffle splits.
 
-The error of a score is a sum over sources: items (or groups of them), label draws, training seeds, shuffle splits. Of
-each the score keeps a vector with one number per unit, whose sum of squares is the variance that the source adds to it,
-as in the intervals of :mod:`geofm_eval.stats.standard_error`. Two scores with the same source have the scalar product
-of their vectors as covariance: a joint jackknife, crossed over items and draws, from which differences come out paired
-(Efron and Tibshirani 1993, chapter 11).
+For each source, a score has a vector with one number per unit, whose sum of squares is the variance that the source
+adds, as in the intervals of :mod:`geofm_eval.stats.standard_error`. The covariance of two scores with a common source
+is the scalar product of their vectors: a joint jackknife, crossed over samples and draws, which gives paired
+differences (Efron and Tibshirani 1993, chapter 11).
 """
 
 import hashlib
@@ -13,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geofm_eval.errors import ContractError
 from geofm_eval.records import Outcomes, Record
@@ -24,37 +22,31 @@ from geofm_eval.stats.jackknife import Floats, make_sample
 from geofm_eval.stats.out_of_fold import contributions, error_parts
 from geofm_eval.stats.standard_error import uneven_freedom
 
-NOTHING: Floats = np.zeros(0)
-
 
 @dataclass(frozen=True)
 class Source:
-    """What one source adds to the error of a score.
+    """What one source adds to the error of a score; scores with a source of the same name err together.
 
-    Args:
-        name: scores with a source of the same name err together.
-        parts: (units,) one number per unit; their squares sum to the variance that this source adds.
-        freedom: degrees of freedom of that variance.
-        mixed: of draws, what the noise of draw and item together adds to ``parts``: the items hold it already, and its
-            sum of squares is taken off.
-        drawn: true of draws, seeds and shuffles, which are few.
+    The squares of ``parts`` (units,) sum to the variance that it adds, with ``freedom`` degrees of freedom. For draws,
+    seeds and shuffles (``drawn``), the sum of squares of ``mixed`` is subtracted: the noise of draw and sample
+    together, which the samples already contain.
     """
 
     name: str
     parts: Floats
     freedom: float
-    mixed: Floats = field(default_factory=lambda: NOTHING)
+    mixed: Floats = field(default_factory=lambda: np.zeros(0))
     drawn: bool = False
 
 
 def sources_of(record: Record, outcomes: Outcomes, fraction: str) -> tuple[Source, ...] | None:
-    """Sources of the error of a test score, turned so that more is better.
+    """Return the sources of the error of a test score, with its sign set so that more is better.
 
-    Label draws of a probe are the same for all models of a task; seeds of a training are its own. Shuffle splits are
-    draws too, with the share of the training items that they have in common, see :mod:`geofm_eval.stats.out_of_fold`.
+    All models of a task share the label draws of a probe; seeds belong to one training. Shuffle splits are draws, plus
+    the proportion of training samples that they share, see :mod:`geofm_eval.stats.out_of_fold`.
 
     Returns:
-        None where an error is unknown: a single item or group, or a score that would not exist without one of them.
+        None for a single sample or group, or if the score is undefined without one of them.
     """
     score, case = record.scores[fraction], record.case
     turn, units = sign(score), _units(outcomes)
@@ -80,11 +72,11 @@ def sources_of(record: Record, outcomes: Outcomes, fraction: str) -> tuple[Sourc
 
 
 def joint_covariance(scores: Sequence[tuple[Source, ...]]) -> list[tuple[list[int], Floats, float]]:
-    """Covariance of k scores, source by source.
+    """Return the covariance of k scores, source by source.
 
     Returns:
-        Per source the places of the scores that have it, their covariance, and its degrees of freedom: the fewest that
-        one of them has. Where the noise of draw and item exceeds what draws differ by, the covariance is not positive.
+        Per source, the positions of the scores that have it, their covariance, and the fewest degrees of freedom of any
+        of them. If the noise of draw and sample exceeds the variance between draws, the covariance is not positive.
     """
     by_name: dict[str, list[tuple[int, Source]]] = {}
     for place, own in enumerate(scores):
@@ -99,10 +91,7 @@ def joint_covariance(scores: Sequence[tuple[Source, ...]]) -> list[tuple[list[in
 
 
 def _crossed(scores: Floats, without: Floats, units: str, draws: str, even: bool = False) -> tuple[Source, ...] | None:
-    """Sources of the mean of ``scores`` (draws,), from those without each unit, (draws, units).
-
-    ``even`` says that no unit is known to matter more than another.
-    """
+    """Sources of the mean of ``scores`` (draws,), from those ``without`` each unit (draws, units); ``even`` ones."""
     if not (np.isfinite(scores).all() and np.isfinite(without).all()):
         return None
     number, count = without.shape
@@ -131,12 +120,8 @@ def _shuffled(errors: Floats, target: Floats, n_train: float, units: str) -> tup
 
 
 def _units(outcomes: Outcomes) -> str:
-    """Name that is equal for outcomes on the same items, in the same groups and order."""
+    """Equal names for outcomes on the same samples, in the same groups and order."""
     digest = hashlib.sha256()
     for names in (outcomes.ids, outcomes.groups):
-        digest.update(b"" if names is None else _bytes(names))
+        digest.update(b"" if names is None else "\n".join(names.tolist()).encode() + b"\0")
     return f"{'items' if outcomes.groups is None else 'groups'} {digest.hexdigest()[:16]}"
-
-
-def _bytes(names: NDArray[np.str_]) -> bytes:
-    return "\n".join(names.tolist()).encode() + b"\0"

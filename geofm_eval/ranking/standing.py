@@ -1,30 +1,28 @@
-"""Who is better in one setting, and how sure: paired differences, groups, ranks with intervals."""
+"""Order of the models of one setting: paired differences, groups, ranks with intervals."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from string import ascii_lowercase
 
 from geofm_eval.ranking.grouping import Entry, Setting
 from geofm_eval.ranking.joint import RESAMPLES, ranks, resample_scores, simultaneous_ranks
-from geofm_eval.ranking.letter_groups import letters
 from geofm_eval.ranking.sources import Source, sources_of
 from geofm_eval.results.pairs import Pairs, recorded_seed
 from geofm_eval.stats.difference import Difference
+from geofm_eval.stats.jackknife import Floats
 from geofm_eval.stats.p_values import ALPHA, holm, p_value
 
-NO_OUTCOMES = "no per-item outcomes"
+NO_OUTCOMES = "no per-sample outcomes"
 
 
 @dataclass(frozen=True)
 class PairOfModels:
-    """Two models in one setting.
+    """Two models in one setting, the one with the better score first.
 
-    Args:
-        first: model with the better score.
-        second: the other one.
-        difference: first minus second in the metric's own unit, with its paired 95 % interval.
-        p: of no difference, after Holm over the pairs of the setting; None without an interval.
-        above: probability that the first one's true score is the better one.
+    ``difference`` is in the metric's own unit, with its paired 95 % interval; ``p`` is that of no difference, after
+    Holm over the pairs of the setting; ``above`` is the probability that the true score of the first one is better.
     """
 
     first: str
@@ -43,14 +41,10 @@ class PairOfModels:
 class Standing:
     """Position of a model among the models of a setting.
 
-    Args:
-        rank: by score among all models of the setting; equal scores share a rank.
-        median: median rank over resamples, among models with per-item outcomes.
-        low: lower end of its 90 % interval.
-        high: upper end.
-        best: probability of being best.
-        group: letters of the groups that it belongs to; models that share none differ clearly.
-        clear: best and worst rank that clear differences leave open, for all models together.
+    ``rank`` is by score among all models (equal scores share one). Among models with per-sample outcomes, ``median`` is
+    the median rank over resamples with its 90 % interval from ``low`` to ``high``, ``best`` the probability of being
+    best, ``group`` the letters of its groups (models without a common letter differ clearly), and ``clear`` the best
+    and worst rank that clear differences leave open, for all models together.
     """
 
     rank: int
@@ -64,13 +58,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class Ordering:
-    """The models of one setting in order, with what is known of the order.
+    """The models of one setting in order.
 
-    Args:
-        setting: with all models and their scores.
-        standings: by model, of those that have per-item outcomes; empty where fewer than two have.
-        pairs: every two of these, in the order of their ranks.
-        without: models that keep their score and have no part in anything joint, with the reason.
+    ``standings`` are those of models with per-sample outcomes (none with fewer than two), ``pairs`` all pairs of these
+    in the order of their ranks, and ``without`` gives the reason for the other models.
     """
 
     setting: Setting
@@ -80,16 +71,17 @@ class Ordering:
 
     @property
     def groups(self) -> list[list[str]]:
-        """Models of every group that cannot be told apart, the group of the best first."""
-        names = sorted({letter for one in self.standings.values() for letter in _split(one.group)}, key=_place)
-        return [[model for model, one in self.standings.items() if name in _split(one.group)] for name in names]
+        """Models of every group without clear differences, the group of the best first."""
+        own = {model: re.findall("[a-z]'*", one.group) for model, one in self.standings.items()}
+        names = sorted({letter for group in own.values() for letter in group}, key=lambda name: (len(name), name))
+        return [[model for model, group in own.items() if name in group] for name in names]
 
 
 def order(setting: Setting, pairs: Pairs) -> Ordering:
     """Compare all models of a setting with each other.
 
-    Differences and their intervals are those of :meth:`Pairs.difference`, whose p-values are adjusted after Holm over
-    all pairs of the setting. Ranks are those of joint resamples, see :func:`resample_scores`.
+    p-values of the differences (:meth:`Pairs.difference`) are adjusted after Holm over all pairs of the setting. Ranks
+    are from joint resamples, see :func:`resample_scores`.
     """
     known, without = errors_of(setting, pairs)
     entries = [entry for entry in setting.entries if entry.model in known]
@@ -98,14 +90,9 @@ def order(setting: Setting, pairs: Pairs) -> Ordering:
     seed = recorded_seed(setting.record)
     drawn = resample_scores([e.quality for e in entries], [known[e.model] for e in entries], RESAMPLES, seed)
     found = ranks(drawn)
-    models = [entry.model for entry in entries]
-    compared = _compared(entries, pairs)
-    compared = [
-        replace(one, above=float(found.above[models.index(one.first), models.index(one.second)])) for one in compared
-    ]
-    apart = {frozenset((one.first, one.second)) for one in compared if one.clear}
-    groups = letters(models, apart)
-    # A pair is in the order of scores, so that a clear difference is one in favour of the first.
+    models, compared = [entry.model for entry in entries], _compared(entries, pairs, found.above)
+    groups = letters(models, {frozenset((one.first, one.second)) for one in compared if one.clear})
+    # Pairs are in the order of scores, so a clear difference favours the first.
     open_ranks = simultaneous_ranks(models, {(one.first, one.second): one.clear for one in compared})
     standings = {
         model: Standing(
@@ -123,40 +110,61 @@ def order(setting: Setting, pairs: Pairs) -> Ordering:
 
 
 def errors_of(setting: Setting, pairs: Pairs) -> tuple[dict[str, tuple[Source, ...]], dict[str, str]]:
-    """Sources of the error of every score of a setting; and the models that have none, with the reason."""
+    """Return the error sources of every score of a setting, and the reason for models without any."""
     known: dict[str, tuple[Source, ...]] = {}
     without: dict[str, str] = {}
     for entry in setting.entries:
-        # A committed reference keeps the outcomes of few taps: that is no reason to complain of each of the others.
+        # A committed reference keeps the outcomes of few taps; the others are not a problem to report.
         outcomes = pairs.outcomes(entry.record) if entry.record.outcomes_sha256 is not None else None
         found = None if outcomes is None else sources_of(entry.record, outcomes, entry.fraction)
         if found is not None:
             known[entry.model] = found
         else:
-            without[entry.model] = NO_OUTCOMES if outcomes is None else "too few items or groups for an error"
+            without[entry.model] = NO_OUTCOMES if outcomes is None else "too few samples or groups for a standard error"
     return known, without
 
 
-def _compared(entries: Sequence[Entry], pairs: Pairs) -> list[PairOfModels]:
-    couples = list(combinations(entries, 2))
-    found = [pairs.difference(one.record, other.record, one.fraction) for one, other in couples]
+def _compared(entries: Sequence[Entry], pairs: Pairs, above: Floats) -> list[PairOfModels]:
+    couples = list(combinations(enumerate(entries), 2))
+    found = [pairs.difference(one.record, other.record, one.fraction) for (_, one), (_, other) in couples]
     values = [p_value(difference) for difference in found]
     adjusted = iter(holm([value for value in values if value is not None]))
     return [
-        PairOfModels(one.model, other.model, difference, None if value is None else next(adjusted), 0.5)
-        for (one, other), difference, value in zip(couples, found, values, strict=True)
+        PairOfModels(
+            one.model, other.model, difference, None if value is None else next(adjusted), float(above[row, column])
+        )
+        for ((row, one), (column, other)), difference, value in zip(couples, found, values, strict=True)
     ]
 
 
-def _split(letters_: str) -> list[str]:
-    found: list[str] = []
-    for character in letters_:
-        if character == "'" and found:
-            found[-1] += character
-        else:
-            found.append(character)
-    return found
+def letters(subjects: Sequence[str], apart: Collection[frozenset[str]]) -> dict[str, str]:
+    """Compact letter display (Piepho 2004, Journal of Computational and Graphical Statistics 13).
+
+    A group is a maximal set of subjects (best first) without a pair in ``apart``, those that differ clearly; a subject
+    may belong to several groups. Groups are named in the order of their best members.
+
+    Returns:
+        Letters by subject: ``a``, ``ab``, ``b``.
+    """
+    near = {
+        one: {other for other in subjects if other != one and frozenset((one, other)) not in apart} for one in subjects
+    }
+    place = {name: number for number, name in enumerate(subjects)}
+    groups = sorted(sorted(place[name] for name in group) for group in _maximal(near, set(), set(subjects), set()))
+    names = [ascii_lowercase[number % 26] + "'" * (number // 26) for number in range(len(groups))]
+    return {
+        subject: "".join(name for name, group in zip(names, groups, strict=True) if place[subject] in group)
+        for subject in subjects
+    }
 
 
-def _place(letter: str) -> tuple[int, str]:
-    return len(letter), letter
+def _maximal(near: dict[str, set[str]], group: set[str], open_: set[str], closed: set[str]) -> Iterator[set[str]]:
+    """Maximal cliques (Bron and Kerbosch 1973, with a pivot)."""
+    if not open_ and not closed:
+        yield group
+        return
+    pivot = max(sorted(open_ | closed), key=lambda name: len(near[name] & open_))
+    for name in sorted(open_ - near[pivot]):
+        yield from _maximal(near, group | {name}, open_ & near[name], closed & near[name])
+        open_ = open_ - {name}
+        closed = closed | {name}

@@ -1,4 +1,4 @@
-"""Advice in words and as JSON: every sentence with the figures that it rests on."""
+"""Advice as text and JSON: every sentence with the numbers that support it."""
 
 import json
 import math
@@ -130,18 +130,16 @@ def _opening(run: Run, task: str, shown: Comparison | None, catalog: Catalog) ->
 
 
 def _set_aside(run: Run, task: str, model: str | None) -> list[str]:
-    """Models that are advised on only where they are named, and what a reader must know of a named one."""
+    """Models that get advice only if they are named, or the marks of the named one."""
     aside = marked_of(run, task)
     if model is not None:
-        return [f"{model}: {' and '.join(aside[model])}; no verdict counts it."] if model in aside else []
+        return [f"{model}: {' and '.join(aside[model])}; excluded from verdicts."] if model in aside else []
     groups = {
         "Controls": controls_of(run, task),
-        "Models that count for no verdict": [f"{name} ({', '.join(why)})" for name, why in aside.items()],
+        "Models excluded from verdicts": [f"{name} ({', '.join(why)})" for name, why in aside.items()],
     }
     return [
-        f"{what} are advised on where --model names them: {', '.join(names)}."
-        for what, names in groups.items()
-        if names
+        f"{what} get advice only if --model names them: {', '.join(names)}." for what, names in groups.items() if names
     ]
 
 
@@ -173,7 +171,7 @@ def _unit(advice: Advice, metric: str) -> MetricFormat:
 
 
 def _missing(key: str, advice: Advice) -> Iterator[str]:
-    """Why nothing is advised; where only some label fractions have no advice, at which."""
+    """Why there is no advice, and at which label fractions if not at all of them."""
     reasons: dict[str, list[str]] = {}
     for name, reason in advice.missing.items():
         topic, _, fraction = name.partition(" at ")
@@ -181,7 +179,7 @@ def _missing(key: str, advice: Advice) -> Iterator[str]:
             reasons.setdefault(reason, []).append(fraction)
     for reason, fractions in reasons.items():
         where = f" with {' and '.join(_labels(float(f), advice) for f in fractions)}" if fractions[0] else ""
-        yield f"nothing is advised{where}: {reason}"
+        yield f"no advice{where}: {reason}"
 
 
 def _labels(fraction: float, advice: Advice) -> str:
@@ -208,13 +206,13 @@ def _reading(reading: Reading, advice: Advice) -> Iterator[str]:
 
 
 def _read_where(reading: Reading) -> str:
-    chosen = f"validation chooses {reading.tap} among {reading.candidates}"
+    tap, end, best = reading.tap, reading.end, f"best of {reading.candidates} taps on validation"
     return {
-        "same": f"read {reading.tap}: validation chooses it among {reading.candidates}",
-        "better": f"read {reading.tap}: {chosen}, and it is better than {reading.end}",
-        "worse": f"read {reading.end}: {chosen}, and on the test split that is worse",
-        "not_shown": f"{chosen}; reading elsewhere than {reading.end} is not shown to help",
-        "unknown": f"{chosen}; without an interval reading elsewhere than {reading.end} is not shown to help",
+        "same": f"read {tap}: {best}",
+        "better": f"read {tap}: {best}, and better than {end} on the test split",
+        "worse": f"read {end}: {tap} is {best}, but worse on the test split",
+        "not_shown": f"{tap} is {best}; a gain over {end} is not shown",
+        "unknown": f"{tap} is {best}; a gain over {end} is not shown, because the difference has no interval",
     }[reading.shows]
 
 
@@ -223,35 +221,35 @@ def _cut(cut: Cut, advice: Advice) -> Iterator[str]:
     where, error = f"{cut.by}, {_labels(cut.fraction, advice)}", f"one standard error ({unit.value(cut.error.value)})"
     best = f"{cut.best} ({unit.value(cut.best_validated)})"
     if cut.at_end:
-        end = "" if cut.tap == LAST else f" than {cut.tap}, the last block,"
-        yield f"{where}: do not cut: on validation nothing shallower{end} is within {error} of {best}"
+        tap = "shallower tap" if cut.tap == LAST else f"tap before the last block ({cut.tap})"
+        yield f"{where}: do not cut: no {tap} is within {error} of {best} on validation"
     elif cut.tap == cut.best:
-        yield f"{where}: can be cut after {cut.tap}: best on validation, and nothing shallower is within {error} of it"
+        yield f"{where}: can be cut after {cut.tap}: best on validation, and no shallower tap is within {error}"
     else:
-        loss = ", at a loss" if cut.shows == "worse" else ""
+        loss = ", with a loss" if cut.shows == "worse" else ""
         yield f"{where}: can be cut after {cut.tap}{loss}: its validation score is within {error} of the best, {best}"
     tested = f"  validation {unit.value(cut.validated)}, test {unit.label} {unit.score(cut.test)}"
     if cut.tap != cut.best:
         shown = {"worse": "a loss", "better": "a gain", "not_shown": "a loss is not shown"}
-        lost = shown.get(cut.shows, "whether that is a loss is not known")
+        lost = shown.get(cut.shows, "whether this is a loss is unknown")
         tested += f"; {cut.best} {unit.value(cut.best_test.value)}, difference {_paired(cut.loss, unit)}: {lost}"
     yield tested
     if cut.saving is not None:
         yield f"  {_saving(cut.saving)}"
     elif not cut.at_end:
-        yield f"  what it saves is not known: {cut.why_no_saving}"
+        yield f"  saving unknown: {cut.why_no_saving}"
     yield f"  standard error: {cut.error.method}"
 
 
 def _saving(saving: Saving) -> str:
     least = "" if saving.exact else "at least "
     numbers = "" if saving.numbers is None else f" and {least}{_whole_percent(saving.numbers)} of the parameters"
-    until = f"until {saving.layer}{'' if saving.exact else ', the next deeper that was timed'}"
-    evidence = [f"{1000 * saving.seconds:.1f} of {1000 * saving.whole_seconds:.1f} ms a batch {until}"]
+    until = f"until {saving.layer}{'' if saving.exact else ', the next deeper timed block'}"
+    evidence = [f"{1000 * saving.seconds:.1f} of {1000 * saving.whole_seconds:.1f} ms per batch {until}"]
     if saving.images_per_second and saving.whole_images_per_second:
         evidence.append(f"{saving.images_per_second:,.0f} instead of {saving.whole_images_per_second:,.0f} images/s")
     if saving.parameters is not None and saving.whole_parameters:
-        evidence.append(f"{_millions(saving.parameters)} of {_millions(saving.whole_parameters)} parameters are left")
+        evidence.append(f"{_millions(saving.parameters)} of {_millions(saving.whole_parameters)} parameters remain")
     evidence.append(f"inputs of {saving.task} on {saving.device}")
     return f"saves {least}{_whole_percent(saving.time)} of the time{numbers} ({'; '.join(evidence)})"
 
@@ -276,13 +274,14 @@ def _tune_what(choice: TuningChoice) -> str:
     chosen = choice.chosen
     # Validation decides; that the test split disagrees is said, not acted on.
     better = [one.tuning for one in choice.tunings if one.shows == "better"]
-    but = f"; on the test split {' and '.join(better)} did better" if better else ""
+    but = f"; on the test split {' and '.join(better)} is better" if better else ""
+    best = f"{chosen.tuning} is best on validation"
     return {
-        "same": f"leave it frozen: validation chooses that{but}",
-        "better": f"tune {chosen.tuning}: validation chooses it, and it is better than frozen",
-        "worse": f"leave it frozen: validation chooses {chosen.tuning}, and on the test split that is worse",
-        "not_shown": f"validation chooses {chosen.tuning}; it is not shown to be better than frozen",
-        "unknown": f"validation chooses {chosen.tuning}; without an interval it is not shown to be better than frozen",
+        "same": f"leave it frozen: best on validation{but}",
+        "better": f"tune {chosen.tuning}: best on validation, and better than frozen on the test split",
+        "worse": f"leave it frozen: {best}, but worse on the test split",
+        "not_shown": f"{best}; a gain over frozen is not shown",
+        "unknown": f"{best}; a gain over frozen is not shown, because the difference has no interval",
     }[chosen.shows]
 
 
@@ -293,19 +292,19 @@ def _tuned(one: Tuned, unit: MetricFormat) -> list[str]:
 
 
 def _parts(parts: Parts, unit: MetricFormat) -> list[str]:
-    """Which parts matter, and among how many: intervals are of one part each, the choice is adjusted for all."""
+    """Parts that matter, after adjustment over all parts that were tried."""
     matter, tried = [one for one in parts.parts if one.matters], len(parts.parts)
-    adaptation, scored = parts.case.split("-")[2], f"{counted(parts.seeds, 'seed')}, {parts.items} test items"
-    lines = [f"{adaptation}, loss of {unit.label} when a part goes back to its frozen weights ({scored}):"]
+    adaptation, scored = parts.case.split("-")[2], f"{counted(parts.seeds, 'seed')}, {parts.items} test samples"
+    lines = [f"{adaptation}, loss of {unit.label} when a part is put back to its frozen weights ({scored}):"]
     if any(one.loss.low is None for one in parts.parts):
-        lines.append("a single seed, or no error over items, leaves no interval: no part is shown to matter")
+        lines.append("no part is shown to matter: a single seed, or no error over samples, gives no interval")
     elif not matter:
-        family = f", after Holm over {tried}; the largest loss: {_loss(parts.parts[0], unit)}" if parts.parts else ""
-        lines.append(f"no part alone is shown to matter{family}")
+        family = f" (Holm over {tried}); largest loss: {_loss(parts.parts[0], unit)}" if parts.parts else ""
+        lines.append(f"no single part is shown to matter{family}")
     else:
         lines.append(f"these matter: {', '.join(_loss(one, unit) for one in matter)}")
-        lines.append(f"of {tried} that were tried, after Holm over all of them; intervals are of one part each")
-    return lines if parts.whole is None else [*lines, f"all of the backbone: {unit.difference(parts.whole.loss)}"]
+        lines.append(f"after Holm over all {tried} that were tried; each interval is for one part")
+    return lines if parts.whole is None else [*lines, f"whole backbone: {unit.difference(parts.whole.loss)}"]
 
 
 def _loss(one: PartLoss, unit: MetricFormat) -> str:
@@ -314,7 +313,7 @@ def _loss(one: PartLoss, unit: MetricFormat) -> str:
 
 
 def _confirmed(found: "Confirmation", advice: Advice) -> list[str]:
-    """What was built, timed and solved again, and whether it is what the record says."""
+    """Results of the cut backbone, and whether they agree with the record."""
     unit, timed = _unit(advice, found.metric), found.timed
     blocks = counted(found.kept, "block")
     low, high = timed.quartiles
@@ -325,8 +324,8 @@ def _confirmed(found: "Confirmation", advice: Advice) -> list[str]:
         f"{_whole_percent(1 - found.parameters / found.whole_parameters)} saved",
         f"  time: {1000 * timed.seconds:.2f} of {1000 * timed.whole_seconds:.2f} ms for {timed.images} images, ratio "
         f"{timed.ratio:.2f} (quartiles {low:.2f} to {high:.2f} of {timed.rounds} interleaved rounds)",
-        f"  features of {found.tap}: largest difference to the whole backbone {found.difference:.3g} (largest feature "
-        f"{found.largest:.3g})",
+        f"  features of {found.tap}: largest difference from the whole backbone {found.difference:.3g} (largest "
+        f"feature {found.largest:.3g})",
         f"  {unit.name} of the probe, {_labels(found.fraction, advice)}: {unit.value(found.score)}, the record says "
         f"{unit.value(found.recorded)}; penalty as recorded in {same} of {draws} draws",
         "  equal to the record" if found.holds else f"  NOT equal to the record: {'; '.join(found.problems)}",

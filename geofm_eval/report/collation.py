@@ -29,19 +29,15 @@ from geofm_eval.results.units import counted
 from geofm_eval.store import storing
 
 SUFFIXES = (".md", ".csv", ".tex", ".png")
-"""What a collation writes, and removes before it writes anew."""
+"""Files that a collation writes; older ones are removed first."""
 
 
 @dataclass(frozen=True)
 class Collation:
-    """What a run says.
+    """Results of a collation: the ``index`` page of all tables and figures, and a summary ``text`` for a terminal.
 
-    Args:
-        index: page that links all tables and figures.
-        rankings: one per task and adaptation (more where records may not be compared).
-        problems: what could not be read, paired or compared, one sentence each.
-        text: all of it in short, for a terminal.
-        findings: verdicts on what the study claimed, per evidence class.
+    ``rankings`` are one per task and adaptation (more if records are not comparable), ``findings`` one per claim and
+    evidence class; ``problems`` are what could not be read, paired or compared.
     """
 
     index: Path
@@ -83,9 +79,9 @@ def _collated(run: Run, known: Catalog) -> Collation:
         "Case studies: trained decoders and tuned backbones": [
             study_page(one, orders.get(one.slug, ()), known, run.pairs) for one in studies
         ],
-        "Drift: what tuning changed inside": [drift_page(one, known) for one in drifts],
+        "Drift: changes inside tuned backbones": [drift_page(one, known) for one in drifts],
         "Similarity of layers and backbones": [similarity_page(one, known) for one in alike],
-        "What explains scores: shares of their variance, and what wrong choices cost": shares_pages(made_out, known),
+        "Shares of the variance of scores, and the cost of wrong choices": shares_pages(made_out, known),
         "NeuCo-Bench's own protocol, not ranked": [neuco_page(one, known) for one in neuco_studies(run)],
     }  # fmt: skip
     no_taps, few = bool(found) and not moved, len(decided) - len(shown)
@@ -95,7 +91,7 @@ def _collated(run: Run, known: Catalog) -> Collation:
         _clear(tables, figures)
         for page in pages:
             page.write(tables, figures)
-        # Cells are computed as they are written: before that not all problems are known.
+        # Cells are computed as they are written, so all problems are known only afterwards.
         problems = (*run.problems, *split, *mixed, *unlike, *apart, *run.pairs.problems)
         index.write_text(index_page(run, rankings, {**over, **own}, unshown, problems, known), encoding="utf-8")
     closing = [*summary_lines(run, unshown), *(f"problem: {problem}" for problem in problems)]
@@ -105,7 +101,7 @@ def _collated(run: Run, known: Catalog) -> Collation:
 
 
 def _unshown(tables: int, ranked: Overview, made_out: Sequence[Explained], taps: bool, findings: int) -> list[str]:
-    """Analyses of a run that has fewer models or tasks than their question needs."""
+    """Analyses that need more models or tasks than the run has."""
     unranked, unexplained = tables - len(ranked.by_table), tables - sum(bool(one.shares) for one in made_out)
     reasons = {
         f"ranks of {counted(unranked, 'table')}": unranked,

@@ -17,16 +17,16 @@ SLUG = "findings"
 MANUAL = "docs/findings.md"
 WIDTH = 140
 SENTENCES = 2
-"""Of the reasons so many are given in a terminal; the page has all."""
+"""Reasons that are given in a terminal; the page has all."""
 
 ON = {
     "published": "real data, published splits",
-    "sample": "a sample or own data, a split of its own",
+    "sample": "a sample or own data, custom split",
     "simulated": SIMULATED,
 }
 """Evidence classes in words."""
 
-ONLY_SIMULATED = "On simulated data a verdict says what the tool can tell apart, and nothing about published models."
+ONLY_SIMULATED = "On simulated data a verdict shows what the tool can detect; it says nothing about published models."
 
 
 def headline(finding: Finding) -> str:
@@ -36,7 +36,7 @@ def headline(finding: Finding) -> str:
 
 
 def worth_showing(found: Sequence[Finding], run: Run) -> list[Finding]:
-    """Findings but for those undecided because a run has fewer models or tasks than any verdict on most cells needs."""
+    """Leave out findings without enough records if the run has too few models or tasks for a verdict on most cells."""
 
     def enough(evidence: str) -> bool:
         cases = [record.case for record in run.of_evidence(evidence).scored if not record.case.is_control]
@@ -116,8 +116,8 @@ def _verdicts(found: Sequence[Finding]) -> Table[Finding]:
         rows=found,
         notes=(
             *(f"Finding {one.number}, {one.title} ({ON[one.evidence]}): {' '.join(one.why)}" for one in found),
-            "Points: hundredths of accuracy, IoU and R2; of an RMSE percents of what it is compared with. What "
-            f"verdicts mean and rest on: {MANUAL}.",
+            "A point is one hundredth of accuracy, IoU or R2; for RMSE it is one percent of the RMSE compared with. "
+            f"{MANUAL} explains the verdicts.",
             *([ONLY_SIMULATED] if _simulated(found) else []),
         ),
     )
@@ -164,8 +164,8 @@ def _cells(finding: Finding) -> Table[FindingCell]:
         columns=columns,
         rows=[cell for cell in finding.cells if cell.counts],
         notes=(
-            "p of support: one-sided, of no effect in this cell (of a loss of one or more, where the claim is to be as "
-            "good). p against: one-sided, of an effect of at least the margin. p after Holm: two-sided, of no "
-            "difference, adjusted over these cells.",
+            "Null hypotheses: p of support: no effect in this cell, or a loss of one or more if the claim is to be as "
+            "good (one-sided); p against: an effect of at least the margin (one-sided); p after Holm: no difference "
+            "(two-sided, adjusted over these cells).",
         ),
     )

@@ -64,15 +64,10 @@ class Column(Generic[T]):
 
 @dataclass(frozen=True)
 class Table(Generic[T]):
-    """A table with what is said about it.
+    """A table; ``slug`` is its file name without suffix.
 
-    Args:
-        slug: file name without suffix.
-        title: says task, adaptation, metric and unit, and that data are simulated where they are.
-        columns: in the order of reading, and in that of the CSV.
-        rows: what the cells are read off.
-        unit: of scores, differences and numbers with a fraction.
-        notes: sentences below the table, after the footnotes.
+    Columns are in the order of reading and of the CSV, and read their cells from the rows. ``unit`` is that of scores,
+    differences and floats. Notes are sentences below the footnotes.
     """
 
     slug: str

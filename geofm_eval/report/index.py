@@ -12,7 +12,7 @@ from geofm_eval.results.run import Run
 from geofm_eval.results.units import SIMULATED, counted
 
 SHOWN = 20
-"""Unfinished cases are listed by name up to this many models."""
+"""Lines with unfinished cases."""
 
 RESULTS = {False: "Results", True: f"{SIMULATED}: results that exercise the tool only"}
 """Titles of the sections of probes on real data and on simulated ones; their lines are a row and a picture each."""
@@ -69,7 +69,7 @@ def summary_lines(run: Run, unshown: Sequence[str] = ()) -> list[str]:
     if unrecorded:
         lines.append(
             f"The run is incomplete: {len(unrecorded)} of {len(run.planned)} planned cases have no record. "
-            f"Go on with: pytest benchmarks --run {run.name} --resume"
+            f"Continue with: pytest benchmarks --run {run.name} --resume"
         )
     if sentence := unsealed_sentence(run):
         lines.append(f"{sentence}.")

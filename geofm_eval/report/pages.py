@@ -1,4 +1,4 @@
-"""What a collation writes about one comparison, study or question."""
+"""Pages of a collation about one comparison, study or question."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,20 +12,15 @@ Draw = Callable[[Path], object]
 """Draws a figure into a file."""
 
 MakeRows = Callable[[], Iterable[Row]]
-"""Makes the rows of a CSV: there may be hundreds of thousands, which live as long as they are written."""
+"""Makes the rows of a CSV only when they are written: there may be hundreds of thousands."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """Files, lines and text of one thing.
+    """Files of one topic, its ``lines`` in the index and its ``text`` for a terminal.
 
-    Args:
-        tables: written as Markdown and LaTeX.
-        lines: of the index.
-        text: for a terminal.
-        csv: by path without suffix, seen from the folder of tables.
-        figures: by file name without suffix.
-        markdown: texts of further pages, by file name without suffix.
+    Tables are written as Markdown and LaTeX. ``csv`` is by path without suffix, relative to the folder of tables;
+    ``figures`` and ``markdown``, texts of further pages, are by file name without suffix.
     """
 
     tables: Sequence[Table[Any]] = ()

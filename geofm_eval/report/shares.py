@@ -1,4 +1,4 @@
-"""What explains the scores of a task: shares of their variance, and what wrong choices cost, in tables and in lines."""
+"""Shares of the variance of test scores, and the cost of wrong choices: tables, rows and text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +29,7 @@ from geofm_eval.results.trainings import CaseStudy, case_studies
 from geofm_eval.results.units import SIMULATED, MetricFormat, unit_named
 
 SHOWN = 4
-"""So many effects are named in a line for a terminal."""
+"""Effects that are named in a line for a terminal."""
 
 Explaining = tuple[str, Share]
 """Label fraction, empty for all of them, and the share of an effect."""
@@ -37,16 +37,10 @@ Explaining = tuple[str, Share]
 
 @dataclass(frozen=True)
 class Explained:
-    """What explains the scores of one comparison or case study.
+    """Shares of variance (none with a single backbone) and regrets (none for probes) of a comparison or case study.
 
-    Args:
-        comparison: for what its records share.
-        how: what was trained, for titles; None takes the adaptation.
-        factorial: what varies, what does not, and what is left out.
-        shares: of every effect; none of a single backbone.
-        noise: what replicates of a cell are: ``seeds`` or ``label draws``; None where a cell has one pooled score.
-        regrets: what wrong choices cost; none for probes.
-        by_labels: shares at every label fraction by itself, the largest first; of pooled scores alone.
+    ``how`` is what was trained, for titles (None: the adaptation); ``noise`` what replicates of a cell are, ``seeds``
+    or ``label draws`` (None: one pooled score); ``by_labels`` the shares of pooled scores at each label fraction.
     """
 
     comparison: Comparison
@@ -75,17 +69,17 @@ class Explained:
 
     @property
     def rest(self) -> float:
-        """Share that no effect has, the noise of a single replicate: all shares sum to 1, those below 0 included."""
+        """Share of the noise of a single replicate: all shares sum to 1, negative ones included."""
         return 1 - sum(one.value for one in self.shares)
 
     def without(self, one: LeaveOneLevelOut) -> str:
-        """Such as ``24.8 (labels 10 %)``."""
+        """Format a share without one level: ``24.8 (labels 10 %)``."""
         levels = next(factor.levels for factor in self.factorial.factors if factor.name == one.factor)
         return f"{percents(one.value)} ({one.factor} {levels[one.level]})"
 
 
 def explained(run: Run, catalog: Catalog) -> list[Explained]:
-    """Everything in a run that has a balanced factorial; controls and variants of models take no part."""
+    """Analyse everything in a run with a balanced factorial, without controls and variants of models."""
     models = {record.case.model for record in run.scored}
     made = [_probed(comparison, models, catalog) for comparison in comparisons(run)[0]]
     made += [_trained(study, models, run.pairs, catalog) for study in case_studies(run)[0]]
@@ -116,7 +110,7 @@ def _trained(study: CaseStudy, models: set[str], pairs: Pairs, catalog: Catalog)
 
 
 def _aside(record: Record, models: set[str], catalog: Catalog) -> bool:
-    """True for controls, marked rows and variants; what knows simulated scenes alone is a backbone like others here."""
+    """True for controls, marked rows and variants; backbones pretrained on simulated scenes are included here."""
     return marked(record) or bool({"controls", "variants of models"} & set(excluded_model(record, models, catalog)))
 
 
@@ -138,7 +132,7 @@ def shares_table(one: Explained, catalog: Catalog) -> Table[Explaining]:
         Column(None, lambda row: one.noise or "not taken off", "noise"),
         Column(None, lambda row: " x ".join(str(len(factor.levels)) for factor in one.factorial.factors), "factorial"),
     ]
-    what = f"what explains test scores, shares of variance ({one.scale})"
+    what = f"shares of the variance of test scores ({one.scale})"
     rows = [(level, share) for level, own in labels.items() for share in own]
     return table_of(one.comparison, catalog, "shares", what, columns, rows, _notes(one), one.how)
 
@@ -161,12 +155,13 @@ def _notes(one: Explained) -> list[str]:
     fixed = [f"{name} {level}" for name, level in one.factorial.fixed.items()]
     levels = "; ".join(f"{name}: {', '.join(own)}" for name, own in ordered.items())
     notes = [
-        f"Balanced factorial, controls and variants of models left out. {levels}."
+        f"Balanced factorial without controls and variants of models. {levels}."
         + (f" Fixed: {', '.join(fixed)}." if fixed else ""),
         *_method(one),
-        "Shares hold for these levels; hence what they are when any one level is left out.",
+        "Shares apply to these levels; the lowest and highest share without any one level show how much they depend on "
+        "it.",
     ]
-    left = f"In the records, but not in the largest balanced factorial: {'; '.join(one.factorial.left_out)}."
+    left = f"Recorded, but not in the largest balanced factorial: {'; '.join(one.factorial.left_out)}."
     return [*notes, *([left] if one.factorial.left_out else [])]
 
 
@@ -174,20 +169,20 @@ def _method(one: Explained) -> list[str]:
     """How shares were computed, and what is known of their error."""
     if one.noise is None:
         return [
-            "Eta squared, SS / SS total, of the scores that tables print: R2 pooled over all shuffles, one per cell. "
-            "Rows sum to 100, those of one label fraction too. The noise of these scores is not known apart: it is in "
-            "all rows, most of it in the last."
+            "Eta squared, SS / SS total, of the scores in the tables: R2 pooled over all shuffles, one per cell. Rows "
+            "sum to 100, also within one label fraction. The noise of these scores is unknown and not subtracted: it "
+            "is part of all rows, mostly of the last."
         ]
     omega = (
-        "Omega squared: (SS - df MS) / (SS total + MS), MS the mean square of the noise. Below 0: less than noise "
-        "alone would make of it. Rows sum to 100, those below 0 included."
+        "Omega squared: (SS - df MS) / (SS total + MS), where MS is the mean square of the noise. A negative share is "
+        "smaller than expected from noise alone. Rows sum to 100, negative ones included."
     )
     if one.noise == "seeds":
-        return [omega, "Intervals: 95 %, over test items (or groups of them) and seeds; levels are fixed."]
+        return [omega, "Intervals: 95 %, over test samples (or groups of samples) and seeds; levels are fixed."]
     return [
         omega,
-        f"Noise: what {one.noise} change differently in different cells. No intervals: {one.noise} are few, and "
-        "outcomes of most taps need not be kept.",
+        f"Noise: what {one.noise} change differently in different cells. There are no intervals, because {one.noise} "
+        "are few and the outcomes of most taps need not be kept.",
     ]
 
 
@@ -199,17 +194,17 @@ def regret_table(one: Explained, catalog: Catalog) -> Table[Regret]:
         Column("chosen by validation", lambda cost: cost.best),
         Column("wrong levels", lambda cost: cost.wrong),
         Column("all else kept: mean loss [interval]", lambda cost: cost.kept.mean),
-        Column("the level that validation puts last", lambda cost: _last(cost.kept, one.unit)),
-        Column("all else chosen anew: mean loss [interval]", lambda cost: cost.anew.mean),
-        Column("the level that validation then puts last", lambda cost: _last(cost.anew, one.unit)),
+        Column("the level ranked last on validation", lambda cost: _last(cost.kept, one.unit)),
+        Column("all else chosen again: mean loss [interval]", lambda cost: cost.anew.mean),
+        Column("the level then ranked last on validation", lambda cost: _last(cost.anew, one.unit)),
     ]
     notes = (
-        "Loss: test score of the combination that validation chooses, minus that of combinations with a wrong level; "
-        "above 0 it costs. Kept: all else as in that combination. Anew: the best by validation with the wrong level. "
-        "Adaptation: decoder and tuning together.",
-        "Intervals: 95 %, t, over test items (or groups of them), which all share, and seeds.",
+        "Loss: test score of the combination that validation chooses minus that of combinations with a wrong level; a "
+        "positive value is a cost. Kept: all else as in the chosen combination. Chosen again: the best combination on "
+        "validation with the wrong level. Adaptation: decoder and tuning together.",
+        "Intervals: 95 %, t, over the common test samples (or groups of samples) and seeds.",
     )
-    what = f"what a wrong choice costs, test {one.unit.label}"
+    what = f"cost of a wrong choice, test {one.unit.label}"
     return table_of(one.comparison, catalog, "regret", what, columns, one.regrets, notes, one.how)
 
 
@@ -257,7 +252,7 @@ def shares_pages(found: Sequence[Explained], catalog: Catalog) -> list[Page]:
 def _text(found: Sequence[Explained]) -> str:
     """A line per table with what explains most, and per label fraction what wrong choices cost."""
     simulated = any(one.comparison.simulated for one in found)
-    lines = ["What explains test scores, % of their variance" + (f" ({SIMULATED} included)" if simulated else "")]
+    lines = ["Shares of the variance of test scores (%)" + (f", {SIMULATED} included" if simulated else "")]
     for one in found:
         lines.append(f"  {one.slug}: {', '.join(_largest(one))}" if one.shares else f"  {one.slug}")
         for level, own in list(one.by_labels.items())[:1]:
@@ -267,7 +262,7 @@ def _text(found: Sequence[Explained]) -> str:
             costs = [cost for cost in one.regrets if cost.labels == labels]
             parts = [f"{cost.factor} {one.unit.difference(cost.kept.mean)}" for cost in costs]
             at = f" at {labels} of the labels" if labels else ""
-            lines.append(f"    a wrong choice costs{at}, {one.unit.label}: {'; '.join(parts)}")
+            lines.append(f"    cost of a wrong choice{at}, {one.unit.label}: {'; '.join(parts)}")
     return "\n".join(lines)
 
 
@@ -277,7 +272,7 @@ def _largest(one: Explained) -> list[str]:
     parts = [f"{_named(share)} {percents(share.value)}" for share in ranked[:SHOWN]]
     if ranked[SHOWN:]:
         parts.append(f"all others {percents(sum(share.value for share in ranked[SHOWN:]))}")
-    return [*parts, f"noise of {one.noise} {percents(one.rest)}" if one.noise else "noise in all of these"]
+    return [*parts, f"noise of {one.noise} {percents(one.rest)}" if one.noise else "noise is part of all of these"]
 
 
 def _named(share: Share) -> str:
@@ -285,5 +280,5 @@ def _named(share: Share) -> str:
 
 
 def percents(share: float) -> str:
-    """Such as ``24.8``, without the sign."""
+    """Format a share in percent, without the sign: ``24.8``."""
     return f"{round(100 * share, 1) + 0.0:.1f}"

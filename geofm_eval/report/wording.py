@@ -18,7 +18,7 @@ def heading(comparison: Comparison, catalog: Catalog, what: str, how: str | None
         comparison: what is shown.
         catalog: for the title of the task.
         what: metric and the like.
-        how: what the records have in common beside the task; None takes their adaptation.
+        how: what the records have in common besides the task; None takes their adaptation.
     """
     case = comparison.record.case
     task = catalog.tasks.get(case.task)
@@ -74,7 +74,7 @@ def recipe_name(record: Record) -> str:
 
 
 def recipe_sentence(record: Record) -> str:
-    """What the study fixed for every model of a table."""
+    """The recipe, which is the same for every model of a table."""
     recipe: dict[str, Any] = dict(record.provenance.recipe or {})
     if not recipe:
         return "Recipe: not recorded."
@@ -105,7 +105,7 @@ def unsealed_sentence(run: Run) -> str:
 
 
 def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
-    """Notes that stand under every table of a comparison."""
+    """Notes of every table of a comparison."""
     record, notes = comparison.record, []
     if comparison.simulated:
         notes.append("Simulated data: these numbers exercise the tool and say nothing about real imagery.")
@@ -119,24 +119,25 @@ def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
         )
     shuffled = record.provenance.protocol == "shuffle_splits"
     if record.provenance.split_definition == "custom" and not shuffled:
-        notes.append("The split is the data folder's own (custom): not comparable with numbers of the official split.")
+        notes.append("The split is the data folder's own (custom): scores are not comparable with the official split.")
     task = catalog.tasks.get(record.case.task)
     if record.training is not None and task is not None and task.protocol == "shuffle_splits":
         notes.append(
-            "The data have no official split: what the first four of the forty published shuffles test is tested here, "
-            "what the next four test validates, the rest trains. Not comparable with probes over all shuffles."
+            "The data have no official split. Test samples are those of the first four of the forty published "
+            "shuffles, validation samples those of the next four, and the rest are for training. Not comparable with "
+            "probes over all shuffles."
         )
     if shuffled and record.scores:
         notes.append(
-            f"Shuffle splits: {len(comparison.any_score.per_draw)} random test sets, penalty and tap chosen by inner "
-            "cross-validation on what each leaves; R2 of all out-of-fold predictions pooled."
+            f"Shuffle splits: {len(comparison.any_score.per_draw)} random test sets; inner cross-validation on the "
+            "other samples chooses penalty and tap. R2 is pooled over all out-of-fold predictions."
         )
     if record.scores and comparison.any_score.metric == "r2":
-        notes.append("R2: share of the test target's variance that is explained; negative is worse than its mean.")
+        notes.append("R2: explained proportion of the test target's variance; below 0 is worse than its mean.")
     if sizes := _token_sentence(comparison):
         notes.append(sizes)
     if record.provenance.dropped:
-        notes.append(f"Items left out: {dropped_sentence(record)}.")
+        notes.append(f"Samples left out: {dropped_sentence(record)}.")
     notes.append(recipe_sentence(record))
     return tuple(notes)
 

@@ -1,4 +1,4 @@
-"""Records that may stand in one table: same task, adaptation, evidence, data, labels and recipe."""
+"""Records that may be in one table: same task, adaptation, evidence, data, labels and recipe."""
 
 import json
 from collections import defaultdict
@@ -10,7 +10,7 @@ from geofm_eval.records import Record, Score
 from geofm_eval.results.run import PROBE, Run, once_per_run
 
 FIRST, LAST = "embed", "final"
-"""Names of the shallowest and the deepest tap; blocks lie between, in the order of their zero-padded names."""
+"""The shallowest and the deepest tap; blocks are between them, in the order of their zero-padded names."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Subject:
 
     @property
     def record(self) -> Record:
-        """One of the records, for what all taps share: weights, inputs, cost."""
+        """Any of the records, for weights, inputs and cost, which all taps share."""
         return next(iter(self.taps.values()))
 
     @property
@@ -50,7 +50,7 @@ class Comparison:
 
     @property
     def record(self) -> Record:
-        """One of the records, for what all share: task, adaptation, data, recipe, metric."""
+        """Any of the records, for task, adaptation, data, recipe and metric."""
         return self.subjects[0].record
 
     @cached_property
@@ -61,12 +61,12 @@ class Comparison:
 
     @property
     def full(self) -> str:
-        """The largest label fraction: the one that models are ranked at."""
+        """The largest label fraction, at which models are ranked."""
         return self.fractions[-1]
 
     @property
     def any_score(self) -> Score:
-        """One of the scores, for what all share: metric, direction, n."""
+        """Any of the scores, for metric, direction and n."""
         return next(iter(self.record.scores.values()))
 
     @property

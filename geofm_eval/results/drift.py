@@ -1,4 +1,4 @@
-"""Drift records that may stand in one table: same task, data, recipe and schedule."""
+"""Drift records that may be in one table: same task, data, recipe and schedule."""
 
 import json
 from collections import defaultdict
@@ -45,7 +45,7 @@ class DriftCell:
 
     @property
     def name(self) -> str:
-        """Adaptation, and the block that a decoder reads where it reads one."""
+        """Adaptation, and the block that a single-level decoder reads."""
         layer = self.record.case.layer
         return self.record.case.adaptation + ("" if layer == "multi" else f"-{layer}")
 
@@ -61,14 +61,15 @@ class DriftCell:
 
     @property
     def tuned_parts(self) -> tuple[str, ...]:
-        """Parts whose numbers the tuning could change, under the names that they are reverted by."""
+        """Parts that the tuning could change, under the names by which they are reverted."""
         tuned = LORA_PARTS.get(self.adaptation.tuning, self.parts)
         return tuple(dict.fromkeys("qkv" if part in ("q", "k", "v") else part for part in tuned))
 
     @property
     def parts(self) -> list[str]:
         """Parts of a block in the order of the computation."""
-        return [tap.partition(".")[2] for tap in self.drift.taps if tap.startswith(f"{self.blocks[0]}.")]
+        inside = f"{self.blocks[0]}."
+        return [tap.removeprefix(inside) for tap in self.drift.taps if tap.startswith(inside)]
 
     def mean(self, measure: str, arm: str) -> dict[str, float]:
         """Mean over repetitions by tap; NaN where a measure does not apply."""
@@ -128,7 +129,7 @@ def drift_studies(run: Run) -> tuple[list[DriftStudy], list[str]]:
             slug = f"{task}-drift" + (f"-{number}" if len(ordered) > 1 else "")
             studies.append(DriftStudy(slug, tuple(sorted(cells, key=_order)), left_out))
         if len(ordered) > 1:
-            problems.append(f"{task}: drift records differ in data, recipe or schedule: {len(ordered)} studies")
+            problems.append(f"{task}: drift records differ in data, recipe or schedule: split in {len(ordered)}")
     return studies, problems
 
 

@@ -1,4 +1,4 @@
-"""The ranking of one comparison: every model at its validation-chosen tap, beside ``final`` and the best control."""
+"""Ranking of one comparison: every model at its chosen tap, compared with ``final`` and the best control."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,11 @@ from geofm_eval.stats.difference import Difference
 
 @dataclass(frozen=True)
 class RankingRow:
-    """One model of a ranking.
+    """One model of a ranking by test score; equal scores share a rank.
 
-    Args:
-        rank: 1 for the best test score; equal scores share a rank.
-        subject: the model and its records.
-        chosen: the tap that validation chose, with its test score.
-        final: test score after the last norm; None where that tap was not measured.
-        gain: chosen tap over ``final``, its interval with how the tap was chosen; None for a model of one tap.
-        again: what validation would choose on other items; None for a model of one tap, and where records do not say.
-        control: the control with the best validation score; None where there is none, and for controls themselves.
-        over_control: chosen tap over that control's chosen tap.
+    ``gain`` is the chosen tap minus ``final``, with an interval that includes the choice (None with a single tap), and
+    ``again`` what validation would choose on other samples, if records have resamples. ``control`` is the control with
+    the best validation score (None for controls), and ``over_control`` the difference of both chosen taps.
     """
 
     rank: int
@@ -60,7 +54,7 @@ class Ranking:
 def rank(comparison: Comparison, pairs: Pairs) -> Ranking:
     """Rank the models whose taps are all measured; the others are dropped by name.
 
-    Rows are ordered by test score; the tap and the control that they stand for were chosen on validation.
+    Rows are ordered by test score; tap and control are chosen on validation.
     """
     fraction = comparison.full
     chosen, dropped = choose_taps(comparison, fraction)
@@ -80,7 +74,7 @@ def choose_taps(comparison: Comparison, fraction: str) -> tuple[dict[str, Chosen
             lacks = counted(len(subject.missing), "tap")
             dropped[subject.model] = f"{lacks} without a score ({summarise(subject.missing)})"
         elif best is None:
-            dropped[subject.model] = "no validation score to choose a tap by"
+            dropped[subject.model] = "no validation score, so no tap can be chosen"
         else:
             chosen[subject.model] = best
     return chosen, dropped

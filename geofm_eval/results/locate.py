@@ -1,4 +1,4 @@
-"""Where a run is: a folder, a name below the folder of all runs, or an archive."""
+"""Find a run by its folder, its name in the folder of all runs, or its archive."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def find_run(run: Path, runs: Path | None = None) -> Path:
     """
     folder = run_folder(run, runs)
     if not record_files(folder):
-        raise DataError(f"{folder}: holds no records of cases: expected <kind>/<case>.json: is it the folder of a run?")
+        raise DataError(f"{folder}: holds no records of cases; the folder of a run has <kind>/<case>.json")
     return folder
 
 
@@ -35,7 +35,7 @@ def run_folder(run: Path, runs: Path | None = None) -> Path:
         if folder.is_dir():
             return folder
         if folder.exists():
-            raise DataError(f"{folder}: is a file: expected the folder of a run, or an archive (*{SUFFIX})")
+            raise DataError(f"{folder}: is a file; name the folder of a run, or an archive (*{SUFFIX})")
     names = sorted(folder.name for folder in runs.glob("*") if folder.is_dir())
-    known = f"; runs there: {', '.join(names[-8:])}" if names else ""
-    raise DataError(f"{run}: no such run: give its folder, its name below {runs}, or an archive (*{SUFFIX}){known}")
+    known = f"; runs in {runs}: {', '.join(names[-8:])}" if names else ""
+    raise DataError(f"{run}: no such run; give its folder, its name in {runs}, or an archive (*{SUFFIX}){known}")

@@ -16,8 +16,7 @@ from geofm_eval.stats.difference import LEVEL, Difference
 from geofm_eval.stats.scores import Interval, paired_interval, paired_r2_interval, paired_shuffle_interval
 
 MEAN_DECIMALS = 12
-"""Weighted means of ones and zeros are rounded to so many, so that a mean of ones is 1."""
-
+"""Decimals to which weighted means of ones and zeros are rounded, so that a mean of ones is 1."""
 
 Place = tuple[Path, str, str]
 """Folder of a run, kind and id of one of its cases."""
@@ -85,14 +84,14 @@ class Pairs:
         first = known[0][0], known[0][2]
         for (a, b, _), (left, right, key) in zip(pairs, known, strict=True):
             if not (_same_items((left, key), (right, key)) and _same_items(first, (left, key))):
-                self._problems[f"{a.case.id} and {b.case.id} list different items or draws: no paired interval"] = None
+                self._problems[f"{a.case.id} and {b.case.id} differ in samples or draws: no paired interval"] = None
                 return Difference(value)
-        # Shuffles share training items; what they have in common is largest at the largest label fraction.
+        # Shuffles share training samples, most of them at the largest label fraction.
         n_train = max(a.scores[key].n_train for a, _, key in pairs)
         return Difference.within(value, _paired(known, shares, pairs[0][0].scores[pairs[0][2]].metric, n_train))
 
     def alike(self, a: Record, b: Record, fraction: str) -> bool:
-        """Whether not a single item, in any draw, tells the two apart."""
+        """Whether all outcomes of the two are equal, in every draw."""
         left, right = self._read(a, self._run_dir), self._read(b, self._other)
         if left is None or right is None or not _same_items((left, fraction), (right, fraction)):
             return False
@@ -116,7 +115,7 @@ class Pairs:
                 self._resamples[place] = read_resamples(self._run_dir, record)
             except DataError as error:
                 self._resamples[place] = {}
-                self._problems[f"{error} (until then its tap is taken to be chosen without error)"] = None
+                self._problems[f"{error} (until then, intervals take its tap as given)"] = None
         found = self._resamples[place].get(fraction)
         return None if found is None else found.astype(np.float64)
 
@@ -135,10 +134,10 @@ class Pairs:
         try:
             found = read_outcomes(folder, record)
         except DataError as error:
-            self._problems[f"{error} (until then its differences have no interval)"] = None
+            self._problems[f"{error} (until then, its differences have no interval)"] = None
             return None
         if found is None:
-            self._problems[f"{record.case.id} has no per-item outcomes: its differences have no interval"] = None
+            self._problems[f"{record.case.id} has no per-sample outcomes: its differences have no interval"] = None
             return None
         ids = self._one_copy(found.ids)
         groups, target = (None if one is None else self._one_copy(one) for one in (found.groups, found.target))

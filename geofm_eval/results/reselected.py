@@ -1,4 +1,4 @@
-"""How sure the choice of a tap is: what validation would choose on other items, and what a gain then amounts to."""
+"""Certainty of the choice of a tap: choices on resampled validation samples, and gains that include the choice."""
 
 import math
 from collections.abc import Sequence
@@ -17,14 +17,11 @@ from geofm_eval.stats.reselection import chosen_each, near_best
 
 @dataclass(frozen=True)
 class Reselection:
-    """The taps that validation cannot tell from the chosen one.
+    """The chosen tap and taps that are about as good on validation.
 
-    Args:
-        chosen: the tap that validation chose.
-        taps: all candidates, shallow to deep.
-        shares: per candidate, the share of resamples of the validation items that choose it.
-        errors: per candidate, the standard error of the chosen tap's validation score minus its own, paired.
-        near: the chosen tap, and candidates whose validation score is at most one such error below its own.
+    For each of the candidates ``taps``, shallow to deep, ``shares`` is the proportion of resamples of the validation
+    samples that choose it, and ``errors`` the paired standard error of its difference to the chosen tap. ``near`` are
+    the chosen tap and candidates whose validation score is at most one such error lower.
     """
 
     chosen: ChosenTap
@@ -45,10 +42,10 @@ class Reselection:
 
 
 def reselect(subject: Subject, fraction: str, pairs: Pairs) -> Reselection | None:
-    """Choose again on every resample of the validation items, the same items for all taps.
+    """Choose again on every resample of the validation samples, which are the same for all taps.
 
     Returns:
-        None with fewer than two candidates, or where a record has no resamples: it is of an older version.
+        None with fewer than two candidates, or if a record (of an older version) has no resamples.
     """
     found = candidates(subject, fraction)
     resampled = [pairs.resamples(subject.taps[one.tap], fraction) for one in found]
@@ -107,20 +104,20 @@ def selected_difference(subject: Subject, base: str, fraction: str, pairs: Pairs
 def with_selection(
     own: Difference, each: Sequence[Difference], shares: Sequence[float], mean: Difference | None
 ) -> Difference:
-    """The gain of the chosen tap, its interval as much wider as the choice makes it.
+    """Return the gain of the chosen tap with an interval that includes the choice.
 
-    Validation and test items are independent samples. A share w_t of the resamples of the former chooses tap t, whose
-    gain on the test items is g_t. The variance of the gain of whatever validation chooses is that of the mean gain,
-    sum w_t g_t, over test items, plus that of g_t over the re-selected taps: test noise that taps do not share makes
-    the one smaller and the other larger by the same amount, and is counted once. It is at least the mean of the
-    variances of the g_t, and at least that of the chosen tap's own gain. ``docs/intervals.md`` has the coverage.
+    Validation and test samples are independent. A proportion w_t of the validation resamples chooses tap t, whose gain
+    on the test samples is g_t. The variance of the gain of the chosen tap is that of the mean gain, sum w_t g_t, over
+    test samples, plus that of g_t over the re-selected taps: test noise that taps do not share makes the first smaller
+    and the second larger by the same amount, and is counted once. It is at least the mean of the variances of the g_t,
+    and at least that of the chosen tap's own gain. ``docs/intervals.md`` has the coverage.
 
     Args:
         own: gain of the chosen tap, with its paired interval.
         each: gain of every re-selected tap.
-        shares: share of the resamples that choose it.
-        mean: their weighted mean with its paired interval; None where outcomes are unknown, and the variance over test
-            items is then that of ``own``.
+        shares: proportion of the resamples that choose it.
+        mean: their weighted mean with its paired interval; None if outcomes are unknown: the variance over test samples
+            is then that of ``own``.
     """
     if len(each) < 2:
         return own

@@ -1,4 +1,4 @@
-"""What a run folder holds: records, skips, the planned cases, and what could not be read."""
+"""Contents of a run folder: records, skips, planned cases, and files that could not be read."""
 
 import re
 from collections import Counter
@@ -116,7 +116,7 @@ class Run:
 
         A skip does not say its kind: it counts unless the plan has it under another.
         """
-        reasons = {case_id: "no record: the run did not get so far" for own, case_id in self.planned if own == kind}
+        reasons = {case_id: "no record: the run stopped before it" for own, case_id in self.planned if own == kind}
         # A tuned case and the case of its drift have one id.
         here = {case_id for own, case_id in self.planned if own == kind}
         elsewhere = {case_id for own, case_id in self.planned if own != kind} - here
@@ -163,7 +163,7 @@ def read_run(run: str | Path) -> Run:
         problems.append(str(error))
     known = tuple(record for record in records if record.case.kind in KINDS)
     if not (known or skips or problems):
-        raise DataError(f"{folder}: holds no records of cases: is it the folder of a run?")
+        raise DataError(f"{folder}: holds no records of cases; name the folder of a run")
     recorded = {record.case.id for record in known}
     return Run(
         folder=folder,

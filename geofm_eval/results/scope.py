@@ -1,4 +1,4 @@
-"""Which records a verdict counts: one probe per task, pretrained backbones, no control and nothing twice."""
+"""Records that count in verdicts: one probe per task, pretrained backbones, no controls and nothing twice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from geofm_eval.results.comparison import Comparison, Subject, comparisons
 from geofm_eval.results.run import Run
 
 CONTROL_TARGETS = ("random_reg", "nodata")
-"""Targets of NeuCo-Bench that nobody, or anybody, should predict."""
+"""Targets of NeuCo-Bench that cannot be predicted, or are trivial to predict."""
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,7 @@ from geofm_eval.stats.reselection import choose
 
 @dataclass(frozen=True)
 class ChosenTap:
-    """The tap with the best mean validation score at one label fraction.
-
-    Args:
-        tap: its name.
-        candidates: number of taps that it was chosen among.
-        val_score: its mean validation score over the draws.
-        score: its test score.
-        val_loss: its mean validation loss over the draws; None where a record does not know it.
-    """
+    """The tap with the best mean validation score over the draws, of ``candidates`` taps, with its test ``score``."""
 
     tap: str
     candidates: int
@@ -35,18 +27,19 @@ def sign(score: Score) -> float:
 
 def val_score(record: Record, fraction: str) -> float | None:
     """Mean validation score over the draws of a label fraction; None without validation."""
-    values = [c.val_score for c in _choices(record, fraction) if c.val_score is not None]
+    values = [c.val_score for c in choices_of(record, fraction) if c.val_score is not None]
     return sum(values) / len(values) if values else None
 
 
 def val_loss(record: Record, fraction: str) -> float | None:
     """Mean validation loss over the draws of a label fraction; None where it is not known of all of them."""
-    values = [c.val_loss for c in _choices(record, fraction) if c.val_score is not None]
+    values = [c.val_loss for c in choices_of(record, fraction) if c.val_score is not None]
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def _choices(record: Record, fraction: str) -> list[Choice]:
+def choices_of(record: Record, fraction: str) -> list[Choice]:
+    """Return the choices of all draws of a label fraction."""
     choices = record.selection.choices if record.selection else ()
     wanted = float(fraction)
     return [choice for choice in choices if choice.fraction == wanted]

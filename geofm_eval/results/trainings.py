@@ -1,4 +1,4 @@
-"""Trained cases that may stand in one case study: same task, data, labels, recipes and width of decoders."""
+"""Trained cases that may be in one case study: same task, data, labels, recipes and width of decoders."""
 
 import json
 from collections import defaultdict
@@ -12,7 +12,6 @@ from geofm_eval.results.run import SEGMENT, TUNE, Run, once_per_run
 
 Address = tuple[str, str, str]
 """Model, adaptation slug and layer."""
-
 
 FACTORIAL = (("frozen", 0.1), ("frozen", 1.0), ("full", 0.1), ("full", 1.0))
 """Tuning and label fraction of the factorial's columns."""
@@ -161,7 +160,7 @@ def _studies_of(run: Run, kind: str) -> tuple[list[CaseStudy], list[str]]:
             slug = f"{task}-{kind}" + (f"-{number}" if len(widths) > 1 else "")
             studies.append(CaseStudy(slug, tuple(sorted(cells, key=lambda c: (-c.quality, c.address))), left_out))
         if len(widths) > 1:
-            problems.append(f"{task}: trained cases differ in data, recipe or width of decoders: {len(widths)} studies")
+            problems.append(f"{task}: trained cases differ in data, recipe or decoder width: split in {len(widths)}")
     return studies, problems
 
 

@@ -18,22 +18,14 @@ from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.reselection import choose
 
 FEWEST_TASKS = 3
-"""With fewer tasks of a model there is no table: the tap would be chosen on a single other one."""
+"""Tasks of a model that a table needs; with fewer, a single other task would choose the tap."""
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """One model on the task that was left out.
+    """One model on the task that was left out: ``tap`` is chosen on the ``others``, ``own`` by validation on this task.
 
-    Args:
-        comparison: the models on this task.
-        subject: the model and its records there.
-        fraction: key of the label fraction.
-        tap: chosen on the other tasks.
-        others: their slugs.
-        own: the tap that validation on this task chooses.
-        over_own: test score of ``tap`` minus that of ``own``, paired.
-        over_final: the same minus ``final``; None where that was not measured.
+    ``over_own`` and ``over_final`` are paired differences of test scores; None if ``final`` was not measured.
     """
 
     comparison: Comparison

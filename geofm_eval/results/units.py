@@ -12,7 +12,7 @@ UNKNOWN = "-"
 SIMULATED = "SIMULATED DATA"
 
 ABOUT = 0.05
-"""A realised part of the labels that differs from what was asked by more than this part of it is named instead."""
+"""Relative difference above which the realised label fraction is shown instead of the one that was asked for."""
 
 
 @dataclass(frozen=True)

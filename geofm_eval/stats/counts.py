@@ -33,11 +33,7 @@ class Term:
 
 
 def count_score(counts: ArrayLike, metric: str) -> Floats:
-    """Return the score of every seed, (seeds,), from counts summed over all images.
-
-    Args:
-        counts: see :class:`Term`.
-        metric: see :class:`Term`.
+    """Return the score of every seed, (seeds,), from counts summed over all images; see :class:`Term`.
 
     Raises:
         ContractError: the metric is unknown, or the counts are of another kind.
@@ -47,13 +43,7 @@ def count_score(counts: ArrayLike, metric: str) -> Floats:
 
 
 def scores_without(counts: ArrayLike, metric: str, groups: ArrayLike | None = None) -> Floats:
-    """Return the score of every seed without each image or group, (seeds, units), for a jackknife.
-
-    Args:
-        counts: see :class:`Term`.
-        metric: see :class:`Term`.
-        groups: (n,) group of each image; whole groups are left out.
-    """
+    """Return the score of every seed without each image or group (n,), (seeds, units), for a jackknife."""
     checked = _checked(Term(1.0, np.asarray(counts), metric))
     sample = make_sample(np.zeros(checked.shape[1]), groups)
     return _left_out(_by_unit(checked, sample.member, sample.count), metric)[1]

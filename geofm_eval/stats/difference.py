@@ -10,13 +10,9 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference of two test scores.
+    """Difference of two test scores in the metric's own unit, with its paired interval if there is one.
 
-    Args:
-        value: difference in the metric's own unit.
-        low: lower end of its paired interval; None without an interval.
-        high: upper end.
-        freedom: degrees of freedom of the t distribution of its error.
+    ``freedom`` are the degrees of freedom of the t distribution of its error.
     """
 
     value: float

@@ -19,16 +19,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """A two-sided interval.
+    """A two-sided interval with nominal coverage ``level``.
 
-    Attributes:
-        low: lower end.
-        high: upper end.
-        level: nominal coverage.
-        method: how it was computed.
-        covers: sources of variation: ``items`` (samples), ``groups``, ``draws x items``, ``draws x groups`` or
-            ``shuffle splits``.
-        freedom: degrees of freedom of the t distribution of its error, for p-values.
+    ``covers`` are the sources of variation: ``items`` (samples), ``groups``, ``draws x items``, ``draws x groups`` or
+    ``shuffle splits``; ``freedom`` are the degrees of freedom of the t distribution of its error, for p-values.
     """
 
     low: float
@@ -58,14 +52,9 @@ class Sample:
     count: int
 
     @property
-    def draws(self) -> int:
-        """Number of label draws."""
-        return len(self.values)
-
-    @property
     def covers(self) -> str:
         """What an interval varies over: ``draws x items``."""
-        return self.noun if self.draws == 1 else f"draws x {self.noun}"
+        return self.noun if len(self.values) == 1 else f"draws x {self.noun}"
 
     def ratios(self) -> Floats:
         """(draws,) ratios over all samples; NaN if the target has no spread."""

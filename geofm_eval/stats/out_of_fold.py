@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from geofm_eval.errors import ContractError
 from geofm_eval.stats.jackknife import Floats, Interval, checked_level
-from geofm_eval.stats.standard_error import Spread, joined, student, uneven_freedom
+from geofm_eval.stats.standard_error import joined, student, uneven_freedom
 
 TEST_SHARE = 0.1
 """Proportion of the samples that each shuffle split tests, as in NeuCo-Bench."""
@@ -57,11 +57,7 @@ def shuffle_interval(predicted: ArrayLike, target: ArrayLike, n_train: float, le
 
 
 def paired_shuffle_interval(
-    first: ArrayLike,
-    second: ArrayLike,
-    target: ArrayLike,
-    n_train: float,
-    level: float = 0.95,
+    first: ArrayLike, second: ArrayLike, target: ArrayLike, n_train: float, level: float = 0.95
 ) -> Interval | None:
     """Return the interval of the difference in pooled R2 of two subjects tested on the same shuffles.
 
@@ -125,7 +121,10 @@ def _interval(errors: Floats, target: ArrayLike, n_train: float, level: float) -
     ratio, added = contributions(errors, target)
     if not math.isfinite(ratio) or min(added.shape) < 2:
         return None
-    return student(ratio, _spread(added, n_train / errors.shape[1]), level, METHOD, "shuffle splits")
+    of_units, of_shuffles = error_parts(added, n_train / errors.shape[1])
+    items = float(np.square(of_units).sum()), uneven_freedom(of_units)
+    spread = joined(items, [(float(np.square(of_shuffles).sum()), len(of_shuffles) - 1)])
+    return student(ratio, spread, level, METHOD, "shuffle splits")
 
 
 def _by_unit(added: Floats, tested: NDArray[np.bool_]) -> Floats:
@@ -152,10 +151,3 @@ def error_parts(added: Floats, shared: float) -> tuple[Floats, Floats]:
     shuffles, units = added.shape
     of_units = math.sqrt(units / (units - 1) * (1 + SHARED_TRAINING * shared)) * added.sum(0)
     return of_units, math.sqrt(shuffles / (shuffles - 1)) * added.sum(1)
-
-
-def _spread(added: Floats, shared: float) -> Spread:
-    """Variance of a ratio from what every (shuffle, unit) adds to it, to first order."""
-    of_units, of_shuffles = error_parts(added, shared)
-    of_items = float(np.square(of_units).sum()), uneven_freedom(of_units)
-    return joined(of_items, [(float(np.square(of_shuffles).sum()), len(of_shuffles) - 1)])

@@ -12,10 +12,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from geofm_eval.stats.difference import LEVEL
 from geofm_eval.stats.jackknife import t_quantile
+from geofm_eval.stats.p_values import t_tails
 from geofm_eval.stats.standard_error import Spread, joined
-
-LEVEL = 0.95
 
 LEADER = "fc1"
 """The part that the literature expects to change most."""
@@ -75,10 +75,7 @@ class Leader:
 def estimate(contrast: PerSeed, units: int | None = None, level: float = LEVEL) -> Estimate:
     """Return the mean over k seeds with a t interval of standard error sqrt(s^2 / k + e^2), e the sampling error.
 
-    Args:
-        contrast: one value per seed.
-        units: number of samples or groups behind the sampling error; None for many.
-        level: nominal coverage.
+    ``units`` is the number of samples or groups behind the sampling error; None for many.
     """
     return estimate_of(contrast.per_seed, contrast.error or 0.0, units, level)
 
@@ -130,17 +127,13 @@ def leader(
 
 def above_floor(parts: Iterable[str], excess: Mapping[str, PerSeed] | None, units: int | None = None) -> frozenset[str]:
     """Return the parts that drift clearly more than their floor; all of them if ``excess`` is None."""
-    return frozenset(part for part in parts if excess is None or _above(excess.get(part), units))
-
-
-def _above(contrast: PerSeed | None, units: int | None) -> bool:
-    return contrast is not None and estimate(contrast, units).above
+    return frozenset(
+        part for part in parts if excess is None or (part in excess and estimate(excess[part], units).above)
+    )
 
 
 def p_of(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:
     """Return the two-sided p of a contrast being ``against``, with the t of :func:`estimate`; 1 with a single seed."""
-    from scipy.special import ndtr, stdtr  # imported here, as in jackknife
-
     if len(contrast.per_seed) < 2:
         return 1.0
     found = _spread(contrast.per_seed, contrast.error or 0.0, units)
@@ -149,7 +142,7 @@ def p_of(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> f
     error = found.half_width(LEVEL) / t_quantile((1 + LEVEL) / 2, tails)
     if error == 0:
         return 1.0 if value == 0 else 0.0
-    return float(2 * (ndtr(-value / error) if math.isinf(tails) else stdtr(tails, -value / error)))
+    return t_tails(value / error, tails)
 
 
 def p_over(contrast: PerSeed, units: int | None = None, against: float = 0.0) -> float:

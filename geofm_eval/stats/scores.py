@@ -45,10 +45,9 @@ def r2(target: ArrayLike, predicted: ArrayLike) -> float:
         ContractError: shapes differ, values are not finite, or the target is constant.
     """
     y, p = _pair(target, predicted)
-    spread = float(np.square(y - y.mean()).sum()) if len(y) else 0.0
     if len(y) == 0 or y.min() == y.max():
         raise ContractError(f"R2 is undefined because the target is constant over these {len(y)} samples")
-    return 1 - float(np.square(y - p).sum()) / spread
+    return 1 - float(np.square(y - p).sum()) / float(np.square(y - y.mean()).sum())
 
 
 def rmse(target: ArrayLike, predicted: ArrayLike) -> float:
@@ -153,11 +152,7 @@ def r2_interval(
 
 
 def paired_r2_interval(
-    first: ArrayLike,
-    second: ArrayLike,
-    target: ArrayLike,
-    groups: ArrayLike | None = None,
-    level: float = 0.95,
+    first: ArrayLike, second: ArrayLike, target: ArrayLike, groups: ArrayLike | None = None, level: float = 0.95
 ) -> Interval | None:
     """Return the interval of the difference in R2 of ``first`` and ``second`` on the same samples and label draws.
 
@@ -271,7 +266,7 @@ def _all_alike(bounds: tuple[float, float], sample: Sample, level: float) -> Int
 
 
 def _spread(sample: Sample) -> Spread:
-    """Spread of a mean of outcomes: single items matter alike, groups by how many items they hold."""
+    """Spread of a mean of outcomes: samples have equal influence, groups according to their size."""
     found = spread_of([Part(1.0, sample.ratios(), sample.without())], even=sample.noun == "items")
     assert found is not None  # means of finite outcomes are finite
     return found

@@ -94,13 +94,10 @@ def joined(units: tuple[float, float], draws: Sequence[tuple[float, float]], mix
 
 
 def uneven_freedom(deviation: Floats) -> float:
-    """Return the degrees of freedom of a sum of squares: 2 g / (kurtosis - 1), at most g - 1.
+    """Return the degrees of freedom of a sum of squares of ``deviation`` (g,): 2 g / (kurtosis - 1), at most g - 1.
 
     The relative variance of a variance estimated from g units is (kurtosis - 1) / g. With heavy tails, a rare class or
-    groups of very different sizes, few units dominate it.
-
-    Args:
-        deviation: (g,) contributions of the units, with mean 0.
+    groups of very different sizes, few units dominate it. The deviations have mean 0.
     """
     count, second = len(deviation), float(np.square(deviation).mean())
     # Divided first, because the square of a tiny spread would underflow.
@@ -109,12 +106,7 @@ def uneven_freedom(deviation: Floats) -> float:
 
 
 def student(
-    value: float,
-    spread: Spread,
-    level: float,
-    method: str,
-    covers: str,
-    scale: "Scale | None" = None,
+    value: float, spread: Spread, level: float, method: str, covers: str, scale: "Scale | None" = None
 ) -> Interval:
     """Return a t interval around an estimate, symmetric on ``scale`` if given."""
     half = spread.half_width(level)
@@ -124,14 +116,7 @@ def student(
 
 @dataclass(frozen=True)
 class Scale:
-    """A scale on which the error of a bounded score is nearly symmetric.
-
-    Args:
-        name: name, for example ``logit``.
-        to: maps the score to the scale.
-        back: maps the scale to the score.
-        slope: derivative of ``to``.
-    """
+    """A scale on which the error of a bounded score is nearly symmetric: ``to``, its inverse ``back`` and ``slope``."""
 
     name: str
     to: Callable[[float], float]

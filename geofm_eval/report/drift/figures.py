@@ -36,7 +36,8 @@ def depth_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
     for axis in axes[-1]:
         axis.set_xlabel("block", fontsize=7)
     text = (
-        "Blue: tuned against frozen. Orange, dashed: trained on shuffled labels. Grey, dotted: two seeds. Thin: each."
+        "Blue: tuned against frozen. Orange, dashed: shuffled labels. Grey, dotted: two seeds. Thin lines: single "
+        "values."
     )
     _caption(figure, text)
     figure.savefig(path, dpi=110)
@@ -115,8 +116,8 @@ def lost_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
         axis.tick_params(labelsize=7)
     axes[0].set_ylabel(f"{unit.label} lost")
     _part_legend(axes[-1], parts)
-    text = "One point per tuned backbone and part (mean over blocks; qkv: of the three) or block that could change. "
-    _caption(figure, f"{text}Bars: 95 %, over seeds and items.")
+    text = "One point per tuned backbone and part (mean over blocks; qkv: mean of three) or block that could change. "
+    _caption(figure, f"{text}Bars: 95 %, over seeds and samples.")
     figure.savefig(path, dpi=110)
 
 

@@ -43,8 +43,8 @@ def summary_table(study: DriftStudy, catalog: Catalog) -> Table[DriftCell]:
         Column("model", lambda cell: cell.record, short="model"),
         Column("adaptation", lambda cell: cell.name, short="adaptation"),
         Column("labels", lambda cell: cell.record.training and cell.record.training.chips.get("train")),
-        Column("rate", lambda cell: cell.drift.rate, show="{:g}".format),
-        Column(f"{unit.label}, {study.cells[0].drift.scored} items", lambda cell: cell.drift.score),
+        Column("learning rate", lambda cell: cell.drift.rate, show="{:g}".format),
+        Column(f"{unit.label}, {study.cells[0].drift.scored} samples", lambda cell: cell.drift.score),
         Column("the same, backbone reverted", lambda cell: cell.drift.frozen_score),
     ]
     for measure in VERDICTS_ON:
@@ -58,7 +58,7 @@ def summary_table(study: DriftStudy, catalog: Catalog) -> Table[DriftCell]:
         Column(None, partial(_contrast, "whole", "total"), short="total - shuffled", right=True),
         Column(None, _part_verdicts, short="fc1 changes most"),
         Column("total, tuned: last - first third of blocks [interval]", partial(_contrast, "raw_depth", "total")),
-        Column("largest where nothing was learnt", _zero, show=small),
+        Column("largest without learning", _zero, show=small),
     ]
     what = "drift and its floors, mean over blocks"
     return table_of(study.comparison, catalog, "", what, columns, study.cells, _notes(study), TUNED, unit)
@@ -91,15 +91,15 @@ def parts_table(study: DriftStudy, catalog: Catalog) -> Table[tuple[DriftCell, s
         *(Column(part, partial(_with_floor, part)) for part in study.cells[0].parts),
         Column("most: tuned", _most),
         Column("fc1 above shuffled: verdict", lambda row: part_verdict(*row)),
-        Column("fc1 minus the part that decides [interval]", partial(_lead, True)),
+        Column("fc1 minus the deciding part [interval]", partial(_lead, True)),
         Column("the same without floor", partial(_lead, False)),
     ]
     rows = [(cell, measure) for cell in study.cells for measure in NAMES if measure in cell.drift.raw_parts]
     notes = [
-        "In brackets: the same training on shuffled labels. Verdict on: what tuned exceeds shuffled labels by is "
-        "larger at fc1 than at each other part. Supported: fc1 is clearly above its floor and all others; refuted: "
-        "another that is above its floor is clearly above fc1 (Holm); of tunings that change some parts alone "
-        "there is none. The part that decides: of those ahead of fc1 the clearest, else the closest.",
+        "In brackets: the same training on shuffled labels (the floor). The verdict is about drift above the floor. "
+        "Supported: fc1 is clearly above its floor and above all other parts; refuted: another part that is above its "
+        "floor is clearly above fc1 (Holm). Tunings that change only some parts have no verdict. Deciding part: the "
+        "clearest of those ahead of fc1, otherwise the closest.",
         *_notes(study),
     ]
     what, unit = "drift by part of a block, mean over blocks", unit_of_drift(study, catalog)
@@ -117,9 +117,9 @@ def reverted_table(study: DriftStudy, catalog: Catalog) -> Table[DriftCell]:
         *(Column(name, partial(_lost, name, unit)) for name in names),
     ]
     notes = [
-        f"Scored on {study.cells[0].drift.scored} test items with the tuned head as it is; a loss is positive. "
-        "qkv, fc1 and so on: in all blocks at once.",
-        "Intervals: t over seeds, with the jackknife variance over the items.",
+        f"Scored on {study.cells[0].drift.scored} test samples with the tuned head unchanged; a loss is positive. "
+        "Parts such as qkv or fc1 are reverted in all blocks together.",
+        "Intervals: t over seeds, including the jackknife variance over the samples.",
     ]
     what = f"{unit.label} lost on reverting a part"
     return table_of(study.comparison, catalog, "reverted", what, columns, study.cells, notes, TUNED, unit)
@@ -164,7 +164,7 @@ def _by_part(cell: DriftCell, measure: str, arm: str) -> dict[str, float]:
 
 
 def _zero(cell: DriftCell) -> float:
-    """Largest total drift where nothing was learnt."""
+    """Largest total drift without learning."""
     rows = np.concatenate([cell.rows("total", arm) for arm in ("still", "again")])
     return float(np.nanmax(np.abs(rows)))
 
@@ -189,18 +189,18 @@ def _notes(study: DriftStudy) -> Sequence[str]:
     third = max(len(study.cells[0].blocks) // 3, 1)
     over = f"{first.errors_over}{'' if first.units is None else f' ({first.units})'}"
     notes = [
-        f"{first.n} test items, {counted(seeds, 'seed')}. Mean over blocks. Shuffled: trained as long, at the same "
-        "rate, on labels that the training items exchanged; seeds: tuned networks of two seeds against each other (- "
-        "where there is none). Total: both networks run whole; local: the tuned part is fed what the frozen one is; "
-        "weight: norm gains and shifts are folded into the layer behind them.",
-        "Shuffled labels may move a network further than true ones, because it cannot settle: drift below this floor "
-        "is no proof that nothing was learnt; the score says that.",
-        f"A third of the blocks: {third}. Where nothing was learnt: largest total drift after an epoch at a learning "
-        "rate of 0, and of the same weights loaded anew; it must be 0 but for rounding.",
-        f"Scores are of {first.scored} test items with the tuned head; those of all test items are in the tables of "
-        "trainings.",
-        f"Intervals: t over seeds, with the jackknife variance over {over} of total, local and token drift and of "
-        "scores; of other measures over seeds alone.",
+        f"{first.n} test samples, {counted(seeds, 'seed')}. Mean over blocks. Shuffled: trained equally long, at the "
+        "same learning rate, on shuffled labels. Seeds: tuned networks of two seeds compared with each other (- with a "
+        "single seed). Total: both networks run whole; local: the tuned part receives the input of the frozen part; "
+        "weight: norm gains and shifts are folded into the next layer.",
+        "Shuffled labels can change a network more than true labels, because training cannot settle. Drift below this "
+        "floor does not show that nothing was learnt; compare the scores.",
+        f"A third of the blocks: {third}. Without learning: largest total drift after an epoch at learning rate 0, and "
+        "of the same weights loaded again; it must be 0 up to rounding.",
+        f"Scores are on {first.scored} test samples with the tuned head; the tables of trainings have those on all "
+        "test samples.",
+        f"Intervals: t over seeds; total, local and token drift and scores include the jackknife variance over {over}, "
+        "other measures do not.",
     ]
     if study.left_out:
         notes.append(f"Without a measurement: {named(dict(list(study.left_out.items())[:8]))}.")

@@ -29,11 +29,11 @@ MOST_CASES, MOST_LINES = 60, 30
 
 
 def markdown_of(found: RunComparison, fail_on: FailOn = "regression", require_all: bool = False) -> str:
-    """Headline, one row per primary case that differs, and folded below: what is exploratory, and what is missing."""
+    """Headline and one row per primary case that differs; exploratory and missing cases are folded."""
     matches, roles = found.matches, found.roles
     lines = [f"**{headline(found, fail_on, require_all)}**", ""]
     lines += _primary(found)
-    lines += _list("Cases that have no score any more", reason_sentences(matches.broken, roles), folded=False)
+    lines += _list("Cases that no longer have a score", reason_sentences(matches.broken, roles), folded=False)
     lines += _list("Fell without an interval", [drop_sentence(drop) for drop in found.fell], folded=False)
     lines += _exploratory(found)
     lines += _moved(found.moved)
@@ -51,14 +51,14 @@ POOLED_HEADER = ("mean of", "verdict", "difference [95 %]", "mean over", "smalle
 
 
 def _primary(found: RunComparison) -> list[str]:
-    """Primary cases that differ, regressions first, then by how much they lost; the identical ones are counted."""
+    """Primary cases that differ, regressions first, then by loss; identical ones are counted."""
     changed = [case for case in found.primary if not case.identical]
     others = [case for case in changed if case.verdict != "regression"]
     ranked = [*found.regressions, *sorted(others, key=lambda case: case.full.difference.value / case.delta)]
     lines = markdown_grid(PRIMARY_HEADER, [_primary_row(case) for case in ranked[:MOST_CASES]]) if ranked else []
     rest, same = len(ranked) - MOST_CASES, len(found.primary) - len(changed)
     notes = [
-        *([f"and {rest} more, that lost less"] if rest > 0 else []),
+        *([f"and {rest} more with smaller losses"] if rest > 0 else []),
         *([f"identical: {same} of {len(found.primary)} primary cases"] if same else []),
         *([chance] if (chance := chance_sentence(found)) else []),
         RULE,
@@ -85,7 +85,7 @@ def _marked(verdict: str) -> str:
 
 
 def _exploratory(found: RunComparison) -> list[str]:
-    """What never fails the gate; open where something there is worse."""
+    """Cases that never fail the gate; unfolded if any is worse."""
     changed = [mean for mean in found.pooled if not mean.identical]
     if not changed:
         return []
@@ -95,11 +95,9 @@ def _exploratory(found: RunComparison) -> list[str]:
         rows = [_cell_row(case, cell) for case, cell in worse[:MOST_CASES]]
         lines += ["", *markdown_grid(("worse at", "difference [95 %]", "old -> new", "p (Holm)"), rows)]
     rest = len(worse) - MOST_CASES
-    more = ["", f"and {rest} more, that lost less"] if rest > 0 else []
+    more = ["", f"and {rest} more with smaller losses"] if rest > 0 else []
     alarm = f"{len(worse)} worse; " if worse else ""
-    title = (
-        f"Exploratory, never fails the gate: {alarm}all cases at their largest label fractions: {tally(found.cases)}"
-    )
+    title = f"Exploratory (never fails the gate): {alarm}all cases, largest label fractions: {tally(found.cases)}"
     return _folded(title, [*lines, *more], bool(worse))
 
 
@@ -129,7 +127,7 @@ def _moved(moved: Sequence[Moved]) -> list[str]:
         header = ["1 - CKA", *(f"{one.model}, {', '.join(one.tasks)}" for one in known)]
         lines = markdown_grid(header, [[tap, *(_value(one, tap) for one in known)] for tap in taps])
     absent = [f"- {moved_sentence(one)}" for one in moved if one.absent]
-    return _folded("Where in depth features moved", [*lines, *([""] if lines and absent else []), *absent])
+    return _folded("Feature changes by tap", [*lines, *([""] if lines and absent else []), *absent])
 
 
 def _value(one: Moved, tap: str) -> str:

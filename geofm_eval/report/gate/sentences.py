@@ -1,4 +1,4 @@
-"""What a comparison of two runs says, in sentences that text and Markdown share."""
+"""Sentences about a comparison of two runs that text and Markdown share."""
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
@@ -22,12 +22,12 @@ from geofm_eval.results.units import MetricFormat, counted, of_labels, unit_name
 
 RULE = (
     "plus is better; primary cases decide: the tap that the baseline's validation chose, and final, at the largest "
-    "label fraction; regression: clearly below 0 (95 %, Holm) and at least the margin lost; equivalent: the interval "
-    "is within +-margin; everything else is exploratory"
+    "label fraction; regression: clearly below 0 (95 %, Holm), with a loss of at least the margin; equivalent: the "
+    "interval is within +-margin; all other cases are exploratory"
 )
 
 MOST_NAMES = 12
-"""Exploratory cases that are named per reason; the rest is counted."""
+"""Exploratory cases that are named per reason; the others are counted."""
 
 NO_MOVE = 0.001
 """1 - CKA below which a tap is not said to have moved."""
@@ -41,7 +41,7 @@ def gain_unit(metric: str, target: str | None) -> MetricFormat:
 
 
 def headline(found: RunComparison, fail_on: FailOn, require_all: bool = False) -> str:
-    """One sentence: does the gate hold, and what of how many is worse."""
+    """Say whether the gate holds, and how many cases are worse."""
     word = "gate holds" if found.primary else "gate holds, but no primary case was compared"
     if found.failures(fail_on, require_all):
         word = "GATE FAILS"
@@ -49,7 +49,7 @@ def headline(found: RunComparison, fail_on: FailOn, require_all: bool = False) -
     parts = [
         f"{len(found.regressions)} of {counted(len(found.primary), 'primary case')} "
         f"{_be(len(found.regressions))} worse",
-        *_counted(len(found.matches.broken), "no score any more", "has", "have"),
+        *_counted(len(found.matches.broken), "a score", "no longer has", "no longer have"),
         *_counted(len(found.fell), "without an interval", "fell", "fell"),
         *_counted(len(found.untested), "not tested", "was", "were"),
         *([f"{explored} exploratory {'result is' if explored == 1 else 'results are'} worse"] if explored else []),
@@ -68,18 +68,20 @@ def _be(count: int) -> str:
 
 
 def chance_sentence(found: RunComparison) -> str:
-    """How many false regressions chance alone brings in this run; empty where no difference was tested."""
+    """Say how many false regressions to expect in this run; empty if no difference was tested."""
     count = found.tested
     if not count:
         return ""
     expected, one = expected_false(count, found.together), chance_of_false(count, found.together)
-    families = "1 family" if count == 1 else f"{count} families"
+    families, at_least = "1 family" if count == 1 else f"{count} families", ""
     if found.together == "run":
         how = f"Holm over all primary cases of {families}"
+    elif count == 1:
+        how = f"{families} tested at 2.5 %"
     else:
-        how = f"{families} tested, each at 2.5 %" + ("; --family run tests them together" if count > 1 else "")
-    at_least = f", at least one in up to {100 * one:.0f} % of runs" if count > 1 and found.together == "family" else ""
-    return f"false regressions expected by chance in this run: up to {expected:.3g}{at_least} ({how})"
+        how = f"{families} tested at 2.5 % each; --family run tests them together"
+        at_least = f", and one or more in at most {100 * one:.0f} % of runs"
+    return f"false regressions expected by chance in this run: at most {expected:.3g}{at_least} ({how})"
 
 
 def primary_sentence(case: CaseVerdict) -> str:
@@ -97,7 +99,7 @@ def primary_sentence(case: CaseVerdict) -> str:
 
 
 def role_text(case: CaseVerdict) -> str:
-    """Why a case is primary, such as ``chosen by the baseline's validation``."""
+    """Why a case is primary: ``chosen by validation``."""
     return "chosen by validation" if case.role == "chosen" else str(case.role)
 
 
@@ -138,8 +140,8 @@ def pooled_sentence(mean: PooledVerdict) -> str:
 def pooled_text(mean: PooledVerdict) -> str:
     """What the mean is over, such as ``28 cases``."""
     if not mean.pooled:
-        return f"{counted(len(mean.cases), 'case')}, none of them with an interval"
-    more = f" ({mean.left_out} more have no outcomes to pair)" if mean.left_out else ""
+        return f"{counted(len(mean.cases), 'case')}, none with an interval"
+    more = f" ({mean.left_out} more without paired outcomes)" if mean.left_out else ""
     return f"{counted(len(mean.pooled), 'case')}{more}"
 
 
@@ -176,23 +178,23 @@ def moved_sentence(one: Moved) -> str:
         return f"{where}: {one.absent}"
     most = max((value for value in one.taps.values() if value is not None), default=None)
     if most is None:
-        return f"{where}: no tap has features that vary"
+        return f"{where}: constant features at every tap"
     if most < NO_MOVE:
-        return f"{where}: nowhere, 1 - CKA is below {NO_MOVE:g} at every tap"
+        return f"{where}: unchanged, 1 - CKA below {NO_MOVE:g} at every tap"
     values = " ".join("-" if value is None else f"{value + 0.0:.3f}" for value in one.taps.values())
     first, *_, last = one.taps
-    return f"{where}: most at {one.most}, 1 - CKA {most:.3f}; from {first} to {last}: {values}"
+    return f"{where}: most at {one.most} (1 - CKA {most:.3f}); {first} to {last}: {values}"
 
 
 def refusal_sentences(refused: Sequence[Refusal], primary: Container[CaseKey] = ()) -> list[str]:
-    """Cases that are not comparable, those that differ alike together."""
+    """Cases that are not comparable, grouped by what differs."""
     texts = {one.case: "; ".join(f"{k}: {old} before, {new} now" for k, (old, new) in one.differing.items())
              for one in refused}  # fmt: skip
     return reason_sentences(texts, primary)
 
 
 def reason_sentences(reasons: Mapping[CaseKey, str], primary: Container[CaseKey] = ()) -> list[str]:
-    """Cases with their reasons, those of one reason together; primary ones first, every one of them by name."""
+    """Cases grouped by reason; primary cases come first and are all named."""
     alike: defaultdict[tuple[bool, str], list[str]] = defaultdict(list)
     for key, reason in reasons.items():
         alike[key not in primary, reason].append(key[1])
@@ -203,7 +205,7 @@ def reason_sentences(reasons: Mapping[CaseKey, str], primary: Container[CaseKey]
 
 
 def other_sentences(found: RunComparison) -> list[str]:
-    """What has no counterpart in the other run, or no score."""
+    """Cases without a counterpart in the other run, or without a score."""
     sentences = []
     for why in dict.fromkeys(one.why for one in found.unselected):
         names = [f"{one.name} ({counted(one.cases, 'case')})" for one in found.unselected if one.why == why]
@@ -211,7 +213,7 @@ def other_sentences(found: RunComparison) -> list[str]:
     if found.matches.only_new:
         sentences.append(f"only in {found.new.name}: {named([case_id for _, case_id in found.matches.only_new])}")
     if found.matches.not_compared:
-        kinds = ", ".join(f"{count} of {kind}" for kind, count in found.matches.not_compared.items())
+        kinds = ", ".join(f"{count} {kind}" for kind, count in found.matches.not_compared.items())
         sentences.append(f"records without a score: {kinds}")
     return sentences
 

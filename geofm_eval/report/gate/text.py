@@ -21,12 +21,12 @@ from geofm_eval.report.gate.sentences import (
 )
 
 MOST = 12
-"""At most so many lines per list; the rest is counted in one more. Primary cases are never cut."""
+"""Lines per list; one more gives the number of the others. The list of compared primary cases has no limit."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text; ``alarm`` is set where it tells of a regression or of what has no score any more."""
+    """A line of text; ``alarm`` marks regressions, lost scores and other reasons to look."""
 
     text: str
     alarm: bool = False
@@ -53,7 +53,7 @@ def lines_of(found: RunComparison, fail_on: FailOn = "regression", require_all: 
 
 
 def _primary(found: RunComparison, strict: bool) -> Iterator[Line]:
-    """Primary cases in which anything differs, each with what it could have found; the identical ones are counted."""
+    """Primary cases that differ, one per line; identical ones are counted."""
     for case in found.primary:
         if not case.identical:
             alarm = case.verdict == "regression" or case.fell or (strict and case.doubtful)
@@ -65,7 +65,7 @@ def _primary(found: RunComparison, strict: bool) -> Iterator[Line]:
 
 
 def _exploratory(found: RunComparison) -> Iterator[Line]:
-    """What never fails the gate; regressions there are marked all the same, because somebody should look."""
+    """Cases that never fail the gate; regressions among them are marked, because somebody should look."""
     for mean in found.pooled:
         if not mean.identical:
             yield Line(f"exploratory, mean of {pooled_sentence(mean)}", mean.verdict == "regression")
@@ -76,7 +76,7 @@ def _exploratory(found: RunComparison) -> Iterator[Line]:
 
 
 def untested(found: RunComparison) -> dict[tuple[str, str], str]:
-    """What cannot be shown to be no worse, but for cases under other conditions, which have lines of their own."""
+    """Untested cases with the reason, without cases that are not comparable, which have lines of their own."""
     refused = {one.case for one in found.matches.refused}
     return {key: reason for key, reason in found.untested.items() if key not in refused}
 

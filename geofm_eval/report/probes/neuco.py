@@ -27,11 +27,12 @@ def neuco_table(study: NeucoStudy, catalog: Catalog) -> Table[tuple[str, str]]:
         columns=columns,
         rows=study.rows,
         notes=(
-            "adamw is NeuCo-Bench's probe as published: AdamW, ten epochs, the best of them picked on the test items "
-            "of each shuffle; features and target scaled with all items. adamw_mended scales with training items and "
-            "scores the last epoch. ridge is the probe of all other tables, solved to its optimum.",
-            "Q = 2 mean / (0.02 + sd) of the R2 of the shuffles. Compare the first two columns with NeuCo-Bench's "
-            "leaderboard, nothing else: no ranking, verdict or range counts adamw or adamw_mended.",
+            "adamw is NeuCo-Bench's probe as published: AdamW, ten epochs, the best of which is picked on the test "
+            "samples of each shuffle; features and target are scaled with all samples. adamw_mended scales with the "
+            "training samples and scores the last epoch. ridge is the probe of all other tables, solved to its "
+            "optimum.",
+            "Q = 2 mean / (0.02 + sd) of the R2 of the shuffles. Compare only the first two columns with NeuCo-Bench's "
+            "leaderboard: adamw and adamw_mended are excluded from rankings, verdicts and ranges.",
         ),
     )
 

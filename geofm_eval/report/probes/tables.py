@@ -12,13 +12,13 @@ from geofm_eval.report.wording import family, interval_sentence, named, table_of
 from geofm_eval.results.comparison import Comparison, Subject, tap_order
 from geofm_eval.results.leaderboard import Ranking, RankingRow
 from geofm_eval.results.taps import ChosenTap
-from geofm_eval.results.units import UNKNOWN, of_labels, target_unit, unit_of
+from geofm_eval.results.units import UNKNOWN, counted, of_labels, target_unit, unit_of
 
 CHOSEN = "*"
 """Marks the tap that validation chose."""
 
-TEMPORAL = {"native": "all given to the model at once", "per_date": "one after another, their features averaged"}
-"""What became of the dates of a time series."""
+TEMPORAL = {"native": "passed to the model together", "per_date": "passed one by one, features averaged"}
+"""Use of the dates of a time series."""
 
 
 def ranking_table(ranking: Ranking, catalog: Catalog) -> Table[RankingRow]:
@@ -68,7 +68,7 @@ def _choice_fields(row: RankingRow, fraction: str) -> Row:
 def _taken_as_given(row: RankingRow) -> list[str]:
     if row.again is not None or row.chosen.candidates < 2:
         return []
-    return ["no validation resamples in its records: the gain's interval takes the chosen tap as given"]
+    return ["its records have no validation resamples: the interval of the gain takes the chosen tap as given"]
 
 
 def real_bands(record: Record) -> str:
@@ -78,7 +78,7 @@ def real_bands(record: Record) -> str:
 
 
 def _filled_with(record: Record) -> str:
-    """What stands for absent bands; the first version of the recipes put them at zero in the task's unit."""
+    """How absent bands were filled; the first version of the recipes used zero in the task's unit."""
     recipe = record.provenance.recipe or {}
     if recipe.get("fill") != "band_mean":
         return "filled with zero" if recipe.get("fill") == "raw_zero" else "filled"
@@ -87,7 +87,7 @@ def _filled_with(record: Record) -> str:
 
 
 def _dropped_channels(subject: Subject) -> str:
-    """How many channels probes left out because they only hold rounding, at most, and at which tap; or nothing."""
+    """Largest number of channels with nothing but rounding errors, which probes left out, and its tap; or nothing."""
     counts = {
         tap: max((one.dropped_channels or 0 for one in record.selection.choices), default=0)
         for tap, record in subject.taps.items()
@@ -96,14 +96,14 @@ def _dropped_channels(subject: Subject) -> str:
     most = max(counts, key=counts.__getitem__, default=None)
     if most is None or not counts[most]:
         return ""
-    return f"up to {counts[most]} channels only hold rounding and are left out (most at {most})"
+    return f"up to {counted(counts[most], 'channel')} with nothing but rounding errors left out (most at {most})"
 
 
 def remarks(subject: Subject, catalog: Catalog) -> Iterator[str]:
     """What a reader must know of one row: failed cases, bands, product, licence."""
     failed = [record for record in subject.taps.values() if record.outcome.status == "failed"]
     if failed:
-        yield f"{len(failed)} of its cases failed, the first with: {failed[0].outcome.reason}"
+        yield f"{len(failed)} of its cases failed; first reason: {failed[0].outcome.reason}"
     yield from (f"{reason}: shown, but not counted in any verdict" for reason in marks(subject.record))
     yield from _input_remarks(subject.record)
     if dropped := _dropped_channels(subject):
@@ -123,19 +123,19 @@ def _input_remarks(record: Record) -> Iterator[str]:
         if bands:
             yield f"bands absent from the data and {how}: {', '.join(bands)}"
     if inputs.product_mismatch:
-        yield f"product mismatch: trained on {inputs.product_expected}, the data are {inputs.product_found}"
+        yield f"product mismatch: pretrained on {inputs.product_expected}, but the data are {inputs.product_found}"
     if inputs.temporal in TEMPORAL:
         yield f"{inputs.dates} dates, {TEMPORAL[inputs.temporal]}"
 
 
 def _ranking_notes(ranking: Ranking) -> list[str]:
     notes = [
-        "Chosen tap: the best mean validation score (ties: the lower validation loss, then the shallower tap), among "
-        "as many taps as the bracket says; the test score was read afterwards. Within one standard error: the chosen "
-        "tap, and those whose validation score is at most one standard error of the paired difference below its own.",
-        "final: after the last norm. Gain: chosen tap minus final; its interval includes how the tap was chosen. "
-        "Controls are marked; models are set against the one with the best validation score. Differences have paired "
-        "intervals over the same items.",
+        "Chosen tap: the tap with the best mean validation score (ties: the lower validation loss, then the shallower "
+        "tap); the number of candidates is in brackets, and test scores play no part. Within one standard error: the "
+        "chosen tap, and taps whose validation score is at most one standard error of the paired difference lower.",
+        "final: after the last norm. Gain: chosen tap minus final; its interval includes the choice of the tap. "
+        "Controls are marked; models are compared with the control with the best validation score. Intervals of "
+        "differences are paired over the same samples.",
         interval_sentence([row.chosen.score for row in ranking.rows]),
     ]
     if ranking.dropped:
@@ -155,7 +155,7 @@ def depth_table(comparison: Comparison, profiles: Sequence[DepthProfile], catalo
         by_tap = {point.tap: point for point in profile.points}
         columns.append(Column(display_name(profile.subject.record), by_tap.get, show=show))
     what = f"depth profile, test {unit.label}, {of_labels(comparison.record.scores, comparison.full)}"
-    note = "The other test scores are a figure, not results: the best of a column is optimistic."
+    note = "The other test scores only show the profile: the best of a column is optimistic."
     taps = sorted({tap for profile in profiles for tap in profile.taps}, key=tap_order)
     return table_of(comparison, catalog, "depth", what, columns, taps, [f"{CHOSEN} chosen on validation. {note}"])
 
@@ -176,7 +176,7 @@ def label_table(comparison: Comparison, curves: Sequence[LabelCurve], catalog: C
     ]
     few = [curve.subject.model for curve in curves if len(curve.points) < len(comparison.fractions)]
     if few:
-        notes.append(f"{UNKNOWN}: too few labels for a validation score to choose a tap by ({', '.join(few)}).")
+        notes.append(f"{UNKNOWN}: no chosen tap, because too few labels give no validation score ({', '.join(few)}).")
     return table_of(comparison, catalog, "labels", f"label efficiency, test {unit.label}", columns, curves, notes)
 
 

@@ -22,7 +22,7 @@ def text_of(ranking: Ranking, profiles: Sequence[DepthProfile], catalog: Catalog
     what = f"test {unit.label}, {of_labels(comparison.record.scores, comparison.full)}, n = {comparison.any_score.n}"
     legend = (
         f"  {SHORT_CONTROL} control; chosen tap: best of N on validation; within one SE: taps at most one standard "
-        "error below it on validation; gain: chosen minus final"
+        "error lower on validation; gain: chosen minus final"
     )
     return "\n".join(
         [
@@ -45,7 +45,7 @@ def _depth_lines(profiles: Sequence[DepthProfile], unit: MetricFormat) -> list[s
     low, high = min(scores), max(scores)
     if unit.floor is not None and low < unit.floor < high:
         low = unit.floor
-    lines = ["", f"  depth profile, test {unit.label} ({CHOSEN} tap chosen by validation)"]
+    lines = ["", f"  depth profile, test {unit.label} ({CHOSEN} chosen on validation)"]
     for taps in sorted({profile.taps for profile in deep}, key=len):
         rows = [["", *(tap.removeprefix("block") for tap in taps), ""]]
         rows += [_depth_cells(profile, unit, low, high) for profile in deep if profile.taps == taps]

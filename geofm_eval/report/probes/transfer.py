@@ -17,7 +17,7 @@ def transfer_table(study: TransferStudy) -> Table[Transfer]:
     columns: list[Column[Transfer]] = [
         Column("model", lambda row: row.subject.record),
         Column("task", lambda row: f"{row.task}, {unit_of(row.comparison).label}"),
-        Column("transferable tap", lambda row: f"{row.tap} (by {len(row.others)} tasks)"),
+        Column("transferable tap", lambda row: f"{row.tap} (from {len(row.others)} tasks)"),
         Column("score [interval]", lambda row: unit_of(row.comparison).score(row.score)),
         Column("own choice", lambda row: f"{row.own.tap} {unit_of(row.comparison).value(row.own.score.value)}"),
         Column("minus own [interval]", lambda row: _difference(row, row.own.tap, row.over_own)),
@@ -37,12 +37,12 @@ def transfer_table(study: TransferStudy) -> Table[Transfer]:
         columns=columns,
         rows=study.rows,
         notes=(
-            "Transferable tap: the highest mean of validation scores, standardised over the taps of each task (ties: "
-            "the shallower tap), over all other tasks of this evidence class and family of probes that have no item "
-            f"in common with the one left out, at least {FEWEST_TASKS - 1}; data sets have equal weights, whatever "
-            "their number of tasks. Own choice: best validation score on the task itself.",
-            "Differences have paired 95 % intervals over the same test items, which take both taps as given and are "
-            "not adjusted for the number of rows; without an interval where the records have no per-item outcomes.",
+            "Transferable tap: the tap with the highest mean of validation scores, standardised over the taps of each "
+            "task (ties: the shallower tap), over the other tasks of this evidence class and family of probes that "
+            f"share no sample with the one left out, at least {FEWEST_TASKS - 1}; data sets have equal weights, "
+            "whatever their number of tasks. Own choice: the tap with the best validation score on the task itself.",
+            "Differences have paired 95 % intervals over the same test samples, which take both taps as given and are "
+            "not adjusted for the number of rows. Without per-sample outcomes there is no interval.",
             f"Minus own choice: {_tally([row.over_own for row in study.rows], study)}. Minus final: "
             f"{_tally([row.over_final for row in study.rows], study)}.",
             f"Label fraction: the largest of every task ({_fractions(study)}).",
@@ -72,7 +72,7 @@ def _fields(row: Transfer) -> Row:
 
 
 def _tally(differences: Sequence[Difference | None], study: TransferStudy) -> str:
-    """Such as ``better in 2 of 9 rows with an interval, worse in 1``."""
+    """``clearly better in 2 of 9 rows with an interval, clearly worse in 1``."""
     turned = [one.times(sign(row.score)) for one, row in zip(differences, study.rows, strict=True) if one is not None]
     known = [one for one in turned if one.low is not None and one.high is not None]
     better = sum(one.low is not None and one.low > 0 for one in known)

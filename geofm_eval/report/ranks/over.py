@@ -61,16 +61,16 @@ def summary_table(over: AcrossSettings, suffix: str = "") -> Table[Averaged]:
                for f, one in over.averaged.items() for name, why in one.dropped.items()}  # fmt: skip
     rows = [(fraction, one, model) for fraction, one in over.averaged.items() for model in one.models]
     notes = [
-        "Mean of (score - control) / (reference - control) over the settings of the next table with as many labels. 0: "
-        "as good as the best control, 1: as good as the reference. Beats the best control: the interval of the mean is "
-        "above 0. The interquartile mean leaves out the lowest and the highest quarter of the settings, and with them "
-        "losses: it says nothing about beating the control. Ranks and P(best) are by the mean.",
-        "Tasks and settings are fixed: intervals say how sure these numbers are, not what other tasks would give.",
+        "Mean of (score - control) / (reference - control) over the settings with this label fraction in the next "
+        "table: 0 is as good as the best control, 1 as good as the reference. Beats the best control: the interval of "
+        "the mean is above 0. The interquartile mean leaves out the lowest and the highest quarter of the settings, "
+        "losses included, so it does not show whether a model beats the control. Ranks and P(best) are by the mean.",
+        "Tasks and settings are fixed: intervals describe the error of these means, not what other tasks would give.",
     ]
     if few := ", ".join(percent(fraction) for fraction, one in over.summaries.items() if not one.models):
-        why = "fewer than two settings, or models, that have a control, a reference and per-item outcomes"
-        notes.append(f"Not averaged, {why}: {few} of the labels.")
-    notes += [f"Dropped so that every model has every setting: {own}." for own in each_reason(dropped)]
+        why = "fewer than two settings or models with a control, a reference and per-sample outcomes"
+        notes.append(f"Not averaged: {few} of the labels ({why}).")
+    notes += [f"Left out so that every model has every setting: {own}." for own in each_reason(dropped)]
     return _table(over, f"summary{suffix}", "backbones over settings", columns, rows, *notes)
 
 
@@ -106,13 +106,14 @@ def _changes_table(over: AcrossSettings, suffix: str) -> Table[Any]:
         Column("order changes", lambda one: "yes" if one.crosses else "not clearly" if one.opposite else "no"),
     ]
     note = (
-        "Points [95 %], of the first one over the second where it leads most clearly, and of the second likewise; a "
-        "negative lead is none. p: of the better one being the same in all settings (Gail and Simon), after Holm over "
-        "all pairs. With many settings some lead is clear by chance: of those with the same test items the clearest "
-        "counts, its p times their number, so that both leads must be far clearer than their own intervals say."
+        "Leads in points [95 %], each in the setting where that backbone leads most clearly; if a lead is negative, it "
+        "never leads. p: null hypothesis that the same one is better in all settings (Gail and Simon), after Holm over "
+        "all pairs. With many settings some lead is clear by chance: of settings with the same test samples only the "
+        "clearest counts, and its p is multiplied by their number, so both leads must be far clearer than their own "
+        "intervals suggest."
     )
-    aside = [f"Set aside: {by_reason(over.field.aside)}."] if over.field.aside else []
-    title = "whether the order of two backbones depends on the setting"
+    aside = [f"Excluded: {by_reason(over.field.aside)}."] if over.field.aside else []
+    title = "changes of the order of two backbones"
     return _table(over, f"changes{suffix}", title, columns, over.rivals, note, *aside)
 
 
@@ -133,8 +134,8 @@ def _agreement_table(over: AcrossSettings, suffix: str) -> Table[Any]:
             rows.append((setting.name, shown, mean, len(own), f"{least}, {own[least]:+.2f}"))
     columns = listed("setting", "best backbone", "mean tau", "other settings", "least alike, tau")
     note = (
-        "Kendall's tau-b with the rankings of the other settings, over the backbones that both have: 1 the same "
-        "order, -1 the opposite one. With few backbones it moves by chance: no verdict rests on it."
+        "Kendall's tau-b with the rankings of the other settings, over the backbones that both have: 1 is the same "
+        "order, -1 the reverse. With few backbones it varies by chance, so it affects no verdict."
     )
     return _table(over, f"agreement{suffix}", "agreement of rankings", columns, rows, note)
 

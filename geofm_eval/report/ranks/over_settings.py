@@ -1,4 +1,4 @@
-"""Everything that is shown of rankings, computed once: setting by setting, and over settings."""
+"""All rankings of a run, computed once: in each setting, and over settings."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,8 @@ from geofm_eval.results.run import Run
 class AcrossSettings:
     """Backbones over settings of one evidence class and recipe.
 
-    Args:
-        evidence: class.
-        recipe: slug, with its version from the second on.
-        field: settings and backbones that count.
-        rivals: every two of these, the clearest change of order first.
-        taus: Kendall's tau-b by names of two settings.
-        summaries: means over a complete block, by label fraction, the largest first.
+    ``rivals`` are all pairs of backbones that count, the clearest change of order first; ``taus`` Kendall's tau-b by
+    the names of two settings; ``summaries`` means over a complete block by label fraction, the largest first.
     """
 
     evidence: str
@@ -40,19 +35,14 @@ class AcrossSettings:
 
 @dataclass(frozen=True)
 class Overview:
-    """The rankings of a run.
-
-    Args:
-        orders: one per setting.
-        over: one per evidence class and recipe with two settings and two backbones, the strongest evidence first.
-    """
+    """The rankings of a run: ``orders`` of all settings, and ``over`` settings, the strongest evidence first."""
 
     orders: tuple[Ordering, ...]
     over: tuple[AcrossSettings, ...]
 
     @property
     def by_table(self) -> dict[str, list[Ordering]]:
-        """Settings of every comparison and case study in which two models or more stand in one setting."""
+        """Settings of every comparison and case study with a setting of two or more models."""
         found: defaultdict[str, list[Ordering]] = defaultdict(list)
         for one in self.orders:
             found[one.setting.table].append(one)

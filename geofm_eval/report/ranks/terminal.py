@@ -49,7 +49,7 @@ def _settings(orders: Sequence[Ordering]) -> list[str]:
     if not known:
         return []
     more = len(known) - len(ranked[:SHOWN])
-    rest = [f"  and {counted(more, 'setting')} more in the tables"] if more else []
+    rest = [f"  and {counted(more, 'more setting')} in the tables"] if more else []
     return [f"  {ON[str(known[0].setting.record.evidence)]}", *aligned(rows, "lrrll"), *rest]
 
 

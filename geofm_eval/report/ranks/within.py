@@ -9,7 +9,7 @@ from geofm_eval.report.formats import Column, Row, Table, attributes, described
 from geofm_eval.report.ranks.words import MANUAL, UNRANKED, by_reason, setting_label
 from geofm_eval.report.wording import table_of
 from geofm_eval.results.comparison import Comparison
-from geofm_eval.results.units import unit_of
+from geofm_eval.results.units import counted, unit_of
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ def ranks_table(comparison: Comparison, how: str | None, orders: Sequence[Orderi
         Column(None, lambda row: row.order.without.get(row.entry.model), "left_out"),
     ]
     notes = [
-        "Median rank, its 90 % interval and P(best): over resamples in which models share items and label draws. "
-        "Ranks left open, group: by paired differences after Holm over all pairs of a setting; models that share a "
-        "letter cannot be told apart. Models without per-item outcomes keep their rank by score, all else is among "
-        f"the others: 'of 5' says how many these are. {MANUAL} says how.",
+        "Median rank, its 90 % interval and P(best) are from resamples in which models share samples and label draws. "
+        "Ranks left open and group are from paired differences after Holm over all pairs of a setting; models that "
+        "share a letter are not clearly different. Models without per-sample outcomes keep their rank by score; the "
+        f"other columns are among the rest, whose number follows 'of'. See {MANUAL}.",
         *(f"{setting_label(one.setting)}: {UNRANKED}." for one in several if not one.standings),
     ]
     if several != list(orders):
-        notes.append(f"Settings of one model only, which are not ranked: {len(orders) - len(several)}.")
+        notes.append(f"Not ranked: {counted(len(orders) - len(several), 'setting')} with a single model.")
     notes += [f"{setting_label(one.setting)}, {by_reason(one.without)}." for one in several if one.without]
     what = f"ranks by test {unit.label}"
     return table_of(comparison, catalog, "ranks", what, columns, _places(several), notes, how)

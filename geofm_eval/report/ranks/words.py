@@ -7,7 +7,7 @@ from geofm_eval.ranking import Setting, Summary
 from geofm_eval.report.findings import ON
 from geofm_eval.report.ranks.over_settings import AcrossSettings
 from geofm_eval.results.run import PROBE
-from geofm_eval.results.units import of_labels, percent
+from geofm_eval.results.units import counted, of_labels, percent
 from geofm_eval.stats.difference import Difference
 
 MANUAL = "docs/ranking.md"
@@ -15,7 +15,7 @@ MANUAL = "docs/ranking.md"
 SLUG = "rankings"
 """Name of the files about rankings over settings."""
 
-UNRANKED = "fewer than two models have per-item outcomes: scores are shown, ranks are unknown"
+UNRANKED = "fewer than two models have per-sample outcomes: scores are shown, ranks are unknown"
 
 
 def setting_label(setting: Setting) -> str:
@@ -35,10 +35,10 @@ def sentence(over: AcrossSettings) -> str:
     """How many pairs of backbones change their order over settings, and which backbone is best on average."""
     clear = sum(rivalry.crosses for rivalry in over.rivals)
     first = next(((fraction, one.models[0]) for fraction, one in over.averaged.items()), None)
-    best = f"; best by mean with {percent(first[0])} of the labels: {first[1].model}" if first else ""
+    best = f"; best mean with {percent(first[0])} of the labels: {first[1].model}" if first else ""
     return (
-        f"{data_words(over)}: {len(over.field.models)} backbones, {len(over.field.settings)} settings; "
-        f"{clear} of {len(over.rivals)} pairs clearly change their order{best}"
+        f"{data_words(over)}: {len(over.field.models)} backbones, {len(over.field.settings)} settings; the order of "
+        f"{clear} of {counted(len(over.rivals), 'pair')} clearly changes{best}"
     )
 
 

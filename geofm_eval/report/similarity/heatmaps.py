@@ -37,7 +37,7 @@ def heatmap_figure(name: str, likeness: SimilarityTable, catalog: Catalog, path:
         pairs = likeness.twins if name == "twins" else likeness.strangers
         ordered = sorted(pairs, key=lambda pair: name == "between" and has_control(pair, likeness, catalog))
         panels = [(pair.model, pair.other, pair.matrix) for pair in ordered[:MOST_PAIRS]]
-        more = f" {len(pairs) - len(panels)} more pairs are in the CSV." if len(pairs) > len(panels) else ""
+        more = f" The CSV has {len(pairs) - len(panels)} more pairs." if len(pairs) > len(panels) else ""
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     width = max(PANEL * columns + 1.0, 4.6)
@@ -54,7 +54,7 @@ def heatmap_figure(name: str, likeness: SimilarityTable, catalog: Catalog, path:
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     figure.colorbar(shown, ax=axes, shrink=min(1.0, 1.4 / rows), pad=0.01, extend="min").ax.tick_params(labelsize=7)
-    text = f"Taps from shallow to deep; below 0 as 0; grey: unknown.{more}"
+    text = f"Taps from shallow to deep. Values below 0 are drawn as 0; grey: unknown.{more}"
     caption(figure, textwrap.fill(text, int(width * 15)))
     figure.savefig(path, dpi=130)
 

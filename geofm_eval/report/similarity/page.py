@@ -30,14 +30,14 @@ def _text(likeness: SimilarityTable, catalog: Catalog) -> str:
     found = likeness.found
     lines = [heading(likeness.comparison, catalog, f"debiased CKA of pooled features, n = {likeness.n}", HOW)]
     if not likeness.figures:
-        lines.append("  no backbone has layers to compare")
+        lines.append("  no backbone has two taps to compare")
     lines += _range("neighbouring blocks", {model: one.neighbours for model, one in found.items()})
-    lines += _range("first to last block", {model: one.ends for model, one in found.items()})
+    lines += _range("first and last block", {model: one.ends for model, one in found.items()})
     lines += _range(
-        "last block to that of the random twin",
+        "last block and that of the random twin",
         {model: one.to_twin.get(one.blocks[-1]) for model, one in found.items() if one.blocks},
     )
-    lines += _range("last blocks of two backbones, controls apart", _last_blocks(likeness, catalog))
+    lines += _range("last blocks of two backbones, without controls", _last_blocks(likeness, catalog))
     if any(one.one_channel for one in found.values()):
         models = ", ".join(model for model, one in found.items() if one.one_channel)
         lines.append(f"  one channel decides some values of {models}")

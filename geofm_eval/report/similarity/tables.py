@@ -13,10 +13,10 @@ from geofm_eval.results.similarity import Pair, SimilarityTable
 from geofm_eval.results.units import UNKNOWN
 
 SHOWN = 3
-"""Values that one channel decides are named up to this many in a footnote; the CSV has all of them."""
+"""Values decided by one channel that a footnote names; the CSV has all of them."""
 
 HOW = "similarity of layers"
-"""What the records have in common beside the task."""
+"""What the records have in common besides the task."""
 
 
 def similarity_table(likeness: SimilarityTable, catalog: Catalog) -> Table[Subject]:
@@ -78,15 +78,16 @@ def _one_channel(found: Similarity) -> list[str]:
 def _notes(likeness: SimilarityTable) -> list[str]:
     first = likeness.comparison.record
     similarity = next(iter(likeness.found.values()))
-    where = "all items" if first.provenance.protocol == "shuffle_splits" else "the test split"
-    unit = "scene" if similarity.errors_over == "groups" else "fiftieth of the items"
+    where = "the data set" if first.provenance.protocol == "shuffle_splits" else "the test split"
+    unit = "scene" if similarity.errors_over == "groups" else "fiftieth of the samples"
     notes = [
-        "Debiased linear CKA: 1 for features that are alike up to rotation and scale, around 0 for unrelated ones. "
-        f"Features averaged over patches ({similarity.pooling}), {likeness.n} items of {where}, the same for all "
-        "values.",
-        f"Error: jackknife, one {unit} left out at a time. z: standard deviations above what exchanged items give.",
-        "Twin: the same architecture with random weights. Participation: how many directions the variance is spread "
-        "over.",
+        "Debiased linear CKA: 1 for features that are equal up to rotation and scale, about 0 for unrelated ones. "
+        f"Features are averaged over patches ({similarity.pooling}); all values use the same {likeness.n} samples of "
+        f"{where}.",
+        f"Error: jackknife, one {unit} left out at a time. z: standard deviations above the value for shuffled "
+        "samples.",
+        "Twin: the same architecture with random weights. Participation: number of directions over which the variance "
+        "is spread.",
     ]
     if likeness.absent:
         notes.append(f"Not compared with: {named(likeness.absent)}.")

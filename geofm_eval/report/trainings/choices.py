@@ -1,4 +1,4 @@
-"""Table of what to take: the levels of every factor."""
+"""Table of choices: the levels of every factor, best on validation first."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ FactorLevel = tuple[Decision, Level]
 
 
 def choices_table(study: CaseStudy, found: Sequence[Decision], catalog: Catalog) -> Table[FactorLevel] | None:
-    """What to take, factor by factor; None where no factor has two levels."""
+    """Levels of every factor, best on validation first; None if no factor has two levels."""
     if not found:
         return None
     unit, metric = unit_of_study(study), study.cells[0].score.metric
@@ -21,7 +21,7 @@ def choices_table(study: CaseStudy, found: Sequence[Decision], catalog: Catalog)
         Column(None, lambda row: {**described(study.cells[0].record, "evidence task"), "metric": metric}),
         Column("factor", lambda row: row[0].name, "factor"),
         Column(None, lambda row: row[0].name if row[1].chosen else "", short=""),
-        Column("level", lambda row: row[1].name, "level", short="level (validation chose the first)"),
+        Column("level", lambda row: row[1].name, "level", short="level (the first is best on validation)"),
         Column("chosen", lambda row: row[1].chosen, "chosen"),
         Column("validation", lambda row: row[1].validated, "validation"),
         Column("test", lambda row: row[1].test, "test", short="test", right=True),
@@ -36,14 +36,14 @@ def choices_table(study: CaseStudy, found: Sequence[Decision], catalog: Catalog)
     ]
     notes = [
         *(
-            f"Best by validation with {percent(cell.adaptation.fraction)} of the labels: {cell.model} {cell.name}, "
+            f"Best on validation with {percent(cell.adaptation.fraction)} of the labels: {cell.model} {cell.name}, "
             f"test {unit.label} {unit.score(cell.score)}."
             for cell in best_cases(study)
         ),
-        "Means over the cells that all levels of a factor have, controls left out. Validation chooses; intervals are "
-        "paired, over seeds and images (or groups of images); of many, some leave 0 out by chance.",
+        "Means over the cells that all levels of a factor have, without controls. Validation chooses. Intervals are "
+        "paired over seeds and images (or groups of images); among many, some exclude 0 by chance.",
     ]
     if left_out := [f"{factor.name}: {', '.join(factor.left_out)}" for factor in found if factor.left_out]:
-        notes.append(f"Not compared, for want of cells that the others have: {'; '.join(left_out)}.")
+        notes.append(f"Not compared, because cells that other levels have are missing: {'; '.join(left_out)}.")
     rows = [(factor, level) for factor in found for level in factor.levels]
-    return study_table(study, catalog, "choices", f"what to take, test {unit.label}", columns, rows, notes)
+    return study_table(study, catalog, "choices", f"best level of each factor, test {unit.label}", columns, rows, notes)

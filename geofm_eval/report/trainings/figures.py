@@ -16,7 +16,7 @@ from geofm_eval.results.units import MetricFormat
 
 
 def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
-    """Draw every trained case over its seconds, and the front of those that nothing cheaper beats."""
+    """Draw every trained case over its seconds, and the front of cases that no cheaper case beats."""
     unit = unit_of_study(study)
     figure, axis = _figure(heading(study.comparison, catalog, f"test {unit.label} by cost", study.how))
     heads = sorted({cell.adaptation.head for cell in study.cells})
@@ -38,7 +38,7 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
     axis.legend(handles=key_of(heads), loc="lower right", fontsize=8, frameon=False)
     hatched = any(hatch_of(cell.record) for cell in study.cells)
     figure.supxlabel(
-        "Filled: frozen. Open: tuned. Grey: controls. Lines: with as many labels nothing cheaper is better."
+        "Filled: frozen. Open: tuned. Grey: controls. Lines: no cheaper case with as many labels is better."
         + " Hatched: weights of unverified provenance." * hatched,
         fontsize=8,
     )

@@ -36,8 +36,8 @@ def reads(training: Training) -> str:
 
 
 def grid_notes(study: CaseStudy) -> list[str]:
-    """Of maps token, context and grid ceiling of every model, which confound comparisons of models; and the labels."""
-    unit, noun = unit_of_study(study), "items" if study.pooled else "chips"
+    """Number of labels; for dense tasks token, context and grid ceiling of every model, which confound comparisons."""
+    unit, noun = unit_of_study(study), "samples" if study.pooled else "chips"
     models: dict[str, list[str]] = {}
     chips: dict[str, str] = {}
     for cell in study.cells:
@@ -48,7 +48,7 @@ def grid_notes(study: CaseStudy) -> list[str]:
         selection = cell.record.selection
         folds = selection is not None and any(choice.val_kind == "inner_cv" for choice in selection.choices)
         by = "folds of these" if folds else f"{training.chips.get('val')} validation {noun}"
-        chips.setdefault(percent(cell.adaptation.fraction), f"{training.chips.get('train')} {noun}, chosen by {by}")
+        chips.setdefault(percent(cell.adaptation.fraction), f"{training.chips.get('train')} {noun}, validated on {by}")
     labels = f"Labels: {'; '.join(f'{share}: {text}' for share, text in sorted(chips.items()))}."
     if study.pooled:
         return [labels]

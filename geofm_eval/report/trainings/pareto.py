@@ -36,8 +36,8 @@ def pareto_table(study: CaseStudy, catalog: Catalog) -> Table[TrainedCell] | Non
         Column("dominated by", lambda cell: _beaten(cell, best[cell.adaptation.fraction])),
     ]
     note = (
-        "Seconds: encoding all chips of a frozen backbone once, all seeds, all learning rates or folds, where they "
-        "were trained; validation, test and the dense probe are not in them. Front: of as many labels nothing cheaper "
+        "Seconds: encoding all chips once for a frozen backbone, and training with all seeds, learning rates and "
+        "folds; validation, test and the dense probe are not included. Front: no cheaper case with as many labels "
         "scores higher."
     )
     what = f"test {unit.label} against training time"

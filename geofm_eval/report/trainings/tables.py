@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.factors.marginal import Effect
+from geofm_eval.factors.marginal import Effect, twin_of
 from geofm_eval.records import Score, Training
 from geofm_eval.report.formats import Column, Row, Table, attributes, described, ends, listed
 from geofm_eval.report.probes.tables import real_bands, remarks
@@ -57,7 +57,7 @@ def _peculiar(training: Training) -> Iterator[str]:
     if training.taps_by == "validation":
         yield f"blocks chosen by the dense probe on validation: {', '.join(training.taps)}"
     if training.absent_classes:
-        yield f"training chips lack {', '.join(training.absent_classes)}, which count in the score"
+        yield f"the score includes classes that training chips lack: {', '.join(training.absent_classes)}"
 
 
 def _epochs(cell: TrainedCell) -> str:
@@ -89,8 +89,7 @@ def over_twin(cell: TrainedCell, study: CaseStudy, catalog: Catalog, pairs: Pair
 
     The best is chosen on validation.
     """
-    spec = catalog.models.get(cell.model)
-    twin = spec.twin if spec is not None and spec.twin else f"{cell.model}_random"
+    twin = twin_of(cell.model, catalog)
     tuned = [
         c for c in study.cells if c.model == twin and c.adaptation.tuning == "full" and c.fraction == cell.fraction
     ]
@@ -110,14 +109,14 @@ def _notes(study: CaseStudy) -> list[str]:
     chips = training.chips
     notes = [
         f"Schedule {training.recipe.get('slug')}: {training.recipe.get('epochs')} epochs, batch "
-        f"{training.recipe.get('batch')}; best epoch and learning rate by validation (tuned: "
-        f"{', '.join(f'{rate:g}' for rate in _rates(study)) or 'the one of the schedule'}, chosen by the first seed), "
-        "test read once.",
-        f"{chips.get('test')} test {'items' if study.pooled else 'chips'}; mean over seeds. "
+        f"{training.recipe.get('batch')}. Validation chooses the epoch and the learning rate of tuned backbones "
+        f"(rates: {', '.join(f'{rate:g}' for rate in _rates(study)) or 'that of the schedule'}; with the first seed). "
+        "The test split is scored once.",
+        f"{chips.get('test')} test {'samples' if study.pooled else 'chips'}; mean over seeds. "
         + interval_sentence([cell.score for cell in study.cells]),
-        "Tuned twin: the random twin of the same architecture, fully tuned on as many labels. Seconds: encoding, all "
-        "seeds, all learning rates.",
-        "Grid ceiling: score of an oracle that says each token's most frequent class (or mean); decoders that "
+        "Tuned twin: the random twin, fully tuned on as many labels. Seconds: encoding, all seeds and all learning "
+        "rates.",
+        "Grid ceiling: score of an oracle that predicts each token's most frequent class (or mean); decoders that "
         "interpolate can exceed it. Token and context: metres per side of a token and of a window.",
         *grid_notes(study),
     ]
@@ -167,9 +166,8 @@ def effects_table(study: CaseStudy, found: Sequence[Effect], catalog: Catalog) -
     ]  # fmt: skip
     flips = not study.pooled and any(cell.training.recipe.get("flips") for cell in study.cells)
     notes = [
-        f"{unit.name}: {score.direction} is better. Mean over the pairs of cells that differ in this alone, paired "
-        "interval over seeds and images (or groups of images); controls take no part. Clear: the interval leaves 0 "
-        "out.",
+        f"{unit.name}: {score.direction} is better. Mean over the pairs of cells that differ only in this, without "
+        "controls; intervals are paired over seeds and images (or groups of images). Clear: the interval excludes 0.",
         *([FLIPS] if flips else []),
     ]
     return study_table(study, catalog, "effects", f"marginal effects on test {unit.label}", columns, found, notes)
@@ -181,7 +179,7 @@ def clear(effect: Effect) -> str | None:
     return None if low is None or high is None else "yes" if low > 0 or high < 0 else "no"
 
 
-FLIPS = "Tuned backbones see random crops and flips, frozen ones a fixed grid without flips (but for _aug)."
+FLIPS = "Tuned backbones train on random crops and flips, frozen ones on a fixed grid without flips (except _aug)."
 
 
 def block_table(study: CaseStudy, catalog: Catalog) -> Table[Sequence[Any]] | None:
@@ -193,7 +191,7 @@ def block_table(study: CaseStudy, catalog: Catalog) -> Table[Sequence[Any]] | No
     found = {(cell.model, cell.adaptation.slug, cell.layer): cell for cell in singles}
     lines = sorted({(model, slug) for model, slug, _ in found})
     rows = [(*line, *(_at(found.get((*line, layer)), unit) for layer in layers)) for line in lines]
-    note = "chosen: the block with the best validation score of the dense probe, named in brackets."
+    note = "chosen: the block with the best validation score of the dense probe; its name is in brackets."
     what, columns = f"single-level decoder by block, test {unit.label}", listed("model", "adaptation", *layers)
     return study_table(study, catalog, "blocks", what, columns, rows, [note])
 

@@ -25,23 +25,23 @@ def text_of_study(
     choices: Table[FactorLevel] | None,
     effects: Table[Effect] | None,
 ) -> str:
-    """The ranking, what to take, then the effects over all models."""
+    """Ranking, choices, and effects over all models."""
     unit, score = unit_of_study(study), study.cells[0].score
     what = f"test {unit.label}, n = {score.n}, {counted(len(score.per_draw), 'seed')}"
     lines = [
         heading(study.comparison, catalog, what, study.how),
         *ranking.lines(SHOWN),
-        f"  {SHORT_CONTROL} control; over tuned twin: the random twin, fully tuned on as many labels",
+        f"  {SHORT_CONTROL} control; over tuned twin: minus the random twin, fully tuned on as many labels",
         *(f"  {line}" for line in marks_legend(cell.record for cell in study.cells)),
     ]
     best = [
-        f"  best by validation, {percent(cell.adaptation.fraction)} of the labels: {cell.model} {cell.name}, "
+        f"  best on validation, {percent(cell.adaptation.fraction)} of the labels: {cell.model} {cell.name}, "
         f"test {unit.score(cell.score)}"
         for cell in best_cases(study)
     ]
     lines += ["", *best] if best else []
     if choices is not None:
-        lines += ["", f"  what to take, mean {unit.label} over the cells that all have", *choices.lines()]
+        lines += ["", f"  best level of each factor, mean {unit.label} over common cells", *choices.lines()]
     if effects is not None and effects.rows:
         shown = replace(effects, rows=pooled(effects.rows))
         lines += ["", f"  marginal effects on {unit.label}, paired", *shown.lines()]
