@@ -486,7 +486,7 @@ def test_the_command_line_prints_advice_and_refuses_in_one_sentence(tmp_path):
     assert json.loads(done.stdout)["run"] == "r"
     done = CliRunner().invoke(app, ["advise", str(run), "--task", TASK, "--confirm"])
     assert isinstance(done.exception, ContractError)
-    assert str(done.exception) == "--confirm builds one backbone: name it with --model"
+    assert str(done.exception) == "--confirm builds one backbone; name it with --model"
 
 
 def test_a_record_without_a_score_at_final_advises_no_block(tmp_path):

@@ -86,7 +86,7 @@ def test_a_run_that_is_resumed_is_judged_anew(ranged, second):
     assert after["oak-colours-knn-embed"]["outcome"]["status"] == "passed"
     assert after["oak-colours-knn-embed"]["outcome"]["verdict"] == "stale_range"
     assert after["oak-colours-knn-embed"]["expected_ranges"] == {}
-    assert "other weights" in after["oak-colours-knn-embed"]["outcome"]["reason"]
+    assert "weights changed" in after["oak-colours-knn-embed"]["outcome"]["reason"]
     assert after["oak-colours-knn-block00"] == before["oak-colours-knn-block00"]
     assert {name: one["content_key"] for name, one in after.items()} == {n: o["content_key"] for n, o in before.items()}
     folder = ranged.folder / "reports/runs/second"

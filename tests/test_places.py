@@ -150,7 +150,7 @@ def test_an_entry_that_its_owner_keeps_private_is_said(monkeypatch: pytest.Monke
 def test_runs_can_be_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEOFM_RUNS", str(tmp_path))
     assert _folder(Path("mine")) == tmp_path / "mine"
-    with pytest.raises(DataError, match=f"its name below {tmp_path}"):
+    with pytest.raises(DataError, match=f"its name in {tmp_path}"):
         find_run(Path("mine"))
 
 

@@ -59,7 +59,7 @@ def test_resamples_that_do_not_fit_a_record_are_refused(tmp_path: Path, bad: dic
 def test_foreign_resamples_are_named(tmp_path: Path):
     record = written(tmp_path, **{"1_0": np.zeros(3)})
     written(tmp_path, **{"1_0": np.ones(3)})
-    with pytest.raises(DataError, match="not those that the record was written with"):
+    with pytest.raises(DataError, match="differ from those that the record was written with"):
         read_resamples(tmp_path, record)
     assert read_outcomes(tmp_path, record) is not None
 

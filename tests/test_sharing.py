@@ -187,7 +187,7 @@ def test_notes_that_cannot_be_kept_are_computed(tmp_path: Path, caplog: pytest.L
     path.parent.write_text("a file")
     with caplog.at_level(logging.WARNING):
         assert remember(path, lambda: {"a": 3}) == {"a": 3}
-    assert "not kept" in caplog.text
+    assert "not stored" in caplog.text
 
 
 def test_a_cache_of_links_to_a_shared_one_is_read_and_added_to(final: Path, tmp_path: Path) -> None:
