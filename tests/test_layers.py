@@ -136,3 +136,13 @@ def test_what_reads_loads_no_torch(room: str):
     code = f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'timm', 'pandas') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "package", sorted(LIBRARY.rglob("__init__.py")), ids=lambda path: str(path.parent.relative_to(ROOT))
+)
+def test_no_module_is_hidden_by_a_name_of_its_package(package: Path):
+    modules = {path.stem for path in package.parent.iterdir()} - {"__init__", "__pycache__"}
+    for node in ast.walk(ast.parse(package.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module != ".".join(package.parent.relative_to(ROOT).parts):
+            assert not {alias.asname or alias.name for alias in node.names} & modules

@@ -1,5 +1,7 @@
 """Commands, entries and links that README and its index show work as they are written there."""
 
+import ast
+import importlib
 import os
 import re
 import shlex
@@ -20,6 +22,7 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.cli import app
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.records import unpack
+from geofm_eval.workspace import Settings, Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -204,6 +207,20 @@ def test_the_notebook_page_runs_as_written():
     exec(frame.replace("reports/runs/bench", str(archive)), names)
     assert len(names["frame"]) > 2000
     assert {"pocket_mae", "band_stats"} <= set(names["frame"].model)
+
+
+@pytest.mark.parametrize("page", [*PAGES, "reports/README.md"])
+def test_python_in_the_manual_imports_what_exists(page: str):
+    for block in BLOCK.finditer((ROOT / page).read_text(encoding="utf-8")):
+        for node in ast.walk(ast.parse(block["text"])) if block["language"] == "python" else ():
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("geofm_eval"):
+                module = importlib.import_module(str(node.module))
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+
+
+@pytest.mark.parametrize("value", [load_catalog(), Workspace(load_catalog(), Settings())], ids=["Catalog", "Workspace"])
+def test_what_a_notebook_shows_is_short(value: object):
+    assert len(repr(value)) < 120
 
 
 def test_contributing_names_every_version_and_only_files_that_exist():

@@ -137,7 +137,7 @@ def probe_cases(
         for tap in m.taps
         if not layers or tap in layers
     ]
-    _check_layers(cases, [m for m in chosen_models if models or suite in m.suites], layers)
+    _check_layers([m for m in chosen_models if models or suite in m.suites], layers)
     if len(cases) > MAX_CASES:
         raise ContractError(
             f"{len(cases)} cases are selected, expected at most {MAX_CASES}; narrow --models or --tasks"
@@ -149,7 +149,7 @@ def _probed(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
     return not model.from_scratch and (dense_subject(model, task, named) if task.dense else compatible(model, task))
 
 
-def _check_layers(cases: Sequence[Case], models: Sequence[ModelSpec], layers: Sequence[str]) -> None:
+def _check_layers(models: Sequence[ModelSpec], layers: Sequence[str]) -> None:
     known = {tap for m in models for tap in m.taps}
     unknown = [name for name in layers if name not in known]
     if unknown:

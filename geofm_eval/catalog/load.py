@@ -45,6 +45,9 @@ class Catalog:
     recipes: dict[str, Recipe]
     adaptations: dict[str, Adaptation]
 
+    def __repr__(self) -> str:
+        return f"Catalog({len(self.models)} models, {len(self.tasks)} tasks)"
+
     def model(self, slug: str) -> ModelSpec:
         """Return a model by slug; ContractError with the most similar names if it is unknown."""
         return _lookup(self.models, slug, "model")

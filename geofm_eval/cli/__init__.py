@@ -1,7 +1,7 @@
 """The command line, and its entry point."""
 
 from geofm_eval.cli import here, runs
-from geofm_eval.cli.app import app, complain
+from geofm_eval.cli.application import app, complain
 from geofm_eval.errors import GeofmError
 from geofm_eval.terminal import allow_any_terminal
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from geofm_eval.cache import KINDS, list_cache, prune_cache
 from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
-from geofm_eval.cli.app import CatalogOption, app, complain, console, say
+from geofm_eval.cli.application import CatalogOption, app, complain, console, say
 from geofm_eval.errors import GeofmError, Unavailable
 from geofm_eval.gaps import availability
 from geofm_eval.metric import METRICS, POINT

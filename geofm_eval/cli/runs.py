@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.cli.app import CatalogOption, app, console, say
+from geofm_eval.cli.application import CatalogOption, app, console, say
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_runs
 

@@ -70,7 +70,7 @@ class FeatureMapBlock:
 
 
 @dataclass(frozen=True)
-class Encoding:
+class FeatureMapEncoding:
     """One pass of a frozen backbone over a split, window by window.
 
     Args:

@@ -17,7 +17,7 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.batches import RandomCrops, Samples, stored_samples
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.config import TrainingConfig
-from geofm_eval.dense.feature_maps import Encoding, FeatureMapBlock, shared_taps
+from geofm_eval.dense.feature_maps import FeatureMapBlock, FeatureMapEncoding, shared_taps
 from geofm_eval.dense.inference import ChipPredictor, Predictor, StoredPredictor, counts_of, predictions
 from geofm_eval.dense.losses import outputs_of
 from geofm_eval.dense.model import DenseModel, TunableModel
@@ -168,7 +168,9 @@ class DenseJob:
 
     def _maps(self, name: str) -> FeatureMapBlock:
         taps, device = shared_taps(self.choice.taps, self.adapter.model.depth), torch.device(self.device)
-        encoding = Encoding(self.loaded, self.adapter, self.splits[name], taps, self.size, device, self.progress)
+        encoding = FeatureMapEncoding(
+            self.loaded, self.adapter, self.splits[name], taps, self.size, device, self.progress
+        )
         return encoding.stored()
 
 

@@ -52,7 +52,7 @@ class ReversalEffects:
     items: int
 
 
-def causes(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence[int]) -> ReversalEffects:
+def score_lost_by_part(jobs: Sequence[DenseJob], trained: Sequence[Trained], items: Sequence[int]) -> ReversalEffects:
     """Score every seed's network on some test samples, with each part, each block and everything reset in turn.
 
     Args:

@@ -108,7 +108,7 @@ def adaptation_matters(run: Run, catalog: Catalog) -> Finding | None:
     ours = _adjusted([one for one in found if one.cell.counts])
     groups = dict.fromkeys(one.cell.group for one in found if not one.cell.counts)
     beside = [one for name in groups for one in _adjusted([other for other in found if other.cell.group == name])]
-    aside = _set_aside(tables, [one.cell for one in beside])
+    aside = _excluded(tables, [one.cell for one in beside])
     costs = [cell for table in tables for cell in cost_cells(table.study, table.cells, catalog)]
     cells = [*(one.cell for one in (*ours, *beside)), *costs]
     by_kind = {name: [one for one in ours if one.cell.group == name] for name in COUNTED}
@@ -216,7 +216,7 @@ def _regrets(tables: Sequence[StudyFactorial]) -> list[str]:
     return [f"Mean loss in points: {'; '.join(parts)}."] if parts else []
 
 
-def _set_aside(tables: Sequence[StudyFactorial], beside: Sequence[FindingCell]) -> list[str]:
+def _excluded(tables: Sequence[StudyFactorial], beside: Sequence[FindingCell]) -> list[str]:
     untried = [cell for table in tables for cell in table.cells if not searched(cell)]
     small = [cell.id for cell in beside if cell.group == NEITHER]
     texts = []

@@ -99,7 +99,7 @@ def heads_and_depth(run: Run, catalog: Catalog) -> Finding | None:
     verdict = next(one for one in order if one in verdicts)
     mean = means[FIXED[verdicts.index(verdict)]]
     absent = len(ours) - sum(map(len, tested.values()))
-    reasons = (*_count(tested, means, fixed), *([without(absent)] if absent else []), *_beside(cells, means))
+    reasons = (*_count(tested, means, fixed), *([without(absent)] if absent else []), *_not_counted(cells, means))
     return decided(4, TITLE, verdict, mean, cells, run, reasons, means)
 
 
@@ -159,7 +159,7 @@ def _count(
         yield f"{name[0].upper()}{name[1:]} {spread(means[name])}: {words}; {tally(own)}."
 
 
-def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
+def _not_counted(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
     parts = [
         f"{name} {spread(means[name])}, {tally([cell for cell in cells if cell.group == name])}"
         for name in BESIDE

@@ -93,7 +93,7 @@ def imagenet_competes(run: Run, catalog: Catalog) -> Finding | None:
     missing = shortage(tested, backbones, len(groups[BEST]))
     if missing is not None:
         return undecidable(6, TITLE, cells, run, f"{_missing(tuned)} {missing}", means)
-    reasons = (_count(tested, fair, means[BEST]), *_beside(groups, means))
+    reasons = (_count(tested, fair, means[BEST]), *_not_counted(groups, means))
     verdict = decide(tested, means[BEST], AS_GOOD)
     return decided(6, TITLE, verdict, means[BEST], cells, run, reasons, means)
 
@@ -146,7 +146,7 @@ def _count(tested: Sequence[FindingCell], fair: Sequence[Place], mean: Differenc
     )
 
 
-def _beside(groups: Mapping[str, Sequence[FindingCell]], means: Mapping[str, Difference]) -> list[str]:
+def _not_counted(groups: Mapping[str, Sequence[FindingCell]], means: Mapping[str, Difference]) -> list[str]:
     parts = [
         f"{name} {spread(means[name])}, {tally_noninferior([cell for cell in groups[name] if cell.p is not None])}"
         for name in (MEDIAN, RGB)

@@ -73,7 +73,7 @@ def layer_gain(run: Run, catalog: Catalog) -> Finding | None:
         f"{counted(len(backbones), 'backbone')}, {data}: {most_words(ours, GAIN, mean)}.",
         _by_probe(ours, means),
         *([without(len(counting) - len(ours))] if len(counting) > len(ours) else []),
-        *_beside(cells, means),
+        *_not_counted(cells, means),
     ]
     return decided(2, TITLE, decide(ours, mean, GAIN), mean, cells, run, tuple(reasons), means)
 
@@ -128,7 +128,7 @@ def _by_probe(tested: Sequence[FindingCell], means: Mapping[str, Difference]) ->
     return f"By probe: {'; '.join(parts)}. Validation chose final in {counted(chose_final, 'cell')}."
 
 
-def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
+def _not_counted(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
     parts = []
     for name in dict.fromkeys(cell.group for cell in cells if not cell.counts and ", " not in cell.group):
         own = [cell for cell in cells if cell.group == name and not cell.counts]

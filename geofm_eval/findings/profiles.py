@@ -63,7 +63,7 @@ def distinct_profiles(run: Run, catalog: Catalog) -> Finding | None:
         f"Interaction of models and blocks beyond the noise of label draws: {most_words(tested, GAIN, mean)}. "
         "Size: standard deviation of scores around parallel profiles, as root mean square over tasks (the cells)."
     )
-    reasons = (why, *_beside(cells, means))
+    reasons = (why, *_not_counted(cells, means))
     return decided(2, TITLE, decide(tested, mean, GAIN), mean, cells, run, reasons, means)
 
 
@@ -80,7 +80,7 @@ def _adjusted(some: Sequence[Profiles]) -> list[Profiles]:
     return [replace(one, cell=cell) for one, cell in zip(some, cells, strict=True)]
 
 
-def _beside(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
+def _not_counted(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
     groups = {name: [cell for cell in cells if cell.group == name] for name in BESIDE}
     parts = [
         f"{name} {spread(means[name])}" + (f", {tally(own)}" if name == TWINS else "")

@@ -98,7 +98,12 @@ def rankings_change(run: Run, catalog: Catalog) -> Finding | None:
             for met in rivalry.meetings
         ]
     )
-    reasons = (_count(rivals, crossing, field), _agreement(field), _clearest(rivals[0]), *_beside(fields_found[1:]))
+    reasons = (
+        _count(rivals, crossing, field),
+        _agreement(field),
+        _clearest(rivals[0]),
+        *_not_counted(fields_found[1:]),
+    )
     return decided(1, TITLE, verdict, _effect(rivals), cells, run, reasons, _means(rivals, run.pairs))
 
 
@@ -225,6 +230,6 @@ def _agreement(field: Field) -> str:
     return f"Kendall's tau-b of two settings is {sum(taus) / len(taus):+.2f} on average; it affects no verdict."
 
 
-def _beside(others: Sequence[Field]) -> list[str]:
+def _not_counted(others: Sequence[Field]) -> list[str]:
     number = sum(len(field.settings) for field in others)
     return [f"Not compared: {counted(number, 'setting')} of other recipes."] if number else []

@@ -15,13 +15,13 @@ from geofm_eval.dense.config import Trained
 from geofm_eval.dense.job import DenseJob
 from geofm_eval.dense.job_training import merged, train_at
 from geofm_eval.dense.plan import CrossValidated, Validation
-from geofm_eval.dense.revert import ReversalEffects, causes
+from geofm_eval.dense.revert import ReversalEffects, score_lost_by_part
 from geofm_eval.dense.windows import Window, cut, random_window, window_around
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
 from geofm_eval.measure.trainings import CaseTrainings
 from geofm_eval.seeds import generator
-from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
+from geofm_eval.similarity.drift import DriftValues, Networks, compute_drift
 from geofm_eval.similarity.features import FEWEST
 
 DRIFT_VERSION = 2
@@ -101,14 +101,14 @@ class DriftMeasurement:
         """
         jobs, trained, groups = self.study.jobs, self.trained, self.study.splits["test"].groups
         with device_turn(self.study.workspace.settings.device):
-            values = measure_drift(
+            values = compute_drift(
                 self._networks(jobs, trained),
                 lambda: self.batches,
                 jobs[0].adapter.native,
                 tokens=self.study.task.dense,
                 groups=None if groups is None else groups[self.items],
             )
-            return values, causes(jobs, trained, self.items.tolist())
+            return values, score_lost_by_part(jobs, trained, self.items.tolist())
 
     def _networks(self, jobs: Sequence[DenseJob], trained: Sequence[Trained]) -> Networks:
         random = self.study.model.random_seed is not None

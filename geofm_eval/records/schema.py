@@ -175,6 +175,10 @@ class Record(Section):
     resamples_sha256: str | None = None
     checksum: str | None = None
 
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{score.metric} {score.value:.4g} at {key}" for key, score in self.scores.items())
+        return f"Record({self.case.kind} {self.case.id}: {self.outcome.status}{f', {scores}' if scores else ''})"
+
     @model_validator(mode="after")
     def _consistent(self) -> "Record":
         for key in self.scores:

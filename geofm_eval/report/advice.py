@@ -102,7 +102,7 @@ def advised(run_dir: str | Path, catalog: Catalog, task: str, model: str | None 
     found = advise(run, task, model)
     split = [problem for problem in comparisons(run)[1] if problem.startswith(f"{task}-")]
     opening = _opening(run, task, _shown(found, run), catalog)
-    opening += _set_aside(run, task, model)
+    opening += _excluded(run, task, model)
     return Advised(run, tuple(found), tuple(opening), (*run.problems, *split, *run.pairs.problems))
 
 
@@ -129,7 +129,7 @@ def _opening(run: Run, task: str, shown: Comparison | None, catalog: Catalog) ->
     return [f"{SIMULATED}: {title}" if shown.simulated else title, *shared_notes(shown, catalog)]
 
 
-def _set_aside(run: Run, task: str, model: str | None) -> list[str]:
+def _excluded(run: Run, task: str, model: str | None) -> list[str]:
     """Models that get advice only if they are named, or the marks of the named one."""
     aside = marked_of(run, task)
     if model is not None:

@@ -46,6 +46,10 @@ class Collation:
     text: str
     findings: tuple[Finding, ...]
 
+    def __repr__(self) -> str:
+        counts = (counted(len(self.rankings), "ranking"), counted(len(self.problems), "problem"))
+        return f"Collation({self.index}: {', '.join(counts)})"
+
 
 def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
     """Collate a run, complete or not, into ``<run>/tables`` and ``<run>/figures``; earlier output there is replaced.

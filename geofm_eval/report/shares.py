@@ -87,7 +87,7 @@ def explained(run: Run, catalog: Catalog) -> list[Explained]:
 
 
 def _probed(comparison: Comparison, models: set[str], catalog: Catalog) -> Explained | None:
-    subjects = [one for one in comparison.subjects if not _aside(one.record, models, catalog) and len(one.taps) > 1]
+    subjects = [one for one in comparison.subjects if not _excluded(one.record, models, catalog) and len(one.taps) > 1]
     pooled = comparison.record.provenance.protocol == "shuffle_splits"
     factorial = probed_factorial(subjects, pooled) if len(subjects) > 1 else None
     if factorial is None:
@@ -99,7 +99,7 @@ def _probed(comparison: Comparison, models: set[str], catalog: Catalog) -> Expla
 
 
 def _trained(study: CaseStudy, models: set[str], pairs: Pairs, catalog: Catalog) -> Explained | None:
-    cells = [cell for cell in study.cells if not _aside(cell.record, models, catalog)]
+    cells = [cell for cell in study.cells if not _excluded(cell.record, models, catalog)]
     factorial = trained_factorial(cells, catalog)
     if factorial is None:
         return None
@@ -109,7 +109,7 @@ def _trained(study: CaseStudy, models: set[str], pairs: Pairs, catalog: Catalog)
     return Explained(study.comparison, study.how, factorial, found, "seeds", costs)
 
 
-def _aside(record: Record, models: set[str], catalog: Catalog) -> bool:
+def _excluded(record: Record, models: set[str], catalog: Catalog) -> bool:
     """True for controls, marked rows and variants; backbones pretrained on simulated scenes are included here."""
     return marked(record) or bool({"controls", "variants of models"} & set(excluded_model(record, models, catalog)))
 

@@ -102,7 +102,7 @@ class DriftValues:
         return [self.taps.index(name) for name in names]
 
 
-def measure_drift(
+def compute_drift(
     networks: Networks, batches: Batches, native: bool, *, tokens: bool = False, groups: ArrayLike | None = None
 ) -> DriftValues:
     """Compare networks on the same samples.

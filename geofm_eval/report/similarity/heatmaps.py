@@ -29,19 +29,19 @@ DRAWN = {
 """What is drawn, by the name that ends the name of the file."""
 
 
-def heatmap_figure(name: str, likeness: SimilarityTable, catalog: Catalog, path: Path) -> None:
+def heatmap_figure(name: str, similarity: SimilarityTable, catalog: Catalog, path: Path) -> None:
     """Draw a panel per backbone, its taps with each other, or per pair of backbones; ``name`` is one of ``DRAWN``."""
-    panels = [(model, "", one.within) for model, one in likeness.found.items() if len(one.within.rows) > 1]
+    panels = [(model, "", one.within) for model, one in similarity.found.items() if len(one.within.rows) > 1]
     more = ""
     if name != "within":
-        pairs = likeness.twins if name == "twins" else likeness.strangers
-        ordered = sorted(pairs, key=lambda pair: name == "between" and has_control(pair, likeness, catalog))
+        pairs = similarity.twins if name == "twins" else similarity.strangers
+        ordered = sorted(pairs, key=lambda pair: name == "between" and has_control(pair, similarity, catalog))
         panels = [(pair.model, pair.other, pair.matrix) for pair in ordered[:MOST_PAIRS]]
         more = f" The CSV has {len(pairs) - len(panels)} more pairs." if len(pairs) > len(panels) else ""
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     width = max(PANEL * columns + 1.0, 4.6)
-    title = heading(likeness.comparison, catalog, f"debiased CKA {DRAWN[name]}, n = {likeness.n}", HOW)
+    title = heading(similarity.comparison, catalog, f"debiased CKA {DRAWN[name]}, n = {similarity.n}", HOW)
     figure = new_figure((width, (PANEL - 0.1) * rows + 0.9), title, 9, int(width * 13))
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis, (model, other, matrix) in zip(axes.flat, panels, strict=False):

@@ -11,25 +11,25 @@ from geofm_eval.report.wording import heading, named
 from geofm_eval.results.similarity import SimilarityTable
 
 
-def similarity_page(likeness: SimilarityTable, catalog: Catalog) -> Page:
+def similarity_page(similarity: SimilarityTable, catalog: Catalog) -> Page:
     """Table, all values, and heatmaps."""
-    slug = likeness.slug
+    slug = similarity.slug
     files = [("table", f"{slug}.md"), ("LaTeX", f"{slug}.tex"), ("CSV", f"{slug}.csv")]
-    files += [(f"heatmaps {name}", f"../figures/{slug}-{name}.png") for name in likeness.figures]
+    files += [(f"heatmaps {name}", f"../figures/{slug}-{name}.png") for name in similarity.figures]
     return Page(
-        tables=(similarity_table(likeness, catalog),),
-        lines=(line_of(slug, likeness.comparison.simulated, files),),
-        text=_text(likeness, catalog),
-        csv={slug: partial(similarity_rows, likeness)},
-        figures={f"{slug}-{name}": partial(heatmap_figure, name, likeness, catalog) for name in likeness.figures},
+        tables=(similarity_table(similarity, catalog),),
+        lines=(line_of(slug, similarity.comparison.simulated, files),),
+        text=_text(similarity, catalog),
+        csv={slug: partial(similarity_rows, similarity)},
+        figures={f"{slug}-{name}": partial(heatmap_figure, name, similarity, catalog) for name in similarity.figures},
     )
 
 
-def _text(likeness: SimilarityTable, catalog: Catalog) -> str:
+def _text(similarity: SimilarityTable, catalog: Catalog) -> str:
     """The lowest and the highest of what matters, in a few sentences."""
-    found = likeness.found
-    lines = [heading(likeness.comparison, catalog, f"debiased CKA of pooled features, n = {likeness.n}", HOW)]
-    if not likeness.figures:
+    found = similarity.found
+    lines = [heading(similarity.comparison, catalog, f"debiased CKA of pooled features, n = {similarity.n}", HOW)]
+    if not similarity.figures:
         lines.append("  no backbone has two taps to compare")
     lines += _range("neighbouring blocks", {model: one.neighbours for model, one in found.items()})
     lines += _range("first and last block", {model: one.ends for model, one in found.items()})
@@ -37,12 +37,12 @@ def _text(likeness: SimilarityTable, catalog: Catalog) -> str:
         "last block and that of the random twin",
         {model: one.to_twin.get(one.blocks[-1]) for model, one in found.items() if one.blocks},
     )
-    lines += _range("last blocks of two backbones, without controls", _last_blocks(likeness, catalog))
+    lines += _range("last blocks of two backbones, without controls", _last_blocks(similarity, catalog))
     if any(one.one_channel for one in found.values()):
         models = ", ".join(model for model, one in found.items() if one.one_channel)
         lines.append(f"  one channel decides some values of {models}")
-    if likeness.absent:
-        lines.append(f"  not compared with: {named(likeness.absent)}")
+    if similarity.absent:
+        lines.append(f"  not compared with: {named(similarity.absent)}")
     return "\n".join(lines)
 
 
@@ -55,11 +55,11 @@ def _range(what: str, values: Mapping[str, float | None]) -> Iterable[str]:
     return [f"  {what}: {' to '.join(f'{value:.3f} ({name})' for value, name in ends)}"]
 
 
-def _last_blocks(likeness: SimilarityTable, catalog: Catalog) -> dict[str, float | None]:
+def _last_blocks(similarity: SimilarityTable, catalog: Catalog) -> dict[str, float | None]:
     found = {}
-    for pair in likeness.pairs:
+    for pair in similarity.pairs:
         taps = (pair.matrix.rows, pair.matrix.columns)
         last = [max((tap for tap in own if tap.startswith("block")), default="") for own in taps]
-        if all(last) and not has_control(pair, likeness, catalog):
+        if all(last) and not has_control(pair, similarity, catalog):
             found[f"{pair.model} - {pair.other}"] = pair.matrix.value(*last)
     return found

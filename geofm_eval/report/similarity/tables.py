@@ -19,9 +19,9 @@ HOW = "similarity of layers"
 """What the records have in common besides the task."""
 
 
-def similarity_table(likeness: SimilarityTable, catalog: Catalog) -> Table[Subject]:
+def similarity_table(similarity: SimilarityTable, catalog: Catalog) -> Table[Subject]:
     """One row per backbone: its neighbouring blocks, its ends, its twin, and what the features rest on."""
-    found = likeness.found
+    found = similarity.found
     columns: list[Column[Subject]] = [
         Column("model", lambda row: row.record),
         Column("neighbouring blocks", lambda row: found[row.model].neighbours),
@@ -33,8 +33,8 @@ def similarity_table(likeness: SimilarityTable, catalog: Catalog) -> Table[Subje
         Column("participation at the last block", lambda row: _participation(found[row.model]), show="{:.1f}".format),
         Column("notes", lambda row: (*_one_channel(found[row.model]), *remarks(row, catalog))),
     ]
-    what, comparison = f"debiased CKA of pooled features, n = {likeness.n}", likeness.comparison
-    return table_of(comparison, catalog, "", what, columns, comparison.subjects, _notes(likeness), HOW, PLAIN)
+    what, comparison = f"debiased CKA of pooled features, n = {similarity.n}", similarity.comparison
+    return table_of(comparison, catalog, "", what, columns, comparison.subjects, _notes(similarity), HOW, PLAIN)
 
 
 def _ends(found: Similarity) -> str:
@@ -75,32 +75,32 @@ def _one_channel(found: Similarity) -> list[str]:
     return [f"one channel decides: {'; '.join(decided[:SHOWN])}{rest}"]
 
 
-def _notes(likeness: SimilarityTable) -> list[str]:
-    first = likeness.comparison.record
-    similarity = next(iter(likeness.found.values()))
+def _notes(similarity: SimilarityTable) -> list[str]:
+    first = similarity.comparison.record
+    one = next(iter(similarity.found.values()))
     where = "the data set" if first.provenance.protocol == "shuffle_splits" else "the test split"
-    unit = "scene" if similarity.errors_over == "groups" else "fiftieth of the samples"
+    unit = "scene" if one.errors_over == "groups" else "fiftieth of the samples"
     notes = [
         "Debiased linear CKA: 1 for features that are equal up to rotation and scale, about 0 for unrelated ones. "
-        f"Features are averaged over patches ({similarity.pooling}); all values use the same {likeness.n} samples of "
+        f"Features are averaged over patches ({one.pooling}); all values use the same {similarity.n} samples of "
         f"{where}.",
         f"Error: jackknife, one {unit} left out at a time. z: standard deviations above the value for shuffled "
         "samples.",
         "Twin: the same architecture with random weights. Participation: number of directions over which the variance "
         "is spread.",
     ]
-    if likeness.absent:
-        notes.append(f"Not compared with: {named(likeness.absent)}.")
-    if likeness.comparison.left_out:
-        notes.append(f"Not measured: {named(likeness.comparison.left_out)}.")
+    if similarity.absent:
+        notes.append(f"Not compared with: {named(similarity.absent)}.")
+    if similarity.comparison.left_out:
+        notes.append(f"Not measured: {named(similarity.comparison.left_out)}.")
     return notes
 
 
-def similarity_rows(likeness: SimilarityTable) -> Iterator[Row]:
+def similarity_rows(similarity: SimilarityTable) -> Iterator[Row]:
     """All values, one per two taps; a backbone with itself is its own other."""
-    found, n = likeness.found, likeness.n
+    found, n = similarity.found, similarity.n
     within = [Pair(model, model, one.within) for model, one in found.items()]
-    for pair in [*within, *likeness.pairs]:
+    for pair in [*within, *similarity.pairs]:
         without = found[pair.model].one_channel.get(pair.other, {})
         for i, row in enumerate(pair.matrix.rows):
             for j, column in enumerate(pair.matrix.columns):
@@ -118,8 +118,8 @@ def similarity_rows(likeness: SimilarityTable) -> Iterator[Row]:
                 }
 
 
-def has_control(pair: Pair, likeness: SimilarityTable, catalog: Catalog) -> bool:
+def has_control(pair: Pair, similarity: SimilarityTable, catalog: Catalog) -> bool:
     """Whether one of two backbones is a control; a twin may have no record of its own."""
-    recorded = {subject.model: subject.is_control for subject in likeness.comparison.subjects}
+    recorded = {subject.model: subject.is_control for subject in similarity.comparison.subjects}
     known = {model: catalog.models.get(model) for model in (pair.model, pair.other)}
     return any(recorded.get(model, spec is not None and spec.is_control) for model, spec in known.items())
