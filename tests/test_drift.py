@@ -15,7 +15,7 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.data.relabelled import with_shuffled_labels
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.similarity import cka, drift_contrasts
-from geofm_eval.similarity.drift import DriftValues, Networks, measure_drift
+from geofm_eval.similarity.drift import DriftValues, Networks, compute_drift
 from geofm_eval.stats.jackknife import jackknife_error_of
 from geofm_eval.stats.over_seeds import estimate, estimate_of, leader, p_of
 from tests.reduced_models import batch, subject
@@ -59,7 +59,7 @@ def at(values, measure, tap, arm="tuned"):
 def test_a_change_of_fc1_in_one_block_is_found_there_and_inherited_downstream():
     frozen, batches = small()
     tuned = [noised(frozen, seed, only="blocks.1.mlp.fc1") for seed in SEEDS]
-    values = measure_drift(networks(frozen, tuned), batches, False)
+    values = compute_drift(networks(frozen, tuned), batches, False)
     assert values.taps[:5] == ("embed", "block00", "block01", "block02", "final")
     assert values.taps[5:] == tuple(f"block0{i}.{part}" for i in range(3) for part in SUBMODULES)
     assert values.n == 40
@@ -90,7 +90,7 @@ def test_a_change_of_fc1_in_one_block_is_found_there_and_inherited_downstream():
 def test_measures_are_those_of_the_features():
     frozen, batches = small()
     tuned = noised(frozen)
-    values = measure_drift(networks(frozen, [tuned]), batches, False)
+    values = compute_drift(networks(frozen, [tuned]), batches, False)
     with torch.inference_mode():
         x, y = (one(small_batch(40))["block01"][:, 1:].mean(1).double().numpy() for one in (frozen, tuned))
     assert at(values, "total", "block01")[0] == pytest.approx(1 - cka(x, y).debiased, abs=1e-5)
@@ -106,7 +106,7 @@ def test_measures_are_those_of_the_features():
 def test_an_architecture_without_callable_blocks_has_local_drift_of_blocks_too():
     _, _, frozen = subject("croma_optical_random")
     tuned, images = noised(frozen, only="layers.1."), batch("croma_optical_random", 8)
-    values = measure_drift(networks(frozen, [tuned]), lambda: [images], False)
+    values = compute_drift(networks(frozen, [tuned]), lambda: [images], False)
     assert abs(at(values, "local", "block00")[0]) < 1e-9
     assert at(values, "local", "block01")[0] == pytest.approx(at(values, "total", "block01")[0], abs=1e-6)
     assert at(values, "local", "block01")[0] > 1e-6
@@ -116,25 +116,25 @@ def test_seeds_that_began_elsewhere_have_no_floor_of_seeds():
     frozen, batches = small()
     starts = (frozen, noised(frozen, 7))
     tuned = [noised(one, 9) for one in starts]
-    values = measure_drift(networks(frozen, tuned, starts=starts), batches, False)
+    values = compute_drift(networks(frozen, tuned, starts=starts), batches, False)
     assert "seeds" not in values.values["total"]
     assert drift_contrasts.above_seeds(values, "total") is None
-    own = measure_drift(networks(starts[1], [tuned[1]]), batches, False)
+    own = compute_drift(networks(starts[1], [tuned[1]]), batches, False)
     np.testing.assert_allclose(at(values, "total", "block02")[1], at(own, "total", "block02")[0], rtol=1e-6)
 
 
 def test_single_tokens_have_drift_of_their_own():
     frozen, batches = small()
-    values = measure_drift(networks(frozen, [noised(frozen)]), batches, False, tokens=True)
+    values = compute_drift(networks(frozen, [noised(frozen)]), batches, False, tokens=True)
     assert at(values, "token", "block02")[0] > 1e-6
     assert at(values, "token", "block02")[0] != pytest.approx(at(values, "total", "block02")[0], rel=1e-3)
-    assert "token" not in measure_drift(networks(frozen, [copy.deepcopy(frozen)]), batches, False).values
+    assert "token" not in compute_drift(networks(frozen, [copy.deepcopy(frozen)]), batches, False).values
 
 
 def test_a_backbone_beside_itself_is_refused():
     frozen, batches = small()
     with pytest.raises(ContractError, match="pass a copy"):
-        measure_drift(networks(frozen, [frozen]), batches, False)
+        compute_drift(networks(frozen, [frozen]), batches, False)
 
 
 def planted(tuned, shuffled, without=None):
@@ -281,9 +281,9 @@ def test_false_alarms_are_few():
 def test_too_few_groups_leave_items_out():
     frozen, batches = small()
     tuned = [noised(frozen, seed) for seed in range(2)]
-    many = measure_drift(networks(frozen, tuned), batches, False, groups=np.repeat(np.arange(8), 5))
+    many = compute_drift(networks(frozen, tuned), batches, False, groups=np.repeat(np.arange(8), 5))
     assert (many.units, many.errors_over) == (8, "groups")
-    few = measure_drift(networks(frozen, tuned), batches, False, groups=np.repeat(["a", "b"], 20))
+    few = compute_drift(networks(frozen, tuned), batches, False, groups=np.repeat(["a", "b"], 20))
     assert (few.units, few.errors_over) == (40, "items")
 
 

@@ -16,7 +16,7 @@ from geofm_eval.data.relabelled import with_shuffled_labels
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.job_training import changed, merged
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
-from geofm_eval.dense.revert import PARTS, WHOLE, causes
+from geofm_eval.dense.revert import PARTS, WHOLE, score_lost_by_part
 from geofm_eval.errors import ContractError
 from geofm_eval.measure.drift import measure_drift
 from geofm_eval.measure.drift_inputs import DriftMeasurement, at_rate_zero, on_shuffled_labels
@@ -128,7 +128,7 @@ def test_a_record_holds_drift_its_floors_and_its_causes(task, catalog, tmp_path)
 def test_reverting_all_gives_the_score_of_the_frozen_backbone_under_the_tuned_head(catalog):
     made = study(catalog, "eurosat_sim")
     trained, everything = made.run(), list(range(30))
-    found = causes(made.jobs, trained, everything)
+    found = score_lost_by_part(made.jobs, trained, everything)
     for seed, (job, one) in enumerate(zip(made.jobs, trained, strict=True)):
         model = merged(job, one)
         tuned = quality(job.task, job.counts(model, "test", everything))
