@@ -20,8 +20,8 @@ TIE = 1e-5
 of two losses at their exact optima by about 1e-6 nats; this is ten times as much, for processors not measured yet."""
 
 WORTH = 0.03
-"""Largest change of a draw's score that a near-tie explains. Turned choices moved 0 to 15 of 1,000 test samples, half
-of them 3 or fewer; if the score is farther outside, there is another cause, even if a choice turned as well."""
+"""Largest change of a draw's score that a near-tie explains. Choices that changed moved 0 to 15 of 1,000 test samples,
+half of them at most 3. A score that is farther outside has another cause, even if a choice changed too."""
 
 _RESTS_ON = {"seeds": "{n} seeds, for a mean over {seeds}", "published": "published, with a wide tolerance"}
 

@@ -14,7 +14,7 @@ def largest_block(present: Collection[Combination]) -> tuple[tuple[str, ...], ..
     """Return levels of every factor, in the order of their names, such that all of their combinations are ``present``.
 
     The block with most cells is taken, then most varying factors, then most levels, then the first by name; the content
-    of cells plays no part. Levels that occur in the same combinations of the others are kept or left out together, so
+    of cells is ignored. Levels that occur in the same combinations of the others are kept or left out together, so
     few sets have to be tried. Without any combination there is no factor.
     """
     combinations = set(present)

@@ -36,7 +36,8 @@ class Regret:
     """Cost of the wrong level of one factor (``backbone``, ``decoder``, ``tuning`` or ``adaptation``).
 
     ``labels`` is the label fraction (``100 %``; empty if unknown), ``best`` the combination that validation chooses,
-    and ``wrong`` the number of wrong levels. All else is ``kept`` as in the best combination, or chosen ``anew``.
+    and ``wrong`` the number of wrong levels. The other levels are ``kept`` as in the best combination, or
+    chosen again (``anew``).
     """
 
     labels: str

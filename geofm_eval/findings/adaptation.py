@@ -107,10 +107,10 @@ def adaptation_matters(run: Run, catalog: Catalog) -> Finding | None:
     found = [one for table in tables for one in _contrasts(table)]
     ours = _adjusted([one for one in found if one.cell.counts])
     groups = dict.fromkeys(one.cell.group for one in found if not one.cell.counts)
-    beside = [one for name in groups for one in _adjusted([other for other in found if other.cell.group == name])]
-    aside = _excluded(tables, [one.cell for one in beside])
+    uncounted = [one for name in groups for one in _adjusted([other for other in found if other.cell.group == name])]
+    excluded = _excluded(tables, [one.cell for one in uncounted])
     costs = [cell for table in tables for cell in cost_cells(table.study, table.cells, catalog)]
-    cells = [*(one.cell for one in (*ours, *beside)), *costs]
+    cells = [*(one.cell for one in (*ours, *uncounted)), *costs]
     by_kind = {name: [one for one in ours if one.cell.group == name] for name in COUNTED}
     missing = {name: text for name, own in by_kind.items() if (text := _shortage(own)) is not None}
     tested = {
@@ -118,7 +118,7 @@ def adaptation_matters(run: Run, catalog: Catalog) -> Finding | None:
     }
     lacking = [f"{name[0].upper()}{name[1:]}: {text}" for name, text in missing.items()]
     if not tested:
-        return undecidable(3, TITLE, cells, run, " ".join((*lacking, *aside)))
+        return undecidable(3, TITLE, cells, run, " ".join((*lacking, *excluded)))
     means = {
         name: joint([(1 / len(own), one.difference, one.table.data) for one in own]) for name, own in tested.items()
     }
@@ -128,7 +128,7 @@ def adaptation_matters(run: Run, catalog: Catalog) -> Finding | None:
     }
     best = min(verdicts, key=lambda name: ORDER.index(verdicts[name]))
     counts = {name: [one.cell for one in own] for name, own in tested.items()}
-    reasons = (_count(counts, means, best), *lacking, *_regrets(tables), *aside)
+    reasons = (_count(counts, means, best), *lacking, *_regrets(tables), *excluded)
     return decided(3, TITLE, verdicts[best], means[best], cells, run, reasons, means)
 
 
@@ -216,9 +216,9 @@ def _regrets(tables: Sequence[StudyFactorial]) -> list[str]:
     return [f"Mean loss in points: {'; '.join(parts)}."] if parts else []
 
 
-def _excluded(tables: Sequence[StudyFactorial], beside: Sequence[FindingCell]) -> list[str]:
+def _excluded(tables: Sequence[StudyFactorial], uncounted: Sequence[FindingCell]) -> list[str]:
     untried = [cell for table in tables for cell in table.cells if not searched(cell)]
-    small = [cell.id for cell in beside if cell.group == NEITHER]
+    small = [cell.id for cell in uncounted if cell.group == NEITHER]
     texts = []
     if untried:
         names = ", ".join(sorted(cell.record.case.id for cell in untried)[:SHOWN])

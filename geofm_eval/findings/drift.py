@@ -50,16 +50,16 @@ def first_linear(measure: str, run: Run, catalog: Catalog) -> Finding | None:
     """Whether fc1 drifts more than each other part of a block, beyond what training on shuffled labels makes it drift.
 
     Supported: in most cells (backbone, task, labels) fc1 is above its floor and above every other part; refuted: in
-    most it is less than a hundredth above some part that is above its own floor. The same without taking the floor off
-    is shown beside.
+    most it is less than a hundredth above some part that is above its own floor. The result without
+    subtracting the floor is also shown.
 
     Returns:
         None without a fully tuned backbone.
     """
     title = f"full tuning changes fc1 most inside a block ({measure} drift)"
     cells = list(_cells(run, catalog))
-    counted, beside = ([_lead(cell, measure, floor) for cell in cells] for floor in (True, False))
-    own, other = (adjusted([one for one in some if one]) for some in (counted, beside))
+    counted, uncounted = ([_lead(cell, measure, floor) for cell in cells] for floor in (True, False))
+    own, other = (adjusted([one for one in some if one]) for some in (counted, uncounted))
     # The rival is the strongest of many, so that the mean is biased against fc1: it cannot refute.
     return _decided(title, cells, own, other, run, _parts_why, mean_refutes=False)
 
@@ -71,9 +71,9 @@ def deepening(run: Run, catalog: Catalog) -> Finding | None:
     """
     cells = list(_cells(run, catalog))
     counted = [_depth(cell, cell.drift.raw_depth, RAW, counts=True) for cell in cells]
-    beside = [_depth(cell, cell.drift.depth, OVER_FLOOR, counts=False) for cell in cells]
+    uncounted = [_depth(cell, cell.drift.depth, OVER_FLOOR, counts=False) for cell in cells]
     title = "total drift under full tuning grows with depth"
-    own, other = (adjusted([one for one in some if one]) for some in (counted, beside))
+    own, other = (adjusted([one for one in some if one]) for some in (counted, uncounted))
     return _decided(title, cells, own, other, run, _depth_why)
 
 
@@ -141,7 +141,7 @@ def _decided(
     title: str,
     tuned: Sequence[DriftCell],
     counted: Sequence[FindingCell],
-    beside: Sequence[FindingCell],
+    uncounted: Sequence[FindingCell],
     run: Run,
     say: Callable[[Sequence[FindingCell], Sequence[FindingCell]], tuple[str, ...]],
     mean_refutes: bool = True,
@@ -149,17 +149,17 @@ def _decided(
     if not tuned:
         return None
     evidence = str(run.records[0].evidence)
-    cells = (*counted, *beside)
+    cells = (*counted, *uncounted)
     missing = shortage(counted, {cell.id.split("-")[0] for cell in counted}, len(counted))
     if missing is not None:
         why = f"A cell is a fully tuned backbone with two or more seeds. {missing}"
         return Finding(5, title, "not enough records", None, None, None, UNIT, cells, evidence, (why,))
-    means = {group[0].group: _over_backbones(group) for group in (counted, beside) if group}
+    means = {group[0].group: _over_backbones(group) for group in (counted, uncounted) if group}
     whole = means[counted[0].group]
     verdict = decide(counted, whole, GAIN, mean_refutes=mean_refutes)
     ends = whole.value, whole.low, whole.high
     words = f"{most_words(counted, GAIN, whole)}.".capitalize()
-    return Finding(5, title, verdict, *ends, UNIT, cells, evidence, (words, *say(counted, beside)), means)
+    return Finding(5, title, verdict, *ends, UNIT, cells, evidence, (words, *say(counted, uncounted)), means)
 
 
 def mean_over(backbones: Sequence[str], estimates: Sequence[float]) -> Difference:
@@ -175,24 +175,24 @@ def _over_backbones(cells: Sequence[FindingCell]) -> Difference:
     return mean_over([cell.id.split("-")[0] for cell in cells], [cell.estimate for cell in cells])
 
 
-def _parts_why(counted: Sequence[FindingCell], beside: Sequence[FindingCell]) -> tuple[str, ...]:
+def _parts_why(counted: Sequence[FindingCell], uncounted: Sequence[FindingCell]) -> tuple[str, ...]:
     rivals = sorted({cell.contrast.removeprefix("fc1 - ") for cell in counted if cell.below})
     clearly = f" ({', '.join(rivals)})" if rivals else ""
     return (
         f"Above the floor of shuffled labels, fc1 is clearly above every other part in "
         f"{sum(c.above for c in counted)} of {len(counted)} cells, clearly below another part in "
         f"{sum(c.below for c in counted)}{clearly}.",
-        f"Without subtracting the floor: above in {sum(c.above for c in beside)} of {len(beside)} cells, below in "
-        f"{sum(c.below for c in beside)}.",
+        f"Without subtracting the floor: above in {sum(c.above for c in uncounted)} of {len(uncounted)} cells, below "
+        f"in {sum(c.below for c in uncounted)}.",
         "Effect: fc1 minus the deciding part (the clearest of those ahead of fc1, otherwise the closest); mean and t "
         "interval over backbones. The deciding part is the strongest of seven, which biases the effect against fc1.",
     )
 
 
-def _depth_why(counted: Sequence[FindingCell], beside: Sequence[FindingCell]) -> tuple[str, ...]:
+def _depth_why(counted: Sequence[FindingCell], uncounted: Sequence[FindingCell]) -> tuple[str, ...]:
     return (
         f"The last third of the blocks drifts clearly more in {sum(c.above for c in counted)} of {len(counted)} cells, "
         f"clearly less in {sum(c.below for c in counted)}.",
-        f"Above the floor of shuffled labels: more in {sum(c.above for c in beside)} of {len(beside)} cells, less in "
-        f"{sum(c.below for c in beside)}.",
+        f"Above the floor of shuffled labels: more in {sum(c.above for c in uncounted)} of {len(uncounted)} cells, "
+        f"less in {sum(c.below for c in uncounted)}.",
     )

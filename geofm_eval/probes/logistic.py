@@ -144,11 +144,9 @@ def _fit(design: Design, logits: Tensor) -> _Fit:
     return _Fit((losses * design.shares).sum((1, 2)), exponentials / total)
 
 
-def _log_class_shares(design: Design, zeros: Tensor) -> Tensor:
-    """(B, K, p) weights of the best intercept; 0 for absent classes, which are never predicted."""
-    shares = (design.targets * design.shares).sum(2)
-    intercept = torch.where(design.present, shares, 1.0).log()
-    return torch.cat([intercept[:, :, None], zeros[:, :, 1:]], dim=2)
+def _best_intercept(design: Design) -> Tensor:
+    """(B, K) log frequency of every class; 0 for absent classes, which are never predicted."""
+    return torch.where(design.present, (design.targets * design.shares).sum(2), 1.0).log()
 
 
 class Walk:
@@ -167,12 +165,11 @@ class Walk:
         self.steps_here = torch.zeros_like(self.problems)
         self.extrapolate = torch.zeros(batch, dtype=torch.bool, device=device)
         self.penalised = (torch.arange(width, device=device) > 0).double()
-        # Without any coordinate the optimum is known, and rounding could hide that it is reached.
-        self.intercept_only = ~(design.curvature[:, 1:] > 0).any(1)
         zeros = torch.zeros(batch, classes, width, dtype=torch.float64, device=device)
-        self.weights = torch.where(
-            self.intercept_only[:, None, None], _log_class_shares(design, zeros), zeros if start is None else start
-        )
+        self.weights = zeros if start is None else start.clone()
+        # If all coordinates are zero, the optimum is known; float32 rounding could prevent the test of convergence.
+        self.intercept_only = ~(design.curvature[:, 1:] > 0).any(1)
+        self.weights[self.intercept_only, :, 0] = _best_intercept(design)[self.intercept_only]
         floor = torch.where(design.present, 0.0, ABSENT_LOGIT)[:, :, None].double()
         self.logits = self._products(self.weights) + floor
         self.fit = _fit(design, self.logits)
