@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from geofm_eval.catalog import TaskSpec
+from geofm_eval.catalog.tasks import OWN_READERS, UNKNOWN
+from geofm_eval.data.division import divided
 from geofm_eval.data.inspection import inspect_items
 from geofm_eval.data.items import ABSENT, NAMES, Listing
 from geofm_eval.data.offset import check_offset
-from geofm_eval.data.readers import READERS
+from geofm_eval.data.readers import POOL_READERS, READERS, own_code
 from geofm_eval.data.readers.listed import check_inside
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.errors import ContractError, DataError, Unavailable
@@ -31,13 +33,8 @@ def open_splits(task: TaskSpec, progress: StartProgress = LogProgress) -> dict[s
         Unavailable: the data are missing.
         DataError: the data are incomplete, or the splits are invalid (see :func:`check_splits`).
     """
-    if task.reader not in READERS:
-        raise ContractError(
-            f"task '{task.slug}': reader '{task.reader}' is unknown; expected one of {', '.join(READERS)}"
-        )
-    root = ensure_standin(task) if task.simulated else in_home(task.root, "data", task.how_to_get)
-    listing = READERS[task.reader](task, root)
-    names = NAMES if task.protocol == "holdout" else (ALL,)
+    listing = _listing(task)
+    names = (ALL,) if ALL in listing.items else NAMES
     check_inside(listing.root, (path for name in names for item in listing.items[name] for path in item.files))
     _check_present(task, listing, names)
     dropped = _unusable(task, listing, names, progress)
@@ -46,6 +43,23 @@ def open_splits(task: TaskSpec, progress: StartProgress = LogProgress) -> dict[s
     check_offset(task, listing, progress)
     log.info("%s: %s", task.slug, ", ".join(f"{name} {_described(split)}" for name, split in splits.items()))
     return splits
+
+
+def _listing(task: TaskSpec) -> Listing:
+    if task.reader not in READERS and not task.own:
+        raise ContractError(
+            f"task '{task.slug}': reader '{task.reader}' is unknown; expected one of "
+            f"{', '.join((*READERS, *OWN_READERS))} or file.py:function"
+        )
+    if UNKNOWN in task.bands:
+        raise ContractError(
+            f"task '{task.slug}': bands are {', '.join(task.bands)}. Name each band in the order of the files, for "
+            "example B02, B03, B04, B08, in the task's catalog entry"
+        )
+    root = ensure_standin(task) if task.simulated else in_home(task.root, "data", task.how_to_get)
+    if not task.own:
+        return READERS[task.reader](task, root)
+    return divided(task, POOL_READERS.get(task.reader, own_code.read_pool)(task, root))
 
 
 def _unusable(
@@ -68,7 +82,9 @@ def _split(
 ) -> Split:
     out = {item for ids in dropped.values() for item in ids}
     kept = tuple(item for item in listing.items[name] if item.id not in out)
-    return Split(task, name, kept, listing.definition, listing.load, listing.load_target, dropped, progress)
+    folds = tuple(listing.folds[item.id] for item in kept) if listing.folds else ()
+    load, load_target = listing.load, listing.load_target
+    return Split(task, name, kept, listing.definition, load, load_target, dropped, progress, folds, listing.rule)
 
 
 def _described(split: Split) -> str:

@@ -10,7 +10,7 @@ import torch
 
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.identity import generator_version
+from geofm_eval.data.identity import generator_version, reader_identity
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split
 from geofm_eval.errors import ContractError, DataError
@@ -91,7 +91,7 @@ def block_key(loaded: LoadedBackbone, adapter: InputAdapter, split: Split) -> st
 
 def _stored_pixels(task: TaskSpec) -> dict[str, Any]:
     stored: dict[str, Any] = {
-        "reader": task.reader,
+        "reader": reader_identity(task),
         # Neither the target nor the splitting into blocks affects the pixels.
         "options": {name: value for name, value in task.options.items() if name not in ("target", "blocks")},
         "bands": task.bands,

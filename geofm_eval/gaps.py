@@ -71,7 +71,7 @@ def model_gap(model: ModelSpec, weights: Path | None = None) -> Unavailable | No
 
 def task_gap(task: TaskSpec) -> Unavailable | None:
     """Return what is missing for a task: its data, or the package that reads them."""
-    package = READER_PACKAGES.get(task.reader, "rasterio")
+    package = "" if ":" in task.reader else READER_PACKAGES.get(task.reader, "rasterio")
     if task.options.get("edition") != "rgb" and package and importlib.util.find_spec(package) is None:
         return Unavailable("package", package, INSTALL[package])
     return None if task.simulated else _gap_in_home(task.root, "data", task.how_to_get)

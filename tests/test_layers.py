@@ -18,7 +18,7 @@ FLOORS = (
     ("paths", "metric"),
     ("sharing", "seals"),
     ("store", "devices"),
-    ("cache", "catalog", "environment"),
+    ("cache", "catalog", "environment", "own_code"),
     ("gaps", "stats"),
     ("records",),
     # What measures.

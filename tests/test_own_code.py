@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from geofm_eval.backbones import load_backbone
-from geofm_eval.backbones.own_code import code_sha256, source_files
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.inputs import InputAdapter
+from geofm_eval.own_code import code_sha256, source_files
 
 CATALOG = load_catalog()
 TASK = CATALOG.task("eurosat_sim")

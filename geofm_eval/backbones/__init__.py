@@ -1,21 +1,17 @@
 """Load the frozen backbone of a catalog entry; one file per architecture."""
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import torch
 
 from geofm_eval.backbones import controls, croma, dofa, galileo, pocket, prithvi, terramind, unet, vit
 from geofm_eval.backbones.base import SUBMODULES, Backbone, LoadedBackbone, Submodule, TokenLayout, pool
-from geofm_eval.backbones.own_code import fresh_code
 from geofm_eval.backbones.weights import load_into, locate, state_dict_sha256
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.errors import ContractError, GeofmError
+from geofm_eval.own_code import own_function
 
 __all__ = ["SUBMODULES", "Backbone", "LoadedBackbone", "Submodule", "TokenLayout", "load_backbone", "pool"]
 
@@ -126,16 +122,12 @@ def _build(spec: ModelSpec, adapter: InputAdapter) -> tuple[Backbone, str]:
 
 def _build_own(spec: ModelSpec, channels: int) -> tuple[Backbone, str]:
     """Call a user's ``function(spec, channels)``."""
-    source, separator, name = spec.architecture.rpartition(":")
-    if not separator:
+    if ":" not in spec.architecture:
         raise ContractError(
             f"{spec.slug}: unknown architecture '{spec.architecture}'; use one of {', '.join(BUILT_IN)}, "
             "or your own module:function or file.py:function"
         )
-    module, code = _module(spec.slug, source)
-    function = getattr(module, name, None)
-    if not callable(function):
-        raise ContractError(f"{spec.slug}: {source} has no function '{name}' (expected {name}(spec, channels))")
+    function, code = own_function(spec.slug, spec.architecture, "spec, channels")
     try:
         backbone = function(spec, channels)
     except GeofmError:
@@ -145,38 +137,3 @@ def _build_own(spec: ModelSpec, channels: int) -> tuple[Backbone, str]:
     if not isinstance(backbone, Backbone):
         raise ContractError(f"{spec.slug}: {spec.architecture} returned a {type(backbone).__name__}, expected Backbone")
     return backbone, code
-
-
-def _module(slug: str, source: str) -> tuple[ModuleType, str]:
-    """Import a user's module by name or path; also return the hash of its code."""
-    if not source.endswith(".py"):
-        try:
-            code = fresh_code(_file_of(source))
-            return importlib.import_module(source), code
-        except ImportError as error:
-            raise ContractError(f"{slug}: module '{source}' cannot be imported: {error}") from error
-    path = Path(source)
-    if not path.is_file():
-        raise ContractError(f"{slug}: {path} does not exist; the path in architecture is relative to the catalog file")
-    code = fresh_code(path)
-    name = f"geofm_eval_own_{code[:16]}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
-    try:
-        specification.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise ContractError(f"{slug}: {path} cannot be imported: {type(error).__name__}: {error}") from error
-    return module, code
-
-
-def _file_of(name: str) -> Path | None:
-    """Source file of a module that is not imported yet; None if there is none."""
-    try:
-        found = importlib.util.find_spec(name)
-    except ValueError:  # for example for __main__
-        return None
-    return None if found is None or found.origin is None or not found.origin.endswith(".py") else Path(found.origin)

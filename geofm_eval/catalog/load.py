@@ -184,16 +184,18 @@ def _fitting(texts: Sequence[str], separator: str, used: int) -> str:
 
 
 def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
-    """Make a user's ``architecture = "backbone.py:build"`` absolute.
+    """Make the files of a user's own code (``architecture`` or ``reader`` ``= "file.py:function"``) absolute.
 
-    It is relative to the catalog file; if that is a link, to the link if the file exists there, else to its target.
+    They are relative to the catalog file; if that is a link, to the link if the file exists there, else to its target.
     """
-    architecture = fields.get("architecture")
-    if not isinstance(architecture, str) or ".py:" not in architecture:
-        return fields
-    path, _, function = architecture.rpartition(":")
-    beside, target = (Path(os.path.abspath(folder / path)) for folder in (file.parent, file.resolve().parent))
-    return {**fields, "architecture": f"{beside if beside.exists() else target}:{function}"}
+    found = {name: fields[name] for name in ("architecture", "reader") if ".py:" in str(fields.get(name, ""))}
+    return {**fields, **{name: _absolute(file, str(value)) for name, value in found.items()}}
+
+
+def _absolute(file: Path, code: str) -> str:
+    path, _, function = code.rpartition(":")
+    near, target = (Path(os.path.abspath(folder / path)) for folder in (file.parent, file.resolve().parent))
+    return f"{near if near.exists() else target}:{function}"
 
 
 def _with_variants(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:

@@ -9,6 +9,12 @@ from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, ra
 from geofm_eval.metric import METRICS
 from geofm_eval.paths import escape
 
+OWN_READERS = ("folder", "table", "masks", "vector")
+"""Readers of a user's own data; a reader ``file.py:function`` is one too."""
+
+UNKNOWN = "?"
+"""Name of a band that the user still has to name."""
+
 
 class Statistics(Spec):
     """Mean and standard deviation of every band over training pixels, in the task's band order and unit."""
@@ -24,7 +30,8 @@ class TaskSpec(Spec):
     Args:
         kind: what is predicted: a class or number per sample, or per pixel (``segmentation``, ``dense_regression``).
         version: raised whenever a published task changes.
-        reader: reader of the on-disk layout (``eurosat``).
+        reader: reader of the on-disk layout (``eurosat``), a generic reader of own data (``folder``, ``table``,
+            ``masks``, ``vector``), or the user's own ``file.py:function``.
         root: path below ``GEOFM_HOME``; for stand-ins, in the cache.
         options: options of the reader (``edition``, ``split_lists``).
         bands: band names in file order; units as in :data:`geofm_eval.catalog.bands.BANDS`: ``DN`` (reflectance x
@@ -50,6 +57,10 @@ class TaskSpec(Spec):
             None means one point (0.01) for accuracy, IoU and R2; without it, an RMSE is not compared.
         target_range: (low, high) of valid labels of a regression task.
         protocol: ``holdout`` (train, val, test), or the forty random splits of :mod:`geofm_eval.data.shuffle_splits`.
+            Own data: ``folds`` (five-fold cross-validation), or ``auto`` (default), which takes folds for few samples.
+        split: how own data are divided: ``given`` (by the data), ``group``, ``blocks`` (spatial), ``random`` or
+            ``auto``, which takes the first of these that is possible.
+        block_m: side of spatial blocks in metres; None derives it from the data.
         standin: name of the generator for a simulated stand-in; None for real data.
         sizes: samples per split of a stand-in: train, val, test.
         tier: information that solves a stand-in: ``spectral`` (values of a pixel on all dates), ``texture`` (within a
@@ -94,7 +105,9 @@ class TaskSpec(Spec):
     target_unit: str = ""
     delta: float | None = Field(default=None, gt=0)
     target_range: tuple[float, float] | None = None
-    protocol: Literal["holdout", "shuffle_splits"] = "holdout"
+    protocol: Literal["holdout", "shuffle_splits", "folds", "auto"] = "holdout"
+    split: Literal["auto", "given", "group", "blocks", "random"] = "auto"
+    block_m: float | None = Field(default=None, gt=0)
     label_fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
     draws: int = Field(default=5, ge=1)
     standin: str | None = None
@@ -116,6 +129,14 @@ class TaskSpec(Spec):
     layout: tuple[str, ...] = ()
     how_to_get: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_protocol(cls, fields: Any) -> Any:
+        """Own data are cross-validated if they are few, unless the entry says otherwise."""
+        if isinstance(fields, dict) and "protocol" not in fields and is_own(str(fields.get("reader", ""))):
+            return {**fields, "protocol": "auto"}
+        return fields
+
     @model_validator(mode="after")
     def _consistent(self) -> "TaskSpec":
         if any(not 0 < f <= 1 for f in self.label_fractions):
@@ -133,7 +154,13 @@ class TaskSpec(Spec):
             raise ValueError(f"a {self.kind} task {'takes no' if self.classes else 'needs'} classes")
         _check_per_band(self)
         _check_paths(self)
+        _check_division(self)
         return self
+
+    @property
+    def own(self) -> bool:
+        """Whether the data are a user's own, read by a generic reader or the user's code."""
+        return is_own(self.reader)
 
     @property
     def radar_product(self) -> str | None:
@@ -166,6 +193,22 @@ class TaskSpec(Spec):
     def numeric(self) -> bool:
         """Whether numbers are predicted, for samples or pixels, instead of classes."""
         return not self.classes
+
+
+def is_own(reader: str) -> bool:
+    """Return whether a reader is for a user's own data."""
+    return reader in OWN_READERS or ":" in reader
+
+
+def _check_division(task: TaskSpec) -> None:
+    """Reject settings of own data on other tasks, and protocols of published data on own data."""
+    if not task.own and (task.split != "auto" or task.block_m is not None or task.protocol in ("auto", "folds")):
+        raise ValueError(
+            f"split, block_m and the protocols auto and folds are for own data (reader {', '.join(OWN_READERS)} or "
+            f"file.py:function), found reader '{task.reader}': remove them"
+        )
+    if task.own and task.protocol == "shuffle_splits":
+        raise ValueError("protocol = 'shuffle_splits' is for NeuCo-Bench; use folds, holdout or auto for own data")
 
 
 def _check_per_band(task: TaskSpec) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Item
 from geofm_eval.data.readers.rasters import MASK
+from geofm_eval.own_code import code_sha256
 from geofm_eval.store import content_hash
 
 LABEL_VERSION = 2
@@ -45,6 +46,12 @@ class Sidecars:
 def generator_version(task: TaskSpec) -> str:
     """Return the version of the generator that draws the stand-in of a task."""
     return f"{GENERATOR_VERSION}" if task.standin == "eurosat" else f"landscape{LANDSCAPE_VERSION}"
+
+
+def reader_identity(task: TaskSpec) -> str:
+    """Return the name of a task's reader; for a user's own code, the function and the hash of the code."""
+    source, _, function = task.reader.rpartition(":")
+    return f"{function}@{code_sha256(Path(source))}" if source.endswith(".py") else task.reader
 
 
 def image_files(item: Item) -> tuple[Path, ...]:
@@ -107,7 +114,8 @@ def labels_sha256(task: TaskSpec, items: Sequence[Item], contents: Mapping[Path,
     if task.simulated:
         made = [f"generator\t{generator_version(task)}"]
         return lines_sha256([version, *made, *(f"{item.id}\t{label_file(item).name}" for item in items)])
-    declared = [len(task.classes), task.model_dump(mode="json", include=_LABEL_FIELDS)]
+    fields = {**task.model_dump(mode="json", include=_LABEL_FIELDS), "reader": reader_identity(task)}
+    declared = [len(task.classes), fields]
     sidecars = Sidecars()
     rows = ([item.id, *_read((label_file(item),), sidecars, contents)] for item in items)
     return lines_sha256([version, content_hash(declared), *map(content_hash, rows)])

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.contents import hashes_of
-from geofm_eval.data.identity import files_read, items_sha256, labels_sha256
+from geofm_eval.data.identity import files_read, items_sha256, labels_sha256, reader_identity
 from geofm_eval.data.items import Item, Listing
 from geofm_eval.data.pixels import check_stored, check_unit, to_unit
 from geofm_eval.errors import DataError
@@ -60,7 +60,7 @@ def inspection_key(task: TaskSpec, splits: Mapping[str, Sequence[Item]], progres
     """Hash the contents of the samples' files and what the task declares about their values."""
     values = ("scale", "offset", "nodata", "plausible", "ignore", "label_nodata")
     fields = ("reader", "options", "bands", "dates", "kind", *values)
-    declared = task.model_dump(mode="json", include=set(fields))
+    declared = {**task.model_dump(mode="json", include=set(fields)), "reader": reader_identity(task)}
     if not task.dense:
         # Targets are not read here, so tasks that differ only in their target share one inspection.
         declared["options"] = {name: task.options[name] for name in task.options if name not in ("target", "blocks")}

@@ -14,8 +14,8 @@ NAMES = ("train", "val", "test")
 ABSENT = "is absent"
 """Ending of the reason for dropping a sample that lacks a file: the copy of the data is incomplete."""
 
-Definition = Literal["official", "custom"]
-"""Who split the data: the publishers of the data set, or the folder's own split file."""
+Definition = Literal["official", "custom", "own"]
+"""Who split the data: the publishers of the data set, the folder's own split file, or (``own``) a user's own data."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Item:
         dates: date of every image of a series, ascending; empty for single images.
         frames: positions of the selected images in the file of a series; empty if all are read.
         rank: position in the order in which the publishers cut their folds, if they have one.
+        box: (west, south, east, north) of its footprint in degrees, if known; overlapping samples stay in one split.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Item:
     dates: tuple[date, ...] = ()
     frames: tuple[int, ...] = ()
     rank: int | None = None
+    box: tuple[float, float, float, float] | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -67,6 +69,8 @@ class Listing:
             value, or float32 with NaN for pixels without a value; None for tasks with one label per sample.
         dropped: ids that the reader left out by split and reason, for example ``{"test": {"label is NaN": ("a",
             "b")}}``.
+        folds: fold of every sample by id, for cross-validated data, whose only split is ``all``; empty for others.
+        rule: how own data were divided, for the record, for example ``{"by": "blocks", "block_m": 2400.0}``.
     """
 
     root: Path
@@ -75,3 +79,27 @@ class Listing:
     load: Callable[[Item], npt.NDArray[Any]]
     load_target: Callable[[Item], npt.NDArray[Any]] | None = None
     dropped: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    folds: Mapping[str, int] = field(default_factory=dict)
+    rule: Mapping[str, str | float | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Labelled samples of own data before they are divided into splits, as generic readers return them.
+
+    Args:
+        root: folder of the data.
+        items: samples in a stable order (by id), each with a unique id.
+        load: reads the stored pixels of one sample, as in :class:`Listing`; None if the data have no images, so that
+            only tables of embeddings can be measured.
+        load_target: reads the per-pixel labels of one sample, as in :class:`Listing`.
+        given: split (``train``, ``val``, ``test``) of every sample by id, where the data name one; else empty.
+        dropped: ids of samples that were left out, by reason.
+    """
+
+    root: Path
+    items: tuple[Item, ...]
+    load: Callable[[Item], npt.NDArray[Any]] | None
+    load_target: Callable[[Item], npt.NDArray[Any]] | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
+    dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -42,6 +42,8 @@ class Split:
         load_target: reads the per-pixel labels of one sample, (height, width); None for other tasks.
         dropped: ids of samples that were left out because they cannot be measured, by reason.
         progress: starts a progress display for hashing files.
+        folds: fold of every sample, for cross-validated data; empty for others.
+        rule: how own data were divided; see :class:`geofm_eval.data.items.Listing`.
 
     Raises:
         DataError: a label is not a class of the task, or is outside the range of its target.
@@ -55,6 +57,8 @@ class Split:
     load_target: Callable[[Item], npt.NDArray[Any]] | None = field(default=None, repr=False)
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     progress: StartProgress = field(default=LogProgress, repr=False)
+    folds: tuple[int, ...] = ()
+    rule: Mapping[str, str | float | int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in self.items:

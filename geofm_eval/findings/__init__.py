@@ -29,7 +29,7 @@ FINDINGS: tuple[Rule, ...] = (
 )
 """One function per claim, in the order of their numbers. A claim with several measures is several functions."""
 
-EVIDENCE = ("published", "sample", "simulated")
+EVIDENCE = ("published", "sample", "own", "simulated")
 """Evidence classes, the strongest first: verdicts never mix them."""
 
 

@@ -17,10 +17,19 @@ def tested_split(splits: Mapping[str, Split]) -> Split:
     return splits[ALL if ALL in splits else "test"]
 
 
+def protocol_of(splits: Mapping[str, Split]) -> str:
+    """Return how samples are tested: on a test split, in random splits of all, or in the folds of all."""
+    if ALL not in splits:
+        return "holdout"
+    return "folds" if splits[ALL].folds else "shuffle_splits"
+
+
 def evidence(task: TaskSpec, test: Split) -> str:
-    """Return the evidence class: ``simulated``, ``sample`` (own or partial split) or ``published``."""
+    """Return the evidence class: ``simulated``, ``own``, ``sample`` (own or partial split) or ``published``."""
     if task.simulated:
         return "simulated"
+    if test.definition == "own":
+        return "own"
     return "sample" if test.definition == "custom" else "published"
 
 
@@ -52,7 +61,8 @@ def described(
         items_sha256={name: split.items_sha256 for name, split in splits.items()},
         labels_sha256={name: split.labels_sha256 for name, split in splits.items()},
         split_definition=tested_split(splits).definition,
-        protocol="shuffle_splits" if ALL in splits else "holdout",
+        split_rule=dict(tested_split(splits).rule),
+        protocol=protocol_of(splits),
         dropped=_dropped(splits),
         target_unit=task.target_unit or None,
         **more,

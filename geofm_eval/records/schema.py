@@ -16,7 +16,7 @@ SCHEMA_VERSION = 3
 
 Status = Literal["passed", "failed", "error"]
 Verdict = Literal["in_range", "below", "above", "no_range", "stale_range", "unverified_range", "unavailable"]
-Evidence = Literal["published", "sample", "simulated"]
+Evidence = Literal["published", "sample", "own", "simulated"]
 
 
 class RunInfo(Section):
@@ -114,8 +114,10 @@ class Provenance(Section):
         weights_unverified: why their provenance is unverified; None if it is verified.
         items_sha256: per split, over sample ids and contents of files; for stand-ins, the generator's version.
         labels_sha256: per split, over sample ids and labels.
-        split_definition: ``official`` or ``custom`` (the data folder's own list).
-        protocol: ``holdout`` (train, val and test) or ``shuffle_splits`` (forty random splits of all samples).
+        split_definition: ``official``, ``custom`` (the data folder's own list) or ``own`` (a user's own data).
+        split_rule: how own data were divided, for example ``{"by": "blocks", "block_m": 2400.0}``.
+        protocol: ``holdout`` (train, val and test), ``shuffle_splits`` (forty random splits of all samples) or
+            ``folds`` (five-fold cross-validation of all samples).
         dropped: per split, number of excluded samples by reason.
         target_unit: unit of a regression target.
         recipe: all fields of the recipe, including ``slug``.
@@ -130,8 +132,9 @@ class Provenance(Section):
     unexpected_keys: tuple[str, ...] = ()
     items_sha256: dict[str, str] = {}
     labels_sha256: dict[str, str] = {}
-    split_definition: Literal["official", "custom"] | None = None
-    protocol: Literal["holdout", "shuffle_splits"] = "holdout"
+    split_definition: Literal["official", "custom", "own"] | None = None
+    split_rule: Description = {}
+    protocol: Literal["holdout", "shuffle_splits", "folds"] = "holdout"
     dropped: dict[str, dict[str, NonNegativeInt]] = {}
     target_unit: str | None = None
     recipe: Description | None = None

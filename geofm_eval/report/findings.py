@@ -21,7 +21,8 @@ SENTENCES = 2
 
 ON = {
     "published": "real data, published splits",
-    "sample": "a sample or own data, custom split",
+    "sample": "a sample, custom split",
+    "own": "own data",
     "simulated": SIMULATED,
 }
 """Evidence classes in words."""

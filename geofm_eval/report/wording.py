@@ -25,7 +25,7 @@ def heading(comparison: Comparison, catalog: Catalog, what: str, how: str | None
     name = f"{task.title} ({case.task})" if task else case.task
     shuffled = comparison.record.provenance.protocol == "shuffle_splits"
     sample = "Shuffle splits of a sample: " if shuffled else "Sample with a custom split: "
-    evidence = {"simulated": f"{SIMULATED}: ", "sample": sample}
+    evidence = {"simulated": f"{SIMULATED}: ", "sample": sample, "own": "Own data: "}
     return f"{evidence.get(str(comparison.record.evidence), '')}{name}, {how or case.adaptation}: {what}"
 
 

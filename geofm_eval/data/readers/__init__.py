@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.items import Listing
+from geofm_eval.data.items import Listing, Pool
 from geofm_eval.data.readers import (
     ai4smallfarms,
     biomassters,
@@ -38,3 +38,9 @@ READERS: dict[str, Reader] = {
     "terramesh": terramesh.read_listing,
 }
 """Readers by the name that tasks use."""
+
+PoolReader = Callable[[TaskSpec, Path], Pool]
+"""Lists the labelled samples of own data, given the task and the root of its data; raises as other readers do."""
+
+POOL_READERS: dict[str, PoolReader] = {}
+"""Generic readers of own data by the name that tasks use."""

@@ -1,13 +1,17 @@
-"""Hash of a user's own code: its file, and every module that it imports from its own folder."""
+"""A user's own code: import of its functions, and the hash of its file and of what it imports from its own folder."""
 
 import ast
+import importlib
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+from geofm_eval.errors import ContractError
 from geofm_eval.store import content_hash, file_sha256
 
 _IMPORTERS = ("import_module", "__import__")
@@ -15,6 +19,28 @@ _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib"
 
 # Hash of the code that this process has imported, by its first file.
 _imported: dict[str, str] = {}
+
+
+def own_function(slug: str, named: str, signature: str) -> tuple[Callable[..., Any], str]:
+    """Import a user's function.
+
+    Args:
+        slug: entry of the catalog, for messages.
+        named: ``file.py:function``, or ``module:function``.
+        signature: arguments of the function, for messages.
+
+    Returns:
+        The function, and the hash of its code; see :func:`code_sha256`.
+
+    Raises:
+        ContractError: the file or function does not exist, or cannot be imported.
+    """
+    source, _, name = named.rpartition(":")
+    module, code = _module(slug, source)
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise ContractError(f"{slug}: {source} has no function '{name}' (expected {name}({signature}))")
+    return function, code
 
 
 def code_sha256(path: Path) -> str:
@@ -67,6 +93,41 @@ def fresh_code(path: Path | None) -> str:
             with suppress(OSError):
                 Path(importlib.util.cache_from_source(str(file))).unlink()
     return found
+
+
+def _module(slug: str, source: str) -> tuple[ModuleType, str]:
+    """Import a user's module by name or path; also return the hash of its code."""
+    if not source.endswith(".py"):
+        try:
+            code = fresh_code(_file_of(source))
+            return importlib.import_module(source), code
+        except ImportError as error:
+            raise ContractError(f"{slug}: module '{source}' cannot be imported: {error}") from error
+    path = Path(source)
+    if not path.is_file():
+        raise ContractError(f"{slug}: {path} does not exist; the path is relative to the catalog file")
+    code = fresh_code(path)
+    name = f"geofm_eval_own_{code[:16]}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ContractError(f"{slug}: {path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module, code
+
+
+def _file_of(name: str) -> Path | None:
+    """Source file of a module that is not imported yet; None if there is none."""
+    try:
+        found = importlib.util.find_spec(name)
+    except ValueError:  # for example for __main__
+        return None
+    return None if found is None or found.origin is None or not found.origin.endswith(".py") else Path(found.origin)
 
 
 def _root(path: Path) -> Path:
