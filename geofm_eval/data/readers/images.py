@@ -1,0 +1,87 @@
+"""Images of own data in any of the formats that people keep chips in: GeoTIFF, JPEG, PNG and npy."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.readers.files import load_image, read_or_explain
+from geofm_eval.data.readers.grids import centre, degrees, project
+from geofm_eval.data.readers.rasters import grid_of, read_bands
+from geofm_eval.errors import DataError
+
+TIFF = (".tif", ".tiff")
+PICTURE = (".jpg", ".jpeg", ".png")
+IMAGES = (*TIFF, *PICTURE, ".npy")
+"""Endings of image files, in lower case."""
+
+Place = tuple[tuple[float, float] | None, tuple[float, float, float, float] | None]
+"""Longitude and latitude of the centre, and (west, south, east, north), in degrees; None where unknown."""
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a file has the ending of an image."""
+    return path.suffix.lower() in IMAGES
+
+
+def load_pixels(path: Path, task: TaskSpec) -> npt.NDArray[Any]:
+    """Read the stored values of an image; NaN where the file declares no data.
+
+    Args:
+        path: a GeoTIFF, JPEG, PNG, or npy of (bands, height, width).
+        task: declares the bands.
+
+    Returns:
+        (bands, height, width) as stored.
+
+    Raises:
+        DataError: the file cannot be read, has another ending, or does not have the task's bands.
+    """
+    kind = path.suffix.lower()
+    if kind in TIFF:
+        return read_bands(path, task, task.bands).marked
+    if kind in PICTURE:
+        return load_image(path)
+    if kind != ".npy":
+        raise DataError(f"{path}: images end in {', '.join(IMAGES)}; found '{path.suffix}'. Convert the file")
+    return load_array(path)
+
+
+def load_array(path: Path) -> npt.NDArray[Any]:
+    """Read an npy of (bands, height, width), or of (height, width) as one band.
+
+    Raises:
+        DataError: the file is no npy of numbers, or has another shape.
+    """
+
+    def read() -> npt.NDArray[Any]:
+        # Mapped first, so that a header that declares a huge array takes no memory.
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+    found = read_or_explain(path, "npy array", read, (OSError, ValueError, EOFError))
+    if found.dtype.kind not in "iufb" or found.ndim not in (2, 3):
+        raise DataError(
+            f"{path}: found an array of {found.dtype} with shape {found.shape}, expected numbers of (bands, height, "
+            "width). Save it again with that order of axes"
+        )
+    return found[None] if found.ndim == 2 else found
+
+
+def place_of(path: Path) -> Place:
+    """Return where a GeoTIFF lies; nothing is known of other formats.
+
+    Raises:
+        DataError: the file is not a readable GeoTIFF.
+    """
+    grid = grid_of(path) if path.suffix.lower() in TIFF else None
+    if grid is None:
+        return None, None
+    height, width = grid.shape
+    corners = [grid.point(column, row) for column in (0, width) for row in (0, height)]
+    found = project(grid.crs, "EPSG:4326", [x for x, _ in corners], [y for _, y in corners])
+    if found is None or not all(degrees(x, y) for x, y in zip(*found, strict=True)):
+        return centre(grid), None
+    lon, lat = found
+    return centre(grid), (float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max()))
