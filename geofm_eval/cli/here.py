@@ -149,7 +149,7 @@ def fetch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be downloaded, and its size.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Only check the files that GEOFM_HOME has.")] = False,
 ) -> None:
-    """Download weights to GEOFM_HOME; for data, and weights without a public address, print where to get them."""
+    """Download weights and data to GEOFM_HOME; without a public address, print where to get them."""
     from geofm_eval import fetch as fetching
 
     known = load_catalog(catalog or ())
@@ -158,7 +158,7 @@ def fetch(
     for spec in chosen:
         try:
             if isinstance(spec, TaskSpec):
-                lines = fetching.check_task(spec) if check else fetching.describe_task(spec)
+                lines = fetching.check_task(spec) if check else _task_lines(spec, dry_run)
             elif check:
                 lines = fetching.check_model(spec)
             elif dry_run:
@@ -173,6 +173,12 @@ def fetch(
             say("\n".join(lines))
     if failed:
         raise typer.Exit(1)
+
+
+def _task_lines(task: TaskSpec, dry_run: bool) -> list[str]:
+    from geofm_eval import fetch as fetching
+
+    return fetching.plan_task(task) if dry_run else fetching.fetch_task(task, fetching.transfer_on(console))
 
 
 @app.command()
