@@ -38,7 +38,7 @@ FLOORS = (
     ("findings",),
     ("advice", "expected", "compare"),
     # What stands above both.
-    ("measure", "checking"),
+    ("measure", "checking", "exporting"),
     ("report",),
     ("cli",),
     ("__main__",),
@@ -48,7 +48,7 @@ FLOORS = (
 READS = ("results", "ranking", "factors", "findings", "advice", "expected", "compare", "report")
 MEASURES = (
     "data", "simulation", "datasets", "fetch", "backbones", "extraction", "features", "similarity", "probes", "dense",
-    "workspace", "measure",
+    "workspace", "measure", "exporting",
 )  # fmt: skip
 
 EXCEPTION = ("compare/feature_change.py", "similarity")

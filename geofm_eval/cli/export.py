@@ -1,0 +1,41 @@
+"""The export command: samples of a task, or features of a model on it."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from geofm_eval.catalog import load_catalog
+from geofm_eval.cli.application import CatalogOption, app, say
+from geofm_eval.errors import ContractError
+
+Format = Literal["parquet", "neuco"]
+
+
+@app.command()
+def export(
+    task: str,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    model: Annotated[str | None, typer.Option(help="Write the features of this model instead of samples.")] = None,
+    tap: Annotated[str, typer.Option(help="With --model: a tap, or all.")] = "final",
+    style: Annotated[Format, typer.Option("--format", help="With --model: parquet, or NeuCo-Bench's CSV.")] = "parquet",
+    recipe: Annotated[str, typer.Option(help="With --model: recipe of the inputs.")] = "probing",
+    catalog: CatalogOption = None,
+) -> None:
+    """Write the samples of TASK for a model in another environment, or the features of a model for other tools."""
+    from geofm_eval import exporting
+    from geofm_eval.workspace import Settings, Workspace
+
+    known = load_catalog(catalog or ())
+    if model is None:
+        if tap != "final" or style != "parquet":
+            raise ContractError("--tap and --format need --model: samples have no taps")
+        done = exporting.export_samples(known.task(task), out)
+        say(
+            f"{done.samples:,} samples, {done.bytes / 1e6:,.1f} MB in {done.folder}; {done.folder}/task.toml reads them"
+        )
+        return
+    workspace = Workspace(known, Settings(recipe=recipe))
+    taps = () if tap == "all" else (tap,)
+    for path in exporting.export_features(workspace, model, task, taps, out, style):
+        say(str(path))
