@@ -198,7 +198,7 @@ def _solved(workspace: Workspace, model: str, task: str, adaptation: str) -> Swe
 
 def _siblings(workspace: Workspace, job: ProbeJob) -> list[ProbeJob]:
     """Unsolved jobs of the other targets on the same features, without those whose data cannot be opened."""
-    if job.adaptation.probe != "ridge":
+    if job.adaptation.probe != "ridge" or job.adaptation.coding != "float32":
         return []
     found = []
     for task in workspace.catalog.tasks.values():

@@ -5,7 +5,7 @@ from geofm_eval.catalog.cases import MAX_CASES, SUITES, Case, compatible, missin
 from geofm_eval.catalog.dense import DenseAdaptation, dense_adaptation, dense_cases
 from geofm_eval.catalog.load import Catalog, check_slugs, load_catalog
 from geofm_eval.catalog.models import ModelSpec, Normalisation, WeightsSpec
-from geofm_eval.catalog.recipes import Adaptation, Recipe, is_neuco
+from geofm_eval.catalog.recipes import Adaptation, Recipe, coding_of, is_neuco
 from geofm_eval.catalog.similarity import similarity_cases, twin_of
 from geofm_eval.catalog.tasks import Statistics, TaskSpec
 from geofm_eval.catalog.tuned import drift_cases, trained_case, tune_cases
@@ -25,6 +25,7 @@ __all__ = [
     "TaskSpec",
     "WeightsSpec",
     "check_slugs",
+    "coding_of",
     "compatible",
     "dense_adaptation",
     "dense_cases",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from geofm_eval.catalog.base import SLUG, Spec
 
@@ -35,14 +35,34 @@ def is_neuco(adaptation: str) -> bool:
     return adaptation.split("_")[0] == "adamw"
 
 
+Coding = Literal["float32", "int8", "bit", "pca", "first"]
+"""Representation of features: as they are, 8 bits or 1 bit per dimension, principal components, first dimensions."""
+
+CODINGS: tuple[Coding, ...] = ("int8", "bit", "pca", "first")
+"""Codings that make features smaller."""
+
+
+def coding_of(adaptation: str) -> Coding:
+    """Return the coding that the name of an adaptation ends with; ``float32`` for the original features."""
+    last = adaptation.rpartition("_")[2]
+    return next((coding for coding in CODINGS if coding == last), "float32")
+
+
 class Adaptation(Spec):
-    """How a frozen backbone is used for a task: a probe and a pooling."""
+    """How a frozen backbone is used for a task: a probe, a pooling, and a coding of the features."""
 
     slug: str = Field(pattern=SLUG)
     probe: Literal["knn", "linear", "ridge", "adamw", "adamw_mended"]
     pooling: Literal["mean", "cls"]
+    coding: Coding = "float32"
     suites: tuple[str, ...] = ("study",)
     variant_of: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Adaptation":
+        if self.coding != coding_of(self.slug):
+            raise ValueError(f"coding is '{self.coding}', so the name must end in its name, and only then")
+        return self
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -52,4 +72,5 @@ class Adaptation(Spec):
         whole, dense = (
             ("regression", "dense_regression") if self.probe == "ridge" else ("classification", "segmentation")
         )
-        return (whole, dense) if self.pooling == "mean" and self.probe != "knn" else (whole,)
+        per_token = self.pooling == "mean" and self.probe != "knn" and self.coding == "float32"
+        return (whole, dense) if per_token else (whole,)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from geofm_eval.catalog import is_neuco
+from geofm_eval.catalog import coding_of, is_neuco
 from geofm_eval.errors import DataError
 from geofm_eval.expected import rules
 from geofm_eval.expected.admissible import Admitted, as_text
@@ -93,6 +93,8 @@ def take(runs: Sequence[Sequence[Record]], tasks: Sequence[str] = ()) -> SourceR
             )
         elif is_neuco(record.case.adaptation):
             refused[f"{record.case.kind} {record.case.id}"] = "NeuCo-Bench's probe is not solved to its optimum"
+        elif coding_of(record.case.adaptation) != "float32":
+            refused[f"{record.case.kind} {record.case.id}"] = "coded features are not judged by ranges"
         elif has_scores(record):
             for fraction in record.scores:
                 groups.setdefault((record.case.task, key_of(record, fraction)), []).append(record)

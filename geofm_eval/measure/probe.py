@@ -18,6 +18,7 @@ from geofm_eval.measure.scores import (
     score_fractions,
     validated,
 )
+from geofm_eval.probes.codings import CODING_VERSION, bytes_per_sample
 from geofm_eval.probes.sweep import PROBE_VERSION, Sweep, SweepRow
 from geofm_eval.records import Choice, Cost, Selection
 from geofm_eval.store import content_hash
@@ -60,7 +61,7 @@ def measure_probe(context: Context, case: Case) -> Measurement:
                 choices=tuple(_choice(row, row.val_kind) for row in rows),
                 near=near_taps(sweep.taps, validated(sweep), sweep.resamples),
             ),
-            "cost": _cost(blocks, sweep, loaded.parameters),
+            "cost": _cost(blocks, sweep, loaded.parameters, _bytes(workspace, case, rows, blocks)),
             "evidence": evidence(task, tested),
             "provenance": described(
                 workspace,
@@ -76,6 +77,9 @@ def measure_probe(context: Context, case: Case) -> Measurement:
 
     probe = workspace.catalog.adaptation(case.adaptation).probe
     methods = {probe: PROBE_VERSION[probe], "record": RECORD_VERSION}
+    coding = workspace.catalog.adaptation(case.adaptation).coding
+    if coding != "float32":
+        methods[coding] = CODING_VERSION
     content, items = content_hash(_content(workspace, case)), _declared_items(workspace, task, tested)
     return measured(context, case, content, methods, items, build)
 
@@ -190,7 +194,15 @@ def _choice(row: SweepRow | DenseRow, val_kind: Literal["split", "inner_cv", "no
     )
 
 
-def _cost(blocks: dict[str, FeatureBlock], sweep: Sweep, parameters: int) -> Cost:
+def _bytes(workspace: Workspace, case: Case, rows: list[SweepRow], blocks: dict[str, FeatureBlock]) -> float:
+    """Size of one feature vector as it is coded; with the number of dimensions chosen with the most labels."""
+    chosen = workspace.catalog.adaptation(case.adaptation)
+    width = next(iter(blocks.values())).features(case.layer, chosen.pooling).shape[1]
+    kept = [row.extra["dimensions"] for row in rows if row.fraction == rows[-1].fraction and "dimensions" in row.extra]
+    return bytes_per_sample(width, chosen.coding, sum(kept) / len(kept) if kept else None)
+
+
+def _cost(blocks: dict[str, FeatureBlock], sweep: Sweep, parameters: int, size: float) -> Cost:
     items, seconds = (sum(float(block.meta[name]) for block in blocks.values()) for name in ("items", "seconds"))
     peaks = [peak for block in blocks.values() if (peak := block.meta["peak_memory_bytes"]) is not None]
     return Cost(
@@ -199,4 +211,5 @@ def _cost(blocks: dict[str, FeatureBlock], sweep: Sweep, parameters: int) -> Cos
         images_per_second=items / seconds,
         parameters=parameters,
         peak_memory_bytes=max(peaks, default=None),
+        bytes_per_sample=size,
     )

@@ -16,6 +16,7 @@ from geofm_eval.devices import device_turn
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import FeatureBlock
 from geofm_eval.paths import geofm_cache
+from geofm_eval.probes.codings import coding_version, solve_coded
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import PROBE_VERSION, SWEEP_FORMAT, Sweep, load_sweep, save_sweep, solve_together
 from geofm_eval.progress import StartProgress
@@ -43,6 +44,7 @@ class ProbeJob:
         """Hash of everything that determines the result, including the probe's version."""
         return content_hash(
             {
+                **({} if self.adaptation.coding == "float32" else coding_version(self.adaptation.coding)),
                 "blocks": self.features,
                 "labels_sha256": {name: split.labels_sha256 for name, split in self.splits.items()},
                 "classes": len(self.task.classes),
@@ -148,7 +150,10 @@ class ProbeJob:
 def _run(jobs: Sequence[ProbeJob]) -> list[Sweep]:
     problems, chosen = [job.problem for job in jobs], jobs[0].adaptation
     with exact_float32(), device_turn(jobs[0].device):
-        sweeps = solve_together(chosen.probe, problems, chosen.pooling)
+        if chosen.coding == "float32":
+            sweeps = solve_together(chosen.probe, problems, chosen.pooling)
+        else:
+            sweeps = [solve_coded(chosen.probe, one, chosen.pooling, chosen.coding) for one in problems]
     return [job.described(sweep) for job, sweep in zip(jobs, sweeps, strict=True)]
 
 

@@ -78,6 +78,7 @@ class Cost(Section):
         parameters: parameters of the backbone; with a trained decoder, of the whole network.
         trained_parameters: number of these that were trained.
         flops: floating-point operations of a forward pass for one image or window.
+        bytes_per_sample: size of the feature vector that a probe reads.
     """
 
     seconds: dict[str, NonNegativeFloat] = {}
@@ -87,6 +88,7 @@ class Cost(Section):
     trained_parameters: NonNegativeInt | None = None
     flops: NonNegativeFloat | None = None
     peak_memory_bytes: NonNegativeInt | None = None
+    bytes_per_sample: NonNegativeFloat | None = None
 
 
 class Inputs(Section):

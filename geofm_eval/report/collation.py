@@ -11,12 +11,14 @@ from geofm_eval.garbage import set_aside
 from geofm_eval.report.drift.page import drift_page
 from geofm_eval.report.findings import findings_pages, worth_showing
 from geofm_eval.report.index import RESULTS, index_page, summary_lines
+from geofm_eval.report.probes.codings import codings_page
 from geofm_eval.report.probes.page import comparison_page, neuco_page, transfer_page
 from geofm_eval.report.ranks.over_settings import Overview, overview
 from geofm_eval.report.ranks.page import over_pages
 from geofm_eval.report.shares import Explained, explained, shares_pages
 from geofm_eval.report.similarity.page import similarity_page
 from geofm_eval.report.trainings.page import study_page
+from geofm_eval.results.codings import coded_features
 from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.drift import drift_studies
 from geofm_eval.results.leaderboard import Ranking, rank
@@ -86,6 +88,7 @@ def _collated(run: Run, known: Catalog) -> Collation:
         "Drift: changes inside tuned backbones": [drift_page(one, known) for one in drifts],
         "Similarity of layers and backbones": [similarity_page(one, known) for one in alike],
         "Shares of the variance of scores, and the cost of wrong choices": shares_pages(made_out, known),
+        "Cost of smaller representations": [codings_page(one, known) for one in coded_features(run)],
         "NeuCo-Bench's own protocol, not ranked": [neuco_page(one, known) for one in neuco_studies(run)],
     }  # fmt: skip
     no_taps, few = bool(found) and not moved, len(decided) - len(shown)

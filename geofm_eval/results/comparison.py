@@ -5,7 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
-from geofm_eval.catalog import is_neuco
+from geofm_eval.catalog import coding_of, is_neuco
 from geofm_eval.records import Record, Score
 from geofm_eval.results.run import PROBE, Run, once_per_run
 
@@ -89,14 +89,14 @@ def last_block(subject: Subject) -> str | None:
 def comparisons(run: Run) -> tuple[list[Comparison], list[str]]:
     """Group the records of a run into tables; what may not be compared is split, and named.
 
-    NeuCo-Bench's own probe is in none of them: it has a table of its own (``report/neuco.py``).
+    NeuCo-Bench's own probe and coded features are in none of them: they have tables of their own.
 
     Returns:
         Comparisons in the order of task and adaptation, and one sentence per split or refusal.
     """
     groups: defaultdict[tuple[str, str], list[Record]] = defaultdict(list)
     for record in run.scored_of(PROBE):
-        if is_neuco(record.case.adaptation):
+        if is_neuco(record.case.adaptation) or coding_of(record.case.adaptation) != "float32":
             continue
         groups[record.case.task, record.case.adaptation].append(record)
     gaps = _gaps_by_model(run)
