@@ -16,6 +16,7 @@ from geofm_eval.data.readers import (
     neuco,
     pastis,
     sen1floods11,
+    table,
     terramesh,
 )
 
@@ -45,5 +46,6 @@ PoolReader = Callable[[TaskSpec, Path], Pool]
 
 POOL_READERS: dict[str, PoolReader] = {
     "folder": folder.read_pool,
+    "table": table.read_pool,
 }
 """Generic readers of own data by the name that tasks use."""
