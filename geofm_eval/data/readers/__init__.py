@@ -9,12 +9,14 @@ from geofm_eval.data.readers import (
     ai4smallfarms,
     biomassters,
     eurosat,
+    folder,
     fuel_moisture,
     hls_burn_scars,
     mados,
     neuco,
     pastis,
     sen1floods11,
+    table,
     terramesh,
 )
 
@@ -42,5 +44,8 @@ READERS: dict[str, Reader] = {
 PoolReader = Callable[[TaskSpec, Path], Pool]
 """Lists the labelled samples of own data, given the task and the root of its data; raises as other readers do."""
 
-POOL_READERS: dict[str, PoolReader] = {}
+POOL_READERS: dict[str, PoolReader] = {
+    "folder": folder.read_pool,
+    "table": table.read_pool,
+}
 """Generic readers of own data by the name that tasks use."""
