@@ -17,6 +17,7 @@ from geofm_eval.data.readers import (
     pastis,
     sen1floods11,
     terramesh,
+    vector,
 )
 
 Reader = Callable[[TaskSpec, Path], Listing]
@@ -45,5 +46,6 @@ PoolReader = Callable[[TaskSpec, Path], Pool]
 
 POOL_READERS: dict[str, PoolReader] = {
     "masks": masks.read_pool,
+    "vector": vector.read_pool,
 }
 """Generic readers of own data by the name that tasks use."""
