@@ -13,11 +13,13 @@ from geofm_eval.data.readers import (
     fuel_moisture,
     hls_burn_scars,
     mados,
+    masks,
     neuco,
     pastis,
     sen1floods11,
     table,
     terramesh,
+    vector,
 )
 
 Reader = Callable[[TaskSpec, Path], Listing]
@@ -47,5 +49,7 @@ PoolReader = Callable[[TaskSpec, Path], Pool]
 POOL_READERS: dict[str, PoolReader] = {
     "folder": folder.read_pool,
     "table": table.read_pool,
+    "masks": masks.read_pool,
+    "vector": vector.read_pool,
 }
 """Generic readers of own data by the name that tasks use."""
