@@ -265,7 +265,7 @@ def test_own_backbone_of_twenty_lines_loads_with_weights_of_its_own(tmp_path):
     assert loaded.backbone(batch())["final"].shape == (3, 4, 6)
     assert loaded.backbone.token_mask(batch()).all()
     assert len(loaded.code_sha256) == 64
-    with pytest.raises(Unavailable, match=r"cannot stop after 0 of 1 blocks. Implement forward_to"):
+    with pytest.raises(Unavailable, match=r"cannot stop after 0 of 1 block. Implement forward_to"):
         loaded.backbone.forward_to(batch(), 0)
     torch.save(loaded.backbone.state_dict(), tmp_path / "own.pt")
     trained = spec.model_copy(update={"weights": WeightsSpec(file="x"), "random_seed": None})

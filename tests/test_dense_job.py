@@ -156,7 +156,9 @@ def test_a_constant_target_is_refused():
         }
     )
     made = DenseJob(flat.load, flat.adapter, {**flat.splits, "train": heights}, flat.budget, flat.choice, 0)
-    with pytest.raises(DataError, match="the 6 training chips have the value 7 everywhere"):
+    with pytest.raises(
+        DataError, match="every labelled pixel of 6 training chips has the value 7, expected different values"
+    ):
         _ = made.scale
 
 

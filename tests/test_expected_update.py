@@ -308,7 +308,7 @@ def test_the_same_run_again_changes_nothing_and_keeps_the_origin(tmp_path, plant
     before = (tmp_path / "eurosat_sim.toml").read_bytes()
     found = expect([written(tmp_path / "two", probe(0.6, "two", feature_keys=FEATURES))], CATALOG, tmp_path)
     assert found.written
-    assert found.text.splitlines() == ["eurosat_sim: 1 unchanged", f"0 of 1 ranges written to {tmp_path}"]
+    assert found.text.splitlines() == ["eurosat_sim: 1 unchanged", f"0 of 1 range written to {tmp_path}"]
     assert (tmp_path / "eurosat_sim.toml").read_bytes() == before
 
 

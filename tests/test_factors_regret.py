@@ -63,7 +63,7 @@ def test_cells_with_another_number_of_seeds_are_named(planted):
     cells[at] = replace(cells[at], record=cells[at].record.model_copy(update={"scores": {cells[at].fraction: score}}))
     made = trained_factorial(cells, CATALOG)
     assert made.shape == (2, 2, 2, 2)
-    assert made.left_out == ("backbone: m_one", "tuning: lora", "1 cells without 3 seeds")
+    assert made.left_out == ("backbone: m_one", "tuning: lora", "1 cell without 3 seeds")
 
 
 def test_one_decoder_on_several_blocks_varies_the_block(tmp_path):

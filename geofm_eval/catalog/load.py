@@ -16,6 +16,7 @@ from geofm_eval.catalog.models import ModelSpec
 from geofm_eval.catalog.recipes import Adaptation, Recipe
 from geofm_eval.catalog.tasks import TaskSpec
 from geofm_eval.errors import ContractError
+from geofm_eval.plurals import counted
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, type[Spec]] = {
@@ -46,7 +47,7 @@ class Catalog:
     adaptations: dict[str, Adaptation]
 
     def __repr__(self) -> str:
-        return f"Catalog({len(self.models)} models, {len(self.tasks)} tasks)"
+        return f"Catalog({counted(len(self.models), 'model')}, {counted(len(self.tasks), 'task')})"
 
     def model(self, slug: str) -> ModelSpec:
         """Return a model by slug; ContractError with the most similar names if it is unknown."""

@@ -18,6 +18,7 @@ from geofm_eval.data.inspection import NO_PIXEL, checked_target
 from geofm_eval.data.items import NAMES, Definition, Item
 from geofm_eval.data.pixels import RawImage, check_stored, check_unit, to_unit
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.plurals import counted
 from geofm_eval.progress import LogProgress, StartProgress
 
 __all__ = ["ALL", "NAMES", "Item", "RawImage", "Split", "to_unit"]
@@ -122,7 +123,7 @@ class Split:
         changed = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
         if changed:
             raise DataError(
-                f"{changed[0]}: the file changed during the run ({len(changed)} changed files in task "
+                f"{changed[0]}: the file changed during the run ({counted(len(changed), 'changed file')} in task "
                 f"'{self.task.slug}'). Nothing was stored. Wait until no process writes to the data, then try again"
             )
 

@@ -28,6 +28,7 @@ from geofm_eval.dense.windows import covering, window_size
 from geofm_eval.errors import DataError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import block_key
+from geofm_eval.plurals import counted
 from geofm_eval.progress import LogProgress, StartProgress
 
 
@@ -179,13 +180,16 @@ def _pixel_scale(split: Split, chips: Sequence[int]) -> tuple[float, float]:
     known = [_moments(target[labelled(target, split.task)]) for target in map(split.read_target, chips)]
     counts, means, squares = np.array(known, dtype=np.float64).T
     if not counts.any():
-        raise DataError(f"{split.task.slug}: the {len(chips)} training chips have no label; nothing can be learned")
+        raise DataError(
+            f"{split.task.slug}: no labelled pixel in {counted(len(chips), 'training chip')}, expected at least one. "
+            "Use a larger label fraction, or check the labels"
+        )
     mean = float(np.average(means, weights=counts))
     deviation = float(np.sqrt(np.average(squares + (means - mean) ** 2, weights=counts)))
     if deviation == 0:
         raise DataError(
-            f"{split.task.slug}: the {len(chips)} training chips have the value {mean:g} everywhere; nothing can be "
-            "learned"
+            f"{split.task.slug}: every labelled pixel of {counted(len(chips), 'training chip')} has the value "
+            f"{mean:g}, expected different values. Use a larger label fraction, or check the labels"
         )
     return mean, deviation
 

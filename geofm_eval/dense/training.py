@@ -18,6 +18,7 @@ from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import TunableModel
 from geofm_eval.dense.plan import BatchOrder, TrainingPlan, TrainingState, Validation
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.plurals import counted
 from geofm_eval.seeds import generator
 from geofm_eval.store import content_hash
 
@@ -151,7 +152,8 @@ class _Loop:
         count, (height, width) = len(batch.target), batch.target.shape[-2:]
         return ContractError(
             f"task '{self.task.slug}', seed {self.plan.seed}: out of memory in step {self.state.step} with a batch of "
-            f"{count} windows of {height} x {width} pixels; {_advice(count, self._holds)}, or another --device"
+            f"{counted(count, 'window')} of {height} x {width} pixels; {_advice(count, self._holds)}, or another "
+            "--device"
         )
 
     def _holds(self, size: int) -> bool:

@@ -26,6 +26,7 @@ from geofm_eval.expected.ranges import (
     consistent,
     short_name,
 )
+from geofm_eval.plurals import counted
 from geofm_eval.seals import content_hash
 from geofm_eval.store import write_bytes
 
@@ -103,7 +104,7 @@ def read_ranges(path: Path) -> Ranges:
             what = "has no seal" if seal is None else "does not match its seal"
             raise DataError(f"{path}: range '{key.name}' {what}: {cure}")
     if count != len(rows):
-        raise DataError(f"{path}: found {len(rows)} ranges, expected {count} (rows): {cure}")
+        raise DataError(f"{path}: found {counted(len(rows), 'range')}, expected {count} (rows): {cure}")
     return Ranges(path.stem, found)
 
 

@@ -20,11 +20,12 @@ from geofm_eval.findings.finding import (
 )
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import decide, most_words, not_counted, shortage, without
+from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model
 from geofm_eval.results.trainings import Address, TrainedCell, case_studies
-from geofm_eval.results.units import counted, in_points
+from geofm_eval.results.units import in_points
 from geofm_eval.stats.difference import Difference
 
 TITLE = "a single-level decoder on an earlier block beats one on the last"

@@ -11,6 +11,7 @@ from geofm_eval.factors.marginal import twin_of
 from geofm_eval.findings.finding import GAIN, Finding, FindingCell, adjusted, decided, spread, tally, undecidable
 from geofm_eval.findings.interactions import Interaction, interaction, together
 from geofm_eval.findings.most import decide, most_words, not_counted, shortage
+from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import recorded_seed
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import Probed, probed
@@ -130,7 +131,7 @@ def _profiles(slug: str, group: str, which: str, some: Sequence[Probed]) -> Prof
     cell = FindingCell(
         id=f"{which}-{slug}".removeprefix("-"),
         group=group,
-        contrast=f"{len(some)} models x {values.shape[1]} blocks x {values.shape[2]} draws at {fraction}",
+        contrast=" x ".join(map(counted, values.shape, ("model", "block", "draw"))) + f" at {fraction}",
         estimate=found.size,
         low=found.low,
         high=found.high,

@@ -21,6 +21,7 @@ from geofm_eval.data.readers.grids import degrees, project
 from geofm_eval.data.readers.listed import listed_name
 from geofm_eval.data.readers.series import band_positions, dates_of, load_array
 from geofm_eval.errors import DataError, Unavailable
+from geofm_eval.plurals import counted
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 """Bands of ``S2_<id>.npy`` in file order."""
@@ -191,8 +192,8 @@ def _load_series(item: Item, frames: Sequence[int], dated: int, positions: Seque
         )
     if len(stored) != dated:
         raise DataError(
-            f"{item.path}: found {len(stored)} frames, but {_METADATA} has dates for {dated}; the files do not belong "
-            "together. Unpack both again"
+            f"{item.path}: found {counted(len(stored), 'frame')}, but {_METADATA} has dates for {dated}; the files do "
+            "not belong together. Unpack both again"
         )
     return np.asarray(stored[list(frames)][:, list(positions)])
 

@@ -20,6 +20,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import canonical, unit_of
 from geofm_eval.data.readers.grids import Grid, Turn, north_up
 from geofm_eval.errors import DataError, Unavailable
+from geofm_eval.plurals import counted
 
 MASK = ".msk"
 """Suffix that GDAL appends to a file's name for its mask."""
@@ -143,8 +144,8 @@ def read_bands(path: Path, task: TaskSpec, bands: Sequence[str], *, shift: float
     if len(raster.pixels) != len(bands):
         alpha = f" (and {raster.alphas} alpha, used as a mask)" if raster.alphas else ""
         raise DataError(
-            f"{path}: found {len(raster.pixels)} bands{alpha}, expected {len(bands)} ({', '.join(bands)}); the file "
-            f"does not match the layout of task '{task.slug}'. Download it again"
+            f"{path}: found {counted(len(raster.pixels), 'band')}{alpha}, expected {len(bands)} ({', '.join(bands)}); "
+            f"the file does not match the layout of task '{task.slug}'. Download it again"
         )
     for band, tag in zip(bands, raster.tags, strict=True):
         check_tag(path, task, band, tag, shift)
@@ -203,9 +204,9 @@ def _check_kind(path: Path, raster: Any) -> None:
     compressed = size > _DENSE and size > _MOST_COMPRESSED * path.stat().st_size
     if size > MOST_BYTES or compressed:
         raise DataError(
-            f"{path}: the file declares {raster.count} bands of {raster.height} x {raster.width} pixels ({size:,} "
-            f"bytes) in {path.stat().st_size:,} bytes on disk; expected chips of at most {MOST_BYTES:,} bytes. Fetch "
-            "it again, or cut it into chips"
+            f"{path}: the file declares {counted(raster.count, 'band')} of {raster.height} x {raster.width} pixels "
+            f"({size:,} bytes) in {path.stat().st_size:,} bytes on disk; expected chips of at most {MOST_BYTES:,} "
+            "bytes. Fetch it again, or cut it into chips"
         )
 
 

@@ -17,8 +17,9 @@ from geofm_eval.compare import (
 )
 from geofm_eval.compare.matching import CaseKey
 from geofm_eval.metric import METRICS
+from geofm_eval.plurals import counted
 from geofm_eval.report.wording import unsealed_sentence
-from geofm_eval.results.units import MetricFormat, counted, of_labels, unit_named
+from geofm_eval.results.units import MetricFormat, of_labels, unit_named
 
 RULE = (
     "plus is better; primary cases decide: the tap that the baseline's validation chose, and final, at the largest "
