@@ -329,7 +329,7 @@ def test_the_blocks_of_few_labels_are_chosen_with_few_labels():
     made = study("single_w064_frozen_p010", "chosen")
     sweep = made.workspace.dense_sweep("pocket_mae", TASK.slug)
     assert made.taps[0] == sweep.best_taps(1, 0.1)
-    with pytest.raises(ContractError, match=r"was not solved with 0\.5 of the labels; fractions: 0\.1, 1"):
+    with pytest.raises(ContractError, match=r"with 0\.5 of the labels; choose one of the fractions 0\.1, 1"):
         sweep.best_taps(1, 0.5)
 
 

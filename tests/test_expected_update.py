@@ -314,7 +314,7 @@ def test_the_same_run_again_changes_nothing_and_keeps_the_origin(tmp_path, plant
 
 def test_a_task_that_no_run_holds_is_named(tmp_path):
     run = written(tmp_path / "one", probe(0.6, "one", feature_keys=FEATURES))
-    with pytest.raises(DataError, match=r"no case of eurosat_simm in these runs; they contain eurosat_sim$"):
+    with pytest.raises(DataError, match=r"no case of eurosat_simm in these runs; choose among eurosat_sim$"):
         expect([run], CATALOG, tmp_path, tasks=["eurosat_simm"])
 
 
@@ -334,6 +334,15 @@ def test_a_run_that_cannot_be_read_whole_is_refused(tmp_path):
         read_intact_records(run)
     with pytest.raises(DataError, match="no such run"):
         read_intact_records(tmp_path / "absent")
+
+
+def test_of_many_damaged_records_one_is_named_and_the_others_are_counted(tmp_path):
+    run = written(tmp_path / "one", probe(0.6))
+    for number in range(40):
+        (run / "probe" / f"x{number:02d}.json").write_text("{")
+    with pytest.raises(DataError, match=r"x00\.json: .* \(and 39 more problems\); ranges need") as caught:
+        read_intact_records(run)
+    assert len(str(caught.value)) <= 400
 
 
 CLAIMS = {

@@ -179,11 +179,14 @@ def _check_label(item: Item, task: TaskSpec) -> None:
     if task.dense:
         return
     if label is None:
-        raise DataError(f"{item.path}: sample '{item.id}' has no label, but task '{task.slug}' needs one per sample")
+        raise DataError(
+            f"{item.path}: sample '{item.id}' has no label, but task '{task.slug}' needs one per sample; leave the "
+            "sample out"
+        )
     if task.kind == "classification" and not 0 <= label < len(task.classes):
         raise DataError(
             f"{item.path}: label is {label}, but task '{task.slug}' has {len(task.classes)} classes, "
-            f"0 to {len(task.classes) - 1}"
+            f"0 to {len(task.classes) - 1}. Correct the label, or the classes of the task"
         )
     low, high = task.target_range or (-math.inf, math.inf)
     if task.kind == "regression" and not low <= label <= high:

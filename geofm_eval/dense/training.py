@@ -82,7 +82,9 @@ class _Loop:
         self, model: TunableModel, samples: Samples, task: TaskSpec, plan: TrainingPlan, device: torch.device
     ) -> None:
         if not len(samples):
-            raise ContractError(f"task '{task.slug}': found no training example with a label")
+            raise ContractError(
+                f"task '{task.slug}': found no training example with a label; use a larger label fraction"
+            )
         self.model, self.samples, self.task, self.plan, self.device = model, samples, task, plan, device
         self.order = BatchOrder(len(samples), plan.recipe, plan.seed)
         self.steps_per_epoch = self.order.steps_per_epoch

@@ -170,14 +170,20 @@ def _range(path: Path, key: Key, fields: dict[str, Any], file: _File) -> tuple[R
     """One range from its line and the entries that it names, and its seal; None if it has none."""
     where = f"{path}: range '{key.name[:100]}'"
     if not _NAME.fullmatch(f"{key.case}.{key.fraction}"):
-        raise DataError(f'{where}: expected model-adaptation-layer."fraction", such as pocket_mae-linear-final."1.0"')
+        raise DataError(
+            f'{where}: expected model-adaptation-layer."fraction", for example pocket_mae-linear-final."1.0": correct '
+            "the name, or write the range again with geofm-eval expect"
+        )
     found: dict[str, Any] = {}
     for table in SHARED:
         if table in fields:
             entries, name = getattr(file, table), str(fields[table])
             if name not in entries:
                 known = ", ".join(entries)[:80] or "none"
-                raise DataError(f"{where}: {table} '{name[:60]}' is not in the table [{table}], which has {known}")
+                raise DataError(
+                    f"{where}: {table} '{name[:60]}' is not in the table [{table}], which has {known}: correct the "
+                    "name, or write the range again with geofm-eval expect"
+                )
             found[table] = entries[name]
         elif table != "weights":
             raise DataError(f"{where}: field '{table}' is missing: add the name of an entry of the table [{table}]")

@@ -311,9 +311,9 @@ def read_intact_records(run_dir: Path) -> list[Record]:
     Raises:
         DataError: there is no such run, or a record cannot be read; otherwise part of a run would be used unnoticed.
     """
-    from geofm_eval.records import read_records
+    from geofm_eval.records import read_records, shown_problems
 
     records, problems = read_records(run_dir)
     if problems:
-        raise DataError(f"{run_dir}: {'; '.join(problems)}")
+        raise DataError(f"{shown_problems(problems)}; ranges need records that are all readable")
     return records

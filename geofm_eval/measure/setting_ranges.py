@@ -65,7 +65,9 @@ def _check_tasks(asked: Sequence[str], known: Sequence[str]) -> None:
     """Reject mistyped names, which would otherwise look like tasks without scores."""
     missing = [task for task in asked if task not in known]
     if missing:
-        raise DataError(f"no case of {', '.join(missing)} in these runs; they contain {', '.join(known) or 'no case'}")
+        raise DataError(
+            f"no case of {', '.join(missing)} in these runs; choose among {', '.join(known)[:200] or 'no case'}"
+        )
 
 
 def _solver(catalog: Catalog) -> Solve:

@@ -147,7 +147,10 @@ class ProbeProblem:
 
     def __post_init__(self) -> None:
         if not self.regression and self.n_classes < 2:
-            raise ContractError(f"the task has {self.n_classes} class; a classification probe needs at least 2")
+            raise ContractError(
+                f"found {counted(self.n_classes, 'class', 'classes')}, a classification probe needs at least 2; "
+                "correct the labels"
+            )
         if not self.taps or not self.subsets:
             raise ContractError(
                 f"found {counted(len(self.taps), 'tap')} and {counted(len(self.subsets), 'label subset')}; a probe "

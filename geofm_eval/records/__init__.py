@@ -9,6 +9,7 @@ from geofm_eval.records.files import (
     read_records,
     record_files,
     rewrite_record,
+    shown_problems,
     write_record,
 )
 from geofm_eval.records.internals import (
@@ -109,6 +110,7 @@ __all__ = [
     "record_path",
     "remove_plan",
     "rewrite_record",
+    "shown_problems",
     "unpack",
     "write_manifest",
     "write_record",

@@ -80,7 +80,9 @@ def centred(name: str, values: Features, device: torch.device | None = None) -> 
         raise ContractError(f"{name}: features have shape {tuple(values.shape)}, expected (samples, channels)")
     n = int(values.shape[0])
     if n < FEWEST:
-        raise ContractError(f"{name}: found {counted(n, 'sample')}; the debiased estimator needs at least {FEWEST}")
+        raise ContractError(
+            f"{name}: found {counted(n, 'sample')}; the debiased estimator needs at least {FEWEST}. Use more samples"
+        )
     if device is None:
         device = values.device if isinstance(values, Tensor) else torch.device("cpu")
     total: Tensor = _summed(values, device, lambda part: part.sum(0))

@@ -84,7 +84,7 @@ def jackknife_values(x: Features, y: Features, groups: ArrayLike | None = None, 
     grams, member = _grams(x, y), _members(len(x), groups, seed)
     sizes = np.bincount(member)
     if len(sizes) < 2:
-        raise ContractError(f"found {len(sizes)} group; a jackknife needs at least two")
+        raise ContractError(f"found {counted(len(sizes), 'group')}; a jackknife needs at least two. Use smaller groups")
     if (left := len(member) - int(sizes.max())) < FEWEST:
         raise ContractError(
             f"leaving out one of the {len(sizes)} groups leaves {counted(left, 'sample')}, expected at least {FEWEST}. "

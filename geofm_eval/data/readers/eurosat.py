@@ -93,5 +93,7 @@ def _item(task: TaskSpec, row: dict[str, str], images: Path, where: str) -> Item
 
 def _label(task: TaskSpec, kind: str, where: str) -> int:
     if kind not in task.classes:
-        raise DataError(f"{where}: label is '{kind}', expected one of {', '.join(task.classes)}")
+        raise DataError(
+            f"{where}: label is '{kind[:60]}', expected one of {', '.join(task.classes)}. Correct the label"
+        )
     return task.classes.index(kind)

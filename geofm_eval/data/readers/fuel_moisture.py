@@ -81,7 +81,9 @@ def _read_arrays(task: TaskSpec, root: Path) -> dict[str, npt.NDArray[Any]]:
         raise DataError(f"{root / 'npy'}: arrays differ in length ({found}); fetch all of them from the same source")
     flags = np.unique(arrays["is_test"])
     if not set(flags.tolist()) <= {0, 1}:
-        raise DataError(f"{paths['is_test']}: values are {flags.tolist()}, expected 0 (training) and 1 (test)")
+        raise DataError(
+            f"{paths['is_test']}: values are {flags.tolist()}, expected 0 (training) and 1 (test). Fetch the file again"
+        )
     return arrays
 
 

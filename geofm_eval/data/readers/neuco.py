@@ -156,4 +156,6 @@ def _tag(path: Path, attributes: Mapping[str, Any]) -> tuple[float, float]:
     try:
         return float(found[0]), float(found[1])
     except (TypeError, ValueError):
-        raise DataError(f"{path}: scale_factor and add_offset are {str(found)[:80]}, expected numbers") from None
+        raise DataError(
+            f"{path}: scale_factor and add_offset are {str(found)[:80]}, expected numbers. Fetch this file again"
+        ) from None

@@ -161,7 +161,10 @@ def read_target(path: Path) -> Raster:
     """
     raster = read_raster(path)
     if len(raster.pixels) != 1:
-        raise DataError(f"{path}: found {len(raster.pixels)} bands, expected one band of labels")
+        raise DataError(
+            f"{path}: found {len(raster.pixels)} bands, expected one band of labels. Fetch the file again, or keep the "
+            "band of labels alone"
+        )
     if raster.tags[0] != _PLAIN:
         raise DataError(
             f"{path}: its tags declare scale {raster.tags[0][0]:g} and offset {raster.tags[0][1]:g}, expected labels "

@@ -71,7 +71,10 @@ def _item(task: TaskSpec, root: Path, path: Path, modalities: tuple[str, ...]) -
     classes = classes_of(land, task, codes)
     seen = classes[classes != task.ignore]
     if not seen.size:
-        raise DataError(f"{land.path}: no pixel has a class, expected one or more of {', '.join(task.classes)}")
+        raise DataError(
+            f"{land.path}: no pixel has a class, expected one or more of {', '.join(task.classes)}. Fetch the tile "
+            "again, or leave it out"
+        )
     return Item(path.stem, path, int(np.bincount(seen).argmax()), lonlat=centre(grid), others=others)
 
 
