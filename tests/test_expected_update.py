@@ -76,7 +76,7 @@ def test_a_probe_without_penalties_has_no_choices():
 
 
 def test_a_range_that_does_not_hold_a_solve_with_noise_is_refused_by_name():
-    """Noise may turn choices that are admissible, and a decision beside: more means that the rule is not sound here."""
+    """Noise may turn choices that are admissible, and one next to them: more means that the rule is not sound here."""
     proposal = proposed(probe(0.6, feature_keys=FEATURES), noise=0.004)
     assert proposal.changes == ()
     assert proposal.refused == {

@@ -188,7 +188,7 @@ class LoadedBackbone:
         backbone: in eval mode, without gradients, on its device.
         spec: catalog entry.
         weights_sha256: hash over names, dtypes, shapes and values of the loaded tensors, or of the whole network if
-            there is no file.
+            no file was read.
         weights_source: ``file:<name>``, ``url:<address>``, ``random:seed=<n>`` or ``built:<architecture>``.
         missing_keys: missing keys that the entry allows.
         unexpected_keys: ignored keys that the entry allows.

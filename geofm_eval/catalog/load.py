@@ -193,8 +193,8 @@ def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(architecture, str) or ".py:" not in architecture:
         return fields
     path, _, function = architecture.rpartition(":")
-    beside, target = (Path(os.path.abspath(folder / path)) for folder in (file.parent, file.resolve().parent))
-    return {**fields, "architecture": f"{beside if beside.exists() else target}:{function}"}
+    own, target = (Path(os.path.abspath(folder / path)) for folder in (file.parent, file.resolve().parent))
+    return {**fields, "architecture": f"{own if own.exists() else target}:{function}"}
 
 
 def _with_variants(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:

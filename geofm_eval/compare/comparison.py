@@ -131,7 +131,7 @@ def compare(
         together: over what Holm adjusts primary cases: each family on its own, or all of the run.
 
     Raises:
-        DataError: a folder that is no run, a run compared with itself, or not a single case that may be compared.
+        DataError: a folder that is not a run, a run compared with itself, or not a single case that may be compared.
     """
     before, after = (one if isinstance(one, Run) else read_run(one) for one in (old, new))
     if before.folder.resolve() == after.folder.resolve():

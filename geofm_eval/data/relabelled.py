@@ -22,7 +22,7 @@ def with_shuffled_labels(split: Split, rows: Sequence[int], seed: int) -> Split:
 
     Args:
         split: the split; not modified.
-        rows: positions of the training samples whose labels are exchanged.
+        rows: positions of the training samples whose labels are shuffled.
         seed: seed of the order.
 
     Returns:

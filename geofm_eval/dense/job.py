@@ -85,13 +85,13 @@ class DenseJob:
         """Parts of the identity that only some trainings have: the number of windows, and the mix over dates."""
         shapes = self.splits["train"].shapes
         count = sum(len(covering(*shape, self.size)) for shape in shapes)
-        drawn = {"windows": count} if not self._encodes_anew and count > len(shapes) else {}
+        drawn = {"windows": count} if not self._encodes_again and count > len(shapes) else {}
         temporal, width = self.choice.recipe.temporal, self.adapter.model.width
         joined = {"dates": [temporal, heads_of(width)]} if (self.task.dates or 1) > 1 else {}
         return {**drawn, **joined}
 
     @property
-    def _encodes_anew(self) -> bool:
+    def _encodes_again(self) -> bool:
         """True if windows are cut and encoded in every epoch."""
         return self.choice.tuning != "frozen" or self.choice.online
 
@@ -135,7 +135,7 @@ class DenseJob:
     def samples(self, chips: NDArray[np.int64]) -> tuple[Samples, float]:
         """Return examples of some training chips, and the seconds spent on encoding the split (0 if done per step)."""
         split, choice = self.splits["train"], self.choice
-        if self._encodes_anew:
+        if self._encodes_again:
             crops = RandomCrops(split, chips, self.adapter, self.seed, choice.recipe.flips, size=self.size)
             return crops, 0.0
         block = self._maps("train")

@@ -64,7 +64,7 @@ class PooledJob(DenseJob):
         return {}
 
     @property
-    def _encodes_anew(self) -> bool:
+    def _encodes_again(self) -> bool:
         return True
 
     @functools.cached_property

@@ -71,11 +71,11 @@ def imagenet_competes(run: Run, catalog: Catalog) -> Finding | None:
     if not any(place.own or place.rivals for place in tuned):
         return None
     fair = [place for place in tuned if place.own is not None and len(place.rivals) >= FEWEST_RIVALS]
-    beside = [place for place in places if place.own is not None and place.rgb]
+    with_rgb = [place for place in places if place.own is not None and place.rgb]
     rivals = {
         BEST: [(place, place.rivals[0]) for place in fair],
         MEDIAN: [(place, place.rivals[len(place.rivals) // 2]) for place in fair],
-        RGB: [(place, place.rgb[0]) for place in beside],
+        RGB: [(place, place.rgb[0]) for place in with_rgb],
     }
     groups = {
         name: adjusted([place.against(other, name, run.pairs) for place, other in own]) for name, own in rivals.items()

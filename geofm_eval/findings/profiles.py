@@ -21,7 +21,7 @@ from geofm_eval.stats.out_of_fold import TEST_SHARE
 
 TITLE = "depth profiles differ by backbone"
 TWINS, WITH_TWIN, AGAIN = "random twins", "a backbone and its random twin", "a model and its variants"
-BESIDE = (TWINS, WITH_TWIN, AGAIN)
+NOT_COUNTED = (TWINS, WITH_TWIN, AGAIN)
 """Groups that do not count: differences to compare those of backbones with."""
 
 
@@ -47,7 +47,7 @@ def distinct_profiles(run: Run, catalog: Catalog) -> Finding | None:
     for slug in dict.fromkeys(one.comparison.slug for one in found):
         own = [one for one in found if one.comparison.slug == slug]
         made += [one for group in _groups(own, catalog) if (one := _profiles(slug, *group)) is not None]
-    families = [[one for one in made if one.cell.counts], *(_of(made, name) for name in BESIDE)]
+    families = [[one for one in made if one.cell.counts], *(_of(made, name) for name in NOT_COUNTED)]
     made = [one for family in families for one in _adjusted(family)]
     cells = [one.cell for one in made]
     counted = [one for one in made if one.cell.counts]
@@ -82,7 +82,7 @@ def _adjusted(some: Sequence[Profiles]) -> list[Profiles]:
 
 
 def _not_counted(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
-    groups = {name: [cell for cell in cells if cell.group == name] for name in BESIDE}
+    groups = {name: [cell for cell in cells if cell.group == name] for name in NOT_COUNTED}
     parts = [
         f"{name} {spread(means[name])}" + (f", {tally(own)}" if name == TWINS else "")
         for name, own in groups.items()
@@ -138,7 +138,7 @@ def _profiles(slug: str, group: str, which: str, some: Sequence[Probed]) -> Prof
         p=found.p,
         p_above=found.p,
         p_below=found.p_below,
-        counts=group not in BESIDE,
+        counts=group not in NOT_COUNTED,
         data=some[0].data,
     )
     return Profiles(cell, found, tuple(one.subject.model for one in some))

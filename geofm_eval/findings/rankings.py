@@ -146,8 +146,8 @@ def _field(group: Sequence[Setting], run: Run, catalog: Catalog) -> Field:
         counted.append(replace(setting, entries=entries))
         for entry in entries:
             weights[entry.model].add(entry.record.provenance.weights_sha256)
-            if beside := excluded_model(entry.record, models, catalog):
-                aside[entry.model] = ", ".join(beside)
+            if reasons := excluded_model(entry.record, models, catalog):
+                aside[entry.model] = ", ".join(reasons)
     for model, found in weights.items():
         if len(found) > 1:
             aside[model] = "different weights in different settings"

@@ -1,4 +1,4 @@
-"""Records: one JSON file per case, per-item outcomes beside it, what was skipped (manual: ``reports/README.md``)."""
+"""Records: one JSON file per case, per-sample outcomes, what was skipped (manual: ``reports/README.md``)."""
 
 from geofm_eval.records.archive import pack, unpack
 from geofm_eval.records.files import (

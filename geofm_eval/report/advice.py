@@ -256,7 +256,7 @@ def _saving(saving: Saving) -> str:
 
 
 def _whole_percent(share: float) -> str:
-    """Such as ``49 %``."""
+    """Return a proportion in percent: ``49 %``."""
     return f"{100 * share:.0f} %"
 
 

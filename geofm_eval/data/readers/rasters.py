@@ -230,9 +230,9 @@ def _masked(path: Path, raster: Any, alphas: Sequence[int]) -> npt.NDArray[np.bo
     parts = [raster.read(number) == 0 for number in alphas]
     if any(MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags for flags in raster.mask_flag_enums):
         parts.append(raster.read_masks(1) == 0)
-    beside = path.with_name(path.name + MASK)
-    if beside.is_file():
-        parts.append(_read_mask(beside, (raster.height, raster.width)))
+    mask_file = path.with_name(path.name + MASK)
+    if mask_file.is_file():
+        parts.append(_read_mask(mask_file, (raster.height, raster.width)))
     return np.logical_or.reduce(parts) if parts else None
 
 

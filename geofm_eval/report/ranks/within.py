@@ -106,7 +106,7 @@ def setting_fields(setting: Setting) -> Row:
 
 
 def span(low: int, high: int) -> str:
-    """Such as ``2 to 4``, or ``2``."""
+    """Return a span of ranks: ``2 to 4``, or ``2``."""
     return str(low) if low == high else f"{low} to {high}"
 
 

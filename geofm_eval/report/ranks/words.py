@@ -28,7 +28,7 @@ def setting_label(setting: Setting) -> str:
 
 
 def data_words(over: AcrossSettings) -> str:
-    """Such as ``SIMULATED DATA, recipe probing``."""
+    """Return evidence and recipe: ``SIMULATED DATA, recipe probing``."""
     return f"{ON[over.evidence]}, recipe {over.recipe}"
 
 
