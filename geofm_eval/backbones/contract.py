@@ -70,7 +70,8 @@ def _check_tokens(spec: ModelSpec, tokens: Any, layout: TokenLayout, images: int
         raise ContractError(f"{spec.slug} returned taps {_shortened(found)}, expected {_shortened(spec.taps)}")
     if layout.prefix != spec.prefix:
         raise ContractError(
-            f"{spec.slug} has {layout.prefix} prefix tokens, expected prefix = {spec.prefix} as in its catalog entry"
+            f"{spec.slug} has {counted(layout.prefix, 'prefix token')}, expected prefix = {spec.prefix} as in its "
+            "catalog entry"
         )
     for tap, values in tokens.items():
         expected = f"expected float32 ({images}, {layout.tokens}, D) for {counted(images, 'image')} and {layout}"
