@@ -7,4 +7,4 @@ def test_drift(drift):
         moved = drift.largest(arm)
         assert moved < 1e-6, f"total drift is {moved} with {arm} weights; the same weights must give the same features"
     assert drift.largest("tuned") > 1e-6, "tuning changed no tap"
-    assert found.n == drift.test_items, f"{found.n} samples compared, expected {drift.test_items}"
+    assert found.n == drift.test_items, f"samples compared: {found.n}, expected: {drift.test_items}"

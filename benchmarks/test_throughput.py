@@ -4,6 +4,6 @@
 def test_throughput(benchmark, forward, keep_timing, case):
     benchmark.group = case.model
     tokens = benchmark(forward)
-    assert len(tokens) == forward.images, f"the backbone returned {len(tokens)} samples, expected {forward.images}"
+    assert len(tokens) == forward.images, f"samples returned: {len(tokens)}, expected: {forward.images}"
     assert tokens.isfinite().all(), "the backbone returned tokens that are not finite"
     keep_timing(forward, benchmark)

@@ -15,6 +15,7 @@ from geofm_eval.data.readers.listed import check_inside
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.paths import in_home
+from geofm_eval.plurals import counted
 from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.simulation.standins import ensure_standin
 
@@ -141,11 +142,11 @@ def _check_present(task: TaskSpec, listing: Listing, names: Sequence[str]) -> No
     items = [item for name in names for item in listing.items[name]]
     absent = [path for item in items if (path := next((p for p in item.files if not p.exists()), None)) is not None]
     if absent and len(absent) == len(items):
-        what = f"none of the {len(items)} listed files is in {listing.root}; the first is {absent[0].name}"
+        what = f"found 0 of {counted(len(items), 'listed file')} in {listing.root}; the first is {absent[0].name}"
         raise Unavailable("data", what, task.how_to_get)
     if absent:
         raise DataError(
-            f"{listing.root}: {len(absent)} of {len(items)} listed files are missing; the first is {absent[0]}. "
+            f"{listing.root}: {len(absent)} of {len(items)} listed files missing; the first is {absent[0]}. "
             "Complete the copy, or list the files that exist in a splits.csv (for its columns, run geofm-eval fetch "
             f"{task.slug})"
         )

@@ -31,6 +31,7 @@ from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError, GeofmError
 from geofm_eval.features import FeatureBlock, block_key, extract
 from geofm_eval.memo import Memo
+from geofm_eval.plurals import counted
 from geofm_eval.probes.job import ProbeJob, differ_in_target
 from geofm_eval.probes.sweep import Sweep
 from geofm_eval.progress import LogProgress, StartProgress
@@ -92,7 +93,7 @@ class Workspace:
         return self.memo(("recipe", slug), lambda: Workspace(self.catalog, settings, self.progress))
 
     def __repr__(self) -> str:
-        known = f"{len(self.catalog.models)} models, {len(self.catalog.tasks)} tasks"
+        known = f"{counted(len(self.catalog.models), 'model')}, {counted(len(self.catalog.tasks), 'task')}"
         return f"Workspace({known}, recipe {self.recipe.slug}, {self.settings.device})"
 
     def memo(self, key: Hashable, compute: Callable[[], T]) -> T:

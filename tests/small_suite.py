@@ -226,7 +226,7 @@ def _server() -> SessionServer:
 
 
 def install(folder: Path) -> SmallSuite:
-    """Copy the pytest layer into a folder and write the catalog, the backbone and the data beside it."""
+    """Copy the pytest layer into a folder and write the catalog, the backbone and the data next to it."""
     for name in ("conftest.py", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     shutil.copytree(ROOT / "fixtures", folder / "fixtures", ignore=shutil.ignore_patterns("__pycache__"))

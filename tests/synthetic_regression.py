@@ -1,4 +1,4 @@
-"""Made-up records of regression tasks, with a test split or with shuffle splits, beside those of `synthetic_run`."""
+"""Made-up records of regression tasks, with a test split or shuffle splits, in addition to those of `synthetic_run`."""
 
 from collections.abc import Sequence
 from dataclasses import replace

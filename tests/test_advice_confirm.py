@@ -129,7 +129,7 @@ def test_a_cut_backbone_gives_the_recorded_score_and_is_smaller(run, catalog):
     assert low <= found.timed.ratio <= high
     text = Advised(known, (advice,), (), ()).text(found)
     assert f"confirmation: {MODEL} cut after {TAP} (1 block left)" in text
-    assert "penalty as recorded in 1 of 1 draws\n  equal to the record" in text
+    assert "penalty as recorded in 1 of 1 draw\n  equal to the record" in text
     wrong = replace(found, score=0.2, problems=("the score is 0.2000, the record has 0.9000",))
     assert "  NOT equal to the record: the score is 0.2000" in Advised(known, (advice,), (), ()).text(wrong)
 

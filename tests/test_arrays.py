@@ -65,7 +65,7 @@ def test_label_fractions_are_rows():
     rows = found.to_rows()
     assert [(row["fraction"], row["n_train"]) for row in rows] == [(0.1, 40), (1.0, 400)]
     assert all(row["low"] < row["score"] < row["high"] for row in rows)
-    assert repr(found).startswith("ProbedArrays(linear, 1 taps, chosen features: accuracy 0.")
+    assert repr(found).startswith("ProbedArrays(linear, 1 tap, chosen features: accuracy 0.")
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_hooks_are_gone_even_after_a_failure():
         ({"options": {"model": "resnet18"}}, "cannot build 'resnet18'"),
         ({"options": {"patchsize": 8}}, "timm cannot build .*patchsize"),
         ({"options": {"depth": 8}}, r"options \['depth'\] follow from the entry's own fields"),
-        ({"prefix": 0}, "has 1 prefix tokens, the entry has prefix = 0"),
+        ({"prefix": 0}, "has 1 prefix token, the entry has prefix = 0"),
         ({"image_size": 20}, r"multiple of the patch size of 8 pixels, found \(20, 20\); the remainder"),
         ({"image_size": 4}, r"multiple of the patch size of 8 pixels, found \(4, 4\)"),
         ({"options": {"embed_dim": 32}}, "width is 32, expected 16"),
@@ -265,7 +265,7 @@ def test_own_backbone_of_twenty_lines_loads_with_weights_of_its_own(tmp_path):
     assert loaded.backbone(batch())["final"].shape == (3, 4, 6)
     assert loaded.backbone.token_mask(batch()).all()
     assert len(loaded.code_sha256) == 64
-    with pytest.raises(Unavailable, match=r"cannot stop after 0 of 1 blocks. Implement forward_to"):
+    with pytest.raises(Unavailable, match=r"cannot stop after 0 of 1 block. Implement forward_to"):
         loaded.backbone.forward_to(batch(), 0)
     torch.save(loaded.backbone.state_dict(), tmp_path / "own.pt")
     trained = spec.model_copy(update={"weights": WeightsSpec(file="x"), "random_seed": None})

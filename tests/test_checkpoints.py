@@ -107,7 +107,7 @@ def test_shards_that_are_missing_or_lie_elsewhere_are_named(tmp_path: Path) -> N
     with pytest.raises(WeightsError, match=r"lists '\.\./\.\./etc/passwd', expected names of files in the same folder"):
         read_state_dict(index)
     index.write_text(json.dumps({"weight_map": dict.fromkeys(filled(2), "model-00001-of-00002.safetensors")}))
-    with pytest.raises(WeightsError, match=r"2 tensors \(1\.bias\) are in no shard"):
+    with pytest.raises(WeightsError, match=r"lists 2 tensors \(1\.bias\) of no shard"):
         read_state_dict(index)
 
 
@@ -231,13 +231,13 @@ def test_every_floating_dtype_is_loaded(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: (t * 100).to(torch.int8), "4 tensors have an unsuitable dtype .*int8 for torch.float32"),
+        (lambda t: (t * 100).to(torch.int8), "4 tensors of an unsuitable dtype .*int8 for torch.float32"),
         (lambda t: t.to(torch.complex64), "complex64 for torch.float32"),
         (
             lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
             "qint8 for torch.float32.*dequantise quantised weights first",
         ),
-        (lambda t: t * float("nan"), r"4 tensors have values that are not finite \(0\.bias"),
+        (lambda t: t * float("nan"), r"4 tensors with values that are not finite \(0\.bias"),
         (lambda t: t / 0, "not finite"),
     ],
     ids=["int8", "complex", "quantised", "nan", "infinite"],

@@ -20,7 +20,7 @@ def test_records_are_grouped_once_per_run(tmp_path: Path):
     assert run.of_evidence("published").pairs is run.pairs
 
 
-def test_another_selection_of_records_is_grouped_anew(tmp_path: Path):
+def test_another_selection_of_records_is_grouped_again(tmp_path: Path):
     run = read_run(small_run(tmp_path))
     found, _ = comparisons(run)
     fewer = replace(run, records=run.records[:1])

@@ -25,7 +25,7 @@ def test_an_interrupted_run_ranks_complete_models_and_names_the_others(run: Path
     (ranking,) = collation.rankings
     assert "galileo_nano" not in rows_of(ranking)
     assert "2 taps without a score" in ranking.dropped["galileo_nano"]
-    assert "2 of 13 planned cases have no record" in collation.text
+    assert "no record of 2 of 13 planned cases" in collation.text
     assert "galileo_nano-eurosat_sim-linear (block02, final): no record" in page(run)
     profile = (run / "figures" / "eurosat_sim-linear-depth.csv").read_text(encoding="utf-8")
     assert "galileo_nano,false,1.0,block03" in profile

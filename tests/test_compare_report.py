@@ -82,7 +82,7 @@ def test_records_without_a_checksum_are_counted_in_all_formats(runs):
     del content["checksum"]
     path.write_text(json.dumps({**content, "schema_version": 2}))
     found = compare(*runs)
-    said = "baseline old: 1 of 4 records have no checksum: they were written before record schema 3"
+    said = "baseline old: 1 of 4 records without a checksum, written before record schema 3"
     assert any(line.startswith(f"no checksum: {said}") for line in texts(found))
     assert f"- {said}" in markdown_of(found)
     assert json.loads(json_of(found))["no_checksum"] == {"baseline": 1, "run": 0}

@@ -1,4 +1,4 @@
-"""Half-planes along the edges of tokens: whatever has no data or no label beside them, every tap finds them exactly."""
+"""Half-planes along the edges of tokens: every tap finds them exactly, whatever has no data or label there."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

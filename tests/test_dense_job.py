@@ -42,17 +42,17 @@ def own_cache(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("side", [32, 48, 20])
-def test_stored_maps_give_what_encoding_anew_gives(side):
+def test_stored_maps_give_what_encoding_again_gives(side):
     """Chips as large as the window, larger (four windows, overlapping) and smaller (one, enlarged)."""
     made = job(side=side)
     network = restored(made, train_chosen(made))
     assert made.size == min(side, 32)
-    anew = ChipPredictor(made.adapter, made.size, torch.device("cpu"))
+    again = ChipPredictor(made.adapter, made.size, torch.device("cpu"))
     stored = made._predictor("test")
     split = made.splits["test"]
     with torch.inference_mode():
         for item in range(len(split)):
-            expected = anew(network, split.read(item), item)
+            expected = again(network, split.read(item), item)
             assert expected.shape == (2, side, side)
             torch.testing.assert_close(stored(network, split.read(item), item), expected, rtol=1e-4, atol=1e-5)
 
@@ -104,7 +104,7 @@ def test_another_seed_budget_tap_or_window_is_another_training():
     assert len(paths) == 6
 
 
-def test_a_damaged_result_is_trained_anew():
+def test_a_damaged_result_is_trained_again():
     made = job()
     trained = train_chosen(made)
     counts = counts_on_test(made, trained)
@@ -156,7 +156,9 @@ def test_a_constant_target_is_refused():
         }
     )
     made = DenseJob(flat.load, flat.adapter, {**flat.splits, "train": heights}, flat.budget, flat.choice, 0)
-    with pytest.raises(DataError, match="the 6 training chips have the value 7 everywhere"):
+    with pytest.raises(
+        DataError, match="every labelled pixel of 6 training chips has the value 7, expected different values"
+    ):
         _ = made.scale
 
 

@@ -224,7 +224,7 @@ def test_a_frozen_backbone_that_moves_is_seen(tmp_path, monkeypatch):
     assert measured(tmp_path, "tokenlinear_frozen_p100", "block11").moved == {True}
 
 
-def test_a_twin_that_every_seed_draws_anew_is_compared_with_its_own_beginning(tmp_path):
+def test_a_twin_that_every_seed_draws_again_is_compared_with_its_own_beginning(tmp_path):
     found = measured(tmp_path, "tokenlinear_lnbias_p100", "block11", model="pocket_random")
     beginnings = [one.initial_sha256 for one in found.record.training.seeds]
     assert len({*beginnings, None}) == 3
@@ -261,7 +261,7 @@ def test_the_first_seed_chooses_the_rate_of_all():
     assert {one.rate for one in trained} == {max(tried, key=lambda rate: (tried[rate], -rate))}
 
 
-def test_random_twins_and_unets_are_drawn_anew_by_every_seed():
+def test_random_twins_and_unets_are_drawn_again_by_every_seed():
     twins = study("tokenlinear_full_p100", "block11", model="pocket_random").jobs
     assert twins[0].loaded.weights_sha256 != twins[1].loaded.weights_sha256
     frozen = study("tokenlinear_frozen_p100", "block11", model="pocket_random").jobs
@@ -275,7 +275,7 @@ def test_a_unet_learns_from_scratch_and_is_restored_with_its_statistics():
     assert trained.trained_parameters == trained.total_parameters
     counts = made.tested([trained])
     assert counts.sum() == 5 * 31 * 32
-    # The same score by a network that was restored anew: running statistics are part of what is kept.
+    # The same score by a network that was restored again: running statistics are part of what is kept.
     score = [float(value) for value in count_score(counts, "miou")]
     job = made.jobs[0]
     held = job.counts(restored(job, trained), "val", range(4))
@@ -329,7 +329,7 @@ def test_the_blocks_of_few_labels_are_chosen_with_few_labels():
     made = study("single_w064_frozen_p010", "chosen")
     sweep = made.workspace.dense_sweep("pocket_mae", TASK.slug)
     assert made.taps[0] == sweep.best_taps(1, 0.1)
-    with pytest.raises(ContractError, match=r"was not solved with 0\.5 of the labels; fractions: 0\.1, 1"):
+    with pytest.raises(ContractError, match=r"with 0\.5 of the labels; choose one of the fractions 0\.1, 1"):
         sweep.best_taps(1, 0.5)
 
 

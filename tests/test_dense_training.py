@@ -296,7 +296,7 @@ def test_batches_are_read_some_steps_ahead_and_no_further():
         assert ahead.take(0) == 0
         assert ahead.take(1) == 1
         assert max(asked) <= 3
-        assert ahead.take(4) == 4  # elsewhere: begins anew
+        assert ahead.take(4) == 4  # elsewhere: begins again
         assert max(asked) == 4
     finally:
         ahead.close()

@@ -69,7 +69,7 @@ def test_the_window_is_the_models_size_unless_all_chips_are_smaller():
     assert window_size(224, [(64, 64), (64, 72)]) == 72
     assert window_size(None, [(64, 64), (64, 72)]) == 72
     assert window_size(None, [(512, 512)]) == 224
-    with pytest.raises(ContractError, match="at least one chip"):
+    with pytest.raises(ContractError, match="expected at least one"):
         window_size(224, [])
 
 

@@ -292,7 +292,7 @@ def test_nobody_keeps_its_label_and_one_item_is_refused():
         split = items(WOOD, count=5, labels=[10.0, 20.0, 30.0, 40.0, 50.0])
         other = with_shuffled_labels(split, list(range(5)), seed)
         assert not (other.labels == split.labels).any()
-    with pytest.raises(DataError, match="cannot shuffle labels, found 1 labelled samples"):
+    with pytest.raises(DataError, match="cannot shuffle labels, found 1 labelled sample"):
         with_shuffled_labels(split, [2], 0)
 
 

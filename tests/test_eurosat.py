@@ -107,7 +107,7 @@ def test_lists_without_any_image_are_unavailable(task: TaskSpec, tmp_path: Path)
     folder = tmp_path / task.root
     folder.mkdir(parents=True)
     write_lists(folder)
-    with pytest.raises(Unavailable, match=r"none of the 3 listed files is in .*; the first is "):
+    with pytest.raises(Unavailable, match=r"found 0 of 3 listed files in .*; the first is "):
         open_splits(task)
 
 

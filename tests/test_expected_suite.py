@@ -18,7 +18,7 @@ KNN = ("--tasks", "colours", "--adaptations", "knn")
 
 @pytest.fixture(scope="module")
 def ranged(tmp_path_factory):
-    """The small suite with ranges that were set from its first run, of ``oak``, beside one that no case claims."""
+    """The small suite with ranges that were set from its first run, of ``oak``, next to one that no case claims."""
     folder = tmp_path_factory.mktemp("ranged")
     suite = install(folder)
     first = suite.run("--models", "oak", *KNN, "--run", "first")
@@ -59,7 +59,7 @@ def test_the_next_run_is_judged_and_a_missing_range_fails_where_all_is_required(
     assert ranged.records("second")["elm-colours-knn-final"]["outcome"]["verdict"] == "no_range"
 
 
-def test_a_run_that_is_resumed_is_judged_anew(ranged, second):
+def test_a_run_that_is_resumed_is_judged_again(ranged, second):
     """Its records passed; the range of one has moved away since, and that of another tap is for other weights."""
     before = {name: one for name, one in ranged.records("second").items() if name.startswith("oak")}
     original = read_ranges(path_of(ranged))
@@ -92,7 +92,7 @@ def test_a_run_that_is_resumed_is_judged_anew(ranged, second):
     folder = ranged.folder / "reports/runs/second"
     records, problems = read_records(folder)
     assert problems == []
-    assert all(read_outcomes(folder, record) is not None for record in records), "per-item outcomes stay beside them"
+    assert all(read_outcomes(folder, record) is not None for record in records), "per-item outcomes stay next to them"
 
 
 def test_a_range_file_that_was_edited_wrongly_stops_the_session(ranged):

@@ -162,7 +162,7 @@ def test_nothing_is_confirmed_twice(twice, strict):
     assert gate.confirmed(twice, lambda: pytest.fail("trained a third time"), strict) is twice
 
 
-def test_a_record_that_is_reused_keeps_its_first_attempt_and_is_judged_anew(folder, twice, strict, monkeypatch):
+def test_a_record_that_is_reused_keeps_its_first_attempt_and_is_judged_again(folder, twice, strict, monkeypatch):
     passed = twice.record.outcome.model_copy(update={"status": "passed", "verdict": "in_range", "reason": None})
     write_record(twice.record.model_copy(update={"outcome": passed}), twice.outcomes, folder / "own")
     monkeypatch.setattr(CaseTrainings, "run", lambda _: pytest.fail("trained again"))

@@ -76,7 +76,7 @@ def test_a_probe_without_penalties_has_no_choices():
 
 
 def test_a_range_that_does_not_hold_a_solve_with_noise_is_refused_by_name():
-    """Noise may turn choices that are admissible, and a decision beside: more means that the rule is not sound here."""
+    """Noise may turn choices that are admissible, and one next to them: more means that the rule is not sound here."""
     proposal = proposed(probe(0.6, feature_keys=FEATURES), noise=0.004)
     assert proposal.changes == ()
     assert proposal.refused == {
@@ -308,13 +308,13 @@ def test_the_same_run_again_changes_nothing_and_keeps_the_origin(tmp_path, plant
     before = (tmp_path / "eurosat_sim.toml").read_bytes()
     found = expect([written(tmp_path / "two", probe(0.6, "two", feature_keys=FEATURES))], CATALOG, tmp_path)
     assert found.written
-    assert found.text.splitlines() == ["eurosat_sim: 1 unchanged", f"0 of 1 ranges written to {tmp_path}"]
+    assert found.text.splitlines() == ["eurosat_sim: 1 unchanged", f"0 of 1 range written to {tmp_path}"]
     assert (tmp_path / "eurosat_sim.toml").read_bytes() == before
 
 
 def test_a_task_that_no_run_holds_is_named(tmp_path):
     run = written(tmp_path / "one", probe(0.6, "one", feature_keys=FEATURES))
-    with pytest.raises(DataError, match=r"no case of eurosat_simm in these runs; they contain eurosat_sim$"):
+    with pytest.raises(DataError, match=r"no case of eurosat_simm in these runs; choose among eurosat_sim$"):
         expect([run], CATALOG, tmp_path, tasks=["eurosat_simm"])
 
 
@@ -334,6 +334,15 @@ def test_a_run_that_cannot_be_read_whole_is_refused(tmp_path):
         read_intact_records(run)
     with pytest.raises(DataError, match="no such run"):
         read_intact_records(tmp_path / "absent")
+
+
+def test_of_many_damaged_records_one_is_named_and_the_others_are_counted(tmp_path):
+    run = written(tmp_path / "one", probe(0.6))
+    for number in range(40):
+        (run / "probe" / f"x{number:02d}.json").write_text("{")
+    with pytest.raises(DataError, match=r"x00\.json: .* \(and 39 more problems\); ranges need") as caught:
+        read_intact_records(run)
+    assert len(str(caught.value)) <= 400
 
 
 CLAIMS = {

@@ -63,7 +63,7 @@ def test_cells_with_another_number_of_seeds_are_named(planted):
     cells[at] = replace(cells[at], record=cells[at].record.model_copy(update={"scores": {cells[at].fraction: score}}))
     made = trained_factorial(cells, CATALOG)
     assert made.shape == (2, 2, 2, 2)
-    assert made.left_out == ("backbone: m_one", "tuning: lora", "1 cells without 3 seeds")
+    assert made.left_out == ("backbone: m_one", "tuning: lora", "1 cell without 3 seeds")
 
 
 def test_one_decoder_on_several_blocks_varies_the_block(tmp_path):
@@ -116,19 +116,19 @@ def test_regret_is_what_a_search_by_hand_finds(planted):
     best = max(table, key=lambda levels: table[levels].validated)
     assert best == ("m_three", "lightms", "frozen", "100 %")
     for name, axes in (("backbone", [0]), ("decoder", [1]), ("tuning", [2]), (ADAPTATION, [1, 2])):
-        kept, anew = [], []
+        kept, again = [], []
         rest = [axis for axis in range(3) if axis not in axes]
         wrong = {tuple(one[axis] for axis in axes) for one in table} - {tuple(best[axis] for axis in axes)}
         for level in wrong:
             own = [one for one in table if tuple(one[axis] for axis in axes) == level]
             first = max(own, key=lambda one: table[one].validated)
             same = next(one for one in own if all(one[axis] == best[axis] for axis in rest))
-            anew.append(table[best].score.value - table[first].score.value)
+            again.append(table[best].score.value - table[first].score.value)
             kept.append(table[best].score.value - table[same].score.value)
         regret = found["100 %", name]
         assert (regret.best, regret.wrong) == ("m_three, lightms, frozen", len(wrong))
         assert regret.kept.mean.value == pytest.approx(np.mean(kept))
-        assert regret.anew.mean.value == pytest.approx(np.mean(anew))
+        assert regret.rechosen.mean.value == pytest.approx(np.mean(again))
         assert regret.kept.mean.low < regret.kept.mean.value < regret.kept.mean.high
     last = found["100 %", "backbone"].kept
     assert (last.name, found["100 %", "tuning"].kept.name) == ("m_one", "full")

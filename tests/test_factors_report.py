@@ -57,7 +57,7 @@ def test_regret_names_what_validation_chose(collated):
         (labels, factor, rest)
         for labels in ("10 %", "100 %")
         for factor in ("backbone", "decoder", "tuning", "adaptation")
-        for rest in ("kept", "anew")
+        for rest in ("kept", "rechosen")
     }
     assert not (tables / "t_one-linear-regret.md").exists()
 

@@ -63,14 +63,14 @@ def test_complete_copy_is_counted_and_called_complete(task):
         "eurosat_rgb: readable and complete",
         "  train    3 of 3 samples; the first, River_0, is 3 x 64 x 64, 100% valid",
         "  val      2 of 2 samples; the first, River_3, is 3 x 64 x 64, 100% valid",
-        "  test     1 of 1 samples; the first, River_5, is 3 x 64 x 64, 100% valid",
+        "  test     1 of 1 sample; the first, River_5, is 3 x 64 x 64, 100% valid",
         "  split    official",
     ]
 
 
 def test_copy_with_fewer_items_than_published_is_not_complete(task):
     larger = task.model_copy(update={"official_sizes": (3, 2, 7)})
-    with pytest.raises(DataError, match=r"split 'test' has 1 samples, but the complete data set has 7"):
+    with pytest.raises(DataError, match=r"split 'test' has 1 sample, but the complete data set has 7"):
         check_task(larger)
 
 
@@ -110,7 +110,7 @@ def test_targets_of_dense_tasks_are_read_and_dropped_items_are_counted(tmp_path,
         bands=("B04",), product="L1C", classes=("land", "water"), official_sizes=(1, 1, 3),
     )  # fmt: skip
     lines = check_task(dense)
-    assert lines[1] == "  train    1 of 1 samples; the first, train_0, is 1 x 8 x 6, target 8 x 6, 100% valid"
+    assert lines[1] == "  train    1 of 1 sample; the first, train_0, is 1 x 8 x 6, target 8 x 6, 100% valid"
     assert lines[3].startswith("  test     1 of 3 samples; 2 dropped: label is NaN; the first, ")
 
 

@@ -1,4 +1,4 @@
-"""Finding 3 on planted records: what counts, what is set aside, what stands beside."""
+"""Finding 3 on planted records: what counts, what is set aside, what is only shown."""
 
 import math
 

@@ -105,7 +105,7 @@ def test_without_outcomes_there_are_not_enough_records(tmp_path: Path):
     found = decide(run)
     assert found is not None
     assert found.verdict == "not enough records"
-    assert "0 of 2 differences have a paired interval" in found.why[0]
+    assert "0 of 2 differences with a paired interval" in found.why[0]
 
 
 def test_controls_variants_and_control_targets_do_not_count(tmp_path: Path):

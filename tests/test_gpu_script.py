@@ -45,7 +45,7 @@ def test_features_that_depend_on_the_batch_fail(monkeypatch: pytest.MonkeyPatch)
     assert not gpu.check_batches("cpu", gpu.TINY)["passed"]
 
 
-def test_a_resumed_training_that_begins_anew_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_training_that_begins_again_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     honest, calls = gpu.fresh_weights, []
 
     def other_weights(seed: int) -> None:

@@ -112,7 +112,7 @@ def test_only_the_selected_files_count(root: Path):
     write_tif(root / "Forest/Forest_99.tif", np.ones((13, 8, 8), np.uint16))
     edit(root / "Forest/Forest_4.tif", lambda values: values + 1)
     for ending in (".tif.ovr", ".tif.aux.xml", ".tfw"):  # nothing reads them
-        (root / "Forest/Forest_0").with_suffix(ending).write_bytes(b"beside")
+        (root / "Forest/Forest_0").with_suffix(ending).write_bytes(b"extra")
     (root / "readme.txt").write_text("more")
     assert identity() == before
 

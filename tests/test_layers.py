@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "geofm_eval"
 
 FLOORS = (
-    ("errors", "memo", "garbage", "progress", "terminal", "seeds", "version"),
+    ("errors", "memo", "garbage", "plurals", "progress", "terminal", "seeds", "version"),
     ("paths", "metric"),
     ("sharing", "seals"),
     ("store", "devices"),

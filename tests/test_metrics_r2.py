@@ -186,7 +186,7 @@ def test_what_shuffles_cannot_tell_is_none():
 
 def test_wrong_arguments_are_refused():
     predicted, target = regression(20)
-    with pytest.raises(ContractError, match="R2 is undefined because the target is constant over these 3 samples"):
+    with pytest.raises(ContractError, match="R2 is undefined because the target is constant over 3 samples"):
         r2([2, 2, 2], [1, 2, 3])
     with pytest.raises(ContractError, match=r"same samples, found \(2,\) and \(3,\)"):
         r2([1, 2], [1, 2, 3])

@@ -115,7 +115,7 @@ def test_the_key_of_a_sweep_follows_what_determines_it(calls: Counter[str], monk
     assert key() == keys[0]
 
 
-def test_a_damaged_sweep_is_solved_anew(calls: Counter[str]) -> None:
+def test_a_damaged_sweep_is_solved_again(calls: Counter[str]) -> None:
     workspace = Workspace(tiny_catalog(), Settings())
     expected = workspace.sweep("tiny", "squares", "knn").row("final", 1.0, 0)
     (entry,) = list_cache("sweeps")

@@ -203,7 +203,7 @@ def test_items_without_a_target_are_dropped_and_counted(home: Path, tmp_path: Pa
 @pytest.mark.parametrize(("task", "split"), [("brightness", "train"), ("shuffled", "all")])
 def test_a_constant_target_names_task_and_split(home: Path, tmp_path: Path, task: str, split: str) -> None:
     READERS["brightness"] = lambda task, root: listing(task, root, lambda item: replace(item, label=2.0))
-    with pytest.raises(DataError, match=rf"{task}: the target is 2 for all \d+ samples of the {split} split, so R2"):
+    with pytest.raises(DataError, match=rf"{task}: the target is 2 in all of the {split} split \(\d+ samples\), so R2"):
         measured(task, tmp_path)
 
 

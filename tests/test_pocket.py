@@ -85,7 +85,7 @@ def test_another_architecture_is_named(weights):
     del tensors["norm.weight"]
     save_file(tensors, weights)
     spec = CATALOG.model("pocket_mae")
-    with pytest.raises(WeightsError, match=r"2 tensors do not match a pocket.*fc1\.weight, norm\.weight"):
+    with pytest.raises(WeightsError, match=r"found 2 tensors unlike those of a pocket.*fc1\.weight, norm\.weight"):
         load_backbone(spec, adapter(spec), weights=weights)
 
 

@@ -231,7 +231,7 @@ def test_classes_without_an_item_are_known_and_lonely_ones_are_never_held_out():
 
 
 def test_what_nothing_can_be_learnt_from_is_refused():
-    with pytest.raises(DataError, match=r"eurosat_sim: 3 training samples at 0\.01 of the labels leave none to choose"):
+    with pytest.raises(DataError, match=r"eurosat_sim: found 3 training samples at 0\.01 of the labels, too few"):
         budgeted(0.01, train=30, val=9)
-    with pytest.raises(DataError, match="all 12 training samples have the value 7"):
+    with pytest.raises(DataError, match="the label is 7 in all of 12 training samples, expected different values"):
         _ = job(task=WOOD, labels=[7.0] * 12).scale

@@ -84,8 +84,8 @@ def test_nodata_of_floats(path: Path, nodata: float, hole: float):
 
 def test_files_beside_do_not_change_what_a_file_says(path: Path):
     write_tif(path, RAMP)
-    beside = '<PAMDataset><PAMRasterBand band="1"><NoDataValue>7</NoDataValue></PAMRasterBand></PAMDataset>'
-    path.with_name("chip.tif.aux.xml").write_text(beside)
+    sidecar = '<PAMDataset><PAMRasterBand band="1"><NoDataValue>7</NoDataValue></PAMRasterBand></PAMDataset>'
+    path.with_name("chip.tif.aux.xml").write_text(sidecar)
     path.with_suffix(".tfw").write_text("10\n0\n0\n10\n500000\n4500000\n")
     assert np.array_equal(read_raster(path).marked, RAMP)
     assert grid_of(path) is None

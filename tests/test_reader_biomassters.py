@@ -189,7 +189,7 @@ def test_file_that_is_no_image_is_named(task: TaskSpec, root: Path):
 
 def test_absent_biomass_is_counted(task: TaskSpec, root: Path):
     (root / "test_agbm" / f"{TEST[0]}_agbm.tif").unlink()
-    with pytest.raises(DataError, match=r"1 of 22 listed files are missing; the first is .*ffff0000_agbm.tif"):
+    with pytest.raises(DataError, match=r"1 of 22 listed files missing; the first is .*ffff0000_agbm.tif"):
         open_splits(task)
 
 
@@ -233,7 +233,7 @@ def test_empty_folder_is_unavailable(task: TaskSpec, tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"months": [1]}, "expected at least 2 different numbers"),
+        ({"months": [1]}, "at least 2"),
         ({"months": [1, 1]}, "different numbers from 0"),
         ({"months": [3, 12]}, "different numbers from 0"),
         ({"cloud": 101}, "option cloud is 101; expected 0 to 100 percent"),

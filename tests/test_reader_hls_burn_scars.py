@@ -169,7 +169,7 @@ def test_a_file_that_is_not_what_its_name_says(root: Path, ending: str, pixels: 
 
 def test_an_image_without_a_mask(root: Path):
     (root / "training" / f"{name(2)}.mask.tif").unlink()
-    with pytest.raises(DataError, match=r"1 of 18 listed files are missing; the first is .*mask.tif"):
+    with pytest.raises(DataError, match=r"1 of 18 listed files missing; the first is .*mask.tif"):
         open_splits(task())
 
 

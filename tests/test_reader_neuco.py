@@ -158,7 +158,7 @@ def test_two_tables_of_a_target_are_refused(task: TaskSpec, root: Path):
 
 def test_location_with_two_cubes_is_refused(task: TaskSpec, root: Path):
     write_cube(root / f"data/s2l1c/part-000009/{IDS[0]}.zarr.zip", cube())
-    with pytest.raises(DataError, match="1 locations have more than one cube"):
+    with pytest.raises(DataError, match="found more than one cube of 1 location;"):
         open_splits(task)
 
 

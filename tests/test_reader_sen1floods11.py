@@ -142,7 +142,7 @@ def test_mixed_sizes_of_chips_are_read(root: Path):
 
 def test_official_split_of_a_partial_copy_is_refused(root: Path):
     (root / HAND / "S2Hand/Ghana_3_S2Hand.tif").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 listed files are missing; the first is .*Ghana_3_S2Hand.tif"):
+    with pytest.raises(DataError, match=r"1 of 4 listed files missing; the first is .*Ghana_3_S2Hand.tif"):
         open_splits(task("sen1floods11"))
 
 
@@ -194,7 +194,7 @@ def test_one_event_in_two_splits_is_refused_unless_the_task_says_so(root: Path):
     ("file", "pixels", "says"),
     [
         ("S2Hand", np.full((12, SIDE, SIDE), 500, np.int16), "12 bands, expected 13"),
-        ("S1Hand", np.full((1, SIDE, SIDE), -9, np.float32), "1 bands, expected 2"),
+        ("S1Hand", np.full((1, SIDE, SIDE), -9, np.float32), "1 band, expected 2"),
         (
             "S1Hand",
             np.full((2, 5, SIDE), -9, np.float32),

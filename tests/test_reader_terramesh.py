@@ -91,7 +91,7 @@ def test_tiles_that_do_not_fit_are_named(task: TaskSpec, root: Path):
 
 def test_absent_and_damaged_files_are_named(task: TaskSpec, root: Path):
     (root / "S1RTC/d_3.tif").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 listed files are missing; the first is .*S1RTC/d_3.tif"):
+    with pytest.raises(DataError, match=r"1 of 4 listed files missing; the first is .*S1RTC/d_3.tif"):
         open_splits(task)
     (root / "LULC/b_1.tif").write_text("not found")
     with pytest.raises(DataError, match=r"LULC/b_1.tif: not a readable GeoTIFF"):

@@ -30,8 +30,8 @@ INDEX = ROOT / "docs" / "README.md"
 
 PAGES = ["README.md", "CONTRIBUTING.md", *sorted(f"docs/{page.name}" for page in INDEX.parent.glob("*.md"))]
 
-MARK = "<!-- needs data -->"
-"""Before a block whose commands need weights, data or the records of a run."""
+MARK = "<!-- needs (?:data|a run) -->"
+"""Before a block whose commands need weights or data, or only the records of a run that earlier blocks measure."""
 
 TRIED_ELSEWHERE = {"make bench", "make test", "source .venv/bin/activate"}
 """Installation, measurement and the tests themselves."""
@@ -47,7 +47,7 @@ class Block:
 
     Args:
         text: as README shows it.
-        marked: it needs data.
+        marked: it needs data or a run.
     """
 
     text: str

@@ -71,7 +71,7 @@ def test_a_record_of_schema_2_is_read_and_has_no_checksum(path: Path):
     found = records.read_record(path)
     assert found.checksum is None
     assert found.schema_version == 3
-    assert summary_lines(read_run(path.parents[1]))[-1].startswith("1 of 2 records have no checksum")
+    assert summary_lines(read_run(path.parents[1]))[-1].startswith("1 of 2 records without a checksum")
 
 
 def test_no_changed_byte_of_a_record_changes_what_is_read(path: Path):

@@ -1,4 +1,4 @@
-"""Validation scores on resampled items: beside the outcomes of a record, in its archive, and of dense probes."""
+"""Validation scores on resampled items: next to the outcomes of a record, in its archive, and of dense probes."""
 
 from dataclasses import replace
 from pathlib import Path

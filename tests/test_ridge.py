@@ -182,11 +182,11 @@ def test_saved_and_loaded_predictions_are_equal(sweep, tmp_path):
 @pytest.mark.parametrize(
     ("split", "values", "said"),
     [
-        ("train", 3.0, r"biomass: the target is 3 for all 150 samples of the train split, so R2 is undefined"),
-        ("test", 3.0, r"biomass: the target is 3 for all 60 samples of the test split, so R2 is undefined"),
-        ("train", np.nan, r"biomass: 1 of 150 targets of the train split are not finite"),
-        ("val", np.nan, r"biomass: 1 of 80 targets of the val split are not finite"),
-        ("test", np.inf, r"biomass: 1 of 60 targets of the test split are not finite"),
+        ("train", 3.0, r"biomass: the target is 3 in all of the train split \(150 samples\), so R2 is undefined"),
+        ("test", 3.0, r"biomass: the target is 3 in all of the test split \(60 samples\), so R2 is undefined"),
+        ("train", np.nan, r"biomass: not finite: 1 of 150 targets of the train split"),
+        ("val", np.nan, r"biomass: not finite: 1 of 80 targets of the val split"),
+        ("test", np.inf, r"biomass: not finite: 1 of 60 targets of the test split"),
     ],
 )
 def test_targets_that_leave_r2_undefined_are_refused(data, budget, split, values, said):

@@ -32,7 +32,7 @@ def test_a_manifest_reads_back_with_its_checksum(tmp_path: Path):
 
 
 @pytest.mark.parametrize("field", ["val_score", "rate"])
-def test_a_result_that_was_changed_in_a_manifest_is_built_anew(
+def test_a_result_that_was_changed_in_a_manifest_is_built_again(
     tmp_path: Path, field: str, caplog: pytest.LogCaptureFixture
 ):
     path = published(tmp_path) / NAME

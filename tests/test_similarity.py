@@ -1,4 +1,4 @@
-"""Laws of debiased CKA, and two independent implementations beside it."""
+"""Laws of debiased CKA, and two independent implementations next to it."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Uncertainty of CKA against simulation, and the measures beside it against their formulas."""
+"""Uncertainty of CKA against simulation, and the measures next to it against their formulas."""
 
 from itertools import permutations
 

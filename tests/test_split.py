@@ -109,7 +109,7 @@ def test_absent_data_are_unavailable_not_an_error(monkeypatch: pytest.MonkeyPatc
 def test_half_the_data_is_an_error_that_counts(task: TaskSpec, root: Path):
     for file in (root / "River").iterdir():
         file.unlink()
-    with pytest.raises(DataError, match=r"7 of 14 listed files are missing; the first is .*River_3.tif"):
+    with pytest.raises(DataError, match=r"7 of 14 listed files missing; the first is .*River_3.tif"):
         open_splits(task)
 
 

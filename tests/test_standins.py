@@ -56,7 +56,7 @@ def test_a_whole_stand_in_is_not_written_again(task: TaskSpec, monkeypatch: pyte
     assert ensure_standin(task) == folder
 
 
-def test_a_damaged_stand_in_is_written_anew(task: TaskSpec):
+def test_a_damaged_stand_in_is_written_again(task: TaskSpec):
     before = open_splits(task)["test"].items_sha256
     folder = ensure_standin(task)
     (folder / "Forest" / "Forest_1.tif").unlink()

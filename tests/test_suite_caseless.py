@@ -1,4 +1,4 @@
-"""Tests of ``benchmarks/`` that have no case: they check the tool itself, beside the cases or alone."""
+"""Tests of ``benchmarks/`` that have no case: they check the tool itself, next to the cases or alone."""
 
 from dataclasses import replace
 from pathlib import Path

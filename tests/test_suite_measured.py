@@ -42,11 +42,11 @@ def test_weights_that_are_absent_do_not_exit_0_unless_something_else_was_measure
     done = suite.run(*alone)
     assert done.status == 1, done.text
     assert "(4 cases): weights unavailable: " in said(done.text)
-    beside = ("--models", "absent,oak", *CHOSEN[2:], "--run", "beside")
-    measured = suite.run(*beside)
+    extra = ("--models", "absent,oak", *CHOSEN[2:], "--run", "extra")
+    measured = suite.run(*extra)
     assert measured.status == 0, measured.text
     assert "nothing was measured" not in measured.text
-    again = suite.run(*beside, "--resume")
+    again = suite.run(*extra, "--resume")
     assert "resumed: 4 records reused" in again.text
     assert again.status == 0, "what is taken from records counts as measured: " + again.text
 

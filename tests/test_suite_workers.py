@@ -18,7 +18,7 @@ RECORDED = PER_MODEL + 1
 """With the one case of similarity, for both tasks are on the same items."""
 
 REPEATED = 2 * 30
-"""That case runs the test items anew, in batches of two sizes."""
+"""That case runs the test items again, in batches of two sizes."""
 
 CHECKED = 3 * 2 * CHECKED_IMAGES
 """The first images of each split are encoded again, together and in two halves."""

@@ -44,7 +44,7 @@ def test_changed_file_is_never_glued_to_the_old_part(server, tmp_path):
     assert [wanted for _, _, wanted in server.asked] == [f"bytes={PART}-", None]
 
 
-def test_changed_file_that_is_shorter_than_the_part_starts_anew(server, tmp_path):
+def test_changed_file_that_is_shorter_than_the_part_starts_again(server, tmp_path):
     leave_a_part(server, tmp_path / "w.pt")
     server.files["/w.pt"] = b"short"
     download(f"{server.url}/w.pt", tmp_path / "w.pt")

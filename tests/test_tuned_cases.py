@@ -79,7 +79,7 @@ def test_what_is_named_is_tuned_where_it_can_be():
     asked = {"models": ["pocket_mae"], "adaptations": ["pooled_full_p100"]}
     assert tune_cases(CATALOG, tasks=["sen1floods11_sim"], **asked) == []
     assert dense_cases(CATALOG, tasks=["sen1floods11_sim"], **asked) == []
-    # Who asks for a decoder alone gets no tuning of whole items beside it.
+    # Who asks for a decoder alone gets no tuning of whole items in addition.
     assert tune_cases(CATALOG, tasks=["eurosat_sim"], models=["pocket_mae"], adaptations=["lightms_full_p100"]) == []
 
 

@@ -71,7 +71,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def write(path: Path, metadata: dict[str, Any], chunk: bytes = ONES, array: str = "bands") -> None:
-    """A cube with one array as ``metadata`` say, and a harmless array of bands beside it if it is another."""
+    """A cube with one array as ``metadata`` say, and a harmless array of bands next to it if it is another."""
     with zipfile.ZipFile(path, "w") as archive:
         if metadata["zarr_format"] == 3:
             archive.writestr("zarr.json", '{"zarr_format": 3, "node_type": "group", "attributes": {}}')

@@ -1,4 +1,4 @@
-"""Weights of unverified provenance: marked wherever they stand beside others, and counted nowhere."""
+"""Weights of unverified provenance: marked wherever they are shown with others, and counted nowhere."""
 
 from pathlib import Path
 

@@ -8,10 +8,11 @@ from geofm_eval.advice.cut import Cut, cuts
 from geofm_eval.advice.reading import Reading, advised_fractions, decoder_readings, probe_readings
 from geofm_eval.advice.tuning import Parts, TuningChoice, reverted_parts, trained_cells, tuning_choices
 from geofm_eval.errors import ContractError
+from geofm_eval.plurals import counted
 from geofm_eval.records import Record, marks
 from geofm_eval.results.comparison import Comparison, Subject, comparisons, identity, summarise
 from geofm_eval.results.run import THROUGHPUT, Run
-from geofm_eval.results.units import counted, of_labels
+from geofm_eval.results.units import of_labels
 
 PROBES = ("linear", "ridge")
 """Adaptations that choose a block: solved to their optimum, on the mean of the patch tokens."""

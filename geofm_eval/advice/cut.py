@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from geofm_eval.advice.reading import Verdict, verdict
 from geofm_eval.advice.validation import StandardError, standard_error
+from geofm_eval.plurals import counted
 from geofm_eval.records import CaseInfo, Record, Score
 from geofm_eval.results.comparison import LAST, Subject, last_block, tap_order
 from geofm_eval.results.reselected import Reselection, reselect
@@ -128,7 +129,7 @@ def _paired_error(again: Reselection, subject: Subject, fraction: str) -> Standa
     if tap in (again.chosen.tap, LAST, last_block(subject)):
         value = max((errors[one] for one in again.taps[: again.taps.index(tap)]), default=0.0)
     counts = [choice.n_val for choice in choices_of(best, fraction)]
-    items = f"{counts[0]} validation samples" if counts and counts[0] else "the validation samples"
+    items = counted(counts[0], "validation sample") if counts and counts[0] else "the validation samples"
     draws = f"{len(counts)} x " if len(counts) > 1 else ""
     return StandardError(value, f"paired difference over {RESAMPLES} resamples of {draws}{items}")
 

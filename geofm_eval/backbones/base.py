@@ -16,6 +16,7 @@ from geofm_eval.backbones.checkpoints import read_state_dict
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError, DataError, Unavailable
+from geofm_eval.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,9 @@ class Backbone(nn.Module, ABC):
         if blocks == depth:
             return self.forward(batch)[self.taps[-1]]
         raise Unavailable(
-            "method", f"{type(self).__name__} cannot stop after {blocks} of {depth} blocks", "Implement forward_to()."
+            "method",
+            f"{type(self).__name__} cannot stop after {blocks} of {counted(depth, 'block')}",
+            "Implement forward_to().",
         )
 
     def submodules(self) -> dict[str, Submodule]:
@@ -185,7 +188,7 @@ class LoadedBackbone:
         backbone: in eval mode, without gradients, on its device.
         spec: catalog entry.
         weights_sha256: hash over names, dtypes, shapes and values of the loaded tensors, or of the whole network if
-            there is no file.
+            no file was read.
         weights_source: ``file:<name>``, ``url:<address>``, ``random:seed=<n>`` or ``built:<architecture>``.
         missing_keys: missing keys that the entry allows.
         unexpected_keys: ignored keys that the entry allows.
@@ -240,7 +243,7 @@ def pool(tokens: Tensor, mask: Tensor, layout: TokenLayout, pooling: str) -> Ten
     if tokens.shape[1] != layout.tokens or mask.shape != tokens.shape[:2]:
         raise ContractError(
             f"tokens {tuple(tokens.shape)} and mask {tuple(mask.shape)} do not match the declared layout of "
-            f"{layout.tokens} tokens: {layout}"
+            f"{counted(layout.tokens, 'token')}: {layout}"
         )
     if pooling == "cls":
         if layout.prefix == 0:

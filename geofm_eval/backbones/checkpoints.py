@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from geofm_eval.errors import WeightsError
+from geofm_eval.plurals import counted
 
 INDEX = "*.index.json"
 """Name pattern of indexes in a folder, for safetensors and torch files."""
@@ -147,7 +148,9 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
         state.update(_read(shard))
     absent = sorted(set(_index(index)["weight_map"]) - set(state))
     if absent:
-        raise WeightsError(f"{index}: {len(absent)} tensors ({absent[0][:80]}) are in no shard; fetch all shards again")
+        raise WeightsError(
+            f"{index}: lists {counted(len(absent), 'tensor')} ({absent[0][:80]}) of no shard; fetch all shards again"
+        )
     return state
 
 
@@ -235,7 +238,7 @@ def _chosen(path: Path, content: Any, candidates: Mapping[str, dict[str, Tensor]
 
 
 def _listed(candidates: Mapping[str, Mapping[str, Tensor]]) -> str:
-    names = [f"{name[:40]}: {len(state)} tensors" for name, state in candidates.items()]
+    names = [f"{name[:40]}: {counted(len(state), 'tensor')}" for name, state in candidates.items()]
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 

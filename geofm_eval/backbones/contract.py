@@ -14,6 +14,7 @@ from geofm_eval.backbones.series import Encoded, encode
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError
+from geofm_eval.plurals import counted
 
 CHECKED_IMAGES = 16
 TOLERANCE, TOLERANCE_16_BIT = 1e-3, 3e-2
@@ -69,10 +70,11 @@ def _check_tokens(spec: ModelSpec, tokens: Any, layout: TokenLayout, images: int
         raise ContractError(f"{spec.slug} returned taps {_shortened(found)}, expected {_shortened(spec.taps)}")
     if layout.prefix != spec.prefix:
         raise ContractError(
-            f"{spec.slug} has {layout.prefix} prefix tokens, expected prefix = {spec.prefix} as in its catalog entry"
+            f"{spec.slug} has {counted(layout.prefix, 'prefix token')}, expected prefix = {spec.prefix} as in its "
+            "catalog entry"
         )
     for tap, values in tokens.items():
-        expected = f"expected float32 ({images}, {layout.tokens}, D) for {images} images and {layout}"
+        expected = f"expected float32 ({images}, {layout.tokens}, D) for {counted(images, 'image')} and {layout}"
         if not isinstance(values, Tensor):
             raise ContractError(f"{spec.slug}: tap {tap} is a {type(values).__name__}, {expected}")
         if values.ndim != 3 or values.shape[:2] != (images, layout.tokens) or values.dtype != torch.float32:
@@ -123,7 +125,10 @@ def _check_each_alone(loaded: LoadedBackbone, images: ModelInput, native: bool, 
 def _moved(loaded: LoadedBackbone, encoded: Encoded, again: Encoded, rows: slice) -> str | None:
     """Description of the largest change; None if all features are equal up to rounding."""
     if again.layout != encoded.layout:
-        return f"the layout is {again.layout} for {rows.stop - rows.start} images, {encoded.layout} for the batch."
+        return (
+            f"the layout is {again.layout} for {counted(rows.stop - rows.start, 'image')}, {encoded.layout} for the "
+            "batch."
+        )
     allowed = _tolerance(loaded)
     part = slice(rows.start * encoded.passes, rows.stop * encoded.passes)
     changes = {tap: _change(encoded, again, tap, part) for tap in loaded.spec.taps}

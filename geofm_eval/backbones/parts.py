@@ -27,7 +27,10 @@ def block_paths(backbone: Backbone) -> dict[str, str]:
         paths.setdefault(name.partition(".")[0], []).append(names[id(part.module)])
     found = {block: _shared([path.split(".") for path in own]) for block, own in paths.items()}
     if len(set(found.values())) < len(found):
-        raise ContractError(f"{type(backbone).__name__}: blocks share one module, so their parts cannot be separated")
+        raise ContractError(
+            f"{type(backbone).__name__}: blocks share one module, so their parts cannot be separated; name only parts "
+            "with a module of their own in submodules()"
+        )
     return found
 
 
@@ -53,19 +56,23 @@ def part_rows(backbone: Backbone, part: str) -> list[Rows]:
     if part == "all":
         return [Rows(name) for name in backbone.state_dict()]
     if part.startswith("block"):
-        path = block_paths(backbone).get(part)
+        paths = block_paths(backbone)
+        path = paths.get(part)
         if path is None:
-            raise ContractError(f"{type(backbone).__name__} has no {part}")
+            raise ContractError(f"{type(backbone).__name__} has no {part}; choose one of {', '.join(paths)[:200]}")
         return [Rows(name) for name in backbone.state_dict() if name.startswith(f"{path}.")]
     wanted = ("q", "k", "v") if part == "qkv" else (part,)
     names = {id(module): name for name, module in backbone.named_modules()}
-    found = []
-    for name, one in backbone.submodules().items():
+    submodules, found = backbone.submodules(), []
+    for name, one in submodules.items():
         if name.partition(".")[2] in wanted:
             own = one.module.state_dict()
             found += [Rows(f"{names[id(one.module)]}.{tensor}", one.part) for tensor in own]
     if not found:
-        raise ContractError(f"{type(backbone).__name__} has no part {part} in its blocks")
+        known = dict.fromkeys(name.partition(".")[2] for name in submodules)
+        raise ContractError(
+            f"{type(backbone).__name__} has no part {part} in its blocks; choose one of {', '.join(known)[:200]}"
+        )
     return found
 
 

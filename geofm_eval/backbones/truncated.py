@@ -13,6 +13,7 @@ from geofm_eval.backbones.parts import block_paths
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError
+from geofm_eval.plurals import counted
 
 _NOISE = 1e-5
 """Largest allowed difference from the whole backbone, relative to its largest feature; allows for summation order."""
@@ -70,7 +71,8 @@ class TruncatedBackbone(Backbone):
                 found = self(batch)
             except Exception as stopped:
                 raise ContractError(
-                    f"{type(whole).__name__} does not run with {len(self.taps) - 1} of {len(whole.taps) - 2} blocks "
+                    f"{type(whole).__name__} does not run with {len(self.taps) - 1} of "
+                    f"{counted(len(whole.taps) - 2, 'block')} "
                     f"({type(stopped).__name__}: {stopped}) and cannot be cut"
                 ) from stopped
         for tap in self.taps:

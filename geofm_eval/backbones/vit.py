@@ -18,6 +18,7 @@ from geofm_eval.backbones.checkpoints import read_state_dict
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
+from geofm_eval.plurals import counted
 
 if TYPE_CHECKING:
     from timm.models.eva import Eva
@@ -202,7 +203,8 @@ def _checked(spec: ModelSpec, name: str, model: nn.Module) -> "VisionTransformer
         )
     if model.num_prefix_tokens != spec.prefix:
         raise ContractError(
-            f"{spec.slug}: the model has {model.num_prefix_tokens} prefix tokens, the entry has prefix = {spec.prefix}"
+            f"{spec.slug}: the model has {counted(model.num_prefix_tokens, 'prefix token')}, the entry has prefix = "
+            f"{spec.prefix}"
         )
     if isinstance(model.norm, nn.Identity):
         raise ContractError(

@@ -15,6 +15,7 @@ from geofm_eval.errors import Unavailable, WeightsError
 from geofm_eval.fetch import fetch_weights, path_sha256, published_address, verified_sha256
 from geofm_eval.gaps import ALLOW_DOWNLOAD, downloadable, downloaded_weights, how_to_get_weights
 from geofm_eval.paths import geofm_home, in_package
+from geofm_eval.plurals import counted
 
 __all__ = ["LocatedWeights", "load_into", "locate", "read_state_dict", "read_state_dicts", "state_dict_sha256"]
 
@@ -185,15 +186,15 @@ def _check_values(given: Mapping[str, Tensor], own: Mapping[str, Tensor], parame
     wrong = [f"{key}: {given[key].dtype} for {own[key].dtype}" for key in given if not _fits(given[key], own[key])]
     if wrong:
         raise WeightsError(
-            f"{name}: {len(wrong)} tensors have an unsuitable dtype ({_first(wrong)}); save the weights as "
+            f"{name}: {counted(len(wrong), 'tensor')} of an unsuitable dtype ({_first(wrong)}); save the weights as "
             "float32, float16 or bfloat16, and dequantise quantised weights first"
         )
     trained = set(parameters)
     broken = [key for key, tensor in given.items() if not _finite(tensor, infinite=key not in trained)]
     if broken:
         raise WeightsError(
-            f"{name}: {len(broken)} tensors have values that are not finite ({_first(broken)}); the training diverged "
-            "or the file is damaged. Use an earlier checkpoint"
+            f"{name}: {counted(len(broken), 'tensor')} with values that are not finite ({_first(broken)}); the "
+            "training diverged or the file is damaged. Use an earlier checkpoint"
         )
 
 

@@ -25,11 +25,6 @@ def radar_product(radar: Radar | None, product: Product) -> str | None:
     return radar or (product if product in get_args(Radar) else None)
 
 
-def values(count: int) -> str:
-    """Return ``1 value``, ``2 values``."""
-    return f"{count} value{'' if count == 1 else 's'}"
-
-
 def is_full_path(name: str) -> bool:
     """Return whether a path is absolute and not in a virtual file system of GDAL."""
     return PurePosixPath(name).is_absolute() and not name.startswith("/vsi")

@@ -16,6 +16,7 @@ from geofm_eval.catalog.models import ModelSpec
 from geofm_eval.catalog.recipes import Adaptation, Recipe
 from geofm_eval.catalog.tasks import TaskSpec
 from geofm_eval.errors import ContractError
+from geofm_eval.plurals import counted
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, type[Spec]] = {
@@ -46,7 +47,7 @@ class Catalog:
     adaptations: dict[str, Adaptation]
 
     def __repr__(self) -> str:
-        return f"Catalog({len(self.models)} models, {len(self.tasks)} tasks)"
+        return f"Catalog({counted(len(self.models), 'model')}, {counted(len(self.tasks), 'task')})"
 
     def model(self, slug: str) -> ModelSpec:
         """Return a model by slug; ContractError with the most similar names if it is unknown."""
@@ -120,9 +121,9 @@ def _read(file: Path, raw: Raw) -> dict[str, dict[str, Spec]]:
     except FileNotFoundError:
         raise ContractError(f"{file}: catalog file does not exist: check the path given with --catalog") from None
     except RecursionError:
-        raise ContractError(f"{file}: not a readable TOML file: it is nested too deeply") from None
+        raise ContractError(f"{file}: not a readable TOML file: it is nested too deeply; correct the file") from None
     except (ValueError, OSError) as error:  # numbers of very many digits are a ValueError of their own
-        raise ContractError(f"{file}: not a readable TOML file: {_short(error)}") from None
+        raise ContractError(f"{file}: not a readable TOML file: {_short(error)}; correct it or its path") from None
     result: dict[str, dict[str, Spec]] = {}
     for section, table in content.items():
         if section not in SECTIONS or not isinstance(table, dict):
@@ -260,8 +261,10 @@ def _lookup(table: dict[str, T], slug: str, what: str) -> T:
         return table[slug]
     near = difflib.get_close_matches(slug[:80], table, n=3)
     found = f"{what} '{_short(slug)}' is unknown; "
-    hint = f"did you mean {', '.join(near)}?" if near else f"known: {_fitting(list(table), ', ', len(found) + 7)}"
-    raise ContractError(f"{found}{hint}")
+    if near:
+        raise ContractError(f"{found}did you mean {', '.join(near)}? Correct the name")
+    cure = "; choose one of them"
+    raise ContractError(f"{found}known: {_fitting(list(table), ', ', len(found + cure) + 7)}{cure}")
 
 
 def check_slugs(slugs: Iterable[tuple[str, str | None]], kinds: Mapping[str, str] | None = None) -> list[str]:

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from geofm_eval.catalog.bands import canonical, units_of
-from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product, values
+from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product
 from geofm_eval.paths import escape
+from geofm_eval.plurals import counted
 
 
 class Normalisation(Spec):
@@ -182,7 +183,9 @@ class ModelSpec(Spec):
         for name in ("low", "high", "mean", "std"):
             value = getattr(self.normalisation, name)
             if isinstance(value, tuple) and len(value) != count:
-                raise ValueError(f"normalisation.{name} has {values(len(value))}, expected {count}, one per band")
+                raise ValueError(
+                    f"normalisation.{name} has {counted(len(value), 'value')}, expected {count}, one per band"
+                )
         if (self.provenance == "unverified") != bool(self.provenance_reason):
             raise ValueError("provenance = 'unverified' needs provenance_reason, and the reverse: give both or neither")
         own = ":" in self.architecture
@@ -200,7 +203,9 @@ class ModelSpec(Spec):
                     "means of the pretraining corpus; if none are published, use missing = 'refuse'"
                 )
         elif len(found.mean) != len(self.bands):
-            raise ValueError(f"fill_means.mean has {values(len(found.mean))}, expected {len(self.bands)}, one per band")
+            raise ValueError(
+                f"fill_means.mean has {counted(len(found.mean), 'value')}, expected {len(self.bands)}, one per band"
+            )
         elif found.unit != unit:
             raise ValueError(f"fill_means.unit must be '{unit}' for these bands, found '{found.unit}'")
 

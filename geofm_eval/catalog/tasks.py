@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product, values
+from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product
 from geofm_eval.metric import METRICS
 from geofm_eval.paths import escape
+from geofm_eval.plurals import counted
 
 OWN_READERS = ("folder", "table", "masks", "vector")
 """Readers of a user's own data; a reader ``file.py:function`` is one too."""
@@ -241,7 +242,7 @@ def _check_per_band(task: TaskSpec) -> None:
     }
     for name, value in per_band.items():
         if isinstance(value, tuple) and len(value) != len(task.bands):
-            raise ValueError(f"{name} has {values(len(value))}, expected {len(task.bands)}, one per band")
+            raise ValueError(f"{name} has {counted(len(value), 'value')}, expected {len(task.bands)}, one per band")
 
 
 def _check_paths(task: TaskSpec) -> None:

@@ -13,7 +13,7 @@ from geofm_eval.errors import GeofmError, Unavailable
 from geofm_eval.gaps import availability
 from geofm_eval.metric import METRICS, POINT
 from geofm_eval.paths import geofm_cache, geofm_runs, home_line
-from geofm_eval.results.units import counted
+from geofm_eval.plurals import counted
 
 
 @app.command()
@@ -90,7 +90,7 @@ def doctor(catalog: CatalogOption = None) -> None:
     say(f"device {_device()}\n")
     pairs = [(m.slug, t.slug) for m in known.models.values() for t in known.tasks.values() if compatible(m, t)]
     runnable = [(m, t) for m, t in pairs if here.models[m] is None and here.tasks[t] is None]
-    say(f"{len(runnable)} of {len(pairs)} pairs of model and task can run here:")
+    say(f"{len(runnable)} of {counted(len(pairs), 'pair')} of model and task can run here:")
     for task in known.tasks:
         names = [m for m, t in runnable if t == task]
         if names:
@@ -189,8 +189,8 @@ def cache(
     """List the entries of the cache, or prune it."""
     if prune is not None:
         removed = prune_cache(prune, older)
-        entries = "entry" if len(removed) == 1 else "entries"
-        say(f"removed {len(removed)} {entries}, {sum(e.bytes for e in removed) / 1e6:.1f} MB")
+        entries = counted(len(removed), "entry", "entries")
+        say(f"removed {entries}, {sum(e.bytes for e in removed) / 1e6:.1f} MB")
         return
     table = Table("kind", "entry", "MB", "days old")
     for entry in list_cache():

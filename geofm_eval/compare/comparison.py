@@ -13,6 +13,7 @@ from geofm_eval.compare.feature_change import Moved, moved
 from geofm_eval.compare.matching import CaseKey, CaseSelection, Matches, match, scored
 from geofm_eval.compare.pooled import PooledVerdict, pooled_verdicts
 from geofm_eval.errors import DataError
+from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run, read_run
 
@@ -131,7 +132,7 @@ def compare(
         together: over what Holm adjusts primary cases: each family on its own, or all of the run.
 
     Raises:
-        DataError: a folder that is no run, a run compared with itself, or not a single case that may be compared.
+        DataError: a folder that is not a run, a run compared with itself, or not a single case that may be compared.
     """
     before, after = (one if isinstance(one, Run) else read_run(one) for one in (old, new))
     if before.folder.resolve() == after.folder.resolve():
@@ -192,11 +193,17 @@ def _nothing(old: Run, new: Run, matches: Matches) -> str:
     if matches.refused:
         first = matches.refused[0]
         differing = "; ".join(f"{name}: {a} before, {b} now" for name, (a, b) in first.differing.items())
-        return f"{found}: {len(matches.refused)} differ in their conditions, for example {first.case[1]} ({differing})"
+        return (
+            f"{found}: different conditions in {counted(len(matches.refused), 'case')}, for example {first.case[1]} "
+            f"({differing}); measure both in one way"
+        )
     if matches.unscored:
         case, reason = next(iter(matches.unscored.items()))
-        return f"{found}: {len(matches.unscored)} have no score, for example {case[1]} ({reason})"
+        return (
+            f"{found}: no score in {counted(len(matches.unscored), 'case')}, for example {case[1]} ({reason}); measure "
+            "these cases again"
+        )
     return (
-        f"{found}: {len(matches.absent) + len(matches.unselected)} are only in the baseline and "
+        f"{found}: {counted(len(matches.absent) + len(matches.unselected), 'case')} only in the baseline and "
         f"{len(matches.only_new)} only in the new run; run the same models, tasks and adaptations"
     )

@@ -19,6 +19,7 @@ from geofm_eval.data.channels import channels_of
 from geofm_eval.data.input_report import report_of, takes_series
 from geofm_eval.data.pixels import RawImage
 from geofm_eval.errors import DataError
+from geofm_eval.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,10 @@ class InputAdapter:
         sizes = {image.pixels.shape[-2:] for image in images}
         lengths = {len(image.dates) for image in images}
         if len(lengths) > 1:
-            raise DataError(f"{self.task.slug}: series of {sorted(lengths)} dates in one batch, expected one length")
+            raise DataError(
+                f"{self.task.slug}: series of {sorted(lengths)} dates in one batch, expected one length. Set dates in "
+                "the task's catalog entry"
+            )
         if len(sizes) == 1:
             pixels, valid = self._prepare(images)
         elif self.model.image_size is None:
@@ -106,8 +110,8 @@ class InputAdapter:
         for image in images:
             if image.pixels.shape[-3] != len(self.task.bands):
                 raise DataError(
-                    f"{self.task.slug}: image has {image.pixels.shape[-3]} bands, expected {len(self.task.bands)} "
-                    f"({', '.join(self.task.bands)})"
+                    f"{self.task.slug}: image has {counted(image.pixels.shape[-3], 'band')}, expected "
+                    f"{len(self.task.bands)} ({', '.join(self.task.bands)}). Give the bands of the task"
                 )
         single = [each for image in images for each in image.single_images()]
         valid = np.stack([image.valid for image in single])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import unit_of
 from geofm_eval.errors import DataError
+from geofm_eval.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -74,19 +75,20 @@ def check_stored(stored: npt.NDArray[Any], dates: tuple[date, ...], task: TaskSp
         raise DataError(
             f"{where}: the values are complex, expected real numbers. Convert them to the unit of task '{task.slug}'"
         )
-    bands = f"{len(task.bands)} bands ({', '.join(task.bands)})"
+    bands = f"{counted(len(task.bands), 'band')} ({', '.join(task.bands)})"
     if task.dates is None:
         if stored.ndim != 3 or len(stored) != len(task.bands):
             raise DataError(f"{where}: shape is {stored.shape}, expected {bands} for task '{task.slug}'")
         return
     if stored.ndim != 4 or stored.shape[:2] != (task.dates, len(task.bands)):
         raise DataError(
-            f"{where}: shape is {stored.shape}, expected {task.dates} dates of {bands} for task '{task.slug}'. "
-            "Set dates in the task's catalog entry, or leave the sample out"
+            f"{where}: shape is {stored.shape}, expected {counted(task.dates, 'date')} of {bands} for task "
+            f"'{task.slug}'. Set dates in the task's catalog entry, or leave the sample out"
         )
     if len(dates) != task.dates:
         raise DataError(
-            f"{where}: found {len(dates)} dates for a series of {task.dates} images; every image needs a date"
+            f"{where}: found {counted(len(dates), 'date')} for a series of {counted(task.dates, 'image')}; every image "
+            "needs a date"
         )
     for before, after in pairwise(dates):
         if before >= after:

@@ -11,6 +11,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Item
 from geofm_eval.data.split import Split
 from geofm_eval.errors import DataError
+from geofm_eval.plurals import counted
 from geofm_eval.seeds import generator
 
 FEWEST = 2
@@ -21,7 +22,7 @@ def with_shuffled_labels(split: Split, rows: Sequence[int], seed: int) -> Split:
 
     Args:
         split: the split; not modified.
-        rows: positions of the training samples whose labels are exchanged.
+        rows: positions of the training samples whose labels are shuffled.
         seed: seed of the order.
 
     Returns:
@@ -32,8 +33,8 @@ def with_shuffled_labels(split: Split, rows: Sequence[int], seed: int) -> Split:
     """
     if len(rows) < FEWEST:
         raise DataError(
-            f"{split.task.slug}: cannot shuffle labels, found {len(rows)} labelled samples and need at least {FEWEST}. "
-            "Use a larger label fraction"
+            f"{split.task.slug}: cannot shuffle labels, found {counted(len(rows), 'labelled sample')} and need at "
+            f"least {FEWEST}. Use a larger label fraction"
         )
     order = generator("shuffled labels", split.task.slug, seed).permutation(len(rows))
     # Each sample takes the label of its neighbour in a random order, so none keeps its own.

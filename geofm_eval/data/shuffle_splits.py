@@ -15,6 +15,7 @@ import numpy.typing as npt
 from geofm_eval.data.items import Item
 from geofm_eval.data.labels import Indices, Labels, LabelSubset, ValidationPlan, random_folds, strata_of, stratified
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.plurals import counted
 from geofm_eval.stats.out_of_fold import TEST_SHARE
 
 SHUFFLES = 40
@@ -53,7 +54,8 @@ def shuffles(n: int, blocks: Blocks | None = None, order: Indices | None = None)
 
     if n < MIN_ITEMS:
         raise ContractError(
-            f"found {n} samples; shuffle splits need at least {MIN_ITEMS}. Give the task a fixed split instead"
+            f"found {counted(n, 'sample')}; shuffle splits need at least {MIN_ITEMS}. Give the task a fixed split "
+            "instead"
         )
     if blocks is not None:
         _check_blocks(blocks, n)
@@ -76,7 +78,7 @@ def _check_blocks(blocks: Blocks, n: int) -> None:
     count = len(np.unique(blocks))
     if count < MIN_BLOCKS:
         raise ContractError(
-            f"found {count} blocks; block shuffle splits need at least {MIN_BLOCKS}. Use smaller blocks"
+            f"found {counted(count, 'block')}; block shuffle splits need at least {MIN_BLOCKS}. Use smaller blocks"
         )
 
 

@@ -18,6 +18,7 @@ from geofm_eval.data.inspection import NO_PIXEL, checked_target
 from geofm_eval.data.items import NAMES, Definition, Item
 from geofm_eval.data.pixels import RawImage, check_stored, check_unit, to_unit
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.plurals import counted
 from geofm_eval.progress import LogProgress, StartProgress
 
 __all__ = ["ALL", "NAMES", "Item", "RawImage", "Split", "to_unit"]
@@ -126,7 +127,7 @@ class Split:
         changed = sorted(path for path in {*before, *now} if before.get(path) != now.get(path))
         if changed:
             raise DataError(
-                f"{changed[0]}: the file changed during the run ({len(changed)} changed files in task "
+                f"{changed[0]}: the file changed during the run ({counted(len(changed), 'changed file')} in task "
                 f"'{self.task.slug}'). Nothing was stored. Wait until no process writes to the data, then try again"
             )
 
@@ -182,11 +183,14 @@ def _check_label(item: Item, task: TaskSpec) -> None:
     if task.dense:
         return
     if label is None:
-        raise DataError(f"{item.path}: sample '{item.id}' has no label, but task '{task.slug}' needs one per sample")
+        raise DataError(
+            f"{item.path}: sample '{item.id}' has no label, but task '{task.slug}' needs one per sample; leave the "
+            "sample out"
+        )
     if task.kind == "classification" and not 0 <= label < len(task.classes):
         raise DataError(
             f"{item.path}: label is {label}, but task '{task.slug}' has {len(task.classes)} classes, "
-            f"0 to {len(task.classes) - 1}"
+            f"0 to {len(task.classes) - 1}. Correct the label, or the classes of the task"
         )
     low, high = task.target_range or (-math.inf, math.inf)
     if task.kind == "regression" and not low <= label <= high:

@@ -28,7 +28,7 @@ class ChipBudget:
         train: positions in the training split, ascending.
         val: positions in the validation split, ascending; empty if the training chips are cross-validated.
         folds: parts of ``train``, each held out once for validation; empty if there are enough validation chips.
-        absent: classes without a labelled pixel in the training chips, which no model can learn.
+        absent: classes without labelled pixels in the training chips, which no model can learn.
     """
 
     train: Indices

@@ -146,7 +146,10 @@ class FeatureMapEncoding:
         for tap, values in maps.items():
             if not np.isfinite(values).all():
                 bad = sorted({self.split.items[chosen[i][0]].id for i in np.argwhere(~np.isfinite(values))[:, 0]})
-                raise ContractError(f"{self.loaded.spec.slug}: features of '{tap}' are not finite for {', '.join(bad)}")
+                raise ContractError(
+                    f"{self.loaded.spec.slug}: features of '{tap}' are not finite for {', '.join(bad)[:200]}; check "
+                    "the weights, and the input with 'geofm-eval preflight'"
+                )
         return {**maps, "targets": np.stack(targets)}
 
 

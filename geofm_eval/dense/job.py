@@ -28,6 +28,7 @@ from geofm_eval.dense.windows import covering, window_size
 from geofm_eval.errors import DataError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import block_key
+from geofm_eval.plurals import counted
 from geofm_eval.progress import LogProgress, StartProgress
 
 
@@ -84,13 +85,13 @@ class DenseJob:
         """Parts of the identity that only some trainings have: the number of windows, and the mix over dates."""
         shapes = self.splits["train"].shapes
         count = sum(len(covering(*shape, self.size)) for shape in shapes)
-        drawn = {"windows": count} if not self._encodes_anew and count > len(shapes) else {}
+        drawn = {"windows": count} if not self._encodes_again and count > len(shapes) else {}
         temporal, width = self.choice.recipe.temporal, self.adapter.model.width
         joined = {"dates": [temporal, heads_of(width)]} if (self.task.dates or 1) > 1 else {}
         return {**drawn, **joined}
 
     @property
-    def _encodes_anew(self) -> bool:
+    def _encodes_again(self) -> bool:
         """True if windows are cut and encoded in every epoch."""
         return self.choice.tuning != "frozen" or self.choice.online
 
@@ -134,7 +135,7 @@ class DenseJob:
     def samples(self, chips: NDArray[np.int64]) -> tuple[Samples, float]:
         """Return examples of some training chips, and the seconds spent on encoding the split (0 if done per step)."""
         split, choice = self.splits["train"], self.choice
-        if self._encodes_anew:
+        if self._encodes_again:
             crops = RandomCrops(split, chips, self.adapter, self.seed, choice.recipe.flips, size=self.size)
             return crops, 0.0
         block = self._maps("train")
@@ -179,13 +180,16 @@ def _pixel_scale(split: Split, chips: Sequence[int]) -> tuple[float, float]:
     known = [_moments(target[labelled(target, split.task)]) for target in map(split.read_target, chips)]
     counts, means, squares = np.array(known, dtype=np.float64).T
     if not counts.any():
-        raise DataError(f"{split.task.slug}: the {len(chips)} training chips have no label; nothing can be learned")
+        raise DataError(
+            f"{split.task.slug}: no labelled pixel in {counted(len(chips), 'training chip')}, expected at least one. "
+            "Use a larger label fraction, or check the labels"
+        )
     mean = float(np.average(means, weights=counts))
     deviation = float(np.sqrt(np.average(squares + (means - mean) ** 2, weights=counts)))
     if deviation == 0:
         raise DataError(
-            f"{split.task.slug}: the {len(chips)} training chips have the value {mean:g} everywhere; nothing can be "
-            "learned"
+            f"{split.task.slug}: every labelled pixel of {counted(len(chips), 'training chip')} has the value "
+            f"{mean:g}, expected different values. Use a larger label fraction, or check the labels"
         )
     return mean, deviation
 

@@ -13,7 +13,7 @@ SMOOTH = 1e-6
 def loss_of(task: TaskSpec, values: Tensor, target: Tensor) -> Tensor:
     """Return the loss of a batch: cross-entropy, Dice for tasks scored by the IoU of one class, or squared error.
 
-    A batch without a labelled pixel has loss 0.
+    A batch without labelled pixels has loss 0.
 
     Args:
         task: task with its metric and ``ignore``.

@@ -23,6 +23,7 @@ from geofm_eval.dense.model import PooledModel, TunableModel
 from geofm_eval.dense.training import fresh_weights
 from geofm_eval.dense.windows import flipped
 from geofm_eval.errors import DataError
+from geofm_eval.plurals import counted
 from geofm_eval.seeds import generator
 
 HELD_SHUFFLES = 4
@@ -63,7 +64,7 @@ class PooledJob(DenseJob):
         return {}
 
     @property
-    def _encodes_anew(self) -> bool:
+    def _encodes_again(self) -> bool:
         return True
 
     @functools.cached_property
@@ -79,7 +80,8 @@ class PooledJob(DenseJob):
         mean, deviation = float(labels.mean()), float(labels.std())
         if deviation == 0:
             raise DataError(
-                f"{self.task.slug}: all {len(labels)} training samples have the value {mean:g}; nothing can be learned"
+                f"{self.task.slug}: the label is {mean:g} in all of {counted(len(labels), 'training sample')}, "
+                "expected different values. Use a larger label fraction, or check the labels"
             )
         return mean, deviation
 
@@ -151,8 +153,8 @@ def item_budget(task: TaskSpec, splits: Mapping[str, Split], fraction: float, ma
     plan = validation_plan(train[subset.indices], val, fraction, 0, "matched" if matched else "full", seed)
     if plan.kind == "none":
         raise DataError(
-            f"{task.slug}: {len(subset.indices)} training samples at {fraction:g} of the labels leave none to choose "
-            "a learning rate on; use more labels"
+            f"{task.slug}: found {counted(len(subset.indices), 'training sample')} at {fraction:g} of the labels, too "
+            "few to hold any out for the choice of a learning rate; use more labels"
         )
     absent = set(range(len(task.classes))) - set(train[subset.indices].tolist())
     folds = tuple(subset.indices[fold] for fold in plan.folds)

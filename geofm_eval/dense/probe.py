@@ -2,7 +2,7 @@
 
 The target of a token follows from its labelled pixels: class proportions for multinomial logistic regression, their
 mean for ridge. Logits are enlarged bilinearly (aligned pixel areas), so that a depth profile costs about one pass of
-the frozen backbone. Tokens without data or without a labelled pixel are ignored (``maps.enlarged``).
+the frozen backbone. Tokens without data or without labelled pixels are ignored (``maps.enlarged``).
 """
 
 import json

@@ -115,7 +115,9 @@ class DenseSweep:
         own = [row for row in self.rows if (row.fraction, row.draw) == (fraction, 0) and row.tap.startswith("block")]
         if not own:
             known = ", ".join(f"{one:g}" for one in self.fractions)
-            raise ContractError(f"the dense probe was not solved with {fraction:g} of the labels; fractions: {known}")
+            raise ContractError(
+                f"the dense probe was not solved with {fraction:g} of the labels; choose one of the fractions {known}"
+            )
         left, best = sorted(own, key=lambda row: row.tap), list[str]()
         while left and len(best) < count:
             best.append(left.pop(choose([row.val_score for row in left], [row.chosen_loss for row in left])).tap)

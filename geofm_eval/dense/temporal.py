@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geofm_eval.errors import ContractError
+from geofm_eval.plurals import counted
 
 HEADS = 16
 HEAD_WIDTH = 4
@@ -69,7 +70,9 @@ class LinearMix(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """Map (B, T, D, h, w) to (B, D, h, w); dates are identified by their order."""
         if maps.shape[1] != len(self.weights):
-            raise ContractError(f"found a series of {maps.shape[1]} dates, expected {len(self.weights)} as in training")
+            raise ContractError(
+                f"found a series of {counted(maps.shape[1], 'date')}, expected {len(self.weights)} as in training"
+            )
         return torch.einsum("btdhw,t->bdhw", maps, self.weights)
 
 

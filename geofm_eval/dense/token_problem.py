@@ -111,7 +111,10 @@ class TokenProblem:
         regression = self.task.kind == "dense_regression"
         constant = not len(targets) or np.ptp(targets, axis=0).max() == 0
         if regression and constant:
-            raise DataError(f"{self.task.slug}: the training chips have a constant target; nothing can be learned")
+            raise DataError(
+                f"{self.task.slug}: the target is constant over the training chips, expected different values. Use a "
+                "larger label fraction, or check the labels"
+            )
         if not regression:
             where = f"the training chips at {subset[0]:g} of the labels"
             check_classes(np.flatnonzero(targets.any(0)), self.task, where)

@@ -102,7 +102,10 @@ class TokenEncoder:
             found = {tap: feature_map(encoded, tap).mean(1) for tap in self.loaded.spec.taps}
             for tap, values in found.items():
                 if not bool(torch.isfinite(values).all()):
-                    raise ContractError(f"{self.loaded.spec.slug}: features of '{tap}' are not finite")
+                    raise ContractError(
+                        f"{self.loaded.spec.slug}: features of '{tap}' are not finite; check the weights, and the "
+                        "input with 'geofm-eval preflight'"
+                    )
             yield WindowMaps(some, tokens_with_data(encoded).any(1), found)
 
 

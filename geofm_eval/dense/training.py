@@ -18,6 +18,7 @@ from geofm_eval.dense.losses import loss_of
 from geofm_eval.dense.model import TunableModel
 from geofm_eval.dense.plan import BatchOrder, TrainingPlan, TrainingState, Validation
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.plurals import counted
 from geofm_eval.seeds import generator
 from geofm_eval.store import content_hash
 
@@ -81,7 +82,9 @@ class _Loop:
         self, model: TunableModel, samples: Samples, task: TaskSpec, plan: TrainingPlan, device: torch.device
     ) -> None:
         if not len(samples):
-            raise ContractError(f"task '{task.slug}': found no training example with a label")
+            raise ContractError(
+                f"task '{task.slug}': found no training example with a label; use a larger label fraction"
+            )
         self.model, self.samples, self.task, self.plan, self.device = model, samples, task, plan, device
         self.order = BatchOrder(len(samples), plan.recipe, plan.seed)
         self.steps_per_epoch = self.order.steps_per_epoch
@@ -151,7 +154,8 @@ class _Loop:
         count, (height, width) = len(batch.target), batch.target.shape[-2:]
         return ContractError(
             f"task '{self.task.slug}', seed {self.plan.seed}: out of memory in step {self.state.step} with a batch of "
-            f"{count} windows of {height} x {width} pixels; {_advice(count, self._holds)}, or another --device"
+            f"{counted(count, 'window')} of {height} x {width} pixels; {_advice(count, self._holds)}, or another "
+            "--device"
         )
 
     def _holds(self, size: int) -> bool:

@@ -47,7 +47,9 @@ def window_size(image_size: int | None, chips: Sequence[tuple[int, int]]) -> int
         ContractError: there is no chip.
     """
     if not chips:
-        raise ContractError("a window needs at least one chip to be cut from")
+        raise ContractError(
+            "found no training chip, expected at least one to cut windows from; check the training split"
+        )
     largest = max(max(shape) for shape in chips)
     return min(image_size or WIDEST, largest)
 

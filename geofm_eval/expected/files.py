@@ -26,6 +26,7 @@ from geofm_eval.expected.ranges import (
     consistent,
     short_name,
 )
+from geofm_eval.plurals import counted
 from geofm_eval.seals import content_hash
 from geofm_eval.store import write_bytes
 
@@ -103,7 +104,7 @@ def read_ranges(path: Path) -> Ranges:
             what = "has no seal" if seal is None else "does not match its seal"
             raise DataError(f"{path}: range '{key.name}' {what}: {cure}")
     if count != len(rows):
-        raise DataError(f"{path}: found {len(rows)} ranges, expected {count} (rows): {cure}")
+        raise DataError(f"{path}: found {counted(len(rows), 'range')}, expected {count} (rows): {cure}")
     return Ranges(path.stem, found)
 
 
@@ -169,14 +170,20 @@ def _range(path: Path, key: Key, fields: dict[str, Any], file: _File) -> tuple[R
     """One range from its line and the entries that it names, and its seal; None if it has none."""
     where = f"{path}: range '{key.name[:100]}'"
     if not _NAME.fullmatch(f"{key.case}.{key.fraction}"):
-        raise DataError(f'{where}: expected model-adaptation-layer."fraction", such as pocket_mae-linear-final."1.0"')
+        raise DataError(
+            f'{where}: expected model-adaptation-layer."fraction", for example pocket_mae-linear-final."1.0": correct '
+            "the name, or write the range again with geofm-eval expect"
+        )
     found: dict[str, Any] = {}
     for table in SHARED:
         if table in fields:
             entries, name = getattr(file, table), str(fields[table])
             if name not in entries:
                 known = ", ".join(entries)[:80] or "none"
-                raise DataError(f"{where}: {table} '{name[:60]}' is not in the table [{table}], which has {known}")
+                raise DataError(
+                    f"{where}: {table} '{name[:60]}' is not in the table [{table}], which has {known}: correct the "
+                    "name, or write the range again with geofm-eval expect"
+                )
             found[table] = entries[name]
         elif table != "weights":
             raise DataError(f"{where}: field '{table}' is missing: add the name of an entry of the table [{table}]")

@@ -8,7 +8,7 @@ from pathlib import Path
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.expected.files import range_path, read_unsealed, write_ranges
 from geofm_eval.expected.ranges import Ranges
-from geofm_eval.results.units import counted
+from geofm_eval.plurals import counted
 
 
 def reseal(folder: Path, tasks: Sequence[str], why: str) -> str:

@@ -23,6 +23,7 @@ from geofm_eval.expected.subject import (
     key_of,
     seeds_of,
 )
+from geofm_eval.plurals import counted
 from geofm_eval.records import Record, Score
 
 FIRST = "set from finished runs"
@@ -257,9 +258,9 @@ def _trained(trained: Mapping[Scored, tuple[Record, ...]], why: str) -> tuple[di
             spread = rules.pooled(variance, freedom, siblings)
             if spread.freedom < rules.FEWEST_SEEDS - 1:
                 refused[f"{key.name} of {task}"] = (
-                    f"found {freedom + 1} seeds and {spread.freedom:.1f} pooled degrees of freedom, expected "
-                    f"{rules.FEWEST_SEEDS} seeds, or {rules.FEWEST_SEEDS - 1} degrees of freedom pooled with other "
-                    "models of this adaptation: train more with --first-seed"
+                    f"found {counted(freedom + 1, 'seed')} and {spread.freedom:.1f} pooled degrees of freedom, "
+                    f"expected {rules.FEWEST_SEEDS} seeds, or {rules.FEWEST_SEEDS - 1} degrees of freedom pooled with "
+                    "other models of this adaptation: train more with --first-seed"
                 )
             else:
                 found[task, key] = _seed_range(key, seeds[task, key], spread, why)
@@ -312,9 +313,9 @@ def read_intact_records(run_dir: Path) -> list[Record]:
     Raises:
         DataError: there is no such run, or a record cannot be read; otherwise part of a run would be used unnoticed.
     """
-    from geofm_eval.records import read_records
+    from geofm_eval.records import read_records, shown_problems
 
     records, problems = read_records(run_dir)
     if problems:
-        raise DataError(f"{run_dir}: {'; '.join(problems)}")
+        raise DataError(f"{shown_problems(problems)}; ranges need records that are all readable")
     return records

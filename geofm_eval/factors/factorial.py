@@ -11,6 +11,7 @@ import numpy as np
 from geofm_eval.catalog import Catalog
 from geofm_eval.factors.blocks import Combination, largest_block, left_out
 from geofm_eval.factors.levels import decoder, plain
+from geofm_eval.plurals import counted
 from geofm_eval.records import Score
 from geofm_eval.results.comparison import Subject
 from geofm_eval.results.trainings import TrainedCell
@@ -116,7 +117,7 @@ def _factorial(
     usual = max(several, key=lambda number: (several[number], number))
     kept = {levels: cell for levels, cell in found.items() if count(cell) == usual}
     other = len(found) - len(kept)
-    return _complete(names, found, kept, f"{other} cells without {usual} {noun}" if other else "")
+    return _complete(names, found, kept, f"{counted(other, 'cell')} without {usual} {noun}" if other else "")
 
 
 def _complete(

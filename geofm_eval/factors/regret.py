@@ -37,7 +37,7 @@ class Regret:
 
     ``labels`` is the label fraction (``100 %``; empty if unknown), ``best`` the combination that validation chooses,
     and ``wrong`` the number of wrong levels. The other levels are ``kept`` as in the best combination, or
-    chosen again (``anew``).
+    chosen again (``rechosen``).
     """
 
     labels: str
@@ -45,7 +45,7 @@ class Regret:
     best: str
     wrong: int
     kept: Loss
-    anew: Loss
+    rechosen: Loss
 
 
 def regrets(factorial: Factorial[TrainedCell], error: ErrorOfMeans | None) -> list[Regret]:
@@ -99,8 +99,8 @@ def _regret(
     wrong = [level for level in dict.fromkeys(one.level(varied) for one in cells) if level != best.level(varied)]
     own = {level: [one for one in cells if one.level(varied) == level] for level in wrong}
     kept = {level: next(one for one in some if one.level(rest) == best.level(rest)) for level, some in own.items()}
-    anew = {level: _best(some) for level, some in own.items()}
-    return Regret(labels, name, best.level(chosen), len(wrong), _loss(best, kept, error), _loss(best, anew, error))
+    rechosen = {level: _best(some) for level, some in own.items()}
+    return Regret(labels, name, best.level(chosen), len(wrong), _loss(best, kept, error), _loss(best, rechosen, error))
 
 
 def _best(cells: Sequence[_Candidate]) -> _Candidate:

@@ -9,6 +9,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import NAMES, Item
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_home
+from geofm_eval.plurals import counted
 
 
 def describe_task(task: TaskSpec) -> list[str]:
@@ -49,7 +50,7 @@ def check_task(task: TaskSpec) -> list[str]:
         target = _target(task, split.items[0], split.read_target(0)) if task.dense else ""
         dropped = "".join(f"; {len(ids)} dropped: {reason}" for reason, ids in split.dropped.items())
         first = f"the first, {split.ids[0]}, is {_shape(image.pixels.shape)}{target}, {image.valid.mean():.0%} valid"
-        return f"  {name:<8} {len(split)}{_of(expected.get(name))} samples{dropped}; {first}"
+        return f"  {name:<8} {_samples(len(split), expected.get(name))}{dropped}; {first}"
 
     expected = _expected(task)
     splits = open_splits(task)
@@ -62,8 +63,8 @@ def check_task(task: TaskSpec) -> list[str]:
         listed = len(split) + sum(map(len, split.dropped.values()))
         if expected.get(name, listed) != listed:
             raise DataError(
-                f"{task.slug}: split '{name}' has {listed} samples, but the complete data set has {expected[name]}. "
-                "Complete the copy, or list the existing files in a splits.csv"
+                f"{task.slug}: split '{name}' has {counted(listed, 'sample')}, but the complete data set has "
+                f"{expected[name]}. Complete the copy, or list the existing files in a splits.csv"
             )
     state = "readable and complete" if expected else "readable"
     return [f"{task.slug}: {state}", *lines, "  split    official"]
@@ -99,8 +100,8 @@ def _sizes(task: TaskSpec) -> str:
     return ", ".join(f"{count} {name}" for name, count in _expected(task).items())
 
 
-def _of(count: int | None) -> str:
-    return "" if count is None else f" of {count}"
+def _samples(count: int, expected: int | None) -> str:
+    return counted(count, "sample") if expected is None else f"{count} of {counted(expected, 'sample')}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -208,7 +208,7 @@ def _regrets(tables: Sequence[StudyFactorial]) -> list[str]:
         by = {one.factor: one for one in last}
         wrong = by.get(ADAPTATION) or by.get(TUNING) or by.get(DECODER)
         if wrong is not None and BACKBONE in by:
-            cost, against = (spread(one.mean.times(table.points)) for one in (wrong.kept, by[BACKBONE].anew))
+            cost, against = (spread(one.mean.times(table.points)) for one in (wrong.kept, by[BACKBONE].rechosen))
             parts.append(
                 f"{table.study.slug}: wrong {wrong.factor} with the best backbone {cost}, wrong backbone with its best "
                 f"{wrong.factor} {against}"

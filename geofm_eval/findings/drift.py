@@ -113,7 +113,7 @@ def p_of_lead(leads: Mapping[str, PerSeed], excess: Mapping[str, PerSeed] | None
 def p_of_no_lead(leads: Mapping[str, PerSeed], excess: Mapping[str, PerSeed] | None, units: int | None) -> float:
     """Return the p of fc1 being a hundredth above every other part: the smallest p times their number (Bonferroni).
 
-    Parts that do not exceed their own floor have no say.
+    Parts that do not exceed their own floor do not affect it.
     """
     known = [p_under(leads[part], units, NEAR) for part in above_floor(leads, excess, units)]
     return min(1.0, len(leads) * min(known, default=1.0))

@@ -20,11 +20,12 @@ from geofm_eval.findings.finding import (
 )
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import decide, most_words, not_counted, shortage, without
+from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model
 from geofm_eval.results.trainings import Address, TrainedCell, case_studies
-from geofm_eval.results.units import counted, in_points
+from geofm_eval.results.units import in_points
 from geofm_eval.stats.difference import Difference
 
 TITLE = "a single-level decoder on an earlier block beats one on the last"
@@ -33,7 +34,7 @@ FIXED = tuple(f"block {block} of {DEPTH}" for block in SINGLE_BLOCKS[:-1])
 
 PROBED = "block chosen by the dense probe"
 SAME, PROBE = "upernet_same - upernet", "upernet_probe - upernet"
-BESIDE = (PROBED, SAME, PROBE)
+NOT_COUNTED = (PROBED, SAME, PROBE)
 """Groups that do not count: validation chose, or the number of trained parameters is the same."""
 
 
@@ -82,9 +83,10 @@ def heads_and_depth(run: Run, catalog: Catalog) -> Finding | None:
     fixed = [one for one in contrasts if one.group in FIXED]
     if not fixed:
         return None
-    groups = {name: [one for one in contrasts if one.group == name] for name in (*FIXED, *BESIDE)}
+    groups = {name: [one for one in contrasts if one.group == name] for name in (*FIXED, *NOT_COUNTED)}
     ours = adjusted([one.measured(run.pairs) for one in fixed])
-    cells = [*ours, *(cell for name in BESIDE for cell in adjusted([one.measured(run.pairs) for one in groups[name]]))]
+    others = (adjusted([one.measured(run.pairs) for one in groups[name]]) for name in NOT_COUNTED)
+    cells = [*ours, *(cell for own in others for cell in own)]
     tested = {name: [cell for cell in ours if cell.group == name and cell.p is not None] for name in FIXED}
     known = {(cell.id, cell.contrast) for cell in cells if cell.p is not None}
     means = Means(run.pairs).of_groups(
@@ -162,7 +164,7 @@ def _count(
 def _not_counted(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
     parts = [
         f"{name} {spread(means[name])}, {tally([cell for cell in cells if cell.group == name])}"
-        for name in BESIDE
+        for name in NOT_COUNTED
         if name in means
     ]
     return not_counted(parts)

@@ -10,11 +10,12 @@ from geofm_eval.findings.adaptation import RATES, searched
 from geofm_eval.findings.finding import AS_GOOD, Finding, FindingCell, adjusted, cell_of, decided, spread, undecidable
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import decide, most_words, not_counted, shortage, tally_noninferior
+from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model, excluded_task
 from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
-from geofm_eval.results.units import counted, in_points
+from geofm_eval.results.units import in_points
 from geofm_eval.stats.difference import Difference
 
 TITLE = "a fine-tuned ImageNet ViT-B/16 is as good as the best fine-tuned backbone"
@@ -70,11 +71,11 @@ def imagenet_competes(run: Run, catalog: Catalog) -> Finding | None:
     if not any(place.own or place.rivals for place in tuned):
         return None
     fair = [place for place in tuned if place.own is not None and len(place.rivals) >= FEWEST_RIVALS]
-    beside = [place for place in places if place.own is not None and place.rgb]
+    with_rgb = [place for place in places if place.own is not None and place.rgb]
     rivals = {
         BEST: [(place, place.rivals[0]) for place in fair],
         MEDIAN: [(place, place.rivals[len(place.rivals) // 2]) for place in fair],
-        RGB: [(place, place.rgb[0]) for place in beside],
+        RGB: [(place, place.rgb[0]) for place in with_rgb],
     }
     groups = {
         name: adjusted([place.against(other, name, run.pairs) for place, other in own]) for name, own in rivals.items()
@@ -132,8 +133,8 @@ def _missing(tuned: Sequence[Place]) -> str:
     known = sum(place.own is not None for place in tuned)
     rivals = max(len(place.rivals) for place in tuned)
     return (
-        f"{MODEL} was fully tuned at {RATES} learning rates in {known} of {len(tuned)} settings, next to at most "
-        f"{counted(rivals, 'backbone')} ({FEWEST_RIVALS} are needed); run: pytest benchmarks --models {MODEL},..."
+        f"{MODEL} was fully tuned at {RATES} learning rates in {known} of {counted(len(tuned), 'setting')}, next to at "
+        f"most {counted(rivals, 'backbone')} ({FEWEST_RIVALS} are needed); run: pytest benchmarks --models {MODEL},..."
     )
 
 

@@ -38,18 +38,18 @@ class Interaction:
 def interaction(scores: Floats, overlap: float = 0.0, *, tested: bool = True, seed: int = 0) -> Interaction:
     """Interaction of models and blocks, against draws that all models share.
 
-    The means over models and over blocks of every draw are taken off (model, block, draw). What is left is the
+    The means over models and over blocks of every draw are subtracted (model, block, draw). What is left is the
     interaction of models and blocks, plus what a draw adds to it; F is the ratio of their mean squares. Blocks
-    of one draw are correlated, so that F does not follow an F distribution. Its distribution is that under exchanges of
-    the models, in every draw anew: they leave parallel profiles parallel, and what blocks have in common as it is.
+    of one draw are correlated, so that F does not follow an F distribution. Its distribution is taken from permutations
+    of the models, drawn for every draw: they keep parallel profiles parallel, and what blocks have in common as it is.
     The interval is a jackknife over draws of the interaction's variance, with Student's t.
 
     Args:
         scores: (models, blocks, draws) in points.
         overlap: test items over training items of shuffle splits. They share items, so that the mean square of J of
             them is 1 + J ``overlap`` times as large as the draws alone make it (Nadeau and Bengio 2003).
-        tested: False leaves out the exchanges.
-        seed: of the exchanges.
+        tested: False leaves out the permutations.
+        seed: of the permutations.
     """
     models, _, draws = scores.shape
     left = scores - scores.mean(0) - scores.mean(1, keepdims=True) + scores.mean((0, 1))
@@ -58,7 +58,7 @@ def interaction(scores: Floats, overlap: float = 0.0, *, tested: bool = True, se
     p = None
     # Exchanging the models of all draws alike changes nothing.
     if tested and math.factorial(models) ** (draws - 1) * ALPHA >= 1:
-        chance = _ratio(left, _exchanged(left, seed))
+        chance = _ratio(left, _permuted(left, seed))
         p = (1 + int((chance >= ratio * (1 - 1e-9)).sum())) / (1 + PERMUTATIONS)
     variance = _variance(left, inflated)
     size = math.sqrt(max(variance, 0.0))
@@ -129,7 +129,7 @@ def _variance(left: Floats, inflated: float) -> float:
     return float(of_means - inflated * of_draws / draws)
 
 
-def _exchanged(left: Floats, seed: int) -> Floats:
+def _permuted(left: Floats, seed: int) -> Floats:
     """Return (PERMUTATIONS,) sums of squares between cells, the models of every draw permuted at random."""
     models, _, draws = left.shape
     rng = np.random.default_rng([seed, models, draws])

@@ -17,13 +17,14 @@ from geofm_eval.findings.finding import (
 )
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import decide, most_words, not_counted, shortage, without
+from geofm_eval.plurals import counted
 from geofm_eval.results.comparison import LAST, last_block
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.reselected import selected_difference
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import Probed, probed
 from geofm_eval.results.taps import choose_tap
-from geofm_eval.results.units import counted, in_points
+from geofm_eval.results.units import in_points
 from geofm_eval.stats.difference import Difference
 
 TITLE = "the tap that validation chooses beats final"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 
 from geofm_eval.findings.finding import MARGIN, Claim, FindingCell, Verdict
-from geofm_eval.results.units import counted
+from geofm_eval.plurals import counted
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.p_values import ALPHA, holm
 

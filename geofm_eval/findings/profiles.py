@@ -11,6 +11,7 @@ from geofm_eval.factors.marginal import twin_of
 from geofm_eval.findings.finding import GAIN, Finding, FindingCell, adjusted, decided, spread, tally, undecidable
 from geofm_eval.findings.interactions import Interaction, interaction, together
 from geofm_eval.findings.most import decide, most_words, not_counted, shortage
+from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import recorded_seed
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import Probed, probed
@@ -20,7 +21,7 @@ from geofm_eval.stats.out_of_fold import TEST_SHARE
 
 TITLE = "depth profiles differ by backbone"
 TWINS, WITH_TWIN, AGAIN = "random twins", "a backbone and its random twin", "a model and its variants"
-BESIDE = (TWINS, WITH_TWIN, AGAIN)
+NOT_COUNTED = (TWINS, WITH_TWIN, AGAIN)
 """Groups that do not count: differences to compare those of backbones with."""
 
 
@@ -46,7 +47,7 @@ def distinct_profiles(run: Run, catalog: Catalog) -> Finding | None:
     for slug in dict.fromkeys(one.comparison.slug for one in found):
         own = [one for one in found if one.comparison.slug == slug]
         made += [one for group in _groups(own, catalog) if (one := _profiles(slug, *group)) is not None]
-    families = [[one for one in made if one.cell.counts], *(_of(made, name) for name in BESIDE)]
+    families = [[one for one in made if one.cell.counts], *(_of(made, name) for name in NOT_COUNTED)]
     made = [one for family in families for one in _adjusted(family)]
     cells = [one.cell for one in made]
     counted = [one for one in made if one.cell.counts]
@@ -81,7 +82,7 @@ def _adjusted(some: Sequence[Profiles]) -> list[Profiles]:
 
 
 def _not_counted(cells: Sequence[FindingCell], means: Mapping[str, Difference]) -> list[str]:
-    groups = {name: [cell for cell in cells if cell.group == name] for name in BESIDE}
+    groups = {name: [cell for cell in cells if cell.group == name] for name in NOT_COUNTED}
     parts = [
         f"{name} {spread(means[name])}" + (f", {tally(own)}" if name == TWINS else "")
         for name, own in groups.items()
@@ -130,14 +131,14 @@ def _profiles(slug: str, group: str, which: str, some: Sequence[Probed]) -> Prof
     cell = FindingCell(
         id=f"{which}-{slug}".removeprefix("-"),
         group=group,
-        contrast=f"{len(some)} models x {values.shape[1]} blocks x {values.shape[2]} draws at {fraction}",
+        contrast=" x ".join(map(counted, values.shape, ("model", "block", "draw"))) + f" at {fraction}",
         estimate=found.size,
         low=found.low,
         high=found.high,
         p=found.p,
         p_above=found.p,
         p_below=found.p_below,
-        counts=group not in BESIDE,
+        counts=group not in NOT_COUNTED,
         data=some[0].data,
     )
     return Profiles(cell, found, tuple(one.subject.model for one in some))

@@ -19,6 +19,7 @@ from geofm_eval.findings.finding import (
     undecidable,
 )
 from geofm_eval.findings.means import Means, Pairing
+from geofm_eval.plurals import counted
 from geofm_eval.ranking.grouping import Setting, alike, settings
 from geofm_eval.ranking.qualitative import HeadToHead, OrderTest, agreement, rivalries
 from geofm_eval.records import MOSTLY_FILLED, marked
@@ -26,7 +27,7 @@ from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import excluded_model, excluded_pooling, excluded_task
 from geofm_eval.results.taps import sign
-from geofm_eval.results.units import counted, in_points
+from geofm_eval.results.units import in_points
 from geofm_eval.stats.difference import LEVEL, Difference
 from geofm_eval.stats.jackknife import t_quantile
 
@@ -83,9 +84,10 @@ def rankings_change(run: Run, catalog: Catalog) -> Finding | None:
     data = {met.data for rivalry in rivals for met in off_ceiling(rivalry)}
     if len(data) < FEWEST or 2 * with_interval < in_all:
         why = (
-            f"{len(field.models)} backbones in {len(field.settings)} settings; {with_interval} of {in_all} differences "
-            f"have a paired interval, on {counted(len(data), 'data set')}{_ceilings(rivals)}. Needed: intervals for "
-            f"half of the differences, on {FEWEST} data sets."
+            f"{len(field.models)} backbones in {len(field.settings)} settings; {with_interval} of "
+            f"{counted(in_all, 'difference')} with a paired interval, on "
+            f"{counted(len(data), 'data set')}{_ceilings(rivals)}. Needed: intervals for half of the differences, on "
+            f"{FEWEST} data sets."
         )
         return undecidable(1, TITLE, (), run, why)
     crossing = [rivalry for rivalry in rivals if rivalry.crosses]
@@ -144,8 +146,8 @@ def _field(group: Sequence[Setting], run: Run, catalog: Catalog) -> Field:
         counted.append(replace(setting, entries=entries))
         for entry in entries:
             weights[entry.model].add(entry.record.provenance.weights_sha256)
-            if beside := excluded_model(entry.record, models, catalog):
-                aside[entry.model] = ", ".join(beside)
+            if reasons := excluded_model(entry.record, models, catalog):
+                aside[entry.model] = ", ".join(reasons)
     for model, found in weights.items():
         if len(found) > 1:
             aside[model] = "different weights in different settings"
@@ -199,11 +201,11 @@ def _effect(rivals: Sequence[OrderTest]) -> Difference:
 
 def _count(rivals: Sequence[OrderTest], crossing: Sequence[OrderTest], field: Field) -> str:
     meetings = sorted({len(rivalry.meetings) for rivalry in rivals})
-    span = f"{meetings[0]}" if len(meetings) == 1 else f"{meetings[0]} to {meetings[-1]}"
+    span = counted(meetings[0], "setting") if len(meetings) == 1 else f"{meetings[0]} to {meetings[-1]} settings"
     data = len({met.data for rivalry in rivals for met in rivalry.meetings})
     opposite = sum(rivalry.opposite for rivalry in rivals)
     return (
-        f"{counted(len(rivals), 'pair')} of {len(field.models)} backbones, each in {span} settings on "
+        f"{counted(len(rivals), 'pair')} of {len(field.models)} backbones, each in {span} on "
         f"{counted(data, 'data set')}: {opposite} measured in both orders, {len(crossing)} clearly (Gail and Simon's "
         f"test, Holm over pairs){_ceilings(rivals)}."
     )

@@ -12,6 +12,7 @@ from geofm_eval.data.labels import LabelSubset, ValidationPlan, label_subsets, v
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import exact_float32
 from geofm_eval.measure.scores import near_taps, score_fractions, validated, validation_means
+from geofm_eval.plurals import counted
 from geofm_eval.probes.problem import HOLDOUT, ProbeProblem
 from geofm_eval.probes.sweep import Probe, Sweep, solve_together
 from geofm_eval.records import Score, fraction_key
@@ -47,7 +48,7 @@ class ProbedArrays:
         tap = self.chosen[fraction] or list(self.scores)[-1]
         score = self.scores[tap][fraction]
         how = "chosen" if self.chosen[fraction] else "last"
-        return f"ProbedArrays({self.probe}, {len(self.scores)} taps, {how} {tap}: {_shown(score)})"
+        return f"ProbedArrays({self.probe}, {counted(len(self.scores), 'tap')}, {how} {tap}: {_shown(score)})"
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one dictionary per tap and label fraction, for ``pandas.DataFrame``."""

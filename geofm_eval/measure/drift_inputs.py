@@ -20,6 +20,7 @@ from geofm_eval.dense.windows import Window, cut, random_window, window_around
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
 from geofm_eval.measure.trainings import CaseTrainings
+from geofm_eval.plurals import counted
 from geofm_eval.seeds import generator
 from geofm_eval.similarity.drift import DriftValues, Networks, compute_drift
 from geofm_eval.similarity.features import FEWEST
@@ -73,7 +74,10 @@ class DriftMeasurement:
         """
         count = len(self.study.splits["test"])
         if count < FEWEST:
-            raise ContractError(f"{self.study.task.slug}: found {count} test samples; drift needs at least {FEWEST}")
+            raise ContractError(
+                f"{self.study.task.slug}: found {counted(count, 'test sample')}; drift needs at least {FEWEST}. Choose "
+                "another task"
+            )
         return np.unique(np.linspace(0, count - 1, min(count, MOST_ITEMS)).round().astype(np.int64))
 
     @functools.cached_property

@@ -13,6 +13,7 @@ from geofm_eval.expected.files import range_path, read_folder, write_ranges
 from geofm_eval.expected.ranges import Range
 from geofm_eval.expected.subject import key_of
 from geofm_eval.expected.update import Change, Proposal, Solve, merged, propose, read_intact_records, take
+from geofm_eval.plurals import counted
 from geofm_eval.records import Record
 from geofm_eval.results.units import MetricFormat, unit_named
 
@@ -64,7 +65,9 @@ def _check_tasks(asked: Sequence[str], known: Sequence[str]) -> None:
     """Reject mistyped names, which would otherwise look like tasks without scores."""
     missing = [task for task in asked if task not in known]
     if missing:
-        raise DataError(f"no case of {', '.join(missing)} in these runs; they contain {', '.join(known) or 'no case'}")
+        raise DataError(
+            f"no case of {', '.join(missing)} in these runs; choose among {', '.join(known)[:200] or 'no case'}"
+        )
 
 
 def _solver(catalog: Catalog) -> Solve:
@@ -130,9 +133,6 @@ def _refused(refused: Mapping[str, str]) -> Iterator[str]:
 def _ending(proposal: Proposal, refusing: bool, folder: Path) -> str:
     count = len(proposal.looser)
     if refusing:
-        return (
-            f"nothing was written: {count} range{'s' if count > 1 else ''} would become looser; "
-            'give a reason with --why "..."'
-        )
+        return f'nothing was written: {counted(count, "range")} would become looser; give a reason with --why "..."'
     changed = sum(change.changed for change in proposal.changes)
-    return f"{changed} of {len(proposal.changes)} ranges written to {folder}"
+    return f"{changed} of {counted(len(proposal.changes), 'range')} written to {folder}"

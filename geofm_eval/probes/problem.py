@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from geofm_eval.data.labels import Labels, LabelSubset, ValidationPlan
 from geofm_eval.data.split import ALL
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.plurals import counted
 
 FeatureSource = Callable[[str, str], NDArray[np.float32]]
 """Returns features (n, D) of a (tap, split), memory-mapped if they are large."""
@@ -146,10 +147,14 @@ class ProbeProblem:
 
     def __post_init__(self) -> None:
         if not self.regression and self.n_classes < 2:
-            raise ContractError(f"the task has {self.n_classes} class; a classification probe needs at least 2")
+            raise ContractError(
+                f"found {counted(self.n_classes, 'class', 'classes')}, a classification probe needs at least 2; "
+                "correct the labels"
+            )
         if not self.taps or not self.subsets:
             raise ContractError(
-                f"found {len(self.taps)} taps and {len(self.subsets)} label subsets; a probe needs at least one of each"
+                f"found {counted(len(self.taps), 'tap')} and {counted(len(self.subsets), 'label subset')}; a probe "
+                "needs at least one of each"
             )
         for subset in self.subsets:
             self._check_subset(subset)
@@ -222,7 +227,7 @@ class ProbeProblem:
         unknown = int(np.sum(~np.isfinite(targets)))
         if unknown:
             raise DataError(
-                f"{self.task}: {unknown} of {len(targets)} targets of the {split} split are not finite. "
+                f"{self.task}: not finite: {unknown} of {counted(len(targets), 'target')} of the {split} split. "
                 "Remove these samples from the split"
             )
         if split != "val":
@@ -234,8 +239,8 @@ class ProbeProblem:
     def _check_spread(self, targets: Labels, where: str) -> None:
         if targets.min() == targets.max():
             raise DataError(
-                f"{self.task}: the target is {targets[0]:g} for all {len(targets)} samples of {where}, so R2 is "
-                "undefined. Check for a wrong column, or leave the task out"
+                f"{self.task}: the target is {targets[0]:g} in all of {where} ({counted(len(targets), 'sample')}), so "
+                "R2 is undefined. Check for a wrong column, or leave the task out"
             )
 
     def _check_features(self, tap: str, split: str) -> None:

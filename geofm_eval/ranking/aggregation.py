@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.plurals import counted
 from geofm_eval.ranking.grouping import Setting
 from geofm_eval.ranking.joint import ranks, resample_scores, weighted_interval
 from geofm_eval.ranking.sources import Source
@@ -167,7 +168,7 @@ def aggregate(found: Sequence[Setting], models: Sequence[str], pairs: Pairs, cat
             dropped[name] = f"no scores with per-sample outcomes of {', '.join(sorted(members - set(errors[name])))}"
     for model in sorted(set(models) - members):
         lacking = sum(model not in errors[name] for name in names)
-        dropped[model] = f"no score with per-sample outcomes in {lacking} of {len(names)} settings"
+        dropped[model] = f"no score with per-sample outcomes in {lacking} of {counted(len(names), 'setting')}"
     chosen = [scales[name] for name in names]
     if len(chosen) < FEWEST or len(members) < FEWEST:
         return Aggregate((), tuple(chosen), dropped)

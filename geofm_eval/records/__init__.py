@@ -1,4 +1,4 @@
-"""Records: one JSON file per case, per-item outcomes beside it, what was skipped (manual: ``reports/README.md``)."""
+"""Records: one JSON file per case, per-sample outcomes, what was skipped (manual: ``reports/README.md``)."""
 
 from geofm_eval.records.archive import pack, unpack
 from geofm_eval.records.files import (
@@ -9,6 +9,7 @@ from geofm_eval.records.files import (
     read_records,
     record_files,
     rewrite_record,
+    shown_problems,
     write_record,
 )
 from geofm_eval.records.internals import (
@@ -109,6 +110,7 @@ __all__ = [
     "record_path",
     "remove_plan",
     "rewrite_record",
+    "shown_problems",
     "unpack",
     "write_manifest",
     "write_record",

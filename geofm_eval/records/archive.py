@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
-from geofm_eval.records.files import OUTPUTS, content_of, read_records
+from geofm_eval.records.files import OUTPUTS, content_of, read_records, shown_problems
 from geofm_eval.records.keys import record_path
 from geofm_eval.records.manifest import NAME, read_manifest
 from geofm_eval.records.outcomes import resamples_alone
@@ -54,7 +54,8 @@ def pack(run_dir: Path, archive: Path, with_outcomes: Collection[str]) -> int:
     """
     records, problems = read_records(run_dir)
     if problems or not records:
-        raise DataError(f"{run_dir}: {'; '.join(problems) or 'holds no records'}: a reference needs a complete run")
+        found = shown_problems(problems) if problems else f"{run_dir}: found no records, measure its cases first"
+        raise DataError(f"{found}; a reference needs a complete run")
     members: dict[str, bytes] = {}
     plan = read_manifest(run_dir)
     if plan is not None:

@@ -1,6 +1,6 @@
 """Records on disk: ``<run>/<kind>/<id>.json`` with a checksum, and ``.npz`` with per-sample outcomes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from geofm_eval.errors import DataError
 from geofm_eval.garbage import uncollected
+from geofm_eval.plurals import counted
 from geofm_eval.records.keys import record_path
 from geofm_eval.records.manifest import PARTS
 from geofm_eval.records.outcomes import VALIDATION, arrays_sha256, checked_outcomes, checked_resamples, npz_bytes
@@ -122,6 +123,9 @@ def _read(path: Path) -> tuple[Record, str]:
         raise DataError(f"{path}: not a readable record ({str(error)[:120]}): {_CURE}") from None
 
 
+LONGEST_PROBLEM = 300
+"""Characters of a problem that is shown in a message about a run."""
+
 _CURE = "delete it and run the case again with --resume"
 
 
@@ -164,6 +168,13 @@ def _read_all(run_dir: Path) -> tuple[list[Record], list[str]]:
             records.append(record)
     verified.keep()
     return records, problems
+
+
+def shown_problems(problems: Sequence[str]) -> str:
+    """Return the first of the problems of :func:`read_records`, cut if it is long, and the number of the others."""
+    first, more = problems[0], len(problems) - 1
+    first = first if len(first) <= LONGEST_PROBLEM else f"{first[: LONGEST_PROBLEM - 2]}.."
+    return f"{first} (and {counted(more, 'more problem')})" if more else first
 
 
 def _migrate(path: Path, content: dict[str, Any], checksum: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.metric import METRICS, SUMS, metric_named
+from geofm_eval.plurals import counted
 from geofm_eval.records.keys import record_path
 from geofm_eval.records.schema import Record
 from geofm_eval.records.scores import Score
@@ -35,6 +36,8 @@ They have their own hash: a committed run keeps them for every tap, and per-samp
 
 MOST_BYTES = 2 * 2**30
 """Limit of the unpacked size; a small file may claim any size."""
+
+_FINITE = "leave out the samples without outcomes, or measure the case again"
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,7 @@ def checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -
         arrays[name] = arrays[name].astype(np.str_)
     items = {name: len(arrays[name]) for name in ("ids", "groups", TARGET) if name in arrays}
     if len(set(items.values())) > 1:
-        raise ContractError(f"{where}: found lengths {items}, expected equal ones")
+        raise ContractError(f"{where}: found lengths {items}, expected equal ones; give one entry per sample")
     shuffled = record.provenance.protocol == "shuffle_splits"
     for key, score in record.scores.items():
         name = f"{prefix}{key}"
@@ -160,7 +163,7 @@ def checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -
     if regression:
         arrays[TARGET] = arrays[TARGET].astype(np.float64)
         if not np.isfinite(arrays[TARGET]).all():
-            raise ContractError(f"{where}: the target has values that are not finite")
+            raise ContractError(f"{where}: the target has values that are not finite; {_FINITE}")
     return arrays
 
 
@@ -180,7 +183,7 @@ def checked_resamples(record: Record, given: Mapping[str, npt.NDArray[Any]]) -> 
             "one array (B,) per label fraction with a score"
         )
     if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ContractError(f"validation resamples of {record.case.id} have values that are not finite")
+        raise ContractError(f"validation resamples of {record.case.id} have values that are not finite; {_FINITE}")
     return arrays
 
 
@@ -193,7 +196,7 @@ def _checked_counts(where: str, array: npt.NDArray[Any], score: Score, items: in
         rest = "K, K" if confusions else str(len(SUMS))
         raise ContractError(f"{where} has shape {shape}, expected (seeds, n, {rest}) with (seeds, n) = {wanted}")
     if not np.isfinite(array).all():
-        raise ContractError(f"{where} has values that are not finite")
+        raise ContractError(f"{where} has values that are not finite; {_FINITE}")
     return array.astype(np.int64 if confusions else np.float64)
 
 
@@ -203,10 +206,13 @@ def _check_array(where: str, array: npt.NDArray[Any], score: Score, items: int, 
         raise ContractError(f"{where} has shape {array.shape}, expected (draws, n) = ({len(score.per_draw)}, {items})")
     known = ~np.isnan(array)
     if np.isinf(array).any() or not (shuffled or known.all()):
-        raise ContractError(f"{where} has values that are not finite")
+        raise ContractError(f"{where} has values that are not finite; {_FINITE}")
     tested = int(known.any(axis=0).sum())
     if tested != score.n:
-        raise ContractError(f"{where} has outcomes of {tested} samples, expected {score.n}, the scores' n")
+        raise ContractError(
+            f"{where} has outcomes of {counted(tested, 'sample')}, expected {score.n}, the scores' n; give the outcome "
+            "of every sample that is scored"
+        )
 
 
 def arrays_sha256(arrays: Mapping[str, npt.NDArray[Any]]) -> str:

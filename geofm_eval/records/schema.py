@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from geofm_eval.metric import METRICS
+from geofm_eval.plurals import counted
 from geofm_eval.records.internals import Drift, Similarity
 from geofm_eval.records.scores import ExpectedRange, FirstAttempt, Score, Selection
 from geofm_eval.records.section import Description, Plain, Section, close, out_of_bounds, refuse
@@ -236,7 +237,10 @@ def _choice_problems(record: Record) -> Iterator[str]:
         count = len(record.scores[key].per_draw)
         beyond = record.training is None and max(own) >= count  # of a training the draw is the number of its seed
         if len(set(own)) < len(own) or beyond:
-            yield f"selection at fraction {key} has choices of draws {sorted(own)[:9]}, the score has {count} draws"
+            yield (
+                f"selection at fraction {key} has choices of draws {sorted(own)[:9]}, the score has "
+                f"{counted(count, 'draw')}"
+            )
 
 
 def _training_problems(record: Record) -> Iterator[str]:
@@ -246,7 +250,10 @@ def _training_problems(record: Record) -> Iterator[str]:
         return
     for key, score in record.scores.items():
         if len(training.seeds) != len(score.per_draw):
-            yield f"scores.{key} has {len(score.per_draw)} values, the training {len(training.seeds)} seeds"
+            yield (
+                f"scores.{key} has {counted(len(score.per_draw), 'value')}, the training "
+                f"{counted(len(training.seeds), 'seed')}"
+            )
         for name, count in (("test", score.n), ("train", score.n_train)):
             if name in training.chips and training.chips[name] != count:
                 yield f"training counts {training.chips[name]} {name} chips, the score {count}"

@@ -10,7 +10,7 @@ from geofm_eval.metric import METRICS
 from geofm_eval.seals import CHECKSUM, is_whole, parse_json
 
 TOLERANCE = 1e-6
-"""Largest relative difference of two sums of the same numbers."""
+"""Largest relative difference of two sums of the same terms."""
 
 _BOUNDS = {name: (metric.low, metric.high) for name, metric in METRICS.items()}
 _BOUNDS["mean_r2"] = _BOUNDS["r2"]
@@ -43,7 +43,7 @@ def refuse(problems: Iterator[str]) -> None:
 
 
 def close(one: float, other: float) -> bool:
-    """Return whether two sums of the same numbers are equal except for rounding."""
+    """Return whether two sums of the same terms are equal except for rounding."""
     return abs(one - other) <= TOLERANCE * max(1.0, abs(one), abs(other))
 
 

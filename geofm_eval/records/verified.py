@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.paths import geofm_cache
+from geofm_eval.plurals import counted
 from geofm_eval.records.keys import record_path
 from geofm_eval.records.outcomes import Outcomes, names_outcomes, read_outcomes
 from geofm_eval.records.schema import Record
@@ -70,9 +71,9 @@ def _difference(outcomes: Outcomes, fraction: str, score: Score, protocol: str) 
     if protocol == "shuffle_splits" and outcomes.target is not None:
         value = pooled_r2(outcomes.prediction[fraction], outcomes.target)
     if n != score.n:
-        return f"counts {score.n} samples, its outcomes {n}"
+        return f"counts {counted(score.n, 'sample')}, its outcomes {n}"
     if len(per_draw) != len(score.per_draw):
-        return f"has {len(score.per_draw)} draws, its outcomes {len(per_draw)}"
+        return f"has {counted(len(score.per_draw), 'draw')}, its outcomes {len(per_draw)}"
     for own, other in ((score.value, value), *zip(score.per_draw, per_draw.tolist(), strict=True)):
         if not close(own, other):
             return f"is {own:.6g}, its outcomes give {other:.6g}"

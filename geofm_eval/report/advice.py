@@ -23,12 +23,13 @@ from geofm_eval.advice import (
     marked_of,
 )
 from geofm_eval.catalog import Catalog
+from geofm_eval.plurals import counted
 from geofm_eval.records import Record, fraction_key
 from geofm_eval.report.formats import aligned
 from geofm_eval.report.wording import shared_notes
 from geofm_eval.results.comparison import LAST, Comparison, Subject, comparisons
 from geofm_eval.results.run import DRIFT, PROBE, SEGMENT, TUNE, Run, read_run
-from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, counted, percent, unit_named
+from geofm_eval.results.units import SIMULATED, UNKNOWN, MetricFormat, percent, unit_named
 from geofm_eval.stats.difference import Difference
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ def _reading(reading: Reading, advice: Advice) -> Iterator[str]:
 
 
 def _read_where(reading: Reading) -> str:
-    tap, end, best = reading.tap, reading.end, f"best of {reading.candidates} taps on validation"
+    tap, end, best = reading.tap, reading.end, f"best of {counted(reading.candidates, 'tap')} on validation"
     return {
         "same": f"read {tap}: {best}",
         "better": f"read {tap}: {best}, and better than {end} on the test split",
@@ -255,7 +256,7 @@ def _saving(saving: Saving) -> str:
 
 
 def _whole_percent(share: float) -> str:
-    """Such as ``49 %``."""
+    """Return a proportion in percent: ``49 %``."""
     return f"{100 * share:.0f} %"
 
 
@@ -322,11 +323,12 @@ def _confirmed(found: "Confirmation", advice: Advice) -> list[str]:
         f"confirmation: {found.model} cut after {found.tap} ({blocks} left)",
         f"  parameters: {_millions(found.parameters)} of {_millions(found.whole_parameters)}, "
         f"{_whole_percent(1 - found.parameters / found.whole_parameters)} saved",
-        f"  time: {1000 * timed.seconds:.2f} of {1000 * timed.whole_seconds:.2f} ms for {timed.images} images, ratio "
-        f"{timed.ratio:.2f} (quartiles {low:.2f} to {high:.2f} of {timed.rounds} interleaved rounds)",
+        f"  time: {1000 * timed.seconds:.2f} of {1000 * timed.whole_seconds:.2f} ms for "
+        f"{counted(timed.images, 'image')}, ratio {timed.ratio:.2f} (quartiles {low:.2f} to {high:.2f} of "
+        f"{timed.rounds} interleaved rounds)",
         f"  features of {found.tap}: largest difference from the whole backbone {found.difference:.3g} (largest "
         f"feature {found.largest:.3g})",
         f"  {unit.name} of the probe, {_labels(found.fraction, advice)}: {unit.value(found.score)}, the record says "
-        f"{unit.value(found.recorded)}; penalty as recorded in {same} of {draws} draws",
+        f"{unit.value(found.recorded)}; penalty as recorded in {same} of {counted(draws, 'draw')}",
         "  equal to the record" if found.holds else f"  NOT equal to the record: {'; '.join(found.problems)}",
     ]

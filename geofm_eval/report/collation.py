@@ -8,6 +8,7 @@ from pathlib import Path
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.findings import Finding, findings
 from geofm_eval.garbage import set_aside
+from geofm_eval.plurals import counted
 from geofm_eval.report.drift.page import drift_page
 from geofm_eval.report.findings import findings_pages, worth_showing
 from geofm_eval.report.index import RESULTS, index_page, summary_lines
@@ -27,7 +28,6 @@ from geofm_eval.results.run import Run, read_run
 from geofm_eval.results.similarity import similarity_tables
 from geofm_eval.results.trainings import case_studies
 from geofm_eval.results.transfer import transfers
-from geofm_eval.results.units import counted
 from geofm_eval.store import storing
 
 SUFFIXES = (".md", ".csv", ".tex", ".png")

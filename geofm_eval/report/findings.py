@@ -31,7 +31,7 @@ ONLY_SIMULATED = "On simulated data a verdict shows what the tool can detect; it
 
 
 def headline(finding: Finding) -> str:
-    """Such as ``finding 4, a claim: undecided (SIMULATED DATA), +1.1 [-1.1, +3.2] points``."""
+    """Return claim, verdict, effect: ``finding 4, a claim: undecided (SIMULATED DATA), +1.1 [-1.1, +3.2] points``."""
     claim = f"finding {finding.number}, {finding.title}: {finding.verdict} ({ON[finding.evidence]})"
     return claim if finding.effect is None else f"{claim}, {_effect(finding)}"
 
@@ -76,7 +76,7 @@ def text_of_findings(found: Sequence[Finding]) -> str:
 
 
 def _rows(found: Sequence[Finding]) -> list[Row]:
-    """One row of numbers per cell, those beside a verdict too."""
+    """One row of numbers per cell, including cells that do not count."""
     return [
         {
             **attributes(finding, finding="number", claim="title", evidence="evidence", verdict="verdict", unit="unit"),

@@ -4,12 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec
+from geofm_eval.plurals import counted
 from geofm_eval.report.pages import Page
 from geofm_eval.report.wording import named, unsealed_sentence
 from geofm_eval.results.comparison import tap_order
 from geofm_eval.results.leaderboard import Ranking
 from geofm_eval.results.run import Run
-from geofm_eval.results.units import SIMULATED, counted
+from geofm_eval.results.units import SIMULATED
 
 SHOWN = 20
 """Lines with unfinished cases."""
@@ -68,7 +69,7 @@ def summary_lines(run: Run, unshown: Sequence[str] = ()) -> list[str]:
     unrecorded = [one for one in run.planned if one not in recorded and one[1] not in skipped]
     if unrecorded:
         lines.append(
-            f"The run is incomplete: {len(unrecorded)} of {len(run.planned)} planned cases have no record. "
+            f"The run is incomplete: no record of {len(unrecorded)} of {counted(len(run.planned), 'planned case')}. "
             f"Continue with: pytest benchmarks --run {run.name} --resume"
         )
     if sentence := unsealed_sentence(run):

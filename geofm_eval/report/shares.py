@@ -129,7 +129,7 @@ def shares_table(one: Explained, catalog: Catalog) -> Table[Explaining]:
         Column("highest without one level", lambda row: row[1].highest, show=one.without),
         Column(None, lambda row: attributes(row[1].lowest, lowest_without_a_level="value")),
         Column(None, lambda row: attributes(row[1].highest, highest_without_a_level="value")),
-        Column(None, lambda row: one.noise or "not taken off", "noise"),
+        Column(None, lambda row: one.noise or "not subtracted", "noise"),
         Column(None, lambda row: " x ".join(str(len(factor.levels)) for factor in one.factorial.factors), "factorial"),
     ]
     what = f"shares of the variance of test scores ({one.scale})"
@@ -195,8 +195,8 @@ def regret_table(one: Explained, catalog: Catalog) -> Table[Regret]:
         Column("wrong levels", lambda cost: cost.wrong),
         Column("all else kept: mean loss [interval]", lambda cost: cost.kept.mean),
         Column("the level ranked last on validation", lambda cost: _last(cost.kept, one.unit)),
-        Column("all else chosen again: mean loss [interval]", lambda cost: cost.anew.mean),
-        Column("the level then ranked last on validation", lambda cost: _last(cost.anew, one.unit)),
+        Column("all else chosen again: mean loss [interval]", lambda cost: cost.rechosen.mean),
+        Column("the level then ranked last on validation", lambda cost: _last(cost.rechosen, one.unit)),
     ]
     notes = (
         "Loss: test score of the combination that validation chooses minus that of combinations with a wrong level; a "
@@ -226,7 +226,7 @@ def regret_rows(one: Explained) -> list[Row]:
             **attributes(loss.last, last_loss="value", last_low="low", last_high="high"),
         }
         for cost in one.regrets
-        for rest, loss in (("kept", cost.kept), ("anew", cost.anew))
+        for rest, loss in (("kept", cost.kept), ("rechosen", cost.rechosen))
     ]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.plurals import counted
 from geofm_eval.records import Record, Score, marks_legend
 from geofm_eval.report.formats import Column, T, Table
 from geofm_eval.results.comparison import Comparison
@@ -99,8 +100,8 @@ def unsealed_sentence(run: Run) -> str:
     if not run.unsealed:
         return ""
     return (
-        f"{run.unsealed} of {len(run.records)} records have no checksum: they were written before record "
-        "schema 3, and a damaged number in them can go unnoticed"
+        f"{run.unsealed} of {counted(len(run.records), 'record')} without a checksum, written before record schema 3: "
+        "a damaged number in them can go unnoticed"
     )
 
 
@@ -129,8 +130,8 @@ def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
         )
     if shuffled and record.scores:
         notes.append(
-            f"Shuffle splits: {len(comparison.any_score.per_draw)} random test sets; inner cross-validation on the "
-            "other samples chooses penalty and tap. R2 is pooled over all out-of-fold predictions."
+            f"Shuffle splits: {counted(len(comparison.any_score.per_draw), 'random test set')}; inner cross-validation "
+            "on the other samples chooses penalty and tap. R2 is pooled over all out-of-fold predictions."
         )
     if record.scores and comparison.any_score.metric == "r2":
         notes.append("R2: explained proportion of the test target's variance; below 0 is worse than its mean.")

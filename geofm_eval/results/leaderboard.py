@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from geofm_eval.plurals import counted
 from geofm_eval.records import Score
 from geofm_eval.results.comparison import LAST, Comparison, Subject, summarise
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.reselected import Reselection, reselect, selected_difference
 from geofm_eval.results.taps import ChosenTap, best_of, choose_tap, sign
-from geofm_eval.results.units import counted
 from geofm_eval.stats.difference import Difference
 
 

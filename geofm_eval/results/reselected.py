@@ -138,5 +138,8 @@ def _half(difference: Difference) -> float:
 
 def _reach(difference: Difference) -> tuple[float, float]:
     if difference.low is None or difference.high is None:
-        raise ContractError("a difference without an interval has no width")
+        raise ContractError(
+            f"found the difference {difference.value:.4g} without an interval, expected one with an interval; give "
+            "scores with per-sample outcomes"
+        )
     return difference.value - difference.low, difference.high - difference.value

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from geofm_eval.errors import DataError
 from geofm_eval.memo import Memo
+from geofm_eval.plurals import counted
 from geofm_eval.records import Record, Skip, read_manifest, read_records, read_skips
 from geofm_eval.results.locate import run_folder
 from geofm_eval.results.pairs import Pairs
@@ -98,7 +99,7 @@ class Run:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
-        return f"Run({self.name}: {len(self.records)} records, {counts or 'none finished'})"
+        return f"Run({self.name}: {counted(len(self.records), 'record')}, {counts or 'none finished'})"
 
     @property
     def statuses(self) -> dict[str, int]:

@@ -54,11 +54,11 @@ def probed(run: Run, catalog: Catalog) -> Iterator[Probed]:
         adaptation = catalog.adaptations.get(case.adaptation)
         probe = adaptation.probe if adaptation is not None else case.adaptation.split("_")[0]
         kind = "dense" if comparison.record.provenance.pooling == "tokens" else probe
-        beside = [*excluded_task(case.task, tasks, catalog), *(["kNN"] if kind == "knn" else [])]
-        beside += excluded_pooling(comparison.record)
+        reasons = [*excluded_task(case.task, tasks, catalog), *(["kNN"] if kind == "knn" else [])]
+        reasons += excluded_pooling(comparison.record)
         for subject in comparison.subjects:
             if len(subject.taps) > 1 and not subject.missing:
-                yield Probed(comparison, subject, kind, (*beside, *excluded_model(subject.record, models, catalog)))
+                yield Probed(comparison, subject, kind, (*reasons, *excluded_model(subject.record, models, catalog)))
 
 
 def data_of(record: Record) -> str:

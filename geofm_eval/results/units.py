@@ -78,11 +78,6 @@ def target_unit(comparison: Comparison) -> str:
     return comparison.record.provenance.target_unit or "target's unit"
 
 
-def counted(number: int, noun: str) -> str:
-    """Such as ``1 cell``, ``2 cells``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def percent(fraction: float) -> str:
     """Label fraction in words: ``1 %``, ``0.5 %``."""
     return f"{fraction * 100:g} %"

@@ -86,8 +86,11 @@ def errors(drift: DriftValues, measure: str) -> Values:
 def _mean_of(drift: DriftValues, part: str) -> Values:
     """Weights over taps for the mean of a part over the blocks."""
     names = [f"{block}.{part}" for block in drift.blocks]
-    if not set(names) <= set(drift.taps):
-        raise ContractError(f"drift was not measured at {part} of every block")
+    missing = [name for name in names if name not in drift.taps]
+    if missing:
+        raise ContractError(
+            f"found no drift at {missing[0]}, expected {part} of every block; choose a part that every block has"
+        )
     weights = np.zeros(len(drift.taps))
     weights[drift.columns(names)] = 1 / len(names)
     return weights

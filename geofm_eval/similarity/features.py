@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geofm_eval.errors import ContractError
+from geofm_eval.plurals import counted
 
 FEWEST = 4
 """Minimum number of samples for the debiased estimator."""
@@ -79,7 +80,9 @@ def centred(name: str, values: Features, device: torch.device | None = None) -> 
         raise ContractError(f"{name}: features have shape {tuple(values.shape)}, expected (samples, channels)")
     n = int(values.shape[0])
     if n < FEWEST:
-        raise ContractError(f"{name}: found {n} samples; the debiased estimator needs at least {FEWEST}")
+        raise ContractError(
+            f"{name}: found {counted(n, 'sample')}; the debiased estimator needs at least {FEWEST}. Use more samples"
+        )
     if device is None:
         device = values.device if isinstance(values, Tensor) else torch.device("cpu")
     total: Tensor = _summed(values, device, lambda part: part.sum(0))
@@ -95,7 +98,9 @@ def centred(name: str, values: Features, device: torch.device | None = None) -> 
 def check_same_items(first: Centred, second: Centred) -> None:
     """Check that two layers have the same number of samples."""
     if first.shape[0] != second.shape[0]:
-        raise ContractError(f"x has {first.shape[0]} samples, y has {second.shape[0]}; expected the same samples")
+        raise ContractError(
+            f"x has {counted(first.shape[0], 'sample')}, y has {second.shape[0]}; expected the same samples"
+        )
 
 
 def _rows(n: int) -> Iterator[slice]:

@@ -126,11 +126,13 @@ def cka_matrix(
 
 def _items(layers: Sequence[Centred]) -> int:
     if not layers:
-        raise ContractError("no layers to compare; similarity needs at least one")
+        raise ContractError("found no layers to compare, expected at least one; give the features of a layer")
     counts = {one.name: one.shape[0] for one in layers}
     if len(set(counts.values())) > 1:
-        found = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise ContractError(f"numbers of samples differ ({found}); all layers need the same samples")
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())[:200]
+        raise ContractError(
+            f"numbers of samples differ ({found}); give the features of the same samples for all layers"
+        )
     return layers[0].shape[0]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from geofm_eval.errors import ContractError
+from geofm_eval.plurals import counted
 from geofm_eval.similarity.features import FEWEST, Features, centred, check_same_items
 from geofm_eval.similarity.linear_cka import cka, u_centred
 from geofm_eval.stats.jackknife import jackknife_error_of
@@ -83,11 +84,11 @@ def jackknife_values(x: Features, y: Features, groups: ArrayLike | None = None, 
     grams, member = _grams(x, y), _members(len(x), groups, seed)
     sizes = np.bincount(member)
     if len(sizes) < 2:
-        raise ContractError(f"found {len(sizes)} group; a jackknife needs at least two")
+        raise ContractError(f"found {counted(len(sizes), 'group')}; a jackknife needs at least two. Use smaller groups")
     if (left := len(member) - int(sizes.max())) < FEWEST:
         raise ContractError(
-            f"leaving out one of the {len(sizes)} groups leaves {left} samples, expected at least {FEWEST}. Use smaller"
-            " groups"
+            f"leaving out one of the {len(sizes)} groups leaves {counted(left, 'sample')}, expected at least {FEWEST}. "
+            "Use smaller groups"
         )
     if grams is None:
         return np.full(len(sizes), math.nan)

@@ -75,8 +75,12 @@ def contrast_interval(terms: Sequence[Term], groups: ArrayLike | None = None, le
     """
     checked_level(level)
     counts = [_checked(term) for term in terms]
-    if not counts or len({one.shape[1] for one in counts}) > 1:
-        raise ContractError("a contrast needs at least one term, all over the same images")
+    images = sorted({one.shape[1] for one in counts})
+    if len(images) != 1:
+        raise ContractError(
+            f"found terms over {' and '.join(map(str, images)) or 'no'} images, expected at least one term, all over "
+            "the same images; give every term the counts of the same images"
+        )
     sample = make_sample(np.zeros(counts[0].shape[1]), groups)
     if sample.count < 2:
         return None
@@ -117,7 +121,10 @@ def _checked(term: Term) -> Floats:
         wanted = "(seeds, n, K, K)" if confusions else f"(seeds, n, {len(SUMS)})"
         raise ContractError(f"counts for {term.metric} must have shape {wanted}, found {counts.shape}")
     if not np.isfinite(counts).all():
-        raise ContractError("counts must be finite")
+        raise ContractError(
+            f"counts for {term.metric} have values that are not finite, expected finite counts; leave out the images "
+            "without counts"
+        )
     return counts
 
 

@@ -69,7 +69,10 @@ def paired_shuffle_interval(
     """
     a, b = _predictions(first, target), _predictions(second, target)
     if a.shape != b.shape or not np.array_equal(np.isnan(a), np.isnan(b)):
-        raise ContractError("paired predictions must be from the same shuffles of the same samples")
+        raise ContractError(
+            f"found paired predictions {a.shape} and {b.shape}, expected the same shuffles of the same samples; "
+            "compare runs with one split"
+        )
     if np.array_equal(a, b, equal_nan=True):
         return None
     truth = np.asarray(target, dtype=np.float64)

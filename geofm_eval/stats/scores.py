@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geofm_eval.errors import ContractError
+from geofm_eval.plurals import counted
 from geofm_eval.stats.jackknife import Floats, Interval, Sample, as_outcomes, checked_level, make_sample
 from geofm_eval.stats.out_of_fold import paired_shuffle_interval, shuffle_interval, tested_share
 from geofm_eval.stats.proportions import difference_interval, share_interval
@@ -46,7 +47,10 @@ def r2(target: ArrayLike, predicted: ArrayLike) -> float:
     """
     y, p = _pair(target, predicted)
     if len(y) == 0 or y.min() == y.max():
-        raise ContractError(f"R2 is undefined because the target is constant over these {len(y)} samples")
+        raise ContractError(
+            f"R2 is undefined because the target is constant over {counted(len(y), 'sample')}; use samples whose "
+            "targets differ"
+        )
     return 1 - float(np.square(y - p).sum()) / float(np.square(y - y.mean()).sum())
 
 
@@ -58,7 +62,7 @@ def rmse(target: ArrayLike, predicted: ArrayLike) -> float:
     """
     y, p = _pair(target, predicted)
     if len(y) == 0:
-        raise ContractError("RMSE needs at least one sample, found none")
+        raise ContractError("found none, RMSE needs at least one sample; give targets and predictions")
     return math.sqrt(float(np.square(y - p).mean()))
 
 

@@ -59,7 +59,7 @@ def probe(
     kept: Record | None = None,
     **changes: Any,
 ) -> Record:
-    """Write a probe's record at one label fraction, beside what ``kept`` holds of others.
+    """Write a probe's record at one label fraction, next to what ``kept`` holds of others.
 
     A share ``test`` of the items is right, the easiest ones; a share ``noise`` of all changes places with others.
     """

@@ -57,7 +57,7 @@ def _profiles(folder: Path, *profiles: tuple[float, float, float], **how: object
 
 
 def _imagenet(folder: Path, shift: float, model: str = "imagenet_vitb16", **how: object) -> Path:
-    """The ImageNet model beside three backbones, one of which is the best by validation and by test."""
+    """The ImageNet model next to three backbones, one of which is the best by validation and by test."""
     cases = itertools.product(DENSE_TASKS, ("lightms_full_p010", "lightms_full_p100", "upernet_w064_full_p100"))
     for task, adaptation in cases:
         for name, own in ((model, shift), ("m_one", 0.0), ("m_two", -0.02), ("m_four", -0.03)):

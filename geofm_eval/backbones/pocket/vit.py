@@ -12,6 +12,7 @@ from geofm_eval.backbones.checkpoints import read_state_dict
 from geofm_eval.backbones.vit import TimmVit
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.errors import ContractError, WeightsError
+from geofm_eval.plurals import counted
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -80,9 +81,9 @@ class PocketVit(TimmVit):
         if found != expected:
             differ = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
             raise WeightsError(
-                f"{path}: {len(differ)} tensors do not match a pocket backbone in timm {version('timm')} "
-                f"({', '.join(differ[:4])}); restore the file with 'git checkout', or install the timm version in "
-                "constraints.txt"
+                f"{path}: found {counted(len(differ), 'tensor')} unlike those of a pocket backbone in timm "
+                f"{version('timm')} ({', '.join(differ[:4])}); restore the file with 'git checkout', or install the "
+                "timm version in constraints.txt"
             )
         self._check_answer(path, state)
         return state

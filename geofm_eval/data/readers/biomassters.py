@@ -73,8 +73,8 @@ def _options(task: TaskSpec) -> tuple[Sequence[int], float]:
     months, cloud = task.options.get("months", list(range(12))), task.options.get("cloud", 100)
     if sorted({*months} - {*range(12)}) or len({*months}) != len(months) or len(months) < (task.dates or 1):
         raise ContractError(
-            f"task '{task.slug}': months are {months}; expected at least {task.dates or 1} different numbers from 0 "
-            "(September) to 11 (August)"
+            f"task '{task.slug}': months are {months}; expected different numbers from 0 (September) to 11 (August), "
+            f"at least {task.dates or 1}"
         )
     if not 0 <= cloud <= 100:
         raise ContractError(f"task '{task.slug}': option cloud is {cloud}; expected 0 to 100 percent")

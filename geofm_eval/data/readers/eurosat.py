@@ -41,8 +41,8 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     for path in (folder / name for folder in (root, images) for name in _SPLIT_FILES):
         if path.is_file():
             return Listing(root, _read_split_file(task, path, images), "custom", load)
-    beside = any((images / f"{prefix}-{split}.txt").is_file() for split in NAMES)
-    lists = {split: (images if beside else root) / f"{prefix}-{split}.txt" for split in NAMES}
+    with_images = any((images / f"{prefix}-{split}.txt").is_file() for split in NAMES)
+    lists = {split: (images if with_images else root) / f"{prefix}-{split}.txt" for split in NAMES}
     items = {
         split: tuple(_listed(task, line, lists[split], images, suffix) for line in lines)
         for split, lines in read_lists(task, root, lists).items()
@@ -93,5 +93,7 @@ def _item(task: TaskSpec, row: dict[str, str], images: Path, where: str) -> Item
 
 def _label(task: TaskSpec, kind: str, where: str) -> int:
     if kind not in task.classes:
-        raise DataError(f"{where}: label is '{kind}', expected one of {', '.join(task.classes)}")
+        raise DataError(
+            f"{where}: label is '{kind[:60]}', expected one of {', '.join(task.classes)}. Correct the label"
+        )
     return task.classes.index(kind)

@@ -17,6 +17,7 @@ from geofm_eval.data.readers.files import read_text
 from geofm_eval.data.readers.grids import degrees
 from geofm_eval.data.readers.series import band_positions, dates_of, load_array
 from geofm_eval.errors import DataError, Unavailable
+from geofm_eval.plurals import counted
 from geofm_eval.seeds import generator
 
 COLUMNS = (
@@ -49,8 +50,8 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     pixels, path = arrays[_PIXELS], root / "npy" / f"{_PIXELS}.npy"
     if pixels.ndim != 3 or pixels.shape[1:] != (wanted, len(COLUMNS)):
         raise DataError(
-            f"{path}: shape is {pixels.shape}, expected (series, {wanted} dates, {len(COLUMNS)} columns) for task "
-            f"'{task.slug}'. Set dates in the task's catalog entry, or fetch the file again"
+            f"{path}: shape is {pixels.shape}, expected (series, {counted(wanted, 'date')}, {len(COLUMNS)} columns) "
+            f"for task '{task.slug}'. Set dates in the task's catalog entry, or fetch the file again"
         )
     items: dict[str, list[Item]] = {name: [] for name in NAMES}
     rows = {}
@@ -80,7 +81,9 @@ def _read_arrays(task: TaskSpec, root: Path) -> dict[str, npt.NDArray[Any]]:
         raise DataError(f"{root / 'npy'}: arrays differ in length ({found}); fetch all of them from the same source")
     flags = np.unique(arrays["is_test"])
     if not set(flags.tolist()) <= {0, 1}:
-        raise DataError(f"{paths['is_test']}: values are {flags.tolist()}, expected 0 (training) and 1 (test)")
+        raise DataError(
+            f"{paths['is_test']}: values are {flags.tolist()}, expected 0 (training) and 1 (test). Fetch the file again"
+        )
     return arrays
 
 

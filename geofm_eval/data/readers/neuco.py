@@ -20,6 +20,7 @@ from geofm_eval.data.readers.series import band_positions, without_empty
 from geofm_eval.data.readers.tags import check_tag
 from geofm_eval.data.readers.zarrs import read_arrays
 from geofm_eval.errors import ContractError, DataError, Unavailable
+from geofm_eval.plurals import counted
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,11 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     places = _read_places(task, root / PLACES)
     ids = {path.name.removesuffix(_SUFFIX): path for path in cubes}
     if len(ids) < len(cubes):
-        raise DataError(f"{folder}: {len(cubes) - len(ids)} locations have more than one cube; keep one per location")
+        raise DataError(
+            f"{folder}: found more than one cube of {counted(len(cubes) - len(ids), 'location')}; keep one per location"
+        )
     if absent := sum(id not in ids for id, label in labels.items() if not math.isnan(label)):
-        log.warning("%s: %d labelled locations of '%s' have no cube in %s", task.slug, absent, target, folder)
+        log.warning("%s: no cube of %s of '%s' in %s", task.slug, counted(absent, "labelled location"), target, folder)
     ranks = {id: rank for rank, id in enumerate(labels)}
     items = tuple(
         Item(id, path, labels.get(id, math.nan), lonlat=places.get(id), dates=SEASONS, rank=ranks.get(id))
@@ -153,4 +156,6 @@ def _tag(path: Path, attributes: Mapping[str, Any]) -> tuple[float, float]:
     try:
         return float(found[0]), float(found[1])
     except (TypeError, ValueError):
-        raise DataError(f"{path}: scale_factor and add_offset are {str(found)[:80]}, expected numbers") from None
+        raise DataError(
+            f"{path}: scale_factor and add_offset are {str(found)[:80]}, expected numbers. Fetch this file again"
+        ) from None

@@ -21,6 +21,7 @@ from geofm_eval.data.readers.grids import degrees, project
 from geofm_eval.data.readers.listed import listed_name
 from geofm_eval.data.readers.series import band_positions, dates_of, load_array
 from geofm_eval.errors import DataError, Unavailable
+from geofm_eval.plurals import counted
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 """Bands of ``S2_<id>.npy`` in file order."""
@@ -132,7 +133,7 @@ def _patch(feature: Mapping[str, Any], where: str) -> _Patch:
     properties = feature["properties"]
     fold = int(properties["Fold"])
     if not 1 <= fold <= 5:
-        raise DataError(f"{where}: fold is {fold}, expected 1 to 5")
+        raise DataError(f"{where}: fold is {fold}, expected 1 to 5; unpack the file again")
     listed = properties["dates-S2"]
     listed = json.loads(listed) if isinstance(listed, str) else listed
     frames = sorted((_day(value, where), int(position)) for position, value in listed.items())
@@ -154,7 +155,9 @@ def _day(value: object, where: str) -> date:
     try:
         return datetime.strptime(str(value), "%Y%m%d").date()
     except ValueError:
-        raise DataError(f"{where}: date in dates-S2 is '{value}', expected a day like 20190131") from None
+        raise DataError(
+            f"{where}: date in dates-S2 is '{value}', expected a day like 20190131; unpack the file again"
+        ) from None
 
 
 def _centre(geometry: Mapping[str, Any] | None) -> tuple[float, float] | None:
@@ -191,8 +194,8 @@ def _load_series(item: Item, frames: Sequence[int], dated: int, positions: Seque
         )
     if len(stored) != dated:
         raise DataError(
-            f"{item.path}: found {len(stored)} frames, but {_METADATA} has dates for {dated}; the files do not belong "
-            "together. Unpack both again"
+            f"{item.path}: found {counted(len(stored), 'frame')}, but {_METADATA} has dates for {dated}; the files do "
+            "not belong together. Unpack both again"
         )
     return np.asarray(stored[list(frames)][:, list(positions)])
 
@@ -201,6 +204,9 @@ def _load_classes(item: Item) -> npt.NDArray[np.int64]:
     path = item.target or item.path
     stored = load_array(path)
     if stored.ndim != 3:
-        raise DataError(f"{path}: shape is {stored.shape}, expected (layers, height, width) with classes in the first")
+        raise DataError(
+            f"{path}: shape is {stored.shape}, expected (layers, height, width) with classes in the first. Unpack the "
+            "file again"
+        )
     classes = np.asarray(stored[0]).astype(np.int64)
     return np.where(classes == VOID, -1, classes)

@@ -20,6 +20,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.grids import Grid, Turn, north_up
 from geofm_eval.data.readers.tags import PLAIN, check_tag
 from geofm_eval.errors import DataError, Unavailable
+from geofm_eval.plurals import counted
 
 MASK = ".msk"
 """Suffix that GDAL appends to a file's name for its mask."""
@@ -201,7 +202,7 @@ def check_bands(raster: Raster, task: TaskSpec, bands: Sequence[str], *, shift: 
         alpha = f" (and {raster.alphas} alpha, used as a mask)" if raster.alphas else ""
         cure = "Correct the bands in its catalog entry, or replace the file" if task.own else "Download it again"
         raise DataError(
-            f"{path}: found {len(raster.pixels)} bands{alpha}, expected {len(bands)} ({', '.join(bands)}); the file "
+            f"{path}: found {counted(len(raster.pixels), 'band')}{alpha}, expected {len(bands)} ({', '.join(bands)}); the file "
             f"does not match the layout of task '{task.slug}'. {cure}"
         )
     for band, tag in zip(bands, raster.tags, strict=True):
@@ -217,7 +218,10 @@ def read_target(path: Path) -> Raster:
     """
     raster = read_raster(path)
     if len(raster.pixels) != 1:
-        raise DataError(f"{path}: found {len(raster.pixels)} bands, expected one band of labels")
+        raise DataError(
+            f"{path}: found {len(raster.pixels)} bands, expected one band of labels. Fetch the file again, or keep the "
+            "band of labels alone"
+        )
     if raster.tags[0] != PLAIN:
         raise DataError(
             f"{path}: its tags declare scale {raster.tags[0][0]:g} and offset {raster.tags[0][1]:g}, expected labels "
@@ -285,9 +289,9 @@ def _check_kind(path: Path, raster: Any) -> None:
     compressed = size > _DENSE and size > _MOST_COMPRESSED * path.stat().st_size
     if size > MOST_BYTES or compressed:
         raise DataError(
-            f"{path}: the file declares {raster.count} bands of {raster.height} x {raster.width} pixels ({size:,} "
-            f"bytes) in {path.stat().st_size:,} bytes on disk; expected chips of at most {MOST_BYTES:,} bytes. Fetch "
-            "it again, or cut it into chips"
+            f"{path}: the file declares {counted(raster.count, 'band')} of {raster.height} x {raster.width} pixels "
+            f"({size:,} bytes) in {path.stat().st_size:,} bytes on disk; expected chips of at most {MOST_BYTES:,} "
+            "bytes. Fetch it again, or cut it into chips"
         )
 
 
@@ -308,9 +312,9 @@ def _masked(path: Path, raster: Any, alphas: Sequence[int], part: Any) -> npt.ND
     parts = [raster.read(number, window=part) == 0 for number in alphas]
     if any(MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags for flags in raster.mask_flag_enums):
         parts.append(raster.read_masks(1, window=part) == 0)
-    beside = path.with_name(path.name + MASK)
-    if beside.is_file():
-        parts.append(_read_mask(beside, (raster.height, raster.width), part))
+    mask = path.with_name(path.name + MASK)
+    if mask.is_file():
+        parts.append(_read_mask(mask, (raster.height, raster.width), part))
     return np.logical_or.reduce(parts) if parts else None
 
 

@@ -63,7 +63,9 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 def _chip(line: str, path: Path) -> str:
     chip, ending, _ = line.partition("_S1Hand.tif,")
     if not ending:
-        raise DataError(f"{path}: line is '{line}', expected <chip>_S1Hand.tif,<chip>_LabelHand.tif")
+        raise DataError(
+            f"{path}: line is '{line[:100]}', expected <chip>_S1Hand.tif,<chip>_LabelHand.tif. Correct the list"
+        )
     return chip
 
 

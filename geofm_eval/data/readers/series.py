@@ -41,7 +41,7 @@ def band_positions(task: TaskSpec, stored: Sequence[str], where: object) -> list
     missing = [name for name in task.bands if canonical(name) not in found]
     if missing:
         raise ContractError(
-            f"task '{task.slug}': {where} has no band {', '.join(missing)}; its bands are {', '.join(stored)}"
+            f"task '{task.slug}': {where} has no band {', '.join(missing)}; choose bands of {', '.join(stored)}"
         )
     return [found[canonical(name)] for name in task.bands]
 

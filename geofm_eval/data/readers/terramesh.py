@@ -14,6 +14,7 @@ from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.rasters import Raster, grid_of, read_bands, read_target
 from geofm_eval.data.readers.series import band_positions
 from geofm_eval.errors import ContractError, DataError, Unavailable
+from geofm_eval.plurals import counted
 
 MODALITIES = {
     "S2L1C": tuple(SENTINEL2),
@@ -43,7 +44,10 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
     if not tiles:
         raise Unavailable("data", f"{root / modalities[0]} has no tiles (<tile>.tif)", task.how_to_get)
     if len(tiles) < len(NAMES):
-        raise DataError(f"{root / modalities[0]}: found {len(tiles)} tiles, expected at least one for every split")
+        raise DataError(
+            f"{root / modalities[0]}: found {counted(len(tiles), 'tile')}, expected at least one for every split. "
+            "Fetch the folder again"
+        )
     items = [_item(task, root, path, modalities) for path in tiles]
     splits = {"train": tuple(items[:-2]), "val": (items[-2],), "test": (items[-1],)}
     return Listing(root, splits, "custom", lambda item: _load(item, task, modalities, shifted)[positions])
@@ -67,7 +71,10 @@ def _item(task: TaskSpec, root: Path, path: Path, modalities: tuple[str, ...]) -
     classes = classes_of(land, task, codes)
     seen = classes[classes != task.ignore]
     if not seen.size:
-        raise DataError(f"{land.path}: no pixel has a class, expected one or more of {', '.join(task.classes)}")
+        raise DataError(
+            f"{land.path}: no pixel has a class, expected one or more of {', '.join(task.classes)}. Fetch the tile "
+            "again, or leave it out"
+        )
     return Item(path.stem, path, int(np.bincount(seen).argmax()), lonlat=centre(grid), others=others)
 
 

@@ -3,13 +3,13 @@
 from functools import partial
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.plurals import counted
 from geofm_eval.report.drift.figures import FIGURES, heading_of
 from geofm_eval.report.drift.rows import contrast_rows, layer_rows, lost_rows, value_rows
 from geofm_eval.report.drift.tables import parts_table, reverted_table, summary_table
 from geofm_eval.report.formats import Table
 from geofm_eval.report.pages import Page, line_of
 from geofm_eval.results.drift import DriftCell, DriftStudy
-from geofm_eval.results.units import counted
 
 SHOWN = 25
 """Lines in a terminal; the tables have all of them."""

@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.plurals import counted
 from geofm_eval.report.formats import Column, Table
 from geofm_eval.report.wording import named, table_of
 from geofm_eval.results.drift import NAMES, VERDICTS_ON, DriftCell, DriftStudy
-from geofm_eval.results.units import UNKNOWN, MetricFormat, counted, unit_named
+from geofm_eval.results.units import UNKNOWN, MetricFormat, unit_named
 from geofm_eval.stats.over_seeds import Estimate, estimate, leader
 
 DIGITS = 3
@@ -25,7 +26,10 @@ def small(value: float | None) -> str:
 
 
 def signed(found: Estimate, factor: float = 1.0, decimals: int | None = None) -> str:
-    """Such as ``+0.012 [+0.001, +0.023]``; without ``decimals`` small values are written ``+1.2e-05``."""
+    """Return an estimate with its interval: ``+0.012 [+0.001, +0.023]``.
+
+    Without ``decimals`` small values are written ``+1.2e-05``.
+    """
     values = [found.value, *([found.low, found.high] if found.low is not None and found.high is not None else [])]
     shape = f"+.{DIGITS if decimals is None else decimals}f"
     if decimals is None and 0 < max(map(abs, values)) < 0.01:

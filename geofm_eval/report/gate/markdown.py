@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from geofm_eval.compare import CaseChange, CaseVerdict, FailOn, Moved, PooledVerdict, RunComparison
+from geofm_eval.plurals import counted
 from geofm_eval.report.formats import markdown_grid
 from geofm_eval.report.gate.sentences import (
     RULE,
@@ -59,7 +60,7 @@ def _primary(found: RunComparison) -> list[str]:
     rest, same = len(ranked) - MOST_CASES, len(found.primary) - len(changed)
     notes = [
         *([f"and {rest} more with smaller losses"] if rest > 0 else []),
-        *([f"identical: {same} of {len(found.primary)} primary cases"] if same else []),
+        *([f"identical: {same} of {counted(len(found.primary), 'primary case')}"] if same else []),
         *([chance] if (chance := chance_sentence(found)) else []),
         RULE,
     ]

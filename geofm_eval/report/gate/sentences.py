@@ -17,8 +17,9 @@ from geofm_eval.compare import (
 )
 from geofm_eval.compare.matching import CaseKey
 from geofm_eval.metric import METRICS
+from geofm_eval.plurals import counted
 from geofm_eval.report.wording import unsealed_sentence
-from geofm_eval.results.units import MetricFormat, counted, of_labels, unit_named
+from geofm_eval.results.units import MetricFormat, of_labels, unit_named
 
 RULE = (
     "plus is better; primary cases decide: the tap that the baseline's validation chose, and final, at the largest "
@@ -104,14 +105,14 @@ def role_text(case: CaseVerdict) -> str:
 
 
 def difference_text(case: CaseVerdict, cell: CaseChange) -> str:
-    """Such as ``-2.3 [-3.3, -1.2] points``."""
+    """Return the difference with its interval: ``-2.3 [-3.3, -1.2] points``."""
     gain = _gain(case)
     text = f"{gain.difference(cell.difference)} {gain.symbol}"
     return text if cell.difference.low is not None else f"{text} without an interval"
 
 
 def levels_text(case: CaseVerdict, cell: CaseChange) -> str:
-    """Such as ``80.0 -> 78.0 % at 100 % of the labels``."""
+    """Return the scores before and after: ``80.0 -> 78.0 % at 100 % of the labels``."""
     unit = unit_named(case.score.metric, case.new.provenance.target_unit)
     symbol = f" {unit.symbol}" if unit.symbol else ""
     return f"{unit.value(cell.old)} -> {unit.value(cell.new)}{symbol} at {of_labels(case.new.scores, cell.fraction)}"
@@ -146,12 +147,12 @@ def pooled_text(mean: PooledVerdict) -> str:
 
 
 def cell_sentence(case: CaseVerdict, cell: CaseChange) -> str:
-    """Such as ``<case id>: -2.4 [-3.9, -1.0] points, 61.0 -> 58.6 % at 10 % of the labels``."""
+    """Return the sentence of a cell: ``<case id>: -2.4 [-3.9, -1.0] points, 61.0 -> 58.6 % at 10 % of the labels``."""
     return f"{case.new.case.id}: {difference_text(case, cell)}, {levels_text(case, cell)}"
 
 
 def drop_sentence(drop: RawDrop) -> str:
-    """Such as ``<case id>: -20.0 points, 80.0 -> 60.0 % at 100 % of the labels, without an interval: ...``."""
+    """Return: ``<case id>: -20.0 points, 80.0 -> 60.0 % at 100 % of the labels, without an interval: ...``."""
     metric, target = drop.new.scores[drop.fraction].metric, drop.new.provenance.target_unit
     gain, unit = gain_unit(metric, target), unit_named(metric, target)
     before, after = (unit.value(record.scores[drop.fraction].value) for record in (drop.old, drop.new))
@@ -163,7 +164,7 @@ def drop_sentence(drop: RawDrop) -> str:
 
 
 def tally(cases: Sequence[CaseVerdict]) -> str:
-    """Such as ``26 equivalent (12 of them identical), 2 undecided``."""
+    """Count the verdicts: ``26 equivalent (12 of them identical), 2 undecided``."""
     counts: Counter[str] = Counter(case.verdict for case in cases)
     same = sum(case.identical for case in cases)
     words = {"equivalent": f" ({same} of them identical)" if same else ""}

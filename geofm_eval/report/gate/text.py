@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from geofm_eval.compare import FailOn, RunComparison
+from geofm_eval.plurals import counted
 from geofm_eval.report.gate.sentences import (
     RULE,
     cell_sentence,
@@ -59,7 +60,7 @@ def _primary(found: RunComparison, strict: bool) -> Iterator[Line]:
             alarm = case.verdict == "regression" or case.fell or (strict and case.doubtful)
             yield Line(f"  {primary_sentence(case)}", alarm)
     if same := [case for case in found.primary if case.identical]:
-        yield Line(f"  identical: {len(same)} of {len(found.primary)} primary cases")
+        yield Line(f"  identical: {len(same)} of {counted(len(found.primary), 'primary case')}")
     if chance := chance_sentence(found):
         yield Line(chance)
 

@@ -1,4 +1,4 @@
-"""The table of NeuCo-Bench's own probe: what its leaderboard would show, beside ridge, and ranked by nothing."""
+"""The table of NeuCo-Bench's own probe: what its leaderboard would show, next to ridge; not used in rankings."""
 
 from functools import partial
 

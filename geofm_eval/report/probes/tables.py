@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.plurals import counted
 from geofm_eval.records import Record, display_name, marks
 from geofm_eval.report.formats import Column, Row, Table, attributes, described, ends
 from geofm_eval.report.probes.curves import DepthPoint, DepthProfile, LabelCurve
@@ -12,7 +13,7 @@ from geofm_eval.report.wording import family, interval_sentence, named, table_of
 from geofm_eval.results.comparison import Comparison, Subject, tap_order
 from geofm_eval.results.leaderboard import Ranking, RankingRow
 from geofm_eval.results.taps import ChosenTap
-from geofm_eval.results.units import UNKNOWN, counted, of_labels, target_unit, unit_of
+from geofm_eval.results.units import UNKNOWN, of_labels, target_unit, unit_of
 
 CHOSEN = "*"
 """Marks the tap that validation chose."""
@@ -124,8 +125,8 @@ def _input_remarks(record: Record) -> Iterator[str]:
             yield f"bands absent from the data and {how}: {', '.join(bands)}"
     if inputs.product_mismatch:
         yield f"product mismatch: pretrained on {inputs.product_expected}, but the data are {inputs.product_found}"
-    if inputs.temporal in TEMPORAL:
-        yield f"{inputs.dates} dates, {TEMPORAL[inputs.temporal]}"
+    if inputs.dates is not None and inputs.temporal in TEMPORAL:
+        yield f"{counted(inputs.dates, 'date')}, {TEMPORAL[inputs.temporal]}"
 
 
 def _ranking_notes(ranking: Ranking) -> list[str]:
@@ -165,7 +166,7 @@ def label_table(comparison: Comparison, curves: Sequence[LabelCurve], catalog: C
     unit, scores = unit_of(comparison), comparison.record.scores
 
     def show(chosen: ChosenTap) -> str:
-        return f"{unit.score(chosen.score)} at {chosen.tap}, {chosen.score.n_train} labels"
+        return f"{unit.score(chosen.score)} at {chosen.tap}, {counted(chosen.score.n_train, 'label')}"
 
     columns: list[Column[LabelCurve]] = [Column("model", lambda curve: curve.subject.record)]
     for fraction in comparison.fractions:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from geofm_eval.plurals import counted
 from geofm_eval.report.formats import Column, Row, Table, described, ends
 from geofm_eval.results.comparison import LAST
 from geofm_eval.results.taps import sign
@@ -17,7 +18,7 @@ def transfer_table(study: TransferStudy) -> Table[Transfer]:
     columns: list[Column[Transfer]] = [
         Column("model", lambda row: row.subject.record),
         Column("task", lambda row: f"{row.task}, {unit_of(row.comparison).label}"),
-        Column("transferable tap", lambda row: f"{row.tap} (from {len(row.others)} tasks)"),
+        Column("transferable tap", lambda row: f"{row.tap} (from {counted(len(row.others), 'task')})"),
         Column("score [interval]", lambda row: unit_of(row.comparison).score(row.score)),
         Column("own choice", lambda row: f"{row.own.tap} {unit_of(row.comparison).value(row.own.score.value)}"),
         Column("minus own [interval]", lambda row: _difference(row, row.own.tap, row.over_own)),
@@ -77,7 +78,7 @@ def _tally(differences: Sequence[Difference | None], study: TransferStudy) -> st
     known = [one for one in turned if one.low is not None and one.high is not None]
     better = sum(one.low is not None and one.low > 0 for one in known)
     worse = sum(one.high is not None and one.high < 0 for one in known)
-    return f"clearly better in {better} of {len(known)} rows with an interval, clearly worse in {worse}"
+    return f"clearly better in {better} of {counted(len(known), 'row')} with an interval, clearly worse in {worse}"
 
 
 def _fractions(study: TransferStudy) -> str:

@@ -1,4 +1,4 @@
-"""What is written about rankings: beside every comparison, and over settings."""
+"""What is written about rankings: of every comparison, and over settings."""
 
 from collections.abc import Sequence
 from functools import partial

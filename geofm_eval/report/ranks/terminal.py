@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from geofm_eval.findings import EVIDENCE
+from geofm_eval.plurals import counted
 from geofm_eval.ranking import Ordering
 from geofm_eval.records import display_name
 from geofm_eval.report.findings import ON
@@ -10,7 +11,6 @@ from geofm_eval.report.formats import aligned
 from geofm_eval.report.ranks.over import summary_table
 from geofm_eval.report.ranks.over_settings import Overview
 from geofm_eval.report.ranks.words import MANUAL, sentence
-from geofm_eval.results.units import counted
 
 SHOWN = 25
 """Settings that are listed; the tables have all of them."""

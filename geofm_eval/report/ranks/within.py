@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.plurals import counted
 from geofm_eval.ranking import Entry, Ordering, Setting, Standing
 from geofm_eval.report.formats import Column, Row, Table, attributes, described
 from geofm_eval.report.ranks.words import MANUAL, UNRANKED, by_reason, setting_label
 from geofm_eval.report.wording import table_of
 from geofm_eval.results.comparison import Comparison
-from geofm_eval.results.units import counted, unit_of
+from geofm_eval.results.units import unit_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def setting_fields(setting: Setting) -> Row:
 
 
 def span(low: int, high: int) -> str:
-    """Such as ``2 to 4``, or ``2``."""
+    """Return a span of ranks: ``2 to 4``, or ``2``."""
     return str(low) if low == high else f"{low} to {high}"
 
 

@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
+from geofm_eval.plurals import counted
 from geofm_eval.ranking import Setting, Summary
 from geofm_eval.report.findings import ON
 from geofm_eval.report.ranks.over_settings import AcrossSettings
 from geofm_eval.results.run import PROBE
-from geofm_eval.results.units import counted, of_labels, percent
+from geofm_eval.results.units import of_labels, percent
 from geofm_eval.stats.difference import Difference
 
 MANUAL = "docs/ranking.md"
@@ -27,7 +28,7 @@ def setting_label(setting: Setting) -> str:
 
 
 def data_words(over: AcrossSettings) -> str:
-    """Such as ``SIMULATED DATA, recipe probing``."""
+    """Return evidence and recipe: ``SIMULATED DATA, recipe probing``."""
     return f"{ON[over.evidence]}, recipe {over.recipe}"
 
 

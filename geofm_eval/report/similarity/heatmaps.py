@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.plurals import counted
 from geofm_eval.records import Matrix
 from geofm_eval.report.drawing import caption, new_figure
 from geofm_eval.report.similarity.tables import HOW, has_control
@@ -37,7 +38,7 @@ def heatmap_figure(name: str, similarity: SimilarityTable, catalog: Catalog, pat
         pairs = similarity.twins if name == "twins" else similarity.strangers
         ordered = sorted(pairs, key=lambda pair: name == "between" and has_control(pair, similarity, catalog))
         panels = [(pair.model, pair.other, pair.matrix) for pair in ordered[:MOST_PAIRS]]
-        more = f" The CSV has {len(pairs) - len(panels)} more pairs." if len(pairs) > len(panels) else ""
+        more = f" The CSV has {counted(len(pairs) - len(panels), 'more pair')}." if len(pairs) > len(panels) else ""
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     width = max(PANEL * columns + 1.0, 4.6)

@@ -47,7 +47,7 @@ def _text(similarity: SimilarityTable, catalog: Catalog) -> str:
 
 
 def _range(what: str, values: Mapping[str, float | None]) -> Iterable[str]:
-    """Such as ``neighbouring blocks: 0.953 (a) to 0.994 (b)``; nothing where nothing is known."""
+    """Return ``neighbouring blocks: 0.953 (a) to 0.994 (b)``; nothing where nothing is known."""
     known = sorted((value, name) for name, value in values.items() if value is not None)
     if not known:
         return []

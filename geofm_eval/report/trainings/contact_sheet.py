@@ -17,7 +17,7 @@ CLASS_COLOURS = (
     "#F0E442", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C564B", "#7F3C8D",
     "#11A579", "#3969AC", "#F2B701", "#E73F74", "#80BA5A", "#E68310", "#008695", "#CF1C90", "#F97B72", "#4B4B8F",
 )  # fmt: skip
-"""One per class, the same in every sheet; the first eight can be told apart without colour vision (Okabe and Ito)."""
+"""One per class, the same in every sheet; the first eight are distinct without colour vision (Okabe and Ito)."""
 
 NOTHING = "#bdbdbd"
 RIGHT, WRONG = "#ffffff", "#c51b7d"
@@ -125,7 +125,7 @@ def composite(row: Example) -> tuple[Array, str]:
 
 
 def _stretched(channel: Array, valid: Array) -> Array:
-    """Values brought to 0..1 between the 2nd and the 98th percentile of what is valid."""
+    """Scale values to 0..1 between the 2nd and the 98th percentile of the valid ones."""
     seen = channel[valid & np.isfinite(channel)]
     if not seen.size:
         return np.zeros(channel.shape)

@@ -28,7 +28,7 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
         axis.plot(*zip(*places, strict=True), color="#000000", linewidth=0.8, linestyle=style)
         # Names of all labels alone: those of several fronts would lie on each other. The table has them.
         for cell, place in zip(best, places, strict=True) if number == 0 else ():
-            # Beside the point, on the side where the axis has room.
+            # Next to the point, on the side where the axis has room.
             shift, side = (4, "left") if cell.seconds < middle else (-4, "right")
             name = f"{figure_name(cell.record)} {cell.name}"
             axis.annotate(name, place, (shift, -8), ha=side, textcoords="offset points", fontsize=6)

@@ -5,6 +5,7 @@ from typing import Any
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.factors.marginal import Effect, twin_of
+from geofm_eval.plurals import counted
 from geofm_eval.records import Score, Training
 from geofm_eval.report.formats import Column, Row, Table, attributes, described, ends, listed
 from geofm_eval.report.probes.tables import real_bands, remarks
@@ -106,13 +107,12 @@ def _parameters(cell: TrainedCell) -> str:
 
 def _notes(study: CaseStudy) -> list[str]:
     training = study.cells[0].training
-    chips = training.chips
     notes = [
         f"Schedule {training.recipe.get('slug')}: {training.recipe.get('epochs')} epochs, batch "
         f"{training.recipe.get('batch')}. Validation chooses the epoch and the learning rate of tuned backbones "
         f"(rates: {', '.join(f'{rate:g}' for rate in _rates(study)) or 'that of the schedule'}; with the first seed). "
         "The test split is scored once.",
-        f"{chips.get('test')} test {'samples' if study.pooled else 'chips'}; mean over seeds. "
+        f"{counted(study.cells[0].score.n, 'test sample' if study.pooled else 'test chip')}; mean over seeds. "
         + interval_sentence([cell.score for cell in study.cells]),
         "Tuned twin: the random twin, fully tuned on as many labels. Seconds: encoding, all seeds and all learning "
         "rates.",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from geofm_eval.catalog import Catalog
 from geofm_eval.factors.levels import best_cases
 from geofm_eval.factors.marginal import Effect, pooled
+from geofm_eval.plurals import counted
 from geofm_eval.records import marks_legend
 from geofm_eval.records.marking import SHORT_CONTROL
 from geofm_eval.report.formats import Table
@@ -12,7 +13,7 @@ from geofm_eval.report.trainings.choices import FactorLevel
 from geofm_eval.report.trainings.notes import unit_of_study
 from geofm_eval.report.wording import heading
 from geofm_eval.results.trainings import CaseStudy, TrainedCell
-from geofm_eval.results.units import counted, percent
+from geofm_eval.results.units import percent
 
 SHOWN = 25
 """Lines of a ranking; the tables have all of them."""

@@ -173,11 +173,11 @@ def with_neighbour(painter: Painter) -> Painter:
     def paint(rng: np.random.Generator, canvas: Canvas, setting: SceneSetting) -> None:
         painter(rng, canvas, setting)
         chosen = uniform(rng, 0, 1, canvas.n) < 0.75
-        beside = Canvas(int(chosen.sum()), canvas.size)
-        paint_mixed(rng, beside, setting.take(chosen), {**LAND, lake: 1.0})
-        place = frame(rng, beside.n, beside.size, shift=0.0)
-        boundary = distance_to_curve(rng, place, uniform(rng, 0, 4, beside.n), 20.0)
-        canvas.blend(chosen, beside, soft_step(boundary - uniform(rng, 7, 34, beside.n, 1, 1)))
+        land = Canvas(int(chosen.sum()), canvas.size)
+        paint_mixed(rng, land, setting.take(chosen), {**LAND, lake: 1.0})
+        place = frame(rng, land.n, land.size, shift=0.0)
+        boundary = distance_to_curve(rng, place, uniform(rng, 0, 4, land.n), 20.0)
+        canvas.blend(chosen, land, soft_step(boundary - uniform(rng, 7, 34, land.n, 1, 1)))
 
     return paint
 
