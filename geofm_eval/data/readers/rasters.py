@@ -202,8 +202,8 @@ def check_bands(raster: Raster, task: TaskSpec, bands: Sequence[str], *, shift: 
         alpha = f" (and {raster.alphas} alpha, used as a mask)" if raster.alphas else ""
         cure = "Correct the bands in its catalog entry, or replace the file" if task.own else "Download it again"
         raise DataError(
-            f"{path}: found {counted(len(raster.pixels), 'band')}{alpha}, expected {len(bands)} ({', '.join(bands)}); the file "
-            f"does not match the layout of task '{task.slug}'. {cure}"
+            f"{path}: found {counted(len(raster.pixels), 'band')}{alpha}, expected {len(bands)} ({', '.join(bands)}); "
+            f"the file does not match the layout of task '{task.slug}'. {cure}"
         )
     for band, tag in zip(bands, raster.tags, strict=True):
         check_tag(path, task, band, tag, shift)
