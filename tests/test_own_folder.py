@@ -99,7 +99,7 @@ def test_a_class_may_be_absent_from_the_test_split_but_not_from_training(tmp_pat
     (tmp_path / "train").rename(tmp_path / "other")
     (tmp_path / "test").rename(tmp_path / "train")
     (tmp_path / "other").rename(tmp_path / "test")
-    with pytest.raises(DataError, match="train: there is no folder for class 'forest'"):
+    with pytest.raises(DataError, match="train: class 'forest' has no folder"):
         read_pool(own_task(tmp_path), tmp_path)
 
 
@@ -170,7 +170,7 @@ def linked(root: Path) -> None:
     ("spoil", "message"),
     [
         (empty_class, r"folder 'forest' has no images \(1 empty, 0 absent\)"),
-        (no_class, "there is no folder for class 'forest'"),
+        (no_class, "class 'forest' has no folder"),
         (unknown_class, "1 of 4 folders are not classes of task 'fields', for example 'town'; expected crop, forest"),
         (nested, "'images'; expected crop, forest, water.*or set root to .*images"),
         (beside_splits, "folder 'crop' with 2 images is next to the split folders"),

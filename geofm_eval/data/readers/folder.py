@@ -144,7 +144,7 @@ def _check_classes(task: TaskSpec, folder: Path, found: Mapping[str, Sequence[Pa
     empty = [name for name in task.classes if name in found and not found[name]]
     absent = [name for name in task.classes if name not in found] if whole else []
     if empty or absent:
-        what = f"folder '{empty[0]}' has no images" if empty else f"there is not a folder for class '{absent[0]}'"
+        what = f"folder '{empty[0]}' has no images" if empty else f"class '{absent[0]}' has no folder"
         raise DataError(
             f"{folder}: {what} ({len(empty)} empty, {len(absent)} absent); expected images ({', '.join(IMAGES)}) of "
             f"every class. Complete the copy, or remove the class from task '{task.slug}'"
