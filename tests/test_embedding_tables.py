@@ -16,6 +16,7 @@ from geofm_eval.data.embeddings.tables import open_table
 from geofm_eval.errors import ContractError, DataError, GeofmError, Unavailable
 from geofm_eval.gaps import model_gap
 from geofm_eval.measure import Context, measurement_of
+from geofm_eval.probes.job import differ_in_target
 from tests.embedding_files import WIDTH, plots, write_lists, write_npy
 
 
@@ -114,7 +115,7 @@ def test_a_table_of_the_features_of_a_block_gives_the_same_scores_bit_for_bit(ma
     assert one.key != other.key
     for mine, theirs in zip(one.rows, other.rows, strict=True):
         assert (mine.test_score, mine.val_score, mine.chosen) == (theirs.test_score, theirs.val_score, theirs.chosen)
-        np.testing.assert_array_equal(mine.test_outcomes, theirs.test_outcomes)
+        np.testing.assert_array_equal(mine.outcomes, theirs.outcomes)
 
 
 def test_several_files_are_the_depths_of_one_model(made):
@@ -370,6 +371,14 @@ def test_a_case_is_measured_and_says_what_it_read(made):
     assert (extra["rows"], extra["surplus"], extra["missing"]) == (61, 1, 0)
     assert extra["embedding"] == {"product_version": "1", "product_year": 2024, "quantised": "int8"}
     assert record.scores["1.0"].value > 0.5
+
+
+def test_classes_and_numbers_of_the_same_samples_are_solved_apart(made):
+    made.write("a.parquet", made.table())
+    workspace = made.model("own", '{ file = "a.parquet" }', tasks='["plots", "heights"]').workspace()
+    plots, heights = (workspace.catalog.task(slug) for slug in ("plots", "heights"))
+    assert not differ_in_target(heights, plots)
+    assert workspace.sweep("own", "heights", "ridge").rows[0].test_score > 0.9
 
 
 def test_similarity_reads_the_files_again(made):
