@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from fixtures.cases import throughput_cases
 from geofm_eval.catalog import Case, compatible, drift_cases, load_catalog, probe_cases, similarity_cases, tune_cases
@@ -445,6 +446,19 @@ def test_a_column_of_a_large_table_is_read_in_batches(made, monkeypatch):
     assert max(rows for rows, _ in sizes) <= 1024
     assert {columns for _, columns in sizes} == {1}
     assert_exact(made, features_of(made.model("own", '{ file = "a.parquet" }')))
+
+
+def test_a_parquet_file_is_not_held_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("geofm_eval.data.embeddings.tables.MOST_VALUES", 20_000 * 8)
+    rng = np.random.default_rng(0)
+    values = pa.table({f"A{number}": rng.random(300_000, np.float32) for number in range(8)})
+    parquet.write_table(values, tmp_path / "a.parquet", row_group_size=20_000)
+    kinds = dict.fromkeys(values.column_names)
+    size, before = values.nbytes, pa.total_allocated_bytes()
+    batches = open_table(tmp_path / "a.parquet").batches(kinds, 8)
+    held = [pa.total_allocated_bytes() - before for _ in batches]
+    assert len(held) >= 15
+    assert max(held) < size / 3
 
 
 def test_zarr_arrays_with_a_codec_that_may_run_code_are_refused(made):
