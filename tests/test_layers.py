@@ -28,6 +28,7 @@ FLOORS = (
     ("fetch",),
     ("backbones",),
     ("extraction",),
+    ("lookup",),
     ("features", "similarity"),
     ("probes",),
     ("dense",),
@@ -47,8 +48,8 @@ FLOORS = (
 
 READS = ("results", "ranking", "factors", "findings", "advice", "expected", "compare", "report")
 MEASURES = (
-    "data", "simulation", "datasets", "fetch", "backbones", "extraction", "features", "similarity", "probes", "dense",
-    "workspace", "measure", "exporting",
+    "data", "simulation", "datasets", "fetch", "backbones", "extraction", "lookup", "features", "similarity", "probes",
+    "dense", "workspace", "measure", "exporting",
 )  # fmt: skip
 
 EXCEPTION = ("compare/feature_change.py", "similarity")

@@ -24,6 +24,7 @@ def models(catalog: CatalogOption = None) -> None:
     table = Table("model", "family", "bands", "input", "blocks", "width", "parameters", "licence", "runnable here")
     for slug, model in known.models.items():
         bands = "all of the task" if model.bands == ("*",) else f"{len(model.bands)} {model.product}"
+        bands = "none: embeddings" if model.precomputed else bands
         size = f"{model.image_size} px" if model.image_size else "as is"
         table.add_row(
             slug,
