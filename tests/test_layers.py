@@ -146,3 +146,15 @@ def test_no_module_is_hidden_by_a_name_of_its_package(package: Path):
     for node in ast.walk(ast.parse(package.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module != ".".join(package.parent.relative_to(ROOT).parts):
             assert not {alias.asname or alias.name for alias in node.names} & modules
+
+
+def test_no_two_classes_share_a_name():
+    """A name found in an error message, a traceback or a search stands for one thing."""
+    files = [path for folder in ("geofm_eval", "fixtures", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    defined: dict[str, list[str]] = {}
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                defined.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    shared = {name: paths for name, paths in defined.items() if len(paths) > 1}
+    assert not shared, shared

@@ -11,7 +11,7 @@ from geofm_eval.errors import ContractError
 
 
 @dataclass(frozen=True)
-class Channels:
+class ModelChannels:
     """The channels of a model for one task under one recipe.
 
     Args:
@@ -59,7 +59,7 @@ class Channels:
         return pixels
 
 
-def channels_of(model: ModelSpec, task: TaskSpec, recipe: Recipe) -> Channels:
+def channels_of(model: ModelSpec, task: TaskSpec, recipe: Recipe) -> ModelChannels:
     """Assign a band, a normalisation and a fill value to every channel of a model.
 
     Raises:
@@ -83,7 +83,7 @@ def channels_of(model: ModelSpec, task: TaskSpec, recipe: Recipe) -> Channels:
         fill_source = f"pretraining corpus: {model.fill_means.source}"
     elif rule.kind == "affine":
         fill, fill_source = low + mean * (high - low), "the mean of the normalisation"
-    return Channels(bands, source, indices, rule, low, high, mean, std, fill, fill_source)
+    return ModelChannels(bands, source, indices, rule, low, high, mean, std, fill, fill_source)
 
 
 def _check_bands(

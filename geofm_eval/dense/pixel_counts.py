@@ -13,7 +13,7 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.fits import LinearMap
 from geofm_eval.dense.inference import counts_of, joined, resampled_quality
 from geofm_eval.dense.maps import enlarged
-from geofm_eval.dense.token_problem import Key, Solved
+from geofm_eval.dense.token_problem import Key, TokenSolution
 from geofm_eval.dense.tokens import TokenEncoder, WindowMaps, token_targets
 from geofm_eval.dense.windows import covering, cut_target
 from geofm_eval.stats.reselection import Stored, as_stored, resample_weights
@@ -53,7 +53,7 @@ def _labelled(target: NDArray[Any], encoded: WindowMaps, task: TaskSpec) -> Tens
 
 
 def validation_counts(
-    encoder: TokenEncoder, splits: Mapping[str, Split], solved: Mapping[Key, Solved]
+    encoder: TokenEncoder, splits: Mapping[str, Split], solved: Mapping[Key, TokenSolution]
 ) -> dict[Key, Counts]:
     """Return the counts of the chips that validated each map."""
     found: dict[Key, list[Counts]] = {key: [] for key in solved}
@@ -70,7 +70,7 @@ def validation_counts(
 
 
 def resampled_scores(
-    splits: Mapping[str, Split], seed: int, solved: Mapping[Key, Solved], val: Mapping[Key, Counts]
+    splits: Mapping[str, Split], seed: int, solved: Mapping[Key, TokenSolution], val: Mapping[Key, Counts]
 ) -> dict[str, Stored]:
     """Return (taps, B) mean validation scores over the draws by label fraction, on the same resamples for every tap."""
     task = splits["train"].task

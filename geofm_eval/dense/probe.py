@@ -22,7 +22,7 @@ from geofm_eval.dense.fits import LinearMap
 from geofm_eval.dense.inference import quality
 from geofm_eval.dense.pixel_counts import K, pixel_counts, resampled_scores, validation_counts
 from geofm_eval.dense.sweep import DenseRow, DenseSweep
-from geofm_eval.dense.token_problem import Solved, Subset, TokenProblem
+from geofm_eval.dense.token_problem import Subset, TokenProblem, TokenSolution
 from geofm_eval.dense.tokens import TokenEncoder, TokenSample, sample_tokens
 from geofm_eval.extraction import exact_float32
 from geofm_eval.features import block_key
@@ -133,7 +133,7 @@ class DenseProbe:
         (folder / ROWS).write_text(json.dumps(content), encoding="utf-8")
         return {"seconds": sum(seconds.values())}
 
-    def _row(self, tap: str, subset: Subset, one: Solved, train: TokenSample, val: NDArray[Any]) -> DenseRow:
+    def _row(self, tap: str, subset: Subset, one: TokenSolution, train: TokenSample, val: NDArray[Any]) -> DenseRow:
         budget, penalties = self.budgets[subset], self.problem.penalties
         return DenseRow(
             tap=tap,

@@ -30,7 +30,7 @@ FEWEST_RIVALS = 2
 
 
 @dataclass(frozen=True)
-class Place:
+class ImagenetSetting:
     """One way to use a backbone on one task.
 
     ``own`` is the ImageNet model's case (None where it is absent, or was tuned at too few learning rates), ``rivals``
@@ -65,31 +65,34 @@ def imagenet_competes(run: Run, catalog: Catalog) -> Finding | None:
     Returns:
         None without a backbone that was fully tuned on a task with a label per pixel.
     """
-    places = list(_places(run, catalog))
-    tuned = [place for place in places if _tuned(place)]
-    if not any(place.own or place.rivals for place in tuned):
+    settings = list(_settings(run, catalog))
+    tuned = [setting for setting in settings if _tuned(setting)]
+    if not any(setting.own or setting.rivals for setting in tuned):
         return None
-    fair = [place for place in tuned if place.own is not None and len(place.rivals) >= FEWEST_RIVALS]
-    beside = [place for place in places if place.own is not None and place.rgb]
+    fair = [setting for setting in tuned if setting.own is not None and len(setting.rivals) >= FEWEST_RIVALS]
+    beside = [setting for setting in settings if setting.own is not None and setting.rgb]
     rivals = {
-        BEST: [(place, place.rivals[0]) for place in fair],
-        MEDIAN: [(place, place.rivals[len(place.rivals) // 2]) for place in fair],
-        RGB: [(place, place.rgb[0]) for place in beside],
+        BEST: [(setting, setting.rivals[0]) for setting in fair],
+        MEDIAN: [(setting, setting.rivals[len(setting.rivals) // 2]) for setting in fair],
+        RGB: [(setting, setting.rgb[0]) for setting in beside],
     }
     groups = {
-        name: adjusted([place.against(other, name, run.pairs) for place, other in own]) for name, own in rivals.items()
+        name: adjusted([setting.against(other, name, run.pairs) for setting, other in own])
+        for name, own in rivals.items()
     }
     cells = [cell for own in groups.values() for cell in own]
     tested = [cell for cell in groups[BEST] if cell.p is not None]
     known = {
         name: [
-            place.paired(other) for (place, other), cell in zip(own, groups[name], strict=True) if cell.p is not None
+            setting.paired(other)
+            for (setting, other), cell in zip(own, groups[name], strict=True)
+            if cell.p is not None
         ]
         for name, own in rivals.items()
     }
     means = Means(run.pairs).of_groups(known)
     each = zip(fair, groups[BEST], strict=True)
-    backbones = {other.model for place, cell in each if cell.p is not None for other in place.rivals}
+    backbones = {other.model for setting, cell in each if cell.p is not None for other in setting.rivals}
     missing = shortage(tested, backbones, len(groups[BEST]))
     if missing is not None:
         return undecidable(6, TITLE, cells, run, f"{_missing(tuned)} {missing}", means)
@@ -98,7 +101,7 @@ def imagenet_competes(run: Run, catalog: Catalog) -> Finding | None:
     return decided(6, TITLE, verdict, means[BEST], cells, run, reasons, means)
 
 
-def _places(run: Run, catalog: Catalog) -> Iterator[Place]:
+def _settings(run: Run, catalog: Catalog) -> Iterator[ImagenetSetting]:
     scored = run.scored
     models, tasks = {record.case.model for record in scored}, {record.case.task for record in scored}
     for study in case_studies(run)[0]:
@@ -112,11 +115,11 @@ def _places(run: Run, catalog: Catalog) -> Iterator[Place]:
             counted = [one for one in cells if one.model != MODEL and not excluded_model(one.record, models, catalog)]
             rgb = [one for one in cells if _sees_rgb(one, catalog)]
             own = next((one for one in cells if one.model == MODEL), None)
-            yield Place(study, own, tuple(_by_validation(counted)), tuple(_by_validation(rgb)))
+            yield ImagenetSetting(study, own, tuple(_by_validation(counted)), tuple(_by_validation(rgb)))
 
 
-def _tuned(place: Place) -> bool:
-    return any(cell.adaptation.tuning == "full" for cell in (place.own, *place.rivals) if cell is not None)
+def _tuned(setting: ImagenetSetting) -> bool:
+    return any(cell.adaptation.tuning == "full" for cell in (setting.own, *setting.rivals) if cell is not None)
 
 
 def _sees_rgb(cell: TrainedCell, catalog: Catalog) -> bool:
@@ -128,18 +131,18 @@ def _by_validation(cells: Sequence[TrainedCell]) -> list[TrainedCell]:
     return sorted(cells, key=lambda cell: (-cell.sign * cell.validated, cell.model))
 
 
-def _missing(tuned: Sequence[Place]) -> str:
-    known = sum(place.own is not None for place in tuned)
-    rivals = max(len(place.rivals) for place in tuned)
+def _missing(tuned: Sequence[ImagenetSetting]) -> str:
+    known = sum(setting.own is not None for setting in tuned)
+    rivals = max(len(setting.rivals) for setting in tuned)
     return (
         f"{MODEL} was fully tuned at {RATES} learning rates in {known} of {len(tuned)} settings, next to at most "
         f"{counted(rivals, 'backbone')} ({FEWEST_RIVALS} are needed); run: pytest benchmarks --models {MODEL},..."
     )
 
 
-def _count(tested: Sequence[FindingCell], fair: Sequence[Place], mean: Difference) -> str:
-    rivals = sorted({place.rivals[0].model for place in fair})
-    tasks = sorted({place.study.cells[0].record.case.task for place in fair})
+def _count(tested: Sequence[FindingCell], fair: Sequence[ImagenetSetting], mean: Difference) -> str:
+    rivals = sorted({setting.rivals[0].model for setting in fair})
+    tasks = sorted({setting.study.cells[0].record.case.task for setting in fair})
     return (
         f"Fully tuned on {', '.join(tasks)}, minus the best backbone by validation ({', '.join(rivals)}): "
         f"{most_words(tested, AS_GOOD, mean)}; {tally_noninferior(tested)}."

@@ -62,7 +62,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Batch:
+class SceneBatch:
     """B places of a shard.
 
     Args:
@@ -77,10 +77,10 @@ class Batch:
     radar: Tensor | None
     built: Tensor
 
-    def to(self, device: str) -> "Batch":
+    def to(self, device: str) -> "SceneBatch":
         """Move all tensors to a device."""
         radar = None if self.radar is None else self.radar.to(device)
-        return Batch(self.first.to(device), self.second.to(device), radar, self.built.to(device))
+        return SceneBatch(self.first.to(device), self.second.to(device), radar, self.built.to(device))
 
 
 class Stream:
@@ -112,7 +112,7 @@ class Stream:
             self._open[number] = Shard(*(np.load(final / f"{name}.npy", mmap_mode="r") for name in _PARTS))
         return self._open[number]
 
-    def batch(self, rng: np.random.Generator, step: int, size: int, *, landscapes: bool = False) -> Batch:
+    def batch(self, rng: np.random.Generator, step: int, size: int, *, landscapes: bool = False) -> SceneBatch:
         """Draw the places of a step: half from its own shard, half from any shard so far.
 
         Args:
@@ -129,7 +129,7 @@ class Stream:
         ]
         columns = list(zip(*parts, strict=True))
         first, second, radar, built = (torch.from_numpy(np.concatenate(column)) for column in columns)
-        return Batch(first, second, radar if landscapes else None, built)
+        return SceneBatch(first, second, radar if landscapes else None, built)
 
 
 _PARTS = ("optical", "radar", "built")
