@@ -22,7 +22,7 @@ K = TypeVar("K", bound=Hashable)
 Counts = NDArray[Any]
 
 
-def pixel_counts(
+def count_pixels(
     encoder: TokenEncoder, split: Split, asked: Mapping[K, tuple[LinearMap, NDArray[np.int64]]]
 ) -> dict[K, Counts]:
     """Return counts (chips, ...) of each map for its own chips; every chip is encoded once."""
@@ -64,7 +64,7 @@ def validation_counts(
             for number, (apply, split, chips) in enumerate(one.validators)
             if split == name
         }
-        for (key, _), counts in pixel_counts(encoder, splits[name], asked).items():
+        for (key, _), counts in count_pixels(encoder, splits[name], asked).items():
             found[key].append(counts)
     return {key: np.concatenate(parts) for key, parts in found.items()}
 

@@ -47,7 +47,7 @@ def by_score(job: ProbeJob, solves: Mapping[Perturbation, PerturbedSolve]) -> By
             own = [number for number, (name, subset) in enumerate(places) if (name, subset.fraction) == (tap, fraction)]
             own.sort(key=lambda number: places[number][1].draw)
             score = _Score(job, [places[number][1].draw for number in own], fraction)
-            found.setdefault(tap, {})[fraction_key(fraction)] = admitted(solves, own, score)
+            found.setdefault(tap, {})[fraction_key(fraction)] = admit(solves, own, score)
     return found
 
 
@@ -84,7 +84,7 @@ def _spread(targets: NDArray[np.float64]) -> float:
     return float(np.square(targets - targets.mean()).sum())
 
 
-def admitted(
+def admit(
     solves: Mapping[Perturbation, PerturbedSolve], rows: Sequence[int], score: Callable[[NDArray[np.float64]], float]
 ) -> Admitted:
     """Return one score under admissible choices.

@@ -22,7 +22,7 @@ from geofm_eval.dense.windows import cut as cut_window
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import FeatureBlock, extract
+from geofm_eval.feature_blocks import FeatureBlock, extract
 from geofm_eval.metric import METRICS
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import Sweep, solve_together

@@ -20,7 +20,7 @@ from geofm_eval.devices import device_turn
 from geofm_eval.errors import DataError
 from geofm_eval.expected.admissible import Admitted
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import FeatureBlock, stored_block
+from geofm_eval.feature_blocks import FeatureBlock, stored_block
 from geofm_eval.measure import compatible
 from geofm_eval.paths import geofm_cache
 from geofm_eval.probes.job import ProbeJob

@@ -14,7 +14,7 @@ from geofm_eval.data.budget import LabelBudget
 from geofm_eval.data.split import Split
 from geofm_eval.devices import device_turn
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import FeatureBlock
+from geofm_eval.feature_blocks import FeatureBlock
 from geofm_eval.paths import geofm_cache
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import PROBE_VERSION, SWEEP_FORMAT, Sweep, load_sweep, save_sweep, solve_together

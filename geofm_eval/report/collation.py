@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from geofm_eval.catalog import Catalog, load_catalog
-from geofm_eval.findings import Finding, findings
+from geofm_eval.findings import Finding, decide_findings
 from geofm_eval.garbage import set_aside
 from geofm_eval.report.drift.page import drift_page
 from geofm_eval.report.findings import findings_pages, worth_showing
@@ -18,7 +18,7 @@ from geofm_eval.report.shares import Explained, explained, shares_pages
 from geofm_eval.report.similarity.page import similarity_page
 from geofm_eval.report.trainings.page import study_page
 from geofm_eval.results.comparison import comparisons
-from geofm_eval.results.drift import drift_studies
+from geofm_eval.results.drift_cases import drift_studies
 from geofm_eval.results.leaderboard import Ranking, rank
 from geofm_eval.results.neuco import neuco_studies
 from geofm_eval.results.run import Run, read_run
@@ -73,7 +73,7 @@ def _collated(run: Run, known: Catalog) -> Collation:
     (found, split), (studies, mixed) = comparisons(run), case_studies(run)
     (drifts, unlike), (alike, apart) = drift_studies(run), similarity_tables(run)
     rankings = tuple(rank(comparison, run.pairs) for comparison in found)
-    ranked, decided = overview(run, known), findings(run, known)
+    ranked, decided = overview(run, known), decide_findings(run, known)
     made_out, shown = explained(run, known), worth_showing(decided, run)
     moved, orders = [transfer_page(one) for one in transfers(run, known)], ranked.by_table
     over = {"Findings": findings_pages(shown), "Rankings": over_pages(ranked), "Transferable taps": moved}

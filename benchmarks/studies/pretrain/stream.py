@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from geofm_eval import sharing
 from geofm_eval.seeds import generator
-from geofm_eval.sharing import building, locked, publish
 from geofm_eval.simulation.scene import EUROSAT_PAINTERS, SAVANNA, Canvas, SceneSetting, render
 from geofm_eval.simulation.scene.canvas import INDEX
 from geofm_eval.simulation.scene.chips import CHIP_DRAWS
@@ -106,7 +106,7 @@ class Stream:
         if number not in self._open:
             final = self.folder / f"{number:04d}"
             if not final.is_dir():
-                with storing(final), locked(final):
+                with storing(final), sharing.locked(final):
                     if not final.is_dir():
                         _publish(final, simulate_shard(number, self.places))
             self._open[number] = Shard(*(np.load(final / f"{name}.npy", mmap_mode="r") for name in _PARTS))
@@ -148,10 +148,10 @@ def _draw(rng: np.random.Generator, shard: Shard, size: int, landscapes: bool) -
 
 
 def _publish(final: Path, shard: Shard) -> None:
-    with building(final) as temporary:
+    with sharing.building(final) as temporary:
         for name in _PARTS:
             np.save(temporary / f"{name}.npy", getattr(shard, name))
-        publish(temporary, final, lambda folder: None if folder.is_dir() else "absent")
+        sharing.publish(temporary, final, lambda folder: None if folder.is_dir() else "absent")
 
 
 def simulate_shard(number: int, places: int = PLACES) -> Shard:

@@ -17,8 +17,8 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import trim_mean
 
+from geofm_eval.ranking import joint
 from geofm_eval.ranking.aggregation import TRIMMED, mean_of_shares
-from geofm_eval.ranking.joint import ranks, resample_scores
 from geofm_eval.ranking.sources import Source, sources_of
 from geofm_eval.stats.counts import count_score
 from geofm_eval.stats.jackknife import Floats
@@ -139,8 +139,8 @@ def trust(kind: Kind, simulations: int, seed: int = 0) -> Trust:
         quality = rng.normal(0, 1, MODELS)
         quality[1] = quality[0]
         scores, sources = kind.simulate(rng, quality)
-        found = ranks(resample_scores(scores, sources, RESAMPLES, seed=number))
-        truth = ranks(quality[None])
+        found = joint.ranks(joint.resample_scores(scores, sources, RESAMPLES, seed=number))
+        truth = joint.ranks(quality[None])
         held.append((found.low <= truth.median) & (truth.median <= found.high))
         widths.append(found.high - found.low + 1)
         said.append(found.best)

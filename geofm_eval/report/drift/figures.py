@@ -12,7 +12,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.report.drawing import COLOURS, GREY, caption, key_of, look, new_figure, plain
 from geofm_eval.report.drift.tables import TUNED, part_drift, unit_of_drift
 from geofm_eval.report.wording import heading
-from geofm_eval.results.drift import NAMES, VERDICTS_ON, DriftCell, DriftStudy
+from geofm_eval.results.drift_cases import NAMES, VERDICTS_ON, DriftCell, DriftStudy
 from geofm_eval.stats.over_seeds import estimate
 
 ARMS = (("tuned", COLOURS[0], "-"), ("shuffled", COLOURS[1], "--"), ("seeds", GREY, ":"))

@@ -8,7 +8,7 @@ from geofm_eval.report.drift.rows import contrast_rows, layer_rows, lost_rows, v
 from geofm_eval.report.drift.tables import parts_table, reverted_table, summary_table
 from geofm_eval.report.formats import Table
 from geofm_eval.report.pages import Page, line_of
-from geofm_eval.results.drift import DriftCell, DriftStudy
+from geofm_eval.results.drift_cases import DriftCell, DriftStudy
 from geofm_eval.results.units import counted
 
 SHOWN = 25

@@ -7,7 +7,7 @@ import numpy as np
 from geofm_eval.records import Contrast, Reverted
 from geofm_eval.report.drift.tables import part_drift
 from geofm_eval.report.formats import Row, attributes, described
-from geofm_eval.results.drift import VERDICTS_ON, DriftCell, DriftStudy
+from geofm_eval.results.drift_cases import VERDICTS_ON, DriftCell, DriftStudy
 from geofm_eval.stats.over_seeds import Estimate, estimate
 
 CASE = "evidence task model adaptation layer"

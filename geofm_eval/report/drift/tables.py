@@ -8,7 +8,7 @@ import numpy as np
 from geofm_eval.catalog import Catalog
 from geofm_eval.report.formats import Column, Table
 from geofm_eval.report.wording import named, table_of
-from geofm_eval.results.drift import NAMES, VERDICTS_ON, DriftCell, DriftStudy
+from geofm_eval.results.drift_cases import NAMES, VERDICTS_ON, DriftCell, DriftStudy
 from geofm_eval.results.units import UNKNOWN, MetricFormat, counted, unit_named
 from geofm_eval.stats.over_seeds import Estimate, estimate, leader
 

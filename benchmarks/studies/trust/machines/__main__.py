@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     asked = parser().parse_args(arguments)
     python = asked.python or sys.executable
-    place = running.here(python, asked.options, asked.name, asked.workers, asked.dense)
+    place = running.workplace_here(python, asked.options, asked.name, asked.workers, asked.dense)
     machine = described(python, place.base, place.root)
     print("\n".join(report.machine_lines(machine)), flush=True)
     known = variants(machine)
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _listed(place: running.Workplace, known: dict[str, MachineVariant]) -> list[str]:
     return [
-        f"{name}: {one.switches or one.note}{' (finished)' if place.result(one).exists() else ''}"
+        f"{name}: {one.variables_text or one.note}{' (finished)' if place.result(one).exists() else ''}"
         for name, one in known.items()
     ]
 

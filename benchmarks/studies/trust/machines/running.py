@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks.studies.trust.machines.facts import Facts, numbers_of, read_facts, write_facts
 from benchmarks.studies.trust.machines.switches import DEFAULT, MachineVariant, described
-from geofm_eval.environment import provenance
+from geofm_eval.environment import process_provenance
 from geofm_eval.errors import DataError
 
 EVERYTHING, PROBES = "benchmarks", "benchmarks/test_probe.py"
@@ -95,7 +95,7 @@ def finished(place: Workplace, variant: MachineVariant) -> Facts | None:
 
 def present_code() -> str:
     """Return the commit of the checkout, with ``+changes`` if tracked files differ from it; empty if unknown."""
-    code = provenance()["code"]
+    code = process_provenance()["code"]
     return f"{code['commit'] or ''}{'+changes' if code['dirty'] else ''}"
 
 
@@ -157,7 +157,7 @@ def _session(place: Workplace, variant: MachineVariant, command: Sequence[str], 
     return int(status)
 
 
-def here(python: str, options: Sequence[str], name: str, workers: int, dense: bool) -> Workplace:
+def workplace_here(python: str, options: Sequence[str], name: str, workers: int, dense: bool) -> Workplace:
     """Return the workplace of this checkout, with the environment of this process."""
     root = Path(__file__).resolve().parents[4]
     return Workplace(root, name, python, workers, dense, tuple(options), os.environ)

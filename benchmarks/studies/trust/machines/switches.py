@@ -37,10 +37,10 @@ class MachineVariant:
     @property
     def title(self) -> str:
         """Title in tables, for example ``MKL_CBWR=AVX2``."""
-        return self.note or self.switches
+        return self.note or self.variables_text
 
     @property
-    def switches(self) -> str:
+    def variables_text(self) -> str:
         """The variables as text."""
         return ", ".join(f"`{name}={value}`" if value else f"`{name}` unset" for name, value in self.variables.items())
 
