@@ -1,4 +1,4 @@
-"""Findings: verdicts on the claims of a study for any set of records (``docs/findings.md``)."""
+"""Findings: verdicts on the claims of the reference study, for any set of records (``docs/findings.md``)."""
 
 from collections.abc import Callable
 

@@ -23,7 +23,7 @@ from geofm_eval.findings.most import decide, most_words, not_counted, shortage, 
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model
-from geofm_eval.results.trainings import Address, TrainedCell, case_studies
+from geofm_eval.results.trainings import Address, TrainedCell, comparable_trainings
 from geofm_eval.results.units import counted, in_points
 from geofm_eval.stats.difference import Difference
 
@@ -111,9 +111,9 @@ def _shortage(name: str, contrasts: Sequence[DecoderContrast], tested: Sequence[
 
 def _contrasts(run: Run, catalog: Catalog) -> Iterator[DecoderContrast]:
     models = {record.case.model for record in run.scored}
-    for study in case_studies(run)[0]:
-        found = study.by_address
-        for cell in sorted(study.cells, key=lambda cell: cell.address):
+    for cases in comparable_trainings(run)[0]:
+        found = cases.by_address
+        for cell in sorted(cases.cells, key=lambda cell: cell.address):
             if excluded_model(cell.record, models, catalog):
                 continue
             for group, address in _partners(cell, catalog):

@@ -13,7 +13,7 @@ from geofm_eval.findings.most import decide, most_words, not_counted, shortage, 
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model, excluded_task
-from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
+from geofm_eval.results.trainings import TrainedCases, TrainedCell, comparable_trainings
 from geofm_eval.results.units import counted, in_points
 from geofm_eval.stats.difference import Difference
 
@@ -37,7 +37,7 @@ class ImagenetSetting:
     are cases of the backbones that count, best by validation first, and ``rgb`` those of their RGB variants.
     """
 
-    study: CaseStudy
+    cases: TrainedCases
     own: TrainedCell | None
     rivals: tuple[TrainedCell, ...]
     rgb: tuple[TrainedCell, ...]
@@ -104,18 +104,18 @@ def imagenet_competes(run: Run, catalog: Catalog) -> Finding | None:
 def _settings(run: Run, catalog: Catalog) -> Iterator[ImagenetSetting]:
     scored = run.scored
     models, tasks = {record.case.model for record in scored}, {record.case.task for record in scored}
-    for study in case_studies(run)[0]:
-        if study.pooled or excluded_task(study.cells[0].record.case.task, tasks, catalog):
+    for cases in comparable_trainings(run)[0]:
+        if cases.pooled or excluded_task(cases.cells[0].record.case.task, tasks, catalog):
             continue
         same: defaultdict[tuple[str, str], list[TrainedCell]] = defaultdict(list)
-        for cell in study.cells:
+        for cell in cases.cells:
             if searched(cell):
                 same[cell.record.case.adaptation, cell.layer].append(cell)
         for _, cells in sorted(same.items()):
             counted = [one for one in cells if one.model != MODEL and not excluded_model(one.record, models, catalog)]
             rgb = [one for one in cells if _sees_rgb(one, catalog)]
             own = next((one for one in cells if one.model == MODEL), None)
-            yield ImagenetSetting(study, own, tuple(_by_validation(counted)), tuple(_by_validation(rgb)))
+            yield ImagenetSetting(cases, own, tuple(_by_validation(counted)), tuple(_by_validation(rgb)))
 
 
 def _tuned(setting: ImagenetSetting) -> bool:
@@ -142,7 +142,7 @@ def _missing(tuned: Sequence[ImagenetSetting]) -> str:
 
 def _count(tested: Sequence[FindingCell], fair: Sequence[ImagenetSetting], mean: Difference) -> str:
     rivals = sorted({setting.rivals[0].model for setting in fair})
-    tasks = sorted({setting.study.cells[0].record.case.task for setting in fair})
+    tasks = sorted({setting.cases.cells[0].record.case.task for setting in fair})
     return (
         f"Fully tuned on {', '.join(tasks)}, minus the best backbone by validation ({', '.join(rivals)}): "
         f"{most_words(tested, AS_GOOD, mean)}; {tally_noninferior(tested)}."

@@ -16,14 +16,14 @@ from geofm_eval.report.ranks.over_settings import Overview, overview
 from geofm_eval.report.ranks.page import over_pages
 from geofm_eval.report.shares import Explained, explained, shares_pages
 from geofm_eval.report.similarity.page import similarity_page
-from geofm_eval.report.trainings.page import study_page
+from geofm_eval.report.trainings.page import trainings_page
 from geofm_eval.results.comparison import comparisons
-from geofm_eval.results.drift_cases import drift_studies
+from geofm_eval.results.drift_cases import comparable_drifts
 from geofm_eval.results.leaderboard import Ranking, rank
-from geofm_eval.results.neuco import neuco_studies
+from geofm_eval.results.neuco import neuco_comparisons
 from geofm_eval.results.run import Run, read_run
 from geofm_eval.results.similarity import similarity_tables
-from geofm_eval.results.trainings import case_studies
+from geofm_eval.results.trainings import comparable_trainings
 from geofm_eval.results.transfer import transfers
 from geofm_eval.results.units import counted
 from geofm_eval.store import storing
@@ -70,8 +70,8 @@ def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
 
 def _collated(run: Run, known: Catalog) -> Collation:
     tables, figures = run.folder / "tables", run.folder / "figures"
-    (found, split), (studies, mixed) = comparisons(run), case_studies(run)
-    (drifts, unlike), (alike, apart) = drift_studies(run), similarity_tables(run)
+    (found, split), (trained, mixed) = comparisons(run), comparable_trainings(run)
+    (drifts, unlike), (alike, apart) = comparable_drifts(run), similarity_tables(run)
     rankings = tuple(rank(comparison, run.pairs) for comparison in found)
     ranked, decided = overview(run, known), decide_findings(run, known)
     made_out, shown = explained(run, known), worth_showing(decided, run)
@@ -80,16 +80,16 @@ def _collated(run: Run, known: Catalog) -> Collation:
     own = {
         **{title: [comparison_page(one, orders.get(one.comparison.slug, ()), known) for one in rankings
                    if one.comparison.simulated == kind] for kind, title in RESULTS.items()},
-        "Case studies: trained decoders and tuned backbones": [
-            study_page(one, orders.get(one.slug, ()), known, run.pairs) for one in studies
+        "Trained decoders and tuned backbones": [
+            trainings_page(one, orders.get(one.slug, ()), known, run.pairs) for one in trained
         ],
         "Drift: changes inside tuned backbones": [drift_page(one, known) for one in drifts],
         "Similarity of layers and backbones": [similarity_page(one, known) for one in alike],
         "Shares of the variance of scores, and the cost of wrong choices": shares_pages(made_out, known),
-        "NeuCo-Bench's own protocol, not ranked": [neuco_page(one, known) for one in neuco_studies(run)],
+        "NeuCo-Bench's own protocol, not ranked": [neuco_page(one, known) for one in neuco_comparisons(run)],
     }  # fmt: skip
     no_taps, few = bool(found) and not moved, len(decided) - len(shown)
-    unshown = _unshown(len(found) + len(studies), ranked, made_out, no_taps, few)
+    unshown = _unshown(len(found) + len(trained), ranked, made_out, no_taps, few)
     index, pages = tables / "README.md", [*chain(*own.values()), *chain(*reversed(over.values()))]
     with storing(index):
         _clear(tables, figures)

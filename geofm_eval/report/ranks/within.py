@@ -34,10 +34,10 @@ class RankedEntry:
 def ranks_table(
     comparison: Comparison, how: str | None, orders: Sequence[Ordering], catalog: Catalog
 ) -> Table[RankedEntry]:
-    """Ranks in all settings of a comparison or case study that have two models.
+    """Ranks in all settings of a comparison, of probes or of trained cases, that have two models.
 
     Args:
-        comparison: of probes, or the records of a case study as one.
+        comparison: of probes, or :attr:`TrainedCases.comparison`.
         how: what was trained; None for probes.
         orders: one per setting.
         catalog: for titles.
