@@ -8,6 +8,7 @@ from pathlib import Path
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.findings import Finding, decide_findings
 from geofm_eval.garbage import set_aside
+from geofm_eval.records.archive import SUFFIX
 from geofm_eval.report.drift.page import drift_page
 from geofm_eval.report.findings import findings_pages, worth_showing
 from geofm_eval.report.index import RESULTS, index_page, summary_lines
@@ -20,6 +21,7 @@ from geofm_eval.report.trainings.page import trainings_page
 from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.drift_cases import comparable_drifts
 from geofm_eval.results.leaderboard import Ranking, rank
+from geofm_eval.results.locate import is_archive
 from geofm_eval.results.neuco import neuco_comparisons
 from geofm_eval.results.run import Run, read_run
 from geofm_eval.results.similarity import similarity_tables
@@ -55,7 +57,8 @@ def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
     """Collate a run, complete or not, into ``<run>/tables`` and ``<run>/figures``; earlier output there is replaced.
 
     Args:
-        run_dir: folder of the run, or its name below the folder of all runs.
+        run_dir: folder of the run, its name below the folder of all runs, or its archive ``<run>.tar.xz``, next to
+            which the folder ``<run>`` is made.
         catalog: for titles, families, licences and citations; None takes the package's own.
 
     Raises:
@@ -63,13 +66,15 @@ def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
         StoreError: the disk is full or the folder cannot be written.
     """
     known = load_catalog() if catalog is None else catalog
-    run = read_run(run_dir)
+    run, given = read_run(run_dir), Path(run_dir)
+    # Not into the unpacked copy, which is deep in the cache and may be pruned.
+    folder = given.with_name(given.name.removesuffix(SUFFIX)) if is_archive(given) else run.folder
     with set_aside():
-        return _collated(run, known)
+        return _collated(run, known, folder)
 
 
-def _collated(run: Run, known: Catalog) -> Collation:
-    tables, figures = run.folder / "tables", run.folder / "figures"
+def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
+    tables, figures = folder / "tables", folder / "figures"
     (found, split), (trained, mixed) = comparisons(run), comparable_trainings(run)
     (drifts, unlike), (alike, apart) = comparable_drifts(run), similarity_tables(run)
     rankings = tuple(rank(comparison, run.pairs) for comparison in found)
@@ -120,7 +125,7 @@ def _unshown(tables: int, ranked: Overview, made_out: Sequence[Explained], taps:
 
 def _clear(*folders: Path) -> None:
     for folder in folders:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
             if path.suffix in SUFFIXES:
                 path.unlink()
