@@ -60,7 +60,7 @@ def test_an_uncommitted_change_is_seen(tmp_path: object, monkeypatch: pytest.Mon
 
 
 def test_provenance_imports_no_torch() -> None:
-    code = "import sys, geofm_eval.environment as p; p.provenance(); sys.exit('torch' in sys.modules)"
+    code = "import sys, geofm_eval.environment as p; p.process_provenance(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
