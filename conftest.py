@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fixtures import cases, options, outcomes, suite
+from fixtures.collection import Collecting
 from fixtures.controller import Controller
 from fixtures.verdicts import Measured
 
@@ -31,6 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     opened = suite.open_suite(config)
     if opened is not None and opened.distributed:
         config.option.benchmark_disable = True  # or pytest-benchmark warns that it does not time under -n
+        config.pluginmanager.register(Collecting(), "geofm_eval_collecting")
     elif opened is not None:
         config.pluginmanager.register(Controller(config, opened), "geofm_eval_controller")
         config.pluginmanager.register(Measured(config), "geofm_eval_measured")

@@ -114,16 +114,18 @@ def preflight(model: ModelSpec, task: TaskSpec, recipe: Recipe, items: int = 32)
 
 
 @dataclass(frozen=True)
-class _Day:
+class _SampleDate:
     """One date of one sample as the model receives it: pixels (C, H, W), valid (H, W)."""
 
     pixels: np.ndarray
     valid: np.ndarray
 
 
-def _days(batch: ModelInput) -> list[_Day]:
+def _days(batch: ModelInput) -> list[_SampleDate]:
     single = batch.one_by_one() if batch.series else batch
-    return [_Day(pixels, valid) for pixels, valid in zip(single.pixels.numpy(), single.valid.numpy(), strict=True)]
+    return [
+        _SampleDate(pixels, valid) for pixels, valid in zip(single.pixels.numpy(), single.valid.numpy(), strict=True)
+    ]
 
 
 def _spread(split: Split, items: int) -> list[RawImage]:
@@ -132,7 +134,7 @@ def _spread(split: Split, items: int) -> list[RawImage]:
     return [split.read(int(i)) for i in positions]
 
 
-def _channel(index: int, adapter: InputAdapter, images: list[RawImage], days: list[_Day]) -> Channel:
+def _channel(index: int, adapter: InputAdapter, images: list[RawImage], days: list[_SampleDate]) -> Channel:
     band, report = adapter.bands[index], adapter.report
     status = "filled" if band in report.filled_bands else "masked" if band in report.masked_bands else "data"
     values = np.concatenate([day.pixels[index][day.valid] for day in days])

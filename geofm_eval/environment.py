@@ -17,7 +17,7 @@ PACKAGES = ("torch", "timm", "torchgeo", "rslearn", "numpy", "scikit-learn", "ra
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-def provenance(device: str = "cpu", threads: int = 1) -> dict[str, Any]:
+def process_provenance(device: str = "cpu", threads: int = 1) -> dict[str, Any]:
     """Describe the code, the machine and the time, without host or user names.
 
     Args:

@@ -29,7 +29,7 @@ from geofm_eval.dense.tokens import TokenEncoder, grid_ceiling
 from geofm_eval.dense.windows import window_size
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError, GeofmError
-from geofm_eval.features import FeatureBlock, block_key, extract, look_up
+from geofm_eval.feature_blocks import FeatureBlock, block_key, extract, look_up
 from geofm_eval.memo import Memo
 from geofm_eval.plurals import counted
 from geofm_eval.probes.job import ProbeJob, differ_in_target

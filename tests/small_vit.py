@@ -21,7 +21,13 @@ def small_vit(**fields) -> ModelSpec:
         "options": options,
         **fields,
     }
-    return CATALOG.model("pocket_random").model_copy(update=base)
+    entry = CATALOG.model("pocket_random")
+    means = dict(zip(entry.bands, entry.fill_means.mean, strict=True))
+    bands = base.get("bands", entry.bands)
+    own = None
+    if set(bands) <= set(means):
+        own = entry.fill_means.model_copy(update={"mean": tuple(means[band] for band in bands)})
+    return entry.model_copy(update={"fill_means": own, **base})
 
 
 def load(spec: ModelSpec, task="eurosat_sim", **arguments) -> LoadedBackbone:

@@ -11,7 +11,7 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import RawImage
 from geofm_eval.extraction import pooled_features
-from geofm_eval.features import extract
+from geofm_eval.feature_blocks import extract
 from tests.tiny import TinySplit
 
 TASK = load_catalog().task("eurosat_sim")

@@ -11,7 +11,7 @@ from fixtures.outcomes import FINDINGS
 from fixtures.summary import write_summary
 from geofm_eval.catalog import load_catalog
 from geofm_eval.findings import FINDINGS as RULES
-from geofm_eval.findings import findings
+from geofm_eval.findings import decide_findings
 from geofm_eval.results.run import read_run
 from tests.planted.verdicts import PLANS, PLANTED, VERDICTS
 
@@ -19,7 +19,7 @@ CATALOG = load_catalog()
 
 
 def findings_in(planted, folder):
-    found = findings(read_run(planted.plant(folder)), CATALOG)
+    found = decide_findings(read_run(planted.plant(folder)), CATALOG)
     return [one for one in found if one.number == planted.number and one.title.startswith(planted.claim)]
 
 

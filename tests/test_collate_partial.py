@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from geofm_eval.records import append_skip, read_record, record_path, write_record
+from geofm_eval.records import append_skip, pack, read_record, record_path, write_record
 from geofm_eval.report.collation import collate
+from geofm_eval.results.run import read_run
 from tests.collating import (
     MODEL,
     change,
@@ -15,6 +16,18 @@ from tests.collating import (
     rows_of,
 )
 from tests.synthetic_run import make_record
+
+
+def test_an_archive_is_collated_next_to_it(run: Path, tmp_path: Path):
+    """The unpacked copy is deep in the cache, where nobody would look for tables."""
+    archive = tmp_path / "own" / "sent.tar.xz"
+    archive.parent.mkdir()
+    pack(run, archive, ())
+    collation = collate(archive)
+    assert collation.index == tmp_path / "own" / "sent" / "tables" / "README.md"
+    assert f"All tables and figures: {collation.index}" in collation.text
+    assert {path.name for path in (tmp_path / "own" / "sent").iterdir()} == {"tables", "figures"}
+    assert not any((read_run(archive).folder / name).exists() for name in ("tables", "figures"))
 
 
 def test_an_interrupted_run_ranks_complete_models_and_names_the_others(run: Path):

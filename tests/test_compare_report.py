@@ -14,6 +14,8 @@ from geofm_eval.cli import app
 from geofm_eval.compare import compare
 from geofm_eval.paths import geofm_cache
 from geofm_eval.report.gate import json_of, lines_of, markdown_of
+from geofm_eval.report.gate.sentences import reason_sentences
+from geofm_eval.report.gate.text import _reasons
 from geofm_eval.similarity import cka
 from tests.planted.compare import easy, moved, probe
 
@@ -226,6 +228,25 @@ def test_no_primary_case_is_cut_from_the_text(tmp_path):
     text = markdown_of(found)
     assert "and 15 more with smaller losses" in text
     assert len(text) < 65_536, "a comment on a pull request takes no more"
+
+
+def test_no_primary_case_is_cut_from_the_other_lists(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    before, after = RIGHT[:100], moved(RIGHT[:100], 40, 0)
+    for number in range(20):
+        for layer in ("embed", "final"):  # without a validation score, only the last tap is primary
+            probe(old, {"1.0": before}, layer, model=f"m_{number:03d}", outcomes=False)
+            probe(new, {"1.0": after}, layer, model=f"m_{number:03d}", outcomes=False)
+    found = compare(old, new)
+    fell = [text for text in texts(found) if text.startswith("fell: ")]
+    assert len(found.fell) == 40
+    assert all("-linear-final: " in text for text in fell[:-1])
+    assert (len(fell), fell[-1]) == (21, "fell: and 20 more")
+    reasons = {("probe", f"case{number}"): f"reason {number}" for number in range(40)}
+    primary = list(reasons)[20:]
+    lines = [line.text for line in _reasons("lost", reason_sentences(reasons, primary))]
+    assert lines[0] == "lost: case20 (primary): reason 20"
+    assert (len(lines), lines[-1]) == (21, "lost: and 20 more")
 
 
 def test_an_identical_run_says_so(runs, tmp_path):

@@ -134,8 +134,8 @@ def test_other_image_sizes_get_their_own_attention_bias():
         ({"depth": 3}, "even for optical"),
         ({"width": 40}, "a width divisible by 16 heads"),
         ({"prefix": 1}, "expected prefix 0"),
-        ({"bands": BANDS["optical"][:11]}, "bands of modality optical must be B01, .* B12, found"),
-        ({"bands": (*BANDS["optical"], "B10")}, "bands of modality optical must be"),
+        ({"bands": BANDS["optical"][:11], "fill_means": None}, "bands of modality optical must be B01, .* B12, found"),
+        ({"bands": (*BANDS["optical"], "B10"), "fill_means": None}, "bands of modality optical must be"),
     ],
 )
 def test_entries_that_croma_cannot_serve_say_why(fields, message):

@@ -27,7 +27,8 @@ from geofm_eval.errors import ContractError
 from geofm_eval.measure import measurement_of
 from geofm_eval.measure.case import case_info
 from geofm_eval.measure.training import measure_training
-from geofm_eval.measure.trainings import CaseTrainings, input_recipe, search_seconds, tuned_path
+from geofm_eval.measure.training_setup import TrainingSetup, input_recipe
+from geofm_eval.measure.trainings import CaseTrainings, search_seconds, tuned_path
 from geofm_eval.records import Outcome, read_outcomes, read_record, read_resamples, write_record
 from geofm_eval.report.collation import collate
 from geofm_eval.stats.counts import count_score
@@ -65,9 +66,13 @@ def solved_once(small_data, swept, monkeypatch):
     monkeypatch.setenv("GEOFM_CACHE", str(swept))
 
 
-def study(adaptation, layer="multi", model="pocket_mae", seeds=2, **more):
+def setup_of(adaptation, layer="multi", model="pocket_mae", **more):
     case = Case("segment", model, TASK.slug, adaptation, layer)
-    return CaseTrainings(Workspace(CATALOG, Settings()), case, seeds, **more)
+    return TrainingSetup(Workspace(CATALOG, Settings()), case, **more)
+
+
+def trainings_of(adaptation, layer="multi", model="pocket_mae", seeds=2):
+    return CaseTrainings(setup_of(adaptation, layer, model), seeds)
 
 
 def suite(tmp_path, resume=False):
@@ -254,22 +259,22 @@ def test_the_dense_probe_records_what_confounds_comparisons(tmp_path):
 
 
 def test_the_first_seed_chooses_the_rate_of_all():
-    made = study("tokenlinear_full_p100", "block11")
+    made = trainings_of("tokenlinear_full_p100", "block11")
     trained = made.run()
-    tried = {rate: train_at(made.jobs[0], rate).val_score for rate in made.choice.rates}
+    tried = {rate: train_at(made.jobs[0], rate).val_score for rate in made.setup.choice.rates}
     assert len(tried) == 3
     assert {one.rate for one in trained} == {max(tried, key=lambda rate: (tried[rate], -rate))}
 
 
 def test_random_twins_and_unets_are_drawn_again_by_every_seed():
-    twins = study("tokenlinear_full_p100", "block11", model="pocket_random").jobs
+    twins = trainings_of("tokenlinear_full_p100", "block11", model="pocket_random").jobs
     assert twins[0].loaded.weights_sha256 != twins[1].loaded.weights_sha256
-    frozen = study("tokenlinear_frozen_p100", "block11", model="pocket_random").jobs
+    frozen = trainings_of("tokenlinear_frozen_p100", "block11", model="pocket_random").jobs
     assert frozen[0].loaded.weights_sha256 == frozen[1].loaded.weights_sha256
 
 
 def test_a_unet_learns_from_scratch_and_is_restored_with_its_statistics():
-    made = study("tokenlinear_full_p100", "final", model="unet", seeds=1)
+    made = trainings_of("tokenlinear_full_p100", "final", model="unet", seeds=1)
     (trained,) = made.run()
     assert made.jobs[0].identity["size"] == 32
     assert trained.trained_parameters == trained.total_parameters
@@ -285,15 +290,15 @@ def test_a_unet_learns_from_scratch_and_is_restored_with_its_statistics():
 
 @pytest.mark.usefixtures("solved_once")
 def test_blocks_that_the_probe_chose_are_read():
-    made = study("upernet_w064_probe_frozen_p100")
+    made = setup_of("upernet_w064_probe_frozen_p100")
     assert made.taps == (made.workspace.dense_sweep("pocket_mae", TASK.slug).best_taps(4), "validation")
-    single = study("single_w064_frozen_p100", "chosen")
+    single = setup_of("single_w064_frozen_p100", "chosen")
     assert single.taps == (single.workspace.dense_sweep("pocket_mae", TASK.slug).best_taps(1), "validation")
 
 
 def test_variants_change_what_they_say():
     plain, long, up2, aug = (
-        study(slug).choice
+        setup_of(slug).choice
         for slug in (
             "lightms_frozen_p010",
             "lightms_frozen_p010_long",
@@ -303,18 +308,18 @@ def test_variants_change_what_they_say():
     )
     # Ten chips in batches of four are three steps; a tenth of them is one.
     assert (plain.lengthened, long.lengthened) == (1, 3)
-    assert study("lightms_frozen_p100_up2").jobs[0].size == 16
+    assert trainings_of("lightms_frozen_p100_up2").jobs[0].size == 16
     assert (up2.zoom, aug.online) == (2, True)
 
 
 def test_few_labels_choose_rate_and_epoch_by_folds_of_the_training_chips(small_data):
     small_data["train"] = chips(TASK, "train", count=40)
-    made = study("tokenlinear_full_p010", "block11")
+    made = trainings_of("tokenlinear_full_p010", "block11")
     first = made.jobs[0]
-    folds = made.budget.folds
+    folds = made.setup.budget.folds
     assert len(folds) == 3
-    assert np.concatenate(folds).size == len(made.budget.train)
-    found = {rate: cross_validated(first, rate) for rate in made.choice.rates}
+    assert np.concatenate(folds).size == len(made.setup.budget.train)
+    found = {rate: cross_validated(first, rate) for rate in made.setup.choice.rates}
     best = max(found, key=lambda rate: (found[rate].chosen.score, -rate))
     trained = made.run()
     assert {one.rate for one in trained} == {best}
@@ -326,7 +331,7 @@ def test_few_labels_choose_rate_and_epoch_by_folds_of_the_training_chips(small_d
 
 @pytest.mark.usefixtures("solved_once")
 def test_the_blocks_of_few_labels_are_chosen_with_few_labels():
-    made = study("single_w064_frozen_p010", "chosen")
+    made = setup_of("single_w064_frozen_p010", "chosen")
     sweep = made.workspace.dense_sweep("pocket_mae", TASK.slug)
     assert made.taps[0] == sweep.best_taps(1, 0.1)
     with pytest.raises(ContractError, match=r"with 0\.5 of the labels; choose one of the fractions 0\.1, 1"):
@@ -338,8 +343,8 @@ def test_dates_are_joined_by_one_weight_each_where_the_case_says_so():
     ids = {case.id for case in dense_cases(CATALOG, "extended", models=["pocket_mae"], tasks=["pastis_sim", TASK.slug])}
     assert "pocket_mae-pastis_sim-lightms_frozen_p100_dateweights-multi" in ids
     assert f"pocket_mae-{TASK.slug}-lightms_frozen_p100_dateweights-multi" not in ids
-    assert study("lightms_frozen_p100").choice.recipe.temporal == "ltae"
-    assert study("lightms_frozen_p100_dateweights").choice.recipe.temporal == "linear"
+    assert setup_of("lightms_frozen_p100").choice.recipe.temporal == "ltae"
+    assert setup_of("lightms_frozen_p100_dateweights").choice.recipe.temporal == "linear"
 
 
 def test_another_pretraining_of_a_pocket_is_trained_when_it_is_named():
@@ -350,13 +355,13 @@ def test_another_pretraining_of_a_pocket_is_trained_when_it_is_named():
 
 
 def test_mixed_precision_is_another_recipe():
-    assert study("lightms_full_p100", dtype="bf16").choice.recipe.slug == "quick_bf16"
+    assert setup_of("lightms_full_p100", dtype="bf16").choice.recipe.slug == "quick_bf16"
 
 
 def test_all_models_see_the_same_chips():
-    one, other = study("lightms_frozen_p010").budget, study("lightms_full_p010", model="pocket_contrast").budget
+    one, other = setup_of("lightms_frozen_p010").budget, setup_of("lightms_full_p010", model="pocket_contrast").budget
     assert one.train.tolist() == other.train.tolist()
-    assert set(one.train) < set(study("lightms_frozen_p100").budget.train)
+    assert set(one.train) < set(setup_of("lightms_frozen_p100").budget.train)
 
 
 def test_recipes_of_inputs():
@@ -381,7 +386,7 @@ def test_out_of_memory_says_which_batch_fits(monkeypatch):
 
     monkeypatch.setattr(DenseModel, "decode", decode)
     with pytest.raises(ContractError, match=r"batch of 4 windows of 32 x 32 pixels; a batch of 2 fits: --batch 2"):
-        study("lightms_frozen_p100", seeds=1).run()
+        trainings_of("lightms_frozen_p100", seeds=1).run()
     assert ran_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"))
     assert not ran_out_of_memory(RuntimeError("shapes differ"))
 
@@ -395,7 +400,7 @@ def test_another_batch_is_another_recipe():
 
 def test_a_single_example_can_be_trained_on(monkeypatch):
     """Batch normalisation needs two."""
-    made = study("upernet_w064_frozen_p100", seeds=1)
+    made = trainings_of("upernet_w064_frozen_p100", seeds=1)
     object.__setattr__(made.jobs[0].budget, "train", np.array([3]))
     (trained,) = made.run()
     assert all(np.isfinite(trained.losses))
@@ -403,7 +408,7 @@ def test_a_single_example_can_be_trained_on(monkeypatch):
 
 def test_what_is_no_dense_adaptation_is_refused():
     with pytest.raises(ContractError, match="'knn' is not a dense adaptation"):
-        study("knn").run()
+        trainings_of("knn").run()
 
 
 def test_a_failed_case_is_a_record_too(tmp_path):

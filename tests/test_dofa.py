@@ -120,7 +120,7 @@ def test_entries_that_dofa_cannot_serve_say_why(fields, message):
 
 
 def test_radar_has_no_wavelength():
-    model = spec(bands=("VV", "B02"), normalisation=CATALOG.model("rcf").normalisation)
+    model = spec(bands=("VV", "B02"), normalisation=CATALOG.model("rcf").normalisation, fill_means=None)
     with pytest.raises(ContractError, match="VV has none; choose optical bands"):
         load(model)
 

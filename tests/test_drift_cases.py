@@ -20,6 +20,7 @@ from geofm_eval.dense.revert import PARTS, WHOLE, score_lost_by_part
 from geofm_eval.errors import ContractError
 from geofm_eval.measure.drift import measure_drift
 from geofm_eval.measure.drift_inputs import DriftMeasurement, at_rate_zero, on_shuffled_labels
+from geofm_eval.measure.training_setup import TrainingSetup
 from geofm_eval.measure.trainings import CaseTrainings
 from geofm_eval.records import read_record, write_record
 from geofm_eval.report.collation import collate
@@ -69,7 +70,7 @@ def small_data(cache, catalog, monkeypatch):
     short = TrainingRecipe("quick", epochs=2, validate_every=1, batch=4, rate=1e-2, rates=(1e-3, 1e-2))
     monkeypatch.setitem(RECIPES, "quick", short)
     monkeypatch.setattr("geofm_eval.dense.recipes.EPOCHS_OF_ITEMS", 4)
-    monkeypatch.setattr(CaseTrainings, "untouched", lambda self, seed: _load(self))
+    monkeypatch.setattr(TrainingSetup, "untouched", lambda self, seed: _load(self))
 
 
 def _load(made):
@@ -77,10 +78,10 @@ def _load(made):
     return load_backbone(made.model.model_copy(update={"random_seed": 0}), adapter)
 
 
-def study(catalog, task, **more):
+def trainings_of(catalog, task, **more):
     case = Case("tune" if task == "eurosat_sim" else "segment", "pocket_mae", task, ADAPTATIONS[task], "block02")
     case = replace(case, layer="final") if task == "eurosat_sim" else case
-    return CaseTrainings(Workspace(catalog, Settings()), case, 2, **more)
+    return CaseTrainings(TrainingSetup(Workspace(catalog, Settings()), case, **more), 2)
 
 
 def suite(catalog, tmp_path, resume=False):
@@ -126,7 +127,7 @@ def test_a_record_holds_drift_its_floors_and_its_causes(task, catalog, tmp_path)
 
 
 def test_reverting_all_gives_the_score_of_the_frozen_backbone_under_the_tuned_head(catalog):
-    made = study(catalog, "eurosat_sim")
+    made = trainings_of(catalog, "eurosat_sim")
     trained, everything = made.run(), list(range(30))
     found = score_lost_by_part(made.jobs, trained, everything)
     for seed, (job, one) in enumerate(zip(made.jobs, trained, strict=True)):
@@ -139,7 +140,7 @@ def test_reverting_all_gives_the_score_of_the_frozen_backbone_under_the_tuned_he
 
 
 def test_floors_train_as_long_and_choose_nothing(catalog):
-    made = study(catalog, "eurosat_sim")
+    made = trainings_of(catalog, "eurosat_sim")
     job, trained = made.jobs[0], made.run()[0]
     other, floor = on_shuffled_labels(job, trained)
     assert (floor.rate, floor.epoch, len(floor.losses)) == (trained.rate, trained.epoch, trained.epoch)
@@ -154,7 +155,7 @@ def test_floors_train_as_long_and_choose_nothing(catalog):
 
 
 def test_label_maps_go_to_other_chips_whole(catalog):
-    split = study(catalog, "sen1floods11_sim").splits["train"]
+    split = trainings_of(catalog, "sen1floods11_sim").setup.splits["train"]
     other = with_shuffled_labels(split, list(range(6)), seed=1)
     before = [split.read_target(i) for i in range(8)]
     after = [other.read_target(i) for i in range(8)]
@@ -167,15 +168,15 @@ def test_label_maps_go_to_other_chips_whole(catalog):
 
 
 def test_the_items_are_the_same_on_every_call_and_lie_in_the_test_split(catalog):
-    found = DriftMeasurement(study(catalog, "sen1floods11_sim"))
-    first, second = found.batches, DriftMeasurement(study(catalog, "sen1floods11_sim")).batches
+    found = DriftMeasurement(trainings_of(catalog, "sen1floods11_sim"))
+    first, second = found.batches, DriftMeasurement(trainings_of(catalog, "sen1floods11_sim")).batches
     assert torch.equal(first[0].pixels, second[0].pixels)
     assert found.items.tolist() == list(range(6))
 
 
 def test_other_number_types_are_refused(catalog):
     with pytest.raises(ContractError, match="drift is measured in float32, found --dtype bf16"):
-        DriftMeasurement(study(catalog, "eurosat_sim", dtype="bf16"))
+        DriftMeasurement(trainings_of(catalog, "eurosat_sim", dtype="bf16"))
 
 
 def test_collated_drift_is_in_tables_figures_and_text(catalog, tmp_path):

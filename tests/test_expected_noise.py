@@ -15,7 +15,7 @@ from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.errors import DataError, GeofmError
 from geofm_eval.measure import compatible, dense_noise, measurement_of, noise
 from geofm_eval.measure.admitted import admitted_scores, by_score
-from geofm_eval.measure.noise import UNPERTURBED, Blocks, Perturbation, Solved
+from geofm_eval.measure.noise import UNPERTURBED, Blocks, Perturbation, PerturbedSolve
 from geofm_eval.paths import geofm_cache
 from geofm_eval.stats.scores import pooled_r2, r2
 from geofm_eval.workspace import Settings, Workspace
@@ -191,7 +191,7 @@ def planted(explored, leads, targets=None):
         tested=lambda subset: SimpleNamespace(split="test", held_out=subset.test),
     )
     explored, leads = np.array(explored, dtype=float), np.array(leads, dtype=np.float32)
-    exact = Solved(leads, np.ones(len(leads)), np.zeros(len(leads), dtype=np.int64), explored[:, 0], explored)
+    exact = PerturbedSolve(leads, np.ones(len(leads)), np.zeros(len(leads), dtype=np.int64), explored[:, 0], explored)
     noisy = replace(exact, above=leads + np.float32(1e-6) * (leads > 0), explored=explored[:, :0])
     return problem, {UNPERTURBED: exact, FEW[0]: noisy}
 

@@ -13,6 +13,7 @@ from geofm_eval.dense.job_training import train_at
 from geofm_eval.dense.recipes import RECIPES, TrainingRecipe
 from geofm_eval.measure.case import Measurement
 from geofm_eval.measure.training import measure_training
+from geofm_eval.measure.training_setup import TrainingSetup
 from geofm_eval.measure.trainings import CaseTrainings, search_seconds
 from geofm_eval.records import read_record, write_record
 from geofm_eval.workspace import Settings, Workspace
@@ -40,34 +41,37 @@ def folder(tmp_path_factory):
         yield folder
 
 
-def study(adaptation=SLUG, model="pocket_mae", seeds=2, first_seed=0):
+def trainings_of(adaptation=SLUG, model="pocket_mae", seeds=2, first_seed=0):
     case = Case("segment", model, TASK.slug, adaptation, "block11")
-    return CaseTrainings(Workspace(CATALOG, Settings()), case, seeds, first_seed=first_seed)
+    return CaseTrainings(TrainingSetup(Workspace(CATALOG, Settings()), case), seeds, first_seed)
 
 
 @pytest.mark.parametrize("adaptation", [SLUG, "tokenlinear_lnbias_p100", "tokenlinear_lnbias_p010"])
-def test_later_seeds_are_the_trainings_that_a_longer_study_has(adaptation):
-    long, late = study(adaptation, seeds=3), study(adaptation, first_seed=1)
+def test_later_seeds_are_the_trainings_that_a_longer_case_has(adaptation):
+    long, late = trainings_of(adaptation, seeds=3), trainings_of(adaptation, first_seed=1)
     assert [one.path for one in late.run()] == [one.path for one in long.run()][1:]
     assert [job.seed for job in late.jobs] == [1, 2]
     assert late.searcher.seed == 0
-    assert bool(late.budget.folds) is adaptation.endswith("p010")
+    assert bool(late.setup.budget.folds) is adaptation.endswith("p010")
     assert late.identity != long.identity
 
 
 def test_the_first_seed_is_named_where_it_says_something():
-    assert "first_seed" not in study().identity
-    assert study(first_seed=2).identity["first_seed"] == 2
+    assert "first_seed" not in trainings_of().identity
+    assert trainings_of(first_seed=2).identity["first_seed"] == 2
 
 
 def test_a_search_that_is_no_part_of_the_case_costs_all_its_trainings():
-    early, late = study("tokenlinear_lnbias_p100", seeds=1), study("tokenlinear_lnbias_p100", seeds=1, first_seed=1)
+    early, late = (
+        trainings_of("tokenlinear_lnbias_p100", seeds=1),
+        trainings_of("tokenlinear_lnbias_p100", seeds=1, first_seed=1),
+    )
     (first,), (second,) = early.run(), late.run()
-    tried = {rate: train_at(early.jobs[0], rate).seconds["train"] for rate in early.choice.rates}
+    tried = {rate: train_at(early.jobs[0], rate).seconds["train"] for rate in early.setup.choice.rates}
     assert first.rate == second.rate
     assert search_seconds(early, first.rate) == pytest.approx(sum(tried.values()) - tried[first.rate])
     assert search_seconds(late, first.rate) == pytest.approx(sum(tried.values()))
-    assert search_seconds(study(first_seed=1), 1e-2) == 0
+    assert search_seconds(trainings_of(first_seed=1), 1e-2) == 0
 
 
 def suite(folder, resume=False, ranges=None, first_seed=0, seeds=2):

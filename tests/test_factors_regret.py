@@ -13,7 +13,7 @@ from geofm_eval.factors.regret import ADAPTATION, regrets
 from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_run
-from geofm_eval.results.trainings import case_studies
+from geofm_eval.results.trainings import comparable_trainings
 from geofm_eval.stats.counts import count_score
 from tests.planted.findings import DENSE_TASKS, MODELS, decoders, probe, singles, trained
 
@@ -21,8 +21,8 @@ CATALOG = load_catalog()
 
 
 def cells_in(folder):
-    (study,) = case_studies(read_run(folder))[0]
-    return study.cells
+    (trained,) = comparable_trainings(read_run(folder))[0]
+    return trained.cells
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.data.split import RawImage
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import block_key
+from geofm_eval.feature_blocks import block_key
 from geofm_eval.paths import geofm_cache
 from geofm_eval.store import StoreError
 from tests.processes import process

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.findings import Finding, findings, interactions
+from geofm_eval.findings import Finding, decide_findings, interactions
 from geofm_eval.findings.finding import joint
 from geofm_eval.findings.heads import FIXED, PROBED, SAME
 from geofm_eval.findings.layers import BEFORE_NORM
@@ -39,7 +39,7 @@ LAYERS, PROFILES, HEADS = "the tap", "depth profiles", "a single-level"
 
 
 def found_in(folder: Path, title: str, evidence: str = "simulated") -> Finding:
-    found = findings(read_run(folder), CATALOG)
+    found = decide_findings(read_run(folder), CATALOG)
     (one,) = [f for f in found if f.title.startswith(title) and f.evidence == evidence]
     return one
 

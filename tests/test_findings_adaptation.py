@@ -9,7 +9,7 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.findings.adaptation import NEITHER, adaptation_matters
 from geofm_eval.findings.costs import FROZEN_SAVES, SINGLE_SAVES, SINGLE_SMALLER
 from geofm_eval.results.run import read_run
-from geofm_eval.results.trainings import case_studies
+from geofm_eval.results.trainings import comparable_trainings
 from tests.planted.findings import DENSE_TASKS, MODELS, decoders, singles, trained
 
 CATALOG = load_catalog()
@@ -23,9 +23,9 @@ def groups_of(finding):
     return {name: (len(own), own[0].counts) for name, own in finding.groups.items()}
 
 
-def scores_of(study) -> np.ndarray:
+def scores_of(trained) -> np.ndarray:
     """(model, decoder, tuning, labels) in points."""
-    scores = {cell.address[:2]: cell.score.value for cell in study.cells}
+    scores = {cell.address[:2]: cell.score.value for cell in trained.cells}
     return np.array([
         [[[100 * scores[m, f"{h}_{t}_p{p}"] for p in ("010", "100")] for t in ("frozen", "full")] for h in HEADS]
         for m in MODELS
@@ -42,11 +42,11 @@ def distance(values: np.ndarray, axis: int) -> float:
 def test_the_effect_is_the_difference_of_two_distances(tmp_path):
     decoders(tmp_path, backbone=0.02, decoder=0.06, tuning=0.03)
     finding = finding_in(tmp_path)
-    study = next(one for one in case_studies(read_run(tmp_path))[0] if one.slug == "floods_sim-segment")
-    table = scores_of(study)
+    trained = next(one for one in comparable_trainings(read_run(tmp_path))[0] if one.slug == "floods_sim-segment")
+    table = scores_of(trained)
     base = distance(table, 0)
     for name, axis in (("decoder", 1), ("tuning", 2)):
-        (cell,) = [one for one in finding.groups[name] if one.id == study.slug]
+        (cell,) = [one for one in finding.groups[name] if one.id == trained.slug]
         assert cell.estimate == pytest.approx(distance(table, axis) - base, abs=0.02)
         assert cell.contrast == f"{name} {distance(table, axis):.1f} - backbone {base:.1f}"
     mean = np.mean([cell.estimate for cell in finding.groups["decoder"]])
@@ -63,7 +63,7 @@ def test_noise_of_seeds_makes_no_adaptation_matter(tmp_path):
     """Without taking noise off, decoders that are alike would seem to lie apart."""
     decoders(tmp_path, backbone=0.03, decoder=0.0, tuning=0.0, noise=0.02)
     cells = finding_in(tmp_path).groups["decoder"]
-    raw = [distance(scores_of(study), 1) for study in case_studies(read_run(tmp_path))[0]]
+    raw = [distance(scores_of(trained), 1) for trained in comparable_trainings(read_run(tmp_path))[0]]
     assert np.mean([float(cell.contrast.split()[1]) for cell in cells]) < 0.5 * np.mean(raw)
     assert all(cell.estimate < -1 for cell in cells)
 

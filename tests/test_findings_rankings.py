@@ -7,7 +7,7 @@ import pytest
 
 from fixtures.independent_verdicts import verdict_of
 from geofm_eval.catalog import load_catalog
-from geofm_eval.findings import Finding, findings
+from geofm_eval.findings import Finding, decide_findings
 from geofm_eval.findings.rankings import fields, rankings_change
 from geofm_eval.records import content_of, read_record, record_path, write_record
 from geofm_eval.results.run import read_run
@@ -148,6 +148,6 @@ def test_settings_of_another_recipe_stay_out_and_are_counted(tmp_path: Path):
 
 def test_it_is_the_first_of_the_findings(tmp_path: Path):
     run = planted_run(tmp_path / "run", CROSSING)
-    found = findings(read_run(run), CATALOG)
+    found = decide_findings(read_run(run), CATALOG)
     assert found[0].number == 1
     assert found[0].verdict == "supported"

@@ -25,7 +25,8 @@ def spec(**fields) -> ModelSpec:
     entry = CATALOG.model("galileo_nano_random")
     low, high = entry.normalisation.low, entry.normalisation.high
     optical = entry.normalisation.model_copy(update={"low": low[2:], "high": high[2:]})
-    return entry.model_copy(update={"bands": OPTICAL, "normalisation": optical, **fields})
+    means = entry.fill_means.model_copy(update={"mean": entry.fill_means.mean[2:]})
+    return entry.model_copy(update={"bands": OPTICAL, "normalisation": optical, "fill_means": means, **fields})
 
 
 def with_radar(**fields) -> ModelSpec:

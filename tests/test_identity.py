@@ -20,7 +20,7 @@ from geofm_eval.data.split import Split
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import DataError
 from geofm_eval.extraction import Extraction
-from geofm_eval.features import FeatureBlock, extract
+from geofm_eval.feature_blocks import FeatureBlock, extract
 from geofm_eval.paths import geofm_cache
 from geofm_eval.progress import LogProgress
 

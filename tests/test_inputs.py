@@ -155,6 +155,20 @@ def test_entry_that_fills_without_sound_means_is_refused(fields, message):
         model(OPTICAL, missing="fill", **fields)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "fill_means.mean has 4 values, expected 3, one per band: they belong to the bands by position"),
+        ({"fill_means": None, "normalisation": Normalisation(mean=(0.0,) * 4)}, "normalisation.mean has 4 values"),
+    ],
+)
+def test_a_copy_with_fewer_bands_than_values_is_refused(fields, message):
+    """Pydantic does not validate copies; the values of the first bands would be taken for those that are left."""
+    copy = model(OPTICAL, missing="fill").model_copy(update={"bands": OPTICAL[1:], **fields})
+    with pytest.raises(ContractError, match=message):
+        InputAdapter(copy, task(), recipe())
+
+
 def test_masked_bands_are_reported_as_masked_not_filled():
     report = InputAdapter(model(OPTICAL, missing="mask"), task(), recipe()).report
     assert (report.masked_bands, report.filled_bands) == (("B08",), ())

@@ -29,7 +29,7 @@ FLOORS = (
     ("backbones",),
     ("extraction",),
     ("lookup",),
-    ("features", "similarity"),
+    ("feature_blocks", "similarity"),
     ("probes",),
     ("dense",),
     ("workspace",),
@@ -48,8 +48,8 @@ FLOORS = (
 
 READS = ("results", "ranking", "factors", "findings", "advice", "expected", "compare", "report")
 MEASURES = (
-    "data", "simulation", "datasets", "fetch", "backbones", "extraction", "lookup", "features", "similarity", "probes",
-    "dense", "workspace", "measure", "exporting",
+    "data", "simulation", "datasets", "fetch", "backbones", "extraction", "lookup", "feature_blocks", "similarity",
+    "probes", "dense", "workspace", "measure", "exporting",
 )  # fmt: skip
 
 EXCEPTION = ("compare/feature_change.py", "similarity")
@@ -139,11 +139,53 @@ def test_what_reads_loads_no_torch(room: str):
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    "package", sorted(LIBRARY.rglob("__init__.py")), ids=lambda path: str(path.parent.relative_to(ROOT))
-)
-def test_no_module_is_hidden_by_a_name_of_its_package(package: Path):
-    modules = {path.stem for path in package.parent.iterdir()} - {"__init__", "__pycache__"}
-    for node in ast.walk(ast.parse(package.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module != ".".join(package.parent.relative_to(ROOT).parts):
-            assert not {alias.asname or alias.name for alias in node.names} & modules
+PACKAGES = [
+    path.parent for folder in ("geofm_eval", "fixtures", "benchmarks") for path in (ROOT / folder).rglob("__init__.py")
+]
+
+
+def names_of(path: Path) -> Iterator[str]:
+    """Names that a file defines or imports at its top, without the modules of its own package."""
+    package = ".".join(path.parent.relative_to(ROOT).parts)
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    for node in [*body, *(own for block in body if isinstance(block, ast.If) for own in block.body)]:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.ImportFrom) and node.module != package:
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_module_is_named_like_what_its_package_holds(package: Path):
+    """Else ``from package import name`` gives one or the other, and the reader cannot tell which is meant."""
+    # Names of test functions are part of the ids of cases.
+    files = [path for path in package.glob("*.py") if not path.name.startswith("test_")]
+    modules = {path.stem for path in files} | {path.parent.name for path in package.glob("*/__init__.py")}
+    shared = {path.name: both for path in files if (both := modules & set(names_of(path)))}
+    assert not shared, shared
+
+
+def test_no_module_is_named_like_a_function_in_it():
+    files = [path for package in PACKAGES for path in package.glob("*.py") if not path.name.startswith("test_")]
+    inside = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == path.stem
+    ]
+    assert not inside, inside
+
+
+def test_no_two_classes_share_a_name():
+    """A name found in an error message, a traceback or a search stands for one thing."""
+    files = [path for folder in ("geofm_eval", "fixtures", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    defined: dict[str, list[str]] = {}
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                defined.setdefault(node.name, []).append(path.relative_to(ROOT).as_posix())
+    shared = {name: paths for name, paths in defined.items() if len(paths) > 1}
+    assert not shared, shared

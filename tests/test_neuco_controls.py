@@ -11,7 +11,7 @@ from geofm_eval.data import inspection
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError
-from geofm_eval.features import extract
+from geofm_eval.feature_blocks import extract
 from tests.test_reader_neuco import write_cube, write_labels
 
 CATALOG = load_catalog()

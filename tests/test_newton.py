@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geofm_eval.probes import newton
+from geofm_eval.probes.design import Design
 from geofm_eval.probes.heads import HeadJob, fit_heads
-from geofm_eval.probes.logistic import Design
 
 CPU = torch.device("cpu")
 NEAR = (11, 12, 19, 20, 21, 30)

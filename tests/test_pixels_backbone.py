@@ -15,7 +15,7 @@ from geofm_eval.dense import tokens
 from geofm_eval.dense.tokens import TokenEncoder, sample_tokens
 from geofm_eval.dense.windows import covering, window_size
 from geofm_eval.errors import ContractError, DataError, GeofmError
-from geofm_eval.features import extract
+from geofm_eval.feature_blocks import extract
 from geofm_eval.seeds import generator
 from geofm_eval.workspace import Settings, Workspace
 from tests.embedding_files import plots

@@ -9,7 +9,7 @@ import pytest
 
 import geofm_eval
 from geofm_eval import environment
-from geofm_eval.environment import provenance
+from geofm_eval.environment import process_provenance
 from geofm_eval.progress import LogProgress, TerminalProgress, progress_on
 
 
@@ -19,7 +19,7 @@ class Terminal(io.StringIO):
 
 
 def test_provenance_is_plain_and_complete() -> None:
-    found = provenance(threads=3)
+    found = process_provenance(threads=3)
     assert json.loads(json.dumps(found)) == found
     assert found["code"]["version"] == geofm_eval.__version__
     assert found["versions"]["numpy"] == np.__version__
@@ -29,14 +29,14 @@ def test_provenance_is_plain_and_complete() -> None:
 
 
 def test_provenance_of_two_calls_is_not_shared() -> None:
-    provenance()["code"]["version"] = "changed"
-    assert provenance()["code"]["version"] == geofm_eval.__version__
+    process_provenance()["code"]["version"] = "changed"
+    assert process_provenance()["code"]["version"] == geofm_eval.__version__
 
 
 def test_outside_a_checkout_the_commit_is_unknown(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_ROOT", tmp_path)
     environment._code.cache_clear()
-    assert provenance()["code"] == {"version": geofm_eval.__version__, "commit": None, "dirty": None}
+    assert process_provenance()["code"] == {"version": geofm_eval.__version__, "commit": None, "dirty": None}
     environment._code.cache_clear()
 
 
@@ -54,13 +54,13 @@ def test_an_uncommitted_change_is_seen(tmp_path: object, monkeypatch: pytest.Mon
     for text, dirty in (("1", False), ("2", True)):
         file.write_text(text)
         environment._code.cache_clear()
-        assert provenance()["code"]["dirty"] is dirty
-        assert len(provenance()["code"]["commit"]) == 40
+        assert process_provenance()["code"]["dirty"] is dirty
+        assert len(process_provenance()["code"]["commit"]) == 40
     environment._code.cache_clear()
 
 
 def test_provenance_imports_no_torch() -> None:
-    code = "import sys, geofm_eval.environment as p; p.provenance(); sys.exit('torch' in sys.modules)"
+    code = "import sys, geofm_eval.environment as p; p.process_provenance(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

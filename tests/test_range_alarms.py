@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from benchmarks.studies.trust.ranges import MACHINES, OLD_NOISE, Rows, _probes, simulate
+from benchmarks.studies.trust.ranges import MACHINES, OLD_NOISE, DrawTable, _probes, simulate
 from geofm_eval.errors import DataError
 from tests.synthetic_run import write_run
 
@@ -13,7 +13,7 @@ def planted(leads, scores, sd, draws=1, decision=0.001):
     """Cases of some draws each, with two penalties a draw."""
     rows = len(leads)
     deviations = np.tile([0.0, sd], (rows, 1))
-    return Rows(
+    return DrawTable(
         case=np.arange(rows) // draws,
         weight=np.full(rows, 1 / draws),
         lead=np.column_stack([np.zeros(rows), leads]),

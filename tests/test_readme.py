@@ -42,7 +42,7 @@ LINK = re.compile(r"\]\((?P<target>[^)#]*)(?:#(?P<anchor>[^)]*))?\)")
 
 
 @dataclass(frozen=True)
-class Block:
+class CommandBlock:
     """One block of commands.
 
     Args:
@@ -60,7 +60,7 @@ class Block:
         return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-BLOCKS = [Block(one["text"], bool(one["mark"])) for one in BLOCK.finditer(README) if one["language"] == "bash"]
+BLOCKS = [CommandBlock(one["text"], bool(one["mark"])) for one in BLOCK.finditer(README) if one["language"] == "bash"]
 RUNNABLE = [
     block
     for block in BLOCKS
@@ -68,7 +68,7 @@ RUNNABLE = [
 ]
 
 
-def named(block: Block) -> str:
+def named(block: CommandBlock) -> str:
     return " ".join(block.commands[0][:4])
 
 
@@ -95,7 +95,7 @@ def test_every_block_says_what_it_is():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", RUNNABLE, ids=named)
-def test_commands_that_need_no_data_run(block: Block, checkout: Path):
+def test_commands_that_need_no_data_run(block: CommandBlock, checkout: Path):
     """Those that measure collect their cases."""
     own = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -110,7 +110,7 @@ def test_commands_that_need_no_data_run(block: Block, checkout: Path):
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.marked], ids=named)
-def test_commands_that_need_data_have_the_options_that_they_name(block: Block):
+def test_commands_that_need_data_have_the_options_that_they_name(block: CommandBlock):
     group = get_command(app)
     assert isinstance(group, TyperGroup)
     of_pytest = (ROOT / "fixtures" / "options.py").read_text(encoding="utf-8")

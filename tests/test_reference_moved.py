@@ -28,7 +28,7 @@ OLDER = {"pastis_sim": 1}
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedScore:
     """A score of the reference that the present code does not give."""
 
     case: str
@@ -41,11 +41,11 @@ class Moved:
         return f"{self.case} at {self.fraction} labels: {self.before:.4f} -> {self.after:.4f} ({change:+.4f})"
 
 
-def moved(case: str, before: Mapping[str, Score], after: Mapping[str, Score]) -> Iterator[Moved]:
+def moved(case: str, before: Mapping[str, Score], after: Mapping[str, Score]) -> Iterator[MovedScore]:
     """Scores of a case that differ by more than rounding."""
     for fraction, score in after.items():
         if abs(score.value - before[fraction].value) > TOLERANCE:
-            yield Moved(case, fraction, before[fraction].value, score.value)
+            yield MovedScore(case, fraction, before[fraction].value, score.value)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Case studies of trained decoders: planted effects are found, intervals are paired, what is missing is named."""
+"""Tables of trained decoders: planted effects are found, intervals are paired, what is missing is named."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ from geofm_eval.report.trainings.pareto import fronts
 from geofm_eval.report.trainings.tables import clear, factorial_table, over_twin, ranking_table
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_run
-from geofm_eval.results.trainings import case_studies
+from geofm_eval.results.trainings import comparable_trainings
 from geofm_eval.stats.counts import Term, contrast_interval, count_interval, count_score
 
 CATALOG = load_catalog()
@@ -111,14 +111,14 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def study(run):
-    (found,), problems = case_studies(read_run(run))
+def trained(run):
+    (found,), problems = comparable_trainings(read_run(run))
     assert problems == []
     return found
 
 
-def test_planted_effects_are_recovered_with_paired_intervals(study, run):
-    found = {effect.contrast: effect for effect in pooled(effects(study, CATALOG, Pairs(run)))}
+def test_planted_effects_are_recovered_with_paired_intervals(trained, run):
+    found = {effect.contrast: effect for effect in pooled(effects(trained, CATALOG, Pairs(run)))}
     tuned = found["full - frozen"]
     # Six decoders and fractions of two models; four points of accuracy are about five of IoU.
     assert len(tuned.pairs) == 12
@@ -143,8 +143,8 @@ def test_planted_effects_are_recovered_with_paired_intervals(study, run):
     }  # fmt: skip
 
 
-def test_validation_chooses_levels_and_test_says_what_they_are_worth(study, run):
-    found = {factor.name: factor.levels for factor in factors(study, CATALOG, Pairs(run))}
+def test_validation_chooses_levels_and_test_says_what_they_are_worth(trained, run):
+    found = {factor.name: factor.levels for factor in factors(trained, CATALOG, Pairs(run))}
     names = {name: [level.name for level in own] for name, own in found.items()}
     assert names == {
         "backbone": ["pocket_contrast", "pocket_mae"],
@@ -173,8 +173,8 @@ def test_models_of_other_depths_share_places_and_poor_levels_are_left_out(tmp_pa
     for slug in ("lightms_frozen_p100", "tokenlinear_frozen_p100"):
         counts = counts_of("galileo_nano", "lightms_frozen_p100")
         write_record(*record_of("galileo_nano", slug, "block03" if slug[0] == "t" else "multi", counts), folder)
-    (study,), _ = case_studies(read_run(folder))
-    found = {factor.name: factor for factor in factors(study, CATALOG, Pairs(folder))}
+    (trained,), _ = comparable_trainings(read_run(folder))
+    found = {factor.name: factor for factor in factors(trained, CATALOG, Pairs(folder))}
     # Of the others there is the last block alone: all blocks are compared on the four cells of the shallow model.
     places = {level.name: {cell.layer for cell in level.cells} for level in found["block"].levels}
     assert places == {"block05 of 12": {"block01"}, "block07 of 12": {"block02"}, "block11 of 12": {"block03"}}
@@ -183,18 +183,18 @@ def test_models_of_other_depths_share_places_and_poor_levels_are_left_out(tmp_pa
     assert "single_w064 on block11 of 12" in {level.name for level in decoder.levels}
 
 
-def test_what_is_compared_does_not_depend_on_scores(study):
-    cells = list(study.cells[:6])
+def test_what_is_compared_does_not_depend_on_scores(trained):
+    cells = list(trained.cells[:6])
     wanted = {"a": [0, 1], "b": [2, 3], "c": [0, 1]}  # b shares nothing with the others
     for order in itertools.permutations("abc"):
         known = [(level, shared) for level in order for shared in wanted[level]]
         key = dict(zip(map(id, cells), known, strict=True))
-        found, left_out = _complete(replace(study, cells=tuple(cells)), lambda cell, key=key: key[id(cell)])
+        found, left_out = _complete(replace(trained, cells=tuple(cells)), lambda cell, key=key: key[id(cell)])
         assert (sorted(found), left_out) == (["a", "c"], ("b",))
 
 
-def test_a_twin_that_models_share_is_one_training(study, run):
-    found = {effect.contrast: effect for effect in pooled(effects(study, CATALOG, Pairs(run)))}
+def test_a_twin_that_models_share_is_one_training(trained, run):
+    found = {effect.contrast: effect for effect in pooled(effects(trained, CATALOG, Pairs(run)))}
     shared = found["pretrained - random twin"].difference
     terms = []
     for head in WIDTH:
@@ -210,24 +210,24 @@ def test_a_twin_that_models_share_is_one_training(study, run):
 
 def test_levels_are_compared_on_the_cells_that_all_have(tmp_path):
     folder = write_study(tmp_path / "r", leave_out={("pocket_mae", "lightms_full_p100")})
-    (study,), _ = case_studies(read_run(folder))
-    found = {factor.name: factor.levels for factor in factors(study, CATALOG, Pairs(folder))}
+    (trained,), _ = comparable_trainings(read_run(folder))
+    found = {factor.name: factor.levels for factor in factors(trained, CATALOG, Pairs(folder))}
     assert {len(level.cells) for level in found["backbone"]} == {11}
     assert {len(level.cells) for level in found["decoder"]} == {7}
     lightms = found["tuning of lightms, 100 %"]
     assert [[cell.model for cell in level.cells] for level in lightms] == [["pocket_contrast"]] * 2
 
 
-def test_the_best_case_is_the_best_on_validation(study):
-    few, whole = best_cases(study)
+def test_the_best_case_is_the_best_on_validation(trained):
+    few, whole = best_cases(trained)
     assert (few.model, few.name) == ("pocket_contrast", "upernet_w064_full_p010-multi")
     assert (whole.model, whole.name) == ("pocket_contrast", "upernet_w064_full_p100-multi")
 
 
-def test_an_effect_is_the_interval_of_its_contrast(study, run):
+def test_an_effect_is_the_interval_of_its_contrast(trained, run):
     own = next(
         e
-        for e in effects(study, CATALOG, Pairs(run))
+        for e in effects(trained, CATALOG, Pairs(run))
         if (e.contrast, e.model) == ("lightms - upernet_w064", "pocket_mae")
     )
     terms = []
@@ -244,55 +244,55 @@ def test_an_effect_is_the_interval_of_its_contrast(study, run):
 
 def test_a_model_without_a_cell_drops_out_of_that_pair_and_is_named(tmp_path):
     folder = write_study(tmp_path / "r", leave_out={("pocket_mae", "lightms_full_p100")})
-    (study,), _ = case_studies(read_run(folder))
-    found = {e.contrast: e for e in pooled(effects(study, CATALOG, Pairs(folder)))}
+    (trained,), _ = comparable_trainings(read_run(folder))
+    found = {e.contrast: e for e in pooled(effects(trained, CATALOG, Pairs(folder)))}
     assert len(found["full - frozen"].pairs) == 11
-    assert list(study.left_out) == [f"pocket_mae-{TASK}-lightms_full_p100-multi"]
+    assert list(trained.left_out) == [f"pocket_mae-{TASK}-lightms_full_p100-multi"]
     text = collate(folder).text
     assert "without a score: 1 case (see the tables)" in text
     assert "no record of 1 of 36 planned cases" in text
 
 
-def test_controls_take_no_part_in_effects_but_are_ranked(study, run):
-    assert not any("pocket_random" in name for e in effects(study, CATALOG, Pairs(run)) for name in e.pairs)
-    table = ranking_table(study, CATALOG, Pairs(run))
+def test_controls_take_no_part_in_effects_but_are_ranked(trained, run):
+    assert not any("pocket_random" in name for e in effects(trained, CATALOG, Pairs(run)) for name in e.pairs)
+    table = ranking_table(trained, CATALOG, Pairs(run))
     assert sum("(control)" in row[1] for row in table.grid) == 12
     assert table.title.startswith("SIMULATED DATA")
     assert table.grid[0][1:3] == ["pocket_contrast", "upernet_w064_full_p100"]
 
 
-def test_the_tuned_twin_of_equal_labels_is_the_baseline(study, run):
-    cell = next(c for c in study.cells if c.address == ("pocket_mae", "lightms_frozen_p010", "multi"))
-    found = over_twin(cell, study, CATALOG, Pairs(run))
+def test_the_tuned_twin_of_equal_labels_is_the_baseline(trained, run):
+    cell = next(c for c in trained.cells if c.address == ("pocket_mae", "lightms_frozen_p010", "multi"))
+    found = over_twin(cell, trained, CATALOG, Pairs(run))
     best = count_score(counts_of("pocket_random", "upernet_w064_full_p010"), "miou").mean()
     assert found.value == pytest.approx(cell.score.value - best)
 
 
-def test_the_front_holds_what_nothing_cheaper_beats(study):
-    for fraction, best in fronts(study).items():
+def test_the_front_holds_what_nothing_cheaper_beats(trained):
+    for fraction, best in fronts(trained).items():
         assert [cell.seconds for cell in best] == sorted(cell.seconds for cell in best)
-        alike = [cell for cell in study.cells if cell.adaptation.fraction == fraction]
+        alike = [cell for cell in trained.cells if cell.adaptation.fraction == fraction]
         assert set(map(id, best)) <= set(map(id, alike))
         for cell in alike:
             beaten = any(one.seconds <= cell.seconds and one.quality > cell.quality for one in alike)
             assert (cell in best) <= (not beaten)
 
 
-def test_the_factorial_has_a_column_per_tuning_and_labels(study):
-    table = factorial_table(study, CATALOG)
+def test_the_factorial_has_a_column_per_tuning_and_labels(trained):
+    table = factorial_table(trained, CATALOG)
     assert table.header[3:] == ["frozen, 10 %", "frozen, 100 %", "tuned, 10 %", "tuned, 100 %"]
     assert len(table.rows) == 9
     assert all(cell != "-" for row in table.grid for cell in row)
 
 
-def test_narrow_and_wide_decoders_are_two_studies(tmp_path):
+def test_narrow_and_wide_decoders_are_compared_apart(tmp_path):
     folder = tmp_path / "r"
     for adaptation in ("upernet_w064_frozen_p100", "lightms_frozen_p100"):
         write_record(*record_of("pocket_mae", adaptation, "multi", counts_of("pocket_mae", adaptation)), folder)
     wide = record_of("pocket_mae", "upernet_frozen_p100", "multi", counts_of("pocket_mae", "upernet_w064_frozen_p100"))
     write_record(*wide, folder)
-    found, problems = case_studies(read_run(folder))
-    heads = [{cell.adaptation.head for cell in study.cells} for study in found]
+    found, problems = comparable_trainings(read_run(folder))
+    heads = [{cell.adaptation.head for cell in trained.cells} for trained in found]
     assert sorted(map(sorted, heads)) == [["lightms", "upernet"], ["lightms", "upernet_w064"]]
     assert "split in 2" in problems[0]
 
@@ -304,12 +304,12 @@ def test_of_an_error_less_is_better(tmp_path):
         sums = np.stack([np.full((3, IMAGES), 50), *(p.sum(-1) for p in (error, error**2, target, target**2))], -1)
         made = record_of(model, "upernet_w064_frozen_p100", "multi", sums, "rmse", task="biomassters_sim")
         write_record(*made, folder)
-    (study,), _ = case_studies(read_run(folder))
-    assert [cell.model for cell in study.cells] == ["pocket_mae", "pocket_contrast"]
+    (trained,), _ = comparable_trainings(read_run(folder))
+    assert [cell.model for cell in trained.cells] == ["pocket_mae", "pocket_contrast"]
     assert "RMSE" in collate(folder).text
-    (backbone,) = factors(study, CATALOG, Pairs(folder))
+    (backbone,) = factors(trained, CATALOG, Pairs(folder))
     assert [level.name for level in backbone.levels] == ["pocket_mae", "pocket_contrast"]
-    assert best_cases(study)[0].model == "pocket_mae"
+    assert best_cases(trained)[0].model == "pocket_mae"
 
 
 def test_everything_is_written_and_linked(run):

@@ -18,7 +18,7 @@ from geofm_eval.data.pixels import RawImage
 from geofm_eval.data.split import Split
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.extraction import InputStatistics, pooled_features
-from geofm_eval.features import extract
+from geofm_eval.feature_blocks import extract
 from tests.tiny import GRID, RECIPE, SIDE, SPEC, TASK, TinyBackbone, tiny_loaded
 
 DATES = (date(2021, 3, 1), date(2021, 6, 1), date(2021, 9, 1))

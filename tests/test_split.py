@@ -203,6 +203,12 @@ def test_unknown_reader_and_options_are_refused(task: TaskSpec):
         open_splits(task.model_copy(update={"reader": "eurosatt"}))
     with pytest.raises(ContractError, match="expected edition = 'tif' or 'rgb'"):
         open_splits(task.model_copy(update={"options": {"edition": "png", "split_lists": "eurosat"}}))
+    for option, message in (
+        ("chip", "found option chip, .* always have 64 x 64 pixels, so remove it"),
+        ("lists", "option lists is unknown to reader 'eurosat'; expected edition, split_lists"),
+    ):
+        with pytest.raises(ContractError, match=message):
+            open_splits(task.model_copy(update={"options": {**task.options, option: 32}}))
 
 
 def test_real_eurosat_rgb(real_home: Path, monkeypatch: pytest.MonkeyPatch):

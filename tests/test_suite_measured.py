@@ -1,6 +1,7 @@
 """A session that selected cases and measured none of them does not pass; what was reused counts as measured."""
 
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -55,6 +56,16 @@ def test_a_selection_that_matches_nothing_says_so_and_keeps_the_status_of_pytest
     done = suite.run(*CHOSEN, "-k", "nothing_has_this_name")
     assert done.status == pytest.ExitCode.NO_TESTS_COLLECTED, done.text
     assert "no case matches -k and -m" in said(done.text)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_id_that_does_not_exist_is_named(suite: SmallSuite, workers: str) -> None:
+    """With ``-n`` the workers collect, and pytest-xdist alone ends as if nothing had been selected."""
+    ids = [f"benchmarks/test_probe.py::test_probe[oak-colours-knn-{layer}]" for layer in ("final", "nowhere")]
+    done = replace(suite, paths=tuple(ids)).run(*CHOSEN, "-n", workers)
+    assert done.status == pytest.ExitCode.USAGE_ERROR, done.text
+    assert "ERROR: not found: " in done.text
+    assert "nothing was measured" not in done.text
 
 
 def test_collecting_alone_measures_nothing_and_passes(suite: SmallSuite) -> None:

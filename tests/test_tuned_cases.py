@@ -14,7 +14,7 @@ from geofm_eval.dense.pooled import PooledJob
 from geofm_eval.dense.recipes import RECIPES, for_items, training_recipe
 from geofm_eval.errors import ContractError
 from geofm_eval.measure.training import measure_training
-from geofm_eval.measure.trainings import CaseTrainings
+from geofm_eval.measure.training_setup import TrainingSetup
 from geofm_eval.records import Skip, read_outcomes, read_record, write_record
 from geofm_eval.results.run import Run
 from geofm_eval.workspace import Settings, Workspace
@@ -119,10 +119,10 @@ def test_a_case_leaves_a_record_with_counts(tmp_path, monkeypatch):
 def test_shuffle_splits_are_cut_for_tuning_alone(monkeypatch):
     monkeypatch.setattr("geofm_eval.workspace.open_splits", lambda *_: {"all": items(WOOD, "all", 60)})
     case = Case("tune", "pocket_random", WOOD.slug, "pooled_full_p100", "final")
-    made = CaseTrainings(Workspace(CATALOG, Settings()), case, 1)
+    made = TrainingSetup(Workspace(CATALOG, Settings()), case)
     assert set(made.splits) == {"train", "val", "test"}
     assert len(made.budget.train) == len(made.splits["train"]) < 60
-    assert [type(one) for one in made.jobs] == [PooledJob]
+    assert type(made.job(0)) is PooledJob
 
 
 def test_a_skip_counts_for_the_tuned_case_and_for_that_of_its_drift(tmp_path):

@@ -19,7 +19,7 @@ from geofm_eval.results.leaderboard import rank
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_run
 from geofm_eval.results.scope import probed
-from geofm_eval.results.trainings import case_studies
+from geofm_eval.results.trainings import comparable_trainings
 from geofm_eval.results.units import unit_of
 from tests.collating import CATALOG, CONTROL, MODEL, change, no_figures, small_run
 from tests.planted import advice as planted_advice
@@ -168,12 +168,12 @@ def test_score_against_cost_hatches_and_marks_it(tmp_path: Path, monkeypatch: py
         record = planted_advice.trained(tmp_path / "run", adaptation, "multi", right, right, outcomes=False)
         if "full" in adaptation:
             write_record(unverified(record), None, tmp_path / "run")
-    (study,), _ = case_studies(read_run(tmp_path / "run"))
+    (trained,), _ = comparable_trainings(read_run(tmp_path / "run"))
     hatches = []
     plain = Axes.scatter
     monkeypatch.setattr(Axes, "scatter", lambda *a, **k: hatches.append(k["hatch"]) or plain(*a, **k))
-    pareto_figure(study, CATALOG, tmp_path / "pareto.png")
+    pareto_figure(trained, CATALOG, tmp_path / "pareto.png")
     assert sorted(hatches, key=str) == ["////", None]
-    table = pareto_table(study, CATALOG)
+    table = pareto_table(trained, CATALOG)
     assert table is not None
     assert [row[1] for row in table.grid if "(u)" in row[1]] == [f"{planted_advice.MODEL} (u)"]

@@ -13,7 +13,7 @@ from geofm_eval.backbones.base import Backbone, LoadedBackbone, TokenLayout
 from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.data.split import RawImage
-from geofm_eval.features import FeatureBlock, extract
+from geofm_eval.feature_blocks import FeatureBlock, extract
 
 SIDE = 8
 GRID = (2, 2)

@@ -18,7 +18,7 @@ from geofm_eval.backbones.contract import encode_checked
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import RawImage
-from geofm_eval.features import BATCH_SIZE, extract
+from geofm_eval.feature_blocks import BATCH_SIZE, extract
 
 MODEL = "mae_vits16_random"
 TASK = load_catalog().task("eurosat_sim")

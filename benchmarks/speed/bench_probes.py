@@ -35,14 +35,14 @@ SAME_OBJECTIVE = 1e-4
 
 
 @dataclass(frozen=True)
-class Block:
+class ProbeData:
     """Features by (tap, split) and labels by split."""
 
     features: dict[tuple[str, str], np.ndarray]
     labels: dict[str, np.ndarray]
 
 
-def make_block(n_train: int, n_other: int, width: int) -> Block:
+def make_block(n_train: int, n_other: int, width: int) -> ProbeData:
     """Draw correlated features with decaying variances, as in transformers; deeper taps separate classes better."""
     labels = {name: np.arange(n) % CLASSES for name, n in (("train", n_train), ("val", n_other), ("test", n_other))}
     features = {}
@@ -54,10 +54,10 @@ def make_block(n_train: int, n_other: int, width: int) -> Block:
         for split, truth in labels.items():
             noise = rng.standard_normal((len(truth), width), dtype=np.float32)
             features[tap, split] = ((centres[truth] + noise) * scale) @ mixing
-    return Block(features, labels)
+    return ProbeData(features, labels)
 
 
-def evaluate(block: Block, device: str) -> float:
+def evaluate(block: ProbeData, device: str) -> float:
     """Return the seconds of the whole linear evaluation."""
     subsets = label_subsets(block.labels["train"], FRACTIONS, DRAWS, seed=0)
     plans = {
@@ -112,7 +112,7 @@ class Reference:
         return float(loss + penalty / 2 * np.square(weights).sum())
 
 
-def references(block: Block) -> list[Reference]:
+def references(block: ProbeData) -> list[Reference]:
     """Return every probe of the taps that scikit-learn repeats."""
     subsets = label_subsets(block.labels["train"], FRACTIONS, DRAWS, seed=0)
     train = {tap: block.features[tap, "train"] for tap in PEER_TAPS}
@@ -180,13 +180,13 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def block() -> Block:
+def block() -> ProbeData:
     """Return the block that both sides evaluate."""
     return make_block(n_train=1000, n_other=1000, width=512)
 
 
 @pytest.fixture(scope="module")
-def scikit_learn(one_thread: None, block: Block) -> Peer:
+def scikit_learn(one_thread: None, block: ProbeData) -> Peer:
     """Time scikit-learn on the block."""
     found = sorted(references(block), key=lambda reference: len(reference.rows))
     with warnings.catch_warnings():
@@ -194,7 +194,7 @@ def scikit_learn(one_thread: None, block: Block) -> Peer:
         return fastest_scikit_learn(found)
 
 
-def test_linear_evaluation_on_a_cpu(one_thread: None, block: Block, scikit_learn: Peer) -> None:
+def test_linear_evaluation_on_a_cpu(one_thread: None, block: ProbeData, scikit_learn: Peer) -> None:
     """Require at least 15 times the speed of scikit-learn."""
     seconds = min(evaluate(block, "cpu") for _ in range(2))
     report("cpu, one thread", seconds, scikit_learn)
@@ -202,7 +202,7 @@ def test_linear_evaluation_on_a_cpu(one_thread: None, block: Block, scikit_learn
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_linear_evaluation_on_a_gpu(one_thread: None, block: Block, scikit_learn: Peer) -> None:
+def test_linear_evaluation_on_a_gpu(one_thread: None, block: ProbeData, scikit_learn: Peer) -> None:
     """Require at least 20 times the speed of scikit-learn on a CPU."""
     seconds = min(evaluate(block, "cuda") for _ in range(2))
     report(torch.cuda.get_device_name(), seconds, scikit_learn)

@@ -29,7 +29,7 @@ TASKS_PER_TABLE = 4
 
 
 @dataclass(frozen=True)
-class Gain:
+class PocketGain:
     """Gain of a pocket over its random twin on one task.
 
     Args:
@@ -51,7 +51,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedSpread:
     """Differences between test scores on one task.
 
     Args:
@@ -69,7 +69,7 @@ def pockets(catalog: Catalog) -> list[ModelSpec]:
     return [spec for spec in catalog.models.values() if spec.simulated_pretraining]
 
 
-def gains(comparison: Comparison, pairs: Pairs, catalog: Catalog) -> Iterator[Gain]:
+def gains(comparison: Comparison, pairs: Pairs, catalog: Catalog) -> Iterator[PocketGain]:
     """Compare every pocket with its random twin, each at its own chosen tap."""
     subjects = {subject.model: subject for subject in comparison.subjects}
     task = comparison.record.case.task
@@ -80,10 +80,10 @@ def gains(comparison: Comparison, pairs: Pairs, catalog: Catalog) -> Iterator[Ga
         own, other = subjects[spec.slug].taps[chosen.tap], subjects[spec.twin or ""].taps[twin.tap]
         counts = spec.variant_of is None and spec.worth is not None and spec.worth.task == task
         wanted = spec.worth.gain if counts and spec.worth is not None else None
-        yield Gain(spec.slug, task, pairs.difference(own, other, comparison.full), wanted)
+        yield PocketGain(spec.slug, task, pairs.difference(own, other, comparison.full), wanted)
 
 
-def spread(comparison: Comparison, catalog: Catalog) -> Spread | None:
+def spread(comparison: Comparison, catalog: Catalog) -> SeedSpread | None:
     """Return the differences between seeds and between objectives; None if a comparison lacks either."""
     scores = {
         subject.model: chosen.score.value
@@ -100,7 +100,7 @@ def spread(comparison: Comparison, catalog: Catalog) -> Spread | None:
     if not again or len(bases) < 2:
         return None
     apart = [abs(a - b) for a, b in combinations(bases, 2)]
-    return Spread(comparison.record.case.task, float(np.mean(again)), float(np.mean(apart)))
+    return SeedSpread(comparison.record.case.task, float(np.mean(again)), float(np.mean(apart)))
 
 
 def _chosen(subject: Subject | None, fraction: str) -> ChosenTap | None:
@@ -133,7 +133,7 @@ def _cell(model: str, comparison: Comparison) -> str:
     return f"{unit_of(comparison).score(chosen.score)} {chosen.tap}{rivals}"
 
 
-def gain_table(found: Iterable[tuple[Comparison, Gain]]) -> str:
+def gain_table(found: Iterable[tuple[Comparison, PocketGain]]) -> str:
     """Return Markdown: the gains over the random twin that the catalog has a criterion for."""
     lines = [_row("model", ["task", "required gain", "gain over the random twin [95 %]", "criterion"]), _rule(5)]
     for comparison, gain in found:
@@ -144,7 +144,7 @@ def gain_table(found: Iterable[tuple[Comparison, Gain]]) -> str:
     return "\n".join(lines)
 
 
-def spread_table(found: Iterable[tuple[Comparison, Spread]]) -> str:
+def spread_table(found: Iterable[tuple[Comparison, SeedSpread]]) -> str:
     """Return Markdown: differences between seeds and between objectives, per task."""
     lines = [_row("task", ["between seeds", "between objectives", "ratio"]), _rule(4)]
     for comparison, part in found:

@@ -1,7 +1,7 @@
 """Make a finished run the committed reference: ``python -m benchmarks.studies.reference reports/runs/study``.
 
-Writes the records as one archive to reports/reference/, with tables, depth profiles and figures of case studies next to
-it. Without a run, tables and figures are regenerated from the existing archive.
+Writes the records as one archive to reports/reference/, with tables, depth profiles and figures of trained cases next
+to it. Without a run, tables and figures are regenerated from the existing archive.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from geofm_eval.results.comparison import LAST, last_block
 from geofm_eval.results.leaderboard import Ranking
 from geofm_eval.results.run import SEGMENT, TUNE, read_run
 from geofm_eval.results.taps import choose_tap
-from geofm_eval.results.transfer import TransferStudy, transfers
+from geofm_eval.results.transfer import TapTransfers, transfers
 
 REFERENCE = Path(__file__).parents[2] / "reports" / "reference"
 
@@ -30,13 +30,13 @@ COPIED = {
 """Folders of a run that are published."""
 
 
-def cases_with_outcomes(rankings: tuple[Ranking, ...], moved: Sequence[TransferStudy] = ()) -> Iterator[str]:
+def cases_with_outcomes(rankings: tuple[Ranking, ...], moved: Sequence[TapTransfers] = ()) -> Iterator[str]:
     """Yield the cases that paired intervals need, for every model: chosen taps, ``final`` and the last block.
 
     Chosen taps of all label fractions, and transferable taps, are included.
     """
-    for study in moved:
-        for row in study.rows:
+    for own in moved:
+        for row in own.rows:
             yield row.subject.taps[row.tap].case.id
     for ranking in rankings:
         for subject in ranking.comparison.subjects:

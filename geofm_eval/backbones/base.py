@@ -192,8 +192,9 @@ class LoadedBackbone:
         spec: catalog entry.
         weights_sha256: hash over names, dtypes, shapes and values of the loaded tensors, or of the whole network if
             no file was read.
-        weights_source: ``file:<name>``, ``url:<address>``, ``random:seed=<n>``, ``built:<architecture>``, or
-            ``table:<name>`` and ``pixels:<name>`` for embeddings from files.
+        weights_source: ``file:<name>``, ``url:<address>``, ``package:<name>``, ``random:seed=<n>``,
+            ``built:<architecture>`` or ``built:<module>:<function>``, or ``table:<name>`` and ``pixels:<name>`` for
+            embeddings from files; see ``records.Provenance``.
         missing_keys: missing keys that the entry allows.
         unexpected_keys: ignored keys that the entry allows.
         parameters: number of parameters of the network.

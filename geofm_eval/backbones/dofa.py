@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geofm_eval.backbones.blocks import PATCH, BlockBackbone, check_entry, sine_cosine
+from geofm_eval.backbones.block_backbone import PATCH, BlockBackbone, check_entry, sine_cosine
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.catalog.bands import BANDS
 from geofm_eval.data.inputs import InputAdapter

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from geofm_eval.backbones.base import TokenLayout, date_groups
-from geofm_eval.backbones.blocks import PATCH, BlockBackbone, check_entry, initialise, sine_cosine, timm_blocks
+from geofm_eval.backbones.block_backbone import PATCH, BlockBackbone, check_entry, initialise, sine_cosine, timm_blocks
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.errors import ContractError

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from geofm_eval.backbones.blocks import PATCH, BlockBackbone, check_entry, initialise, sine_cosine, timm_blocks
+from geofm_eval.backbones.block_backbone import PATCH, BlockBackbone, check_entry, initialise, sine_cosine, timm_blocks
 from geofm_eval.backbones.checkpoints import read_state_dict
 from geofm_eval.catalog import ModelSpec
 from geofm_eval.catalog.bands import SENTINEL2

@@ -1,4 +1,4 @@
-"""Recipes: settings common to all models of a study; and adaptations: how frozen features are probed."""
+"""Recipes: settings common to all models of a comparison; and adaptations: how frozen features are probed."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from geofm_eval.catalog.base import SLUG, Spec
 
 
 class Recipe(Spec):
-    """Settings that a study fixes for every backbone.
+    """Settings that a comparison fixes for every backbone.
 
     Args:
         normalisation: ``native``, that of each model; ``dataset``, the z-score with the task's statistics.

@@ -18,7 +18,11 @@ Style = Literal["text", "markdown", "json"]
 
 @app.command()
 def collate(run: Path, catalog: CatalogOption = None) -> None:
-    """Collate the records of RUN (a folder, or a name below reports/runs) into tables and figures."""
+    """Collate the records of RUN into tables and figures.
+
+    RUN is a folder or a name below reports/runs, and gets them in its folder; or an archive, which gets a folder next
+    to it.
+    """
     from geofm_eval.report.collation import collate as collate_run
 
     say(collate_run(run, load_catalog(catalog or ())).text)

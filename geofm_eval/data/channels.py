@@ -8,10 +8,11 @@ import numpy as np
 from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
 from geofm_eval.catalog.bands import canonical
 from geofm_eval.errors import ContractError
+from geofm_eval.plurals import counted
 
 
 @dataclass(frozen=True)
-class Channels:
+class ModelChannels:
     """The channels of a model for one task under one recipe.
 
     Args:
@@ -59,18 +60,19 @@ class Channels:
         return pixels
 
 
-def channels_of(model: ModelSpec, task: TaskSpec, recipe: Recipe) -> Channels:
+def channels_of(model: ModelSpec, task: TaskSpec, recipe: Recipe) -> ModelChannels:
     """Assign a band, a normalisation and a fill value to every channel of a model.
 
     Raises:
         ContractError: the task lacks a band that the model needs, or has none of its bands; the recipe needs statistics
-            that the task lacks; or the normalisation divides by zero.
+            that the task lacks; the normalisation divides by zero; or it or ``fill_means`` has another number of bands.
     """
     source = tuple(canonical(name) for name in task.bands)
     bands = source if model.bands == ("*",) else tuple(canonical(name) for name in model.bands)
     wanted = tuple(canonical(name) for name in model.reads) or bands
     indices = tuple(source.index(band) if band in source and band in wanted else None for band in bands)
     _check_bands(model, task, source, bands, indices)
+    _check_counts(model)
     rule = _effective_rule(model, task, recipe, indices)
     numbers = (rule.low, rule.high, rule.mean, rule.std)
     low, high, mean, std = (np.broadcast_to(np.asarray(value, np.float32), (len(bands),)).copy() for value in numbers)
@@ -83,7 +85,7 @@ def channels_of(model: ModelSpec, task: TaskSpec, recipe: Recipe) -> Channels:
         fill_source = f"pretraining corpus: {model.fill_means.source}"
     elif rule.kind == "affine":
         fill, fill_source = low + mean * (high - low), "the mean of the normalisation"
-    return Channels(bands, source, indices, rule, low, high, mean, std, fill, fill_source)
+    return ModelChannels(bands, source, indices, rule, low, high, mean, std, fill, fill_source)
 
 
 def _check_bands(
@@ -102,6 +104,20 @@ def _check_bands(
             f"{task.slug} lacks {', '.join(absent)}, which {model.slug} needs: choose a task that has them, or set "
             "missing = 'fill' in the model's entry (the fill is then in every record and table)"
         )
+
+
+def _check_counts(model: ModelSpec) -> None:
+    """Check that there is one value per band: ``ModelSpec`` checks it when it is made, but not when it is copied."""
+    found = {name: getattr(model.normalisation, name) for name in ("low", "high", "mean", "std")}
+    numbers = {f"normalisation.{name}": value for name, value in found.items() if isinstance(value, tuple)}
+    if model.fill_means is not None:
+        numbers["fill_means.mean"] = model.fill_means.mean
+    for name, value in numbers.items():
+        if len(value) != len(model.bands):
+            raise ContractError(
+                f"{model.slug}: {name} has {counted(len(value), 'value')}, expected {len(model.bands)}, one per band: they "
+                "belong to the bands by position, so change both together"
+            )
 
 
 def _effective_rule(model: ModelSpec, task: TaskSpec, recipe: Recipe, channels: Sequence[int | None]) -> Normalisation:

@@ -6,7 +6,7 @@ from typing import Any
 
 from geofm_eval.catalog import ModelSpec, Recipe, TaskSpec
 from geofm_eval.catalog.bands import SENTINEL1, units_of
-from geofm_eval.data.channels import Channels
+from geofm_eval.data.channels import ModelChannels
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class InputReport:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
-def report_of(model: ModelSpec, task: TaskSpec, recipe: Recipe, channels: Channels) -> InputReport:
+def report_of(model: ModelSpec, task: TaskSpec, recipe: Recipe, channels: ModelChannels) -> InputReport:
     """Report how a task's images are turned into a model's input."""
     read, absent, masked = channels.named(True), channels.named(False), model.missing == "mask"
     side, products = model.image_size, _products(model, task, read)

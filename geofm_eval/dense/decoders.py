@@ -16,7 +16,7 @@ UPERNET_WIDTH = 512
 """Channels of PANGAEA's UPerNet (arXiv 2412.04204)."""
 
 SINGLE_WIDTH = 256
-"""Channels of the single-level upsampler: 7 % of the parameters of UPerNet on a ViT-B (the study: 7 to 18 %)."""
+"""Channels of the single-level upsampler: 7 % of the parameters of UPerNet on a ViT-B (published: 7 to 18 %)."""
 
 SMALL_WIDTH = 64
 """Channels of the variants for CPUs (``_w064``), which no table compares with the others."""

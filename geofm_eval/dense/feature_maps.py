@@ -20,7 +20,7 @@ from geofm_eval.dense.maps import feature_map
 from geofm_eval.dense.windows import Window, covering, cut, cut_target
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import block_key
+from geofm_eval.feature_blocks import block_key
 from geofm_eval.paths import geofm_cache
 from geofm_eval.progress import StartProgress
 from geofm_eval.store import content_hash, publish_directory

@@ -27,7 +27,7 @@ from geofm_eval.dense.training import fresh_weights
 from geofm_eval.dense.windows import covering, window_size
 from geofm_eval.errors import DataError
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import block_key
+from geofm_eval.feature_blocks import block_key
 from geofm_eval.plurals import counted
 from geofm_eval.progress import LogProgress, StartProgress
 

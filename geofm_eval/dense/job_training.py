@@ -22,7 +22,7 @@ from geofm_eval.dense.model import TunableModel
 from geofm_eval.dense.plan import CrossValidated, TrainingPlan, TrainingState, Validation, best_of
 from geofm_eval.dense.training import Validate, train
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import block_key
+from geofm_eval.feature_blocks import block_key
 from geofm_eval.paths import geofm_cache
 from geofm_eval.store import content_hash, publish_directory
 

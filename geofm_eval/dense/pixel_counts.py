@@ -13,7 +13,7 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.fits import LinearMap
 from geofm_eval.dense.inference import counts_of, joined, resampled_quality
 from geofm_eval.dense.maps import enlarged
-from geofm_eval.dense.token_problem import Key, Solved
+from geofm_eval.dense.token_problem import Key, TokenSolution
 from geofm_eval.dense.tokens import TokenEncoder, WindowMaps, token_targets
 from geofm_eval.dense.windows import covering, cut_target
 from geofm_eval.stats.reselection import Stored, as_stored, resample_weights
@@ -22,7 +22,7 @@ K = TypeVar("K", bound=Hashable)
 Counts = NDArray[Any]
 
 
-def pixel_counts(
+def count_pixels(
     encoder: TokenEncoder, split: Split, asked: Mapping[K, tuple[LinearMap, NDArray[np.int64]]]
 ) -> dict[K, Counts]:
     """Return counts (chips, ...) of each map for its own chips; every chip is encoded once."""
@@ -53,7 +53,7 @@ def _labelled(target: NDArray[Any], encoded: WindowMaps, task: TaskSpec) -> Tens
 
 
 def validation_counts(
-    encoder: TokenEncoder, splits: Mapping[str, Split], solved: Mapping[Key, Solved]
+    encoder: TokenEncoder, splits: Mapping[str, Split], solved: Mapping[Key, TokenSolution]
 ) -> dict[Key, Counts]:
     """Return the counts of the chips that validated each map."""
     found: dict[Key, list[Counts]] = {key: [] for key in solved}
@@ -64,13 +64,13 @@ def validation_counts(
             for number, (apply, split, chips) in enumerate(one.validators)
             if split == name
         }
-        for (key, _), counts in pixel_counts(encoder, splits[name], asked).items():
+        for (key, _), counts in count_pixels(encoder, splits[name], asked).items():
             found[key].append(counts)
     return {key: np.concatenate(parts) for key, parts in found.items()}
 
 
 def resampled_scores(
-    splits: Mapping[str, Split], seed: int, solved: Mapping[Key, Solved], val: Mapping[Key, Counts]
+    splits: Mapping[str, Split], seed: int, solved: Mapping[Key, TokenSolution], val: Mapping[Key, Counts]
 ) -> dict[str, Stored]:
     """Return (taps, B) mean validation scores over the draws by label fraction, on the same resamples for every tap."""
     task = splits["train"].task

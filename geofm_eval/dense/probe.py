@@ -20,12 +20,12 @@ from geofm_eval.data.split import Split
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.fits import LinearMap
 from geofm_eval.dense.inference import quality
-from geofm_eval.dense.pixel_counts import K, pixel_counts, resampled_scores, validation_counts
+from geofm_eval.dense.pixel_counts import K, count_pixels, resampled_scores, validation_counts
 from geofm_eval.dense.sweep import DenseRow, DenseSweep
-from geofm_eval.dense.token_problem import Solved, Subset, TokenProblem
+from geofm_eval.dense.token_problem import Subset, TokenProblem, TokenSolution
 from geofm_eval.dense.tokens import TokenEncoder, TokenSample, sample_tokens
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import block_key
+from geofm_eval.feature_blocks import block_key
 from geofm_eval.paths import geofm_cache
 from geofm_eval.progress import StartProgress
 from geofm_eval.store import content_hash, publish_directory
@@ -106,7 +106,7 @@ class DenseProbe:
     def tested(self, asked: Mapping[K, LinearMap]) -> dict[K, NDArray[Any]]:
         """Return counts (chips, ...) of the test chips for every map, in one pass."""
         split = self.splits["test"]
-        return pixel_counts(self.encoder, split, {key: (apply, np.arange(len(split))) for key, apply in asked.items()})
+        return count_pixels(self.encoder, split, {key: (apply, np.arange(len(split))) for key, apply in asked.items()})
 
     def _write(self, folder: Path) -> dict[str, Any]:
         sizes = {name: len(split) for name, split in self.splits.items()}
@@ -133,7 +133,7 @@ class DenseProbe:
         (folder / ROWS).write_text(json.dumps(content), encoding="utf-8")
         return {"seconds": sum(seconds.values())}
 
-    def _row(self, tap: str, subset: Subset, one: Solved, train: TokenSample, val: NDArray[Any]) -> DenseRow:
+    def _row(self, tap: str, subset: Subset, one: TokenSolution, train: TokenSample, val: NDArray[Any]) -> DenseRow:
         budget, penalties = self.budgets[subset], self.problem.penalties
         return DenseRow(
             tap=tap,

@@ -23,7 +23,7 @@ Key = tuple[str, Subset]
 
 
 @dataclass(frozen=True)
-class Solved:
+class TokenSolution:
     """Solution for one tap and label subset: the map, and those that validated its penalty.
 
     Args:
@@ -68,7 +68,7 @@ class TokenProblem:
         """Penalties to choose from."""
         return RIDGE_PENALTIES if self.task.kind == "dense_regression" else PENALTIES
 
-    def solved(self, samples: Mapping[str, TokenSample]) -> dict[Key, Solved]:
+    def solved(self, samples: Mapping[str, TokenSample]) -> dict[Key, TokenSolution]:
         """Solve every tap and label subset on tokens of the training and validation chips.
 
         Raises:
@@ -76,7 +76,7 @@ class TokenProblem:
         """
         return dict(found for subset in self.budgets for found in self._of_subset(subset, samples))
 
-    def _of_subset(self, subset: Subset, samples: Mapping[str, TokenSample]) -> Iterator[tuple[Key, Solved]]:
+    def _of_subset(self, subset: Subset, samples: Mapping[str, TokenSample]) -> Iterator[tuple[Key, TokenSolution]]:
         train, budget = samples["train"], self.budgets[subset]
         known = train.of(budget.train)
         self._check(known.targets, subset)
@@ -100,7 +100,7 @@ class TokenProblem:
             index = int(np.argmin(losses))
             fit = coarse.refined([index]) if budget.folds else exact[0]
             validators = tuple((own.at(index), one.split, one.chips) for own, one in zip(exact, held, strict=True))
-            yield (tap, subset), Solved(fit.at(index), index, losses, validators, fit)
+            yield (tap, subset), TokenSolution(fit.at(index), index, losses, validators, fit)
 
     def _fits(self, tokens: TokenSample) -> dict[str, Fit]:
         fit = ridge if self.task.kind == "dense_regression" else logistic

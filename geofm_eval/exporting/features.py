@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from geofm_eval.errors import ContractError
-from geofm_eval.features import FeatureBlock
+from geofm_eval.feature_blocks import FeatureBlock
 from geofm_eval.store import storing, write_bytes
 from geofm_eval.workspace import Workspace
 

@@ -11,7 +11,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import CHOSEN, DEPTH, SINGLE_BLOCKS, scaled_block
 from geofm_eval.factors.marginal import depth_of, mean_difference
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.trainings import CaseStudy, TrainedCell
+from geofm_eval.results.trainings import TrainedCases, TrainedCell
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.reselection import choose
 
@@ -51,16 +51,16 @@ class Decision:
     left_out: tuple[str, ...]
 
 
-def factors(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Decision]:
+def factors(cases: TrainedCases, catalog: Catalog, pairs: Pairs) -> list[Decision]:
     """Return every factor that has two or more levels."""
-    found = ((name, *_complete(study, key)) for name, key in _keys(catalog))
+    found = ((name, *_complete(cases, key)) for name, key in _keys(catalog))
     return [Decision(name, _levels(own, pairs), left_out) for name, own, left_out in found if len(own) > 1]
 
 
-def best_cases(study: CaseStudy) -> list[TrainedCell]:
+def best_cases(cases: TrainedCases) -> list[TrainedCell]:
     """Return the best case on validation for each label fraction with two or more cases, fewest labels first."""
     by_fraction: defaultdict[float, list[TrainedCell]] = defaultdict(list)
-    for cell in study.candidates:
+    for cell in cases.candidates:
         by_fraction[cell.adaptation.fraction].append(cell)
     some = [cells for _, cells in sorted(by_fraction.items()) if len(cells) > 1]
     return [cells[choose([cell.sign * cell.validated for cell in cells])] for cells in some]
@@ -114,10 +114,10 @@ def _tuning_of_lightms(cell: TrainedCell) -> tuple[str, Hashable] | None:
     return (adaptation.tuning, cell.model) if fits else None
 
 
-def _complete(study: CaseStudy, key: Key) -> tuple[dict[str, list[TrainedCell]], tuple[str, ...]]:
+def _complete(cases: TrainedCases, key: Key) -> tuple[dict[str, list[TrainedCell]], tuple[str, ...]]:
     """Cells by level, of the combinations that all levels have, in the same order; and the levels left out."""
     found: defaultdict[str, dict[Hashable, TrainedCell]] = defaultdict(dict)
-    for cell in study.candidates:
+    for cell in cases.candidates:
         level = key(cell)
         if level is not None:
             found[level[0]][level[1]] = cell

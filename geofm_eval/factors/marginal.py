@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import CHOSEN, DEPTH, MULTI, NARROW
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.trainings import Address, CaseStudy, TrainedCell
+from geofm_eval.results.trainings import Address, TrainedCases, TrainedCell
 from geofm_eval.stats.counts import Term, contrast_interval
 from geofm_eval.stats.difference import LEVEL, Difference
 
@@ -33,14 +33,14 @@ class Effect:
     pairs: tuple[str, ...]
 
 
-def effects(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Effect]:
-    """Return all effects that a study has cells for: pooled ones first, then model by model."""
+def effects(cases: TrainedCases, catalog: Catalog, pairs: Pairs) -> list[Effect]:
+    """Return all effects that the cases have pairs of cells for: pooled ones first, then model by model."""
     found: list[Effect] = []
-    for factor, contrast, partner in _contrasts(study, catalog):
+    for factor, contrast, partner in _contrasts(cases, catalog):
         matched = [
-            (cell, study.by_address[address])
-            for cell in study.candidates
-            if (address := partner(cell)) in study.by_address and address
+            (cell, cases.by_address[address])
+            for cell in cases.candidates
+            if (address := partner(cell)) in cases.by_address and address
         ]
         models = sorted({cell.model for cell, _ in matched})
         for model in (None, *models) if len(models) > 1 else models:
@@ -60,7 +60,7 @@ def pooled(found: Sequence[Effect]) -> list[Effect]:
 def mean_difference(
     matched: Sequence[tuple[TrainedCell, TrainedCell]], pairs: Pairs, factors: Sequence[float] | None = None
 ) -> Difference:
-    """Return the mean difference of test scores over pairs of cells of one study, with its paired interval.
+    """Return the mean difference of test scores over pairs of comparable cells, with its paired interval.
 
     The interval is over seeds and images. Each pair is a cell and its base; ``factors`` multiply the differences.
     """
@@ -87,7 +87,7 @@ def mean_difference(
     return Difference.within(value, interval)
 
 
-def _contrasts(study: CaseStudy, catalog: Catalog) -> Iterator[tuple[str, str, Partner]]:
+def _contrasts(cases: TrainedCases, catalog: Catalog) -> Iterator[tuple[str, str, Partner]]:
     for tuning in ("full", "lora", "lora_fc1", "lnbias"):
         yield "tuning", f"{tuning} - frozen", _changed("tuning", tuning, "frozen")
     yield "labels", "100 % - 10 %", _changed("fraction", 1.0, 0.1)
@@ -95,7 +95,7 @@ def _contrasts(study: CaseStudy, catalog: Catalog) -> Iterator[tuple[str, str, P
     yield "upsampling", "2x upsampled - plain", _changed("variant", "up2", "")
     yield "dates", "one weight per date - attention", _changed("variant", "dateweights", "")
     yield "augmentation", "random crops - fixed grid", _changed("variant", "aug", "")
-    upernets = {cell.adaptation.head for cell in study.cells if cell.adaptation.head.startswith("upernet")}
+    upernets = {cell.adaptation.head for cell in cases.cells if cell.adaptation.head.startswith("upernet")}
     for upernet in sorted(upernets):
         yield "decoder", f"lightms - {upernet}", _changed("head", "lightms", upernet)
         yield "decoder", f"tokenlinear - {upernet}", to_upernet(catalog, ("tokenlinear",), upernet)
@@ -104,7 +104,7 @@ def _contrasts(study: CaseStudy, catalog: Catalog) -> Iterator[tuple[str, str, P
         yield "capacity", f"one block four times - {upernet}", _changed("blocks", "same", "", MULTI)
         yield "depth", f"blocks chosen by the dense probe - {upernet}", _changed("blocks", "probe", "", MULTI)
     yield "depth", "single at the chosen block - at the last", _to_last(catalog, CHOSEN)
-    for layer in sorted({c.layer for c in study.cells if c.adaptation.head.startswith("single") and c.layer != CHOSEN}):
+    for layer in sorted({c.layer for c in cases.cells if c.adaptation.head.startswith("single") and c.layer != CHOSEN}):
         yield "depth", f"single at {layer} - at the last", _to_last(catalog, layer)
     yield "pretraining", "pretrained - random twin", lambda cell: (
         twin_of(cell.model, catalog), cell.record.case.adaptation, cell.layer

@@ -1,4 +1,4 @@
-"""Findings: verdicts on the claims of a study for any set of records (``docs/findings.md``)."""
+"""Findings: verdicts on the claims of the reference study, for any set of records (``docs/findings.md``)."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from geofm_eval.findings.profiles import distinct_profiles
 from geofm_eval.findings.rankings import rankings_change
 from geofm_eval.results.run import Run
 
-__all__ = ["EVIDENCE", "FINDINGS", "Finding", "FindingCell", "Rule", "Verdict", "findings"]
+__all__ = ["EVIDENCE", "FINDINGS", "Finding", "FindingCell", "Rule", "Verdict", "decide_findings"]
 
 Rule = Callable[[Run, Catalog], Finding | None]
 """From records of one evidence class to what they say about a claim; None where none of them is about it."""
@@ -33,7 +33,7 @@ EVIDENCE = ("published", "sample", "own", "simulated")
 """Evidence classes, the strongest first: verdicts never mix them."""
 
 
-def findings(run: Run, catalog: Catalog) -> tuple[Finding, ...]:
+def decide_findings(run: Run, catalog: Catalog) -> tuple[Finding, ...]:
     """Every verdict that a run has records for, one per claim and evidence class."""
     found = []
     for evidence in EVIDENCE:

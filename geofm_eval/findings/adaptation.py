@@ -34,7 +34,7 @@ from geofm_eval.findings.finding import (
 from geofm_eval.findings.most import decide, most_words, shortage, tally_noninferior
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model, excluded_task
-from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
+from geofm_eval.results.trainings import TrainedCases, TrainedCell, comparable_trainings
 from geofm_eval.results.units import points_per_unit
 from geofm_eval.stats.difference import Difference
 
@@ -56,13 +56,13 @@ SHOWN = 4
 
 
 @dataclass(frozen=True)
-class StudyFactorial:
-    """A balanced factorial of the cells of a study that count (frozen or fully tuned) and were searched well enough.
+class CountedFactorial:
+    """A balanced factorial of the cells of one task that count (frozen or fully tuned) and were searched well enough.
 
     ``factorial`` is None where fewer than two factors vary, ``error`` where outcomes are absent.
     """
 
-    study: CaseStudy
+    cases: TrainedCases
     cells: tuple[TrainedCell, ...]
     factorial: Factorial[TrainedCell] | None
     error: ErrorOfMeans | None
@@ -76,7 +76,7 @@ class StudyFactorial:
 
     @property
     def data(self) -> str:
-        """Equal for studies on the same test items."""
+        """Equal for factorials on the same test items."""
         return data_of(self.cells[0].record)
 
     @property
@@ -92,7 +92,7 @@ class Compared:
 
     cell: FindingCell
     difference: Difference
-    table: StudyFactorial
+    table: CountedFactorial
 
 
 def adaptation_matters(run: Run, catalog: Catalog) -> Finding | None:
@@ -109,7 +109,7 @@ def adaptation_matters(run: Run, catalog: Catalog) -> Finding | None:
     groups = dict.fromkeys(one.cell.group for one in found if not one.cell.counts)
     uncounted = [one for name in groups for one in _adjusted([other for other in found if other.cell.group == name])]
     excluded = _excluded(tables, [one.cell for one in uncounted])
-    costs = [cell for table in tables for cell in cost_cells(table.study, table.cells, catalog)]
+    costs = [cell for table in tables for cell in cost_cells(table.cases, table.cells, catalog)]
     cells = [*(one.cell for one in (*ours, *uncounted)), *costs]
     by_kind = {name: [one for one in ours if one.cell.group == name] for name in COUNTED}
     missing = {name: text for name, own in by_kind.items() if (text := _shortage(own)) is not None}
@@ -143,21 +143,21 @@ def _shortage(some: Sequence[Compared]) -> str | None:
     return shortage([one.cell for one in known], backbones, len(some))
 
 
-def _tables(run: Run, catalog: Catalog) -> Iterator[StudyFactorial]:
+def _tables(run: Run, catalog: Catalog) -> Iterator[CountedFactorial]:
     scored = run.scored
     models, tasks = {record.case.model for record in scored}, {record.case.task for record in scored}
-    for study in case_studies(run)[0]:
-        if excluded_task(study.cells[0].record.case.task, tasks, catalog):
+    for cases in comparable_trainings(run)[0]:
+        if excluded_task(cases.cells[0].record.case.task, tasks, catalog):
             continue
         own = [
             cell
-            for cell in study.cells
+            for cell in cases.cells
             if cell.adaptation.tuning in TUNINGS and not excluded_model(cell.record, models, catalog)
         ]
         if own:
             factorial = trained_factorial([cell for cell in own if searched(cell)], catalog)
             error = None if factorial is None else error_of(factorial, run.pairs)
-            yield StudyFactorial(study, tuple(own), factorial, error)
+            yield CountedFactorial(cases, tuple(own), factorial, error)
 
 
 def searched(cell: TrainedCell) -> bool:
@@ -166,7 +166,7 @@ def searched(cell: TrainedCell) -> bool:
     return cell.adaptation.tuning == "frozen" or (training is not None and len(training.rates) >= RATES)
 
 
-def _contrasts(table: StudyFactorial) -> Iterator[Compared]:
+def _contrasts(table: CountedFactorial) -> Iterator[Compared]:
     """Yield one cell per kind of adaptation that varies together with the backbone."""
     factorial = table.factorial
     backbone = None if factorial is None else factorial.axis(BACKBONE)
@@ -184,7 +184,7 @@ def _contrasts(table: StudyFactorial) -> Iterator[Compared]:
             group = name if max(sizes) >= MARGIN else NEITHER
             contrast = f"{name} {sizes[0]:.1f} - {BACKBONE} {sizes[1]:.1f}"
             scaled = difference.times(table.points)
-            slug, counts = table.study.slug, group in COUNTED
+            slug, counts = table.cases.slug, group in COUNTED
             cell = cell_of(slug, group, contrast, scaled, counts, table.data, AS_GOOD)
             yield Compared(cell, scaled, table)
 
@@ -200,7 +200,7 @@ def _count(by_kind: Mapping[str, Sequence[FindingCell]], means: Mapping[str, Dif
     )
 
 
-def _regrets(tables: Sequence[StudyFactorial]) -> list[str]:
+def _regrets(tables: Sequence[CountedFactorial]) -> list[str]:
     parts = []
     for table in tables:
         found = [] if table.factorial is None else regrets(table.factorial, table.error)
@@ -210,13 +210,13 @@ def _regrets(tables: Sequence[StudyFactorial]) -> list[str]:
         if wrong is not None and BACKBONE in by:
             cost, against = (spread(one.mean.times(table.points)) for one in (wrong.kept, by[BACKBONE].rechosen))
             parts.append(
-                f"{table.study.slug}: wrong {wrong.factor} with the best backbone {cost}, wrong backbone with its best "
+                f"{table.cases.slug}: wrong {wrong.factor} with the best backbone {cost}, wrong backbone with its best "
                 f"{wrong.factor} {against}"
             )
     return [f"Mean loss in points: {'; '.join(parts)}."] if parts else []
 
 
-def _excluded(tables: Sequence[StudyFactorial], uncounted: Sequence[FindingCell]) -> list[str]:
+def _excluded(tables: Sequence[CountedFactorial], uncounted: Sequence[FindingCell]) -> list[str]:
     untried = [cell for table in tables for cell in table.cells if not searched(cell)]
     small = [cell.id for cell in uncounted if cell.group == NEITHER]
     texts = []

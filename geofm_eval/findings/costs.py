@@ -7,7 +7,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.catalog.dense import NARROW
 from geofm_eval.factors.marginal import to_upernet
 from geofm_eval.findings.finding import FindingCell, cell_of
-from geofm_eval.results.trainings import Address, CaseStudy, TrainedCell
+from geofm_eval.results.trainings import Address, TrainedCases, TrainedCell
 from geofm_eval.stats.difference import Difference
 
 FROZEN_SAVES = "seconds saved by a frozen backbone (%)"
@@ -18,7 +18,7 @@ SINGLE_SMALLER = "parameters saved by a single-level decoder (%)"
 Amount = Callable[[TrainedCell], float | None]
 
 
-def cost_cells(study: CaseStudy, cells: Sequence[TrainedCell], catalog: Catalog) -> Iterator[FindingCell]:
+def cost_cells(cases: TrainedCases, cells: Sequence[TrainedCell], catalog: Catalog) -> Iterator[FindingCell]:
     """Savings over all pairs of cells that differ in one thing alone, one cell per group that has such pairs."""
     found = {cell.address: cell for cell in cells}
     tuned = [(cell, found.get(_frozen(cell))) for cell in cells if cell.adaptation.tuning == "full"]
@@ -33,7 +33,7 @@ def cost_cells(study: CaseStudy, cells: Sequence[TrainedCell], catalog: Catalog)
     ):
         saved = _saved(pairs, amount)
         if saved is not None:
-            yield cell_of(study.slug, group, contrast, Difference(100 * saved), counts=False)
+            yield cell_of(cases.slug, group, contrast, Difference(100 * saved), counts=False)
 
 
 def _frozen(cell: TrainedCell) -> Address:

@@ -11,7 +11,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.findings.finding import GAIN, MARGIN, Finding, FindingCell, adjusted
 from geofm_eval.findings.most import decide, most_words, shortage
 from geofm_eval.records import Contrast
-from geofm_eval.results.drift import VERDICTS_ON, DriftCell, drift_studies
+from geofm_eval.results.drift_cases import VERDICTS_ON, DriftCell, comparable_drifts
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model
 from geofm_eval.stats.difference import Difference
@@ -79,8 +79,8 @@ def deepening(run: Run, catalog: Catalog) -> Finding | None:
 
 def _cells(run: Run, catalog: Catalog) -> Iterator[DriftCell]:
     models = {record.case.model for record in run.scored}
-    for study in drift_studies(run)[0]:
-        for cell in study.cells:
+    for cases in comparable_drifts(run)[0]:
+        for cell in cases.cells:
             if cell.adaptation.tuning == FULL and not excluded_model(cell.record, models, catalog):
                 yield cell
 

@@ -24,7 +24,7 @@ from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model
-from geofm_eval.results.trainings import Address, TrainedCell, case_studies
+from geofm_eval.results.trainings import Address, TrainedCell, comparable_trainings
 from geofm_eval.results.units import in_points
 from geofm_eval.stats.difference import Difference
 
@@ -113,9 +113,9 @@ def _shortage(name: str, contrasts: Sequence[DecoderContrast], tested: Sequence[
 
 def _contrasts(run: Run, catalog: Catalog) -> Iterator[DecoderContrast]:
     models = {record.case.model for record in run.scored}
-    for study in case_studies(run)[0]:
-        found = study.by_address
-        for cell in sorted(study.cells, key=lambda cell: cell.address):
+    for cases in comparable_trainings(run)[0]:
+        found = cases.by_address
+        for cell in sorted(cases.cells, key=lambda cell: cell.address):
             if excluded_model(cell.record, models, catalog):
                 continue
             for group, address in _partners(cell, catalog):

@@ -14,7 +14,7 @@ from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model, excluded_task
-from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
+from geofm_eval.results.trainings import TrainedCases, TrainedCell, comparable_trainings
 from geofm_eval.results.units import in_points
 from geofm_eval.stats.difference import Difference
 
@@ -31,14 +31,14 @@ FEWEST_RIVALS = 2
 
 
 @dataclass(frozen=True)
-class Place:
+class ImagenetSetting:
     """One way to use a backbone on one task.
 
     ``own`` is the ImageNet model's case (None where it is absent, or was tuned at too few learning rates), ``rivals``
     are cases of the backbones that count, best by validation first, and ``rgb`` those of their RGB variants.
     """
 
-    study: CaseStudy
+    cases: TrainedCases
     own: TrainedCell | None
     rivals: tuple[TrainedCell, ...]
     rgb: tuple[TrainedCell, ...]
@@ -66,31 +66,34 @@ def imagenet_competes(run: Run, catalog: Catalog) -> Finding | None:
     Returns:
         None without a backbone that was fully tuned on a task with a label per pixel.
     """
-    places = list(_places(run, catalog))
-    tuned = [place for place in places if _tuned(place)]
-    if not any(place.own or place.rivals for place in tuned):
+    settings = list(_settings(run, catalog))
+    tuned = [setting for setting in settings if _tuned(setting)]
+    if not any(setting.own or setting.rivals for setting in tuned):
         return None
-    fair = [place for place in tuned if place.own is not None and len(place.rivals) >= FEWEST_RIVALS]
-    with_rgb = [place for place in places if place.own is not None and place.rgb]
+    fair = [setting for setting in tuned if setting.own is not None and len(setting.rivals) >= FEWEST_RIVALS]
+    with_rgb = [setting for setting in settings if setting.own is not None and setting.rgb]
     rivals = {
-        BEST: [(place, place.rivals[0]) for place in fair],
-        MEDIAN: [(place, place.rivals[len(place.rivals) // 2]) for place in fair],
-        RGB: [(place, place.rgb[0]) for place in with_rgb],
+        BEST: [(setting, setting.rivals[0]) for setting in fair],
+        MEDIAN: [(setting, setting.rivals[len(setting.rivals) // 2]) for setting in fair],
+        RGB: [(setting, setting.rgb[0]) for setting in with_rgb],
     }
     groups = {
-        name: adjusted([place.against(other, name, run.pairs) for place, other in own]) for name, own in rivals.items()
+        name: adjusted([setting.against(other, name, run.pairs) for setting, other in own])
+        for name, own in rivals.items()
     }
     cells = [cell for own in groups.values() for cell in own]
     tested = [cell for cell in groups[BEST] if cell.p is not None]
     known = {
         name: [
-            place.paired(other) for (place, other), cell in zip(own, groups[name], strict=True) if cell.p is not None
+            setting.paired(other)
+            for (setting, other), cell in zip(own, groups[name], strict=True)
+            if cell.p is not None
         ]
         for name, own in rivals.items()
     }
     means = Means(run.pairs).of_groups(known)
     each = zip(fair, groups[BEST], strict=True)
-    backbones = {other.model for place, cell in each if cell.p is not None for other in place.rivals}
+    backbones = {other.model for setting, cell in each if cell.p is not None for other in setting.rivals}
     missing = shortage(tested, backbones, len(groups[BEST]))
     if missing is not None:
         return undecidable(6, TITLE, cells, run, f"{_missing(tuned)} {missing}", means)
@@ -99,25 +102,25 @@ def imagenet_competes(run: Run, catalog: Catalog) -> Finding | None:
     return decided(6, TITLE, verdict, means[BEST], cells, run, reasons, means)
 
 
-def _places(run: Run, catalog: Catalog) -> Iterator[Place]:
+def _settings(run: Run, catalog: Catalog) -> Iterator[ImagenetSetting]:
     scored = run.scored
     models, tasks = {record.case.model for record in scored}, {record.case.task for record in scored}
-    for study in case_studies(run)[0]:
-        if study.pooled or excluded_task(study.cells[0].record.case.task, tasks, catalog):
+    for cases in comparable_trainings(run)[0]:
+        if cases.pooled or excluded_task(cases.cells[0].record.case.task, tasks, catalog):
             continue
         same: defaultdict[tuple[str, str], list[TrainedCell]] = defaultdict(list)
-        for cell in study.cells:
+        for cell in cases.cells:
             if searched(cell):
                 same[cell.record.case.adaptation, cell.layer].append(cell)
         for _, cells in sorted(same.items()):
             counted = [one for one in cells if one.model != MODEL and not excluded_model(one.record, models, catalog)]
             rgb = [one for one in cells if _sees_rgb(one, catalog)]
             own = next((one for one in cells if one.model == MODEL), None)
-            yield Place(study, own, tuple(_by_validation(counted)), tuple(_by_validation(rgb)))
+            yield ImagenetSetting(cases, own, tuple(_by_validation(counted)), tuple(_by_validation(rgb)))
 
 
-def _tuned(place: Place) -> bool:
-    return any(cell.adaptation.tuning == "full" for cell in (place.own, *place.rivals) if cell is not None)
+def _tuned(setting: ImagenetSetting) -> bool:
+    return any(cell.adaptation.tuning == "full" for cell in (setting.own, *setting.rivals) if cell is not None)
 
 
 def _sees_rgb(cell: TrainedCell, catalog: Catalog) -> bool:
@@ -129,18 +132,18 @@ def _by_validation(cells: Sequence[TrainedCell]) -> list[TrainedCell]:
     return sorted(cells, key=lambda cell: (-cell.sign * cell.validated, cell.model))
 
 
-def _missing(tuned: Sequence[Place]) -> str:
-    known = sum(place.own is not None for place in tuned)
-    rivals = max(len(place.rivals) for place in tuned)
+def _missing(tuned: Sequence[ImagenetSetting]) -> str:
+    known = sum(setting.own is not None for setting in tuned)
+    rivals = max(len(setting.rivals) for setting in tuned)
     return (
         f"{MODEL} was fully tuned at {RATES} learning rates in {known} of {counted(len(tuned), 'setting')}, next to at "
         f"most {counted(rivals, 'backbone')} ({FEWEST_RIVALS} are needed); run: pytest benchmarks --models {MODEL},..."
     )
 
 
-def _count(tested: Sequence[FindingCell], fair: Sequence[Place], mean: Difference) -> str:
-    rivals = sorted({place.rivals[0].model for place in fair})
-    tasks = sorted({place.study.cells[0].record.case.task for place in fair})
+def _count(tested: Sequence[FindingCell], fair: Sequence[ImagenetSetting], mean: Difference) -> str:
+    rivals = sorted({setting.rivals[0].model for setting in fair})
+    tasks = sorted({setting.cases.cells[0].record.case.task for setting in fair})
     return (
         f"Fully tuned on {', '.join(tasks)}, minus the best backbone by validation ({', '.join(rivals)}): "
         f"{most_words(tested, AS_GOOD, mean)}; {tally_noninferior(tested)}."

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from geofm_eval.data.split import ALL
 from geofm_eval.expected.admissible import Admitted, Choices, choices
 from geofm_eval.measure.dense_noise import admitted_dense
-from geofm_eval.measure.noise import UNPERTURBED, ByScore, Perturbation, Solved, described, job_of, solved
+from geofm_eval.measure.noise import UNPERTURBED, ByScore, Perturbation, PerturbedSolve, described, job_of, solved
 from geofm_eval.probes.job import ProbeJob
 from geofm_eval.records import Record, fraction_key
 from geofm_eval.workspace import Workspace
@@ -37,7 +37,7 @@ def admitted_scores(workspace: Workspace, records: Sequence[Record]) -> dict[str
     return {task: by_score(jobs[task], found) for task, found in solves.items()}
 
 
-def by_score(job: ProbeJob, solves: Mapping[Perturbation, Solved]) -> ByScore:
+def by_score(job: ProbeJob, solves: Mapping[Perturbation, PerturbedSolve]) -> ByScore:
     """Return the scores under admissible choices by tap and label fraction, from all solves of a target."""
     problem = job.problem
     found: ByScore = {}
@@ -47,7 +47,7 @@ def by_score(job: ProbeJob, solves: Mapping[Perturbation, Solved]) -> ByScore:
             own = [number for number, (name, subset) in enumerate(places) if (name, subset.fraction) == (tap, fraction)]
             own.sort(key=lambda number: places[number][1].draw)
             score = _Score(job, [places[number][1].draw for number in own], fraction)
-            found.setdefault(tap, {})[fraction_key(fraction)] = admitted(solves, own, score)
+            found.setdefault(tap, {})[fraction_key(fraction)] = admit(solves, own, score)
     return found
 
 
@@ -84,8 +84,8 @@ def _spread(targets: NDArray[np.float64]) -> float:
     return float(np.square(targets - targets.mean()).sum())
 
 
-def admitted(
-    solves: Mapping[Perturbation, Solved], rows: Sequence[int], score: Callable[[NDArray[np.float64]], float]
+def admit(
+    solves: Mapping[Perturbation, PerturbedSolve], rows: Sequence[int], score: Callable[[NDArray[np.float64]], float]
 ) -> Admitted:
     """Return one score under admissible choices.
 
@@ -114,7 +114,7 @@ def admitted(
     )
 
 
-def _known(solve: Solved, row: int) -> NDArray[np.float32]:
+def _known(solve: PerturbedSolve, row: int) -> NDArray[np.float32]:
     """Losses of a row; empty without validation samples."""
     known: NDArray[np.float32] = solve.above[row]
     return known if np.isfinite(solve.lowest[row]) else known[:0]

@@ -35,6 +35,13 @@ class ProbedArrays:
         chosen: tap with the best validation score, by label fraction; None without validation samples.
         near: taps within one standard error of the best, by label fraction.
         sweep: chosen penalties, validation scores and outcomes of every sample.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> y = rng.integers(0, 2, 300)
+        >>> x = y[:, None] + rng.normal(0, 0.5, (300, 8))
+        >>> probe_arrays((x[:150], y[:150]), (x[150:200], y[150:200]), (x[200:], y[200:])).chosen
+        {1.0: 'features'}
     """
 
     probe: str
@@ -112,38 +119,48 @@ def probe_arrays(
     Raises:
         ContractError: inconsistent taps, shapes or dtypes, a value that is not finite, or an unknown probe.
         DataError: the target is constant.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> y = rng.integers(0, 2, 300)
-        >>> x = y[:, None] + rng.normal(0, 0.5, (300, 8))
-        >>> probe_arrays((x[:150], y[:150]), (x[150:200], y[150:200]), (x[200:], y[200:])).chosen
-        {1.0: 'features'}
     """
-    features = {"train": _by_tap(train[0]), "test": _by_tap(test[0])}
-    labels = {"train": _labels(train[1]), "test": _labels(test[1])}
-    if val is None:
-        features["val"] = {tap: values[:0] for tap, values in features["train"].items()}
-        labels["val"] = labels["train"][:0]
-    else:
-        features["val"], labels["val"] = _by_tap(val[0]), _labels(val[1])
-    regression = _regression(labels)
-    tested = _TestSplit(labels["test"], _groups(test_groups, labels["test"]))
-    subsets = label_subsets(labels["train"], tuple(fractions), draws, seed)
-    problem = ProbeProblem(
-        features=lambda tap, split: features[split][tap],
-        labels=labels,
-        taps=_taps(features, taps),
-        subsets=subsets,
-        plans=_plans(labels, subsets, seed),
-        n_classes=0 if regression else int(max(one.max(initial=0) for one in labels.values())) + 1,
-        device=torch.device(device),
-        task="the arrays",
-        seed=seed,
-    )
+    given = _Given.of(train, val, test)
+    tested = _TestSplit(given.labels["test"], _groups(test_groups, given.labels["test"]))
+    problem = given.problem(taps, label_subsets(given.labels["train"], tuple(fractions), draws, seed), seed, device)
     with exact_float32():
-        (sweep,) = solve_together(probe or ("ridge" if regression else "linear"), [problem], "given")
-    return _result(sweep, tested, "r2" if regression else "accuracy")
+        (sweep,) = solve_together(probe or ("ridge" if given.regression else "linear"), [problem], "given")
+    return _result(sweep, tested, "r2" if given.regression else "accuracy")
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The arrays by split, then by tap; without validation samples, ``val`` is empty."""
+
+    features: Mapping[str, Mapping[str, NDArray[np.float32]]]
+    labels: Mapping[str, NDArray[Any]]
+    regression: bool
+
+    @classmethod
+    def of(cls, train: Arrays, val: Arrays | None, test: Arrays) -> "_Given":
+        features = {"train": _by_tap(train[0]), "test": _by_tap(test[0])}
+        labels = {"train": _labels(train[1]), "test": _labels(test[1])}
+        if val is None:
+            features["val"] = {tap: values[:0] for tap, values in features["train"].items()}
+            labels["val"] = labels["train"][:0]
+        else:
+            features["val"], labels["val"] = _by_tap(val[0]), _labels(val[1])
+        return cls(features, labels, _regression(labels))
+
+    def problem(
+        self, taps: Sequence[str] | None, subsets: Sequence[LabelSubset], seed: int, device: str
+    ) -> ProbeProblem:
+        return ProbeProblem(
+            features=lambda tap, split: self.features[split][tap],
+            labels=self.labels,
+            taps=_taps(self.features, taps),
+            subsets=subsets,
+            plans=_plans(self.labels, subsets, seed),
+            n_classes=0 if self.regression else int(max(one.max(initial=0) for one in self.labels.values())) + 1,
+            device=torch.device(device),
+            task="the arrays",
+            seed=seed,
+        )
 
 
 def _regression(labels: Mapping[str, NDArray[Any]]) -> bool:

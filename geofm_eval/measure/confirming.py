@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from geofm_eval.dense.windows import cut as cut_window
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import FeatureBlock, extract
+from geofm_eval.feature_blocks import FeatureBlock, extract
 from geofm_eval.metric import METRICS
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import Sweep, solve_together
@@ -94,33 +94,22 @@ def confirm_cut(
         ContractError: the model cannot be cut there, or weights, samples, labels or recipe differ from the record's.
         GeofmError: a data, weights, contract or store error of the step that failed.
     """
-    case = record.case
-    recipe = str((record.provenance.recipe or {}).get("slug"))
-    settings = Settings(device, torch.get_num_threads(), recipe, {} if weights is None else {case.model: weights})
-    workspace = Workspace(catalog, settings, progress)
-    task, splits = catalog.task(case.task), workspace.splits(case.task)
-    whole = workspace.backbone(case.model, case.task)
-    _check_same(record, workspace, whole, splits)
+    workspace = _workspace(record, catalog, Settings(device, torch.get_num_threads()), weights, progress)
+    whole = workspace.backbone(record.case.model, record.case.task)
+    _check_same(record, workspace, whole)
     batch = _batch(workspace, record)
     short = truncate(whole, cut.tap, batch)
-    found = (_dense if task.dense else _pooled)(workspace, record, cut, short)
-    return Confirmation(
-        model=case.model,
-        task=case.task,
-        tap=cut.tap,
-        kept=short.spec.depth,
-        fraction=cut.fraction,
-        parameters=short.parameters,
-        whole_parameters=whole.parameters,
-        timed=_timed(whole, short, batch),
-        difference=found.difference,
-        largest=found.largest,
-        metric=cut.test.metric,
-        score=found.score,
-        recorded=cut.test.value,
-        penalties=found.penalties,
-        problems=tuple(_problems(found, cut)),
-    )
+    found = (_dense if catalog.task(record.case.task).dense else _pooled)(workspace, record, cut, short)
+    return _confirmation(cut, record, found, short, whole, _timed(whole, short, batch))
+
+
+def _workspace(
+    record: Record, catalog: Catalog, settings: Settings, weights: Path | None, progress: StartProgress
+) -> Workspace:
+    """Workspace with the recipe of a record, and with weights that replace those of its model."""
+    recipe = str((record.provenance.recipe or {}).get("slug"))
+    own = {} if weights is None else {record.case.model: weights}
+    return Workspace(catalog, replace(settings, recipe=recipe, weights=own), progress)
 
 
 @dataclass(frozen=True)
@@ -129,6 +118,28 @@ class _Found:
     largest: float
     score: float
     penalties: tuple[int, int]
+
+
+def _confirmation(
+    cut: Cut, record: Record, found: _Found, short: LoadedBackbone, whole: LoadedBackbone, timed: Timed
+) -> Confirmation:
+    return Confirmation(
+        model=record.case.model,
+        task=record.case.task,
+        tap=cut.tap,
+        kept=short.spec.depth,
+        fraction=cut.fraction,
+        parameters=short.parameters,
+        whole_parameters=whole.parameters,
+        timed=timed,
+        difference=found.difference,
+        largest=found.largest,
+        metric=cut.test.metric,
+        score=found.score,
+        recorded=cut.test.value,
+        penalties=found.penalties,
+        problems=tuple(_problems(found, cut)),
+    )
 
 
 def _problems(found: _Found, cut: Cut) -> list[str]:
@@ -141,9 +152,9 @@ def _problems(found: _Found, cut: Cut) -> list[str]:
     return problems
 
 
-def _check_same(record: Record, workspace: Workspace, whole: LoadedBackbone, splits: Mapping[str, Split]) -> None:
+def _check_same(record: Record, workspace: Workspace, whole: LoadedBackbone) -> None:
     """Check that weights, data and recipe are those of the record."""
-    source = record.provenance
+    source, splits = record.provenance, workspace.splits(record.case.task)
     here = {
         "weights": whole.weights_sha256,
         "samples": {name: split.items_sha256 for name, split in splits.items()},

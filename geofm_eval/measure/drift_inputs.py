@@ -19,6 +19,7 @@ from geofm_eval.dense.revert import ReversalEffects, score_lost_by_part
 from geofm_eval.dense.windows import Window, cut, random_window, window_around
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError
+from geofm_eval.measure.training_setup import TrainingSetup
 from geofm_eval.measure.trainings import CaseTrainings
 from geofm_eval.plurals import counted
 from geofm_eval.seeds import generator
@@ -40,30 +41,34 @@ class DriftMeasurement:
     """Drift of one tuned case.
 
     Args:
-        study: trainings of the tuned case.
+        trainings: those of the tuned case.
 
     Raises:
         ContractError: the trainings did not use float32; rounding would exceed small changes.
     """
 
-    study: CaseTrainings
+    trainings: CaseTrainings
 
     def __post_init__(self) -> None:
-        if self.study.dtype != "float32":
+        if self._setup.dtype != "float32":
             raise ContractError(
-                f"drift is measured in float32, found --dtype {self.study.dtype}: rounding would look like drift; "
+                f"drift is measured in float32, found --dtype {self._setup.dtype}: rounding would look like drift; "
                 "remove --dtype"
             )
+
+    @property
+    def _setup(self) -> TrainingSetup:
+        return self.trainings.setup
 
     @functools.cached_property
     def trained(self) -> list[Trained]:
         """The tuned networks, one per seed."""
-        return self.study.run()
+        return self.trainings.run()
 
     @functools.cached_property
     def shuffled(self) -> list[tuple[DenseJob, Trained]]:
         """The same trainings on shuffled labels."""
-        return [on_shuffled_labels(job, one) for job, one in zip(self.study.jobs, self.trained, strict=True)]
+        return [on_shuffled_labels(job, one) for job, one in zip(self.trainings.jobs, self.trained, strict=True)]
 
     @functools.cached_property
     def items(self) -> NDArray[np.int64]:
@@ -72,11 +77,11 @@ class DriftMeasurement:
         Raises:
             ContractError: there are too few for the debiased estimator.
         """
-        count = len(self.study.splits["test"])
+        count = len(self._setup.splits["test"])
         if count < FEWEST:
             raise ContractError(
-                f"{self.study.task.slug}: found {counted(count, 'test sample')}; drift needs at least {FEWEST}. Choose "
-                "another task"
+                f"{self._setup.task.slug}: found {counted(count, 'test sample')}; drift needs at least {FEWEST}. "
+                "Choose another task"
             )
         return np.unique(np.linspace(0, count - 1, min(count, MOST_ITEMS)).round().astype(np.int64))
 
@@ -84,14 +89,14 @@ class DriftMeasurement:
     def batches(self) -> list[ModelInput]:
         """The samples as input of the backbone: whole, or one window of every chip."""
         images = [self._image(int(item)) for item in self.items]
-        adapter, device = self.study.jobs[0].adapter, self.study.workspace.settings.device
+        adapter, device = self.trainings.jobs[0].adapter, self._setup.workspace.settings.device
         return [adapter(images[start : start + BATCH]).to(device) for start in range(0, len(images), BATCH)]
 
     def _image(self, item: int) -> RawImage:
-        image = self.study.splits["test"].read(item)
-        if not self.study.task.dense:
+        image = self._setup.splits["test"].read(item)
+        if not self._setup.task.dense:
             return image
-        size, rng = self.study.jobs[0].size, generator("drift window", self.study.splits["test"].ids[item])
+        size, rng = self.trainings.jobs[0].size, generator("drift window", self._setup.splits["test"].ids[item])
         window = cut(image, random_window(image.valid.shape[-2:], size, rng))
         # A window without valid pixels has no features, but the chip has some.
         return window if window.valid.any() else cut(image, _around_valid(image, size))
@@ -103,19 +108,19 @@ class DriftMeasurement:
             Unavailable: weights or a package are missing.
             GeofmError: a data, weights, contract or store error of the step that failed.
         """
-        jobs, trained, groups = self.study.jobs, self.trained, self.study.splits["test"].groups
-        with device_turn(self.study.workspace.settings.device):
+        jobs, trained, groups = self.trainings.jobs, self.trained, self._setup.splits["test"].groups
+        with device_turn(self._setup.workspace.settings.device):
             values = compute_drift(
                 self._networks(jobs, trained),
                 lambda: self.batches,
                 jobs[0].adapter.native,
-                tokens=self.study.task.dense,
+                tokens=self._setup.task.dense,
                 groups=None if groups is None else groups[self.items],
             )
             return values, score_lost_by_part(jobs, trained, self.items.tolist())
 
     def _networks(self, jobs: Sequence[DenseJob], trained: Sequence[Trained]) -> Networks:
-        random = self.study.model.random_seed is not None
+        random = self._setup.model.random_seed is not None
         first = jobs[0].loaded.backbone
         return Networks(
             frozen=tuple(job.loaded.backbone if random else first for job in jobs),

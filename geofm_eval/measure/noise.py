@@ -20,7 +20,7 @@ from geofm_eval.devices import device_turn
 from geofm_eval.errors import DataError
 from geofm_eval.expected.admissible import Admitted
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import FeatureBlock, stored_block
+from geofm_eval.feature_blocks import FeatureBlock, stored_block
 from geofm_eval.measure import compatible
 from geofm_eval.paths import geofm_cache
 from geofm_eval.probes.job import ProbeJob
@@ -75,7 +75,7 @@ PERTURBATIONS = (
 
 
 @dataclass(frozen=True)
-class Solved:
+class PerturbedSolve:
     """One solve of a probe over all its rows, which are taps and label subsets.
 
     Attributes:
@@ -160,11 +160,13 @@ def check_key(record: Record, key: str) -> None:
         )
 
 
-def solved(workspace: Workspace, jobs: Mapping[str, ProbeJob], name: str) -> dict[str, dict[Perturbation, Solved]]:
+def solved(
+    workspace: Workspace, jobs: Mapping[str, ProbeJob], name: str
+) -> dict[str, dict[Perturbation, PerturbedSolve]]:
     """Return every solve of targets on the same features; those that the cache lacks are computed in sequence."""
     names = solves_of(workspace.settings.device)
     progress = workspace.progress(name, len(names))
-    found: dict[str, dict[Perturbation, Solved]] = {task: {} for task in jobs}
+    found: dict[str, dict[Perturbation, PerturbedSolve]] = {task: {} for task in jobs}
     for one in names:
         for task, solve in _stored(jobs, one).items():
             found[task][one] = solve
@@ -179,7 +181,7 @@ def path_of(key: str, perturbation: Perturbation) -> Path:
     return geofm_cache() / "noise" / FOLDER / content_hash(content)
 
 
-def _stored(jobs: Mapping[str, ProbeJob], one: Perturbation) -> dict[str, Solved]:
+def _stored(jobs: Mapping[str, ProbeJob], one: Perturbation) -> dict[str, PerturbedSolve]:
     """One solve of every target; those that the cache lacks are solved together."""
     paths = {task: path_of(job.key, one) for task, job in jobs.items()}
     wanting = [task for task, path in paths.items() if problem_with(path, MANIFEST) is not None]
@@ -189,20 +191,20 @@ def _stored(jobs: Mapping[str, ProbeJob], one: Perturbation) -> dict[str, Solved
     return {task: _read(path) for task, path in paths.items()}
 
 
-def _write(solve: Solved, folder: Path) -> dict[str, Any]:
+def _write(solve: PerturbedSolve, folder: Path) -> dict[str, Any]:
     np.savez_compressed(folder / FILE, **vars(solve))
     return {}
 
 
-def _read(path: Path) -> Solved:
+def _read(path: Path) -> PerturbedSolve:
     try:
         with np.load(path / FILE, allow_pickle=False) as file:
-            return Solved(**{name: file[name] for name in file.files})
+            return PerturbedSolve(**{name: file[name] for name in file.files})
     except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a readable solve ({error}); delete the folder to solve it again") from None
 
 
-def _solve(jobs: Sequence[ProbeJob], one: Perturbation) -> list[Solved]:
+def _solve(jobs: Sequence[ProbeJob], one: Perturbation) -> list[PerturbedSolve]:
     adaptation, device = jobs[0].adaptation, jobs[0].device
     problems = [
         replace(job.problem, features=Blocks(job.blocks, adaptation.pooling, one), explore=True) for job in jobs
@@ -214,18 +216,18 @@ def _solve(jobs: Sequence[ProbeJob], one: Perturbation) -> list[Solved]:
         return _solve_here(*args)
 
 
-def _solve_here(probe: Probe, problems: Sequence[ProbeProblem], pooling: str, explored: bool) -> list[Solved]:
+def _solve_here(probe: Probe, problems: Sequence[ProbeProblem], pooling: str, explored: bool) -> list[PerturbedSolve]:
     with exact_float32():
         sweeps = solve_together(probe, problems, pooling)
     # Test results at other penalties are taken from the solve without noise; votes of kNN are compared in all solves.
     return [_kept(sweep, explored or probe == "knn") for sweep in sweeps]
 
 
-def _kept(sweep: Sweep, explored: bool) -> Solved:
+def _kept(sweep: Sweep, explored: bool) -> PerturbedSolve:
     rows = sweep.rows
     losses = np.array([row.val_loss or (np.nan,) * len(row.candidates) for row in rows], dtype=np.float64)
     lowest = losses.min(axis=1) if losses.shape[1] else np.full(len(rows), np.nan)
-    return Solved(
+    return PerturbedSolve(
         above=(losses - lowest[:, None]).astype(np.float32),
         lowest=lowest,
         chosen=np.array([-1 if row.chosen_index is None else row.chosen_index for row in rows], dtype=np.int64),

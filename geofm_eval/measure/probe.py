@@ -6,7 +6,7 @@ from geofm_eval.catalog import Case, TaskSpec
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.dense.probe import DENSE_PROBE_VERSION
 from geofm_eval.dense.sweep import DenseRow, DenseSweep
-from geofm_eval.features import FeatureBlock, block_key
+from geofm_eval.feature_blocks import FeatureBlock, block_key
 from geofm_eval.measure.case import Built, Context, Measurement, measured
 from geofm_eval.measure.provenance import described, evidence, tested_split
 from geofm_eval.measure.scores import (

@@ -6,8 +6,8 @@ from typing import Any
 from geofm_eval.backbones import LoadedBackbone
 from geofm_eval.catalog import Case, TaskSpec
 from geofm_eval.data.split import ALL, Split
-from geofm_eval.environment import provenance
-from geofm_eval.features import DTYPE
+from geofm_eval.environment import process_provenance
+from geofm_eval.feature_blocks import DTYPE
 from geofm_eval.records import Inputs, Provenance
 from geofm_eval.workspace import Workspace
 
@@ -84,7 +84,7 @@ def described_without_data(
         recipe=workspace.recipe.model_dump(),
         inputs=Inputs(**workspace.adapter(case.model, case.task).report.as_dict(), **(grid or {}), **_product(loaded)),
         **own,
-        **provenance(settings.device, settings.threads),
+        **process_provenance(settings.device, settings.threads),
     )
 
 

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geofm_eval.probes.logistic import PENALTIES, Design, solve_path
+from geofm_eval.probes.design import Design
+from geofm_eval.probes.logistic import PENALTIES, solve_path
 from geofm_eval.probes.newton import refine
 from geofm_eval.probes.standardise import Rotation, Standardiser, fit_standardiser, rotate
 

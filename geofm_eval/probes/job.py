@@ -14,7 +14,7 @@ from geofm_eval.data.budget import LabelBudget
 from geofm_eval.data.split import Split
 from geofm_eval.devices import device_turn
 from geofm_eval.extraction import exact_float32
-from geofm_eval.features import FeatureBlock
+from geofm_eval.feature_blocks import FeatureBlock
 from geofm_eval.paths import geofm_cache
 from geofm_eval.probes.codings import coding_version, solve_coded
 from geofm_eval.probes.problem import ProbeProblem

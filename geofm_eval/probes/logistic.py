@@ -22,14 +22,14 @@ choose between two penalties of nearly equal loss, and depends on the processor.
 choice are therefore solved again to `EXACT_TOLERANCE`: see `geofm_eval.probes.newton`.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from geofm_eval.probes.design import Design, LogisticFit
 from geofm_eval.probes.quasi_newton import CurvatureMemory
 
 
@@ -73,32 +73,6 @@ MAX_STEPS = 5_000
 up to 500 at the weakest penalties; ordinary ones need fewer than 50."""
 
 MAX_TRIALS = 20
-SMALLEST_CURVATURE = 1e-12
-ABSENT_LOGIT = -1e30
-
-
-@dataclass(frozen=True)
-class Design:
-    """A batch of B problems, padded to the same shape.
-
-    Attributes:
-        rows: (B, n, p) float32, or float64 for exact products; column 0 is 1 for the intercept, followed by coordinates
-        in principal axes, then zeros.
-        curvature: (B, p) float64, mean square of each column.
-        targets: (B, K, n) float64, one-hot, or the proportion of every class in a row.
-        shares: (B, 1, n) float64, weight of each row in the mean: 1/n for equal weights, and 0 for padding.
-        present: (B, K) bool, False for a class without any row; it is never predicted.
-    """
-
-    rows: Tensor
-    curvature: Tensor
-    targets: Tensor
-    shares: Tensor
-    present: Tensor
-
-    def select(self, index: Tensor) -> "Design":
-        """Return the problems in ``index``."""
-        return Design(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -131,24 +105,6 @@ def solve_path(design: Design, penalties: tuple[float, ...] = PENALTIES) -> Path
     return Walk(design, path, PATH_TOLERANCE).to_the_end()
 
 
-class _Fit(NamedTuple):
-    loss: Tensor
-    probabilities: Tensor
-
-
-def _fit(design: Design, logits: Tensor) -> _Fit:
-    highest = logits.amax(1, keepdim=True)
-    exponentials = (logits - highest).exp()
-    total = exponentials.sum(1, keepdim=True)
-    losses = total.log() + highest - (logits * design.targets).sum(1, keepdim=True)
-    return _Fit((losses * design.shares).sum((1, 2)), exponentials / total)
-
-
-def _best_intercept(design: Design) -> Tensor:
-    """(B, K) log frequency of every class; 0 for absent classes, which are never predicted."""
-    return torch.where(design.present, (design.targets * design.shares).sum(2), 1.0).log()
-
-
 class Walk:
     """State of a batch on its way along the path; finished problems are removed."""
 
@@ -169,12 +125,11 @@ class Walk:
         self.weights = zeros if start is None else start.clone()
         # If all coordinates are zero, the optimum is known; float32 rounding could prevent the test of convergence.
         self.intercept_only = ~(design.curvature[:, 1:] > 0).any(1)
-        self.weights[self.intercept_only, :, 0] = _best_intercept(design)[self.intercept_only]
-        floor = torch.where(design.present, 0.0, ABSENT_LOGIT)[:, :, None].double()
-        self.logits = self._products(self.weights) + floor
-        self.fit = _fit(design, self.logits)
-        self.slope = self._loss_gradient()
-        self.scale = self._mean_curvature()
+        self.weights[self.intercept_only, :, 0] = design.best_intercept[self.intercept_only]
+        self.logits = design.products(self.weights) + design.floor
+        self.fit = design.fit(self.logits)
+        self.slope = design.loss_gradient(self.fit)
+        self.scale = design.mean_curvature(self.fit)
         self.memory = CurvatureMemory(batch, classes * width, MEMORY, device)
 
     def to_the_end(self) -> PathSolution:
@@ -216,35 +171,20 @@ class Walk:
         """Take one quasi-Newton step of every problem, with a line search."""
         gradient = self._gradient()
         direction = self._direction(gradient)
-        along = self._products(direction)
+        along = self.design.products(direction)
         length, self.fit = self._line_search(gradient, direction, along)
         step = length[:, None, None] * direction
         self.weights = self.weights + step
         self.logits = torch.addcmul(self.logits, length[:, None, None], along)
-        before, self.slope = self.slope, self._loss_gradient()
+        before, self.slope = self.slope, self.design.loss_gradient(self.fit)
         self.memory.push(step.flatten(1), (self.slope - before).flatten(1))
         self.steps_here = self.steps_here + 1
-
-    def _products(self, weights: Tensor) -> Tensor:
-        """(B, K, n) logits of weights (B, K, p), multiplied in the dtype of the rows."""
-        rows = self.design.rows
-        return torch.bmm(weights.to(rows.dtype), rows.transpose(1, 2)).double()
-
-    def _loss_gradient(self) -> Tensor:
-        residual = (self.fit.probabilities - self.design.targets) * self.design.shares
-        return torch.bmm(residual.to(self.design.rows.dtype), self.design.rows).double()
 
     def _gradient(self) -> Tensor:
         return self.slope + self.penalty[:, None, None] * self.penalised * self.weights
 
     def _square_norm(self, weights: Tensor) -> Tensor:
         return (weights.square() * self.penalised).sum((1, 2))
-
-    def _mean_curvature(self) -> Tensor:
-        """Mean of p(1-p) over rows and classes: ratio of the Hessian to the curvature of the rows."""
-        probabilities = self.fit.probabilities
-        mean = (probabilities * (1 - probabilities) * self.design.shares).sum((1, 2)) / probabilities.shape[1]
-        return mean.clamp(min=SMALLEST_CURVATURE)
 
     def _direction(self, gradient: Tensor) -> Tensor:
         penalty = self.penalty[:, None] * self.penalised
@@ -264,11 +204,11 @@ class Walk:
         earlier = self.solution.weights[self.problems, (self.position - 2).clamp(min=0)]
         return self.weights - earlier
 
-    def _line_search(self, gradient: Tensor, direction: Tensor, along: Tensor) -> tuple[Tensor, _Fit]:
+    def _line_search(self, gradient: Tensor, direction: Tensor, along: Tensor) -> tuple[Tensor, LogisticFit]:
         """Step length (B,) that satisfies the strong Wolfe conditions, and the fit there."""
         search = _LineSearch(self, gradient, direction, along)
         for _ in range(MAX_TRIALS):
-            fit = _fit(self.design, torch.addcmul(self.logits, search.length[:, None, None], along))
+            fit = self.design.fit(torch.addcmul(self.logits, search.length[:, None, None], along))
             search.judge(fit)
             if bool(search.accepted.all()):
                 return search.length, fit
@@ -276,7 +216,7 @@ class Walk:
         # The others take the lowest point found (possibly no step) and discard the curvature that misled them.
         self.memory.forget(~search.accepted)
         length = torch.where(search.accepted, search.length, search.best)
-        return length, _fit(self.design, torch.addcmul(self.logits, length[:, None, None], along))
+        return length, self.design.fit(torch.addcmul(self.logits, length[:, None, None], along))
 
     def _record(self, leaving: Tensor, solved: Tensor, objective: Tensor) -> None:
         where = (self.problems[leaving], self.position[leaving])
@@ -288,7 +228,7 @@ class Walk:
     def _move_on(self, leaving: Tensor) -> None:
         self.position = self.position + leaving.long()
         self.steps_here = torch.where(leaving, 0, self.steps_here)
-        self.scale = torch.where(leaving, self._mean_curvature(), self.scale)
+        self.scale = torch.where(leaving, self.design.mean_curvature(self.fit), self.scale)
         self.extrapolate = leaving & (self.position >= 2)
         unfinished = self.position < self.path.shape[1]
         if not bool(unfinished.all()):
@@ -297,7 +237,7 @@ class Walk:
     def _select(self, index: Tensor) -> None:
         self.design = self.design.select(index)
         self.memory.select(index)
-        self.fit = _Fit(*(part[index] for part in self.fit))
+        self.fit = LogisticFit(*(part[index] for part in self.fit))
         for name in (
             "problems", "position", "steps_here", "extrapolate", "weights", "logits", "slope", "scale", "intercept_only"
         ):  # fmt: skip
@@ -319,12 +259,11 @@ class _LineSearch:
         self.least = torch.zeros_like(self.slope)
         self.trial_slope = self.slope
 
-    def judge(self, fit: _Fit) -> None:
+    def judge(self, fit: LogisticFit) -> None:
         """Accept the lengths where ``fit`` satisfies the conditions, and record the lowest point of the others."""
         rise = fit.loss - self.start + self.penalty * self.length * (self.cross + self.length * self.square / 2)
-        residual = (fit.probabilities - self.design.targets) * self.design.shares
         penalty_slope = self.penalty * (self.cross + self.length * self.square)
-        self.trial_slope = (residual * self.along).sum((1, 2)) + penalty_slope
+        self.trial_slope = (self.design.residual(fit) * self.along).sum((1, 2)) + penalty_slope
         decreased = rise <= 1e-4 * self.length * self.slope + ROUNDING * (1 + self.start)
         self.accepted = self.accepted | (decreased & (self.trial_slope.abs() <= 0.9 * self.slope.abs()))
         self.best = torch.where(rise < self.least, self.length, self.best)

@@ -15,7 +15,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from geofm_eval.probes.logistic import ABSENT_LOGIT, EXACT_TOLERANCE, SMALLEST_CURVATURE, Design, PathSolution, Walk
+from geofm_eval.probes.design import ABSENT_LOGIT, SMALLEST_CURVATURE, Design
+from geofm_eval.probes.logistic import EXACT_TOLERANCE, PathSolution, Walk
 
 STEPS = 6
 

@@ -12,7 +12,7 @@ from geofm_eval.results.comparison import Comparison, comparisons
 from geofm_eval.results.leaderboard import best_control, choose_taps
 from geofm_eval.results.run import Run, once_per_run
 from geofm_eval.results.taps import sign
-from geofm_eval.results.trainings import CaseStudy, TrainedCell, case_studies
+from geofm_eval.results.trainings import TrainedCases, TrainedCell, comparable_trainings
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Entry:
 class Setting:
     """Comparable models of one setting, for example ``eurosat_sim-linear-p100``, by score (best first) and name.
 
-    ``table`` is the slug of their comparison or case study, ``control`` the best control on validation, and ``dropped``
-    gives the reason for models without a score.
+    ``table`` is the slug of their comparison or :class:`TrainedCases`, ``control`` the best control on validation, and
+    ``dropped`` gives the reason for models without a score.
     """
 
     name: str
@@ -103,10 +103,10 @@ class Setting:
 def settings(run: Run) -> tuple[Setting, ...]:
     """Return every setting of a run with scores: probes at each label fraction, then trained cases.
 
-    A setting has only comparable records; :func:`comparisons` and :func:`case_studies` report what was split.
+    A setting has only comparable records; :func:`comparisons` and :func:`comparable_trainings` report what was split.
     """
     found = [one for comparison in comparisons(run)[0] for one in _of_probes(comparison)]
-    found += [one for study in case_studies(run)[0] for one in _of_trainings(study)]
+    found += [one for cases in comparable_trainings(run)[0] for one in _of_trainings(cases)]
     return tuple(found)
 
 
@@ -144,18 +144,18 @@ def _of_probes(comparison: Comparison) -> Iterator[Setting]:
             yield Setting(name, comparison.slug, _sorted(entries), None if control is None else control.model, dropped)
 
 
-def _of_trainings(study: CaseStudy) -> Iterator[Setting]:
+def _of_trainings(cases: TrainedCases) -> Iterator[Setting]:
     groups: defaultdict[str, list[TrainedCell]] = defaultdict(list)
-    for cell in study.cells:
+    for cell in cases.cells:
         groups[cell.name].append(cell)
-    kind = study.cells[0].record.case.kind
+    kind = cases.cells[0].record.case.kind
     for name, cells in sorted(groups.items()):
         controls = [cell for cell in cells if cell.record.case.is_control]
         best = max(controls, key=lambda cell: cell.sign * cell.validated, default=None)
         entries = [Entry(cell.model, cell.record, cell.fraction) for cell in cells]
-        own = {case_id.split("-")[0]: why for case_id, why in study.left_out.items() if case_id.endswith(f"-{name}")}
-        slug = study.slug.replace(f"-{kind}", "", 1)
-        yield Setting(f"{slug}-{name}", study.slug, _sorted(entries), None if best is None else best.model, own)
+        own = {case_id.split("-")[0]: why for case_id, why in cases.left_out.items() if case_id.endswith(f"-{name}")}
+        slug = cases.slug.replace(f"-{kind}", "", 1)
+        yield Setting(f"{slug}-{name}", cases.slug, _sorted(entries), None if best is None else best.model, own)
 
 
 def _sorted(entries: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -113,7 +113,9 @@ class Provenance(Section):
     """Everything that scores depend on; unknown values (of a case that stopped early) are None or empty.
 
     Args:
-        weights_source: ``file:<name>``, ``url:<address>`` or ``random:seed=<n>``.
+        weights_source: ``file:<name>``, ``url:<address>``, ``package:<name>`` (file that comes with this package),
+            ``random:seed=<n>``, or ``built:<architecture>`` and ``built:<module>:<function>`` (no file: the code of the
+            model set its weights).
         weights_unverified: why their provenance is unverified; None if it is verified.
         items_sha256: per split, over sample ids and contents of files; for stand-ins, the generator's version.
         labels_sha256: per split, over sample ids and labels.

@@ -1,1 +1,1 @@
-"""Reports: rankings, profiles, case studies, drift and similarity from the records of a run; see ``collation``."""
+"""Reports: rankings, profiles, trained cases, drift and similarity from the records of a run; see ``collation``."""

@@ -6,9 +6,10 @@ from itertools import chain
 from pathlib import Path
 
 from geofm_eval.catalog import Catalog, load_catalog
-from geofm_eval.findings import Finding, findings
+from geofm_eval.findings import Finding, decide_findings
 from geofm_eval.garbage import set_aside
 from geofm_eval.plurals import counted
+from geofm_eval.records.archive import SUFFIX
 from geofm_eval.report.drift.page import drift_page
 from geofm_eval.report.findings import findings_pages, worth_showing
 from geofm_eval.report.index import RESULTS, index_page, summary_lines
@@ -18,15 +19,16 @@ from geofm_eval.report.ranks.over_settings import Overview, overview
 from geofm_eval.report.ranks.page import over_pages
 from geofm_eval.report.shares import Explained, explained, shares_pages
 from geofm_eval.report.similarity.page import similarity_page
-from geofm_eval.report.trainings.page import study_page
+from geofm_eval.report.trainings.page import trainings_page
 from geofm_eval.results.codings import coded_features
 from geofm_eval.results.comparison import comparisons
-from geofm_eval.results.drift import drift_studies
+from geofm_eval.results.drift_cases import comparable_drifts
 from geofm_eval.results.leaderboard import Ranking, rank
-from geofm_eval.results.neuco import neuco_studies
+from geofm_eval.results.locate import is_archive
+from geofm_eval.results.neuco import neuco_comparisons
 from geofm_eval.results.run import Run, read_run
 from geofm_eval.results.similarity import similarity_tables
-from geofm_eval.results.trainings import case_studies
+from geofm_eval.results.trainings import comparable_trainings
 from geofm_eval.results.transfer import transfers
 from geofm_eval.store import storing
 
@@ -57,7 +59,8 @@ def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
     """Collate a run, complete or not, into ``<run>/tables`` and ``<run>/figures``; earlier output there is replaced.
 
     Args:
-        run_dir: folder of the run, or its name below the folder of all runs.
+        run_dir: folder of the run, its name below the folder of all runs, or its archive ``<run>.tar.xz``, next to
+            which the folder ``<run>`` is made.
         catalog: for titles, families, licences and citations; None takes the package's own.
 
     Raises:
@@ -65,34 +68,36 @@ def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
         StoreError: the disk is full or the folder cannot be written.
     """
     known = load_catalog() if catalog is None else catalog
-    run = read_run(run_dir)
+    run, given = read_run(run_dir), Path(run_dir)
+    # Not into the unpacked copy, which is deep in the cache and may be pruned.
+    folder = given.with_name(given.name.removesuffix(SUFFIX)) if is_archive(given) else run.folder
     with set_aside():
-        return _collated(run, known)
+        return _collated(run, known, folder)
 
 
-def _collated(run: Run, known: Catalog) -> Collation:
-    tables, figures = run.folder / "tables", run.folder / "figures"
-    (found, split), (studies, mixed) = comparisons(run), case_studies(run)
-    (drifts, unlike), (alike, apart) = drift_studies(run), similarity_tables(run)
+def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
+    tables, figures = folder / "tables", folder / "figures"
+    (found, split), (trained, mixed) = comparisons(run), comparable_trainings(run)
+    (drifts, unlike), (alike, apart) = comparable_drifts(run), similarity_tables(run)
     rankings = tuple(rank(comparison, run.pairs) for comparison in found)
-    ranked, decided = overview(run, known), findings(run, known)
+    ranked, decided = overview(run, known), decide_findings(run, known)
     made_out, shown = explained(run, known), worth_showing(decided, run)
     moved, orders = [transfer_page(one) for one in transfers(run, known)], ranked.by_table
     over = {"Findings": findings_pages(shown), "Rankings": over_pages(ranked), "Transferable taps": moved}
     own = {
         **{title: [comparison_page(one, orders.get(one.comparison.slug, ()), known) for one in rankings
                    if one.comparison.simulated == kind] for kind, title in RESULTS.items()},
-        "Case studies: trained decoders and tuned backbones": [
-            study_page(one, orders.get(one.slug, ()), known, run.pairs) for one in studies
+        "Trained decoders and tuned backbones": [
+            trainings_page(one, orders.get(one.slug, ()), known, run.pairs) for one in trained
         ],
         "Drift: changes inside tuned backbones": [drift_page(one, known) for one in drifts],
         "Similarity of layers and backbones": [similarity_page(one, known) for one in alike],
         "Shares of the variance of scores, and the cost of wrong choices": shares_pages(made_out, known),
         "Cost of smaller representations": [codings_page(one, known) for one in coded_features(run)],
-        "NeuCo-Bench's own protocol, not ranked": [neuco_page(one, known) for one in neuco_studies(run)],
+        "NeuCo-Bench's own protocol, not ranked": [neuco_page(one, known) for one in neuco_comparisons(run)],
     }  # fmt: skip
     no_taps, few = bool(found) and not moved, len(decided) - len(shown)
-    unshown = _unshown(len(found) + len(studies), ranked, made_out, no_taps, few)
+    unshown = _unshown(len(found) + len(trained), ranked, made_out, no_taps, few)
     index, pages = tables / "README.md", [*chain(*own.values()), *chain(*reversed(over.values()))]
     with storing(index):
         _clear(tables, figures)
@@ -123,7 +128,7 @@ def _unshown(tables: int, ranked: Overview, made_out: Sequence[Explained], taps:
 
 def _clear(*folders: Path) -> None:
     for folder in folders:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
             if path.suffix in SUFFIXES:
                 path.unlink()

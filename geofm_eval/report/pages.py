@@ -1,4 +1,4 @@
-"""Pages of a collation about one comparison, study or question."""
+"""Pages of a collation about one comparison, set of trained cases or question."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -25,7 +25,7 @@ from geofm_eval.results.comparison import Comparison, comparisons, tap_order
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import excluded_model
-from geofm_eval.results.trainings import CaseStudy, case_studies
+from geofm_eval.results.trainings import TrainedCases, comparable_trainings
 from geofm_eval.results.units import SIMULATED, MetricFormat, unit_named
 
 SHOWN = 4
@@ -37,7 +37,7 @@ Explaining = tuple[str, Share]
 
 @dataclass(frozen=True)
 class Explained:
-    """Shares of variance (none with a single backbone) and regrets (none for probes) of a comparison or case study.
+    """Shares of variance (none with a single backbone) and regrets (none for probes) of comparable cases.
 
     ``how`` is what was trained, for titles (None: the adaptation); ``noise`` what replicates of a cell are, ``seeds``
     or ``label draws`` (None: one pooled score); ``by_labels`` the shares of pooled scores at each label fraction.
@@ -82,7 +82,7 @@ def explained(run: Run, catalog: Catalog) -> list[Explained]:
     """Analyse everything in a run with a balanced factorial, without controls and variants of models."""
     models = {record.case.model for record in run.scored}
     made = [_probed(comparison, models, catalog) for comparison in comparisons(run)[0]]
-    made += [_trained(study, models, run.pairs, catalog) for study in case_studies(run)[0]]
+    made += [_trained(cases, models, run.pairs, catalog) for cases in comparable_trainings(run)[0]]
     return [one for one in made if one is not None and (one.shares or one.regrets)]
 
 
@@ -98,15 +98,15 @@ def _probed(comparison: Comparison, models: set[str], catalog: Catalog) -> Expla
     return Explained(comparison, None, factorial, found, noise, by_labels=apart)
 
 
-def _trained(study: CaseStudy, models: set[str], pairs: Pairs, catalog: Catalog) -> Explained | None:
-    cells = [cell for cell in study.cells if not _excluded(cell.record, models, catalog)]
+def _trained(cases: TrainedCases, models: set[str], pairs: Pairs, catalog: Catalog) -> Explained | None:
+    cells = [cell for cell in cases.cells if not _excluded(cell.record, models, catalog)]
     factorial = trained_factorial(cells, catalog)
     if factorial is None:
         return None
     # What explains scores is asked of several backbones; what a wrong choice costs, of one too.
     found = trained_shares(factorial, pairs) if len({cell.model for cell in cells}) > 1 else ()
     costs = tuple(regrets(factorial, error_of(factorial, pairs)))
-    return Explained(study.comparison, study.how, factorial, found, "seeds", costs)
+    return Explained(cases.comparison, cases.how, factorial, found, "seeds", costs)
 
 
 def _excluded(record: Record, models: set[str], catalog: Catalog) -> bool:

@@ -26,10 +26,15 @@ def find_run(run: Path, runs: Path | None = None) -> Path:
     return folder
 
 
+def is_archive(run: Path) -> bool:
+    """Whether a path is that of an archive of a run."""
+    return run.is_file() and run.name.endswith(SUFFIX)
+
+
 def run_folder(run: Path, runs: Path | None = None) -> Path:
     """Folder of a run, whether it holds records or not; see :func:`find_run`."""
     runs = geofm_runs() if runs is None else runs
-    if run.is_file() and run.name.endswith(SUFFIX):
+    if is_archive(run):
         return unpack(run)
     for folder in (run, runs / run):
         if folder.is_dir():

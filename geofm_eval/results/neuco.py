@@ -13,7 +13,7 @@ COLUMNS = ("adamw", "adamw_mended", "ridge")
 
 
 @dataclass(frozen=True)
-class NeucoStudy:
+class NeucoComparison:
     """Records of one task under NeuCo-Bench's own probe and under ridge, by adaptation, model and tap."""
 
     slug: str
@@ -31,17 +31,21 @@ class NeucoStudy:
         return sorted(own, key=lambda pair: (pair[0], tap_order(pair[1])))
 
 
-def neuco_studies(run: Run) -> list[NeucoStudy]:
+def neuco_comparisons(run: Run) -> list[NeucoComparison]:
     """What a run has of the probe, one table per task and data."""
     scored = run.scored_of(PROBE)
     tasks = sorted({record.case.task for record in scored if is_neuco(record.case.adaptation)})
-    return [study for task in tasks for study in _studies(task, [one for one in scored if one.case.task == task])]
+    return [
+        comparison
+        for task in tasks
+        for comparison in _comparisons(task, [one for one in scored if one.case.task == task])
+    ]
 
 
-def _studies(task: str, records: Sequence[Record]) -> Iterator[NeucoStudy]:
+def _comparisons(task: str, records: Sequence[Record]) -> Iterator[NeucoComparison]:
     shown = [one for one in records if one.case.adaptation in COLUMNS]
     for number, part in enumerate(split_records(shown)):
         found = {(one.case.adaptation, one.case.model, one.case.layer): one for one in part}
-        study = NeucoStudy(f"{task}-neuco" + (f"-{number + 1}" if number else ""), found)
-        if study.rows:
-            yield study
+        comparison = NeucoComparison(f"{task}-neuco" + (f"-{number + 1}" if number else ""), found)
+        if comparison.rows:
+            yield comparison

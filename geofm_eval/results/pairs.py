@@ -18,7 +18,7 @@ from geofm_eval.stats.scores import Interval, paired_interval, paired_r2_interva
 MEAN_DECIMALS = 12
 """Decimals to which weighted means of ones and zeros are rounded, so that a mean of ones is 1."""
 
-Place = tuple[Path, str, str]
+RecordKey = tuple[Path, str, str]
 """Folder of a run, kind and id of one of its cases."""
 
 Pair = tuple[Record, Record, str]
@@ -38,8 +38,8 @@ class Pairs:
     def __init__(self, run_dir: Path, other: Path | None = None) -> None:
         self._run_dir = run_dir
         self._other = run_dir if other is None else other
-        self._outcomes: dict[Place, Outcomes | None] = {}
-        self._resamples: dict[Place, dict[str, NDArray[np.float32]]] = {}
+        self._outcomes: dict[RecordKey, Outcomes | None] = {}
+        self._resamples: dict[RecordKey, dict[str, NDArray[np.float32]]] = {}
         self._shared: dict[str, NDArray[Any]] = {}
         self._problems: dict[str, None] = {}
         self._differences: dict[tuple[str, ...], Difference] = {}

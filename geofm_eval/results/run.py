@@ -18,7 +18,7 @@ from geofm_eval.results.pairs import Pairs
 KINDS = ("probe", "segment", "tune", "drift", "similarity", "throughput")
 PROBE, SEGMENT, TUNE, DRIFT, SIMILARITY, THROUGHPUT = KINDS
 """Kinds of the records that are read: probes are collated into rankings, depth profiles and label-efficiency curves,
-trainings into case studies; timings serve advice."""
+trainings by task; timings serve advice."""
 
 _PLANNED = re.compile(rf"test_({'|'.join(KINDS)})\[(.+)\]")
 

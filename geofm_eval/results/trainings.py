@@ -1,4 +1,4 @@
-"""Trained cases that may be in one case study: same task, data, labels, recipes and width of decoders."""
+"""Trained cases that may be compared: same task, data, labels, recipes and width of decoders."""
 
 import json
 from collections import defaultdict
@@ -26,7 +26,7 @@ class TrainedCell:
 
     @property
     def address(self) -> Address:
-        """Position of the cell in its study."""
+        """Position of the cell among comparable ones."""
         case = self.record.case
         return case.model, case.adaptation, case.layer
 
@@ -84,7 +84,7 @@ class TrainedCell:
 
 
 @dataclass(frozen=True)
-class CaseStudy:
+class TrainedCases:
     """Trained cases of one task that may be compared, best first; ``slug`` names the files."""
 
     slug: str
@@ -133,17 +133,17 @@ class CaseStudy:
 
 
 @once_per_run
-def case_studies(run: Run) -> tuple[list[CaseStudy], list[str]]:
+def comparable_trainings(run: Run) -> tuple[list[TrainedCases], list[str]]:
     """Group the trained cases of a run; what may not be compared is split, and named.
 
     Returns:
-        Case studies in the order of tasks, and one sentence per split.
+        Comparable cases, in the order of tasks, and one sentence per split.
     """
-    both = [_studies_of(run, kind) for kind in (SEGMENT, TUNE)]
-    return [study for studies, _ in both for study in studies], [problem for _, found in both for problem in found]
+    both = [_of_kind(run, kind) for kind in (SEGMENT, TUNE)]
+    return [cases for found, _ in both for cases in found], [problem for _, own in both for problem in own]
 
 
-def _studies_of(run: Run, kind: str) -> tuple[list[CaseStudy], list[str]]:
+def _of_kind(run: Run, kind: str) -> tuple[list[TrainedCases], list[str]]:
     groups: defaultdict[str, defaultdict[str, list[TrainedCell]]] = defaultdict(lambda: defaultdict(list))
     for record in run.scored_of(kind):
         adaptation = dense_adaptation(record.case.adaptation)
@@ -151,17 +151,17 @@ def _studies_of(run: Run, kind: str) -> tuple[list[CaseStudy], list[str]]:
             schedule = {**identity(record), "schedule": str(record.training.recipe.get("slug"))}
             groups[record.case.task][json.dumps(schedule, sort_keys=True)].append(TrainedCell(record, adaptation))
     gaps = run.gaps(kind)
-    studies, problems = [], []
+    found, problems = [], []
     for task, parts in sorted(groups.items()):
         widths = [cells for part in parts.values() for cells in _by_width(part)]
         widths.sort(key=len, reverse=True)
         left_out = {case_id: why for case_id, why in gaps.items() if case_id.split("-")[1] == task}
         for number, cells in enumerate(widths, start=1):
             slug = f"{task}-{kind}" + (f"-{number}" if len(widths) > 1 else "")
-            studies.append(CaseStudy(slug, tuple(sorted(cells, key=lambda c: (-c.quality, c.address))), left_out))
+            found.append(TrainedCases(slug, tuple(sorted(cells, key=lambda c: (-c.quality, c.address))), left_out))
         if len(widths) > 1:
             problems.append(f"{task}: trained cases differ in data, recipe or decoder width: split in {len(widths)}")
-    return studies, problems
+    return found, problems
 
 
 def _by_width(cells: list[TrainedCell]) -> list[list[TrainedCell]]:

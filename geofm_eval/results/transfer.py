@@ -49,7 +49,7 @@ class Transfer:
 
 
 @dataclass(frozen=True)
-class TransferStudy:
+class TapTransfers:
     """All models of one family of probes (:func:`family_of`), evidence class and recipe, by model and task."""
 
     slug: str
@@ -85,7 +85,7 @@ def family_of(record: Record) -> str:
     return family if pooling in ("mean", "tokens", None) else f"{family}_{pooling}"
 
 
-def transfers(run: Run, catalog: Catalog) -> list[TransferStudy]:
+def transfers(run: Run, catalog: Catalog) -> list[TapTransfers]:
     """Choose every model's tap on all other tasks, and score it on the one that was left out.
 
     The tap is the one with the highest mean of standardised validation scores, with the largest label fraction of each
@@ -95,7 +95,7 @@ def transfers(run: Run, catalog: Catalog) -> list[TransferStudy]:
     not decide alone. Control targets and variants of tasks are left out altogether.
 
     Returns:
-        One study per family of probes, evidence class and recipe in which some model has ``FEWEST_TASKS`` tasks.
+        One per family of probes, evidence class and recipe in which some model has ``FEWEST_TASKS`` tasks.
     """
     groups: defaultdict[tuple[str, str, str], dict[str, list[_Measured]]] = defaultdict(dict)
     for one in _measured(run, catalog):
@@ -110,7 +110,7 @@ def transfers(run: Run, catalog: Catalog) -> list[TransferStudy]:
         if rows:
             slug = f"transferable-{family}-{evidence}"
             numbers[slug] += 1
-            found.append(TransferStudy(slug if numbers[slug] == 1 else f"{slug}-{numbers[slug]}", family, rows))
+            found.append(TapTransfers(slug if numbers[slug] == 1 else f"{slug}-{numbers[slug]}", family, rows))
     return found
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geofm_eval.records import (
     CaseInfo,
@@ -63,25 +64,16 @@ def probe(
 
     A share ``test`` of the items is right, the easiest ones; a share ``noise`` of all changes places with others.
     """
-    right = np.arange(N) < round(test * N)
-    rng = np.random.default_rng(TAPS.index(tap))
-    moved = [rng.choice(np.flatnonzero(side), round(noise * N / 2), replace=False) for side in (right, ~right)]
-    right[np.concatenate(moved)] ^= True
-    correct = np.repeat(right[None].astype(np.uint8), len(val), 0)
+    correct = np.repeat(_right(tap, test, noise)[None].astype(np.uint8), len(val), 0)
     key = fraction_key(fraction)
-    value = float(correct.mean()) if metric == "accuracy" else test
     per_draw = tuple(correct.mean(1).tolist()) if metric == "accuracy" else (test,) * len(val)
+    value = float(correct.mean()) if metric == "accuracy" else test
     score = Score(metric=metric, value=value, per_draw=per_draw, n=N, n_train=round(2000 * fraction))
-    kind = "split" if n_val else "inner_cv"
-    choices = [
-        Choice(fraction=fraction, draw=d, val_kind=kind, n_val=n_val, val_score=v, chosen=0.1)
-        for d, v in enumerate(val)
-    ]
+    choices = _choices(fraction, val, n_val)
     arrays = {"ids": np.array([str(i) for i in range(N)]), f"correct_{key}": correct}
     scores = {key: score}
     if kept is not None:
-        scores |= kept.scores
-        choices += kept.selection.choices
+        scores, choices = {**scores, **kept.scores}, [*choices, *kept.selection.choices]
         # The file is one for all fractions; of the earlier ones only the number of right items is read again.
         arrays |= {
             f"correct_{k}": np.arange(N) < np.rint(np.array(s.per_draw) * N)[:, None] for k, s in kept.scores.items()
@@ -98,6 +90,22 @@ def probe(
     )
     write_record(record, arrays if outcomes and metric == "accuracy" else None, run)
     return record
+
+
+def _right(tap: str, test: float, noise: float) -> NDArray[np.bool_]:
+    right = np.arange(N) < round(test * N)
+    rng = np.random.default_rng(TAPS.index(tap))
+    moved = [rng.choice(np.flatnonzero(side), round(noise * N / 2), replace=False) for side in (right, ~right)]
+    right[np.concatenate(moved)] ^= True
+    return right
+
+
+def _choices(fraction: float, val: Sequence[float], n_val: int | None) -> list[Choice]:
+    kind = "split" if n_val else "inner_cv"
+    return [
+        Choice(fraction=fraction, draw=d, val_kind=kind, n_val=n_val, val_score=v, chosen=0.1)
+        for d, v in enumerate(val)
+    ]
 
 
 def probes(run: Path, vals: Sequence[float], tests: Sequence[float], **more: Any) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 
 from geofm_eval.expected import Basis, Data, Key, Origin, Range, Ranges
 from geofm_eval.expected.subject import basis_of, key_of
-from geofm_eval.records import Outcome, Record, RunInfo, Score, SeedTraining, Training
+from geofm_eval.records import CaseInfo, Outcome, Record, RunInfo, Score, SeedTraining, Training
 from tests.synthetic_run import MODELS, make_record
 
 MODEL = next(model for model in MODELS if model.slug == "galileo_nano")
@@ -46,7 +46,23 @@ def trained(
 ) -> Record:
     """A tuned case of ``pooled_full_p010`` with these scores of its seeds."""
     base = probe(0.5, run)
-    case = base.case.model_copy(
+    score = Score(
+        metric=metric, value=float(np.mean(values)), per_draw=tuple(values), n=items, n_train=200, direction=direction
+    )
+    weights = {"weights_sha256": f"{len(model):064x}"}
+    return base.model_copy(
+        update={
+            "case": _tuned_case(base, model),
+            "training": _training(range(first_seed, first_seed + len(values)), items),
+            "scores": {"0.1": score},
+            "selection": None,
+            "provenance": base.provenance.model_copy(update=weights),
+        }
+    )
+
+
+def _tuned_case(base: Record, model: str) -> CaseInfo:
+    return base.case.model_copy(
         update={
             "kind": "tune",
             "model": model,
@@ -56,8 +72,10 @@ def trained(
             "markers": ("sim", "trained"),
         }
     )
-    seeds = [SeedTraining(seed=first_seed + k, rate=1e-3, epoch=3, val_score=0.5) for k in range(len(values))]
-    training = Training(
+
+
+def _training(seeds: Sequence[int], items: int) -> Training:
+    return Training(
         decoder="pooled",
         tuning="full",
         taps=("final",),
@@ -67,26 +85,7 @@ def trained(
         chips={"train": 200, "val": 50, "test": items},
         token_gsd_m=80.0,
         context_m=640.0,
-        seeds=tuple(seeds),
-    )
-    score = Score(
-        metric=metric,
-        value=float(np.mean(values)),
-        per_draw=tuple(values),
-        n=items,
-        n_train=200,
-        direction=direction,
-    )
-    weights = {"weights_sha256": f"{len(model):064x}"}
-    provenance = base.provenance.model_copy(update=weights)
-    return base.model_copy(
-        update={
-            "case": case,
-            "training": training,
-            "scores": {"0.1": score},
-            "selection": None,
-            "provenance": provenance,
-        }
+        seeds=tuple(SeedTraining(seed=seed, rate=1e-3, epoch=3, val_score=0.5) for seed in seeds),
     )
 
 

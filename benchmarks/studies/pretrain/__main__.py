@@ -10,7 +10,7 @@ import typer
 from benchmarks.studies.pretrain.objectives import OBJECTIVES, Normalise
 from benchmarks.studies.pretrain.publish import Card, measured_rank, save_weights, write_card
 from benchmarks.studies.pretrain.stream import Stream
-from benchmarks.studies.pretrain.training import STEPS, THIRD, Plan, Trained, load_sealed, normaliser, train
+from benchmarks.studies.pretrain.training import STEPS, THIRD, Plan, PretrainingState, load_sealed, normaliser, train
 from geofm_eval.backbones import pocket
 from geofm_eval.backbones.pocket.vit import weights_name
 from geofm_eval.catalog import load_catalog
@@ -76,7 +76,7 @@ def _run(plan: Plan, stop_after: int | None, device: str, threads: int, out: Pat
     _publish(plan, trained, normalise, checkpoints, PACKAGED if out is None else out)
 
 
-def _publish(plan: Plan, trained: Trained, normalise: Normalise, checkpoints: Path, folder: Path) -> None:
+def _publish(plan: Plan, trained: PretrainingState, normalise: Normalise, checkpoints: Path, folder: Path) -> None:
     tensors = trained.objective.published()
     path = folder / "weights" / weights_name(plan.name, plan.seed)
     third = None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.studies.pretrain.stream import Batch
+from benchmarks.studies.pretrain.stream import SceneBatch
 from benchmarks.studies.pretrain.views import random_view
 from geofm_eval.backbones.pocket.vit import ARCHITECTURE, network
 from geofm_eval.errors import Unavailable
@@ -40,7 +40,7 @@ class Objective(nn.Module, ABC):
         self.backbone = network(OPTICAL, dynamic=True)
 
     @abstractmethod
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: SceneBatch) -> Tensor:
         """Return the scalar loss of a batch."""
 
     def after_step(self, progress: float) -> None:
@@ -51,7 +51,7 @@ class Objective(nn.Module, ABC):
         return dict(self.backbone.state_dict())
 
 
-class Contrast(Objective):
+class MomentumContrast(Objective):
     """MoCo v2: identify another view of the same place, on another date, among 4,096 other places."""
 
     paper = "He et al. 2020, Momentum Contrast, arXiv 1911.05722; Chen et al. 2020, arXiv 2003.04297"
@@ -67,7 +67,7 @@ class Contrast(Objective):
         self.slow, self.slow_head = _frozen_copy(self.backbone), _frozen_copy(self.head)
         self.criterion = lightly_loss.NTXentLoss(temperature=0.2, memory_bank_size=(4096, 64))
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: SceneBatch) -> Tensor:
         """Return the InfoNCE loss between a view and the momentum network's embedding of the other one."""
         first, second = (random_view(part, self.normalise, 64, (0.3, 1.0)) for part in (batch.first, batch.second))
         query = self.head(_pooled_half(self.backbone, first))
@@ -107,7 +107,7 @@ class Distill(Objective):
         self.slow, self.slow_head = _frozen_copy(self.backbone), slow_head.requires_grad_(False)
         self.criterion = lightly_loss.DINOLoss(output_dim=1024, teacher_temp=0.04, student_temp=0.1)
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: SceneBatch) -> Tensor:
         """Return the cross-entropy with the momentum network's outputs, over all pairs of different views."""
         dates = (batch.first, batch.second)
         whole = [random_view(pixels, self.normalise, 64, (0.4, 1.0)) for pixels in dates]
@@ -134,10 +134,10 @@ class Reconstruction(Objective):
 
     def __init__(self, normalise: Normalise) -> None:
         super().__init__(normalise)
-        self.decoder = Decoder(1)
+        self.decoder = MaskedDecoder(1)
         self.predict = nn.Linear(WIDTH, OPTICAL * PATCH**2)
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: SceneBatch) -> Tensor:
         """Return the reconstruction error over hidden patches."""
         images = _mirrored(self.normalise(batch.first, "s2"))
         kept, hidden = _masked(images, 0.75)
@@ -162,10 +162,10 @@ class Crossmodal(Objective):
         self.radar_stem = deepcopy(network(RADAR, dynamic=True).patch_embed)
         self.heads = nn.ModuleList(heads.MoCoProjectionHead(WIDTH, 256, 64) for _ in range(2))
         self.criterion = lightly_loss.NTXentLoss(temperature=0.1)
-        self.decoder = Decoder(2)
+        self.decoder = MaskedDecoder(2)
         self.predict = nn.ModuleList(nn.Linear(WIDTH, count * PATCH**2) for count in (OPTICAL, RADAR))
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: SceneBatch) -> Tensor:
         """Return InfoNCE between the sensors plus both reconstruction errors."""
         assert batch.radar is not None
         both = torch.cat([self.normalise(batch.first, "s2"), self.normalise(batch.radar, "s1")], 1)
@@ -201,7 +201,7 @@ class Supervised(Objective):
         super().__init__(normalise)
         self.head = nn.Linear(WIDTH, len(self._STEPS) + 1)
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: SceneBatch) -> Tensor:
         """Return the cross-entropy of the built-up class."""
         # Whole places, because the proportion of a crop differs.
         images = random_view(batch.first, self.normalise, 64, (1.0, 1.0))
@@ -210,7 +210,7 @@ class Supervised(Objective):
 
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    "pocket_contrast": Contrast,
+    "pocket_contrast": MomentumContrast,
     "pocket_distill": Distill,
     "pocket_mae": Reconstruction,
     "pocket_crossmodal": Crossmodal,
@@ -219,7 +219,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
 """Objective by pocket."""
 
 
-class Decoder(nn.Module):
+class MaskedDecoder(nn.Module):
     """Two blocks over the visible tokens of one or two sensors, with a mask token at hidden patches."""
 
     def __init__(self, sensors: int) -> None:

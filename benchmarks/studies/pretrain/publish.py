@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.studies.pretrain.objectives import Normalise, Objective
 from benchmarks.studies.pretrain.stream import PALETTE, PLACES, STREAM_VERSION, Shard, simulate_shard
-from benchmarks.studies.pretrain.training import STRETCH, Plan, Trained
+from benchmarks.studies.pretrain.training import STRETCH, Plan, PretrainingState
 from geofm_eval.backbones.pocket.vit import FINGERPRINT, STEMS, fingerprint, network, weights_name, with_stem
 from geofm_eval.store import file_sha256, write_bytes
 
@@ -105,7 +105,7 @@ class Card:
 
     plan: Plan
     objective: type[Objective]
-    trained: Trained
+    trained: PretrainingState
     sha256: str
     rank: float
     third: str | None = None

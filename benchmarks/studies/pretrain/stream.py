@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from geofm_eval import sharing
 from geofm_eval.seeds import generator
-from geofm_eval.sharing import building, locked, publish
 from geofm_eval.simulation.scene import EUROSAT_PAINTERS, SAVANNA, Canvas, SceneSetting, render
 from geofm_eval.simulation.scene.canvas import INDEX
 from geofm_eval.simulation.scene.chips import CHIP_DRAWS
@@ -62,7 +62,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Batch:
+class SceneBatch:
     """B places of a shard.
 
     Args:
@@ -77,10 +77,10 @@ class Batch:
     radar: Tensor | None
     built: Tensor
 
-    def to(self, device: str) -> "Batch":
+    def to(self, device: str) -> "SceneBatch":
         """Move all tensors to a device."""
         radar = None if self.radar is None else self.radar.to(device)
-        return Batch(self.first.to(device), self.second.to(device), radar, self.built.to(device))
+        return SceneBatch(self.first.to(device), self.second.to(device), radar, self.built.to(device))
 
 
 class Stream:
@@ -106,13 +106,13 @@ class Stream:
         if number not in self._open:
             final = self.folder / f"{number:04d}"
             if not final.is_dir():
-                with storing(final), locked(final):
+                with storing(final), sharing.locked(final):
                     if not final.is_dir():
                         _publish(final, simulate_shard(number, self.places))
             self._open[number] = Shard(*(np.load(final / f"{name}.npy", mmap_mode="r") for name in _PARTS))
         return self._open[number]
 
-    def batch(self, rng: np.random.Generator, step: int, size: int, *, landscapes: bool = False) -> Batch:
+    def batch(self, rng: np.random.Generator, step: int, size: int, *, landscapes: bool = False) -> SceneBatch:
         """Draw the places of a step: half from its own shard, half from any shard so far.
 
         Args:
@@ -129,7 +129,7 @@ class Stream:
         ]
         columns = list(zip(*parts, strict=True))
         first, second, radar, built = (torch.from_numpy(np.concatenate(column)) for column in columns)
-        return Batch(first, second, radar if landscapes else None, built)
+        return SceneBatch(first, second, radar if landscapes else None, built)
 
 
 _PARTS = ("optical", "radar", "built")
@@ -148,10 +148,10 @@ def _draw(rng: np.random.Generator, shard: Shard, size: int, landscapes: bool) -
 
 
 def _publish(final: Path, shard: Shard) -> None:
-    with building(final) as temporary:
+    with sharing.building(final) as temporary:
         for name in _PARTS:
             np.save(temporary / f"{name}.npy", getattr(shard, name))
-        publish(temporary, final, lambda folder: None if folder.is_dir() else "absent")
+        sharing.publish(temporary, final, lambda folder: None if folder.is_dir() else "absent")
 
 
 def simulate_shard(number: int, places: int = PLACES) -> Shard:

@@ -58,7 +58,7 @@ STEPS = {
 
 
 @dataclass
-class Trained:
+class PretrainingState:
     """State of a training.
 
     Args:
@@ -103,7 +103,7 @@ def train(
     device: str = "cpu",
     stop_after: int | None = None,
     every: float = 120.0,
-) -> Iterator[Trained]:
+) -> Iterator[PretrainingState]:
     """Train, or resume an earlier call; yield the state after every checkpoint and at the end.
 
     All randomness of a step follows from the plan and the step number, so that an interrupted training is bit-identical
@@ -128,9 +128,7 @@ def train(
         goal = min(plan.steps, stop_after or plan.steps)
         saved = time.monotonic()
         while state.step < goal:
-            began = time.monotonic()
             state.advance(stream)
-            state.seconds += time.monotonic() - began
             if state.step == plan.steps // 3:
                 state.keep_third(folder)
             ends = state.step % STRETCH == 0
@@ -163,6 +161,7 @@ class _State:
 
     def advance(self, stream: Stream) -> None:
         """Take one optimiser step."""
+        began = time.monotonic()
         torch.manual_seed(_seed(self.plan, self.step))
         rng = generator("pretraining order", self.plan.name, self.plan.seed, self.step)
         batch = stream.batch(rng, self.step, self.plan.batch, landscapes=self.objective.landscapes).to(self.device)
@@ -185,10 +184,11 @@ class _State:
         if self.step % STRETCH == 0 or self.step == self.plan.steps:
             self.losses.append(sum(self.stretch) / len(self.stretch))
             self.stretch = []
+        self.seconds += time.monotonic() - began
 
-    def trained(self) -> Trained:
+    def trained(self) -> PretrainingState:
         """Return the public view of the state."""
-        return Trained(self.objective, list(self.losses), self.seconds, self.step, list(self.devices))
+        return PretrainingState(self.objective, list(self.losses), self.seconds, self.step, list(self.devices))
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint and keep the previous one."""

@@ -14,7 +14,7 @@ import torch
 from benchmarks.studies.standins.dense import measure_dense
 from benchmarks.studies.standins.pooled import measure_pooled, oracle_pooled
 from benchmarks.studies.standins.reach import REACHES, measure_reach, prepare
-from benchmarks.studies.standins.score import Measured, score_maps
+from benchmarks.studies.standins.score import StandinScore, score_maps
 from geofm_eval.catalog import TaskSpec, load_catalog
 from geofm_eval.catalog.cases import compatible
 from geofm_eval.paths import geofm_cache
@@ -29,7 +29,7 @@ TWINS = ("galileo_nano_random", "mae_vits16_random")
 """The first model that can read the task is used."""
 
 
-def measurements(workspace: Workspace, task: TaskSpec, train: bool) -> Iterator[tuple[str, Callable[[], Measured]]]:
+def measurements(workspace: Workspace, task: TaskSpec, train: bool) -> Iterator[tuple[str, Callable[[], StandinScore]]]:
     """Yield the columns of a task, each with the function that measures it."""
     measure = measure_dense if task.dense else measure_pooled
     twin = next(slug for slug in TWINS if compatible(workspace.catalog.model(slug), task))
@@ -46,11 +46,11 @@ def measurements(workspace: Workspace, task: TaskSpec, train: bool) -> Iterator[
         yield "oracle", lambda: oracle_pooled(workspace, task.slug)
 
 
-def _reach(workspace: Workspace, task: TaskSpec, reach: int) -> Measured:
+def _reach(workspace: Workspace, task: TaskSpec, reach: int) -> StandinScore:
     return measure_reach(prepare(workspace.splits(task.slug)), reach)
 
 
-def measured(workspace: Workspace, task: TaskSpec, train: bool) -> dict[str, Measured]:
+def measured(workspace: Workspace, task: TaskSpec, train: bool) -> dict[str, StandinScore]:
     """Return every column of a task; results on the same stand-in are cached."""
     splits = workspace.splits(task.slug).values()
     identity = [task.slug, *((split.items_sha256, split.labels_sha256) for split in splits)]
@@ -65,10 +65,10 @@ def measured(workspace: Workspace, task: TaskSpec, train: bool) -> dict[str, Mea
             )
             path.parent.mkdir(parents=True, exist_ok=True)
             write_json(path, found)
-    return {column: Measured(**values) for column, values in found.items()}
+    return {column: StandinScore(**values) for column, values in found.items()}
 
 
-def table(rows: Iterable[tuple[TaskSpec, dict[str, Measured]]]) -> str:
+def table(rows: Iterable[tuple[TaskSpec, dict[str, StandinScore]]]) -> str:
     """Return Markdown, one row per stand-in."""
     lines = ["| stand-in | metric | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
     for task, found in rows:
@@ -77,7 +77,7 @@ def table(rows: Iterable[tuple[TaskSpec, dict[str, Measured]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(found: Measured | None) -> str:
+def _cell(found: StandinScore | None) -> str:
     if found is None:
         return "-"
     digits = 1 if abs(found.value) > 5 else 3

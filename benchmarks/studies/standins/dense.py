@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from benchmarks.studies.standins.pixelwise import PixelFit, PixelMoments
-from benchmarks.studies.standins.score import Measured, from_counts, score_maps
+from benchmarks.studies.standins.score import StandinScore, from_counts, score_maps
 from geofm_eval.backbones.controls import RandomConvolutions
 from geofm_eval.backbones.series import encode
 from geofm_eval.data.inspection import labelled
@@ -24,7 +24,7 @@ PENALTIES = tuple(float(c) for c in np.logspace(1, -6, 8))
 BALANCES = (0.0, 0.5, 1.0)
 
 
-def measure_dense(workspace: Workspace, model: str, task: str) -> Measured:
+def measure_dense(workspace: Workspace, model: str, task: str) -> StandinScore:
     """Score the dense linear probe of a model; tap, penalty and class balance are chosen on validation.
 
     Args:

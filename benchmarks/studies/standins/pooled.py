@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmarks.studies.standins.score import Measured
+from benchmarks.studies.standins.score import StandinScore
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.measure.scores import score_fractions
 from geofm_eval.probes.sweep import SweepRow
@@ -13,7 +13,7 @@ from geofm_eval.stats.scores import mean_interval, r2, r2_interval
 from geofm_eval.workspace import Workspace
 
 
-def measure_pooled(workspace: Workspace, model: str, task: str) -> Measured:
+def measure_pooled(workspace: Workspace, model: str, task: str) -> StandinScore:
     """Score a model at its chosen tap with all labels, with the linear or the ridge probe.
 
     Args:
@@ -28,7 +28,7 @@ def measure_pooled(workspace: Workspace, model: str, task: str) -> Measured:
     best = list(whole)[choose(*zip(*map(_validated, whole.values()), strict=True))]
     score = score_fractions(spec.metric, whole[best], tested(splits))[fraction_key(1.0)]
     ends = (None, None) if score.interval is None else (score.interval.low, score.interval.high)
-    return Measured(score.value, *ends)
+    return StandinScore(score.value, *ends)
 
 
 def _validated(rows: list[SweepRow]) -> tuple[float, float]:
@@ -37,7 +37,7 @@ def _validated(rows: list[SweepRow]) -> tuple[float, float]:
     return float(np.mean([row.val_score or 0.0 for row in rows])), float(np.mean(losses))
 
 
-def oracle_pooled(workspace: Workspace, task: str) -> Measured:
+def oracle_pooled(workspace: Workspace, task: str) -> StandinScore:
     """Score the noise-free labels against the noisy ones, on the test samples."""
     split = tested(workspace.splits(task))
     known = oracle_labels(split)
@@ -48,7 +48,7 @@ def oracle_pooled(workspace: Workspace, task: str) -> Measured:
         correct = known == split.labels
         interval = mean_interval(correct, split.groups)
         value = float(correct.mean())
-    return Measured(value, *((None, None) if interval is None else (interval.low, interval.high)))
+    return StandinScore(value, *((None, None) if interval is None else (interval.low, interval.high)))
 
 
 def tested(splits: dict[str, Split]) -> Split:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from benchmarks.studies.standins.dense import stacked
 from benchmarks.studies.standins.pooled import tested
-from benchmarks.studies.standins.score import Measured, from_counts, score_maps
+from benchmarks.studies.standins.score import StandinScore, from_counts, score_maps
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.stats.confusion_counts import confusion
 from geofm_eval.stats.scores import mean_interval, r2, r2_interval
@@ -97,7 +97,7 @@ def _targets(split: Split, rows: NDArray[np.int64]) -> NDArray[Any]:
     return found.astype(np.float32 if "regression" in split.task.kind else np.int64)
 
 
-def measure_reach(sets: Sets, reach: int, seed: int = 0) -> Measured:
+def measure_reach(sets: Sets, reach: int, seed: int = 0) -> StandinScore:
     """Train one network, keep the state with the best validation score, and test it once."""
     task = sets.split.task
     torch.manual_seed(seed)
@@ -114,7 +114,7 @@ def measure_reach(sets: Sets, reach: int, seed: int = 0) -> Measured:
     else:
         correct = predicted == truth
         value, interval = float(correct.mean()), mean_interval(correct, groups)
-    return Measured(value, *((None, None) if interval is None else (interval.low, interval.high)))
+    return StandinScore(value, *((None, None) if interval is None else (interval.low, interval.high)))
 
 
 def _train(network: Reach, sets: Sets, rng: np.random.Generator) -> None:

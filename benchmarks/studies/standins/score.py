@@ -16,7 +16,7 @@ from geofm_eval.stats.scores import ratio_interval
 
 
 @dataclass(frozen=True)
-class Measured:
+class StandinScore:
     """Score in the task's metric, with the ends of its 95 % interval."""
 
     value: float
@@ -24,7 +24,7 @@ class Measured:
     high: float | None
 
 
-def score_maps(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> Measured:
+def score_maps(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> StandinScore:
     """Score dense predictions.
 
     Args:
@@ -38,7 +38,7 @@ def score_maps(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> M
         [confusion(split.read_target(i), predict(i), classes, split.task.ignore) for i in range(len(split))]
     )
     interval = count_interval(counts[None], split.task.metric, split.groups)
-    return Measured(from_counts(counts.sum(0), split.task.metric), *_ends(interval))
+    return StandinScore(from_counts(counts.sum(0), split.task.metric), *_ends(interval))
 
 
 def from_counts(counts: NDArray[np.int64], metric: str) -> float:
@@ -46,7 +46,7 @@ def from_counts(counts: NDArray[np.int64], metric: str) -> float:
     return float(iou_per_class(counts)[1]) if metric == "iou" else float(mean_iou(counts))
 
 
-def _rmse(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> Measured:
+def _rmse(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> StandinScore:
     errors = []
     for index in range(len(split)):
         target = split.read_target(index)
@@ -56,7 +56,7 @@ def _rmse(split: Split, predict: Callable[[int], NDArray[np.generic]]) -> Measur
     interval = ratio_interval(make_sample(errors, split.groups))
     low, high = _ends(interval)
     roots = [None if end is None else math.sqrt(max(end, 0.0)) for end in (low, high)]
-    return Measured(math.sqrt(float(np.mean(errors))), *roots)
+    return StandinScore(math.sqrt(float(np.mean(errors))), *roots)
 
 
 def _ends(interval: object) -> tuple[float | None, float | None]:

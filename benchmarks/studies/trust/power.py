@@ -54,7 +54,7 @@ TASKS = ("eurosat_sim_power", "neuco_sim_biomass_mean_power")
 
 
 @dataclass(frozen=True)
-class Variant:
+class ChangedBackbone:
     """A changed backbone.
 
     Args:
@@ -70,17 +70,19 @@ class Variant:
     seed: int = 0
 
 
-def variants(seeds: int) -> Iterator[Variant]:
+def variants(seeds: int) -> Iterator[ChangedBackbone]:
     """Yield all variants, in the order of the table."""
-    yield Variant("same weights, other file", "same", SAME)
-    yield from (Variant("rounding (1e-6 of each weight)", f"rounding-{seed}", ROUNDING, seed) for seed in range(seeds))
+    yield ChangedBackbone("same weights, other file", "same", SAME)
+    yield from (
+        ChangedBackbone("rounding (1e-6 of each weight)", f"rounding-{seed}", ROUNDING, seed) for seed in range(seeds)
+    )
     for level in STEPS:
         for seed in range(seeds):
-            yield Variant(f"noise of {level:g} sd", f"noise-{level:g}-{seed}", level, seed)
-    yield Variant("checkpoint at a third of its steps", "third", None)
+            yield ChangedBackbone(f"noise of {level:g} sd", f"noise-{level:g}-{seed}", level, seed)
+    yield ChangedBackbone("checkpoint at a third of its steps", "third", None)
 
 
-def damaged(variant: Variant, folder: Path) -> Path:
+def damaged(variant: ChangedBackbone, folder: Path) -> Path:
     """Return the weight file of a variant; write it if it does not exist."""
     if variant.level is None:
         return THIRD

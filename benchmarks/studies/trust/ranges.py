@@ -21,7 +21,7 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.errors import DataError
 from geofm_eval.expected.admissible import DEVIATIONS
 from geofm_eval.expected.update import read_intact_records
-from geofm_eval.measure.noise import UNPERTURBED, Perturbation, Solved, described, job_of, solved
+from geofm_eval.measure.noise import UNPERTURBED, Perturbation, PerturbedSolve, described, job_of, solved
 from geofm_eval.probes.job import ProbeJob
 from geofm_eval.records import Record
 from geofm_eval.workspace import Settings, Workspace
@@ -44,7 +44,7 @@ DROP = 0.01
 
 
 @dataclass(frozen=True)
-class Rows:
+class DrawTable:
     """Label draws of all cases with their eligible penalties, best first, padded with infinite leads.
 
     Attributes:
@@ -86,7 +86,9 @@ class Rows:
         return found.reshape(*shape[:-1], self.cases)
 
 
-def rows_of(solves: Sequence[Mapping[Perturbation, Solved]], jobs: Sequence[ProbeJob], early: bool) -> Rows:
+def rows_of(
+    solves: Sequence[Mapping[Perturbation, PerturbedSolve]], jobs: Sequence[ProbeJob], early: bool
+) -> DrawTable:
     """Return the near-ties of all probes, from their stored solves.
 
     Args:
@@ -102,7 +104,7 @@ def rows_of(solves: Sequence[Mapping[Perturbation, Solved]], jobs: Sequence[Prob
         return np.array([np.pad(own[place], (0, width - len(own[place])), constant_values=fill) for _, _, own in parts])
 
     decisions = {len(job.problem.labels["test"]) for job in jobs}
-    return Rows(
+    return DrawTable(
         case=np.array([names.index(name) for name, *_ in parts]),
         weight=np.array([weight for _, weight, *_ in parts]),
         lead=padded(0, np.inf),
@@ -114,7 +116,7 @@ def rows_of(solves: Sequence[Mapping[Perturbation, Solved]], jobs: Sequence[Prob
 
 
 def _parts(
-    job: ProbeJob, solves: Mapping[Perturbation, Solved], early: Mapping[float, float] | None
+    job: ProbeJob, solves: Mapping[Perturbation, PerturbedSolve], early: Mapping[float, float] | None
 ) -> Iterator[tuple[object, float, list[NDArray[np.float64]]]]:
     """Case, weight, leads, scores, and standard deviations of leads at three levels of noise, of every draw."""
     exact, problem = solves[UNPERTURBED], job.problem
@@ -132,7 +134,7 @@ def _parts(
         yield name, 1 / draws[subset.fraction], columns
 
 
-def _sd(solves: Mapping[Perturbation, Solved], noise: float, row: int) -> NDArray[np.float64]:
+def _sd(solves: Mapping[Perturbation, PerturbedSolve], noise: float, row: int) -> NDArray[np.float64]:
     """(L,) standard deviation of each lead around its noise-free value, over the solves at a noise level."""
     exact = solves[UNPERTURBED]
     chosen = exact.chosen[row]
@@ -165,7 +167,7 @@ class Tally:
 Ends = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def simulate(rows: Rows, seed: int = 0, settings: int = SETTINGS) -> dict[str, Tally]:
+def simulate(rows: DrawTable, seed: int = 0, settings: int = SETTINGS) -> dict[str, Tally]:
     """Set ranges by both rules, each time on another machine, and judge ``MACHINES`` others by them.
 
     Args:
@@ -198,14 +200,14 @@ def _outside(scores: NDArray[np.float64], ends: Ends) -> NDArray[np.bool_]:
     return np.asarray(((scores < ends[0] - 1e-6) | (scores > ends[1] + 1e-6)).any(1))
 
 
-def _old(rng: np.random.Generator, rows: Rows, own: NDArray[np.float64]) -> Ends:
+def _old(rng: np.random.Generator, rows: DrawTable, own: NDArray[np.float64]) -> Ends:
     score = rows.scores(own.argmin(1)[None])[0]
     solves = rows.scores(_drawn(rng, own, rows.sd_noise[OLD_NOISE], OLD_SOLVES).argmin(2))
     half = np.maximum(np.abs(solves - score).max(0), rows.decision)
     return score - half, score + half
 
 
-def _new(rng: np.random.Generator, rows: Rows, own: NDArray[np.float64]) -> Ends:
+def _new(rng: np.random.Generator, rows: DrawTable, own: NDArray[np.float64]) -> Ends:
     """As in ``geofm-eval expect``: four solves at each noise level, and one as on another machine."""
     best = own.argmin(1)[:, None]
     lead = own - np.take_along_axis(own, best, 1)

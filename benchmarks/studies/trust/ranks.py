@@ -17,8 +17,8 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import trim_mean
 
+from geofm_eval.ranking import joint
 from geofm_eval.ranking.aggregation import TRIMMED, mean_of_shares
-from geofm_eval.ranking.joint import ranks, resample_scores
 from geofm_eval.ranking.sources import Source, sources_of
 from geofm_eval.stats.counts import count_score
 from geofm_eval.stats.jackknife import Floats
@@ -29,8 +29,8 @@ MODELS = 7
 RESAMPLES = 2000
 BINS = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8, 0.95, 1.01)
 
-Measured = tuple[list[float], list[tuple[Source, ...]]]
-Simulate = Callable[[np.random.Generator, Floats], Measured]
+Simulated = tuple[list[float], list[tuple[Source, ...]]]
+Simulate = Callable[[np.random.Generator, Floats], Simulated]
 """Maps true qualities, in standard deviations over models, to scores and the sources of their errors."""
 
 
@@ -49,7 +49,7 @@ class Trust:
     best: tuple[tuple[int, float, float], ...]
 
 
-def probes(rng: np.random.Generator, quality: Floats, draws: int = 5, n: int = 1000) -> Measured:
+def probes(rng: np.random.Generator, quality: Floats, draws: int = 5, n: int = 1000) -> Simulated:
     """Draw accuracies near .7, with a standard deviation of 2 points between models and mostly common draw effects."""
     difficulty, shared = rng.normal(0, 1, n), rng.normal(0, 0.03, (draws, 1))
     scores, sources = [], []
@@ -62,7 +62,7 @@ def probes(rng: np.random.Generator, quality: Floats, draws: int = 5, n: int = 1
     return scores, [one for one in sources if one is not None]
 
 
-def shuffles(rng: np.random.Generator, quality: Floats, count: int = 40, n: int = 294) -> Measured:
+def shuffles(rng: np.random.Generator, quality: Floats, count: int = 40, n: int = 294) -> Simulated:
     """Draw R2 near .6, with a standard deviation of .03 between models and similar errors of a sample over shuffles."""
     target, tested = rng.normal(0, 1, n), np.zeros((count, n), dtype=bool)
     for row in tested:
@@ -79,7 +79,7 @@ def shuffles(rng: np.random.Generator, quality: Floats, count: int = 40, n: int 
     return scores, [one for one in sources if one is not None]
 
 
-def trainings(rng: np.random.Generator, quality: Floats, groups: int, seeds: int = 3, n: int = 90) -> Measured:
+def trainings(rng: np.random.Generator, quality: Floats, groups: int, seeds: int = 3, n: int = 90) -> Simulated:
     """Draw mean IoU near .8, with 1.5 points between models, .7 points between seeds, and varying events and chips."""
     event = np.arange(n) % groups
     hard = rng.normal(0, 0.05, groups)[event] + rng.normal(0, 0.05, n)
@@ -139,8 +139,8 @@ def trust(kind: Kind, simulations: int, seed: int = 0) -> Trust:
         quality = rng.normal(0, 1, MODELS)
         quality[1] = quality[0]
         scores, sources = kind.simulate(rng, quality)
-        found = ranks(resample_scores(scores, sources, RESAMPLES, seed=number))
-        truth = ranks(quality[None])
+        found = joint.ranks(joint.resample_scores(scores, sources, RESAMPLES, seed=number))
+        truth = joint.ranks(quality[None])
         held.append((found.low <= truth.median) & (truth.median <= found.high))
         widths.append(found.high - found.low + 1)
         said.append(found.best)

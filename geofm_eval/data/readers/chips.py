@@ -25,7 +25,7 @@ Load = Callable[[Item], npt.NDArray[Any]]
 
 
 def check_options(task: TaskSpec, **known: Sequence[object] | None) -> None:
-    """Refuse options that a reader does not know; all readers accept ``chip``, the size of simulated chips.
+    """Refuse options that a reader does not know; ``chip``, the size of simulated chips, is known to all.
 
     Args:
         task: the task.

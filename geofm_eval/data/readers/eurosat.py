@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import NAMES, Item, Listing
-from geofm_eval.data.readers.chips import read_lists
+from geofm_eval.data.readers.chips import check_options, read_lists
 from geofm_eval.data.readers.files import load_image, place, rows_by_split
 from geofm_eval.data.readers.listed import is_litter, listed_name
 from geofm_eval.data.readers.rasters import read_bands
@@ -51,9 +51,14 @@ def read_listing(task: TaskSpec, root: Path) -> Listing:
 
 
 def _options(task: TaskSpec) -> tuple[str, str]:
+    if "chip" in task.options:
+        raise ContractError(
+            f"task '{task.slug}': found option chip, the size of simulated chips; simulated images of reader 'eurosat' "
+            "always have 64 x 64 pixels, so remove it"
+        )
+    check_options(task, edition=None, split_lists=None)
     edition, prefix = task.options.get("edition"), task.options.get("split_lists")
-    unknown = set(task.options) - {"edition", "split_lists"}
-    if edition not in SUFFIXES or not isinstance(prefix, str) or unknown:
+    if edition not in SUFFIXES or not isinstance(prefix, str):
         raise ContractError(
             f"task '{task.slug}': options are {task.options}; expected edition = 'tif' or 'rgb', and split_lists = the "
             "prefix of the list files, for example 'eurosat'"

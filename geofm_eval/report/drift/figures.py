@@ -12,17 +12,17 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.report.drawing import COLOURS, GREY, caption, key_of, look, new_figure, plain
 from geofm_eval.report.drift.tables import TUNED, part_drift, unit_of_drift
 from geofm_eval.report.wording import heading
-from geofm_eval.results.drift import NAMES, VERDICTS_ON, DriftCell, DriftStudy
+from geofm_eval.results.drift_cases import NAMES, VERDICTS_ON, DriftCases, DriftCell
 from geofm_eval.stats.over_seeds import estimate
 
 ARMS = (("tuned", COLOURS[0], "-"), ("shuffled", COLOURS[1], "--"), ("seeds", GREY, ":"))
 """Colour and line of what is drawn over depth."""
 
 
-def depth_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
+def depth_figure(cases: DriftCases, catalog: Catalog, path: Path) -> None:
     """Draw drift over blocks for the measures with a verdict: one row per tuned backbone."""
-    figure, axes = _grid(study, len(VERDICTS_ON), (3.2, 1.7), heading_of(study, catalog, "drift by depth"))
-    for row, cell in zip(axes, study.cells, strict=True):
+    figure, axes = _grid(cases, len(VERDICTS_ON), (3.2, 1.7), heading_of(cases, catalog, "drift by depth"))
+    for row, cell in zip(axes, cases.cells, strict=True):
         for axis, measure in zip(row, VERDICTS_ON, strict=True):
             for arm, colour, style in ARMS:
                 _lines(axis, cell, measure, arm, colour, style)
@@ -43,13 +43,13 @@ def depth_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def parts_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
+def parts_figure(cases: DriftCases, catalog: Catalog, path: Path) -> None:
     """Draw drift of every part of every block as a heatmap, for the measures with a verdict."""
-    figure, axes = _grid(study, len(VERDICTS_ON), (3.4, 2.3), heading_of(study, catalog, "drift by block and part"))
+    figure, axes = _grid(cases, len(VERDICTS_ON), (3.4, 2.3), heading_of(cases, catalog, "drift by block and part"))
     for column, measure in enumerate(VERDICTS_ON):
-        grids = [_by_part(cell, measure) for cell in study.cells]
+        grids = [_by_part(cell, measure) for cell in cases.cells]
         top = max((float(np.nanmax(grid)) for grid in grids if np.isfinite(grid).any()), default=1.0) or 1.0
-        for row, (cell, grid) in enumerate(zip(study.cells, grids, strict=True)):
+        for row, (cell, grid) in enumerate(zip(cases.cells, grids, strict=True)):
             axis = axes[row][column]
             shown = axis.imshow(grid, vmin=0, vmax=top, cmap="viridis", aspect="auto")
             axis.set_yticks(range(len(cell.parts)), cell.parts, fontsize=6)
@@ -63,15 +63,15 @@ def parts_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def layers_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
+def layers_figure(cases: DriftCases, catalog: Catalog, path: Path) -> None:
     """Draw CKA of every frozen tap with every tap of the first seed's tuned network."""
-    cells = [cell for cell in study.cells if cell.drift.layers is not None]
+    cells = [cell for cell in cases.cells if cell.drift.layers is not None]
     if not cells:
         return
     columns = min(4, len(cells))
     rows = -(-len(cells) // columns)
     figure = _figure(
-        (3.0 * columns + 0.8, 3.1 * rows + 0.8), heading_of(study, catalog, "frozen against tuned layers, CKA")
+        (3.0 * columns + 0.8, 3.1 * rows + 0.8), heading_of(cases, catalog, "frozen against tuned layers, CKA")
     )
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis, cell in zip(axes.flat, cells, strict=False):
@@ -90,15 +90,15 @@ def layers_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def lost_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
+def lost_figure(cases: DriftCases, catalog: Catalog, path: Path) -> None:
     """Draw what reverting a part costs over how much the part drifted, one panel per measure."""
-    unit = unit_of_drift(study, catalog)
-    title = heading_of(study, catalog, f"{unit.label} lost on reverting, over drift")
+    unit = unit_of_drift(cases, catalog)
+    title = heading_of(cases, catalog, f"{unit.label} lost on reverting, over drift")
     figure = _figure((4.3 * len(VERDICTS_ON), 4.4), title)
     axes = figure.subplots(1, len(VERDICTS_ON), squeeze=False)[0]
-    parts = [name for name in study.cells[0].drift.reverted if name != "all" and not name.startswith("block")]
+    parts = [name for name in cases.cells[0].drift.reverted if name != "all" and not name.startswith("block")]
     for axis, measure in zip(axes, VERDICTS_ON, strict=True):
-        for cell in study.cells:
+        for cell in cases.cells:
             drifts = part_drift(cell, measure)
             for name, lost in cell.drift.reverted.items():
                 if name not in drifts or not (name in cell.tuned_parts or name in cell.blocks):
@@ -121,9 +121,9 @@ def lost_figure(study: DriftStudy, catalog: Catalog, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def heading_of(study: DriftStudy, catalog: Catalog, what: str) -> str:
+def heading_of(cases: DriftCases, catalog: Catalog, what: str) -> str:
     """Title of a table or figure of drift."""
-    return heading(study.comparison, catalog, what, TUNED)
+    return heading(cases.comparison, catalog, what, TUNED)
 
 
 def _by_part(cell: DriftCell, measure: str) -> NDArray[np.float64]:
@@ -148,8 +148,8 @@ def _part_legend(axis: Any, parts: Sequence[str]) -> None:
     axis.legend(handles=handles, fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
-def _grid(study: DriftStudy, columns: int, size: tuple[float, float], title: str) -> tuple[Any, Any]:
-    rows = len(study.cells)
+def _grid(cases: DriftCases, columns: int, size: tuple[float, float], title: str) -> tuple[Any, Any]:
+    rows = len(cases.cells)
     figure = _figure((size[0] * columns + 1.2, size[1] * rows + 1.0), title)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
@@ -162,7 +162,7 @@ def _caption(figure: Any, text: str) -> None:
     caption(figure, textwrap.fill(text, int(figure.get_size_inches()[0] * 14)))
 
 
-FIGURES: Mapping[str, tuple[str, Callable[[DriftStudy, Catalog, Path], None]]] = {
+FIGURES: Mapping[str, tuple[str, Callable[[DriftCases, Catalog, Path], None]]] = {
     "depth": ("drift by depth", depth_figure),
     "parts": ("by block and part", parts_figure),
     "layers": ("frozen against tuned layers", layers_figure),

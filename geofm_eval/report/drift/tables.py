@@ -9,7 +9,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.plurals import counted
 from geofm_eval.report.formats import Column, Table
 from geofm_eval.report.wording import named, table_of
-from geofm_eval.results.drift import NAMES, VERDICTS_ON, DriftCell, DriftStudy
+from geofm_eval.results.drift_cases import NAMES, VERDICTS_ON, DriftCases, DriftCell
 from geofm_eval.results.units import UNKNOWN, MetricFormat, unit_named
 from geofm_eval.stats.over_seeds import Estimate, estimate, leader
 
@@ -40,15 +40,15 @@ def signed(found: Estimate, factor: float = 1.0, decimals: int | None = None) ->
     return texts[0] if len(texts) == 1 else f"{texts[0]} [{texts[1]}, {texts[2]}]"
 
 
-def summary_table(study: DriftStudy, catalog: Catalog) -> Table[DriftCell]:
+def summary_table(cases: DriftCases, catalog: Catalog) -> Table[DriftCell]:
     """How much every backbone changed, against its floors, and whether it is more than noise."""
-    unit = unit_of_drift(study, catalog)
+    unit = unit_of_drift(cases, catalog)
     columns: list[Column[DriftCell]] = [
         Column("model", lambda cell: cell.record, short="model"),
         Column("adaptation", lambda cell: cell.name, short="adaptation"),
         Column("labels", lambda cell: cell.record.training and cell.record.training.chips.get("train")),
         Column("learning rate", lambda cell: cell.drift.rate, show="{:g}".format),
-        Column(f"{unit.label}, {study.cells[0].drift.scored} samples", lambda cell: cell.drift.score),
+        Column(f"{unit.label}, {cases.cells[0].drift.scored} samples", lambda cell: cell.drift.score),
         Column("the same, backbone reverted", lambda cell: cell.drift.frozen_score),
     ]
     for measure in VERDICTS_ON:
@@ -65,7 +65,7 @@ def summary_table(study: DriftStudy, catalog: Catalog) -> Table[DriftCell]:
         Column("largest without learning", _zero, show=small),
     ]
     what = "drift and its floors, mean over blocks"
-    return table_of(study.comparison, catalog, "", what, columns, study.cells, _notes(study), TUNED, unit)
+    return table_of(cases.comparison, catalog, "", what, columns, cases.cells, _notes(cases), TUNED, unit)
 
 
 def _arms(measure: str, cell: DriftCell) -> str:
@@ -86,34 +86,34 @@ def _part_verdicts(cell: DriftCell) -> str | None:
     return ", ".join(f"{name} {verdict or UNKNOWN}" for name, verdict in known.items()) if any(known.values()) else None
 
 
-def parts_table(study: DriftStudy, catalog: Catalog) -> Table[tuple[DriftCell, str]]:
+def parts_table(cases: DriftCases, catalog: Catalog) -> Table[tuple[DriftCell, str]]:
     """Drift of every part of a block, mean over blocks, and whether fc1 changes most."""
     columns: list[Column[tuple[DriftCell, str]]] = [
         Column("model", lambda row: row[0].model),
         Column("adaptation", lambda row: row[0].name),
         Column("measure", lambda row: row[1]),
-        *(Column(part, partial(_with_floor, part)) for part in study.cells[0].parts),
+        *(Column(part, partial(_with_floor, part)) for part in cases.cells[0].parts),
         Column("most: tuned", _most),
         Column("fc1 above shuffled: verdict", lambda row: part_verdict(*row)),
         Column("fc1 minus the deciding part [interval]", partial(_lead, True)),
         Column("the same without floor", partial(_lead, False)),
     ]
-    rows = [(cell, measure) for cell in study.cells for measure in NAMES if measure in cell.drift.raw_parts]
+    rows = [(cell, measure) for cell in cases.cells for measure in NAMES if measure in cell.drift.raw_parts]
     notes = [
         "In brackets: the same training on shuffled labels (the floor). The verdict is about drift above the floor. "
         "Supported: fc1 is clearly above its floor and above all other parts; refuted: another part that is above its "
         "floor is clearly above fc1 (Holm). Tunings that change only some parts have no verdict. Deciding part: the "
         "clearest of those ahead of fc1, otherwise the closest.",
-        *_notes(study),
+        *_notes(cases),
     ]
-    what, unit = "drift by part of a block, mean over blocks", unit_of_drift(study, catalog)
-    return table_of(study.comparison, catalog, "parts", what, columns, rows, notes, TUNED, unit)
+    what, unit = "drift by part of a block, mean over blocks", unit_of_drift(cases, catalog)
+    return table_of(cases.comparison, catalog, "parts", what, columns, rows, notes, TUNED, unit)
 
 
-def reverted_table(study: DriftStudy, catalog: Catalog) -> Table[DriftCell]:
+def reverted_table(cases: DriftCases, catalog: Catalog) -> Table[DriftCell]:
     """Score that is lost when a part, a block or all of a backbone goes back to its frozen weights."""
-    unit = unit_of_drift(study, catalog)
-    names = dict.fromkeys(name for cell in study.cells for name in cell.drift.reverted)
+    unit = unit_of_drift(cases, catalog)
+    names = dict.fromkeys(name for cell in cases.cells for name in cell.drift.reverted)
     columns: list[Column[DriftCell]] = [
         Column("model", lambda cell: cell.model),
         Column("adaptation", lambda cell: cell.name),
@@ -121,12 +121,12 @@ def reverted_table(study: DriftStudy, catalog: Catalog) -> Table[DriftCell]:
         *(Column(name, partial(_lost, name, unit)) for name in names),
     ]
     notes = [
-        f"Scored on {study.cells[0].drift.scored} test samples with the tuned head unchanged; a loss is positive. "
+        f"Scored on {cases.cells[0].drift.scored} test samples with the tuned head unchanged; a loss is positive. "
         "Parts such as qkv or fc1 are reverted in all blocks together.",
         "Intervals: t over seeds, including the jackknife variance over the samples.",
     ]
     what = f"{unit.label} lost on reverting a part"
-    return table_of(study.comparison, catalog, "reverted", what, columns, study.cells, notes, TUNED, unit)
+    return table_of(cases.comparison, catalog, "reverted", what, columns, cases.cells, notes, TUNED, unit)
 
 
 def _lost(name: str, unit: MetricFormat, cell: DriftCell) -> str | None:
@@ -173,10 +173,10 @@ def _zero(cell: DriftCell) -> float:
     return float(np.nanmax(np.abs(rows)))
 
 
-def unit_of_drift(study: DriftStudy, catalog: Catalog) -> MetricFormat:
-    """How the scores of a study are shown."""
-    task = catalog.tasks.get(study.cells[0].record.case.task)
-    return unit_named("" if task is None else task.metric, study.cells[0].record.provenance.target_unit)
+def unit_of_drift(cases: DriftCases, catalog: Catalog) -> MetricFormat:
+    """How the scores of the cases are shown."""
+    task = catalog.tasks.get(cases.cells[0].record.case.task)
+    return unit_named("" if task is None else task.metric, cases.cells[0].record.provenance.target_unit)
 
 
 def part_drift(cell: DriftCell, measure: str) -> dict[str, float]:
@@ -187,10 +187,10 @@ def part_drift(cell: DriftCell, measure: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
-def _notes(study: DriftStudy) -> Sequence[str]:
-    first = study.cells[0].drift
-    seeds = len(study.cells[0].rows("total", "tuned"))
-    third = max(len(study.cells[0].blocks) // 3, 1)
+def _notes(cases: DriftCases) -> Sequence[str]:
+    first = cases.cells[0].drift
+    seeds = len(cases.cells[0].rows("total", "tuned"))
+    third = max(len(cases.cells[0].blocks) // 3, 1)
     over = f"{first.errors_over}{'' if first.units is None else f' ({first.units})'}"
     notes = [
         f"{first.n} test samples, {counted(seeds, 'seed')}. Mean over blocks. Shuffled: trained equally long, at the "
@@ -206,6 +206,6 @@ def _notes(study: DriftStudy) -> Sequence[str]:
         f"Intervals: t over seeds; total, local and token drift and scores include the jackknife variance over {over}, "
         "other measures do not.",
     ]
-    if study.left_out:
-        notes.append(f"Without a measurement: {named(dict(list(study.left_out.items())[:8]))}.")
+    if cases.left_out:
+        notes.append(f"Without a measurement: {named(dict(list(cases.left_out.items())[:8]))}.")
     return notes

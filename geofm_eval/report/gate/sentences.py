@@ -30,6 +30,9 @@ RULE = (
 MOST_NAMES = 12
 """Exploratory cases that are named per reason; the others are counted."""
 
+PRIMARY = " (primary): "
+"""Marks the sentences of :func:`reason_sentences` that name primary cases."""
+
 NO_MOVE = 0.001
 """1 - CKA below which a tap is not said to have moved."""
 
@@ -200,7 +203,7 @@ def reason_sentences(reasons: Mapping[CaseKey, str], primary: Container[CaseKey]
     for key, reason in reasons.items():
         alike[key not in primary, reason].append(key[1])
     return [
-        f"{named(cases, MOST_NAMES if exploratory else len(cases))}{'' if exploratory else ' (primary)'}: {reason}"
+        f"{named(cases, MOST_NAMES)}: {reason}" if exploratory else f"{named(cases, len(cases))}{PRIMARY}{reason}"
         for (exploratory, reason), cases in sorted(alike.items(), key=lambda item: item[0][0])
     ]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from geofm_eval.compare import FailOn, RunComparison
 from geofm_eval.plurals import counted
 from geofm_eval.report.gate.sentences import (
+    PRIMARY,
     RULE,
     cell_sentence,
     chance_sentence,
@@ -22,7 +23,7 @@ from geofm_eval.report.gate.sentences import (
 )
 
 MOST = 12
-"""Lines per list; one more gives the number of the others. The list of compared primary cases has no limit."""
+"""Lines per list about exploratory cases; one more gives the number of the others. Primary cases are never cut."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,12 @@ def lines_of(found: RunComparison, fail_on: FailOn = "regression", require_all: 
     return [
         Line(headline(found, fail_on, require_all), bool(found.failures(fail_on, require_all))),
         *_primary(found, strict),
-        *_listed("lost", reason_sentences(matches.broken, roles), alarm=True),
-        *_listed("fell", [drop_sentence(drop) for drop in found.fell], alarm=True),
+        *_reasons("lost", reason_sentences(matches.broken, roles), alarm=True),
+        *_fallen(found),
         *_exploratory(found),
         *_listed("features moved", [moved_sentence(one) for one in found.moved]),
-        *_listed("not comparable", refusal_sentences(matches.refused, roles), strict),
-        *_listed("not tested", reason_sentences(untested(found), roles), strict),
+        *_reasons("not comparable", refusal_sentences(matches.refused, roles), strict),
+        *_reasons("not tested", reason_sentences(untested(found), roles), strict),
         *_listed("not compared", other_sentences(found), require_all and bool(found.unselected)),
         *_listed("no checksum", no_checksum_sentences(found)),
         *_listed("problem", found.problems),
@@ -65,6 +66,13 @@ def _primary(found: RunComparison, strict: bool) -> Iterator[Line]:
         yield Line(chance)
 
 
+def _fallen(found: RunComparison) -> Iterator[Line]:
+    """Scores that fell without an interval, of primary cases first."""
+    drops = sorted(found.fell, key=lambda drop: drop.key not in found.roles)
+    kept = sum(drop.key in found.roles for drop in drops)
+    yield from _listed("fell", [drop_sentence(drop) for drop in drops], alarm=True, kept=kept)
+
+
 def _exploratory(found: RunComparison) -> Iterator[Line]:
     """Cases that never fail the gate; regressions among them are marked, because somebody should look."""
     for mean in found.pooled:
@@ -82,8 +90,14 @@ def untested(found: RunComparison) -> dict[tuple[str, str], str]:
     return {key: reason for key, reason in found.untested.items() if key not in refused}
 
 
-def _listed(word: str, sentences: Sequence[str], alarm: bool = False) -> Iterator[Line]:
-    for sentence in sentences[:MOST]:
+def _reasons(word: str, sentences: Sequence[str], alarm: bool = False) -> Iterator[Line]:
+    yield from _listed(word, sentences, alarm, kept=sum(PRIMARY in sentence for sentence in sentences))
+
+
+def _listed(word: str, sentences: Sequence[str], alarm: bool = False, kept: int = 0) -> Iterator[Line]:
+    """A line per sentence, at most ``MOST``; the first ``kept`` are about primary cases, and all are listed."""
+    shown = max(MOST, kept)
+    for sentence in sentences[:shown]:
         yield Line(f"{word}: {sentence}", alarm)
-    if len(sentences) > MOST:
-        yield Line(f"{word}: and {len(sentences) - MOST} more", alarm)
+    if len(sentences) > shown:
+        yield Line(f"{word}: and {len(sentences) - shown} more", alarm)

@@ -6,26 +6,26 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.report.formats import Column, Table
 from geofm_eval.report.wording import heading
 from geofm_eval.results.comparison import Comparison, Subject
-from geofm_eval.results.neuco import COLUMNS, NeucoStudy
+from geofm_eval.results.neuco import COLUMNS, NeucoComparison
 
 
-def neuco_table(study: NeucoStudy, catalog: Catalog) -> Table[tuple[str, str]]:
+def neuco_table(comparison: NeucoComparison, catalog: Catalog) -> Table[tuple[str, str]]:
     """One row per model and tap: mean R2 of the shuffles and Q under each probe."""
-    subject = Subject(study.first.case.model, {study.first.case.layer: study.first}, {})
+    subject = Subject(comparison.first.case.model, {comparison.first.case.layer: comparison.first}, {})
     columns: list[Column[tuple[str, str]]] = [Column("model", lambda row: row[0]), Column("tap", lambda row: row[1])]
     for adaptation in COLUMNS:
         for name, what in (("mean R2", "mean_r2"), ("Q", "neuco_q")):
-            columns.append(Column(f"{adaptation}: {name}", partial(_value, study, adaptation, what)))
+            columns.append(Column(f"{adaptation}: {name}", partial(_value, comparison, adaptation, what)))
     return Table(
-        slug=study.slug,
+        slug=comparison.slug,
         title=heading(
-            Comparison(study.slug, (subject,), {}),
+            Comparison(comparison.slug, (subject,), {}),
             catalog,
             "mean R2 and Q over 40 shuffles; not ranked",
             "NeuCo-Bench's own protocol",
         ),
         columns=columns,
-        rows=study.rows,
+        rows=comparison.rows,
         notes=(
             "adamw is NeuCo-Bench's probe as published: AdamW, ten epochs, the best of which is picked on the test "
             "samples of each shuffle; features and target are scaled with all samples. adamw_mended scales with the "
@@ -37,8 +37,8 @@ def neuco_table(study: NeucoStudy, catalog: Catalog) -> Table[tuple[str, str]]:
     )
 
 
-def _value(study: NeucoStudy, adaptation: str, what: str, row: tuple[str, str]) -> float | None:
+def _value(comparison: NeucoComparison, adaptation: str, what: str, row: tuple[str, str]) -> float | None:
     """With all labels: NeuCo-Bench has no other score."""
-    record = study.records.get((adaptation, *row))
+    record = comparison.records.get((adaptation, *row))
     score = None if record is None else record.scores.get("1.0")
     return None if score is None else score.extra[what]

@@ -15,8 +15,8 @@ from geofm_eval.report.probes.terminal import text_of
 from geofm_eval.report.probes.transfer import transfer_table
 from geofm_eval.report.ranks.page import ranks_page
 from geofm_eval.results.leaderboard import Ranking
-from geofm_eval.results.neuco import NeucoStudy
-from geofm_eval.results.transfer import TransferStudy
+from geofm_eval.results.neuco import NeucoComparison
+from geofm_eval.results.transfer import TapTransfers
 
 
 def comparison_page(ranking: Ranking, orders: Sequence[Ordering], catalog: Catalog) -> Page:
@@ -57,14 +57,14 @@ def _table(slug: str) -> list[tuple[str, str]]:
     return [("table", f"{slug}.md"), ("LaTeX", f"{slug}.tex")]
 
 
-def transfer_page(study: TransferStudy) -> Page:
+def transfer_page(transfers: TapTransfers) -> Page:
     """The transferable taps of one family of probes."""
-    table, slug = transfer_table(study), study.slug
-    line = line_of(slug, study.rows[0].comparison.simulated, [*_table(slug), ("CSV", f"{slug}.csv")])
+    table, slug = transfer_table(transfers), transfers.slug
+    line = line_of(slug, transfers.rows[0].comparison.simulated, [*_table(slug), ("CSV", f"{slug}.csv")])
     return Page(tables=(table,), lines=(line,), csv={slug: table.data})
 
 
-def neuco_page(study: NeucoStudy, catalog: Catalog) -> Page:
+def neuco_page(comparison: NeucoComparison, catalog: Catalog) -> Page:
     """NeuCo-Bench's own probe on one task."""
-    line = line_of(study.slug, study.first.evidence == "simulated", _table(study.slug))
-    return Page(tables=(neuco_table(study, catalog),), lines=(line,))
+    line = line_of(comparison.slug, comparison.first.evidence == "simulated", _table(comparison.slug))
+    return Page(tables=(neuco_table(comparison, catalog),), lines=(line,))

@@ -42,7 +42,7 @@ class Overview:
 
     @property
     def by_table(self) -> dict[str, list[Ordering]]:
-        """Settings of every comparison and case study with a setting of two or more models."""
+        """Settings of every comparison, of probes or of trained cases, with a setting of two or more models."""
         found: defaultdict[str, list[Ordering]] = defaultdict(list)
         for one in self.orders:
             found[one.setting.table].append(one)

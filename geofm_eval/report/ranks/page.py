@@ -16,7 +16,7 @@ from geofm_eval.results.comparison import Comparison
 
 
 def ranks_page(comparison: Comparison, how: str | None, orders: Sequence[Ordering], catalog: Catalog) -> Page:
-    """Ranks within the settings of a comparison or case study; empty without two models in one."""
+    """Ranks within the settings of a comparison, of probes or of trained cases; empty without two models in one."""
     if not orders:
         return Page()
     table = ranks_table(comparison, how, orders, catalog)

@@ -14,7 +14,7 @@ from geofm_eval.results.units import unit_of
 
 
 @dataclass(frozen=True)
-class Place:
+class RankedEntry:
     """One model in the order of a setting."""
 
     order: Ordering
@@ -32,17 +32,19 @@ class Place:
         return None if self.standing is None else f"{words(self.standing)}{of}"
 
 
-def ranks_table(comparison: Comparison, how: str | None, orders: Sequence[Ordering], catalog: Catalog) -> Table[Place]:
-    """Ranks in all settings of a comparison or case study that have two models.
+def ranks_table(
+    comparison: Comparison, how: str | None, orders: Sequence[Ordering], catalog: Catalog
+) -> Table[RankedEntry]:
+    """Ranks in all settings of a comparison, of probes or of trained cases, that have two models.
 
     Args:
-        comparison: of probes, or the records of a case study as one.
+        comparison: of probes, or :attr:`TrainedCases.comparison`.
         how: what was trained; None for probes.
         orders: one per setting.
         catalog: for titles.
     """
     unit, several = unit_of(comparison), [one for one in orders if len(one.setting.entries) > 1]
-    columns: list[Column[Place]] = [
+    columns: list[Column[RankedEntry]] = [
         Column("setting", _first_label),
         Column(None, lambda row: setting_fields(_setting(row))),
         Column("model", lambda row: row.entry.record, "model control"),
@@ -70,12 +72,12 @@ def ranks_table(comparison: Comparison, how: str | None, orders: Sequence[Orderi
         notes.append(f"Not ranked: {counted(len(orders) - len(several), 'setting')} with a single model.")
     notes += [f"{setting_label(one.setting)}, {by_reason(one.without)}." for one in several if one.without]
     what = f"ranks by test {unit.label}"
-    return table_of(comparison, catalog, "ranks", what, columns, _places(several), notes, how)
+    return table_of(comparison, catalog, "ranks", what, columns, _ranked(several), notes, how)
 
 
-def rank_rows(table: Table[Place], orders: Sequence[Ordering]) -> list[Row]:
+def rank_rows(table: Table[RankedEntry], orders: Sequence[Ordering]) -> list[Row]:
     """CSV of such a table, settings of a single model among them."""
-    return replace(table, rows=_places(orders)).data()
+    return replace(table, rows=_ranked(orders)).data()
 
 
 def pair_rows(orders: Sequence[Ordering]) -> list[Row]:
@@ -110,14 +112,14 @@ def span(low: int, high: int) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _first_label(row: Place) -> str:
+def _first_label(row: RankedEntry) -> str:
     setting = row.order.setting
     return setting_label(setting) if row.entry is setting.entries[0] else ""
 
 
-def _setting(row: Place) -> Setting:
+def _setting(row: RankedEntry) -> Setting:
     return row.order.setting
 
 
-def _places(orders: Sequence[Ordering]) -> list[Place]:
-    return [Place(one, entry) for one in orders for entry in one.setting.entries]
+def _ranked(orders: Sequence[Ordering]) -> list[RankedEntry]:
+    return [RankedEntry(one, entry) for one in orders for entry in one.setting.entries]

@@ -1,1 +1,1 @@
-"""Reports of trained dense cases: case studies, marginal effects, cost, contact sheets."""
+"""Reports of trained cases: rankings, marginal effects, cost, contact sheets."""

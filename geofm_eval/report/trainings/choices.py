@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from geofm_eval.catalog import Catalog
 from geofm_eval.factors.levels import Decision, Level, best_cases
 from geofm_eval.report.formats import Column, Table, described
-from geofm_eval.report.trainings.notes import study_table, unit_of_study
-from geofm_eval.results.trainings import CaseStudy
+from geofm_eval.report.trainings.notes import trainings_table, unit_of_trainings
+from geofm_eval.results.trainings import TrainedCases
 from geofm_eval.results.units import percent
 
 FactorLevel = tuple[Decision, Level]
 
 
-def choices_table(study: CaseStudy, found: Sequence[Decision], catalog: Catalog) -> Table[FactorLevel] | None:
+def choices_table(cases: TrainedCases, found: Sequence[Decision], catalog: Catalog) -> Table[FactorLevel] | None:
     """Levels of every factor, best on validation first; None if no factor has two levels."""
     if not found:
         return None
-    unit, metric = unit_of_study(study), study.cells[0].score.metric
+    unit, metric = unit_of_trainings(cases), cases.cells[0].score.metric
     columns: list[Column[FactorLevel]] = [
-        Column(None, lambda row: {**described(study.cells[0].record, "evidence task"), "metric": metric}),
+        Column(None, lambda row: {**described(cases.cells[0].record, "evidence task"), "metric": metric}),
         Column("factor", lambda row: row[0].name, "factor"),
         Column(None, lambda row: row[0].name if row[1].chosen else "", short=""),
         Column("level", lambda row: row[1].name, "level", short="level (the first is best on validation)"),
@@ -38,7 +38,7 @@ def choices_table(study: CaseStudy, found: Sequence[Decision], catalog: Catalog)
         *(
             f"Best on validation with {percent(cell.adaptation.fraction)} of the labels: {cell.model} {cell.name}, "
             f"test {unit.label} {unit.score(cell.score)}."
-            for cell in best_cases(study)
+            for cell in best_cases(cases)
         ),
         "Means over the cells that all levels of a factor have, without controls. Validation chooses. Intervals are "
         "paired over seeds and images (or groups of images); among many, some exclude 0 by chance.",
@@ -46,4 +46,6 @@ def choices_table(study: CaseStudy, found: Sequence[Decision], catalog: Catalog)
     if left_out := [f"{factor.name}: {', '.join(factor.left_out)}" for factor in found if factor.left_out]:
         notes.append(f"Not compared, because cells that other levels have are missing: {'; '.join(left_out)}.")
     rows = [(factor, level) for factor in found for level in factor.levels]
-    return study_table(study, catalog, "choices", f"best level of each factor, test {unit.label}", columns, rows, notes)
+    return trainings_table(
+        cases, catalog, "choices", f"best level of each factor, test {unit.label}", columns, rows, notes
+    )

@@ -1,4 +1,4 @@
-"""Figures of a case study: score against training time, and the single-level decoder by block."""
+"""Figures of trained cases: score against training time, and the single-level decoder by block."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ from typing import Any
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import figure_name
 from geofm_eval.report.drawing import GREY, hatch_of, key_of, look, new_figure, plain
-from geofm_eval.report.trainings.notes import unit_of_study
+from geofm_eval.report.trainings.notes import unit_of_trainings
 from geofm_eval.report.trainings.pareto import fronts
 from geofm_eval.report.wording import heading
-from geofm_eval.results.trainings import CaseStudy, TrainedCell
+from geofm_eval.results.trainings import TrainedCases, TrainedCell
 from geofm_eval.results.units import MetricFormat
 
 
-def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
+def pareto_figure(cases: TrainedCases, catalog: Catalog, path: Path) -> None:
     """Draw every trained case over its seconds, and the front of cases that no cheaper case beats."""
-    unit = unit_of_study(study)
-    figure, axis = _figure(heading(study.comparison, catalog, f"test {unit.label} by cost", study.how))
-    heads = sorted({cell.adaptation.head for cell in study.cells})
-    for cell in study.cells:
+    unit = unit_of_trainings(cases)
+    figure, axis = _figure(heading(cases.comparison, catalog, f"test {unit.label} by cost", cases.how))
+    heads = sorted({cell.adaptation.head for cell in cases.cells})
+    for cell in cases.cells:
         _point(axis, cell, unit, **look(heads.index(cell.adaptation.head)))
-    middle = statistics.geometric_mean([min(c.seconds for c in study.cells), max(c.seconds for c in study.cells)])
-    for number, (best, style) in enumerate(zip(fronts(study).values(), ("-", "--", ":", "-."), strict=False)):
+    middle = statistics.geometric_mean([min(c.seconds for c in cases.cells), max(c.seconds for c in cases.cells)])
+    for number, (best, style) in enumerate(zip(fronts(cases).values(), ("-", "--", ":", "-."), strict=False)):
         places = [(cell.seconds, cell.score.value * unit.factor) for cell in best]
         axis.plot(*zip(*places, strict=True), color="#000000", linewidth=0.8, linestyle=style)
         # Names of all labels alone: those of several fronts would lie on each other. The table has them.
@@ -36,7 +36,7 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
     axis.set_xlabel("seconds: encoding, all seeds, all learning rates")
     axis.set_ylabel(f"test {unit.label}")
     axis.legend(handles=key_of(heads), loc="lower right", fontsize=8, frameon=False)
-    hatched = any(hatch_of(cell.record) for cell in study.cells)
+    hatched = any(hatch_of(cell.record) for cell in cases.cells)
     figure.supxlabel(
         "Filled: frozen. Open: tuned. Grey: controls. Lines: no cheaper case with as many labels is better."
         + " Hatched: weights of unverified provenance." * hatched,
@@ -45,14 +45,14 @@ def pareto_figure(study: CaseStudy, catalog: Catalog, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def block_figure(study: CaseStudy, catalog: Catalog, path: Path) -> bool:
+def block_figure(cases: TrainedCases, catalog: Catalog, path: Path) -> bool:
     """Draw the single-level decoder by block, one line per model and tuning at all labels; False where none is."""
-    unit = unit_of_study(study)
-    singles = [c for c in study.singles if c.layer.startswith("block") and c.adaptation.fraction == 1]
+    unit = unit_of_trainings(cases)
+    singles = [c for c in cases.singles if c.layer.startswith("block") and c.adaptation.fraction == 1]
     layers = sorted({cell.layer for cell in singles})
     if len(layers) < 2:
         return False
-    title = heading(study.comparison, catalog, f"single-level decoder by block, test {unit.label}", study.how)
+    title = heading(cases.comparison, catalog, f"single-level decoder by block, test {unit.label}", cases.how)
     figure, axis = _figure(title)
     for number, model in enumerate(sorted({cell.model for cell in singles})):
         for tuning, style in (("frozen", "-"), ("full", "--")):

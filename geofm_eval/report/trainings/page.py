@@ -1,4 +1,4 @@
-"""What is written about a case study."""
+"""What is written about trained cases."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -13,34 +13,34 @@ from geofm_eval.report.trainings.choices import choices_table
 from geofm_eval.report.trainings.figures import block_figure, pareto_figure
 from geofm_eval.report.trainings.pareto import pareto_table
 from geofm_eval.report.trainings.tables import block_table, effects_table, factorial_table, ranking_table
-from geofm_eval.report.trainings.terminal import text_of_study
+from geofm_eval.report.trainings.terminal import text_of_trainings
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.trainings import CaseStudy
+from geofm_eval.results.trainings import TrainedCases
 
 
-def study_page(study: CaseStudy, orders: Sequence[Ordering], catalog: Catalog, pairs: Pairs) -> Page:
-    """Ranking, ranks, effects, cost, choices; what a study has no cells for is left out."""
-    slug, ranks = study.slug, ranks_page(study.comparison, study.how, orders, catalog)
-    ranking = ranking_table(study, catalog, pairs)
-    effect = effects_table(study, effects(study, catalog, pairs), catalog)
-    choices = choices_table(study, factors(study, catalog, pairs), catalog)
-    pareto = pareto_table(study, catalog)
-    more = (effect, pareto, choices, factorial_table(study, catalog), block_table(study, catalog))
+def trainings_page(cases: TrainedCases, orders: Sequence[Ordering], catalog: Catalog, pairs: Pairs) -> Page:
+    """Ranking, ranks, effects, cost, choices; what the cases have no cells for is left out."""
+    slug, ranks = cases.slug, ranks_page(cases.comparison, cases.how, orders, catalog)
+    ranking = ranking_table(cases, catalog, pairs)
+    effect = effects_table(cases, effects(cases, catalog, pairs), catalog)
+    choices = choices_table(cases, factors(cases, catalog, pairs), catalog)
+    pareto = pareto_table(cases, catalog)
+    more = (effect, pareto, choices, factorial_table(cases, catalog), block_table(cases, catalog))
     tables = [ranking, *ranks.tables, *(table for table in more if table is not None)]
     numbers = {"cells": ranking.data, **({} if effect is None else {"effects": effect.data})}
-    figures = {} if pareto is None else {f"{slug}-pareto": partial(pareto_figure, study, catalog)}
+    figures = {} if pareto is None else {f"{slug}-pareto": partial(pareto_figure, cases, catalog)}
     files = [(table.slug.removeprefix(f"{slug}-"), f"{table.slug}.md") for table in tables]
     files += [("figure", f"../figures/{name}.png") for name in figures]
     files += [(f"CSV of {name}", f"{slug}-{name}.csv") for name in (*numbers, *(["ranks", "pairs"] if orders else []))]
-    files += [] if study.pooled else [("contact sheets", "../sheets")]
+    files += [] if cases.pooled else [("contact sheets", "../sheets")]
     return Page(
         tables=tables,
-        lines=[line_of(slug, study.comparison.simulated, files)],
-        text=text_of_study(study, catalog, ranking, choices, effect),
+        lines=[line_of(slug, cases.comparison.simulated, files)],
+        text=text_of_trainings(cases, catalog, ranking, choices, effect),
         csv={
             **{f"{slug}-{name}": rows for name, rows in numbers.items()},
             **({} if choices is None else {choices.slug: choices.data}),
             **ranks.csv,
         },
-        figures={**figures, f"{slug}-blocks": partial(block_figure, study, catalog)},
+        figures={**figures, f"{slug}-blocks": partial(block_figure, cases, catalog)},
     )

@@ -5,28 +5,28 @@ from collections.abc import Sequence
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import display_name
 from geofm_eval.report.formats import Column, Table
-from geofm_eval.report.trainings.notes import study_table, unit_of_study
-from geofm_eval.results.trainings import CaseStudy, TrainedCell
+from geofm_eval.report.trainings.notes import trainings_table, unit_of_trainings
+from geofm_eval.results.trainings import TrainedCases, TrainedCell
 from geofm_eval.results.units import percent
 
 
-def fronts(study: CaseStudy) -> dict[float, list[TrainedCell]]:
+def fronts(cases: TrainedCases) -> dict[float, list[TrainedCell]]:
     """By label fraction, all labels first, the cells that none with as many labels beats at as little time."""
     found: dict[float, list[TrainedCell]] = {}
-    for cell in sorted(study.cells, key=lambda c: (-c.adaptation.fraction, c.seconds, -c.quality)):
+    for cell in sorted(cases.cells, key=lambda c: (-c.adaptation.fraction, c.seconds, -c.quality)):
         own = found.setdefault(cell.adaptation.fraction, [])
         if not own or cell.quality > own[-1].quality:
             own.append(cell)
     return found
 
 
-def pareto_table(study: CaseStudy, catalog: Catalog) -> Table[TrainedCell] | None:
+def pareto_table(cases: TrainedCases, catalog: Catalog) -> Table[TrainedCell] | None:
     """What a second of training buys: the fronts first; None without two cases that have as many labels."""
-    if len({cell.adaptation.fraction for cell in study.cells}) == len(study.cells):
+    if len({cell.adaptation.fraction for cell in cases.cells}) == len(cases.cells):
         return None
-    unit, best = unit_of_study(study), fronts(study)
+    unit, best = unit_of_trainings(cases), fronts(cases)
     first = [cell for own in best.values() for cell in own]
-    rest = sorted((cell for cell in study.cells if cell not in first), key=lambda cell: cell.seconds)
+    rest = sorted((cell for cell in cases.cells if cell not in first), key=lambda cell: cell.seconds)
     columns: list[Column[TrainedCell]] = [
         Column("labels", lambda cell: percent(cell.adaptation.fraction)),
         Column("model", lambda cell: cell.record),
@@ -41,7 +41,7 @@ def pareto_table(study: CaseStudy, catalog: Catalog) -> Table[TrainedCell] | Non
         "scores higher."
     )
     what = f"test {unit.label} against training time"
-    return study_table(study, catalog, "pareto", what, columns, [*first, *rest], [note])
+    return trainings_table(cases, catalog, "pareto", what, columns, [*first, *rest], [note])
 
 
 def _beaten(cell: TrainedCell, best: Sequence[TrainedCell]) -> str:

@@ -1,4 +1,4 @@
-"""Tables of a case study: ranking, factorial, marginal effects, blocks."""
+"""Tables of trained cases: ranking, factorial, marginal effects, blocks."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,20 +9,20 @@ from geofm_eval.plurals import counted
 from geofm_eval.records import Score, Training
 from geofm_eval.report.formats import Column, Row, Table, attributes, described, ends, listed
 from geofm_eval.report.probes.tables import real_bands, remarks
-from geofm_eval.report.trainings.notes import grid_notes, reads, study_table, unit_of_study
+from geofm_eval.report.trainings.notes import grid_notes, reads, trainings_table, unit_of_trainings
 from geofm_eval.report.trainings.pareto import fronts
 from geofm_eval.report.wording import interval_sentence, named, table_of
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.trainings import FACTORIAL, CaseStudy, TrainedCell
+from geofm_eval.results.trainings import FACTORIAL, TrainedCases, TrainedCell
 from geofm_eval.results.units import UNKNOWN, MetricFormat
 from geofm_eval.stats.difference import Difference
 
 
-def ranking_table(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Table[TrainedCell]:
+def ranking_table(cases: TrainedCases, catalog: Catalog, pairs: Pairs) -> Table[TrainedCell]:
     """All trained cases in the order of their test scores."""
-    unit, best = unit_of_study(study), fronts(study)
-    ranks = {cell.address: rank for rank, cell in enumerate(study.cells, start=1)}
-    subjects = {subject.model: subject for subject in study.comparison.subjects}
+    unit, best = unit_of_trainings(cases), fronts(cases)
+    ranks = {cell.address: rank for rank, cell in enumerate(cases.cells, start=1)}
+    subjects = {subject.model: subject for subject in cases.comparison.subjects}
     columns: list[Column[TrainedCell]] = [
         Column("rank", lambda cell: ranks[cell.address], short="", right=True),
         Column(None, lambda cell: described(cell.record, "evidence task")),
@@ -35,7 +35,7 @@ def ranking_table(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Table[Tra
         Column(None, lambda cell: " ".join(map(repr, cell.score.per_draw)), "per_seed"),
         Column(None, lambda cell: attributes(cell.score, "n n_train")),
         Column("seeds", lambda cell: len(cell.training.seeds)),
-        Column("over tuned twin [interval]", lambda cell: over_twin(cell, study, catalog, pairs),
+        Column("over tuned twin [interval]", lambda cell: over_twin(cell, cases, catalog, pairs),
                ends("over_tuned_twin"), short="over tuned twin", right=True),
         Column("token (m)", lambda cell: cell.training.token_gsd_m, "token_gsd_m", "{:g}".format),
         Column("context (m)", lambda cell: cell.training.context_m, "context_m", "{:g}".format),
@@ -50,8 +50,8 @@ def ranking_table(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Table[Tra
         Column("bands", lambda cell: real_bands(cell.record)),
         Column("notes", lambda cell: (*remarks(subjects[cell.model], catalog), *_peculiar(cell.training))),
     ]  # fmt: skip
-    what, how = f"ranking by test {unit.label}", study.how
-    return table_of(study.comparison, catalog, "ranking", what, columns, study.cells, _notes(study), how, unit)
+    what, how = f"ranking by test {unit.label}", cases.how
+    return table_of(cases.comparison, catalog, "ranking", what, columns, cases.cells, _notes(cases), how, unit)
 
 
 def _peculiar(training: Training) -> Iterator[str]:
@@ -85,14 +85,14 @@ def _cost_fields(cell: TrainedCell) -> Row:
     }
 
 
-def over_twin(cell: TrainedCell, study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Difference | None:
+def over_twin(cell: TrainedCell, cases: TrainedCases, catalog: Catalog, pairs: Pairs) -> Difference | None:
     """Difference to the best fully tuned random twin of the same label fraction; None where there is none.
 
     The best is chosen on validation.
     """
     twin = twin_of(cell.model, catalog)
     tuned = [
-        c for c in study.cells if c.model == twin and c.adaptation.tuning == "full" and c.fraction == cell.fraction
+        c for c in cases.cells if c.model == twin and c.adaptation.tuning == "full" and c.fraction == cell.fraction
     ]
     if not tuned or cell.record.case.is_control:
         return None
@@ -105,36 +105,36 @@ def _parameters(cell: TrainedCell) -> str:
     return " / ".join(UNKNOWN if count is None else f"{count / 1e6:.3g} M" for count in counts)
 
 
-def _notes(study: CaseStudy) -> list[str]:
-    training = study.cells[0].training
+def _notes(cases: TrainedCases) -> list[str]:
+    training = cases.cells[0].training
     notes = [
         f"Schedule {training.recipe.get('slug')}: {training.recipe.get('epochs')} epochs, batch "
         f"{training.recipe.get('batch')}. Validation chooses the epoch and the learning rate of tuned backbones "
-        f"(rates: {', '.join(f'{rate:g}' for rate in _rates(study)) or 'that of the schedule'}; with the first seed). "
+        f"(rates: {', '.join(f'{rate:g}' for rate in _rates(cases)) or 'that of the schedule'}; with the first seed). "
         "The test split is scored once.",
-        f"{counted(study.cells[0].score.n, 'test sample' if study.pooled else 'test chip')}; mean over seeds. "
-        + interval_sentence([cell.score for cell in study.cells]),
+        f"{counted(cases.cells[0].score.n, 'test sample' if cases.pooled else 'test chip')}; mean over seeds. "
+        + interval_sentence([cell.score for cell in cases.cells]),
         "Tuned twin: the random twin, fully tuned on as many labels. Seconds: encoding, all seeds and all learning "
         "rates.",
         "Grid ceiling: score of an oracle that predicts each token's most frequent class (or mean); decoders that "
         "interpolate can exceed it. Token and context: metres per side of a token and of a window.",
-        *grid_notes(study),
+        *grid_notes(cases),
     ]
-    if study.left_out:
-        notes.append(f"Without a score: {named(dict(list(study.left_out.items())[:8]))}"
-                     + (f" and {len(study.left_out) - 8} more." if len(study.left_out) > 8 else "."))  # fmt: skip
+    if cases.left_out:
+        notes.append(f"Without a score: {named(dict(list(cases.left_out.items())[:8]))}"
+                     + (f" and {len(cases.left_out) - 8} more." if len(cases.left_out) > 8 else "."))  # fmt: skip
     return notes
 
 
-def _rates(study: CaseStudy) -> list[float]:
-    return sorted({rate for c in study.cells if len(c.training.rates) > 1 for rate in c.training.rates})
+def _rates(cases: TrainedCases) -> list[float]:
+    return sorted({rate for c in cases.cells if len(c.training.rates) > 1 for rate in c.training.rates})
 
 
-def factorial_table(study: CaseStudy, catalog: Catalog) -> Table[Sequence[Any]] | None:
+def factorial_table(cases: TrainedCases, catalog: Catalog) -> Table[Sequence[Any]] | None:
     """Frozen and tuned at 10 % and 100 % of the labels, one row per model and decoder; None without such cells."""
-    unit = unit_of_study(study)
+    unit = unit_of_trainings(cases)
     lines: dict[tuple[str, str, str], dict[tuple[str, float], Score]] = {}
-    for cell in study.factorial:
+    for cell in cases.factorial:
         head = cell.adaptation.head + (f"_{cell.adaptation.blocks}" if cell.adaptation.blocks else "")
         key = (cell.adaptation.tuning, cell.adaptation.fraction)
         lines.setdefault((cell.model, head, cell.layer), {})[key] = cell.score
@@ -142,17 +142,17 @@ def factorial_table(study: CaseStudy, catalog: Catalog) -> Table[Sequence[Any]] 
         return None
     columns = listed("model", "decoder", "reads", "frozen, 10 %", "frozen, 100 %", "tuned, 10 %", "tuned, 100 %")
     rows = [(*key, *map(found.get, FACTORIAL)) for key, found in sorted(lines.items())]
-    what, how = f"tuning x labels x decoder, test {unit.label}", study.how
-    return table_of(study.comparison, catalog, "factorial", what, columns, rows, _notes(study), how, unit)
+    what, how = f"tuning x labels x decoder, test {unit.label}", cases.how
+    return table_of(cases.comparison, catalog, "factorial", what, columns, rows, _notes(cases), how, unit)
 
 
-def effects_table(study: CaseStudy, found: Sequence[Effect], catalog: Catalog) -> Table[Effect] | None:
+def effects_table(cases: TrainedCases, found: Sequence[Effect], catalog: Catalog) -> Table[Effect] | None:
     """Marginal effects, one row per contrast and model; None where a single case has nothing to be compared with."""
-    if len(study.cells) < 2:
+    if len(cases.cells) < 2:
         return None
-    unit, score = unit_of_study(study), study.cells[0].score
+    unit, score = unit_of_trainings(cases), cases.cells[0].score
     columns: list[Column[Effect]] = [
-        Column(None, lambda effect: {**described(study.cells[0].record, "evidence task"), "metric": score.metric}),
+        Column(None, lambda effect: {**described(cases.cells[0].record, "evidence task"), "metric": score.metric}),
         Column("factor", lambda effect: effect.factor, "factor", short=""),
         Column("contrast", lambda effect: effect.contrast, "contrast", short="contrast"),
         Column("model", lambda effect: effect.model or "all models"),
@@ -164,13 +164,13 @@ def effects_table(study: CaseStudy, found: Sequence[Effect], catalog: Catalog) -
         Column(None, lambda effect: effect.model or "all models", short=""),
         Column("clear", clear),
     ]  # fmt: skip
-    flips = not study.pooled and any(cell.training.recipe.get("flips") for cell in study.cells)
+    flips = not cases.pooled and any(cell.training.recipe.get("flips") for cell in cases.cells)
     notes = [
         f"{unit.name}: {score.direction} is better. Mean over the pairs of cells that differ only in this, without "
         "controls; intervals are paired over seeds and images (or groups of images). Clear: the interval excludes 0.",
         *([FLIPS] if flips else []),
     ]
-    return study_table(study, catalog, "effects", f"marginal effects on test {unit.label}", columns, found, notes)
+    return trainings_table(cases, catalog, "effects", f"marginal effects on test {unit.label}", columns, found, notes)
 
 
 def clear(effect: Effect) -> str | None:
@@ -182,9 +182,9 @@ def clear(effect: Effect) -> str | None:
 FLIPS = "Tuned backbones train on random crops and flips, frozen ones on a fixed grid without flips (except _aug)."
 
 
-def block_table(study: CaseStudy, catalog: Catalog) -> Table[Sequence[Any]] | None:
+def block_table(cases: TrainedCases, catalog: Catalog) -> Table[Sequence[Any]] | None:
     """Single-level decoder by block; None without such cells."""
-    unit, singles = unit_of_study(study), study.singles
+    unit, singles = unit_of_trainings(cases), cases.singles
     if not singles:
         return None
     layers = sorted({cell.layer for cell in singles})
@@ -193,7 +193,7 @@ def block_table(study: CaseStudy, catalog: Catalog) -> Table[Sequence[Any]] | No
     rows = [(*line, *(_at(found.get((*line, layer)), unit) for layer in layers)) for line in lines]
     note = "chosen: the block with the best validation score of the dense probe; its name is in brackets."
     what, columns = f"single-level decoder by block, test {unit.label}", listed("model", "adaptation", *layers)
-    return study_table(study, catalog, "blocks", what, columns, rows, [note])
+    return trainings_table(cases, catalog, "blocks", what, columns, rows, [note])
 
 
 def _at(cell: TrainedCell | None, unit: MetricFormat) -> str | None:

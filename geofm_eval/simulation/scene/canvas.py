@@ -1,6 +1,7 @@
 """The canvas of a scene: proportions of materials, heights, and the setting of place and season."""
 
-from dataclasses import dataclass, fields
+import dataclasses
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -53,7 +54,7 @@ class SceneSetting:
 
     def take(self, chosen: npt.NDArray[np.bool_]) -> Self:
         """Return the settings of the chosen chips."""
-        return type(self)(**{field.name: getattr(self, field.name)[chosen] for field in fields(self)})
+        return type(self)(**{field.name: getattr(self, field.name)[chosen] for field in dataclasses.fields(self)})
 
 
 class Canvas:

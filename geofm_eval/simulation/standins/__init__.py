@@ -44,8 +44,8 @@ GENERATORS: dict[str, Callable[[Path, TaskSpec], None]] = {
 }
 """Writers of stand-ins by the name that tasks use, called with a missing or empty folder and the task.
 
-The task's ``sizes`` give the samples per split, its option ``chip`` the pixels per side. Writers raise Unavailable if
-the package that writes the files, rasterio or zarr, is not installed.
+The task's ``sizes`` give the samples per split, its option ``chip`` the pixels per side (EuroSAT: always 64). Writers
+raise Unavailable if the package that writes the files, rasterio or zarr, is not installed.
 """
 
 

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.studies.trust import ranks
 from benchmarks.studies.trust.coverage.simulation import Ends, Simulation
-from benchmarks.studies.trust.ranks import probes, shuffles, trainings
 from geofm_eval.findings.interactions import interaction, together
 from geofm_eval.ranking import sources_of, weighted_interval
 from geofm_eval.stats.jackknife import Floats
@@ -109,7 +109,7 @@ def _right(rng: np.random.Generator, common: Floats) -> NDArray[np.uint8]:
 def _mixed(rng: np.random.Generator) -> Ends | None:
     """Differences of equally good models in classification probes, regressions over shuffles and trained decoders."""
     equal = np.zeros(12)
-    kinds = (probes(rng, equal), shuffles(rng, equal), trainings(rng, equal, 10))
+    kinds = (ranks.probes(rng, equal), ranks.shuffles(rng, equal), ranks.trainings(rng, equal, 10))
     weights = [turn / 18 for _ in kinds for _ in range(6) for turn in (1, -1)]
     values = [value for own, _ in kinds for value in own]
     found = weighted_interval(float(np.dot(weights, values)), weights, [one for _, own in kinds for one in own])

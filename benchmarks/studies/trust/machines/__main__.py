@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.studies.trust.machines import report, running
-from benchmarks.studies.trust.machines.switches import Variant, described, variants
+from benchmarks.studies.trust.machines.switches import MachineVariant, described, variants
 from geofm_eval.errors import GeofmError
 from geofm_eval.store import write_bytes
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     asked = parser().parse_args(arguments)
     python = asked.python or sys.executable
-    place = running.here(python, asked.options, asked.name, asked.workers, asked.dense)
+    place = running.workplace_here(python, asked.options, asked.name, asked.workers, asked.dense)
     machine = described(python, place.base, place.root)
     print("\n".join(report.machine_lines(machine)), flush=True)
     known = variants(machine)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if asked.only:
             parser().error("--python is a variant itself and cannot be combined with --only; remove --only")
         name = f"torch_{machine['torch'].partition('+')[0]}"
-        known[name] = Variant(name, note=f"torch {machine['torch'].partition('+')[0]}, 1 thread")
+        known[name] = MachineVariant(name, note=f"torch {machine['torch'].partition('+')[0]}, 1 thread")
         asked.only = [name]
     if unknown := sorted(set(asked.only) - set(known)):
         parser().error(f"unknown variants: {', '.join(unknown)}; this machine has: {', '.join(known)}")
@@ -55,14 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(place, [known[name] for name in asked.only or known])
 
 
-def _listed(place: running.Workplace, known: dict[str, Variant]) -> list[str]:
+def _listed(place: running.Workplace, known: dict[str, MachineVariant]) -> list[str]:
     return [
-        f"{name}: {one.switches or one.note}{' (finished)' if place.result(one).exists() else ''}"
+        f"{name}: {one.variables_text or one.note}{' (finished)' if place.result(one).exists() else ''}"
         for name, one in known.items()
     ]
 
 
-def _run(place: running.Workplace, asked: Sequence[Variant]) -> int:
+def _run(place: running.Workplace, asked: Sequence[MachineVariant]) -> int:
     for variant in asked:
         try:
             known = running.finished(place, variant)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.studies.trust.machines.facts import Facts, numbers_of, read_facts, write_facts
-from benchmarks.studies.trust.machines.switches import DEFAULT, Variant, described
-from geofm_eval.environment import provenance
+from benchmarks.studies.trust.machines.switches import DEFAULT, MachineVariant, described
+from geofm_eval.environment import process_provenance
 from geofm_eval.errors import DataError
 
 EVERYTHING, PROBES = "benchmarks", "benchmarks/test_probe.py"
@@ -57,15 +57,15 @@ class Workplace:
         """Selected part of the suite; results of different selections are not compared."""
         return (*(("dense",) if self.dense else ()), *self.options)
 
-    def result(self, variant: Variant) -> Path:
+    def result(self, variant: MachineVariant) -> Path:
         """Return the result file of a variant; it exists once the variant is finished."""
         return self.folder / f"{variant.name}.json"
 
-    def run(self, variant: Variant) -> str:
+    def run(self, variant: MachineVariant) -> str:
         """Return the name of the run of a variant."""
         return f"{self.name}-{variant.name}"
 
-    def sessions(self, variant: Variant) -> list[list[str]]:
+    def sessions(self, variant: MachineVariant) -> list[list[str]]:
         """Return the commands of a variant: all of ``make bench`` for the default one, its probes for the others."""
         what = EVERYTHING if variant.name == DEFAULT else PROBES
         selections = [(what, *BENCH)]
@@ -75,7 +75,7 @@ class Workplace:
         return [[self.python, "-m", "pytest", *own, *self.options, *how] for own in selections]
 
 
-def finished(place: Workplace, variant: Variant) -> Facts | None:
+def finished(place: Workplace, variant: MachineVariant) -> Facts | None:
     """Return the result of an earlier call with the same code; None if the variant is not finished.
 
     Raises:
@@ -95,7 +95,7 @@ def finished(place: Workplace, variant: Variant) -> Facts | None:
 
 def present_code() -> str:
     """Return the commit of the checkout, with ``+changes`` if tracked files differ from it; empty if unknown."""
-    code = provenance()["code"]
+    code = process_provenance()["code"]
     return f"{code['commit'] or ''}{'+changes' if code['dirty'] else ''}"
 
 
@@ -109,7 +109,7 @@ def all_finished(place: Workplace) -> list[Facts]:
     return [read_facts(path) for path in paths]
 
 
-def measure(place: Workplace, variant: Variant) -> Facts:
+def measure(place: Workplace, variant: MachineVariant) -> Facts:
     """Run or resume a variant, and store the result.
 
     Raises:
@@ -139,7 +139,7 @@ def measure(place: Workplace, variant: Variant) -> Facts:
     return facts
 
 
-def _session(place: Workplace, variant: Variant, command: Sequence[str], environment: Mapping[str, str]) -> int:
+def _session(place: Workplace, variant: MachineVariant, command: Sequence[str], environment: Mapping[str, str]) -> int:
     place.folder.mkdir(parents=True, exist_ok=True)
     log = place.folder / f"{variant.name}.log"
     with log.open("a", encoding="utf-8") as file:
@@ -157,7 +157,7 @@ def _session(place: Workplace, variant: Variant, command: Sequence[str], environ
     return int(status)
 
 
-def here(python: str, options: Sequence[str], name: str, workers: int, dense: bool) -> Workplace:
+def workplace_here(python: str, options: Sequence[str], name: str, workers: int, dense: bool) -> Workplace:
     """Return the workplace of this checkout, with the environment of this process."""
     root = Path(__file__).resolve().parents[4]
     return Workplace(root, name, python, workers, dense, tuple(options), os.environ)

@@ -19,7 +19,7 @@ _UNSET: Mapping[str, str | None] = dict.fromkeys(PRESET)
 
 
 @dataclass(frozen=True)
-class Variant:
+class MachineVariant:
     """A variant of the environment.
 
     Args:
@@ -37,10 +37,10 @@ class Variant:
     @property
     def title(self) -> str:
         """Title in tables, for example ``MKL_CBWR=AVX2``."""
-        return self.note or self.switches
+        return self.note or self.variables_text
 
     @property
-    def switches(self) -> str:
+    def variables_text(self) -> str:
         """The variables as text."""
         return ", ".join(f"`{name}={value}`" if value else f"`{name}` unset" for name, value in self.variables.items())
 
@@ -51,7 +51,7 @@ class Variant:
         return {name: value for name, value in changed.items() if value is not None}
 
 
-def variants(machine: Mapping[str, Any]) -> dict[str, Variant]:
+def variants(machine: Mapping[str, Any]) -> dict[str, MachineVariant]:
     """Return all variants that this machine can imitate, by name.
 
     Args:
@@ -61,20 +61,23 @@ def variants(machine: Mapping[str, Any]) -> dict[str, Variant]:
     without: dict[str, str | None] = {"NPY_DISABLE_CPU_FEATURES": wide}
     haswell: dict[str, str | None] = {**_UNSET, "OPENBLAS_CORETYPE": "Haswell"}
     found = [
-        Variant(DEFAULT, note="default, 1 thread"),
-        Variant("aten_default", {"ATEN_CPU_CAPABILITY": "default"}),
-        Variant("aten_avx2", {"ATEN_CPU_CAPABILITY": "avx2"}),
-        Variant("mkl_compatible", {"MKL_CBWR": "COMPATIBLE"}),
-        Variant("mkl_avx2", {"MKL_CBWR": "AVX2"}),
-        Variant("dnnl_avx2", {"DNNL_MAX_CPU_ISA": "AVX2"}),
-        Variant("dnnl_sse41", {"DNNL_MAX_CPU_ISA": "SSE41"}),
-        Variant("openblas_haswell", haswell),
-        Variant("openblas_unset", _UNSET),
-        Variant("threads_2", threads=2, note="2 threads"),
+        MachineVariant(DEFAULT, note="default, 1 thread"),
+        MachineVariant("aten_default", {"ATEN_CPU_CAPABILITY": "default"}),
+        MachineVariant("aten_avx2", {"ATEN_CPU_CAPABILITY": "avx2"}),
+        MachineVariant("mkl_compatible", {"MKL_CBWR": "COMPATIBLE"}),
+        MachineVariant("mkl_avx2", {"MKL_CBWR": "AVX2"}),
+        MachineVariant("dnnl_avx2", {"DNNL_MAX_CPU_ISA": "AVX2"}),
+        MachineVariant("dnnl_sse41", {"DNNL_MAX_CPU_ISA": "SSE41"}),
+        MachineVariant("openblas_haswell", haswell),
+        MachineVariant("openblas_unset", _UNSET),
+        MachineVariant("threads_2", threads=2, note="2 threads"),
     ]
     if wide:
         every = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2", **haswell, **without}
-        found += [Variant("numpy_no_avx512", without), Variant("no_avx512", every, note="all without AVX-512")]
+        found += [
+            MachineVariant("numpy_no_avx512", without),
+            MachineVariant("no_avx512", every, note="all without AVX-512"),
+        ]
     return {variant.name: variant for variant in found}
 
 

@@ -91,7 +91,7 @@ class DriftCell:
 
 
 @dataclass(frozen=True)
-class DriftStudy:
+class DriftCases:
     """Tuned backbones of one task that may be compared, by model, adaptation and layer; ``slug`` names the files."""
 
     slug: str
@@ -99,10 +99,10 @@ class DriftStudy:
     left_out: dict[str, str]
 
     @property
-    def by_tuning(self) -> dict[str, "DriftStudy"]:
-        """One study per tuning, in the order of ``TUNINGS``, for figures."""
+    def by_tuning(self) -> dict[str, "DriftCases"]:
+        """The cases of each tuning, in the order of ``TUNINGS``, for figures."""
         found = {tuning: tuple(c for c in self.cells if c.adaptation.tuning == tuning) for tuning in TUNINGS}
-        return {tuning: DriftStudy(self.slug, own, self.left_out) for tuning, own in found.items() if own}
+        return {tuning: DriftCases(self.slug, own, self.left_out) for tuning, own in found.items() if own}
 
     @property
     def comparison(self) -> Comparison:
@@ -112,7 +112,7 @@ class DriftStudy:
 
 
 @once_per_run
-def drift_studies(run: Run) -> tuple[list[DriftStudy], list[str]]:
+def comparable_drifts(run: Run) -> tuple[list[DriftCases], list[str]]:
     """Group the drift records of a run; what may not be compared is split, and named."""
     groups: defaultdict[str, defaultdict[str, list[DriftCell]]] = defaultdict(lambda: defaultdict(list))
     for record in run.scored_of(DRIFT):
@@ -121,16 +121,16 @@ def drift_studies(run: Run) -> tuple[list[DriftStudy], list[str]]:
             schedule = {**identity(record), "schedule": str(record.training.recipe.get("slug"))}
             groups[record.case.task][json.dumps(schedule, sort_keys=True)].append(DriftCell(record, adaptation))
     gaps = run.gaps(DRIFT)
-    studies, problems = [], []
+    found, problems = [], []
     for task, parts in sorted(groups.items()):
         left_out = {case_id: why for case_id, why in gaps.items() if case_id.split("-")[1] == task}
         ordered = sorted(parts.values(), key=len, reverse=True)
         for number, cells in enumerate(ordered, start=1):
             slug = f"{task}-drift" + (f"-{number}" if len(ordered) > 1 else "")
-            studies.append(DriftStudy(slug, tuple(sorted(cells, key=_order)), left_out))
+            found.append(DriftCases(slug, tuple(sorted(cells, key=_order)), left_out))
         if len(ordered) > 1:
             problems.append(f"{task}: drift records differ in data, recipe or schedule: split in {len(ordered)}")
-    return studies, problems
+    return found, problems
 
 
 def _order(cell: DriftCell) -> tuple[bool, str, int, float, str]:
