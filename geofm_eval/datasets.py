@@ -10,7 +10,7 @@ from geofm_eval.data.division import divided
 from geofm_eval.data.inspection import inspect_items
 from geofm_eval.data.items import ABSENT, NAMES, Listing
 from geofm_eval.data.offset import check_offset
-from geofm_eval.data.readers import POOL_READERS, READERS, own_code
+from geofm_eval.data.readers import POOL_READERS, READERS, own_reader
 from geofm_eval.data.readers.listed import check_inside
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.errors import ContractError, DataError, Unavailable
@@ -60,7 +60,7 @@ def _listing(task: TaskSpec) -> Listing:
     root = ensure_standin(task) if task.simulated else in_home(task.root, "data", task.how_to_get)
     if not task.own:
         return READERS[task.reader](task, root)
-    return divided(task, POOL_READERS.get(task.reader, own_code.read_pool)(task, root))
+    return divided(task, POOL_READERS.get(task.reader, own_reader.read_pool)(task, root))
 
 
 def _unusable(

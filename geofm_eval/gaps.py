@@ -118,7 +118,7 @@ def _gap_of_embeddings(model: ModelSpec) -> Unavailable | None:
 
 def how_to_get_embeddings(model: ModelSpec) -> str:
     """Return one sentence on where files of embeddings are expected."""
-    return f"Put the file below GEOFM_HOME or beside the catalog file, or change the options of [models.{model.slug}]."
+    return f"Put the file below GEOFM_HOME or next to the catalog file, or change the options of [models.{model.slug}]."
 
 
 def _gap_in_home(relative: str, kind: str, how_to_get: str) -> Unavailable | None:

@@ -223,7 +223,7 @@ def _absolute(file: Path, code: str) -> str:
 
 
 def _near(file: Path, name: str) -> str:
-    """Absolute path of a file beside the catalog file; the name unchanged if there is none."""
+    """Absolute path of a file near the catalog file; the name unchanged if there is none."""
     if escape(name) is not None:
         return name
     return next((str(path) for path in _places(file, name) if path.exists()), name)

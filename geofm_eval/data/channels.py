@@ -115,8 +115,8 @@ def _check_counts(model: ModelSpec) -> None:
     for name, value in numbers.items():
         if len(value) != len(model.bands):
             raise ContractError(
-                f"{model.slug}: {name} has {counted(len(value), 'value')}, expected {len(model.bands)}, one per band: they "
-                "belong to the bands by position, so change both together"
+                f"{model.slug}: {name} has {counted(len(value), 'value')}, expected {len(model.bands)}, one per band: "
+                "they belong to the bands by position, so change both together"
             )
 
 

@@ -21,7 +21,7 @@ Points = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Scene:
+class SceneFile:
     """A georeferenced GeoTIFF of any size.
 
     Args:
@@ -46,7 +46,7 @@ class Scene:
         return np.asarray((windows >= 0).all(axis=1) & (windows <= (width - size, height - size)).all(axis=1))
 
 
-def find_scenes(task: TaskSpec, root: Path, pattern: str) -> list[Scene]:
+def find_scenes(task: TaskSpec, root: Path, pattern: str) -> list[SceneFile]:
     """Find the scenes of a glob pattern, sorted by name.
 
     Raises:
@@ -62,7 +62,7 @@ def find_scenes(task: TaskSpec, root: Path, pattern: str) -> list[Scene]:
     return [_scene(task, root, path) for path in paths]
 
 
-def _scene(task: TaskSpec, root: Path, path: Path) -> Scene:
+def _scene(task: TaskSpec, root: Path, path: Path) -> SceneFile:
     check_bands(read_window(path, (0, 0, 1, 1)), task, task.bands)
     grid = grid_of(path)
     if grid is None:
@@ -70,10 +70,10 @@ def _scene(task: TaskSpec, root: Path, path: Path) -> Scene:
             f"{path}: the scene has no georeference, so labels cannot be placed on it. Use the original GeoTIFF, or "
             "move it out of the folder of scenes"
         )
-    return Scene(path.relative_to(root).with_suffix("").as_posix(), path, grid)
+    return SceneFile(path.relative_to(root).with_suffix("").as_posix(), path, grid)
 
 
-def has_data(task: TaskSpec, scene: Scene, pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def has_data(task: TaskSpec, scene: SceneFile, pixels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Return which pixels, (n, 2) columns and rows, have data in every band."""
     windows: list[Window] = [(int(column), int(row), 1, 1) for column, row in pixels]
     found = (to_unit(part.marked, task).valid.all() for part in read_windows(scene.path, windows))
@@ -92,7 +92,7 @@ class Reprojection:
         self._crs, self._geometries = crs, geometries
         self._found: dict[str, Objects] = {}
 
-    def to(self, scene: Scene) -> Objects:
+    def to(self, scene: SceneFile) -> Objects:
         """Return the geometries in the CRS of a scene; coordinates are infinite where they are undefined.
 
         Raises:

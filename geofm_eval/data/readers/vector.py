@@ -16,7 +16,7 @@ from geofm_eval.data.readers.images import place_of_grid
 from geofm_eval.data.readers.labelled import Labelled, name_of, read_labelled
 from geofm_eval.data.readers.listed import check_inside
 from geofm_eval.data.readers.rasters import Window, check_bands, read_window
-from geofm_eval.data.readers.scenes import Reprojection, Scene, find_scenes, has_data
+from geofm_eval.data.readers.scenes import Reprojection, SceneFile, find_scenes, has_data
 from geofm_eval.data.readers.vector_masks import masked_windows
 from geofm_eval.errors import ContractError, DataError
 
@@ -80,7 +80,7 @@ def read_pool(task: TaskSpec, root: Path) -> Pool:
     return Pool(root, items, load, load_target, dropped=dropped)
 
 
-def _samples(task: TaskSpec, found: Labelled, scenes: list[Scene], parts: tuple[Path, ...]) -> Samples:
+def _samples(task: TaskSpec, found: Labelled, scenes: list[SceneFile], parts: tuple[Path, ...]) -> Samples:
     import rasterio
 
     size = int(task.options["size"])
@@ -127,13 +127,13 @@ def _check_background(task: TaskSpec, target: str) -> None:
 class _Placed:
     """Scene and first pixel of the chip of every feature, as far as found."""
 
-    scenes: list[Scene | None]
+    scenes: list[SceneFile | None]
     windows: npt.NDArray[np.int64]
     closest: npt.NDArray[np.int64]
     times: npt.NDArray[np.int64]
     size: int
 
-    def place(self, task: TaskSpec, scene: Scene, points: npt.NDArray[np.float64]) -> None:
+    def place(self, task: TaskSpec, scene: SceneFile, points: npt.NDArray[np.float64]) -> None:
         """Place the features that are not yet placed on a scene, if their chip is whole and has data."""
         columns, rows = scene.pixels(points)
         height, width = scene.grid.shape
@@ -154,7 +154,7 @@ class _Placed:
 
 
 def _chips(
-    task: TaskSpec, found: Labelled, scenes: list[Scene], size: int
+    task: TaskSpec, found: Labelled, scenes: list[SceneFile], size: int
 ) -> tuple[tuple[Item, ...], dict[str, Window], dict[str, tuple[str, ...]]]:
     import shapely
 
@@ -180,7 +180,7 @@ def _chips(
     return tuple(items), windows, {reason: tuple(names) for reason, names in lost.items()}
 
 
-def _item(found: Labelled, position: int, scene: Scene, window: Window) -> Item:
+def _item(found: Labelled, position: int, scene: SceneFile, window: Window) -> Item:
     column, row, size, _ = window
     lonlat, box = place_of_grid(scene.grid.part(window))
     label = found.labels[position].item()

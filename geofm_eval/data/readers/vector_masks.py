@@ -15,7 +15,7 @@ from geofm_eval.data.readers.chips import Load
 from geofm_eval.data.readers.images import place_of_grid
 from geofm_eval.data.readers.labelled import Labelled, Objects, finite, name_of
 from geofm_eval.data.readers.rasters import Window
-from geofm_eval.data.readers.scenes import Reprojection, Scene
+from geofm_eval.data.readers.scenes import Reprojection, SceneFile
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ Cell = tuple[int, int]
 class _View:
     """Polygons in the pixels of one scene: coordinates are columns and rows."""
 
-    scene: Scene
+    scene: SceneFile
     size: int
     polygons: Objects
     bounds: npt.NDArray[np.float64]
@@ -76,7 +76,7 @@ class _View:
 
 
 def masked_windows(
-    task: TaskSpec, found: Labelled, scenes: Sequence[Scene], size: int, parts: tuple[Path, ...]
+    task: TaskSpec, found: Labelled, scenes: Sequence[SceneFile], size: int, parts: tuple[Path, ...]
 ) -> tuple[tuple[Item, ...], dict[str, Window], Load, dict[str, tuple[str, ...]]]:
     """Return windows with labelled pixels: samples, windows by id, a loader of masks, and unused features by reason.
 
@@ -109,7 +109,7 @@ def masked_windows(
     return tuple(items), windows, load_target, _by_reason(found, missing)
 
 
-def _view(scene: Scene, size: int, polygons: Objects) -> _View:
+def _view(scene: SceneFile, size: int, polygons: Objects) -> _View:
     import shapely
 
     def place(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -196,7 +196,7 @@ def _by_reason(found: Labelled, missing: Mapping[int, str]) -> dict[str, tuple[s
     return {reason: tuple(names) for reason, names in lost.items()}
 
 
-def _item(labels: Path, scene: Scene, window: Window, parts: tuple[Path, ...]) -> Item:
+def _item(labels: Path, scene: SceneFile, window: Window, parts: tuple[Path, ...]) -> Item:
     column, row, size, _ = window
     lonlat, box = place_of_grid(scene.grid.part(window))
     name = f"{scene.name}@{column},{row},{size}"
