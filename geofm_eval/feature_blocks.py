@@ -11,7 +11,7 @@ import torch
 
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.embeddings.source import Source
+from geofm_eval.data.embeddings.source import EmbeddingSource
 from geofm_eval.data.identity import generator_version, reader_identity
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split
@@ -76,7 +76,7 @@ def block_key(loaded: LoadedBackbone, adapter: InputAdapter, split: Split) -> st
     """
     spec = loaded.spec
     if spec.precomputed:
-        return Source(spec).key(loaded.weights_sha256, split.items)
+        return EmbeddingSource(spec).key(loaded.weights_sha256, split.items)
     return content_hash(
         {
             "feature_version": FEATURE_VERSION,

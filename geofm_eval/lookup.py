@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.backbones.base import LoadedBackbone
-from geofm_eval.data.embeddings.source import Looked, Source, check_complete
+from geofm_eval.data.embeddings.source import EmbeddingSource, Looked, check_complete
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split
 from geofm_eval.errors import DataError
@@ -42,7 +42,7 @@ class Lookup:
 
         Peak memory is that of one tap over the samples of the task, for a file of any size.
         """
-        source, split, started = Source(self.loaded.spec), self.splits[self.name], time.perf_counter()
+        source, split, started = EmbeddingSource(self.loaded.spec), self.splits[self.name], time.perf_counter()
         items = [item for one in self.splits.values() for item in one.items]
         first = sum(len(one) for one in list(self.splits.values())[: list(self.splits).index(self.name)])
         counts: dict[str, Any] = {"rows": {}, "surplus": {}, "missing": {}}
@@ -66,7 +66,7 @@ class Lookup:
                 "their split", slug, found.tap, found.surplus, found.rows, missing, samples,
             )  # fmt: skip
 
-    def _check_unchanged(self, source: Source) -> None:
+    def _check_unchanged(self, source: EmbeddingSource) -> None:
         self.splits[self.name].check_unchanged()
         if source.sha256() != self.loaded.weights_sha256:
             raise DataError(

@@ -65,7 +65,7 @@ def write_text(path: Path, text: str, encoding: str = "utf-8") -> Path:
     """Write a text file, compressed if its name says so."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = text.encode(encoding)
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    path.write_bytes(gzip.compress(content) if path.suffix.lower() == ".gz" else content)
     return path
 
 

@@ -60,6 +60,15 @@ def test_columns_named_by_letters_and_a_number_are_the_embedding(made, name):
     assert_exact(made, features_of(made.model("own", f'{{ file = "{name}" }}')))
 
 
+@pytest.mark.parametrize("lists", [False, True])
+def test_json_lines_hold_columns_or_lists(made, lists):
+    rows = zip(made.ids, made.features.tolist(), strict=True)
+    values = ({"e": row} if lists else {f"e{n}": value for n, value in enumerate(row)} for _, row in rows)
+    lines = [json.dumps({"id": one, **found}) for one, found in zip(made.ids, values, strict=True)]
+    (made.folder / "a.jsonl").write_text("\n".join(lines))
+    assert_exact(made, features_of(made.model("own", '{ file = "a.jsonl" }')))
+
+
 def test_a_column_of_lists_is_the_embedding(made):
     made.write("a.parquet", write_lists(made))
     assert_exact(made, features_of(made.model("own", '{ file = "a.parquet" }')))
@@ -241,8 +250,11 @@ def test_text_in_a_numeric_column_is_refused(made):
     assert "1 of 2 columns of the embedding are not numeric: A00" in text
 
 
-def test_semicolons_separate_columns_too(made):
-    lines = ["id;A00", *(f"{one};{float(row[0])!r}" for one, row in zip(made.ids, made.features, strict=True))]
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_semicolons_separate_columns_too(made, decimal):
+    lines = ["ID;A00"]
+    for one, row in zip(made.ids, made.features, strict=True):
+        lines.append(f"{one};{float(row[0])!r}".replace(".", decimal))
     (made.folder / "a.csv").write_text("\n".join(lines))
     found = features_of(made.model("own", '{ file = "a.csv" }'))
     assert found["004"].tolist() == [made.features[4, 0]]
@@ -251,17 +263,20 @@ def test_semicolons_separate_columns_too(made):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ('{ file = "a.parquet", key = "chip" }', "there is no column 'chip'; columns: id, A00"),
+        ('{ file = "a.parquet", key = "chip" }', "there is no column 'chip'; the columns are id, A00"),
         ('{ file = "a.parquet", columns = "B*" }', "no column fits 'B*'"),
         ('{ file = "a.parquet", columns = ["A*", "note"] }', "are not numeric: note"),
         ('{ file = "two.parquet" }', "several groups of columns may be the embedding: A* (6), B* (6)"),
         ('{ file = "none.parquet" }', "found no columns named by letters and a number"),
         ('{ file = "a.npy" }', "the ids of its rows are missing; expected a.ids.txt"),
         ('{ file = "cube.npy" }', "expected numbers of (rows, channels)"),
-        ('{ file = "torn.parquet" }', "not a readable table"),
+        ('{ file = "torn.parquet" }', "the table cannot be read"),
         ('{ file = "a.xlsx" }', "found the ending '.xlsx', expected .parquet"),
         ('{ file = "plain.parquet", key = "geometry" }', "the rows have no places"),
-        ('{ file = "metres.parquet", key = "geometry", lon = "x", lat = "y" }', "are not degrees"),
+        (
+            '{ file = "metres.parquet", key = "geometry", lon = "x", lat = "y" }',
+            "row 1: lon and lat are 500000 and 500000, expected degrees",
+        ),
     ],
 )
 def test_bad_tables_are_refused(made, options, words):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyarrow import csv, parquet
 
 from geofm_eval.data.readers import table_rows
-from geofm_eval.data.tabular import NUMBER, TEXT, column_names, numbers, read_columns
+from geofm_eval.data.tabular import NUMBER, TEXT, column_names, numbers, read_batches, read_columns
 from geofm_eval.errors import DataError
 from tests.own_data import read_table, write_table, write_text
 
@@ -30,6 +30,7 @@ VALUES = st.floats(allow_nan=True, allow_infinity=False)
         ("a.csv", ";"),
         ("a.csv", "\t"),
         ("a.csv.gz", ","),
+        ("A.CSV.GZ", ","),
         ("a.tsv", "\t"),
         ("a.jsonl", ""),
         ("a.jsonl.gz", ""),
@@ -60,6 +61,20 @@ def test_byte_order_mark_quotes_spaces_and_backslashes(tmp_path: Path):
 def test_decimal_commas_come_with_semicolons(tmp_path: Path):
     write_text(tmp_path / "a.csv", "id;label\na;1,5\nb;-2\n")
     assert [item.label for item in read_table(tmp_path, kind="regression").items] == [1.5, -2.0]
+
+
+@pytest.mark.parametrize(("first", "whole"), [("7", True), ("7.5", False)])
+def test_the_decimal_mark_of_a_large_table_may_show_late(tmp_path: Path, first: str, whole: bool):
+    """Batches of whole numbers are read before the first decimal comma, and no row is lost or read twice."""
+    numbers_of = [first, *map(str, range(200_000)), "1,5"]
+    path = write_text(tmp_path / "a.csv", "id;label\n" + "".join(f"s;{value}\n" for value in numbers_of))
+    if whole:
+        found = [batch.column(0) for batch in read_batches(path, {"label": NUMBER})]
+        assert len(found) > 1
+        np.testing.assert_array_equal(np.concatenate(found), [7, *range(200_000), 1.5])
+    else:
+        with pytest.raises(DataError, match=r"line 200003: column 'label' is '1,5', expected a number"):
+            list(read_batches(path, {"label": NUMBER}))
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from geofm_eval.backbones.base import Backbone, LoadedBackbone, TokenLayout
 from geofm_eval.catalog import ModelSpec
-from geofm_eval.data.embeddings.source import Source
+from geofm_eval.data.embeddings.source import EmbeddingSource
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.errors import ContractError
 
@@ -41,6 +41,6 @@ def load(spec: ModelSpec, device: torch.device | str) -> LoadedBackbone:
         Unavailable: a file does not exist.
         DataError: a file cannot be read.
     """
-    source = Source(spec)
+    source = EmbeddingSource(spec)
     backbone = Precomputed(spec).eval().requires_grad_(False).to(device)
     return LoadedBackbone(backbone, spec, source.sha256(), f"{spec.architecture}:{source.title}", (), (), 0)

@@ -18,7 +18,7 @@ _TAP = re.compile(r"embed|(block|stage)\d{2}|final")
 _RANK = {"embed": 0, "block": 1, "stage": 1, "final": 2}
 
 
-class Embedding(Spec):
+class EmbeddingProduct(Spec):
     """What is known of embeddings that were computed elsewhere.
 
     Args:
@@ -152,7 +152,7 @@ def files_of(options: Options) -> tuple[EmbeddingFile, ...]:
     return tuple(file for files in options.by_tap().values() for file in files)
 
 
-def check_one_product(embedding: Embedding, files: tuple[EmbeddingFile, ...]) -> None:
+def check_one_product(embedding: EmbeddingProduct, files: tuple[EmbeddingFile, ...]) -> None:
     """Refuse files of different products in one entry.
 
     Raises:
@@ -210,7 +210,7 @@ def filled_in(fields: Mapping[str, Any]) -> dict[str, Any]:
 def stem(path: str) -> str:
     """Return the name of a file without its suffixes: ``iowa`` for ``tables/iowa.csv.gz``."""
     name = PurePosixPath(path.replace("\\", "/")).name
-    return re.sub(r"(\.(csv|tsv|txt|parquet|geoparquet|npy|zarr|zip|gz))+$", "", name) or name
+    return re.sub(r"(?i)(\.(csv|tsv|txt|jsonl|ndjson|parquet|geoparquet|pq|npy|zarr|zip|gz))+$", "", name) or name
 
 
 def _file(named: Named) -> EmbeddingFile:

@@ -9,7 +9,7 @@ from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, ra
 from geofm_eval.catalog.embeddings import (
     PIXELS,
     TABLE,
-    Embedding,
+    EmbeddingProduct,
     TableOptions,
     check_one_product,
     files_of,
@@ -185,7 +185,7 @@ class ModelSpec(Spec):
     provenance: Literal["verified", "unverified"] = "verified"
     provenance_reason: str = ""
     tasks: tuple[str, ...] = ()
-    embedding: Embedding = Embedding()
+    embedding: EmbeddingProduct = EmbeddingProduct()
     notes: tuple[str, ...] = ()
     variant_of: str | None = None
     licence: str = ""

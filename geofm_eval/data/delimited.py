@@ -3,13 +3,13 @@
 import csv as python_csv
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
-from pyarrow import csv
+from pyarrow import csv, types
 
 from geofm_eval.errors import DataError
 
@@ -32,7 +32,7 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise _not_utf8(path) from error
-    except (pa.ArrowException, OSError, EOFError, ValueError, RecursionError) as error:
+    except (pa.ArrowException, OSError, EOFError, KeyError, ValueError, RecursionError) as error:
         said = str(error).replace(str(path), path.name)
         if "invalid UTF8" in said:
             raise _not_utf8(path) from error
@@ -67,36 +67,83 @@ def header(path: Path) -> tuple[list[str], str]:
     return next(python_csv.reader([line], delimiter=separator), []), separator
 
 
-def read_delimited(path: Path, schema: Any) -> Any:
-    """Read the columns of a schema as a ``pyarrow.Table``.
+def guessed_schema(path: Path) -> Any:
+    """Return the ``pyarrow.Schema`` that the first megabyte suggests, with float64 for all numbers."""
+    separator = header(path)[1]
+    guesses = [_guessed(path, separator, decimal) for decimal in _decimals(separator)]
+    numeric = [any(map(is_numeric, kinds)) for kinds in zip(*(guess.types for guess in guesses), strict=True)]
+    return pa.schema(
+        [
+            (field.name, pa.float64() if number else field.type)
+            for field, number in zip(guesses[0], numeric, strict=True)
+        ]
+    )
+
+
+def delimited_batches(path: Path, schema: Any) -> Iterator[Any]:
+    """Yield the columns of a schema as ``pyarrow.RecordBatch``, about a megabyte of text at a time.
 
     Raises:
         DataError: a value is not a number.
         pyarrow.ArrowInvalid: the table is damaged; see :func:`explained`.
     """
     names, separator = header(path)
-    try:
-        return _parsed(path, schema, separator, ".")
-    except pa.ArrowInvalid as error:
-        failure = error
-    if separator == ";" and _row(failure) and "to double" in str(failure):
+    done, failures = 0, list[pa.ArrowInvalid]()
+    for decimal in _decimals(separator):
         try:
-            return _parsed(path, schema, separator, ",")
+            for batch in _after(done, _parsed(path, schema, separator, decimal)):
+                yield batch
+                done += len(batch)
+            return
         except pa.ArrowInvalid as error:
-            failure = max(failure, error, key=_row)
-    raise _not_a_number(path, names, failure) or failure
+            failures.append(error)
+            if "to double" not in str(error):
+                break
+    last = max(failures, key=_row)
+    raise _not_a_number(path, names, last) or last
 
 
-def _parsed(path: Path, schema: Any, separator: str, decimal: str) -> Any:
+def _decimals(separator: str) -> tuple[str, ...]:
+    """Decimal marks that numbers may have."""
+    return (".", ",") if separator == ";" else (".",)
+
+
+def _guessed(path: Path, separator: str, decimal: str) -> Any:
+    options = csv.ConvertOptions(decimal_point=decimal, null_values=list(MISSING))
+    with _opened_csv(path, separator, options) as reader:
+        return reader.schema
+
+
+def _parsed(path: Path, schema: Any, separator: str, decimal: str) -> Iterator[Any]:
     """Parse block by block, because a whole text in memory is many times as large as the columns."""
-    convert = csv.ConvertOptions(
+    options = csv.ConvertOptions(
         column_types=schema, include_columns=schema.names, decimal_point=decimal, null_values=list(MISSING)
     )
+    with _opened_csv(path, separator, options) as reader:
+        yield from reader
+
+
+@contextmanager
+def _opened_csv(path: Path, separator: str, options: Any) -> Iterator[Any]:
     # Line numbers in messages exist only without threads.
     read = csv.ReadOptions(use_threads=False)
     parse = csv.ParseOptions(delimiter=separator, newlines_in_values=True)
-    with pa.input_stream(str(path), compression="detect") as stream:
-        return csv.open_csv(stream, read, parse, convert).read_all()
+    with pa.input_stream(str(path), compression="gzip" if path.suffix.lower() == ".gz" else None) as stream:
+        yield csv.open_csv(stream, read, parse, options)
+
+
+def _after(rows: int, batches: Iterable[Any]) -> Iterator[Any]:
+    """Batches without the first rows."""
+    for batch in batches:
+        skipped = min(rows, len(batch))
+        rows -= skipped
+        if skipped < len(batch):
+            yield batch.slice(skipped)
+
+
+def is_numeric(kind: Any) -> bool:
+    """Return whether an Arrow type is that of numbers; a column without any value has the type null."""
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind) or types.is_decimal(kind))
 
 
 def _row(error: Exception) -> int:

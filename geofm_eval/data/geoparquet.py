@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pyarrow import parquet
 
 from geofm_eval.data.delimited import explained
+from geofm_eval.data.tabular import read_metadata
 from geofm_eval.errors import DataError
 
 _ROWS = 2**16
@@ -25,10 +26,10 @@ def geometry_column(path: Path) -> str | None:
     return str(declared["primary_column"]) if "primary_column" in declared else None
 
 
-def read_centres(path: Path) -> npt.NDArray[np.float64]:
-    """Return the centroid of every geometry of a GeoParquet file; geometries are read in batches.
+def centres(path: Path) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield the centroids of the geometries of a GeoParquet file in batches, in the order of the rows.
 
-    Returns:
+    Yields:
         (n, 2) longitude and latitude in degrees; NaN for a missing or empty geometry.
 
     Raises:
@@ -48,41 +49,40 @@ def read_centres(path: Path) -> npt.NDArray[np.float64]:
             f"{path}: the geometries have no CRS, so their place is unknown. Set it with geopandas' set_crs and write "
             "the file again"
         )
-    parts = list(_centroids(path, str(name)))
-    found = np.concatenate(parts) if parts else np.empty((0, 2))
-    return _to_degrees(path, found, column.get("crs"))
+    yield from _to_degrees(path, _centroids(path, str(name)), column.get("crs"))
 
 
 def _declared(path: Path) -> dict[str, Any]:
     with explained(path):
-        metadata = parquet.read_schema(path).metadata or {}
-        found = json.loads(metadata.get(b"geo", b"{}"))
+        found = json.loads(read_metadata(path).get("geo", "{}"))
     return found if isinstance(found, dict) else {}
 
 
 def _centroids(path: Path, name: str) -> Iterator[npt.NDArray[np.float64]]:
     import shapely
 
-    with explained(path), parquet.ParquetFile(path) as file:
+    with explained(path), parquet.ParquetFile(path, pre_buffer=False) as file:
         for batch in file.iter_batches(_ROWS, columns=[name]):
             geometries = shapely.from_wkb(batch.column(0).to_pylist(), on_invalid="raise")
-            centres = shapely.centroid(geometries)
-            yield np.stack([shapely.get_x(centres), shapely.get_y(centres)], axis=1)
+            found = shapely.centroid(geometries)
+            yield np.stack([shapely.get_x(found), shapely.get_y(found)], axis=1)
 
 
-def _to_degrees(path: Path, centres: npt.NDArray[np.float64], crs: Any) -> npt.NDArray[np.float64]:
+def _to_degrees(path: Path, batches: Iterator[npt.NDArray[np.float64]], crs: Any) -> Iterator[npt.NDArray[np.float64]]:
     from pyproj import CRS, Transformer
     from pyproj.exceptions import ProjError
 
     if crs is None:  # the format's default: longitude and latitude
-        return centres
+        yield from batches
+        return
     try:
         transformer = Transformer.from_crs(CRS.from_user_input(crs), "OGC:CRS84", always_xy=True)
-        known = np.isfinite(centres).all(axis=1)
-        found = np.full(centres.shape, np.nan)
-        found[known] = np.stack(transformer.transform(centres[known, 0], centres[known, 1], errcheck=True), axis=1)
+        for points in batches:
+            known = np.isfinite(points).all(axis=1)
+            found = np.full(points.shape, np.nan)
+            found[known] = np.stack(transformer.transform(points[known, 0], points[known, 1], errcheck=True), axis=1)
+            yield found
     except ProjError as error:
         raise DataError(
             f"{path}: the geometries cannot be transformed to degrees ({str(error)[:120]}). Check the file's CRS"
         ) from error
-    return found

@@ -7,7 +7,6 @@ taken from its first line; with semicolons, numbers may have decimal commas.
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from geofm_eval.data.delimited import MISSING, explained, header, opened, read_delimited
+from geofm_eval.data.delimited import MISSING, delimited_batches, explained, guessed_schema, header
+from geofm_eval.data.json_lines import guessed_types, json_batches
 from geofm_eval.errors import DataError
 
 DELIMITED = (".csv", ".tsv", ".txt")
@@ -27,10 +27,12 @@ TABLES = (*DELIMITED, *JSON_LINES, *PARQUET)
 """Endings of tables in lower case; all but parquet may be followed by ``.gz``."""
 
 TEXT, NUMBER = pa.string(), pa.float64()
-"""Types for :func:`read_columns`: text as written, and numbers with NaN where a value is missing."""
+"""Types to read: text as written, and numbers with NaN where a value is missing."""
+
+LON, LAT = ("lon", "longitude"), ("lat", "latitude")
+"""Usual names of the columns of places, in lower case."""
 
 _ROWS = 2**16
-_SEEN = 1000
 
 
 def is_table(path: Path) -> bool:
@@ -46,6 +48,22 @@ def where(path: Path, row: int) -> str:
     return f"{path}, line {row + (2 if kind in DELIMITED else 1)}"
 
 
+def read_schema(path: Path) -> Any:
+    """Return names and types of a table's columns as a ``pyarrow.Schema``, without reading all values.
+
+    Parquet files store the types. Others are guessed from the first megabyte of text or the first 1,000 lines of JSON,
+    with float64 for all numbers.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    kind = _known_kind(path)
+    with explained(path):
+        if kind in PARQUET:
+            return parquet.read_schema(path)
+        return guessed_types(path) if kind in JSON_LINES else guessed_schema(path)
+
+
 def column_names(path: Path) -> tuple[str, ...]:
     """Return the names of a table's columns in file order, without reading its values.
 
@@ -54,17 +72,19 @@ def column_names(path: Path) -> tuple[str, ...]:
     Raises:
         DataError: the file cannot be read or has no columns.
     """
-    kind = _known_kind(path)
     with explained(path):
-        if kind in PARQUET:
-            names: tuple[str, ...] = tuple(parquet.read_schema(path).names)
-        elif kind in JSON_LINES:
-            names = tuple(dict.fromkeys(name for found in islice(_objects(path), _SEEN) for name in found))
-        else:
-            names = tuple(header(path)[0])
+        names = header(path)[0] if _known_kind(path) in DELIMITED else read_schema(path).names
     if not names:
         raise DataError(f"{path}: the table is empty, expected a first line with the names of the columns")
-    return names
+    return tuple(names)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the texts that a parquet file declares of itself by name; empty for other tables."""
+    if _kind(path) not in PARQUET:
+        return {}
+    declared = read_schema(path).metadata or {}
+    return {key.decode(): value.decode("utf-8", "replace") for key, value in declared.items()}
 
 
 def found_column(path: Path, names: Sequence[str], wanted: str, remedy: str) -> str:
@@ -87,43 +107,71 @@ def found_column(path: Path, names: Sequence[str], wanted: str, remedy: str) -> 
         raise DataError(f"{path}: column '{wanted}' occurs {len(same)} times, expected once. Rename or remove one")
     near = difflib.get_close_matches(_plain(wanted), [_plain(name) for name in names], n=1)
     hint = next((f" (did you mean '{name}'?)" for name in names if near and _plain(name) == near[0]), "")
-    raise DataError(f"{path}: there is no column '{wanted}'{hint}; the columns are {listed(names)}. {remedy}")
+    raise DataError(f"{path}: there is no column '{wanted}'{hint}; the columns are {shown(names)}. {remedy}")
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return the first names of a list for a message."""
-    shown = ", ".join(name[:24] for name in names[:8])
-    return f"{shown}, ... ({len(names)} columns)" if len(names) > 8 else shown
+def shown(names: Sequence[str]) -> str:
+    """Return the first names of many, for messages."""
+    first = ", ".join(name[:24] for name in names[:8])
+    return f"{first} and {len(names) - 8} more" if len(names) > 8 else first
 
 
 def read_columns(path: Path, types: Mapping[str, Any]) -> Any:
-    """Read some columns of a table.
+    """Read some columns of a table as a whole; see :func:`read_batches`.
+
+    Returns:
+        A ``pyarrow.Table`` with these columns in this order.
+    """
+    schema = _chosen(path, types)
+    return pa.Table.from_batches(_batches(path, schema, _ROWS), schema)
+
+
+def read_batches(path: Path, types: Mapping[str, Any], rows: int = _ROWS) -> Iterator[Any]:
+    """Yield some columns of a table as ``pyarrow.RecordBatch`` in the order of the rows; memory is that of one batch.
 
     Args:
         path: the table.
-        types: pyarrow type of every column to read, by name as in the file: :data:`TEXT`, :data:`NUMBER`, or for
-            parquet and JSON lines also lists of numbers.
+        types: pyarrow type of every column to read, by name: :data:`TEXT`, :data:`NUMBER`, for parquet and JSON lines
+            also lists of numbers, or None for the type of :func:`read_schema`.
+        rows: about the number of rows of a batch; CSV is read by the megabyte.
 
-    Returns:
-        A ``pyarrow.Table`` with these columns in this order. Missing numbers are null, missing text is empty or null.
+    Yields:
+        The columns in this order. Missing numbers are null, missing text is empty or null.
 
     Raises:
         DataError: the file cannot be read, a column is missing or named twice, a row has another number of values than
             the first line, or a value does not have the type; the message names the row.
     """
-    names = column_names(path)
-    chosen = {found_column(path, names, name, "Name an existing column"): kind for name, kind in types.items()}
-    schema = pa.schema(list(chosen.items()))
-    with explained(path):
-        if _kind(path) in DELIMITED:
-            return read_delimited(path, schema)
-        return pa.Table.from_batches(_converted(path, schema), schema)
+    yield from _batches(path, _chosen(path, types), rows)
 
 
 def numbers(column: Any) -> npt.NDArray[np.float64]:
     """Return a column of numbers as (n,) float64; missing values are NaN."""
     found = column.to_numpy() if not column.null_count else pc.fill_null(column, float("nan")).to_numpy()
     return np.asarray(found, np.float64)
+
+
+def in_degrees(path: Path, places: npt.NDArray[np.float64], start: int = 0) -> npt.NDArray[np.float64]:
+    """Return places of rows, (n, 2) longitude and latitude, NaN where unknown, after checking that they are degrees.
+
+    Args:
+        path: the table, for messages.
+        places: of consecutive rows.
+        start: position of the first of these rows in the table.
+
+    Raises:
+        DataError: a place is not on Earth, or has only one coordinate.
+    """
+    known = np.isfinite(places).all(axis=1)
+    outside = (np.abs(places[:, 0]) > 180) | (np.abs(places[:, 1]) >= 90)
+    wrong = np.flatnonzero(outside | (np.isfinite(places).any(axis=1) & ~known))
+    if len(wrong):
+        lon, lat = places[int(wrong[0])]
+        raise DataError(
+            f"{where(path, start + int(wrong[0]))}: lon and lat are {lon:g} and {lat:g}, expected degrees. Convert "
+            "coordinates of a projection, or leave both empty if they are unknown"
+        )
+    return places
 
 
 def _plain(name: str) -> str:
@@ -145,45 +193,34 @@ def _known_kind(path: Path) -> str:
     return kind
 
 
-def _converted(path: Path, schema: Any) -> Iterator[Any]:
-    """Batches of a parquet file or of JSON lines, with every column converted to its type."""
-    start = 0
-    for columns in _batches(path, schema.names):
-        arrays = [_cast(path, column, field, start) for column, field in zip(columns, schema, strict=True)]
-        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-        start += len(arrays[0])
+def _chosen(path: Path, types: Mapping[str, Any]) -> Any:
+    """The schema to read: names as in the file, and types as asked for."""
+    names, stored = column_names(path), read_schema(path) if None in types.values() else None
+    found = [(found_column(path, names, name, "Name an existing column"), kind) for name, kind in types.items()]
+    return pa.schema([(name, stored.field(name).type if stored and kind is None else kind) for name, kind in found])
 
 
-def _batches(path: Path, names: Sequence[str]) -> Iterator[list[Any]]:
-    if _kind(path) in PARQUET:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROWS, columns=list(names)):
-                yield [batch.column(batch.schema.get_field_index(name)) for name in names]
+def _batches(path: Path, schema: Any, rows: int) -> Iterator[Any]:
+    """Record batches of the columns of a schema, with every column converted to its type."""
+    with explained(path):
+        if _kind(path) in DELIMITED:
+            yield from delimited_batches(path, schema)
+            return
+        start = 0
+        for columns in _stored(path, schema.names, rows):
+            arrays = [_cast(path, column, field, start) for column, field in zip(columns, schema, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+            start += len(arrays[0])
+
+
+def _stored(path: Path, names: Sequence[str], rows: int) -> Iterator[list[Any]]:
+    if _kind(path) not in PARQUET:
+        yield from json_batches(path, names, rows)
         return
-    rows: list[list[Any]] = []
-    for found in _objects(path):
-        rows.append([found.get(name) for name in names])
-        if len(rows) == _ROWS:
-            yield list(map(list, zip(*rows, strict=True)))
-            rows = []
-    if rows:
-        yield list(map(list, zip(*rows, strict=True)))
-
-
-def _objects(path: Path) -> Iterator[dict[str, Any]]:
-    """Content of every line of JSON lines that is not empty."""
-    with opened(path) as file:
-        for row, line in enumerate(file):
-            text = line.decode("utf-8-sig")
-            if not text.strip():
-                continue
-            try:
-                found = json.loads(text)
-            except ValueError as error:
-                raise DataError(f"{where(path, row)}: not JSON ({error}). Write one object per line") from error
-            if not isinstance(found, dict):
-                raise DataError(f"{where(path, row)}: expected an object, {{...}}, found {text.strip()[:40]}")
-            yield found
+    # Arrow would otherwise keep all that it has read ahead until the end of the file.
+    with parquet.ParquetFile(path, pre_buffer=False) as file:
+        for batch in file.iter_batches(rows, columns=list(names)):
+            yield [batch.column(batch.schema.get_field_index(name)) for name in names]
 
 
 def _cast(path: Path, values: Any, field: Any, start: int) -> Any:

@@ -8,35 +8,29 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pyarrow import compute, types
 
-from geofm_eval.data.embeddings.tables import Table, listed
+from geofm_eval.data.delimited import is_numeric
+from geofm_eval.data.embeddings.tables import EmbeddingTable
+from geofm_eval.data.tabular import shown
 from geofm_eval.errors import DataError
 
 _NUMBERED = re.compile(r"([A-Za-z]+_?)(\d+)")
 
 
 @dataclass(frozen=True)
-class Columns:
+class EmbeddingColumns:
     """Columns of an embedding.
 
     Args:
         names: in the order of the channels; a single one if it is a column of lists.
         width: number of channels.
         lists: whether it is a column of lists.
-        typed: see :class:`Table`.
     """
 
     names: tuple[str, ...]
     width: int
     lists: bool
-    typed: bool = True
-
-    @property
-    def kinds(self) -> dict[str, Any]:
-        """Arrow types to read: stored ones where they are known, because only few rows may be needed."""
-        return dict.fromkeys(self.names, None if self.typed else pa.float64())
 
     def matrix(self, path: Path, batch: Any) -> npt.NDArray[np.float32]:
         """Return the values of a record batch, (rows, D) float32; NaN where a value is missing.
@@ -66,7 +60,7 @@ class Columns:
         return found
 
 
-def columns_of(table: Table, wanted: Sequence[str]) -> Columns:
+def columns_of(table: EmbeddingTable, wanted: Sequence[str]) -> EmbeddingColumns:
     """Return the columns of the embedding of a table.
 
     Args:
@@ -85,21 +79,21 @@ def columns_of(table: Table, wanted: Sequence[str]) -> Columns:
         if not wanted:
             raise DataError(
                 f"{table.path}: found no columns named by letters and a number (A00, A01, ..) and {len(lists)} columns "
-                f"of lists; columns: {listed(schema.names)}. Name the embedding with options.columns, for example 'A*'"
+                f"of lists; columns: {shown(schema.names)}. Name the embedding with options.columns, for example 'A*'"
             )
     names = tuple(dict.fromkeys(name for one in wanted for name in _matching(table, one)))
     if len(names) == 1 and names[0] in lists:
-        return Columns(names, _width(table, names[0]), lists=True)
-    texts = [name for name in names if not _is_number(schema.field(name).type)]
+        return EmbeddingColumns(names, _width(table, names[0]), lists=True)
+    texts = [name for name in names if not is_numeric(schema.field(name).type)]
     if texts:
         raise DataError(
-            f"{table.path}: {len(texts)} of {len(names)} columns of the embedding are not numeric: {listed(texts)} "
+            f"{table.path}: {len(texts)} of {len(names)} columns of the embedding are not numeric: {shown(texts)} "
             f"({schema.field(texts[0]).type}). Remove text from them, or leave them out of options.columns"
         )
-    return Columns(names, len(names), False, table.typed)
+    return EmbeddingColumns(names, len(names), lists=False)
 
 
-def _matching(table: Table, wanted: str) -> list[str]:
+def _matching(table: EmbeddingTable, wanted: str) -> list[str]:
     """Columns of one pattern, in natural order: ``e2`` before ``e10``."""
     names = table.schema.names
     if wanted in names:
@@ -108,13 +102,13 @@ def _matching(table: Table, wanted: str) -> list[str]:
     found = [(tuple(map(int, match.groups())), name) for name in names if (match := number.fullmatch(name))]
     if not found:
         raise DataError(
-            f"{table.path}: no column fits '{wanted[:60]}' (* stands for a number); columns: {listed(names)}. Change "
+            f"{table.path}: no column fits '{wanted[:60]}' (* stands for a number); columns: {shown(names)}. Change "
             "options.columns"
         )
     return [name for _, name in sorted(found)]
 
 
-def _numbered(table: Table) -> list[str]:
+def _numbered(table: EmbeddingTable) -> list[str]:
     """The only group of numeric columns that are named by the same letters and a number."""
     groups: dict[str, list[str]] = {}
     for name in table.schema.names:
@@ -122,7 +116,7 @@ def _numbered(table: Table) -> list[str]:
         if match:
             groups.setdefault(match[1], []).append(name)
     numeric = {
-        prefix: names for prefix, names in groups.items() if any(_is_number(table.schema.field(n).type) for n in names)
+        prefix: names for prefix, names in groups.items() if any(is_numeric(table.schema.field(n).type) for n in names)
     }
     if len(numeric) > 1:
         kinds = ", ".join(f"{prefix}* ({len(names)})" for prefix, names in list(numeric.items())[:6])
@@ -133,7 +127,7 @@ def _numbered(table: Table) -> list[str]:
     return [f"{prefix}*" for prefix in numeric]
 
 
-def _width(table: Table, name: str) -> int:
+def _width(table: EmbeddingTable, name: str) -> int:
     kind = table.schema.field(name).type
     if types.is_fixed_size_list(kind):
         return int(kind.list_size)
@@ -146,9 +140,4 @@ def _width(table: Table, name: str) -> int:
 
 def _is_list(kind: Any) -> bool:
     lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    return bool(lists) and _is_number(kind.value_type)
-
-
-def _is_number(kind: Any) -> bool:
-    # A column without any value has the type null; its rows are refused as not finite.
-    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_null(kind) or types.is_decimal(kind))
+    return bool(lists) and is_numeric(kind.value_type)

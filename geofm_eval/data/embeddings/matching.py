@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from geofm_eval.data.embeddings.places import distances, places_in, to_sphere
-from geofm_eval.data.embeddings.tables import Table
+from geofm_eval.data.embeddings.tables import EmbeddingTable
 from geofm_eval.data.items import Item
 from geofm_eval.errors import ContractError, DataError
 
@@ -21,10 +21,10 @@ EQUALLY_NEAR_M = 1e-3
 
 
 @dataclass(frozen=True)
-class Part:
+class PrefixedTable:
     """One table of a tap, whose ids follow ``prefix`` and a slash; all of them if the prefix is empty."""
 
-    table: Table
+    table: EmbeddingTable
     prefix: str = ""
 
 
@@ -48,7 +48,7 @@ class Matched:
         return self.total - len(np.unique(self.rows[self.rows >= 0]))
 
 
-def by_id(parts: Sequence[Part], key: str, items: Sequence[Item]) -> Matched:
+def by_id(parts: Sequence[PrefixedTable], key: str, items: Sequence[Item]) -> Matched:
     """Find the row of every sample by its id.
 
     Args:
@@ -78,7 +78,7 @@ def by_id(parts: Sequence[Part], key: str, items: Sequence[Item]) -> Matched:
     return Matched(rows, total, tuple(str(one) for one in examples))
 
 
-def _ids(parts: Sequence[Part], key: str) -> Iterator[tuple[int, pa.Array, object]]:
+def _ids(parts: Sequence[PrefixedTable], key: str) -> Iterator[tuple[int, pa.Array, object]]:
     """Number of the first row, ids, and file of every batch."""
     start = 0
     for part in parts:
@@ -90,7 +90,9 @@ def _ids(parts: Sequence[Part], key: str) -> Iterator[tuple[int, pa.Array, objec
             start += len(ids)
 
 
-def by_place(parts: Sequence[Part], columns: tuple[str, str], tolerance_m: float, items: Sequence[Item]) -> Matched:
+def by_place(
+    parts: Sequence[PrefixedTable], columns: tuple[str, str], tolerance_m: float, items: Sequence[Item]
+) -> Matched:
     """Find the nearest row of every sample within a distance.
 
     Args:
@@ -109,10 +111,10 @@ def by_place(parts: Sequence[Part], columns: tuple[str, str], tolerance_m: float
     rows, nearest, total = np.full(len(items), -1, np.int64), np.full(len(items), np.inf), 0
     tied = np.zeros(len(items), np.bool_)
     for part in parts:
-        for lon, lat in places_in(part.table, columns):
-            known = np.flatnonzero(np.isfinite(lon) & np.isfinite(lat))
+        for places in places_in(part.table, columns):
+            known = np.flatnonzero(np.isfinite(places).all(axis=1))
             if len(known):
-                tree = cKDTree(to_sphere(np.stack([lon[known], lat[known]], axis=1)))
+                tree = cKDTree(to_sphere(places[known]))
                 chord, index = tree.query(wanted, k=min(2, len(known)))
                 first, second = distances(chord.reshape(len(items), -1)), index.reshape(len(items), -1)[:, 0]
                 own = first[:, 1] if first.shape[1] > 1 else np.full(len(items), np.inf)
@@ -121,7 +123,7 @@ def by_place(parts: Sequence[Part], columns: tuple[str, str], tolerance_m: float
                 tied |= closer & (own - first[:, 0] <= EQUALLY_NEAR_M)
                 rows[closer] = total + known[second[closer]]
                 nearest = np.minimum(nearest, first[:, 0])
-            total += len(lon)
+            total += len(places)
     rows[nearest > tolerance_m] = -1
     both = np.flatnonzero(tied & (rows >= 0))
     if len(both):
@@ -147,5 +149,5 @@ def lonlat_of(items: Sequence[Item]) -> npt.NDArray[np.float64]:
     return np.array([item.lonlat for item in items], np.float64).reshape(-1, 2)
 
 
-Find = Callable[[Sequence[Part], Sequence[Item]], Matched]
+Find = Callable[[Sequence[PrefixedTable], Sequence[Item]], Matched]
 """Finds the rows of samples in the tables of a tap."""

@@ -1,4 +1,4 @@
-"""Values of a raster at points: the pixel that contains each point; points outside and without data are told apart."""
+"""Values of a raster at points: those of the pixel that contains each point, or why there are none."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

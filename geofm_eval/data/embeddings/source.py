@@ -22,9 +22,9 @@ from geofm_eval.catalog.embeddings import (
 )
 from geofm_eval.data.contents import hashes_of
 from geofm_eval.data.embeddings.columns import columns_of
-from geofm_eval.data.embeddings.matching import GEOMETRY, Matched, Part, by_id, by_place, lonlat_of
+from geofm_eval.data.embeddings.matching import GEOMETRY, Matched, PrefixedTable, by_id, by_place, lonlat_of
 from geofm_eval.data.embeddings.points import NODATA, OUTSIDE, sampled
-from geofm_eval.data.embeddings.tables import Table, open_table
+from geofm_eval.data.embeddings.tables import EmbeddingTable, open_table
 from geofm_eval.data.identity import lines_sha256
 from geofm_eval.data.items import Item
 from geofm_eval.errors import ContractError, DataError
@@ -61,7 +61,7 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class Source:
+class EmbeddingSource:
     """The files of one entry."""
 
     spec: ModelSpec
@@ -138,15 +138,15 @@ class Source:
             yield self._sampled(items)
             return
         for tap, files in own.by_tap().items():
-            parts = [Part(self._table(file, own), stem(file.file) if own.files else "") for file in files]
+            parts = [PrefixedTable(self._table(file, own), stem(file.file) if own.files else "") for file in files]
             self._check_product([part.table for part in parts])
             yield self._gathered(tap, parts, own, items)
 
-    def _table(self, file: EmbeddingFile, own: TableOptions) -> Table:
+    def _table(self, file: EmbeddingFile, own: TableOptions) -> EmbeddingTable:
         path, ids = self.paths[file.file], self.paths[own.ids] if own.ids else None
         return open_table(path, ids, own.columns[0] if len(own.columns) == 1 else None)
 
-    def _gathered(self, tap: str, parts: Sequence[Part], own: TableOptions, items: Sequence[Item]) -> Looked:
+    def _gathered(self, tap: str, parts: Sequence[PrefixedTable], own: TableOptions, items: Sequence[Item]) -> Looked:
         if own.key == GEOMETRY:
             matched, why = by_place(parts, (own.lon, own.lat), own.tolerance_m, items), "without a row near them"
         else:
@@ -155,7 +155,7 @@ class Source:
         absent = matched.rows < 0
         return Looked(tap, features, absent, matched.total, matched.surplus, {why: int(absent.sum())}, matched.examples)
 
-    def _values(self, parts: Sequence[Part], own: TableOptions, matched: Matched) -> npt.NDArray[np.float32]:
+    def _values(self, parts: Sequence[PrefixedTable], own: TableOptions, matched: Matched) -> npt.NDArray[np.float32]:
         """Features (n, D) of the matched rows; NaN for samples without one."""
         found = [columns_of(part.table, own.columns) for part in parts]
         widths = {columns.width for columns in found}
@@ -168,7 +168,7 @@ class Source:
         order = np.argsort(matched.rows, kind="stable")
         features, start = np.full((len(order), found[0].width), np.nan, np.float32), 0
         for part, columns in zip(parts, found, strict=True):
-            for batch in part.table.batches(columns.kinds, columns.width):
+            for batch in part.table.batches(dict.fromkeys(columns.names), columns.width):
                 first, last = np.searchsorted(matched.rows[order], [start, start + len(batch)])
                 if last > first:
                     own_rows = order[first:last]
@@ -191,7 +191,7 @@ class Source:
                 "Correct the entry, or name the columns with options.columns"
             )
 
-    def _check_product(self, tables: Sequence[Table]) -> None:
+    def _check_product(self, tables: Sequence[EmbeddingTable]) -> None:
         """Refuse tables that declare another product than the entry or each other."""
         declared = [
             EmbeddingFile(file=str(table.path), **_product(table.metadata)) for table in tables if table.metadata
@@ -202,7 +202,7 @@ class Source:
             raise ContractError(f"{self.spec.slug}: {error}") from None
 
 
-def check_complete(source: Source, task: TaskSpec, found: Looked, items: Sequence[Item]) -> None:
+def check_complete(source: EmbeddingSource, task: TaskSpec, found: Looked, items: Sequence[Item]) -> None:
     """Refuse too many samples without features, and features that are not finite.
 
     Args:

@@ -15,7 +15,7 @@ from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.table_columns import columns_of
 from geofm_eval.data.readers.table_images import image_loader
 from geofm_eval.data.readers.table_rows import Row, rows_of
-from geofm_eval.data.tabular import is_table, listed, where
+from geofm_eval.data.tabular import is_table, shown, where
 from geofm_eval.errors import ContractError, DataError, Unavailable
 
 NO_LABEL = {"classification": "no label", "regression": "the target is NaN"}
@@ -81,13 +81,13 @@ def _table(task: TaskSpec, root: Path) -> Path:
     if name is not None:
         raise DataError(
             f"{root}: there is no table '{str(name)[:80]}'; tables in this folder: "
-            f"{listed([path.name for path in tables]) or 'none'}. Correct options.file of task '{task.slug}'"
+            f"{shown([path.name for path in tables]) or 'none'}. Correct options.file of task '{task.slug}'"
         )
     if not tables:
         raise Unavailable("data", f"{root} has no table (CSV, TSV, JSON lines or parquet)", task.how_to_get)
     if len(tables) > 1:
         raise ContractError(
-            f"task '{task.slug}': {root} has {len(tables)} tables ({listed([path.name for path in tables])}); name one "
+            f"task '{task.slug}': {root} has {len(tables)} tables ({shown([path.name for path in tables])}); name one "
             f"with options = {{ file = '{tables[0].name}' }}"
         )
     return tables[0]

@@ -9,7 +9,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import canonical
 from geofm_eval.data.readers.chips import check_options
 from geofm_eval.data.readers.series import band_positions
-from geofm_eval.data.tabular import NUMBER, TEXT, column_names, found_column, listed
+from geofm_eval.data.tabular import LAT, LON, NUMBER, TEXT, column_names, found_column, shown
 from geofm_eval.errors import ContractError, DataError
 
 FILES = ("file", "file_name", "path", "image")
@@ -20,8 +20,8 @@ _USUAL = {
     "id": ("id",),
     "split": ("split",),
     "group": ("group",),
-    "lon": ("lon", "longitude"),
-    "lat": ("lat", "latitude"),
+    "lon": LON,
+    "lat": LAT,
     "date": ("date",),
 }
 
@@ -65,13 +65,13 @@ def columns_of(task: TaskSpec, path: Path) -> Columns:
         raise DataError(f"{path}: found column '{found}' alone, expected lon and lat. Add the other, or rename it")
     if "id" not in named and not files:
         raise DataError(
-            f"{path}: there is neither a column id nor a column {', '.join(FILES)}; the columns are {listed(names)}. "
+            f"{path}: there is neither a column id nor a column {', '.join(FILES)}; the columns are {shown(names)}. "
             "Name one, for example options = { id = 'plot' }"
         )
     if task.dates is not None and not {"date", "id"} <= {*named}:
         raise DataError(
             f"{path}: task '{task.slug}' declares series of {task.dates} dates; expected columns id and date, found "
-            f"{listed(names)}. Add them, or name them in options.columns"
+            f"{shown(names)}. Add them, or name them in options.columns"
         )
     return Columns(path, named, tuple(files), tuple(files.values()))
 
@@ -87,7 +87,7 @@ def _asked(task: TaskSpec) -> dict[str, str]:
         )
     if len(labels) > 1:
         raise ContractError(
-            f"task '{task.slug}': labels are {listed([str(label) for label in labels])}; a task predicts one label per "
+            f"task '{task.slug}': labels are {shown([str(label) for label in labels])}; a task predicts one label per "
             f"sample. Write one task per column, each with options = {{ label = '{labels[0]}' }} and a name of its own"
         )
     asked = {**columns, **{role: options[role] for role in ("label", "id") if role in options}}
@@ -130,7 +130,7 @@ def _file_columns(
     if several:
         first = several[0].partition(".")[2].strip()
         raise ContractError(
-            f"task '{task.slug}': {path.name} has files of several products ({listed(several)}); expected the bands of "
+            f"task '{task.slug}': {path.name} has files of several products ({shown(several)}); expected the bands of "
             f"each, in file order, for example options = {{ bands = {{ {first} = ['B02', 'B03'] }} }}"
         )
     return {}

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.geoparquet import geometry_column, read_centres
+from geofm_eval.data.geoparquet import centres, geometry_column
 from geofm_eval.data.readers.images import IMAGES, is_image
 from geofm_eval.data.readers.listed import listed_name
 from geofm_eval.data.readers.own_splits import split_of
 from geofm_eval.data.readers.table_columns import Columns
 from geofm_eval.data.readers.table_labels import read_labels
-from geofm_eval.data.tabular import PARQUET, numbers, read_columns, where
+from geofm_eval.data.tabular import in_degrees, numbers, read_columns, where
 from geofm_eval.errors import DataError
 
 _ROWS = 2**14
@@ -73,20 +73,11 @@ def _places(columns: Columns, table: Any) -> npt.NDArray[np.float64] | None:
     """(n, 2) longitude and latitude in degrees, NaN where unknown; None if the table has no places."""
     if "lon" in columns.named:
         found = np.stack([numbers(table[columns.named[name]]) for name in ("lon", "lat")], axis=1)
-    elif columns.path.suffix.lower() in PARQUET and geometry_column(columns.path) is not None:
-        found = read_centres(columns.path)
+    elif geometry_column(columns.path) is not None:
+        found = np.concatenate(list(centres(columns.path)))
     else:
         return None
-    known = np.isfinite(found).all(axis=1)
-    outside = (np.abs(found[:, 0]) > 180) | (np.abs(found[:, 1]) >= 90)
-    wrong = np.flatnonzero(outside | (np.isfinite(found).any(axis=1) & ~known))
-    if len(wrong):
-        row = int(wrong[0])
-        raise DataError(
-            f"{where(columns.path, row)}: lon and lat are {found[row, 0]:g} and {found[row, 1]:g}, expected degrees. "
-            "Convert coordinates of a projection, or leave both empty if they are unknown"
-        )
-    return found
+    return in_degrees(columns.path, found)
 
 
 def _row(
