@@ -8,7 +8,7 @@ the variance of samples or groups is increased by ``SHARED_TRAINING`` of itself 
 from numpy.typing import ArrayLike
 
 from geofm_eval.stats.jackknife import Interval
-from geofm_eval.stats.scores import mean_interval, r2_interval
+from geofm_eval.stats.scores import mean_interval, paired_interval, paired_r2_interval, r2_interval
 
 SHARED_TRAINING = 0.0
 
