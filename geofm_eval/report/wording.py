@@ -161,7 +161,7 @@ def _token_sentence(comparison: Comparison) -> str:
 
 
 def division_sentence(record: Record) -> str:
-    """How own data were divided, such as ``Split: by blocks, block_m 2400, from variogram, blocks 31.``"""
+    """How own data were divided, such as ``Split: by blocks, block_m 2400, from variogram, blocks 31``."""
     rule = record.provenance.split_rule
     parts = [f"{name} {f'{value:g}' if isinstance(value, float) else value}" for name, value in rule.items()]
     folds = "; cross-validated in folds" if record.provenance.protocol == "folds" else ""
