@@ -2,7 +2,7 @@
 
 Folds share training samples: another data set of the same size would give other probes for all of them at once. This
 part of the error cannot be estimated from one data set (Bengio and Grandvalet 2004). The variance over samples or
-groups, as for a test split, is increased by a fixed proportion of itself for it.
+groups, as for a test split, is increased by a proportion of itself for it, which is known from simulations.
 """
 
 import math
@@ -14,11 +14,13 @@ from numpy.typing import ArrayLike
 from geofm_eval.stats.jackknife import Interval
 from geofm_eval.stats.scores import mean_interval, paired_interval, paired_r2_interval, r2_interval, r2_per_draw
 
-SHARED_ACCURACY, SHARED_R2 = 0.2, 0.6
-"""Variance of the shared training samples relative to that of the test samples.
+SHARED_ACCURACY = 0.2
+SHARED_R2, SHARED_R2_OF_ONE = 0.5, 30.0
+"""Variance of the shared training samples relative to that of the test samples; of R2, a constant and a part that is
+divided by the number of samples.
 
-Measured by ``benchmarks/studies/trust/folds.py``: 0.0 to 0.3 for accuracies, and 0.1 (800 samples) to 0.8 (60 samples)
-for R2, which is more sensitive to the weights of a probe.
+Set from ``benchmarks/studies/trust/folds.py``: 0.0 to 0.3 are needed for accuracies, and 0.1 (800 samples) to 1.0 (60
+samples) for R2, which is more sensitive to the weights of a probe.
 """
 
 NOTE = ", shared training samples counted"
@@ -38,7 +40,7 @@ def folded_interval(
     if target is None:
         return _widened(mean_interval(outcomes, groups, level), _mean(outcomes), SHARED_ACCURACY, (0.0, 1.0))
     found = r2_interval(outcomes, target, groups, level)
-    return _widened(found, float(r2_per_draw(outcomes, target).mean()), SHARED_R2, (-math.inf, 1.0))
+    return _widened(found, float(r2_per_draw(outcomes, target).mean()), _shared_r2(target), (-math.inf, 1.0))
 
 
 def paired_folded_interval(
@@ -62,7 +64,11 @@ def paired_folded_interval(
         return _widened(found, _mean(first) - _mean(second), SHARED_ACCURACY, (-1.0, 1.0))
     found = paired_r2_interval(first, second, target, groups, level)
     value = float(r2_per_draw(first, target).mean() - r2_per_draw(second, target).mean())
-    return _widened(found, value, SHARED_R2, (-math.inf, math.inf))
+    return _widened(found, value, _shared_r2(target), (-math.inf, math.inf))
+
+
+def _shared_r2(target: ArrayLike) -> float:
+    return SHARED_R2 + SHARED_R2_OF_ONE / max(1, np.size(target))
 
 
 def _mean(outcomes: ArrayLike) -> float:
