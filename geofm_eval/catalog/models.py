@@ -8,6 +8,9 @@ from geofm_eval.catalog.bands import canonical, units_of
 from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product, values
 from geofm_eval.paths import escape
 
+Commercial = Literal["yes", "no", "ask"]
+"""Whether a licence permits commercial use; ``ask``: read its terms, or ask the publisher."""
+
 
 class Normalisation(Spec):
     """Normalisation of a model's input: ``(clip((x - low) / (high - low)) - mean) / std``, x in the task's unit.
@@ -140,6 +143,8 @@ class ModelSpec(Spec):
         provenance: ``unverified`` for weights whose identity cannot be verified: marked in tables, hatched in figures,
             excluded from findings and verdicts.
         provenance_reason: why they are unverified, in a few words.
+        commercial: whether the licence permits commercial use; ``ask`` if it has terms of its own or is unknown.
+        commercial_source: the licence's words, or the address of its text; required for ``yes`` and ``no``.
     """
 
     slug: str = Field(pattern=SLUG)
@@ -171,6 +176,8 @@ class ModelSpec(Spec):
     provenance_reason: str = ""
     variant_of: str | None = None
     licence: str = ""
+    commercial: Commercial = "ask"
+    commercial_source: str = ""
     citation: str = ""
     source: str = ""
     parameters: int | None = None
@@ -188,6 +195,10 @@ class ModelSpec(Spec):
         own = ":" in self.architecture
         if self.family != "control" and self.weights is None and self.random_seed is None and not own:
             raise ValueError("a model that is not a control needs weights or random_seed")
+        if self.commercial != "ask" and not self.commercial_source:
+            raise ValueError(
+                f"commercial = '{self.commercial}' needs commercial_source, the words or the address of the licence"
+            )
         self._check_fill()
         return self
 

@@ -1,6 +1,5 @@
-"""Commands on models, data and the cache: models, tasks, doctor, preflight, fetch, cache."""
+"""Commands on models, data and the cache: models, tasks, doctor, fetch, cache."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,8 +11,7 @@ from geofm_eval.cli.application import CatalogOption, app, complain, console, sa
 from geofm_eval.errors import GeofmError, Unavailable
 from geofm_eval.gaps import availability
 from geofm_eval.metric import METRICS, POINT
-from geofm_eval.paths import geofm_cache, geofm_runs, home_line
-from geofm_eval.results.units import counted
+from geofm_eval.paths import geofm_cache, home_line
 
 
 @app.command()
@@ -102,52 +100,10 @@ def doctor(catalog: CatalogOption = None) -> None:
 
 
 @app.command()
-def preflight(
-    model: str,
-    task: str,
-    catalog: CatalogOption = None,
-    recipe: Annotated[str, typer.Option(help="Recipe of the inputs.")] = "probing",
-    items: Annotated[int, typer.Option(min=1, help="Training samples to read.")] = 32,
-    picture: Annotated[Path | None, typer.Option(help="PNG file. Default: below reports/runs/preflight.")] = None,
-) -> None:
-    """Show what MODEL receives from TASK: band, product and unit of every channel, mean and sd after normalisation."""
-    known = load_catalog(catalog or ())
-    spec, own, chosen = known.task(task), known.model(model), known.recipe(recipe)
-
-    from geofm_eval import checking
-
-    result = checking.preflight(own, spec, chosen, items)
-    report = result.report
-    header = ("channel", "band", "status", "product", "unit", "mean (data)", "mean (input)", "sd (input)", "invalid")
-    table = Table(*header)
-    for index, channel in enumerate(result.channels):
-        raw = "-" if channel.raw_mean is None else f"{channel.raw_mean:.1f}"
-        table.add_row(
-            str(index),
-            channel.band,
-            channel.status,
-            report.product_found,
-            channel.unit,
-            raw,
-            f"{channel.mean:+.3f}",
-            f"{channel.sd:.3f}",
-            f"{channel.invalid:.1%}",
-        )
-    console.print(table)
-    height, width = result.pixels.shape[-2:]
-    say(f"{counted(result.items, 'training sample')}, input {height} x {width} px (resize: {report.resize})")
-    for warning in result.warnings:
-        say(f"note: {warning}")
-    target = picture or geofm_runs() / "preflight" / f"{model}-{task}.png"
-    say(f"picture: {checking.save_picture(result, spec, target)}")
-
-
-@app.command()
 def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models and tasks.")],
     catalog: CatalogOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be downloaded, and its size.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only check the files that GEOFM_HOME has.")] = False,
 ) -> None:
     """Download weights to GEOFM_HOME; for data, and weights without a public address, print where to get them."""
     from geofm_eval import fetch as fetching
@@ -158,9 +114,7 @@ def fetch(
     for spec in chosen:
         try:
             if isinstance(spec, TaskSpec):
-                lines = fetching.check_task(spec) if check else fetching.describe_task(spec)
-            elif check:
-                lines = fetching.check_model(spec)
+                lines = fetching.describe_task(spec)
             elif dry_run:
                 lines = fetching.plan_model(spec)
             else:
