@@ -13,6 +13,7 @@ from geofm_eval.data.offset import check_offset
 from geofm_eval.data.readers import POOL_READERS, READERS, own_code
 from geofm_eval.data.readers.listed import check_inside
 from geofm_eval.data.split import ALL, Split
+from geofm_eval.data.split_files import write_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.paths import in_home
 from geofm_eval.progress import LogProgress, StartProgress
@@ -22,7 +23,9 @@ log = logging.getLogger(__name__)
 
 
 def open_splits(task: TaskSpec, progress: StartProgress = LogProgress) -> dict[str, Split]:
-    """Open train, val and test of a task; a stand-in is generated first if it is missing.
+    """Open the splits of a task; a stand-in is generated first if it is missing.
+
+    They are train, val and test, or ``all`` alone if the data are tested by shuffle splits or in folds.
 
     Args:
         task: entry of the catalog.
@@ -40,6 +43,8 @@ def open_splits(task: TaskSpec, progress: StartProgress = LogProgress) -> dict[s
     dropped = _unusable(task, listing, names, progress)
     splits = {name: _split(task, name, listing, dropped[name], progress) for name in names}
     check_splits(splits)
+    if task.own:
+        write_splits(splits)
     check_offset(task, listing, progress)
     log.info("%s: %s", task.slug, ", ".join(f"{name} {_described(split)}" for name, split in splits.items()))
     return splits

@@ -129,11 +129,11 @@ def _state(task: TaskSpec, splits: Mapping[str, Split]) -> tuple[str, str]:
 
 
 def _leaks(task: TaskSpec, parts: Mapping[str, Sequence[Item]], progress: StartProgress) -> Iterator[str]:
-    """Leaks of published data are warnings, because only their publishers can mend them."""
+    """Leaks are refused in own data, unless the entry accepts them; those of published data are warnings."""
     files = [] if task.simulated else [path for items in parts.values() for item in items for path in item.files]
     for leak in find_leaks(parts, hashes_of(files, task.root, progress)):
-        if task.own:
-            raise DataError(f"{task.slug}: {leak}")
+        if task.own and not task.shared_groups:
+            raise DataError(f"{task.slug}: {leak}; to accept it, set shared_groups = true")
         yield str(leak)
 
 

@@ -1,20 +1,14 @@
 """Leaks between splits: equal files, groups in several splits, and samples at the same place."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from geofm_eval.data.items import Item
+from geofm_eval.data.units import overlapping_pairs
 
 Parts = Mapping[str, Sequence[Item]]
 """Samples by split, or by fold."""
-
-OVERLAP = 0.2
-"""Proportion of the smaller footprint above which two samples show the same place; footprints in degrees of adjacent
-chips overlap by less, because chips are seldom parallel to meridians."""
-
 
 @dataclass(frozen=True)
 class Leak:
@@ -98,20 +92,8 @@ def _leak(shared: Sequence[Sequence[tuple[str, str]]], what: str, cure: str) -> 
 
 
 def _overlapping(parts: Parts) -> Leak | None:
-    owners = [(split, item) for split, items in parts.items() for item in items if item.box is not None]
+    owners = [(split, item) for split, items in parts.items() for item in items]
     names = [(split, item.id) for split, item in owners]
-    pairs = [(names[a], names[b]) for a, b in _overlaps([item for _, item in owners]) if names[a][0] != names[b][0]]
-    return _leak(pairs, "show the same place", "keep overlapping samples in one split: split = 'blocks'")
-
-
-def _overlaps(items: Iterable[Item]) -> Iterator[tuple[int, int]]:
-    """Positions of pairs whose footprints overlap."""
-    from shapely import STRtree, area, box, intersection
-
-    corners = np.array([item.box for item in items], float).reshape(-1, 4)
-    shapes = box(*corners.T)
-    left, right = STRtree(shapes).query(shapes, predicate="intersects")
-    left, right = left[left < right], right[left < right]
-    smaller = np.minimum(area(shapes[left]), area(shapes[right]))
-    large = area(intersection(shapes[left], shapes[right])) > OVERLAP * smaller
-    yield from zip(left[large].tolist(), right[large].tolist(), strict=True)
+    pairs = [(names[a], names[b]) for a, b in overlapping_pairs([item for _, item in owners]).tolist()]
+    across = [(first, second) for first, second in pairs if first[0] != second[0]]
+    return _leak(across, "show the same place", "keep overlapping samples in one split: split = 'blocks'")
