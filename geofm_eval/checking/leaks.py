@@ -10,6 +10,7 @@ from geofm_eval.data.units import overlapping_pairs
 Parts = Mapping[str, Sequence[Item]]
 """Samples by split, or by fold."""
 
+
 @dataclass(frozen=True)
 class Leak:
     """Pairs of samples in different splits that are too much alike.
