@@ -71,7 +71,9 @@ def _unusable(
     task: TaskSpec, listing: Listing, names: Sequence[str], progress: StartProgress
 ) -> dict[str, dict[str, tuple[str, ...]]]:
     """Ids that cannot be measured, by split and reason, including those that the reader left out."""
-    inspected = inspect_items(task, listing, progress) if task.inspect else {}
+    # Nobody has checked masks of own data, and windows of a scene may have no data.
+    needed = task.inspect or (task.own and task.dense)
+    inspected = inspect_items(task, listing, progress) if needed else {}
     found = {}
     for name in names:
         unlabelled = tuple(

@@ -64,10 +64,15 @@ def label_file(item: Item) -> Path:
     return item.target or item.path
 
 
+def label_files(item: Item) -> tuple[Path, ...]:
+    """Return every file that determines the per-pixel labels of a sample."""
+    return label_file(item), *item.target_others
+
+
 def files_read(task: TaskSpec, items: Iterable[Item]) -> list[Path]:
     """Return every file that is read for some samples, sidecars included."""
     sidecars = Sidecars()
-    labels = (lambda item: (label_file(item),)) if task.dense else (lambda _: ())
+    labels = label_files if task.dense else (lambda _: ())
     read = [path for item in items for path in (*image_files(item), *labels(item))]
     return [part for path in dict.fromkeys(read) for part in (path, *sidecars.of(path))]
 
@@ -115,9 +120,10 @@ def labels_sha256(task: TaskSpec, items: Sequence[Item], contents: Mapping[Path,
         made = [f"generator\t{generator_version(task)}"]
         return lines_sha256([version, *made, *(f"{item.id}\t{label_file(item).name}" for item in items)])
     fields = {**task.model_dump(mode="json", include=_LABEL_FIELDS), "reader": reader_identity(task)}
-    declared = [len(task.classes), fields]
+    # Readers of own data find classes by name, others by number.
+    declared = [list(task.classes) if task.own else len(task.classes), fields]
     sidecars = Sidecars()
-    rows = ([item.id, *_read((label_file(item),), sidecars, contents)] for item in items)
+    rows = ([item.id, *_read(label_files(item), sidecars, contents)] for item in items)
     return lines_sha256([version, content_hash(declared), *map(content_hash, rows)])
 
 

@@ -35,6 +35,7 @@ class Item:
         frames: positions of the selected images in the file of a series; empty if all are read.
         rank: position in the order in which the publishers cut their folds, if they have one.
         box: (west, south, east, north) of its footprint in degrees, if known; overlapping samples stay in one split.
+        target_others: further files that its per-pixel labels depend on, for example the legend of a coloured mask.
     """
 
     id: str
@@ -48,11 +49,12 @@ class Item:
     frames: tuple[int, ...] = ()
     rank: int | None = None
     box: tuple[float, float, float, float] | None = None
+    target_others: tuple[Path, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file that holds pixels or labels of the sample."""
-        return (self.path, *self.others, *(() if self.target is None else (self.target,)))
+        return (self.path, *self.others, *(() if self.target is None else (self.target,)), *self.target_others)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from geofm_eval.data.readers import (
     fuel_moisture,
     hls_burn_scars,
     mados,
+    masks,
     neuco,
     pastis,
     sen1floods11,
@@ -42,5 +43,7 @@ READERS: dict[str, Reader] = {
 PoolReader = Callable[[TaskSpec, Path], Pool]
 """Lists the labelled samples of own data, given the task and the root of its data; raises as other readers do."""
 
-POOL_READERS: dict[str, PoolReader] = {}
+POOL_READERS: dict[str, PoolReader] = {
+    "masks": masks.read_pool,
+}
 """Generic readers of own data by the name that tasks use."""

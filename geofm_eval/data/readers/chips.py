@@ -221,17 +221,21 @@ def classes_of(labels: Raster, task: TaskSpec, *codes: Mapping[int, int]) -> npt
     found = np.unique(stored[present])
     code = next((code for code in codes if all(value in code for value in found)), None)
     if code is None:
-        raise DataError(f"{labels.path}: {_unknown_labels(found, labels.nodata, codes)}")
+        raise DataError(f"{labels.path}: {_unknown_labels(found, labels.nodata, codes, task)}")
     classes = np.full(stored.shape, task.ignore, np.int64)
     for value in found:
         classes[present & (stored == value)] = code[int(value)]
     return classes
 
 
-def _unknown_labels(found: npt.NDArray[Any], nodata: float | None, codes: Sequence[Mapping[int, int]]) -> str:
+def _unknown_labels(
+    found: npt.NDArray[Any], nodata: float | None, codes: Sequence[Mapping[int, int]], task: TaskSpec
+) -> str:
     values = ", ".join(f"{value:g}" for value in found[:8]) + (", ..." if len(found) > 8 else "")
     expected = " or ".join(", ".join(map(str, sorted(code))) for code in codes)
     cure = "Fetch the file again, or check that it is the label file of this data set"
+    if task.own:
+        cure = "Set values = { VALUE = 'CLASS' } in the options of the task, and list values without a label in ignore"
     if nodata is not None and nodata in found:
         cure = f"If its nodata value {nodata:g} means no label, set label_nodata = 'ignore' in the task's catalog entry"
     return f"label values {values} are out of range, expected {expected}. {cure}"

@@ -45,6 +45,13 @@ class Grid:
         a, b, c, d, e, f = self.transform
         return a * column + b * row + c, d * column + e * row + f
 
+    def part(self, window: tuple[int, int, int, int]) -> "Grid":
+        """Grid of a window: column and row of its first pixel, width and height."""
+        column, row, width, height = window
+        a, b, _, d, e, _ = self.transform
+        c, f = self.point(column, row)
+        return Grid(self.path, self.crs, (a, b, c, d, e, f), (height, width))
+
     def place(self, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         """(2, n) columns and rows of coordinates."""
         a, b, c, d, e, f = self.transform

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.files import load_image, read_or_explain
-from geofm_eval.data.readers.grids import centre, degrees, project
+from geofm_eval.data.readers.grids import Grid, centre, degrees, project
 from geofm_eval.data.readers.rasters import grid_of, read_bands
 from geofm_eval.errors import DataError
 
@@ -78,7 +78,11 @@ def place_of(path: Path) -> Place:
     Raises:
         DataError: the file is not a readable GeoTIFF.
     """
-    grid = grid_of(path) if path.suffix.lower() in TIFF else None
+    return place_of_grid(grid_of(path) if path.suffix.lower() in TIFF else None)
+
+
+def place_of_grid(grid: Grid | None) -> Place:
+    """Return where the pixels of a grid lie; see :func:`place_of`."""
     if grid is None:
         return None, None
     height, width = grid.shape

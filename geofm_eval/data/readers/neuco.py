@@ -16,8 +16,8 @@ from geofm_eval.data.items import Definition, Item, Listing
 from geofm_eval.data.readers.chips import check_options
 from geofm_eval.data.readers.files import place, read_rows
 from geofm_eval.data.readers.listed import visible
-from geofm_eval.data.readers.rasters import check_tag
 from geofm_eval.data.readers.series import band_positions, without_empty
+from geofm_eval.data.readers.tags import check_tag
 from geofm_eval.data.readers.zarrs import read_arrays
 from geofm_eval.errors import ContractError, DataError, Unavailable
 

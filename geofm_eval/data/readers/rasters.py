@@ -6,7 +6,7 @@ sidecar files only the mask ``<name>.tif.msk`` is read; ``.aux.xml`` and world f
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.catalog.bands import canonical, unit_of
 from geofm_eval.data.readers.grids import Grid, Turn, north_up
+from geofm_eval.data.readers.tags import PLAIN, check_tag
 from geofm_eval.errors import DataError, Unavailable
 
 MASK = ".msk"
@@ -36,8 +36,8 @@ _SETTINGS = {
     "GDAL_GEOREF_SOURCES": "INTERNAL",
 }
 
-_PLAIN = (1.0, 0.0)
-"""Scale and offset of a band without tags."""
+Window = tuple[int, int, int, int]
+"""Column and row of its north-western pixel, width and height; counted in north-up order."""
 
 
 @dataclass(frozen=True)
@@ -89,20 +89,60 @@ def read_raster(path: Path) -> Raster:
     """
     with _opened(path) as raster:
         _check_kind(path, raster)
-        turn, grid = _place(path, raster)
-        alphas = _alphas(raster)
-        kept = [number for number in raster.indexes if number not in alphas]
-        tags = tuple((float(raster.scales[number - 1]), float(raster.offsets[number - 1])) for number in kept)
-        masked = _masked(path, raster, alphas)
-        return Raster(
-            path,
-            turn(raster.read(kept)),
-            None if masked is None else turn(masked),
-            raster.nodata,
-            tags,
-            grid,
-            len(alphas),
-        )
+        return _read(path, raster, None)
+
+
+def read_window(path: Path, window: Window) -> Raster:
+    """Read a window of a GeoTIFF of any size; see :func:`read_windows`."""
+    return read_windows(path, [window])[0]
+
+
+def read_windows(path: Path, windows: Iterable[Window]) -> list[Raster]:
+    """Read windows of a GeoTIFF of any size, which is opened once and decoded in the blocks of these windows only.
+
+    Args:
+        path: the file.
+        windows: windows in north-up order, whatever the order of the stored pixels.
+
+    Raises:
+        Unavailable: rasterio is not installed.
+        DataError: see :func:`read_raster`; also a window that leaves the raster, or blocks too large to read in parts.
+    """
+    with _opened(path) as raster:
+        found = []
+        for window in windows:
+            _check_window(path, raster, window)
+            found.append(_read(path, raster, window))
+        return found
+
+
+def _read(path: Path, raster: Any, window: Window | None) -> Raster:
+    turn, grid = _place(path, raster)
+    alphas = _alphas(raster)
+    kept = [number for number in raster.indexes if number not in alphas]
+    tags = tuple((float(raster.scales[number - 1]), float(raster.offsets[number - 1])) for number in kept)
+    part = None if window is None else _stored(window, turn, (raster.height, raster.width))
+    masked = _masked(path, raster, alphas, part)
+    return Raster(
+        path,
+        turn(raster.read(kept, window=part)),
+        None if masked is None else turn(masked),
+        raster.nodata,
+        tags,
+        grid if grid is None or window is None else grid.part(window),
+        len(alphas),
+    )
+
+
+def _stored(window: Window, turn: Turn, shape: tuple[int, int]) -> Any:
+    """Rasterio's window, in the order of the stored pixels, of a window in north-up order."""
+    from rasterio.windows import Window as Stored
+
+    height, width = shape[::-1] if turn.swap else shape
+    column, row, across, down = window
+    row = height - row - down if turn.rows else row
+    column = width - column - across if turn.columns else column
+    return Stored(row, column, down, across) if turn.swap else Stored(column, row, across, down)
 
 
 def grid_of(path: Path) -> Grid | None:
@@ -116,14 +156,20 @@ def grid_of(path: Path) -> Grid | None:
         found = path.stat()
     except OSError as error:
         raise _unreadable(path, error) from error
-    return _grid_of(path, found.st_mtime_ns, found.st_size)
+    return _placed(path, found.st_mtime_ns, found.st_size)[1]
+
+
+def is_turned(path: Path) -> bool:
+    """Return whether the stored pixels of a GeoTIFF are in another order than north-up; raises as :func:`grid_of`."""
+    found = path.stat()
+    return _placed(path, found.st_mtime_ns, found.st_size)[0] != Turn()
 
 
 @lru_cache(maxsize=2**16)
-def _grid_of(path: Path, modified: int, size: int) -> Grid | None:
+def _placed(path: Path, modified: int, size: int) -> tuple[Turn, Grid | None]:
     """Cached, because every training epoch asks for the grids of all chips; time and size identify the content."""
     with _opened(path) as raster:
-        return _place(path, raster)[1]
+        return _place(path, raster)
 
 
 def read_bands(path: Path, task: TaskSpec, bands: Sequence[str], *, shift: float = 0.0) -> Raster:
@@ -140,6 +186,17 @@ def read_bands(path: Path, task: TaskSpec, bands: Sequence[str], *, shift: float
         DataError: see :func:`read_raster`; also a wrong number of bands, or tags that contradict the task.
     """
     raster = read_raster(path)
+    check_bands(raster, task, bands, shift=shift)
+    return raster
+
+
+def check_bands(raster: Raster, task: TaskSpec, bands: Sequence[str], *, shift: float = 0.0) -> None:
+    """Compare the number of bands, and their scale and offset, with the task's; see :func:`read_bands`.
+
+    Raises:
+        DataError: a wrong number of bands, or tags that contradict the task.
+    """
+    path = raster.path
     if len(raster.pixels) != len(bands):
         alpha = f" (and {raster.alphas} alpha, used as a mask)" if raster.alphas else ""
         raise DataError(
@@ -148,7 +205,6 @@ def read_bands(path: Path, task: TaskSpec, bands: Sequence[str], *, shift: float
         )
     for band, tag in zip(bands, raster.tags, strict=True):
         check_tag(path, task, band, tag, shift)
-    return raster
 
 
 def read_target(path: Path) -> Raster:
@@ -161,7 +217,7 @@ def read_target(path: Path) -> Raster:
     raster = read_raster(path)
     if len(raster.pixels) != 1:
         raise DataError(f"{path}: found {len(raster.pixels)} bands, expected one band of labels")
-    if raster.tags[0] != _PLAIN:
+    if raster.tags[0] != PLAIN:
         raise DataError(
             f"{path}: its tags declare scale {raster.tags[0][0]:g} and offset {raster.tags[0][1]:g}, expected labels "
             "without either. Write the labels without scale and offset"
@@ -193,12 +249,37 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: not a readable GeoTIFF ({reason[:160]}). Fetch or unpack this file again")
 
 
-def _check_kind(path: Path, raster: Any) -> None:
+def _check_real(path: Path, raster: Any) -> None:
     if any(kind.startswith("complex") for kind in raster.dtypes):
         raise DataError(
             f"{path}: the values are complex ({raster.dtypes[0]}), as in single look complex radar; expected real "
             "numbers. Convert them to the unit of the task first, for example 10 * log10(|value|^2) for dB"
         )
+
+
+def _check_window(path: Path, raster: Any, window: Window) -> None:
+    """Refuse windows that leave the raster, and files whose parts cannot be read alone."""
+    _check_real(path, raster)
+    _, grid = _place(path, raster)
+    height, width = (raster.height, raster.width) if grid is None else grid.shape
+    column, row, across, down = window
+    if min(column, row) < 0 or min(across, down) < 1 or column + across > width or row + down > height:
+        raise DataError(
+            f"{path}: the window of {across} x {down} pixels at column {column} and row {row} is not inside the "
+            f"{width} x {height} pixels of the file. Check the size of the windows"
+        )
+    blocks = max(int(np.prod(shape)) for shape in raster.block_shapes)
+    size = max(blocks, across * down) * raster.count * np.dtype(raster.dtypes[0]).itemsize
+    if size > MOST_BYTES:
+        raise DataError(
+            f"{path}: a window of {across} x {down} pixels takes {size:,} bytes to read, in blocks of "
+            f"{raster.block_shapes[0]} pixels; expected at most {MOST_BYTES:,}. Write the file in tiles, for example "
+            "with gdal_translate -of COG"
+        )
+
+
+def _check_kind(path: Path, raster: Any) -> None:
+    _check_real(path, raster)
     size = raster.width * raster.height * raster.count * np.dtype(raster.dtypes[0]).itemsize
     compressed = size > _DENSE and size > _MOST_COMPRESSED * path.stat().st_size
     if size > MOST_BYTES or compressed:
@@ -220,65 +301,25 @@ def _alphas(raster: Any) -> list[int]:
     return [number for number, colour in enumerate(raster.colorinterp, start=1) if colour is ColorInterp.alpha]
 
 
-def _masked(path: Path, raster: Any, alphas: Sequence[int]) -> npt.NDArray[np.bool_] | None:
+def _masked(path: Path, raster: Any, alphas: Sequence[int], part: Any) -> npt.NDArray[np.bool_] | None:
     from rasterio.enums import MaskFlags
 
-    parts = [raster.read(number) == 0 for number in alphas]
+    parts = [raster.read(number, window=part) == 0 for number in alphas]
     if any(MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags for flags in raster.mask_flag_enums):
-        parts.append(raster.read_masks(1) == 0)
+        parts.append(raster.read_masks(1, window=part) == 0)
     beside = path.with_name(path.name + MASK)
     if beside.is_file():
-        parts.append(_read_mask(beside, (raster.height, raster.width)))
+        parts.append(_read_mask(beside, (raster.height, raster.width), part))
     return np.logical_or.reduce(parts) if parts else None
 
 
-def _read_mask(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+def _read_mask(path: Path, shape: tuple[int, int], part: Any) -> npt.NDArray[np.bool_]:
     with _opened(path) as mask:
-        _check_kind(path, mask)
+        if part is None:
+            _check_kind(path, mask)
         if (mask.height, mask.width) != shape:
             raise DataError(
                 f"{path}: the mask has {(mask.height, mask.width)} pixels but the image has {shape}. Write the mask "
                 "again, or remove it if it does not belong to the image"
             )
-        return np.asarray((mask.read() == 0).any(axis=0))
-
-
-def check_tag(path: Path, task: TaskSpec, band: str, tag: tuple[float, float], shift: float = 0.0) -> None:
-    """Compare the scale and offset that a file declares for a band with the task's.
-
-    Digital numbers are reflectance times 10,000; the tags of a file may refer to either.
-
-    Args:
-        path: the file, for messages.
-        task: declares scale and offset; bands that it does not use are not compared.
-        band: name of the band.
-        tag: scale and offset of the file.
-        shift: constant that the reader adds to stored values.
-
-    Raises:
-        DataError: the tags contradict the task.
-    """
-    names = [canonical(name) for name in task.bands]
-    if tag == _PLAIN or canonical(band) not in names:
-        return
-    position = names.index(canonical(band))
-    scale = _of_band(task.scale, position)
-    offset = _of_band(task.offset, position) + scale * shift
-    factors = (1.0, 10_000.0) if unit_of(band) == "DN" else (1.0,)
-    meant = [(factor * tag[0], factor * tag[1]) for factor in factors]
-    if any(_close(scale, found) and (_close(offset, own) or abs(offset - own) < 1e-9) for found, own in meant):
-        return
-    wanted = meant[-1] if tag[0] < 0.01 else meant[0]
-    raise DataError(
-        f"{path}: its tags define {band} as value * {tag[0]:g} + {tag[1]:g}, but task '{task.slug}' declares scale "
-        f"{scale:g} and offset {offset:g}. Set scale = {wanted[0]:g} and offset = {wanted[1]:g} in the task's catalog "
-        "entry, or remove the tags if they are wrong"
-    )
-
-
-def _of_band(value: float | tuple[float, ...], position: int) -> float:
-    return value[position] if isinstance(value, tuple) else value
-
-
-def _close(one: float, other: float) -> bool:
-    return math.isclose(one, other, rel_tol=1e-6)
+        return np.asarray((mask.read(window=part) == 0).any(axis=0))
