@@ -95,7 +95,8 @@ class Pool:
         load: reads the stored pixels of one sample, as in :class:`Listing`; None if the data have no images, so that
             only tables of embeddings can be measured.
         load_target: reads the per-pixel labels of one sample, as in :class:`Listing`.
-        given: split (``train``, ``val``, ``test``) of every sample by id, where the data name one; else empty.
+        given: split (``train``, ``val``, ``test``) by id, as far as the data name one: empty if they name none, without
+            ids whose split is empty in a table, and without ``val`` or ``test`` if the data do not have that split.
         dropped: ids of samples that were left out, by reason.
     """
 

@@ -9,6 +9,7 @@ from geofm_eval.data.readers import (
     ai4smallfarms,
     biomassters,
     eurosat,
+    folder,
     fuel_moisture,
     hls_burn_scars,
     mados,
@@ -44,6 +45,7 @@ PoolReader = Callable[[TaskSpec, Path], Pool]
 """Lists the labelled samples of own data, given the task and the root of its data; raises as other readers do."""
 
 POOL_READERS: dict[str, PoolReader] = {
+    "folder": folder.read_pool,
     "masks": masks.read_pool,
 }
 """Generic readers of own data by the name that tasks use."""

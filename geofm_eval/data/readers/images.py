@@ -1,5 +1,6 @@
 """Images of own data in any of the formats that people keep chips in: GeoTIFF, JPEG, PNG and npy."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,23 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGES
 
 
-def load_pixels(path: Path, task: TaskSpec) -> npt.NDArray[Any]:
+def load_pixels(path: Path, task: TaskSpec, bands: Sequence[str] | None = None) -> npt.NDArray[Any]:
     """Read the stored values of an image; NaN where the file declares no data.
 
     Args:
         path: a GeoTIFF, JPEG, PNG, or npy of (bands, height, width).
         task: declares the bands.
+        bands: names of the file's bands in file order; by default those of the task.
 
     Returns:
         (bands, height, width) as stored.
 
     Raises:
-        DataError: the file cannot be read, has another ending, or does not have the task's bands.
+        DataError: the file cannot be read, has another ending, or is a GeoTIFF with another number of bands.
     """
     kind = path.suffix.lower()
     if kind in TIFF:
-        return read_bands(path, task, task.bands).marked
+        return read_bands(path, task, task.bands if bands is None else bands).marked
     if kind in PICTURE:
         return load_image(path)
     if kind != ".npy":

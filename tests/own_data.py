@@ -1,0 +1,45 @@
+"""Small data of a user's own for the tests of generic readers: tasks, images and where they lie."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rasterio import Affine
+
+from geofm_eval.catalog import TaskSpec
+from tests.chip_files import write_tif
+
+BANDS = ("B02", "B03", "B04", "B08")
+
+
+def own_task(root: Path, reader: str = "folder", **fields: Any) -> TaskSpec:
+    """An entry as a user writes it."""
+    kind = fields.get("kind", "classification")
+    metric, classes = {"classification": ("accuracy", ("crop", "forest", "water")), "regression": ("r2", ())}[kind]
+    entry = {"slug": "fields", "title": "Fields", "reader": reader, "root": str(root), "bands": BANDS, "product": "L2A"}
+    return TaskSpec(**{**entry, "metric": metric, "classes": classes, "protocol": "holdout", **fields})
+
+
+def chip(value: float, bands: int = len(BANDS), side: int = 8) -> np.ndarray:
+    """Pixels around a value, with dark ones, so that no offset is suspected."""
+    noise = np.random.default_rng(int(value)).integers(0, 50, (bands, side, side))
+    pixels = (value + noise).astype(np.uint16)
+    pixels[:, 0, 0] = 10
+    return pixels
+
+
+def write_image(path: Path, value: float = 500, bands: int = len(BANDS), east: float | None = None) -> Path:
+    """Write a chip in the format of the file's ending; ``east`` places a GeoTIFF that many metres further east."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = chip(value, bands)
+    if path.suffix == ".npy":
+        np.save(path, pixels)
+    elif path.suffix.lower() in (".jpg", ".png"):
+        Image.fromarray((pixels // 20).astype(np.uint8).transpose(1, 2, 0)).save(path)
+    else:
+        place = (
+            {} if east is None else {"crs": "EPSG:32630", "transform": Affine(10, 0, 500_000 + east, 0, -10, 4_500_000)}
+        )
+        write_tif(path, pixels, **place)
+    return path
