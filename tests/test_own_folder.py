@@ -16,6 +16,7 @@ from geofm_eval.workspace import Settings, Workspace
 from tests.own_data import own_task, write_image
 
 CLASSES = ("crop", "forest", "water")
+FILES = st.tuples(st.sampled_from(CLASSES), st.sampled_from("abcd"), st.sampled_from((".npy", ".png")))
 
 
 def write_classes(root: Path, n: int = 2, ending: str = ".npy") -> Path:
@@ -71,11 +72,7 @@ def test_names_of_splits_ignore_capitals_and_spaces(name: str):
 
 
 @settings(max_examples=20)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(CLASSES), st.sampled_from("abcd"), st.sampled_from((".npy", ".png"))), max_size=9
-    )
-)
+@given(st.lists(FILES, max_size=9))
 def test_every_image_is_one_sample_with_the_class_of_its_folder(tmp_path_factory: pytest.TempPathFactory, files: list):
     root = tmp_path_factory.mktemp("own")
     written = {f"{kind}/{stem}{ending}" for kind, stem, ending in files} | {f"{kind}/first.npy" for kind in CLASSES}

@@ -18,7 +18,7 @@ Definition = Literal["official", "custom", "own"]
 """Who split the data: the publishers of the data set, the folder's own split file, or (``own``) a user's own data."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One sample: an image or a time series of images, with its label.
 

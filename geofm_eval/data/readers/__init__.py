@@ -17,6 +17,7 @@ from geofm_eval.data.readers import (
     neuco,
     pastis,
     sen1floods11,
+    table,
     terramesh,
 )
 
@@ -46,6 +47,7 @@ PoolReader = Callable[[TaskSpec, Path], Pool]
 
 POOL_READERS: dict[str, PoolReader] = {
     "folder": folder.read_pool,
+    "table": table.read_pool,
     "masks": masks.read_pool,
 }
 """Generic readers of own data by the name that tasks use."""

@@ -1,0 +1,120 @@
+"""Rows of a user's table as plain values, in the order of their ids."""
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.geoparquet import geometry_column, read_centres
+from geofm_eval.data.readers.images import IMAGES, is_image
+from geofm_eval.data.readers.listed import listed_name
+from geofm_eval.data.readers.own_splits import split_of
+from geofm_eval.data.readers.table_columns import Columns
+from geofm_eval.data.readers.table_labels import read_labels
+from geofm_eval.data.tabular import PARQUET, numbers, read_columns, where
+from geofm_eval.errors import DataError
+
+_ROWS = 2**14
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a table.
+
+    Args:
+        number: position in the table, counted from 0.
+        id: of its sample.
+        label: number or position of the class; NaN if missing.
+        split: ``train``, ``val``, ``test``, or empty.
+        group: scene, event or site; empty if unknown.
+        lonlat: longitude and latitude in degrees, if known.
+        day: text of the date; empty if unknown.
+        files: path of the image of every product, relative to the folder of the data; empty without images.
+    """
+
+    number: int
+    id: str
+    label: float
+    split: str
+    group: str
+    lonlat: tuple[float, float] | None
+    day: str
+    files: tuple[str, ...]
+
+
+def rows_of(task: TaskSpec, columns: Columns) -> Iterator[Row]:
+    """Read the rows of a table in the order of their ids.
+
+    The columns stay in arrow, and one batch at a time becomes Python objects, so that memory does not grow with rows.
+
+    Raises:
+        DataError: the table has no rows, or one has a wrong value; the message names the row.
+    """
+    table = read_columns(columns.path, columns.types(numeric=task.kind == "regression")).combine_chunks()
+    if not len(table):
+        raise DataError(f"{columns.path}: the table has no rows; expected one per sample below the first line")
+    labels = read_labels(task, columns, table[columns.named["label"]])
+    places = _places(columns, table)
+    ids = pc.utf8_trim_whitespace(table[columns.named.get("id") or columns.files[0]])
+    order = pc.sort_indices(ids).to_numpy()
+    for start in range(0, len(order), _ROWS):
+        batch = order[start : start + _ROWS]
+        for number, values in zip(batch.tolist(), table.take(batch).to_pylist(), strict=True):
+            yield _row(columns, number, values, float(labels[number]), None if places is None else places[number])
+
+
+def _places(columns: Columns, table: Any) -> npt.NDArray[np.float64] | None:
+    """(n, 2) longitude and latitude in degrees, NaN where unknown; None if the table has no places."""
+    if "lon" in columns.named:
+        found = np.stack([numbers(table[columns.named[name]]) for name in ("lon", "lat")], axis=1)
+    elif columns.path.suffix.lower() in PARQUET and geometry_column(columns.path) is not None:
+        found = read_centres(columns.path)
+    else:
+        return None
+    known = np.isfinite(found).all(axis=1)
+    outside = (np.abs(found[:, 0]) > 180) | (np.abs(found[:, 1]) >= 90)
+    wrong = np.flatnonzero(outside | (np.isfinite(found).any(axis=1) & ~known))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{where(columns.path, row)}: lon and lat are {found[row, 0]:g} and {found[row, 1]:g}, expected degrees. "
+            "Convert coordinates of a projection, or leave both empty if they are unknown"
+        )
+    return found
+
+
+def _row(
+    columns: Columns, number: int, values: Mapping[str, Any], label: float, place: npt.NDArray[np.float64] | None
+) -> Row:
+    def text(role: str) -> str:
+        return (values[columns.named[role]] or "").strip() if role in columns.named else ""
+
+    files = tuple(_file(values[column], column, where(columns.path, number)) for column in columns.files)
+    split = split_of(text("split"))
+    if split is None and text("split"):
+        raise DataError(
+            f"{where(columns.path, number)}: split is '{text('split')[:40]}', expected train, val (or valid, "
+            "validation, dev) or test; leave it empty if the sample may be in any"
+        )
+    known = None if place is None or np.isnan(place[0]) else (float(place[0]), float(place[1]))
+    id = text("id") if "id" in columns.named else files[0]
+    if not id:
+        raise DataError(f"{where(columns.path, number)}: the id is empty, expected a name. Fill in the column")
+    return Row(number, id, label, split or "", text("group"), known, text("date"), files)
+
+
+def _file(value: str | None, column: str, at: str) -> str:
+    # Tables from Windows name folders with backslashes.
+    name = (value or "").strip().replace("\\", "/")
+    if not name:
+        raise DataError(f"{at}: column '{column}' names no file; expected an image for every row. Remove the row")
+    path = posixpath.normpath(listed_name(name, at))
+    if not is_image(Path(path)):
+        raise DataError(f"{at}: '{name[:80]}' is not an image; expected a name that ends in {', '.join(IMAGES)}")
+    return path

@@ -1,0 +1,446 @@
+"""Samples listed in a table: columns by name, splits, places, series, several sensors, and what is wrong with rows."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import csv, parquet
+from shapely import Point, box
+
+from geofm_eval.catalog import Catalog, TaskSpec, load_catalog
+from geofm_eval.data.items import Pool
+from geofm_eval.data.readers import table_rows
+from geofm_eval.data.readers.table import read_pool
+from geofm_eval.datasets import open_splits
+from geofm_eval.errors import ContractError, DataError, GeofmError, Unavailable
+from geofm_eval.workspace import Settings, Workspace
+from tests.own_data import own_task, write_image
+
+ROWS = {"id": ["c", "a", "b"], "label": ["water", "crop", "forest"], "file": ["2.npy", "0.npy", "1.npy"]}
+
+
+def table_task(root: Path, **fields: Any) -> TaskSpec:
+    return own_task(root, "table", **fields)
+
+
+def read(root: Path, **fields: Any) -> Pool:
+    return read_pool(table_task(root, **fields), root)
+
+
+def write_text(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = text.encode(encoding)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def write_table(path: Path, columns: dict[str, list[Any]], separator: str = ",") -> Path:
+    """Write columns in the format of the file's ending."""
+    rows = list(zip(*columns.values(), strict=True))
+    if path.suffix == ".parquet":
+        parquet.write_table(pa.table(columns), path)
+        return path
+    if ".jsonl" in path.name:
+        return write_text(path, "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows))
+    return write_text(path, "\n".join(separator.join(map(str, row)) for row in [tuple(columns), *rows]))
+
+
+@pytest.mark.parametrize(
+    ("name", "separator"),
+    [
+        ("a.csv", ","),
+        ("a.csv", ";"),
+        ("a.csv", "\t"),
+        ("a.csv.gz", ","),
+        ("a.tsv", "\t"),
+        ("a.jsonl", ""),
+        ("a.jsonl.gz", ""),
+        ("a.parquet", ""),
+    ],
+)
+def test_every_format_gives_the_same_samples_in_order_of_id(tmp_path: Path, name: str, separator: str):
+    write_table(tmp_path / name, ROWS, separator)
+    pool = read(tmp_path)
+    assert [(item.id, item.label, item.path.name) for item in pool.items] == [
+        ("a", 0, "0.npy"),
+        ("b", 1, "1.npy"),
+        ("c", 2, "2.npy"),
+    ]
+    assert (pool.root, pool.given, pool.dropped) == (tmp_path, {}, {})
+
+
+def test_root_may_be_the_table(tmp_path: Path):
+    path = write_table(tmp_path / "a.csv", ROWS)
+    assert read(path).root == tmp_path
+    write_table(tmp_path / "b.csv", ROWS)
+    assert [item.id for item in read(tmp_path, options={"file": "b.csv"}).items] == ["a", "b", "c"]
+    with pytest.raises(ContractError, match=r"2 tables \(a.csv, b.csv\); name one"):
+        read(tmp_path)
+    with pytest.raises(DataError, match=r"no table 'c.csv'; tables in this folder: a.csv, b.csv"):
+        read(tmp_path, options={"file": "c.csv"})
+
+
+def test_byte_order_mark_quotes_spaces_and_backslashes(tmp_path: Path):
+    text = 'File_Name , LABEL\n"x\\1,1.npy", crop\nx/2.npy,forest \n./x/3.npy,"water"\n\n'
+    write_text(tmp_path / "a.csv", text, "utf-8-sig")
+    assert [(item.id, item.label) for item in read(tmp_path).items] == [
+        ("x/1,1.npy", 0),
+        ("x/2.npy", 1),
+        ("x/3.npy", 2),
+    ]
+
+
+def test_every_column_can_be_renamed(tmp_path: Path):
+    names = {"plot": ["p", "q"], "t_ha": [1.5, 2.5], "chip": ["0.npy", "1.npy"], "part": ["train", "DEV"]}
+    names |= {"site": ["s", "t"], "x": [7.5, 8], "y": [50, 51]}
+    write_table(tmp_path / "a.csv", names)
+    columns = {"file": "chip", "split": "part", "group": "site", "lon": "x", "lat": "y"}
+    pool = read(tmp_path, kind="regression", options={"label": "t_ha", "id": "plot", "columns": columns})
+    assert [(item.id, item.label, item.group, item.lonlat) for item in pool.items] == [
+        ("p", 1.5, "s", (7.5, 50.0)),
+        ("q", 2.5, "t", (8.0, 51.0)),
+    ]
+    assert pool.given == {"p": "train", "q": "val"}
+
+
+def test_only_rows_with_a_split_are_given_one(tmp_path: Path):
+    write_table(tmp_path / "a.csv", {**ROWS, "split": ["test", "", "Training"]})
+    assert read(tmp_path).given == {"c": "test", "b": "train"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["1", "2", "3"], ("1", "2", "3")),
+        ([1.0, 2.0, 3.0], ("1", "2", "3")),
+        ([0, 1, 2], ("crop", "forest", "water")),
+        ([True, False, True], ("true", "false")),
+        (["None", "NA", "None"], ("None", "NA")),
+    ],
+)
+def test_labels_are_classes_by_name_number_or_position(tmp_path: Path, labels: list[Any], classes: tuple[str, ...]):
+    write_table(tmp_path / "a.parquet", {"id": list("abc"), "label": labels})
+    assert [item.label for item in read(tmp_path, classes=classes).items] == [0, 1, 2 % len(classes)]
+
+
+@settings(max_examples=25)
+@given(st.permutations(range(6)), st.sampled_from(("a.csv", "a.parquet", "a.jsonl")))
+def test_samples_do_not_depend_on_the_order_of_rows(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], name: str
+):
+    root = tmp_path_factory.mktemp("own")
+    columns = {"id": [f"s{row}" for row in order], "label": [row / 4 for row in order], "lon": order, "lat": order}
+    write_table(root / name, columns)
+    items = read(root, kind="regression").items
+    assert [(item.id, item.label, item.lonlat) for item in items] == [(f"s{n}", n / 4, (n, n)) for n in range(6)]
+
+
+def test_missing_labels_are_dropped_and_counted(tmp_path: Path):
+    write_table(tmp_path / "a.csv", {"id": list("abcd"), "label": ["1.5", "", "NaN", "2"]})
+    pool = read(tmp_path, kind="regression")
+    assert [item.id for item in pool.items] == ["a", "d"]
+    assert pool.dropped == {"the target is NaN": ("b", "c")}
+    write_table(tmp_path / "a.csv", {"id": list("abcd"), "label": ["crop", "", "water", "nan"]})
+    pool = read(tmp_path, classes=("crop", "water"))
+    assert [item.id for item in pool.items] == ["a", "c"]
+    assert pool.dropped == {"no label": ("b", "d")}
+
+
+def test_decimal_commas_come_with_semicolons(tmp_path: Path):
+    write_text(tmp_path / "a.csv", "id;label\na;1,5\nb;-2\n")
+    assert [item.label for item in read(tmp_path, kind="regression").items] == [1.5, -2.0]
+
+
+def test_table_without_files_has_no_images(tmp_path: Path):
+    path = write_table(tmp_path / "a.csv", {"id": list("abc"), "label": [1, 2, 3]})
+    pool = read(tmp_path, kind="regression", bands=())
+    assert pool.load is None
+    assert {item.path for item in pool.items} == {path}
+    write_table(path, {"id": [f"s{row}" for row in range(100)], "label": list(range(100))})
+    splits = open_splits(table_task(tmp_path, kind="regression", bands=(), split="random"))
+    assert sum(len(split) for split in splits.values()) == 100
+
+
+def test_centres_of_geometries_are_places(tmp_path: Path):
+    shapes = [Point(500_000, 5_000_000), box(499_900, 5_000_900, 500_100, 5_001_100), None]
+    frame = geopandas.GeoDataFrame({"id": list("abc"), "label": [1, 2, 3]}, geometry=shapes, crs="EPSG:32632")
+    frame.to_parquet(tmp_path / "a.parquet")
+    places = [item.lonlat for item in read(tmp_path, kind="regression").items]
+    np.testing.assert_allclose([place for place in places if place], [(9, 45.1535), (9, 45.1625)], atol=1e-3)
+    assert places[2] is None
+
+
+def test_geometries_need_a_crs(tmp_path: Path):
+    geopandas.GeoDataFrame({"id": ["a"], "label": [1]}, geometry=[Point(1, 2)]).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="geometries have no CRS"):
+        read(tmp_path, kind="regression")
+
+
+def test_georeferenced_images_give_a_place_and_a_box(tmp_path: Path):
+    write_image(tmp_path / "0.tif", east=0)
+    write_table(tmp_path / "a.csv", {"file": ["0.tif"], "label": [1], "lon": [-3.5], "lat": [40.5]})
+    item = read(tmp_path, kind="regression").items[0]
+    assert item.lonlat == (-3.5, 40.5)
+    assert item.box is not None
+    np.testing.assert_allclose(item.box, (-3, 40.6496, -2.9991, 40.6504), atol=1e-3)
+
+
+def series(root: Path, days: dict[str, list[str]]) -> None:
+    """Images of one value per day of the month."""
+    rows = [(id, day) for id, found in days.items() for day in found]
+    for id, day in rows:
+        np.save(root / f"{id}{day}.npy", np.full((4, 8, 8), int(day)))
+    columns = {"id": [id for id, _ in rows], "date": [f"2021-06-{day}" for _, day in rows]}
+    write_table(
+        root / "a.csv", {**columns, "file": [f"{id}{day}.npy" for id, day in rows], "label": [len(columns)] * len(rows)}
+    )
+
+
+def test_rows_of_one_id_are_a_series_in_order_of_date(tmp_path: Path):
+    series(tmp_path, {"b": ["20", "05", "11"], "a": ["01", "02", "03"], "c": ["04", "05"]})
+    pool = read(tmp_path, kind="regression", dates=3)
+    assert [item.id for item in pool.items] == ["a", "b"]
+    assert pool.dropped == {"2 dates instead of 3": ("c",)}
+    item = pool.items[1]
+    assert [day.day for day in item.dates] == [5, 11, 20]
+    assert pool.load is not None
+    pixels = pool.load(item)
+    assert pixels.shape == (3, 4, 8, 8)
+    assert pixels[:, 0, 0, 0].tolist() == [5, 11, 20]
+
+
+def test_series_of_another_length_than_declared(tmp_path: Path):
+    series(tmp_path, {"a": ["01", "02", "03"], "b": ["04", "05"]})
+    with pytest.raises(DataError, match=r"1: 3 dates instead of 4; 1: 2 dates instead of 4"):
+        read(tmp_path, kind="regression", dates=4)
+    with pytest.raises(DataError, match=r"line 3: sample 'a' is also in line 2.*set dates = 3"):
+        read(tmp_path, kind="regression")
+
+
+def two_sensors(root: Path, east: float = 0, bands: int = 2) -> dict[str, Any]:
+    for number in range(2):
+        write_image(root / f"s2_{number}.tif", 400 + number, 3, east=0)
+        write_image(root / f"s1_{number}.tif", 900 + number, bands, east=east)
+    columns = {"id": ["a", "b"], "label": [1, 2]}
+    columns |= {
+        f"file.{product}": [f"{stem}_0.tif", f"{stem}_1.tif"] for product, stem in (("S2L2A", "s2"), ("S1", "s1"))
+    }
+    write_table(root / "a.csv", columns)
+    return {"kind": "regression", "options": {"bands": {"S2L2A": ["B04", "B03", "B02"], "S1": ["VV", "VH"]}}}
+
+
+def test_products_are_joined_in_the_order_of_bands(tmp_path: Path):
+    fields = two_sensors(tmp_path)
+    pool = read(tmp_path, bands=("VH", "B02", "B03", "VV"), **fields)
+    assert [[path.name for path in item.files] for item in pool.items] == [
+        ["s2_0.tif", "s1_0.tif"],
+        ["s2_1.tif", "s1_1.tif"],
+    ]
+    assert pool.load is not None
+    pixels = pool.load(pool.items[0])
+    assert (pixels[:, 1:].reshape(4, -1).min(axis=1) // 100).tolist() == [9, 4, 4, 9]
+    only = read(tmp_path, bands=("B03",), **fields)
+    assert [[path.name for path in item.files] for item in only.items] == [["s2_0.tif"], ["s2_1.tif"]]
+
+
+def test_products_of_one_sample_share_a_grid_and_have_their_bands(tmp_path: Path):
+    fields = two_sensors(tmp_path, east=500)
+    pool = read(tmp_path, bands=("B02", "VV"), **fields)
+    assert pool.load is not None
+    with pytest.raises(DataError, match=r"s1_0\.tif: the grid .* differs"):
+        pool.load(pool.items[0])
+    two_sensors(tmp_path, bands=3)
+    with pytest.raises(DataError, match=r"s1_0\.tif: found 3 bands, expected 2 \(VV, VH\)"):
+        pool.load(pool.items[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "bands", "message"),
+    [
+        ({}, ("B02",), r"files of several products \(file.S2L2A, file.S1\).*S2L2A = "),
+        ({"bands": ["B02"]}, ("B02",), "the bands of every product"),
+        ({"bands": {"S2L2A": ["B02"], "S1": ["B2"]}}, ("B02",), "band B02 in two places"),
+        ({"bands": {"S2L2A": ["B02"]}}, ("B02", "VV"), "has no band VV"),
+    ],
+)
+def test_options_name_the_bands_of_every_product(tmp_path: Path, options: dict, bands: tuple[str, ...], message: str):
+    two_sensors(tmp_path)
+    with pytest.raises(ContractError, match=message):
+        read(tmp_path, kind="regression", bands=bands, options=options)
+
+
+def test_absent_products_name_the_columns(tmp_path: Path):
+    two_sensors(tmp_path)
+    with pytest.raises(DataError, match=r"no column 'file.S1GRD' \(did you mean 'file.S1'\?\).*remove S1GRD"):
+        read(tmp_path, kind="regression", bands=("VV",), options={"bands": {"S1GRD": ["VV"]}})
+
+
+REGRESSION: dict[str, Any] = {"kind": "regression"}
+SERIES: dict[str, Any] = {"kind": "regression", "dates": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "message"),
+    [
+        ("id,label\na,crop\n", {}, "no row has the label 'forest'"),
+        ("id,label\na,crop\n", {"classes": ("crop",)}, "the class 'crop' alone"),
+        ("id,label\na,crop\nb,town\n", {}, "line 3: label is 'town', expected one of crop, forest, water, or"),
+        ("id,label\na,0\nb,3\n", {}, "line 3: label is '3'"),
+        ("id,label\na,\nb,\n", {}, "none of the 2 rows has a value in column 'label'"),
+        ("id,label\na,1\na,2\n", REGRESSION, r"line 3: sample 'a' is also in line 2; ids must be unique"),
+        ("id,label,split\na,1,train\na,1,test\n", REGRESSION, "line 3: .* has split 'test', but 'train' in line 2"),
+        ("id,label\na,1\nb\n", REGRESSION, r"line 3: the table cannot be read \(Expected 2 columns, got 1"),
+        ("id,label\na,1\nb,2,3\n", REGRESSION, "line 3"),
+        ("id,label\na,1\nb,high\n", REGRESSION, "line 3: column 'label' is 'high', expected a number"),
+        ("id;label\na;1,5\nb;high\n", REGRESSION, "line 3: column 'label' is 'high', expected a number"),
+        ("id,label\na,1\nb,inf\n", REGRESSION, "line 3: the label is infinite"),
+        ("id,lable\na,1\n", REGRESSION, r"no column 'label' \(did you mean 'lable'\?\); the columns are id, lable"),
+        ("id,label,label\na,1,2\n", REGRESSION, "column 'label' occurs 2 times"),
+        ("plot,label\na,1\n", REGRESSION, "neither a column id nor a column file"),
+        ("id,label\n", REGRESSION, "the table has no rows"),
+        ("", REGRESSION, "the table is empty"),
+        ("id,label\n,1\n", REGRESSION, "line 2: the id is empty"),
+        ("id,label,lat\na,1,2\n", REGRESSION, "found column 'lat' alone"),
+        ("id,label,lon,lat\na,1,500000,2\n", REGRESSION, "line 2: lon and lat are 500000 and 2, expected degrees"),
+        ("id,label,lon,lat\na,1,5,\n", REGRESSION, "line 2: lon and lat are 5 and nan"),
+        ("id,label,split\na,1,later\n", REGRESSION, "line 2: split is 'later', expected train"),
+        ("file,label\n../0.tif,1\n", REGRESSION, "line 2: .* leaves its folder"),
+        ("file,label\nhttp://a/0.tif,1\n", REGRESSION, "line 2: .* has a URL scheme"),
+        ("file,label\n/vsicurl/0.tif,1\n", REGRESSION, "line 2: .* is a virtual GDAL path"),
+        ("file,label\n/data/0.tif,1\n", REGRESSION, "line 2: .* is an absolute path"),
+        ("file,label\n,1\n", REGRESSION, "line 2: column 'file' names no file"),
+        ("file,label\n0.pdf,1\n", REGRESSION, "line 2: '0.pdf' is not an image"),
+        ("id,label\na,1\n", SERIES, "series of 2 dates; expected columns id and date"),
+        ("id,label,date\na,1,soon\n", SERIES, "line 2: date is 'soon'"),
+        ("id,label,date\na,1,2021-01-01\na,1,20210101\n", SERIES, "line 3: .* has the date 2021-01-01 also in line 2"),
+        ("id,label,date\na,1,2021-01-01\na,2,2021-01-02\n", SERIES, "has label '2.0', but '1.0' in line 2"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_table(tmp_path: Path, text: str, fields: dict[str, Any], message: str):
+    write_text(tmp_path / "a.csv", text)
+    with pytest.raises((DataError, ContractError), match=message) as caught:
+        read(tmp_path, **fields)
+    assert len(str(caught.value).replace(str(tmp_path), "")) <= 400
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": ["a", "b"]}, "labels are a, b; a task predicts one label per sample. Write one task per column"),
+        ({"labels": "a"}, "expected columns = "),
+        ({"columns": {"place": "x"}}, "expected names of columns for label, id"),
+        ({"columns": {"label": 3}}, "expected names of columns"),
+        ({"column": {}}, "option column is unknown"),
+    ],
+)
+def test_wrong_options(tmp_path: Path, options: dict[str, Any], message: str):
+    write_table(tmp_path / "a.csv", ROWS)
+    with pytest.raises(ContractError, match=message):
+        read(tmp_path, options=options)
+
+
+def test_one_of_several_labels_is_a_label(tmp_path: Path):
+    write_table(tmp_path / "a.csv", {"id": ["a", "b"], "n": [1, 2], "p": [3, 4]})
+    assert [item.label for item in read(tmp_path, kind="regression", options={"labels": ["p"]}).items] == [3, 4]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_other_encodings_are_explained(tmp_path: Path, encoding: str):
+    write_text(tmp_path / "a.csv", "id,label\nöl,1\n", encoding)
+    with pytest.raises(DataError, match=r"the text is not UTF-8.*CSV UTF-8"):
+        read(tmp_path, kind="regression")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv.gz", gzip.compress(b"id,label\na,1\n")[:-9], "cannot be read"),
+        ("a.parquet", b"PAR1", "cannot be read"),
+        ("a.jsonl", b'{"id": 1, "label": 1}\n{"id"', r"line 2: not JSON"),
+        ("a.jsonl", b"[1, 2]", r"line 1: expected an object"),
+        ("a.jsonl", b'{"id": 1, "label": "x"}', "line 1: column 'label' is 'x', expected a number"),
+    ],
+)
+def test_damaged_tables(tmp_path: Path, name: str, content: bytes, message: str):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, kind="regression")
+
+
+def test_folder_without_a_table(tmp_path: Path):
+    with pytest.raises(Unavailable, match="has no table"):
+        read(tmp_path)
+
+
+def test_masks_are_not_listed_in_tables(tmp_path: Path):
+    task = table_task(tmp_path).model_copy(update={"kind": "segmentation"})
+    with pytest.raises(ContractError, match="use reader = 'masks'"):
+        read_pool(task, tmp_path)
+
+
+def test_absent_images_are_counted(tmp_path: Path):
+    write_table(tmp_path / "a.csv", ROWS)
+    with pytest.raises(Unavailable, match=r"none of the 3 listed files"):
+        open_splits(table_task(tmp_path))
+    write_image(tmp_path / "0.npy")
+    with pytest.raises(DataError, match=r"2 of 3 listed files are missing"):
+        open_splits(table_task(tmp_path))
+
+
+@pytest.mark.parametrize(("ending", "write"), [("csv", csv.write_csv), ("parquet", parquet.write_table)])
+def test_memory_does_not_grow_with_columns_that_are_not_read(
+    tmp_path: Path, ending: str, write: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+):
+    """Of a table with forty columns of numbers, two columns are held; nothing of it stays once samples are listed."""
+    n = 5_000
+    columns: dict[str, Any] = {"id": [f"{row:08d}" for row in range(n)], "label": np.arange(n, dtype=float)}
+    write(
+        pa.table({**columns, **{f"A{number:02d}": np.linspace(0, 1, n) for number in range(40)}}),
+        tmp_path / f"a.{ending}",
+    )
+    held: list[Any] = []
+    real: Callable[..., Any] = table_rows.read_columns
+
+    def noted(path: Path, types: Any) -> Any:
+        found = real(path, types)
+        held.append((found.column_names, found.nbytes))
+        return found
+
+    monkeypatch.setattr(table_rows, "read_columns", noted)
+    before = pa.total_allocated_bytes()
+    assert len(read(tmp_path, kind="regression").items) == n
+    assert held[0][0] == ["id", "label"]
+    assert held[0][1] < 25 * n
+    assert pa.total_allocated_bytes() - before < 100_000
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_from_a_table_to_the_score_of_a_probe(tmp_path: Path, kind: str):
+    """The label is the brightness of the image, so that band statistics solve the task."""
+    names = ("crop", "forest", "water")
+    rows = [(f"chips/{number}.tif", 300 + 20 * number) for number in range(45)]
+    for number, (name, value) in enumerate(rows):
+        write_image(tmp_path / name, value, east=100.0 * number)
+    labels = [names[number // 15] if kind == "classification" else value for number, (_, value) in enumerate(rows)]
+    write_table(tmp_path / "labels.csv", {"file": [name for name, _ in rows], "label": labels}, ";")
+    task = table_task(tmp_path, kind=kind, split="random", label_fractions=(1.0,), draws=1)
+    known = load_catalog()
+    catalog = Catalog(known.models, {task.slug: task}, known.recipes, known.adaptations)
+    adaptation = "linear" if kind == "classification" else "ridge"
+    sweep = Workspace(catalog, Settings()).sweep("band_stats", task.slug, adaptation)
+    assert max(row.test_score for row in sweep.rows) > 0.85
+
+
+def test_damaged_images_are_named(tmp_path: Path):
+    write_table(tmp_path / "a.csv", {"file": ["0.tif"], "label": [1]})
+    (tmp_path / "0.tif").write_bytes(b"damaged")
+    with pytest.raises(GeofmError, match=r"0\.tif: not a readable GeoTIFF"):
+        read(tmp_path, kind="regression")
