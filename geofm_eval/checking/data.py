@@ -90,9 +90,9 @@ def parts_of(splits: Mapping[str, Split]) -> dict[str, tuple[Item, ...]]:
     whole = splits.get(ALL)
     if whole is None or not whole.folds:
         return {name: split.items for name, split in splits.items()}
-    folds: dict[str, list[Item]] = {f"fold {number + 1}": [] for number in sorted(set(whole.folds))}
+    folds: dict[str, list[Item]] = {f"fold {number}": [] for number in sorted(set(whole.folds))}
     for item, fold in zip(whole.items, whole.folds, strict=True):
-        folds[f"fold {fold + 1}"].append(item)
+        folds[f"fold {fold}"].append(item)
     return {name: tuple(items) for name, items in folds.items()}
 
 

@@ -27,7 +27,8 @@ def init(
     """Look at your own data and write their entry into a catalog file."""
     from geofm_eval import looking
 
-    draft = looking.draft_entry(path, name, bands, label)
+    before = load_catalog([into] if into.exists() else ())
+    draft = looking.draft_entry(path, name or looking.free_slug(path, before), bands, label)
     looking.append_entries(into, draft)
     say("\n".join(draft.facts))
     for warning in draft.warnings:

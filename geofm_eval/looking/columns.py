@@ -9,19 +9,7 @@ from typing import Literal
 from geofm_eval.data.delimited import MISSING
 from geofm_eval.errors import DataError
 
-LABELS = (
-    "label",
-    "labels",
-    "class",
-    "class_name",
-    "category",
-    "target",
-    "y",
-    "crop",
-    "landcover",
-    "land_cover",
-    "type",
-)
+LABELS = ("label", "labels", "class", "class_name", "category", "target", "y", "crop", "landcover", "land_cover")
 """Usual names of a column of labels, in lower case."""
 
 MANY_NUMBERS = 20

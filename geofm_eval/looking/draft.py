@@ -1,6 +1,5 @@
 """Draft of a catalog entry for own data, and what was found on the way."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,12 +89,12 @@ class Draft:
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
-def draft_entry(path: Path, slug: str | None = None, bands: str | None = None, label: str | None = None) -> Draft:
+def draft_entry(path: Path, slug: str, bands: str | None = None, label: str | None = None) -> Draft:
     """Look at own data and draft their entry.
 
     Args:
         path: folder or file.
-        slug: name of the task; None takes it from the path.
+        slug: name of the task.
         bands: preset or names of bands; None takes the files' descriptions, or leaves ``?``.
         label: column of the labels; None finds it by its name.
 
@@ -109,15 +108,9 @@ def draft_entry(path: Path, slug: str | None = None, bands: str | None = None, l
         samples = read_samples(source.images, source.root, source.windows)
         names = name_bands(bands, samples.bands, samples.descriptions)
         unit = guess_unit(samples, names)
-    task = _task(slug or slug_of(path), source, samples, names, unit)
+    task = _task(slug, source, samples, names, unit)
     pool = POOL_READERS[source.reader](task, source.root)
     return Draft(task, source, samples, names, unit, divided(task, pool))
-
-
-def slug_of(path: Path) -> str:
-    """Return the name of a file or folder as a name of a catalog entry."""
-    name = path.expanduser().absolute().name.partition(".")[0]
-    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "own_data"
 
 
 def _task(slug: str, source: Source, samples: Samples | None, names: Names, unit: Unit) -> TaskSpec:

@@ -1,9 +1,9 @@
 """Images with a mask per image: how their names pair, and which values the masks store."""
 
-import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def _patterns(root: Path) -> dict[str, str] | None:
 
 def _pattern(names: Sequence[str]) -> str:
     """``*_mask.tif`` for names with one ending, ``mask_*.png`` for names with one beginning."""
-    tail = os.path.commonprefix([name[::-1] for name in names])[::-1]
+    tail = _beginning(name[::-1] for name in names)[::-1]
     start = re.search(r"[._\-]", tail)
     ending = tail[start.start() :] if start else Path(names[0]).suffix
     if _MASK_NAME.search(Path(ending).stem) or not _MASK_NAME.search(Path(names[0]).stem):
@@ -82,9 +82,16 @@ def _pattern(names: Sequence[str]) -> str:
     return f"{_word(names)}*{ending}"
 
 
+def _beginning(names: Iterable[str]) -> str:
+    """The characters that all names begin with."""
+    ordered = sorted(names)
+    pairs = zip(ordered[0], ordered[-1], strict=False)
+    return "".join(first for first, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
 def _word(names: Sequence[str]) -> str:
     """The word with its separator that all names begin with, for example ``mask_``; empty if there is none."""
-    match = re.match(r"[A-Za-z]+[._\-]", os.path.commonprefix(list(names)))
+    match = re.match(r"[A-Za-z]+[._\-]", _beginning(names))
     words = (*MASK_WORDS, *IMAGE_WORDS, "seg")
     return match[0] if match and match[0][:-1].lower() in words else ""
 

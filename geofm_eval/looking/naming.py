@@ -78,7 +78,7 @@ def _asked(asked: str, count: int) -> Names:
         comment = f"preset {asked}"
     if len(preset.bands) != count:
         raise ContractError(
-            f"--bands {asked}: names {len(preset.bands)} bands ({', '.join(preset.bands)}), and the images have {count}; "
+            f"--bands {asked}: names {len(preset.bands)} bands ({', '.join(preset.bands)}), the images have {count}; "
             f"presets: {', '.join(f'{name} ({len(one.bands)})' for name, one in PRESETS.items())}"
         )
     colours = common_names(preset.bands)

@@ -1,7 +1,9 @@
 """Pixels of own images: sizes, bands, dtypes, values, gaps and copies, from some images spread over all."""
 
+import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,11 +104,19 @@ def _read(path: Path, window: bool) -> tuple[npt.NDArray[Any], str, float | None
 
 
 def _centre(path: Path) -> tuple[int, int, int, int]:
-    import rasterio
-
-    with rasterio.open(path, driver="GTiff") as raster:
+    with _opened(path) as raster:
         width, height = min(SIDE, raster.width), min(SIDE, raster.height)
         return (raster.width - width) // 2, (raster.height - height) // 2, width, height
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    import rasterio
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, driver="GTiff") as raster:
+            yield raster
 
 
 def _metres(grid: Grid) -> float:
@@ -132,10 +142,8 @@ def _values(images: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.float64]
 def _descriptions(path: Path) -> tuple[str, ...]:
     if path.suffix.lower() not in TIFF:
         return ()
-    import rasterio
-
-    with rasterio.open(path, driver="GTiff") as raster:
-        found = [text for text in raster.descriptions]
+    with _opened(path) as raster:
+        found = list(raster.descriptions)
     return tuple(map(str, found)) if all(found) else ()
 
 

@@ -9,6 +9,7 @@ from geofm_eval.data.offset import FLOOR
 from geofm_eval.looking.naming import Names
 from geofm_eval.looking.samples import Samples
 
+UNKNOWN_UNIT = "unit unknown; set scale and offset so that values are reflectance x 10,000 or dB"
 REFLECTANCE, DN_PER_GREY = 10_000.0, 2750 / 255
 """Factors to digital numbers from reflectances, and from 8-bit pictures as in the RGB edition of EuroSAT."""
 
@@ -45,9 +46,7 @@ def _of_float(what: str, low: float, median: float, high: float) -> Unit:
         return Unit(f"{what}: float in 0..1: reflectance, scale = 10000", {"scale": REFLECTANCE})
     if 20 <= median <= 20_000:
         return Unit(f"{what}: digital numbers (reflectance x 10,000)")
-    return Unit(
-        what, warning=f"{what}: unit unknown; set scale and offset so that values are reflectance x 10,000 or dB"
-    )
+    return Unit(what, warning=f"{what}: {UNKNOWN_UNIT}")
 
 
 def _of_integer(what: str, dtype: str, samples: Samples, median: float) -> Unit:
@@ -65,6 +64,4 @@ def _of_integer(what: str, dtype: str, samples: Samples, median: float) -> Unit:
             )
             return Unit(reason, {"offset": -1000.0})
         return Unit(f"{what}: digital numbers")
-    return Unit(
-        what, warning=f"{what}: unit unknown; set scale and offset so that values are reflectance x 10,000 or dB"
-    )
+    return Unit(what, warning=f"{what}: {UNKNOWN_UNIT}")

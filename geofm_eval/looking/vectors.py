@@ -41,7 +41,8 @@ def find(path: Path, label: str | None = None) -> Source:
     table = read_features(path, None)
     column = _label(path, [str(name) for name in table.columns if name != table.geometry.name], label)
     missing = table[column].isna()
-    labels = as_classes(path, column, ["" if gone else str(value) for value, gone in zip(table[column], missing)])
+    values = ["" if gone else str(value) for value, gone in zip(table[column], missing, strict=True)]
+    labels = as_classes(path, column, values)
     polygons = sum(kind.endswith("Polygon") for kind in table.geom_type.dropna())
     told = f"pixels per side of a chip; {len(table)} features, {polygons} of them polygons"
     if polygons:
