@@ -1,13 +1,19 @@
-"""Small data of a user's own for the tests of generic readers: tasks, images and where they lie."""
+"""Small data of a user's own for the tests of generic readers: entries, images and tables."""
 
+import gzip
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
+from pyarrow import parquet
 from rasterio import Affine
 
 from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.items import Pool
+from geofm_eval.data.readers.table import read_pool
 from tests.chip_files import write_tif
 
 BANDS = ("B02", "B03", "B04", "B08")
@@ -43,3 +49,32 @@ def write_image(path: Path, value: float = 500, bands: int = len(BANDS), east: f
         )
         write_tif(path, pixels, **place)
     return path
+
+
+def table_task(root: Path, **fields: Any) -> TaskSpec:
+    """An entry that reads a table."""
+    return own_task(root, "table", **fields)
+
+
+def read_table(root: Path, **fields: Any) -> Pool:
+    """List the samples of a table for a task with some fields of its own."""
+    return read_pool(table_task(root, **fields), root)
+
+
+def write_text(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    """Write a text file, compressed if its name says so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = text.encode(encoding)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+def write_table(path: Path, columns: dict[str, list[Any]], separator: str = ",") -> Path:
+    """Write columns in the format of the file's ending."""
+    rows = list(zip(*columns.values(), strict=True))
+    if path.suffix == ".parquet":
+        parquet.write_table(pa.table(columns), path)
+        return path
+    if ".jsonl" in path.name:
+        return write_text(path, "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows))
+    return write_text(path, "\n".join(separator.join(map(str, row)) for row in [tuple(columns), *rows]))

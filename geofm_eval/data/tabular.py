@@ -120,11 +120,6 @@ def read_columns(path: Path, types: Mapping[str, Any]) -> Any:
         return pa.Table.from_batches(_converted(path, schema), schema)
 
 
-def texts(column: Any) -> list[str]:
-    """Return a text column as stripped strings; a missing value is the empty string."""
-    return [(value or "").strip() for value in column.to_pylist()]
-
-
 def numbers(column: Any) -> npt.NDArray[np.float64]:
     """Return a column of numbers as (n,) float64; missing values are NaN."""
     found = column.to_numpy() if not column.null_count else pc.fill_null(column, float("nan")).to_numpy()

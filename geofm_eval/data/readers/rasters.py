@@ -199,9 +199,10 @@ def check_bands(raster: Raster, task: TaskSpec, bands: Sequence[str], *, shift: 
     path = raster.path
     if len(raster.pixels) != len(bands):
         alpha = f" (and {raster.alphas} alpha, used as a mask)" if raster.alphas else ""
+        cure = "Correct the bands in its catalog entry, or replace the file" if task.own else "Download it again"
         raise DataError(
             f"{path}: found {len(raster.pixels)} bands{alpha}, expected {len(bands)} ({', '.join(bands)}); the file "
-            f"does not match the layout of task '{task.slug}'. Download it again"
+            f"does not match the layout of task '{task.slug}'. {cure}"
         )
     for band, tag in zip(bands, raster.tags, strict=True):
         check_tag(path, task, band, tag, shift)
