@@ -31,7 +31,7 @@ def own_task(root: Path, reader: str, options: dict[str, Any], **fields: Any) ->
 def scene(side: int = 16, seed: int = 0, bands: int = 4) -> np.ndarray:
     """Digital numbers (bands, side, side), every pixel another value."""
     rng = np.random.default_rng(seed)
-    return (1000 + rng.permutation(bands * side * side).reshape(bands, side, side) % 4000).astype(np.uint16)
+    return (200 + rng.permutation(bands * side * side).reshape(bands, side, side) % 4000).astype(np.uint16)
 
 
 def write_scene(path: Path, pixels: np.ndarray, west: float, north: float, epsg: int = 32630, **profile: Any) -> None:

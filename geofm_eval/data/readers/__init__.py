@@ -19,6 +19,7 @@ from geofm_eval.data.readers import (
     sen1floods11,
     table,
     terramesh,
+    vector,
 )
 
 Reader = Callable[[TaskSpec, Path], Listing]
@@ -49,5 +50,6 @@ POOL_READERS: dict[str, PoolReader] = {
     "folder": folder.read_pool,
     "table": table.read_pool,
     "masks": masks.read_pool,
+    "vector": vector.read_pool,
 }
 """Generic readers of own data by the name that tasks use."""

@@ -1,0 +1,192 @@
+"""Labelled geometries of own data: the columns that a task names, checked and counted."""
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.readers.features import read_features
+from geofm_eval.errors import DataError
+
+log = logging.getLogger(__name__)
+
+POINT, POLYGON, MULTIPOINT, MULTIPOLYGON = 0, 3, 4, 6
+"""Numbers of geometry types in shapely."""
+
+Objects = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Points and polygons with a label.
+
+    Args:
+        path: file of the labels.
+        numbers: (n,) position of every feature in the file, from 0.
+        geometries: (n,) shapely points, polygons or multipolygons, valid and of two dimensions.
+        labels: (n,) int64 classes or float64 values.
+        groups: (n,) names, or None.
+        crs: pyproj CRS of the coordinates.
+        dropped: features that cannot be used, by reason.
+    """
+
+    path: Path
+    numbers: npt.NDArray[np.int64]
+    geometries: Objects
+    labels: npt.NDArray[Any]
+    groups: tuple[str, ...] | None
+    crs: Any
+    dropped: Mapping[str, tuple[str, ...]]
+
+
+def name_of(number: int) -> str:
+    """Return the name of a feature in counts of dropped ones."""
+    return f"feature {number}"
+
+
+def read_labelled(task: TaskSpec, path: Path, *, polygons_only: bool) -> Labelled:
+    """Read the features of a file that have a geometry and a label.
+
+    Self-intersecting polygons are repaired, and their number is logged.
+
+    Args:
+        task: declares classes and the options ``column``, ``group`` and ``layer``.
+        path: the file.
+        polygons_only: whether points are dropped.
+
+    Raises:
+        DataError: the file cannot be read, a column is missing, or a label is unknown.
+    """
+    import shapely
+
+    found = read_features(path, task.options.get("layer"))
+    column, group = task.options["column"], task.options.get("group")
+    for name in (column, *(() if group is None else (group,))):
+        _check_column(path, found, name)
+    labels = _labels(task, path, list(found[column]), column)
+    geometries = _repaired(path, shapely.force_2d(np.array(list(found.geometry), dtype=object).reshape(-1)))
+    reasons = _reasons(geometries, labels, column, polygons_only)
+    kept = np.array([reason is None for reason in reasons], bool)
+    dropped: dict[str, tuple[str, ...]] = {}
+    for number, reason in enumerate(reasons):
+        if reason is not None:
+            dropped[reason] = (*dropped.get(reason, ()), name_of(number))
+    groups = None if group is None else _groups(path, [found[group].iloc[n] for n in np.flatnonzero(kept)], group)
+    whole = labels[kept].astype(np.int64 if task.classes else np.float64)
+    return Labelled(path, np.flatnonzero(kept), geometries[kept], whole, groups, found.crs, dropped)
+
+
+def _check_column(path: Path, found: Any, name: str) -> None:
+    columns = [str(column) for column in found.columns if column != found.geometry.name]
+    if name not in columns:
+        raise DataError(
+            f"{path}: there is no column '{name[:60]}'; found {', '.join(columns)[:200] or 'none'}. Set the option "
+            "column to the one that holds the labels"
+        )
+
+
+def _labels(task: TaskSpec, path: Path, values: list[Any], column: str) -> npt.NDArray[np.float64]:
+    """(n,) classes or values; NaN without a label."""
+    if task.classes:
+        return _classes(task, path, values, column)
+    numbers = []
+    for number, value in enumerate(values):
+        try:
+            numbers.append(math.nan if _is_missing(value) else float(value))
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"{path}: column '{column[:60]}' has '{str(value)[:60]}' in {name_of(number)}; expected numbers for a "
+                f"{task.kind} task. Correct the column, or leave the cell empty"
+            ) from error
+    return np.array(numbers, np.float64)
+
+
+def _classes(task: TaskSpec, path: Path, values: list[Any], column: str) -> npt.NDArray[np.float64]:
+    names = [None if _is_missing(value) else _text(value) for value in values]
+    unknown = Counter(name for name in names if name is not None and name not in task.classes)
+    if unknown:
+        shown = ", ".join(f"'{name[:40]}' ({count})" for name, count in unknown.most_common(3))
+        raise DataError(
+            f"{path}: column '{column[:60]}' has {len(unknown)} values that are not classes of task '{task.slug}', for "
+            f"example {shown}; expected {', '.join(task.classes)[:120]}. Add them to classes, or empty these cells"
+        )
+    return np.array([math.nan if name is None else task.classes.index(name) for name in names], np.float64)
+
+
+def _is_missing(value: Any) -> bool:
+    import pandas
+
+    return bool(pandas.isna(value)) or (isinstance(value, str) and not value.strip())
+
+
+def _text(value: Any) -> str:
+    """A whole number is written without a point, because empty cells turn a column of integers into floats."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value).strip()
+
+
+def _groups(path: Path, values: list[Any], column: str) -> tuple[str, ...]:
+    if any(_is_missing(value) for value in values):
+        raise DataError(
+            f"{path}: {sum(map(_is_missing, values))} features have no group in column '{column[:60]}'; every feature "
+            "needs one. Fill the cells, or remove the option group"
+        )
+    return tuple(_text(value) for value in values)
+
+
+def _reasons(
+    geometries: Objects, labels: npt.NDArray[np.float64], column: str, polygons_only: bool
+) -> list[str | None]:
+    """Reason why each feature cannot be used; None if it can be."""
+    import shapely
+
+    kinds, parts = shapely.get_type_id(geometries), shapely.get_num_geometries(geometries)
+    polygon = (kinds == POLYGON) | (kinds == MULTIPOLYGON)
+    point = (kinds == POINT) | ((kinds == MULTIPOINT) & (parts == 1))
+    usable = polygon if polygons_only else polygon | point
+    wanted = "not a polygon" if polygons_only else "neither a point nor a polygon"
+    checks = (
+        (shapely.is_missing(geometries), "geometry is missing"),
+        (shapely.is_empty(geometries), "geometry is empty"),
+        (~usable, f"geometry is {wanted}"),
+        (~_finite(geometries), "coordinates are not finite"),
+        (~np.isfinite(labels), f"no label in column '{column}'"),
+    )
+    return [next((reason for found, reason in checks if found[k]), None) for k in range(len(geometries))]
+
+
+def _finite(geometries: Objects) -> npt.NDArray[np.bool_]:
+    import shapely
+
+    points, owners = shapely.get_coordinates(geometries, return_index=True)
+    found = np.ones(len(geometries), bool)
+    found[owners[~np.isfinite(points).all(axis=1)]] = False
+    return found
+
+
+def _repaired(path: Path, geometries: Objects) -> Objects:
+    import shapely
+
+    polygon = np.isin(shapely.get_type_id(geometries), (POLYGON, MULTIPOLYGON)) & _finite(geometries)
+    broken = np.flatnonzero(polygon & ~shapely.is_valid(geometries))
+    if len(broken):
+        log.warning("%s: %d invalid polygons (for example self-intersecting) were repaired", path.name, len(broken))
+        for position in broken:
+            geometries[position] = _polygons(shapely.make_valid(geometries[position]))
+    return geometries
+
+
+def _polygons(geometry: Any) -> Any:
+    """The polygons of a repaired polygon, without the lines and points that are left of parts without an area."""
+    import shapely
+
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    return shapely.MultiPolygon([part for part in parts if shapely.get_type_id(part) == POLYGON])
