@@ -89,7 +89,9 @@ def _split(
 ) -> Split:
     out = {item for ids in dropped.values() for item in ids}
     kept = tuple(item for item in listing.items[name] if item.id not in out)
-    folds = tuple(listing.folds[item.id] for item in kept) if listing.folds else ()
+    # Numbered again, in case that all samples of a fold were dropped.
+    known = sorted({listing.folds[item.id] for item in kept}) if listing.folds else []
+    folds = tuple(known.index(listing.folds[item.id]) for item in kept) if listing.folds else ()
     load, load_target = listing.load, listing.load_target
     return Split(task, name, kept, listing.definition, load, load_target, dropped, progress, folds, listing.rule)
 
