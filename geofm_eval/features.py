@@ -1,6 +1,7 @@
 """Feature blocks: pooled features of every tap from one frozen pass over a split, cached as plain arrays."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,18 @@ import torch
 
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.embeddings.source import Source
 from geofm_eval.data.identity import generator_version, reader_identity
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.split import Split
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.extraction import DTYPE, Extraction
+from geofm_eval.lookup import Lookup
 from geofm_eval.paths import geofm_cache
 from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.store import content_hash, problem_with, publish_directory, read_manifest
 
-__all__ = ["BATCH_SIZE", "DTYPE", "FEATURE_VERSION", "FeatureBlock", "block_key", "extract", "stored_block"]
+__all__ = ["BATCH_SIZE", "DTYPE", "FEATURE_VERSION", "FeatureBlock", "block_key", "extract", "look_up", "stored_block"]
 
 FEATURE_VERSION = 2
 """Increase whenever the same weights and pixels would give other features."""
@@ -39,7 +42,8 @@ class FeatureBlock:
         taps: ordered tap names.
         poolings: ``mean`` and, with a class token, ``cls``.
         meta: measurements of the extraction: items, seconds, images_per_second, batch_size, device, dtype,
-            peak_memory_bytes (GPU only), valid_share, channels (band, mean, std as seen by the model), inputs.
+            peak_memory_bytes (GPU only), valid_share, channels (band, mean, std as seen by the model), inputs. Blocks
+            of embeddings from files also have rows, surplus and missing, by tap.
     """
 
     path: Path
@@ -67,9 +71,12 @@ class FeatureBlock:
 def block_key(loaded: LoadedBackbone, adapter: InputAdapter, split: Split) -> str:
     """Hash everything that determines the features of a split: weights, architecture, inputs, recipe and samples.
 
-    Labels and tasks are not included, so tasks on the same samples share a block.
+    Labels and tasks are not included, so tasks on the same samples share a block. For embeddings from files, these are
+    the contents of the files, the options of the entry, and the ids of the samples.
     """
     spec = loaded.spec
+    if spec.precomputed:
+        return Source(spec).key(loaded.weights_sha256, split.items)
     return content_hash(
         {
             "feature_version": FEATURE_VERSION,
@@ -135,6 +142,25 @@ def extract(
     size = batch_size or BATCH_SIZE[torch.device(device).type]
     extraction = Extraction(loaded, adapter, split, torch.device(device), size, progress)
     publish_directory(path, extraction.write, MANIFEST)
+    return _open(path)
+
+
+def look_up(loaded: LoadedBackbone, adapter: InputAdapter, splits: Mapping[str, Split], name: str) -> FeatureBlock:
+    """Return the feature block of a split for embeddings from files; no pixels are read.
+
+    Args:
+        loaded: the entry, see :mod:`geofm_eval.backbones.precomputed`.
+        adapter: describes the input.
+        splits: all splits of the task, whose samples must have rows.
+        name: the split.
+
+    Raises:
+        ContractError: the entry does not fit the files.
+        DataError: a file is damaged, or samples have no row.
+        StoreError: the cache cannot be written.
+    """
+    path = geofm_cache() / "features" / "v1" / block_key(loaded, adapter, splits[name])
+    publish_directory(path, Lookup(loaded, adapter, splits, name).write, MANIFEST)
     return _open(path)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec, WeightsSpec
+from geofm_eval.catalog.embeddings import files_of, read_options
 from geofm_eval.errors import Unavailable
 from geofm_eval.paths import geofm_cache, geofm_home, in_home, in_package
 
@@ -58,6 +59,8 @@ def model_gap(model: ModelSpec, weights: Path | None = None) -> Unavailable | No
         model: catalog entry.
         weights: file that replaces the entry's own weights.
     """
+    if model.precomputed:
+        return _gap_of_embeddings(model)
     package = PACKAGES.get(model.architecture)
     if package is not None and importlib.util.find_spec(package) is None:
         return Unavailable("package", package, INSTALL[package])
@@ -105,6 +108,17 @@ def how_to_get_weights(model: ModelSpec) -> str:
     if weights.url is None and weights.enum is None:
         return f"P{by_hand[1:]}"
     return f"Run: geofm-eval fetch {model.slug}; or {by_hand}"
+
+
+def _gap_of_embeddings(model: ModelSpec) -> Unavailable | None:
+    names = [file.file for file in files_of(read_options(model.architecture, model.options))]
+    gaps = (_gap_in_home(name, "data", how_to_get_embeddings(model)) for name in names)
+    return next((gap for gap in gaps if gap is not None), None)
+
+
+def how_to_get_embeddings(model: ModelSpec) -> str:
+    """Return one sentence on where files of embeddings are expected."""
+    return f"Put the file below GEOFM_HOME or beside the catalog file, or change the options of [models.{model.slug}]."
 
 
 def _gap_in_home(relative: str, kind: str, how_to_get: str) -> Unavailable | None:

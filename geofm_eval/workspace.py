@@ -29,7 +29,7 @@ from geofm_eval.dense.tokens import TokenEncoder, grid_ceiling
 from geofm_eval.dense.windows import window_size
 from geofm_eval.devices import device_turn
 from geofm_eval.errors import ContractError, GeofmError
-from geofm_eval.features import FeatureBlock, block_key, extract
+from geofm_eval.features import FeatureBlock, block_key, extract, look_up
 from geofm_eval.memo import Memo
 from geofm_eval.probes.job import ProbeJob, differ_in_target
 from geofm_eval.probes.sweep import Sweep
@@ -171,6 +171,8 @@ class Workspace:
 def _extracted(workspace: Workspace, model: str, task: str, split: str) -> FeatureBlock:
     samples, loaded = workspace.splits(task)[split], workspace.backbone(model, task)
     adapter, device = workspace.adapter(model, task), workspace.settings.device
+    if loaded.spec.precomputed:
+        return look_up(loaded, adapter, workspace.splits(task), split)
     with device_turn(device):
         return extract(loaded, adapter, samples, device=device, progress=workspace.progress)
 

@@ -28,6 +28,7 @@ FLOORS = (
     ("fetch",),
     ("backbones",),
     ("extraction",),
+    ("lookup",),
     ("features", "similarity"),
     ("probes",),
     ("dense",),
@@ -48,8 +49,8 @@ FLOORS = (
 
 READS = ("results", "ranking", "factors", "findings", "advice", "expected", "compare", "report")
 MEASURES = (
-    "data", "simulation", "datasets", "fetch", "backbones", "extraction", "features", "similarity", "probes", "dense",
-    "workspace", "measure",
+    "data", "simulation", "datasets", "fetch", "backbones", "extraction", "lookup", "features", "similarity", "probes",
+    "dense", "workspace", "measure",
 )  # fmt: skip
 
 EXCEPTION = ("compare/feature_change.py", "similarity")

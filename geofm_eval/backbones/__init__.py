@@ -5,7 +5,19 @@ from pathlib import Path
 
 import torch
 
-from geofm_eval.backbones import controls, croma, dofa, galileo, pocket, prithvi, terramind, unet, vit
+from geofm_eval.backbones import (
+    controls,
+    croma,
+    dofa,
+    galileo,
+    pixels,
+    pocket,
+    precomputed,
+    prithvi,
+    terramind,
+    unet,
+    vit,
+)
 from geofm_eval.backbones.base import SUBMODULES, Backbone, LoadedBackbone, Submodule, TokenLayout, pool
 from geofm_eval.backbones.weights import load_into, locate, state_dict_sha256
 from geofm_eval.catalog import ModelSpec
@@ -27,6 +39,7 @@ BUILT_IN: dict[str, Builder] = {
     "terramind": terramind.build,
     "unet": lambda spec, adapter: unet.UNet(spec, len(adapter.bands)),
     "band_statistics": lambda spec, adapter: controls.BandStatistics(spec, len(adapter.bands)),
+    "pixels": lambda spec, adapter: pixels.Pixels(spec, len(adapter.bands)),
     "random_convolutions": lambda spec, adapter: controls.RandomConvolutions(spec, len(adapter.bands)),
 }
 """Built-in architectures by name; other names are the user's own ``module:function`` or ``file.py:function``."""
@@ -53,6 +66,8 @@ def load_backbone(
         raise ContractError(
             f"{spec.slug} takes no weights (it is random, or loads its own); remove --weights {spec.slug}=..."
         )
+    if spec.precomputed:
+        return precomputed.load(spec, device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.random_seed or 0)
         backbone, code_sha256 = _build(spec, adapter)

@@ -101,6 +101,9 @@ class Backbone(nn.Module, ABC):
     weight_files: ClassVar[tuple[str, ...]] = ()
     """Files that ``read_weights`` reads if the weights are a folder; only these are hashed."""
 
+    windows_at_once: ClassVar[int] = 16
+    """Windows of a chip that a dense probe encodes together; fewer for a backbone with very many tokens."""
+
     weights_key: str = ""
     """Name of the state dict in a file with several; ``load_backbone`` sets it to the entry's ``weights.key``."""
 
@@ -186,7 +189,8 @@ class LoadedBackbone:
         spec: catalog entry.
         weights_sha256: hash over names, dtypes, shapes and values of the loaded tensors, or of the whole network if
             there is no file.
-        weights_source: ``file:<name>``, ``url:<address>``, ``random:seed=<n>`` or ``built:<architecture>``.
+        weights_source: ``file:<name>``, ``url:<address>``, ``random:seed=<n>``, ``built:<architecture>``, or
+            ``table:<name>`` and ``pixels:<name>`` for embeddings from files.
         missing_keys: missing keys that the entry allows.
         unexpected_keys: ignored keys that the entry allows.
         parameters: number of parameters of the network.

@@ -53,7 +53,14 @@ def compatible(model: ModelSpec, task: TaskSpec) -> bool:
     The task must have all bands of the model, or some if the model allows missing bands. The RGB-only variant of a
     model needs all three and a task with further bands of the model, because it would equal the model on others (unless
     it is an entry with its own patch embedding for RGB). Images must not be smaller than ``ModelSpec.smallest``.
+    Embeddings from files have one row per sample of the tasks that they name; other models need pixels.
     """
+    if model.tasks and task.slug not in model.tasks:
+        return False
+    if model.precomputed:
+        return not task.dense
+    if not task.bands:
+        return False
     if task.pixels is not None and task.pixels < model.smallest:
         return False
     if model.from_scratch and not task.dense:
@@ -101,6 +108,11 @@ def dense_subject(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
     return named or not task.simulated or model.for_standins
 
 
+def _maps(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
+    """Whether the pixels of a raster are probed as they are; there is nothing to train."""
+    return model.without_network and compatible(model, task) and (named or not task.simulated)
+
+
 @cache
 def _spelled(bands: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(canonical(name) for name in bands)
@@ -146,7 +158,9 @@ def probe_cases(
 
 
 def _probed(model: ModelSpec, task: TaskSpec, named: bool) -> bool:
-    return not model.from_scratch and (dense_subject(model, task, named) if task.dense else compatible(model, task))
+    if not task.dense:
+        return not model.from_scratch and compatible(model, task)
+    return not model.from_scratch and (dense_subject(model, task, named) or _maps(model, task, named))
 
 
 def _check_layers(models: Sequence[ModelSpec], layers: Sequence[str]) -> None:

@@ -12,10 +12,12 @@ from pydantic import BaseModel, ValidationError
 
 from geofm_eval.catalog.bands import canonical
 from geofm_eval.catalog.base import Spec
+from geofm_eval.catalog.embeddings import PIXELS, TABLE, with_paths
 from geofm_eval.catalog.models import ModelSpec
 from geofm_eval.catalog.recipes import Adaptation, Recipe
 from geofm_eval.catalog.tasks import TaskSpec
 from geofm_eval.errors import ContractError
+from geofm_eval.paths import escape
 
 HERE = Path(__file__).parent
 SECTIONS: dict[str, type[Spec]] = {
@@ -25,7 +27,7 @@ SECTIONS: dict[str, type[Spec]] = {
     "adaptations": Adaptation,
 }
 RGB = ("B04", "B03", "B02")
-NAMES = ("embed", "block00", "final", "probe", "throughput", "segment", "tune", "drift", "similarity")
+NAMES = ("embed", "block00", "stage00", "final", "probe", "throughput", "segment", "tune", "drift", "similarity")
 """Parts of case names that are not in the files: layers (``block00`` stands for all blocks) and tests."""
 
 ROOM = 380
@@ -90,9 +92,26 @@ def load_catalog(extra: Sequence[Path] = ()) -> Catalog:
                     )
                 entries[section][slug] = spec
     catalog = Catalog(**{**entries, "models": _with_variants(entries["models"])})
+    for model in catalog.models.values():
+        _check_tasks(model, catalog)
     if extra:
         _refuse_ambiguous(catalog, extra)
     return catalog
+
+
+def _check_tasks(model: ModelSpec, catalog: Catalog) -> None:
+    """Reject tasks of an entry that do not exist, or that its embeddings cannot have rows for."""
+    for slug in model.tasks:
+        try:
+            task = catalog.task(slug)
+        except ContractError as error:
+            raise ContractError(f"[models.{_short(model.slug)}] tasks: {error}") from None
+        if model.precomputed and task.dense:
+            raise ContractError(
+                f"[models.{_short(model.slug)}] tasks: '{slug}' has one label per pixel, but the embeddings have one "
+                "row per sample. Name a task with one label per sample, or read maps of embeddings as the images of a "
+                "task with architecture = 'pixels'"
+            )
 
 
 def _refuse_ambiguous(catalog: Catalog, files: Sequence[Path]) -> None:
@@ -204,15 +223,31 @@ def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
     """Make the files of a user's own code (``architecture`` or ``reader`` ``= "file.py:function"``) absolute.
 
     They are relative to the catalog file; if that is a link, to the link if the file exists there, else to its target.
+    Files of embeddings are too, if they exist there; else they stay relative to ``GEOFM_HOME``.
     """
     found = {name: fields[name] for name in ("architecture", "reader") if ".py:" in str(fields.get(name, ""))}
-    return {**fields, **{name: _absolute(file, str(value)) for name, value in found.items()}}
+    moved = {**fields, **{name: _absolute(file, str(value)) for name, value in found.items()}}
+    if moved.get("architecture") in (TABLE, PIXELS) and isinstance(moved.get("options"), dict):
+        moved["options"] = with_paths(moved["options"], lambda name: _near(file, name))
+    return moved
 
 
 def _absolute(file: Path, code: str) -> str:
     path, _, function = code.rpartition(":")
-    near, target = (Path(os.path.abspath(folder / path)) for folder in (file.parent, file.resolve().parent))
+    near, target = _places(file, path)
     return f"{near if near.exists() else target}:{function}"
+
+
+def _near(file: Path, name: str) -> str:
+    """Absolute path of a file beside the catalog file; the name unchanged if there is none."""
+    if escape(name) is not None:
+        return name
+    return next((str(path) for path in _places(file, name) if path.exists()), name)
+
+
+def _places(file: Path, path: str) -> tuple[Path, Path]:
+    near, target = (Path(os.path.abspath(folder / path)) for folder in (file.parent, file.resolve().parent))
+    return near, target
 
 
 def _with_variants(models: dict[str, ModelSpec]) -> dict[str, ModelSpec]:

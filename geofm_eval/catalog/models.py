@@ -6,6 +6,16 @@ from pydantic import Field, model_validator
 
 from geofm_eval.catalog.bands import canonical, units_of
 from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product, values
+from geofm_eval.catalog.embeddings import (
+    PIXELS,
+    TABLE,
+    Embedding,
+    TableOptions,
+    check_one_product,
+    files_of,
+    filled_in,
+    read_options,
+)
 from geofm_eval.paths import escape
 
 Commercial = Literal["yes", "no", "ask"]
@@ -145,11 +155,15 @@ class ModelSpec(Spec):
         provenance_reason: why they are unverified, in a few words.
         commercial: whether the licence permits commercial use; ``ask`` if it has terms of its own or is unknown.
         commercial_source: the licence's words, or the address of its text; required for ``yes`` and ``no``.
+        tasks: the only tasks that the model is measured on; empty for all. Required for embeddings from files, which
+            have rows for some tasks only.
+        embedding: what is known of embeddings that were computed elsewhere.
+        notes: sentences that are printed with every result of the model.
     """
 
     slug: str = Field(pattern=SLUG)
     title: str
-    family: Literal["joint_embedding", "reconstruction", "multimodal", "supervised", "control"]
+    family: Literal["joint_embedding", "reconstruction", "multimodal", "supervised", "control", "embedding"]
     architecture: str
     options: dict[str, Any] = {}
     depth: int = Field(ge=0)
@@ -174,6 +188,9 @@ class ModelSpec(Spec):
     from_scratch: bool = False
     provenance: Literal["verified", "unverified"] = "verified"
     provenance_reason: str = ""
+    tasks: tuple[str, ...] = ()
+    embedding: Embedding = Embedding()
+    notes: tuple[str, ...] = ()
     variant_of: str | None = None
     licence: str = ""
     commercial: Commercial = "ask"
@@ -181,6 +198,14 @@ class ModelSpec(Spec):
     citation: str = ""
     source: str = ""
     parameters: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_network(cls, fields: Any) -> Any:
+        """Fields of tables and rasters of embeddings that follow from the architecture need not be given."""
+        if isinstance(fields, dict) and fields.get("architecture") in (TABLE, PIXELS):
+            return filled_in(fields)
+        return fields
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelSpec":
@@ -192,7 +217,7 @@ class ModelSpec(Spec):
                 raise ValueError(f"normalisation.{name} has {values(len(value))}, expected {count}, one per band")
         if (self.provenance == "unverified") != bool(self.provenance_reason):
             raise ValueError("provenance = 'unverified' needs provenance_reason, and the reverse: give both or neither")
-        own = ":" in self.architecture
+        own = ":" in self.architecture or self.without_network
         if self.family != "control" and self.weights is None and self.random_seed is None and not own:
             raise ValueError("a model that is not a control needs weights or random_seed")
         if self.commercial != "ask" and not self.commercial_source:
@@ -200,7 +225,19 @@ class ModelSpec(Spec):
                 f"commercial = '{self.commercial}' needs commercial_source, the words or the address of the licence"
             )
         self._check_fill()
+        if self.without_network:
+            self._check_embeddings()
         return self
+
+    def _check_embeddings(self) -> None:
+        options = read_options(self.architecture, self.options)
+        check_one_product(self.embedding, files_of(options))
+        if self.weights is not None or self.random_seed is not None or self.prefix:
+            raise ValueError(
+                f"architecture '{self.architecture}' has no network: remove weights, random_seed and prefix"
+            )
+        if self.precomputed and not self.tasks:
+            raise ValueError("tasks is missing: name the tasks that the embeddings have rows for, tasks = ['...']")
 
     def _check_fill(self) -> None:
         found, unit = self.fill_means, units_of(self.bands)
@@ -217,7 +254,7 @@ class ModelSpec(Spec):
 
     def _check_bands(self) -> None:
         bands, reads = (tuple(canonical(name) for name in names) for names in (self.bands, self.reads))
-        if not bands:
+        if not bands and not self.precomputed:
             raise ValueError("bands is empty: name them in the model's order, or '*' for all bands of the task")
         if len(set(bands)) != len(bands) or len(set(reads)) != len(reads):
             raise ValueError(f"bands are named twice: {self.bands}{' or ' + str(self.reads) if reads else ''}")
@@ -231,6 +268,8 @@ class ModelSpec(Spec):
     @property
     def taps(self) -> tuple[str, ...]:
         """Tap names in order: embed, block00.., final; a control without blocks has only ``final``."""
+        if self.architecture == TABLE:
+            return tuple(TableOptions.model_validate(self.options).by_tap())
         if self.depth == 0:
             return ("final",)
         return ("embed", *(f"block{i:02d}" for i in range(self.depth)), "final")
@@ -244,6 +283,16 @@ class ModelSpec(Spec):
     def radar_product(self) -> str | None:
         """Radar product that the model was trained on; None if unknown."""
         return radar_product(self.radar, self.product)
+
+    @property
+    def without_network(self) -> bool:
+        """Whether it has no network: a table or a raster of embeddings, or the pixels themselves."""
+        return self.architecture in (TABLE, PIXELS)
+
+    @property
+    def precomputed(self) -> bool:
+        """Whether its features are read from files by sample, and not computed from a task's pixels."""
+        return self.architecture == TABLE or (self.architecture == PIXELS and "raster" in self.options)
 
     @property
     def is_control(self) -> bool:

@@ -52,6 +52,8 @@ class TaskSpec(Spec):
         ignore: label value of pixels that do not count (dense tasks).
         label_nodata: ``ignore`` if pixels with the nodata value of a label file have no label although the value is a
             class; by default a class counts, and a nodata value that is not a class means no label.
+        label_year: year that the labels describe; compared with the year of embedding products.
+        label_source: ``model`` if the labels are the output of another model; tables say so.
         target_unit: unit of a regression target, for example ``t/ha``.
         delta: smallest relevant difference, in the metric's unit: the gate does not call a smaller loss a regression.
             None means one point (0.01) for accuracy, IoU and R2; without it, an RMSE is not compared.
@@ -102,6 +104,8 @@ class TaskSpec(Spec):
     classes: tuple[str, ...] = ()
     ignore: int = -1
     label_nodata: Literal["ignore"] | None = None
+    label_year: int | None = None
+    label_source: Literal["model"] | None = None
     target_unit: str = ""
     delta: float | None = Field(default=None, gt=0)
     target_range: tuple[float, float] | None = None

@@ -80,7 +80,8 @@ def _takes_part(model: ModelSpec, task: TaskSpec, suite: str, named: bool) -> bo
 
 
 def _fits(model: ModelSpec, task: TaskSpec, named: bool, asked: bool) -> bool:
-    subject = not task.dense and model.depth > 0 and not model.from_scratch and dense_subject(model, task, named)
+    network = model.depth > 0 and not model.from_scratch and not model.without_network
+    subject = not task.dense and network and dense_subject(model, task, named)
     return subject and (task.tuned or asked)
 
 

@@ -91,6 +91,8 @@ def _check_bands(
     model: ModelSpec, task: TaskSpec, source: tuple[str, ...], bands: tuple[str, ...], indices: tuple[int | None, ...]
 ) -> None:
     absent = [band for band, index in zip(bands, indices, strict=True) if index is None]
+    if model.precomputed:
+        return
     if len(absent) == len(bands):
         raise ContractError(
             f"{model.slug} and {task.slug} have no band in common: the model takes {', '.join(bands)}, "
@@ -109,7 +111,7 @@ def _effective_rule(model: ModelSpec, task: TaskSpec, recipe: Recipe, channels: 
     Controls that read the task's unit (``kind = "none"``) keep it. Missing bands get mean 0, so that they are 0 after
     the z-score as well.
     """
-    if recipe.normalisation == "native":
+    if recipe.normalisation == "native" or model.precomputed:
         return model.normalisation
     statistics = task.statistics
     if statistics is None:

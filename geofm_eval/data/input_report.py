@@ -71,8 +71,12 @@ def report_of(model: ModelSpec, task: TaskSpec, recipe: Recipe, channels: Channe
         product_expected=" + ".join(expected for expected, _ in products) or model.product,
         product_found=" + ".join(found for _, found in products) or task.product,
         product_mismatch=any("any" not in pair and pair[0] != pair[1] for pair in products),
-        temporal="single" if task.dates is None else "native" if takes_series(model, task, recipe) else "per_date",
-        dates=task.dates,
+        temporal="single"
+        if task.dates is None or model.precomputed
+        else "native"
+        if takes_series(model, task, recipe)
+        else "per_date",
+        dates=None if model.precomputed else task.dates,
         unit=units_of(read),
         scale=task.scale,
         offset=task.offset,

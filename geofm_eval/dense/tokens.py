@@ -95,8 +95,9 @@ class TokenEncoder:
         Raises:
             ContractError: the backbone violates its contract, or a feature is not finite.
         """
-        for start in range(0, len(windows), WINDOWS_AT_ONCE):
-            some = windows[start : start + WINDOWS_AT_ONCE]
+        at_once = min(WINDOWS_AT_ONCE, self.loaded.backbone.windows_at_once)
+        for start in range(0, len(windows), at_once):
+            some = windows[start : start + at_once]
             batch = self.adapter([cut(image, window) for window in some]).to(self.device)
             encoded = encode_checked(self.loaded, batch, self.adapter.native, first=first and start == 0)
             found = {tap: feature_map(encoded, tap).mean(1) for tap in self.loaded.spec.taps}
@@ -112,52 +113,86 @@ def sample_tokens(encoder: TokenEncoder, split: Split, seed: int, most: int = MO
     The sample of labelled tokens depends only on the grid and the seed; those without data are then left out.
     """
     grid = encoder.grid(split.read(0))
-    targets, weights, chips = _covered(split, encoder.size, grid)
-    known = np.flatnonzero(weights > 0)
-    if len(known) > most:
-        rng = generator("dense probe", seed, split.name)
-        known = np.sort(rng.choice(known, most, replace=False))
-    features = {
-        tap: np.empty((len(known), encoder.loaded.backbone.width), np.float32) for tap in encoder.loaded.spec.taps
-    }
-    per_window, begun, first_chip = grid[0] * grid[1], 0, True
-    with_data = np.zeros(len(known), dtype=np.bool_)
-    for item in range(len(split)):
-        image = split.read(item)
-        height, width = image.valid.shape[-2:]
-        windows = covering(height, width, encoder.size)
-        tokens = len(windows) * per_window
-        first, last = np.searchsorted(known, [begun, begun + tokens])
+    known = _known_tokens(split, encoder.size, grid)
+    total = sum(len(own) for own in known)
+    drawn = np.arange(total)
+    if total > most:
+        drawn = np.sort(generator("dense probe", seed, split.name).choice(total, most, replace=False))
+    found, begun = _Drawn.empty(encoder, split.task, len(drawn)), 0
+    for item, own in enumerate(known):
+        first, last = (int(end) for end in np.searchsorted(drawn, [begun, begun + len(own)]))
         if last > first:
-            own = {tap: [] for tap in features}  # type: dict[str, list[Tensor]]
-            seen: list[Tensor] = []
-            for encoded in encoder.maps(image, windows, first=first_chip):
-                seen.append(encoded.with_data.flatten())
-                for tap, values in encoded.taps.items():
-                    own[tap].append(values.flatten(2).transpose(1, 2).flatten(0, 1))
-            first_chip = False
-            rows = known[first:last] - begun
-            with_data[first:last] = torch.cat(seen).cpu().numpy()[rows]
-            for tap, parts in own.items():
-                features[tap][first:last] = torch.cat(parts).cpu().numpy()[rows]
-        begun += tokens
-    everything = TokenSample(features, targets[known], weights[known], chips[known])
-    return everything.rows(with_data)
+            found.read(encoder, split, item, own[drawn[first:last] - begun], slice(first, last))
+        begun += len(own)
+    return found.sample.rows(found.with_data)
 
 
-def _covered(
-    split: Split, size: int, grid: tuple[int, int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Targets, weights and chips of all tokens of a split, chip by chip and window by window."""
-    targets, weights, chips = [], [], []
+@dataclass(frozen=True)
+class _Drawn:
+    """Arrays for the drawn tokens of a split, filled chip by chip.
+
+    Args:
+        sample: tokens.
+        with_data: (n,) bool, False for tokens without data.
+    """
+
+    sample: TokenSample
+    with_data: NDArray[np.bool_]
+
+    @classmethod
+    def empty(cls, encoder: TokenEncoder, task: TaskSpec, count: int) -> "_Drawn":
+        """Allocate the arrays."""
+        width, classes = encoder.loaded.backbone.width, 1 if task.numeric else len(task.classes)
+        features = {tap: np.empty((count, width), np.float32) for tap in encoder.loaded.spec.taps}
+        sample = TokenSample(features, np.empty((count, classes)), np.empty(count), np.empty(count, np.int64))
+        return cls(sample, np.zeros(count, dtype=np.bool_))
+
+    def read(self, encoder: TokenEncoder, split: Split, item: int, tokens: NDArray[np.int64], rows: slice) -> None:
+        """Encode one chip, and fill in its drawn tokens at some rows."""
+        image, target = split.read_pair(item)
+        windows = covering(int(target.shape[0]), int(target.shape[1]), encoder.size)
+        self.sample.chips[rows], begun = item, 0
+        for encoded in encoder.maps(image, windows, first=rows.start == 0):
+            grid = (int(encoded.with_data.shape[1]), int(encoded.with_data.shape[2]))
+            number = len(encoded.windows) * grid[0] * grid[1]
+            first, last = (int(end) for end in np.searchsorted(tokens, [begun, begun + number]))
+            if last > first:
+                found = np.divmod(tokens[first:last] - begun, grid[0] * grid[1])
+                places = torch.from_numpy(found[0]), torch.from_numpy(found[1])
+                cuts = [cut_target(target, window, split.task) for window in encoded.windows]
+                self._fill(slice(rows.start + first, rows.start + last), encoded, places, cuts, split.task)
+            begun += number
+
+    def _fill(
+        self,
+        rows: slice,
+        encoded: WindowMaps,
+        places: tuple[Tensor, Tensor],
+        cuts: list[NDArray[Any]],
+        task: TaskSpec,
+    ) -> None:
+        window, place = places
+        grid = (int(encoded.with_data.shape[1]), int(encoded.with_data.shape[2]))
+        self.with_data[rows] = encoded.with_data.cpu().flatten(1)[window, place].numpy()
+        for tap, values in encoded.taps.items():
+            self.sample.features[tap][rows] = values.cpu().flatten(2).transpose(1, 2)[window, place].numpy()
+        targets, shares = zip(*(token_targets(cut, grid, task) for cut in cuts), strict=True)
+        self.sample.targets[rows] = torch.stack(targets).flatten(2).transpose(1, 2)[window, place].numpy()
+        self.sample.weights[rows] = torch.stack(shares).flatten(1)[window, place].numpy()
+
+
+def _known_tokens(split: Split, size: int, grid: tuple[int, int]) -> list[NDArray[np.int64]]:
+    """Positions of the tokens with a labelled pixel, for every chip of a split, window by window.
+
+    Targets are read again for the drawn tokens, because those of all pixels of a split may not fit into memory.
+    """
+    found = []
     for item in range(len(split)):
         target = split.read_target(item)
-        for window in covering(int(target.shape[0]), int(target.shape[1]), size):
-            values, share = token_targets(cut_target(target, window, split.task), grid, split.task)
-            targets.append(values.flatten(1).T.numpy())
-            weights.append(share.flatten().numpy())
-            chips.append(np.full(share.numel(), item))
-    return np.concatenate(targets), np.concatenate(weights), np.concatenate(chips).astype(np.int64)
+        windows = covering(int(target.shape[0]), int(target.shape[1]), size)
+        parts = [token_targets(cut_target(target, one, split.task), grid, split.task)[1] for one in windows]
+        found.append(np.flatnonzero(torch.cat([part.flatten() for part in parts]).numpy() > 0))
+    return found
 
 
 def token_targets(target: NDArray[Any], grid: tuple[int, int], task: TaskSpec) -> tuple[Tensor, Tensor]:

@@ -70,6 +70,7 @@ def measure_probe(context: Context, case: Case) -> Measurement:
                 pooling=sweep.pooling,
                 feature_keys={name: block.key for name, block in blocks.items()},
                 sweep_key=sweep.key,
+                grid=_counted_rows(blocks, case.layer),
             ),
         }
         arrays = outcome_arrays(task, rows, tested)
@@ -196,7 +197,16 @@ def _choice(row: SweepRow | DenseRow, val_kind: Literal["split", "inner_cv", "no
     )
 
 
+def _counted_rows(blocks: dict[str, FeatureBlock], tap: str) -> dict[str, float]:
+    """Rows of the file of a tap, and those without sample and samples without row; empty for computed features."""
+    meta = next(iter(blocks.values())).meta
+    return {name: meta[name][tap] for name in ("rows", "surplus", "missing") if name in meta}
+
+
 def _cost(blocks: dict[str, FeatureBlock], sweep: Sweep, parameters: int) -> Cost:
+    if any("rows" in block.meta for block in blocks.values()):
+        # Reading a file says nothing about the model that computed it.
+        return Cost(seconds={"solve": sweep.seconds}, shared_by=len(sweep.taps))
     items, seconds = (sum(float(block.meta[name]) for block in blocks.values()) for name in ("items", "seconds"))
     peaks = [peak for block in blocks.values() if (peak := block.meta["peak_memory_bytes"]) is not None]
     return Cost(

@@ -82,10 +82,16 @@ def described_without_data(
         missing_keys=loaded.missing_keys,
         unexpected_keys=loaded.unexpected_keys,
         recipe=workspace.recipe.model_dump(),
-        inputs=Inputs(**workspace.adapter(case.model, case.task).report.as_dict(), **(grid or {})),
+        inputs=Inputs(**workspace.adapter(case.model, case.task).report.as_dict(), **(grid or {}), **_product(loaded)),
         **own,
         **provenance(settings.device, settings.threads),
     )
+
+
+def _product(loaded: LoadedBackbone) -> dict[str, Any]:
+    """What the entry states about embeddings that were computed elsewhere; empty for others."""
+    stated = loaded.spec.embedding.model_dump(mode="json", exclude_defaults=True)
+    return {"embedding": stated} if stated else {}
 
 
 def _dropped(splits: Mapping[str, Split]) -> dict[str, dict[str, int]]:

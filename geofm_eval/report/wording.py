@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.catalog.notes import notes_of
 from geofm_eval.records import Record, Score, marks_legend
 from geofm_eval.report.formats import Column, T, Table
 from geofm_eval.results.comparison import Comparison
@@ -117,6 +118,7 @@ def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
             f"Pretrained by this project on simulated scenes, as positive controls: {', '.join(pockets)}. Their scores "
             "are no evidence about published models."
         )
+    notes += embedding_notes(comparison, catalog)
     shuffled = record.provenance.protocol == "shuffle_splits"
     if record.provenance.split_definition == "custom" and not shuffled:
         notes.append("The split is the data folder's own (custom): scores are not comparable with the official split.")
@@ -140,6 +142,13 @@ def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
         notes.append(f"Samples left out: {dropped_sentence(record)}.")
     notes.append(recipe_sentence(record))
     return tuple(notes)
+
+
+def embedding_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
+    """What must be known of a comparison's embeddings and labels that were made by other models."""
+    task = catalog.tasks.get(comparison.record.case.task)
+    specs = [catalog.models.get(subject.model) for subject in comparison.subjects]
+    return () if task is None else notes_of([spec for spec in specs if spec is not None], task)
 
 
 def _token_sentence(comparison: Comparison) -> str:

@@ -7,7 +7,7 @@ sidecar files only the mask ``<name>.tif.msk`` is read; ``.aux.xml`` and world f
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -243,6 +243,11 @@ def _opened(path: Path) -> Iterator[Any]:
                 yield raster
     except (RasterioError, CPLE_BaseError, OSError, ValueError, MemoryError) as error:
         raise _unreadable(path, error) from error
+
+
+def opened(path: Path) -> AbstractContextManager[Any]:
+    """Open a GeoTIFF of any size to read parts of it; errors of the file become a DataError."""
+    return _opened(path)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

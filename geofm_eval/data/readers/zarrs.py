@@ -72,6 +72,16 @@ def read_arrays(path: Path, numbers: str, texts: Iterable[str] = ()) -> tuple[di
     return found, attributes
 
 
+def check_array(path: Path, array: str, metadata: Mapping[str, Any], version: int) -> None:
+    """Refuse an array of text or numbers whose codecs or dtype are not allowed; see the top of this file.
+
+    Raises:
+        DataError: the array may run code, or holds other values.
+    """
+    _check_codecs(path, array, metadata, version)
+    _check_type(path, array, metadata, version, text=True)
+
+
 def _checked(path: Path, numbers: str, texts: tuple[str, ...]) -> tuple[tuple[str, ...], Any]:
     """Names of the requested arrays that exist, whose codecs, dtypes and sizes are allowed; and the zarr format."""
     with zipfile.ZipFile(path) as archive:

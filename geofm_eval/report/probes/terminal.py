@@ -9,7 +9,7 @@ from geofm_eval.records.marking import SHORT_CONTROL
 from geofm_eval.report.formats import Table, aligned
 from geofm_eval.report.probes.curves import DepthProfile
 from geofm_eval.report.probes.tables import CHOSEN
-from geofm_eval.report.wording import heading, named
+from geofm_eval.report.wording import embedding_notes, heading, named
 from geofm_eval.results.leaderboard import Ranking, RankingRow
 from geofm_eval.results.units import MetricFormat, of_labels, unit_of
 
@@ -30,6 +30,7 @@ def text_of(ranking: Ranking, profiles: Sequence[DepthProfile], catalog: Catalog
             *table.lines(),
             legend + (f"; {ranking.control}: best control on validation" if ranking.control else ""),
             *(f"  {line}" for line in marks_legend(row.subject.record for row in ranking.rows)),
+            *(f"  note: {line}" for line in embedding_notes(comparison, catalog)),
             *_depth_lines(profiles, unit),
             *([f"  not ranked: {named(ranking.dropped)}"] if ranking.dropped else []),
         ]
