@@ -24,6 +24,22 @@ class Statistics(Spec):
     source: str
 
 
+class PublishedFile(Spec):
+    """One published file of a data set.
+
+    Args:
+        name: file name below the root of the data set.
+        url: published address.
+        md5: published checksum.
+        unpacked: for a zip archive, the path below the root that exists once it is unpacked; empty for other files.
+    """
+
+    name: str = Field(pattern=r"^\w[\w.-]*$")
+    url: str = Field(pattern=r"^https?://")
+    md5: str = Field(pattern=r"^[0-9a-f]{32}$")
+    unpacked: str = ""
+
+
 class TaskSpec(Spec):
     """One task of the catalog.
 
@@ -78,6 +94,7 @@ class TaskSpec(Spec):
         official_sizes: samples per split of the complete data set: train, val, test.
         size: size of the download, for example ``2.1 GB``.
         layout: files below the root that the reader expects, one pattern per line.
+        files: published files that ``geofm-eval fetch`` downloads; empty if no public address with a checksum is known.
     """
 
     slug: str = Field(pattern=SLUG)
@@ -131,6 +148,7 @@ class TaskSpec(Spec):
     source: str = ""
     size: str = ""
     layout: tuple[str, ...] = ()
+    files: tuple[PublishedFile, ...] = ()
     how_to_get: str = ""
 
     @model_validator(mode="before")

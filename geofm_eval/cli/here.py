@@ -125,7 +125,7 @@ def fetch(
     catalog: CatalogOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be downloaded, and its size.")] = False,
 ) -> None:
-    """Download weights to GEOFM_HOME; for data, and weights without a public address, print where to get them."""
+    """Download weights and data to GEOFM_HOME; without a public address, print where to get them."""
     from geofm_eval import fetch as fetching
 
     known = load_catalog(catalog or ())
@@ -134,7 +134,7 @@ def fetch(
     for spec in chosen:
         try:
             if isinstance(spec, TaskSpec):
-                lines = fetching.describe_task(spec)
+                lines = _task_lines(spec, dry_run)
             elif dry_run:
                 lines = fetching.plan_model(spec)
             else:
@@ -147,6 +147,12 @@ def fetch(
             say("\n".join(lines))
     if failed:
         raise typer.Exit(1)
+
+
+def _task_lines(task: TaskSpec, dry_run: bool) -> list[str]:
+    from geofm_eval import fetch as fetching
+
+    return fetching.plan_task(task) if dry_run else fetching.fetch_task(task, fetching.transfer_on(console))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from geofm_eval.errors import Unavailable
 from geofm_eval.progress import StartProgress, TransferLog
@@ -43,7 +43,11 @@ class Remote:
 
 
 def download(
-    address: str, path: Path, start: StartProgress = TransferLog, check: Callable[[Path], object] | None = None
+    address: str,
+    path: Path,
+    start: StartProgress = TransferLog,
+    check: Callable[[Path], object] | None = None,
+    kind: Literal["weights", "data"] = "weights",
 ) -> None:
     """Download a file; it appears under its name only when it is complete and ``check`` has accepted it.
 
@@ -55,13 +59,14 @@ def download(
         path: destination of the file.
         start: starts a progress display, given a name and the number of bytes to come (0 if unknown).
         check: inspects the complete ``.part`` file and raises an exception to reject it; the file is then removed.
+        kind: what the file holds, for messages.
 
     Raises:
         Unavailable: the address cannot be reached, or the connection broke.
         StoreError: the disk is full or the folder cannot be written.
     """
     with storing(path), _own_part(path) as (part, note):
-        with _explained(address):
+        with _explained(address, kind):
             _transfer(address, part, note, start)
         if check is not None:
             try:
@@ -129,7 +134,7 @@ def _transfer(address: str, part: Path, note: Path, start: StartProgress) -> Non
     with response:
         remote = _remote(address, response)
         left = 0 if remote.bytes is None else remote.bytes - have
-        _check_space(part, left)
+        check_space(part, left)
         if not have:
             # Before the note is written: it must never describe bytes of an earlier version.
             part.unlink(missing_ok=True)
@@ -194,14 +199,15 @@ def _read_note(note: Path) -> Remote | None:
         return None
 
 
-def _check_space(part: Path, left: int) -> None:
+def check_space(part: Path, left: int) -> None:
+    """Raise the operating system's error of a full disk if ``left`` bytes do not fit next to a file."""
     free = shutil.disk_usage(part.parent).free
     if left > free:
         raise OSError(errno.ENOSPC, f"{left / 1e6:,.1f} MB are needed but {free / 1e6:,.1f} MB are free", str(part))
 
 
 @contextmanager
-def _explained(address: str) -> Iterator[None]:
+def _explained(address: str, kind: Literal["weights", "data"]) -> Iterator[None]:
     """Turn network errors into Unavailable; errors of the disk pass through."""
     import requests
 
@@ -209,11 +215,11 @@ def _explained(address: str) -> Iterator[None]:
         yield
     except requests.HTTPError as error:
         status = 0 if error.response is None else error.response.status_code
-        raise Unavailable("weights", f"{address} ({error})", _http_cure(status)) from None
+        raise Unavailable(kind, f"{address} ({error})", _http_cure(status)) from None
     except requests.Timeout:
-        raise Unavailable("weights", f"{address} (no answer within {TIMEOUT[1]:g} s)", _AGAIN) from None
+        raise Unavailable(kind, f"{address} (no answer within {TIMEOUT[1]:g} s)", _AGAIN) from None
     except (requests.RequestException, ConnectionError) as error:
-        raise Unavailable("weights", f"{address} ({_reason(error)})", _AGAIN) from None
+        raise Unavailable(kind, f"{address} ({_reason(error)})", _AGAIN) from None
 
 
 _AGAIN = "Check the network and run the same command again; the received part is kept."
@@ -229,5 +235,5 @@ def _http_cure(status: int) -> str:
     if status in (401, 403):
         return "The publisher requires an account or an accepted licence: download the file by hand."
     if status in (404, 410):
-        return "The file has moved: look for its new address at the model's source."
+        return "The file has moved: look for its new address at the publisher's."
     return "Try again later."

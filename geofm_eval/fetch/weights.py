@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geofm_eval.catalog import ModelSpec, WeightsSpec
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
+from geofm_eval.fetch.names import home_path, megabytes
 from geofm_eval.fetch.transfer import download, remote_bytes
 from geofm_eval.gaps import how_to_get_weights
 from geofm_eval.paths import geofm_home
@@ -64,7 +65,7 @@ def plan_model(model: ModelSpec) -> list[str]:
     parts = published_parts(weights, path)
     sizes = [weights.bytes] if weights.bytes else [remote_bytes(address) for address in parts.values()]
     known = [size for size in sizes if size is not None]
-    size = _megabytes(sum(known)) if len(known) == len(sizes) else "size unknown"
+    size = megabytes(sum(known)) if len(known) == len(sizes) else "size unknown"
     lines = [f"{model.slug}: would fetch {size} to {path}"]
     return [*lines, *(f"  from {address}" for address in parts.values()), _terms(model)]
 
@@ -135,28 +136,8 @@ def published_address(weights: WeightsSpec) -> str:
 
 
 def weights_path(weights: WeightsSpec) -> Path:
-    """Return the path of weights in ``GEOFM_HOME``.
-
-    Raises:
-        Unavailable: ``GEOFM_HOME`` is not set.
-        ContractError: the path leaves the home, by itself or through a symbolic link.
-    """
-    home = geofm_home()
-    if home is None:
-        raise Unavailable(
-            "weights",
-            "GEOFM_HOME is not set",
-            "Set it to the folder that will hold weights/ and data/: export GEOFM_HOME=/data/geofm",
-        )
-    path = home / weights.file
-    named_inside = path.is_relative_to(home) and ".." not in path.parts
-    # Links are followed for reading, never for writing.
-    if not named_inside or not (path.exists() or path.resolve().is_relative_to(home)):
-        raise ContractError(
-            f"'{weights.file}' leads out of {home} (to {path.resolve()}); nothing is fetched outside it. Give a path "
-            "below the home in the entry, or set GEOFM_HOME to a folder on the disk you want"
-        )
-    return path
+    """Return the path of weights in ``GEOFM_HOME``; raises as :func:`geofm_eval.fetch.names.home_path`."""
+    return home_path(weights.file, "weights")
 
 
 def path_sha256(path: Path, files: tuple[str, ...] = ()) -> str:
@@ -223,7 +204,7 @@ def _check(model: ModelSpec, path: Path) -> str:
 def _identity(model: ModelSpec, path: Path) -> str:
     found, weights = _check(model, path), _weights(model)
     pinned = "as pinned" if weights.sha256 else f"not pinned in the catalog; compare it with {model.source}"
-    return f"{_megabytes(path_bytes(path, weights.parts))}, sha256 {found} ({pinned})"
+    return f"{megabytes(path_bytes(path, weights.parts))}, sha256 {found} ({pinned})"
 
 
 def _weights(model: ModelSpec) -> WeightsSpec:
@@ -240,7 +221,3 @@ def _nothing_needed(model: ModelSpec) -> str:
 
 def _terms(model: ModelSpec) -> str:
     return f"  licence {model.licence or 'not stated'}, {model.source}"
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

@@ -1,9 +1,7 @@
 """Pixels of own images: sizes, bands, dtypes, values, gaps and copies, from some images spread over all."""
 
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from geofm_eval.data.contents import hashes_of
 from geofm_eval.data.readers.files import load_image
 from geofm_eval.data.readers.grids import Grid
 from geofm_eval.data.readers.images import TIFF, load_array
-from geofm_eval.data.readers.rasters import read_raster, read_window
+from geofm_eval.data.readers.rasters import opened, read_raster, read_window
 from geofm_eval.errors import DataError
 
 READ = 48
@@ -104,19 +102,9 @@ def _read(path: Path, window: bool) -> tuple[npt.NDArray[Any], str, float | None
 
 
 def _centre(path: Path) -> tuple[int, int, int, int]:
-    with _opened(path) as raster:
+    with opened(path) as raster:
         width, height = min(SIDE, raster.width), min(SIDE, raster.height)
         return (raster.width - width) // 2, (raster.height - height) // 2, width, height
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    import rasterio
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path, driver="GTiff") as raster:
-            yield raster
 
 
 def _metres(grid: Grid) -> float:
@@ -142,7 +130,7 @@ def _values(images: Sequence[npt.NDArray[Any]]) -> tuple[npt.NDArray[np.float64]
 def _descriptions(path: Path) -> tuple[str, ...]:
     if path.suffix.lower() not in TIFF:
         return ()
-    with _opened(path) as raster:
+    with opened(path) as raster:
         found = list(raster.descriptions)
     return tuple(map(str, found)) if all(found) else ()
 
