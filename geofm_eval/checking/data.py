@@ -77,7 +77,7 @@ def check_task(task: TaskSpec, images: int = 8, progress: StartProgress = LogPro
     splits = open_splits(task, progress)
     lines = [_line(task, name, split) for name, split in splits.items()]
     head, definition = _state(task, splits)
-    read = tuple(_spread(next(iter(splits.values())), images)) if _has_images(splits) else ()
+    read = tuple(_spread(next(iter(splits.values())), images)) if task.bands else ()
     parts = parts_of(splits)
     warnings = [*_leaks(task, parts, progress), *_about_bands(task), *_about_classes(task, parts)]
     return TaskCheck(
@@ -98,14 +98,12 @@ def parts_of(splits: Mapping[str, Split]) -> dict[str, tuple[Item, ...]]:
 
 def _line(task: TaskSpec, name: str, split: Split) -> str:
     dropped = "".join(f"; {len(ids)} dropped: {reason}" for reason, ids in split.dropped.items())
+    if not task.bands:
+        return f"  {name:<8} {len(split)} samples without images{dropped}; the first is {split.ids[0]}"
     image = split.read(0)
     target = _target(task, split.items[0], split.read_target(0)) if task.dense else ""
     first = f"the first, {split.ids[0]}, is {_shape(image.pixels.shape)}{target}, {image.valid.mean():.0%} valid"
     return f"  {name:<8} {len(split)}{_of(complete_sizes(task).get(name))} samples{dropped}; {first}"
-
-
-def _has_images(splits: Mapping[str, Split]) -> bool:
-    return bool(splits)
 
 
 def _state(task: TaskSpec, splits: Mapping[str, Split]) -> tuple[str, str]:

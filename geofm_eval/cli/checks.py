@@ -34,15 +34,21 @@ def check(
 
     from geofm_eval import checking
 
+    # Embeddings have no network, so only a task can show what they are.
+    task = known.task(model.tasks[0]) if task is None and model is not None and model.precomputed else task
     data = None if task is None else checking.check_task(task, items)
     if data is not None:
         _show_task(data)
-    if model is not None and task is not None and data is not None:
-        preview = checking.preview_input(model, task, chosen, data.images)
-        _show_preview(preview)
-        target = picture or geofm_runs() / "check" / f"{model.slug}-{task.slug}.png"
-        say(f"picture: {checking.save_picture(preview, task, target)}")
-    if model is not None:
+    if model is not None and model.precomputed and data is not None:
+        found = checking.check_embeddings(model, data.task, data.splits)
+        say("\n".join(found.lines))
+        _warn(found.warnings)
+    elif model is not None:
+        if data is not None:
+            preview = checking.preview_input(model, data.task, chosen, data.images)
+            _show_preview(preview)
+            target = picture or geofm_runs() / "check" / f"{preview.model}-{preview.task}.png"
+            say(f"picture: {checking.save_picture(preview, data.task, target)}")
         images = () if data is None else data.images
         _show_model(checking.check_model(model, chosen, task, images, weights))
     say(f"{' and '.join(names)}: nothing found that would stop a run")

@@ -29,21 +29,24 @@ def init(
 
     before = load_catalog([into] if into.exists() else ())
     draft = looking.draft_entry(path, name or looking.free_slug(path, before), bands, label)
-    looking.append_entries(into, draft)
+    model = looking.append_entries(into, draft)
     say("\n".join(draft.facts))
     for warning in draft.warnings:
         say(f"warning: {warning}")
-    say(f"\n{into}: added [tasks.{draft.task.slug}]{' and its random split' if draft.located else ''}")
+    further = [text for text, there in (("its random split", draft.located), (f"[models.{model}]", model)) if there]
+    say(f"\n{into}: added {' and '.join((f'[tasks.{draft.task.slug}]', *further))}")
     if draft.samples is not None and not draft.names.known:
         say('First replace every "?" in its bands; until then check refuses the task. Presets: --bands S2L2A, ...')
         say(f"Then: geofm-eval check {draft.task.slug} --catalog {into}")
         return
     known = load_catalog([into])
     _show_costs(looking.costs(known, draft))
-    say("\nNext:\n" + "\n".join(f"  {command}" for command in looking.commands(known, draft, into)))
+    say("\nNext:\n" + "\n".join(f"  {command}" for command in looking.commands(known, draft, into, model)))
 
 
 def _show_costs(costs: "list[Cost]") -> None:
+    if not costs:
+        return
     table = Table("starter model", "download", "minutes on one CPU core", "licence", "commercial use")
     for cost in costs:
         size = "size unknown" if cost.megabytes is None else f"{cost.megabytes:,.0f} MB" if cost.megabytes else "here"

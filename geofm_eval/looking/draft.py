@@ -58,6 +58,8 @@ class Draft:
         if self.samples is not None:
             shown += [f"images   {_images(self.samples)}", f"unit     {self.unit.reason}"]
             shown += [f"bands    {', '.join(self.names.bands)} ({self.names.comment})"]
+        if self.source.embedding:
+            shown.append(f"vectors  columns {self.source.embedding['columns']}")
         if self.source.counts:
             most = [f"{name} {count}" for name, count in list(self.source.counts.items())[:12]]
             more = f", and {len(self.source.counts) - 12} more" if len(self.source.counts) > 12 else ""

@@ -44,8 +44,11 @@ def entries_of(draft: Draft, number: int = 1) -> str:
     return "\n".join([*lines, *_model(draft, number), ""])
 
 
-def append_entries(file: Path, draft: Draft) -> None:
+def append_entries(file: Path, draft: Draft) -> str:
     """Append the entries of a draft to a catalog file, which is created if it does not exist.
+
+    Returns:
+        Name of the entry for embeddings; empty without one.
 
     Raises:
         ContractError: the file is not a catalog, has an entry of this name, or the name cannot be distinguished from
@@ -70,6 +73,7 @@ def append_entries(file: Path, draft: Draft) -> None:
             raise ContractError(str(error).replace(name, str(file)).replace("Choose", "With --name, choose")) from None
         finally:
             Path(name).unlink(missing_ok=True)
+    return f"{MODEL}{number:02d}" if draft.source.embedding else ""
 
 
 def _known(file: Path, text: str) -> dict[str, Any]:

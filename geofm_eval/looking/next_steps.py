@@ -35,8 +35,8 @@ def costs(catalog: Catalog, draft: Draft) -> list[Cost]:
     ]
 
 
-def commands(catalog: Catalog, draft: Draft, file: Path) -> list[str]:
-    """Return the commands that lead from a new entry to a ranking."""
+def commands(catalog: Catalog, draft: Draft, file: Path, model: str = "") -> list[str]:
+    """Return the commands that lead from a new entry, and that of its embeddings, to a ranking."""
     task = draft.task.slug
     tasks = f"{task},{task}_random" if draft.located else task
     absent = [model.slug for model in _chosen(catalog, draft).models if model_gap(model) is not None]
@@ -46,7 +46,7 @@ def commands(catalog: Catalog, draft: Draft, file: Path) -> list[str]:
     # Without the selection, decoders would be trained too, which takes hours.
     probes = " --adaptations linear" if draft.task.dense else ""
     return [
-        f"geofm-eval check {task} --catalog {file}",
+        f"geofm-eval check {f'{model} ' if model else ''}{task} --catalog {file}",
         *fetched,
         f"pytest benchmarks --catalog {file} --tasks {tasks} --models {STARTER}{probes} -q",
     ]

@@ -5,10 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from geofm_eval.data.readers.table_columns import FILES
-from geofm_eval.data.tabular import NUMBER, TEXT, column_names, found_column, listed, numbers, read_columns, texts
+from geofm_eval.data.tabular import TEXT, column_names, found_column, listed, read_columns
 from geofm_eval.errors import DataError
 from geofm_eval.looking.columns import LABELS, as_classes, plain
 from geofm_eval.looking.sources import Source
@@ -18,6 +16,11 @@ ROLES = ("id", "split", "group", "lon", "longitude", "lat", "latitude", "date", 
 
 FEWEST_CHANNELS = 4
 """Numbered columns that make an embedding."""
+
+
+def texts(path: Path, column: str) -> list[str]:
+    """Return a column as text without surrounding spaces; a missing value is the empty string."""
+    return [(value or "").strip() for value in read_columns(path, {column: TEXT})[column].to_pylist()]
 
 
 def find(path: Path, label: str | None = None) -> Source:
@@ -31,7 +34,7 @@ def find(path: Path, label: str | None = None) -> Source:
     channels = _channels(names)
     files = next((known[name] for name in FILES if name in known), None)
     column = _label(path, names, channels, label)
-    values = texts(read_columns(path, {column: TEXT})[column])
+    values = texts(path, column)
     labels = as_classes(path, column, values)
     options: dict[str, object] = {} if plain(column) == "label" else {"label": column}
     products = [name for name in names if name.partition(".")[0].lower() in FILES and "." in name]
@@ -89,21 +92,15 @@ def _embedding(path: Path, known: dict[str, str], channels: Sequence[str], class
 
 
 def _images(path: Path, column: str) -> tuple[Path, ...]:
-    found = (path.parent / name for name in texts(read_columns(path, {column: TEXT})[column]) if name)
+    found = (path.parent / name for name in texts(path, column) if name)
     return tuple(file for file in dict.fromkeys(found) if file.is_file())
 
 
 def _missing(path: Path, column: str | None) -> list[str]:
     if column is None:
         return []
-    names = texts(read_columns(path, {column: TEXT})[column])
+    names = texts(path, column)
     absent = [name for name in names if not (path.parent / name).is_file()]
     repeated = [name for name, count in Counter(names).items() if count > 1]
     warnings = [f"{len(absent)} of {len(names)} files are missing, first '{absent[0][:60]}'"] if absent else []
     return warnings + ([f"{len(repeated)} files are listed more than once"] if repeated else [])
-
-
-def number_range(path: Path, column: str) -> tuple[float, float]:
-    """Return the smallest and largest number of a column."""
-    values = numbers(read_columns(path, {column: NUMBER})[column])
-    return float(np.nanmin(values)), float(np.nanmax(values))
