@@ -33,10 +33,10 @@ def entries_of(draft: Draft, number: int = 1) -> str:
     task = draft.task
     comments = _comments(draft)
     given = [name for name in _FIELDS if name in _ALWAYS or (name in task.model_fields_set and getattr(task, name))]
-    lines = [f"# {draft.division}", f"[tasks.{task.slug}]"]
+    lines = [f"# {_plain(draft.division)}", f"[tasks.{task.slug}]"]
     for name in given:
         comment = comments.get(name)
-        lines.append(f"{name} = {_value(getattr(task, name))}{f'  # {comment}' if comment else ''}")
+        lines.append(f"{name} = {_value(getattr(task, name))}{f'  # {_plain(comment)}' if comment else ''}")
     if draft.located:
         lines += ["", "# The same samples divided at random, which usually gives scores that are too good."]
         fields = {"like": task.slug, "variant_of": task.slug, "title": f"{task.title}, random split", "split": "random"}
@@ -110,7 +110,7 @@ def _value(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{{ {', '.join(f'{_key(name)} = {_value(one)}' for name, one in value.items())} }}"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return _quoted(value)
     if isinstance(value, Sequence):
         return f"[{', '.join(map(_value, value))}]"
     return repr(value)
@@ -118,4 +118,13 @@ def _value(value: Any) -> str:
 
 def _key(name: str) -> str:
     bare = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
-    return name if bare else json.dumps(name, ensure_ascii=False)
+    return name if bare else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _plain(comment: str) -> str:
+    """A comment on one line: descriptions in files may contain anything."""
+    return "".join(character if character.isprintable() else " " for character in comment)
