@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from fixtures.cases import throughput_cases
 from geofm_eval.catalog import Case, compatible, drift_cases, load_catalog, probe_cases, similarity_cases, tune_cases
@@ -16,6 +17,7 @@ from geofm_eval.data.embeddings.tables import open_table
 from geofm_eval.errors import ContractError, DataError, GeofmError, Unavailable
 from geofm_eval.gaps import model_gap
 from geofm_eval.measure import Context, measurement_of
+from geofm_eval.probes.job import differ_in_target
 from tests.embedding_files import WIDTH, plots, write_lists, write_npy
 
 
@@ -114,7 +116,7 @@ def test_a_table_of_the_features_of_a_block_gives_the_same_scores_bit_for_bit(ma
     assert one.key != other.key
     for mine, theirs in zip(one.rows, other.rows, strict=True):
         assert (mine.test_score, mine.val_score, mine.chosen) == (theirs.test_score, theirs.val_score, theirs.chosen)
-        np.testing.assert_array_equal(mine.test_outcomes, theirs.test_outcomes)
+        np.testing.assert_array_equal(mine.outcomes, theirs.outcomes)
 
 
 def test_several_files_are_the_depths_of_one_model(made):
@@ -372,6 +374,14 @@ def test_a_case_is_measured_and_says_what_it_read(made):
     assert record.scores["1.0"].value > 0.5
 
 
+def test_classes_and_numbers_of_the_same_samples_are_solved_apart(made):
+    made.write("a.parquet", made.table())
+    workspace = made.model("own", '{ file = "a.parquet" }', tasks='["plots", "heights"]').workspace()
+    plots, heights = (workspace.catalog.task(slug) for slug in ("plots", "heights"))
+    assert not differ_in_target(heights, plots)
+    assert workspace.sweep("own", "heights", "ridge").rows[0].test_score > 0.9
+
+
 def test_similarity_reads_the_files_again(made):
     made.write("a.parquet", made.table())
     made.write("b.parquet", made.table(np.tanh(made.features)))
@@ -436,6 +446,19 @@ def test_a_column_of_a_large_table_is_read_in_batches(made, monkeypatch):
     assert max(rows for rows, _ in sizes) <= 1024
     assert {columns for _, columns in sizes} == {1}
     assert_exact(made, features_of(made.model("own", '{ file = "a.parquet" }')))
+
+
+def test_a_parquet_file_is_not_held_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("geofm_eval.data.embeddings.tables.MOST_VALUES", 20_000 * 8)
+    rng = np.random.default_rng(0)
+    values = pa.table({f"A{number}": rng.random(300_000, np.float32) for number in range(8)})
+    parquet.write_table(values, tmp_path / "a.parquet", row_group_size=20_000)
+    kinds = dict.fromkeys(values.column_names)
+    size, before = values.nbytes, pa.total_allocated_bytes()
+    batches = open_table(tmp_path / "a.parquet").batches(kinds, 8)
+    held = [pa.total_allocated_bytes() - before for _ in batches]
+    assert len(held) >= 15
+    assert max(held) < size / 3
 
 
 def test_zarr_arrays_with_a_codec_that_may_run_code_are_refused(made):

@@ -141,6 +141,8 @@ def saving(run: Run, subject: Subject, tap: str) -> tuple[Saving | None, str]:
     """
     case = subject.record.case
     order = f"pytest benchmarks/test_throughput.py --run {run.name} --resume --models {case.model}"
+    if (subject.record.provenance.weights_source or "").startswith("table:"):
+        return None, "its embeddings were computed elsewhere, so its speed is unknown"
     layers = _timings(run, case)
     if not layers:
         return None, f"the run has no timings; run: {order} --tasks {case.task}"

@@ -50,7 +50,9 @@ def _product(model: ModelSpec) -> str:
 
 def _target_names(task: TaskSpec) -> set[str]:
     """Names of the task's target and their parts: ``S1_VV``, ``S1`` and ``VV``."""
-    given = (task.options.get(name) for name in _TARGETS)
+    columns = task.options.get("columns")
+    given = [task.options.get(name) for name in _TARGETS]
+    given += [columns.get("label")] if isinstance(columns, dict) else []
     named = [one for value in given for one in (value if isinstance(value, list | tuple) else [value])]
     texts = [one for one in named if isinstance(one, str)]
     return {canonical(part) for text in texts for part in (text, *re.split(r"[^A-Za-z0-9]+", text)) if part}

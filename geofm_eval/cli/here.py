@@ -38,6 +38,7 @@ def models(
         if commercial not in (None, model.commercial):
             continue
         bands = "all of the task" if model.bands == ("*",) else f"{len(model.bands)} {model.product}"
+        bands = "none: embeddings" if model.precomputed else bands
         size = f"{model.image_size} px" if model.image_size else "as is"
         table.add_row(
             slug,

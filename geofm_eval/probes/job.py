@@ -165,4 +165,4 @@ def differ_in_target(one: TaskSpec, other: TaskSpec) -> bool:
 
 def _but_target(task: TaskSpec) -> tuple[Any, ...]:
     options = {name: value for name, value in task.options.items() if name != "target"}
-    return task.reader, task.root, task.protocol, set(task.suites), options
+    return task.kind, task.reader, task.root, task.protocol, set(task.suites), options

@@ -25,16 +25,18 @@ class Columns:
         names: in the order of the channels; a single one if it is a column of lists.
         width: number of channels.
         lists: whether it is a column of lists.
+        typed: see :class:`Table`.
     """
 
     names: tuple[str, ...]
     width: int
     lists: bool
+    typed: bool = True
 
     @property
     def kinds(self) -> dict[str, Any]:
-        """Arrow types to read."""
-        return {name: None if self.lists else pa.float64() for name in self.names}
+        """Arrow types to read: stored ones where they are known, because only few rows may be needed."""
+        return dict.fromkeys(self.names, None if self.typed else pa.float64())
 
     def matrix(self, path: Path, batch: Any) -> npt.NDArray[np.float32]:
         """Return the values of a record batch, (rows, D) float32; NaN where a value is missing.
@@ -94,7 +96,7 @@ def columns_of(table: Table, wanted: Sequence[str]) -> Columns:
             f"{table.path}: {len(texts)} of {len(names)} columns of the embedding are not numeric: {listed(texts)} "
             f"({schema.field(texts[0]).type}). Remove text from them, or leave them out of options.columns"
         )
-    return Columns(names, len(names), lists=False)
+    return Columns(names, len(names), False, table.typed)
 
 
 def _matching(table: Table, wanted: str) -> list[str]:

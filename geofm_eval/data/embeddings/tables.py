@@ -37,12 +37,14 @@ class Table:
         schema: names and Arrow types of its columns.
         read: yields record batches of some columns, with about the given number of rows each.
         metadata: texts that the file declares of itself, for example ``product_version``.
+        typed: whether the file knows the types of its columns; those of a CSV file are guessed from its first rows.
     """
 
     path: Path
     schema: Any
     read: Callable[[Kinds, int], Iterator[Any]] = field(repr=False)
     metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    typed: bool = True
 
     def batches(self, kinds: Kinds, width: int = 1) -> Iterator[Any]:
         """Yield record batches of some columns in the order of the rows.
@@ -124,7 +126,8 @@ def _parquet(path: Path) -> Table:
     declared = {key.decode(): value.decode("utf-8", "replace") for key, value in (schema.metadata or {}).items()}
 
     def read(kinds: Kinds, rows: int) -> Iterator[Any]:
-        with parquet.ParquetFile(path) as file:
+        # Arrow would otherwise keep all that it has read ahead until the end of the file.
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
             yield from file.iter_batches(rows, columns=list(kinds))
 
     return Table(path, schema, read, declared)
@@ -142,7 +145,7 @@ def _delimited(path: Path) -> Table:
         with csv.open_csv(path, parse_options=parse, convert_options=convert) as batches:
             yield from batches
 
-    return Table(path, schema, read)
+    return Table(path, schema, read, typed=False)
 
 
 def _delimiter(path: Path) -> str:
