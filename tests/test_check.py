@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
+from typer.testing import CliRunner
 
 from geofm_eval.catalog import ModelSpec, Normalisation, TaskSpec, WeightsSpec, load_catalog
 from geofm_eval.checking import BackboneCheck, check_embeddings, check_model, check_task, preview_input
 from geofm_eval.checking.leaks import find_leaks
 from geofm_eval.checking.synthetic import synthetic_data
+from geofm_eval.cli import app
 from geofm_eval.cli.checks import named
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.items import Item, Listing
@@ -322,3 +324,21 @@ def test_names_are_recognised_in_either_order():
     pair = CATALOG.model("rcf"), CATALOG.task("eurosat")
     assert named(CATALOG, ["rcf", "eurosat"]) == named(CATALOG, ["eurosat", "rcf"]) == pair
     assert named(CATALOG, ["eurosat"]) == (None, pair[1])
+
+
+def test_a_checkpoint_that_cannot_load_is_refused_by_the_command(tmp_path: Path):
+    torch.save(load(small_vit()).backbone.network.state_dict(), tmp_path / "w.pt")
+    done = CliRunner().invoke(app, ["check", "pocket_mae", "--weights", str(tmp_path / "w.pt")])
+    assert isinstance(done.exception, WeightsError)
+    assert "nothing found that would stop a run" not in done.output
+
+
+def test_the_command_prints_licence_taps_and_the_verdict():
+    done = CliRunner().invoke(app, ["check", "pocket_mae"])
+    assert done.exit_code == 0
+    for text in (
+        "licence  MIT; commercial use: yes",
+        "embed to final",
+        "pocket_mae: nothing found that would stop a run",
+    ):
+        assert text in done.output

@@ -11,8 +11,10 @@ import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio import Affine
+from typer.testing import CliRunner
 
 from geofm_eval.catalog import TaskSpec, load_catalog
+from geofm_eval.cli import app
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.looking import append_entries, commands, costs, draft_entry, entries_of, find_source, free_slug
@@ -343,3 +345,14 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_any_value_is_written_as_toml_that_reads_back(value: object):
     assert tomllib.loads(f"x = {_value(value)}")["x"] == value
+
+
+def test_the_command_ends_with_the_next_commands(tmp_path: Path):
+    class_folders(tmp_path / "scenes")
+    words = ["init", str(tmp_path / "scenes"), "--name", "meadows", "--into", str(tmp_path / "my.toml")]
+    first = CliRunner().invoke(app, words)
+    assert 'First replace every "?" in its bands' in first.output
+    second = CliRunner().invoke(app, [*words[:3], "pasture_two", *words[4:], "--bands", "PlanetScope4"])
+    assert second.exit_code == 0, second.output
+    assert "galileo_nano" in second.output
+    assert second.output.rstrip().endswith("--tasks pasture_two --models starter -q")
