@@ -44,6 +44,14 @@ def test_every_column_can_be_renamed(tmp_path: Path):
     assert pool.given == {"p": "train", "q": "val"}
 
 
+def test_columns_may_have_names_that_are_no_paths(tmp_path: Path):
+    write_table(tmp_path / "a.csv", {"system:index": ["0", "1"], "/y": [1, 2]})
+    items = read_table(tmp_path, kind="regression", options={"id": "system:index", "label": "/y"}).items
+    assert [(item.id, item.label) for item in items] == [("0", 1), ("1", 2)]
+    with pytest.raises(ValueError, match=r"options\.file = '\.\./a.csv' leaves its folder"):
+        table_task(tmp_path, options={"file": "../a.csv"})
+
+
 def test_only_rows_with_a_split_are_given_one(tmp_path: Path):
     write_table(tmp_path / "a.csv", {**ROWS, "split": ["test", "", "Training"]})
     assert read_table(tmp_path).given == {"c": "test", "b": "train"}

@@ -12,6 +12,9 @@ from geofm_eval.paths import escape
 OWN_READERS = ("folder", "table", "masks", "vector")
 """Readers of a user's own data; a reader ``file.py:function`` is one too."""
 
+COLUMN_OPTIONS = ("label", "id", "column", "group")
+"""Options of own data that name a column, for example ``system:index``, or are a regular expression: not paths."""
+
 UNKNOWN = "?"
 """Name of a band that the user still has to name."""
 
@@ -248,7 +251,8 @@ def _check_per_band(task: TaskSpec) -> None:
 def _check_paths(task: TaskSpec) -> None:
     """Reject paths that lead out of GEOFM_HOME; only the root may be absolute."""
     root = "" if is_full_path(task.root) else task.root
-    named = {"root": root, **{f"options.{name}": value for name, value in task.options.items()}}
+    columns = COLUMN_OPTIONS if task.own else ()
+    named = {"root": root, **{f"options.{name}": value for name, value in task.options.items() if name not in columns}}
     for name, value in named.items():
         if isinstance(value, str) and value and (reason := escape(value)) is not None:
             raise ValueError(f"{name} = '{value[:80]}' {reason}, expected a name below the folder of the data")
