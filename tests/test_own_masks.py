@@ -335,6 +335,7 @@ def test_hidden_files_are_not_images(root: Path):
         ({"image": "*.tif", "mask": "a.tif"}, r"expected as many \*"),
         ({"image": "a", "mask": "b"}, "at least one"),
         ({"images": 3, "masks": "masks"}, "option images is 3"),
+        ({"images": "masks", "masks": "masks"}, "expected two folders"),
         ({**FOLDERS, "colour": 1}, "option colour is unknown"),
         ({**FOLDERS, "values": {"0": "a"}}, "does not name every class"),
         ({**FOLDERS, "values": {"0": "a", "1": "b", "2": "sea"}}, "names sea, not among"),
@@ -481,7 +482,23 @@ def test_mask_without_a_place_on_a_south_up_image(root: Path):
     )
     (root / "masks/chip2.tif").unlink()
     save_png(root / "masks/chip2.png", classes(2), "L")
-    refused(root, "the image is not stored north-up, and its mask chip2.png has no")
+    refused(root, "images/chip2.tif: its pixels are not stored north-up, and masks/chip2.png has no")
+
+
+def test_south_up_mask_of_an_image_without_a_place(root: Path):
+    from rasterio.transform import Affine
+
+    write_tif(root / "images/chip2.tif", scene(SIDE, 2))
+    place = Affine(10, 0, 502_000, 0, 10, 4_499_920)
+    write_tif(root / "masks/chip2.tif", classes(2), crs="EPSG:32630", transform=place)
+    refused(root, "masks/chip2.tif: its pixels are not stored north-up, and images/chip2.tif has no")
+
+
+def test_masks_in_a_folder_of_the_images(tmp_path: Path):
+    write_tif(tmp_path / "a.tif", scene(SIDE))
+    write_tif(tmp_path / "masks/a.tif", classes(0))
+    found = pool(tmp_path, {"images": ".", "masks": "masks"})
+    assert ([item.id for item in found.items], found.dropped) == (["a"], {})
 
 
 def test_mask_outside_the_folder(root: Path, tmp_path_factory: pytest.TempPathFactory):

@@ -566,6 +566,14 @@ def test_south_up_scenes_are_cut_at_the_same_place(root: Path, monkeypatch: pyte
     assert all(np.array_equal(found.load(item), expected[item.id]) for item in found.items)
 
 
+def test_polygons_without_coordinates_in_the_projection_are_outside(root: Path):
+    far = [box(-180, -90, 180, 90), box(80, 40, 200, 50)]
+    write_labels(root, [*far, area(0, 0, 9, 9)], name="labels.geojson")
+    found, seen = masks(root, {"labels": "labels.geojson"})
+    assert list(seen) == [f"scenes/one@0,0,{SIZE}"]
+    assert found.dropped == {"outside every scene": ("feature 0", "feature 1")}
+
+
 def test_collections_are_not_polygons(root: Path):
     write_labels(
         root, [GeometryCollection([area(60, 60, 70, 70)]), area(60, 60, 70, 70)], ["a", "a"], name="labels.geojson"

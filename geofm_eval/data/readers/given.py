@@ -97,7 +97,7 @@ def given_by_lists(lists: Mapping[str, Path], ids: Iterable[str]) -> tuple[dict[
     absent: list[str] = []
     for split, path in lists.items():
         for name in _names(path):
-            found = by_name.get(name) or by_name.get(str(PurePosixPath(name).with_suffix(""))) or []
+            found = by_name.get(name) or by_name.get(name.rpartition(".")[0]) or []
             if len(found) > 1:
                 raise DataError(
                     f"{path}: '{name[:80]}' fits {len(found)} samples, {found[0][:60]} and {found[1][:60]} among them. "

@@ -157,13 +157,14 @@ def _reasons(
         (shapely.is_missing(geometries), "geometry is missing"),
         (shapely.is_empty(geometries), "geometry is empty"),
         (~usable, f"geometry is {wanted}"),
-        (~_finite(geometries), "coordinates are not finite"),
+        (~finite(geometries), "coordinates are not finite"),
         (~np.isfinite(labels), f"no label in column '{column}'"),
     )
     return [next((reason for found, reason in checks if found[k]), None) for k in range(len(geometries))]
 
 
-def _finite(geometries: Objects) -> npt.NDArray[np.bool_]:
+def finite(geometries: Objects) -> npt.NDArray[np.bool_]:
+    """Return which geometries have finite coordinates only."""
     import shapely
 
     points, owners = shapely.get_coordinates(geometries, return_index=True)
@@ -175,7 +176,7 @@ def _finite(geometries: Objects) -> npt.NDArray[np.bool_]:
 def _repaired(path: Path, geometries: Objects) -> Objects:
     import shapely
 
-    polygon = np.isin(shapely.get_type_id(geometries), (POLYGON, MULTIPOLYGON)) & _finite(geometries)
+    polygon = np.isin(shapely.get_type_id(geometries), (POLYGON, MULTIPOLYGON)) & finite(geometries)
     broken = np.flatnonzero(polygon & ~shapely.is_valid(geometries))
     if len(broken):
         log.warning("%s: %d invalid polygons (for example self-intersecting) were repaired", path.name, len(broken))

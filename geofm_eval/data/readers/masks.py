@@ -101,15 +101,22 @@ def _target_loader(task: TaskSpec, items: Sequence[Item]) -> Load:
 def _mask(item: Item, colours: Mapping[Colour, int] | None) -> tuple[Raster, bool]:
     """Read the mask of a sample, which must share the grid of its image if both are georeferenced."""
     mask, coloured = read_mask(item.target or item.path, colours)
-    if item.path.suffix.lower() in TIFF:
-        check_one_grid(grid_of(item.path), mask.grid)
-        if mask.grid is None and is_turned(item.path):
-            raise DataError(
-                f"{item.path}: the image is not stored north-up, and its mask {mask.path.name[:80]} has no "
-                "georeference, so the order of its pixels is unknown. Write the image north-up, for example with "
-                "gdalwarp"
-            )
+    grid = grid_of(item.path) if item.path.suffix.lower() in TIFF else None
+    check_one_grid(grid, mask.grid)
+    if grid is None and mask.grid is not None:
+        _check_order(mask.path, item.path)
+    if mask.grid is None and grid is not None:
+        _check_order(item.path, mask.path)
     return mask, coloured
+
+
+def _check_order(path: Path, other: Path) -> None:
+    """Refuse a pair of which one file is turned when it is read, and the other has no place to turn it by."""
+    if is_turned(path):
+        raise DataError(
+            f"{path}: its pixels are not stored north-up, and {other.parent.name}/{other.name[:80]} has no "
+            "georeference, so whether their rows agree is unknown. Write the file north-up, for example with gdalwarp"
+        )
 
 
 def _numbers(mask: Raster, ignored: Sequence[int | str]) -> npt.NDArray[np.float32]:

@@ -25,7 +25,7 @@ def found_files(task: TaskSpec, root: Path) -> tuple[Found, Found]:
     if {"image", "mask"} <= set(options) and not {"images", "masks"} & set(options):
         return _by_patterns(task, root, _text(task, "image"), _text(task, "mask"))
     if {"images", "masks"} <= set(options) and not {"image", "mask"} & set(options):
-        return _in_folder(root, _text(task, "images"), IMAGES), _in_folder(root, _text(task, "masks"), MASKS)
+        return _in_folders(task, root, _text(task, "images"), _text(task, "masks"))
     raise ContractError(
         f"task '{task.slug}': reader 'masks' needs the options image and mask (patterns, for example image = "
         "'*_image.tif' and mask = '*_mask.tif') or images and masks (two folders); found "
@@ -40,11 +40,23 @@ def _text(task: TaskSpec, name: str) -> str:
     return value
 
 
-def _in_folder(root: Path, name: str, endings: tuple[str, ...]) -> Found:
-    folder = root / name
+def _in_folders(task: TaskSpec, root: Path, images: str, masks: str) -> tuple[Found, Found]:
+    first, second = root / images, root / masks
+    if first == second:
+        raise ContractError(
+            f"task '{task.slug}': options images and masks are both '{images[:80]}'; expected two folders. For files "
+            "in one folder set image and mask to patterns of their names"
+        )
+    return _in_folder(root, first, IMAGES, second), _in_folder(root, second, MASKS, first)
+
+
+def _in_folder(root: Path, folder: Path, endings: tuple[str, ...], other: Path) -> Found:
+    """Files of a folder, without those of the other folder if it is inside."""
     if not folder.is_dir():
         raise DataError(f"{folder}: not a folder. Set the options images and masks to folders below {root}")
     files = [path for path in _files(folder) if path.suffix.lower() in endings]
+    if folder in other.parents:
+        files = [path for path in files if other not in path.parents]
     return _unique((path.relative_to(folder).with_suffix("").as_posix(), path) for path in files)
 
 

@@ -13,7 +13,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Item
 from geofm_eval.data.readers.chips import Load
 from geofm_eval.data.readers.images import place_of_grid
-from geofm_eval.data.readers.labelled import Labelled, Objects, name_of
+from geofm_eval.data.readers.labelled import Labelled, Objects, finite, name_of
 from geofm_eval.data.readers.rasters import Window
 from geofm_eval.data.readers.scenes import Reprojection, Scene
 
@@ -49,7 +49,7 @@ class _View:
     def near(self) -> list[int]:
         """Positions of polygons whose bounds reach into the scene; those without finite coordinates do not."""
         height, width = self.scene.grid.shape
-        west, north, east, south = self.bounds.T
+        west, north, east, south = np.where(finite(self.polygons)[:, None], self.bounds, np.nan).T
         return [int(k) for k in np.flatnonzero((east > 0) & (west < width) & (south > 0) & (north < height))]
 
     def touched(self, position: int) -> list[Cell]:
