@@ -128,6 +128,7 @@ def identity(record: Record) -> dict[str, str]:
         "task_version": str(record.case.task_version),
         "evidence": str(record.evidence),
         "split_definition": str(source.split_definition),
+        "split_rule": json.dumps(source.split_rule, sort_keys=True),
         "items_sha256": json.dumps(source.items_sha256, sort_keys=True),
         "labels_sha256": json.dumps(source.labels_sha256, sort_keys=True),
         "recipe": json.dumps(source.recipe, sort_keys=True),

@@ -2,8 +2,8 @@
 
     python -m benchmarks.studies.trust.folds [--draws 400]
 
-Embeddings are a latent vector with power-law variances, plus noise. Samples of a group share a part of the latent vector
-and of the noise of the target. Ridge regressions (penalty by generalised cross-validation) and logistic
+Embeddings are a latent vector with power-law variances, plus noise. Samples of a group share a part of both, and of the
+noise of the target. Ridge regressions (penalty by generalised cross-validation) and logistic
 regressions are trained in five grouped folds. The estimand is the mean out-of-fold score over data sets of the same
 size, which is what the protocol reports on average.
 """
