@@ -312,6 +312,7 @@ def test_paths_are_relative_to_the_home_if_the_catalog_file_has_no_such_file(mad
         ('{ file = "a.csv", column = "A*" }', "", "options.column"),
         ('{ file = "a.csv" }', 'embedding = { product_versions = "1" }', "product_versions"),
         ('{ file = "a.csv" }', "random_seed = 0", "has no network"),
+        ('{ file = "a.csv" }', 'bands = ["B04"]', "remove bands"),
     ],
 )
 def test_entries_are_checked_as_they_are_read(made, options, more, words):
@@ -458,7 +459,8 @@ def test_a_parquet_file_is_not_held_in_memory(tmp_path, monkeypatch):
     batches = open_table(tmp_path / "a.parquet").batches(kinds, 8)
     held = [pa.total_allocated_bytes() - before for _ in batches]
     assert len(held) >= 15
-    assert max(held) < size / 3
+    assert max(held) < size / 2
+    assert max(held[10:]) < 1.1 * max(held[:3])
 
 
 def test_zarr_arrays_with_a_codec_that_may_run_code_are_refused(made):

@@ -236,6 +236,8 @@ class ModelSpec(Spec):
             raise ValueError(
                 f"architecture '{self.architecture}' has no network: remove weights, random_seed and prefix"
             )
+        if self.precomputed and self.bands:
+            raise ValueError("embeddings from files read no bands: remove bands")
         if self.precomputed and not self.tasks:
             raise ValueError("tasks is missing: name the tasks that the embeddings have rows for, tasks = ['...']")
 

@@ -114,16 +114,17 @@ def sample_tokens(encoder: TokenEncoder, split: Split, seed: int, most: int = MO
     """
     grid = encoder.grid(split.read(0))
     known = _known_tokens(split, encoder.size, grid)
-    total = sum(len(own) for own in known)
+    counts = [int(own.sum()) for own in known]
+    total = sum(counts)
     drawn = np.arange(total)
     if total > most:
         drawn = np.sort(generator("dense probe", seed, split.name).choice(total, most, replace=False))
     found, begun = _Drawn.empty(encoder, split.task, len(drawn)), 0
-    for item, own in enumerate(known):
-        first, last = (int(end) for end in np.searchsorted(drawn, [begun, begun + len(own)]))
+    for item, (own, count) in enumerate(zip(known, counts, strict=True)):
+        first, last = (int(end) for end in np.searchsorted(drawn, [begun, begun + count]))
         if last > first:
-            found.read(encoder, split, item, own[drawn[first:last] - begun], slice(first, last))
-        begun += len(own)
+            found.read(encoder, split, item, np.flatnonzero(own)[drawn[first:last] - begun], slice(first, last))
+        begun += count
     return found.sample.rows(found.with_data)
 
 
@@ -181,8 +182,8 @@ class _Drawn:
         self.sample.weights[rows] = torch.stack(shares).flatten(1)[window, place].numpy()
 
 
-def _known_tokens(split: Split, size: int, grid: tuple[int, int]) -> list[NDArray[np.int64]]:
-    """Positions of the tokens with a labelled pixel, for every chip of a split, window by window.
+def _known_tokens(split: Split, size: int, grid: tuple[int, int]) -> list[NDArray[np.bool_]]:
+    """Whether each token has a labelled pixel, for every chip of a split, window by window.
 
     Targets are read again for the drawn tokens, because those of all pixels of a split may not fit into memory.
     """
@@ -191,7 +192,7 @@ def _known_tokens(split: Split, size: int, grid: tuple[int, int]) -> list[NDArra
         target = split.read_target(item)
         windows = covering(int(target.shape[0]), int(target.shape[1]), size)
         parts = [token_targets(cut_target(target, one, split.task), grid, split.task)[1] for one in windows]
-        found.append(np.flatnonzero(torch.cat([part.flatten() for part in parts]).numpy() > 0))
+        found.append(torch.cat([part.flatten() for part in parts]).numpy() > 0)
     return found
 
 
