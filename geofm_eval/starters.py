@@ -30,7 +30,8 @@ class Starters:
     Args:
         models: chosen models, the best fitting first.
         embeddings: the user's own embeddings for these tasks.
-        controls: random twins of the chosen models, and controls without training.
+        controls: random twins of the chosen models whose weights are here (of the smallest, if none is), and controls
+            without training. A twin costs as much as its model and says little without it.
     """
 
     models: tuple[ModelSpec, ...]
@@ -53,7 +54,8 @@ def starters(catalog: Catalog, tasks: Sequence[TaskSpec]) -> Starters:
     suited = _pretrained if not tasks or any(not task.simulated for task in tasks) else _pocket
     ranked = sorted(filter(suited, fitting), key=lambda model: _rank(model, tasks))
     chosen = _varied(ranked)
-    twins = [model.twin or f"{model.slug}_random" for model in chosen]
+    here = [model for model in chosen if model_gap(model) is None] or sorted(chosen, key=_size)[:1]
+    twins = [model.twin or f"{model.slug}_random" for model in here]
     controls = [model for model in fitting if model.slug in (*twins, *CONTROLS)]
     brought = [model for model in fitting if model.architecture in EMBEDDINGS]
     found = Starters(tuple(chosen), tuple(brought), tuple(controls))
@@ -111,12 +113,16 @@ def _rank(model: ModelSpec, tasks: Sequence[TaskSpec]) -> tuple[float, ...]:
         float(not _small(model)),
         missing,
         float(model_gap(model) is not None),
-        model.parameters or SMALL,
+        _size(model),
     )
 
 
 def _small(model: ModelSpec) -> bool:
-    return model.parameters is not None and model.parameters < SMALL
+    return _size(model) < SMALL
+
+
+def _size(model: ModelSpec) -> float:
+    return float(model.parameters or SMALL)
 
 
 def _varied(ranked: Sequence[ModelSpec]) -> list[ModelSpec]:

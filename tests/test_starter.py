@@ -55,10 +55,18 @@ def test_pockets_are_starters_of_stand_ins_only():
     assert all(name.startswith("pocket") for name in chosen(CATALOG.task("eurosat_sim")))
 
 
-def test_controls_are_the_twins_of_the_chosen_and_two_without_training():
-    found = starters(CATALOG, [task(PLANET)])
-    expected = {f"{model.slug}_random" for model in found.models} | {"band_stats", "rcf"}
-    assert {model.slug for model in found.controls} == expected
+def test_controls_are_two_without_training_and_the_twins_of_models_whose_weights_are_here(tmp_path: Path, monkeypatch):
+    assert {model.slug for model in starters(CATALOG, [task(PLANET)]).controls} == {
+        "galileo_nano_random", "band_stats", "rcf",
+    }, "the smallest, if no weights are here"  # fmt: skip
+    for name in ("dinov2_vitb14", "prithvi_v1"):
+        file = tmp_path / CATALOG.model(name).weights.file
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    monkeypatch.setenv("GEOFM_HOME", str(tmp_path))
+    assert {model.slug for model in starters(CATALOG, [task(PLANET)]).controls} == {
+        "dinov2_vitb14_random", "prithvi_v1_random", "band_stats", "rcf",
+    }  # fmt: skip
 
 
 def test_nothing_large_is_chosen_where_something_small_of_its_family_fits():

@@ -53,4 +53,4 @@ def _show_costs(costs: "list[Cost]") -> None:
         minutes = "under 1" if cost.minutes < 1 else f"about {cost.minutes:.0f}"
         table.add_row(cost.model.slug, size, minutes, cost.model.licence, cost.model.commercial)
     console.print(table)
-    say("Controls (band statistics, random convolutions, a random twin of every model) run without any download.")
+    say("Controls (band statistics, random convolutions) run without any download. A random twin doubles the minutes.")
