@@ -197,6 +197,14 @@ def test_a_table_of_embeddings_is_task_and_model(tmp_path: Path):
     assert append_entries(file, draft_entry(path, "fields_two")) == "vectors02"
 
 
+def test_exports_of_earth_engine_are_identified_by_their_index(tmp_path: Path):
+    rows = [f"0{n},{CLASSES[n % 3]},{n},1,2,3" for n in range(12)]
+    path = table(tmp_path / "plots.csv", "system:index,crop,A00,A01,A02,A03", *rows)
+    draft = draft_entry(path, "plots")
+    assert draft.task.options == {"label": "crop", "id": "system:index"}
+    assert draft.source.embedding["key"] == "system:index"
+
+
 def test_labelled_points_next_to_a_scene_give_chips(tmp_path: Path):
     import geopandas
 

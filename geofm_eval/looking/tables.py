@@ -14,6 +14,9 @@ from geofm_eval.looking.sources import Source
 ROLES = ("id", "split", "group", "lon", "longitude", "lat", "latitude", "date", "geometry", *FILES)
 """Columns that are not labels."""
 
+IDS = ("id", "system:index", "sample_id", "plot_id", "uid", "fid", "name")
+"""Usual names of a column that identifies samples; Earth Engine exports ``system:index``."""
+
 FEWEST_CHANNELS = 4
 """Numbered columns that make an embedding."""
 
@@ -37,6 +40,8 @@ def find(path: Path, label: str | None = None) -> Source:
     values = texts(path, column)
     labels = as_classes(path, column, values)
     options: dict[str, object] = {} if plain(column) == "label" else {"label": column}
+    identity = None if files is not None and not channels else _identity(path, known)
+    options |= {} if identity is None or plain(identity) == "id" else {"id": identity}
     products = [name for name in names if name.partition(".")[0].lower() in FILES and "." in name]
     if products:
         raise DataError(
@@ -57,7 +62,7 @@ def find(path: Path, label: str | None = None) -> Source:
         comments=labels.comments,
         counts=labels.counts,
         warnings=(*labels.warnings, *_missing(path, files)),
-        embedding=_embedding(path, known, channels, labels.classes),
+        embedding=_embedding(path, identity, channels),
     )
 
 
@@ -84,11 +89,20 @@ def _channels(names: Sequence[str]) -> list[str]:
     return largest if len(largest) >= FEWEST_CHANNELS else []
 
 
-def _embedding(path: Path, known: dict[str, str], channels: Sequence[str], classes: Sequence[str]) -> dict[str, object]:
+def _embedding(path: Path, identity: str | None, channels: Sequence[str]) -> dict[str, object]:
     if not channels:
         return {}
     pattern = re.sub(r"\d+$", "*", channels[0])
-    return {"file": str(path), "columns": pattern, **({"key": known["id"]} if "id" in known else {})}
+    return {"file": str(path), "columns": pattern, **({} if identity is None else {"key": identity})}
+
+
+def _identity(path: Path, known: dict[str, str]) -> str | None:
+    """The first column with a usual name whose values are all there and differ."""
+    for name in (known[one] for one in IDS if one in known):
+        values = texts(path, name)
+        if all(values) and len(set(values)) == len(values):
+            return name
+    return known.get("id")
 
 
 def _images(path: Path, column: str) -> tuple[Path, ...]:
