@@ -44,7 +44,7 @@ class Starters:
         return tuple(dict.fromkeys(model.slug for model in (*self.models, *self.embeddings, *self.controls)))
 
 
-def starters(catalog: Catalog, tasks: Sequence[TaskSpec]) -> Starters:
+def choose_starters(catalog: Catalog, tasks: Sequence[TaskSpec]) -> Starters:
     """Choose starter models for some tasks.
 
     Raises:
@@ -71,7 +71,7 @@ def expanded(names: Sequence[str], catalog: Catalog, tasks: Sequence[TaskSpec]) 
     """Replace the name ``starter`` in a selection of models by the starter models of some tasks."""
     if STARTER not in names:
         return tuple(names)
-    chosen = starters(catalog, tasks).slugs
+    chosen = choose_starters(catalog, tasks).slugs
     parts: Iterable[tuple[str, ...]] = (chosen if name == STARTER else (name,) for name in names)
     return tuple(dict.fromkeys(slug for part in parts for slug in part))
 

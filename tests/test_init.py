@@ -21,7 +21,7 @@ from geofm_eval.looking import append_entries, commands, costs, draft_entry, ent
 from geofm_eval.looking.columns import as_classes
 from geofm_eval.looking.entry import _value
 from geofm_eval.looking.naming import PRESETS, Names, name_bands
-from geofm_eval.looking.samples import Samples
+from geofm_eval.looking.samples import LookedSamples
 from geofm_eval.looking.units import guess_unit
 from tests.chip_files import write_tif
 from tests.own_data import write_image
@@ -114,9 +114,9 @@ def test_presets_have_the_bands_of_their_products():
     assert name_bands("vv,vh", 2, ()).product == "GRD"
 
 
-def samples(low: float, median: float, high: float, dtype: str = "float32", bands: int = 2) -> Samples:
+def samples(low: float, median: float, high: float, dtype: str = "float32", bands: int = 2) -> LookedSamples:
     quantiles = np.array([[low, low, median, high, high]] * bands)
-    return Samples(10, {(8, 8): 10}, bands, {dtype: 10}, (), quantiles, 0.0, None, ())
+    return LookedSamples(10, {(8, 8): 10}, bands, {dtype: 10}, (), quantiles, 0.0, None, ())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from fixtures.suite import select_cases, with_starters
 from geofm_eval.catalog import Catalog, TaskSpec, compatible, load_catalog
 from geofm_eval.catalog.bands import SENTINEL1, SENTINEL2
 from geofm_eval.errors import ContractError
-from geofm_eval.starters import MOST, expanded, product_matches, starters
+from geofm_eval.starters import MOST, choose_starters, expanded, product_matches
 from tests.test_suites import OPTIONS
 
 pytestmark = pytest.mark.fast
@@ -27,7 +27,7 @@ def task(bands: tuple[str, ...], product: str = "L2A", **fields: object) -> Task
 
 
 def chosen(*tasks: TaskSpec, catalog: Catalog = CATALOG) -> list[str]:
-    return [model.slug for model in starters(catalog, tasks).models]
+    return [model.slug for model in choose_starters(catalog, tasks).models]
 
 
 def test_models_of_the_same_product_come_first_and_one_of_every_family():
@@ -56,7 +56,7 @@ def test_pockets_are_starters_of_stand_ins_only():
 
 
 def test_controls_are_two_without_training_and_the_twins_of_models_whose_weights_are_here(tmp_path: Path, monkeypatch):
-    assert {model.slug for model in starters(CATALOG, [task(PLANET)]).controls} == {
+    assert {model.slug for model in choose_starters(CATALOG, [task(PLANET)]).controls} == {
         "galileo_nano_random", "band_stats", "rcf",
     }, "the smallest, if no weights are here"  # fmt: skip
     for name in ("dinov2_vitb14", "prithvi_v1"):
@@ -64,7 +64,7 @@ def test_controls_are_two_without_training_and_the_twins_of_models_whose_weights
         file.parent.mkdir(exist_ok=True)
         file.touch()
     monkeypatch.setenv("GEOFM_HOME", str(tmp_path))
-    assert {model.slug for model in starters(CATALOG, [task(PLANET)]).controls} == {
+    assert {model.slug for model in choose_starters(CATALOG, [task(PLANET)]).controls} == {
         "dinov2_vitb14_random", "prithvi_v1_random", "band_stats", "rcf",
     }  # fmt: skip
 
@@ -80,8 +80,8 @@ BANDS = st.lists(st.sampled_from([*SENTINEL2, *SENTINEL1]), min_size=1, max_size
 @given(BANDS, st.sampled_from(["L1C", "L2A", "HLS", "GRD", "any"]))
 def test_the_rule_holds_for_any_bands(bands: tuple[str, ...], product: str):
     one = task(bands, product)
-    found = starters(CATALOG, [one])
-    assert found == starters(CATALOG, [one])
+    found = choose_starters(CATALOG, [one])
+    assert found == choose_starters(CATALOG, [one])
     assert len(found.models) <= MOST
     assert all(compatible(model, one) for model in (*found.models, *found.controls))
     keys = [(model.family, model.source) for model in found.models]
@@ -99,13 +99,13 @@ def test_embeddings_of_the_task_are_always_included(tmp_path: Path):
         'options = { file = "rows.csv" }\n'
     )
     catalog = load_catalog([tmp_path / "my.toml"])
-    assert starters(catalog, [catalog.task("plots")]).slugs == ("rows01",)
-    assert "rows01" not in starters(catalog, [catalog.task("eurosat")]).slugs
+    assert choose_starters(catalog, [catalog.task("plots")]).slugs == ("rows01",)
+    assert "rows01" not in choose_starters(catalog, [catalog.task("eurosat")]).slugs
 
 
 def test_no_model_at_all_is_an_error():
     with pytest.raises(ContractError, match="no model of the catalog reads the bands of mine: name models instead"):
-        starters(CATALOG, [task(())])
+        choose_starters(CATALOG, [task(())])
 
 
 def test_the_name_stands_for_the_models_in_a_selection():
@@ -119,4 +119,4 @@ def test_the_name_stands_for_the_models_in_a_selection():
 def test_the_suite_selects_them():
     options = replace(OPTIONS, models=("starter",), tasks=("eurosat_sim",), adaptations=("knn",))
     found = select_cases(with_starters(options, CATALOG), CATALOG)
-    assert {case.model for case in found["probe"]} == {*starters(CATALOG, [CATALOG.task("eurosat_sim")]).slugs}
+    assert {case.model for case in found["probe"]} == {*choose_starters(CATALOG, [CATALOG.task("eurosat_sim")]).slugs}

@@ -15,7 +15,7 @@ from geofm_eval.gaps import availability
 from geofm_eval.metric import METRICS, POINT
 from geofm_eval.paths import geofm_cache, home_line
 from geofm_eval.plurals import counted
-from geofm_eval.starters import starters
+from geofm_eval.starters import choose_starters
 
 HERE = "files here"
 NOT_CHECKED = "Files were not loaded; geofm-eval check MODEL TASK loads them."
@@ -31,7 +31,7 @@ def models(
     """List the models: family, bands, size, licence, and whether their files are here."""
     known = load_catalog(catalog or ())
     gaps = availability(known).models
-    chosen = known.models if starter is None else starters(known, [known.task(starter)]).slugs
+    chosen = known.models if starter is None else choose_starters(known, [known.task(starter)]).slugs
     header = ("model", "family", "bands", "input", "blocks", "width", "parameters", "licence", "commercial", HERE)
     table = Table(*header)
     for slug in chosen:

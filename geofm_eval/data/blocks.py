@@ -21,7 +21,7 @@ CHIPS = 10
 """Side of a block in chips, unless the labels ask for more."""
 
 ENOUGH, FEWEST = 25, 10
-"""Blocks are made smaller until there are so many: at least ten chips wide for 25, of any size for 10."""
+"""Blocks are made smaller until there are at least this many: ten chips wide for 25, of any size for 10."""
 
 SHRINK = 0.8
 MOST_POINTS = 1500
@@ -38,7 +38,7 @@ Points = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Blocks:
+class SpatialBlocks:
     """Block of every sample, and how the size of the blocks was found: ``entry``, ``variogram`` or ``ten chips``."""
 
     names: Names
@@ -65,7 +65,7 @@ def place(item: Item) -> tuple[float, float] | None:
     return found
 
 
-def blocks_of(task: TaskSpec, items: Sequence[Item], points: Points, strata: npt.NDArray[np.int64]) -> Blocks:
+def blocks_of(task: TaskSpec, items: Sequence[Item], points: Points, strata: npt.NDArray[np.int64]) -> SpatialBlocks:
     """Return the block of every sample.
 
     The side is the task's ``block_m``. By default it is the range of the labels' variogram or ten chips, whichever is
@@ -78,12 +78,12 @@ def blocks_of(task: TaskSpec, items: Sequence[Item], points: Points, strata: npt
         strata: (n,) classes or quantile bins of the target.
     """
     if task.block_m is not None:
-        return Blocks(cells(points, task.block_m), task.block_m, "entry", task.block_m)
+        return SpatialBlocks(cells(points, task.block_m), task.block_m, "entry", task.block_m)
     chips, related = CHIPS * chip_m(task, items), label_range(points, strata, task.seed)
     source = "variogram" if related > chips else "ten chips"
     wanted = max(chips, related)
     side = _bounded(points, wanted, chips)
-    return Blocks(cells(points, side), side, source, _rounded(wanted))
+    return SpatialBlocks(cells(points, side), side, source, _rounded(wanted))
 
 
 def _bounded(points: Points, side: float, chips: float) -> float:

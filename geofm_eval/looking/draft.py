@@ -13,8 +13,8 @@ from geofm_eval.data.items import NAMES, Listing
 from geofm_eval.data.readers import POOL_READERS
 from geofm_eval.errors import ContractError
 from geofm_eval.looking.naming import Names, name_bands
-from geofm_eval.looking.samples import Samples, read_samples
-from geofm_eval.looking.sources import METRIC, Source, find_source
+from geofm_eval.looking.samples import LookedSamples, read_samples
+from geofm_eval.looking.sources import METRIC, OwnSource, find_source
 from geofm_eval.looking.units import Unit, guess_unit
 
 FEW = 10
@@ -35,8 +35,8 @@ class Draft:
     """
 
     task: TaskSpec
-    source: Source
-    samples: Samples | None
+    source: OwnSource
+    samples: LookedSamples | None
     names: Names
     unit: Unit
     listing: Listing
@@ -115,7 +115,7 @@ def draft_entry(path: Path, slug: str, bands: str | None = None, label: str | No
     return Draft(task, source, samples, names, unit, divided(task, pool))
 
 
-def _task(slug: str, source: Source, samples: Samples | None, names: Names, unit: Unit) -> TaskSpec:
+def _task(slug: str, source: OwnSource, samples: LookedSamples | None, names: Names, unit: Unit) -> TaskSpec:
     fields: dict[str, Any] = {
         "slug": slug,
         "title": slug.replace("_", " "),
@@ -144,14 +144,14 @@ def _task(slug: str, source: Source, samples: Samples | None, names: Names, unit
         ) from None
 
 
-def _images(samples: Samples) -> str:
+def _images(samples: LookedSamples) -> str:
     sizes = ", ".join(f"{height} x {width} px" for height, width in list(samples.sizes)[:3]) or "parts of scenes"
     more = f" and {len(samples.sizes) - 3} other sizes" if len(samples.sizes) > 3 else ""
     place = "" if samples.gsd is None else f", {samples.gsd:g} m per pixel"
     return f"{samples.count}, {sizes}{more}, {samples.bands} bands of {' and '.join(samples.dtypes)}{place}"
 
 
-def _about_images(samples: Samples | None) -> Iterator[str]:
+def _about_images(samples: LookedSamples | None) -> Iterator[str]:
     if samples is None:
         return
     if len(samples.sizes) > 1:

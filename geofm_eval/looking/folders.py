@@ -6,7 +6,7 @@ from pathlib import Path
 from geofm_eval.data.readers.images import is_image
 from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.own_splits import split_of
-from geofm_eval.looking.sources import Source
+from geofm_eval.looking.sources import OwnSource
 
 
 def class_folders(root: Path) -> dict[str, list[Path]]:
@@ -25,7 +25,7 @@ def class_folders(root: Path) -> dict[str, list[Path]]:
     return found if sum(bool(images) for images in found.values()) > 1 else {}
 
 
-def find(root: Path) -> Source:
+def find(root: Path) -> OwnSource:
     """Return folders of classes as a source."""
     found = class_folders(root)
     kept = {name: images for name, images in sorted(found.items()) if images}
@@ -35,7 +35,7 @@ def find(root: Path) -> Source:
     if len(endings) > 1:
         shown = ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
         warnings.append(f"images of several formats ({shown}): check that all have the same bands and unit")
-    return Source(
+    return OwnSource(
         reader="folder",
         root=root,
         kind="classification",

@@ -13,7 +13,7 @@ from geofm_eval.data.readers.images import IMAGES
 from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.mask_files import MASKS, legend_of, read_legend, read_mask
 from geofm_eval.errors import DataError
-from geofm_eval.looking.sources import IMAGE_WORDS, MASK_WORDS, Kind, Source
+from geofm_eval.looking.sources import IMAGE_WORDS, MASK_WORDS, Kind, OwnSource
 
 _MASK_NAME = re.compile(r"(?:^|[._\- ])(mask|masks|label|labels|gt|seg|annotation)s?(?=[._\- ]|$)", re.IGNORECASE)
 READ = 64
@@ -26,7 +26,7 @@ NO_LABEL = 255
 """Value that usually marks pixels without a label, if there are others than 0."""
 
 
-def find(root: Path) -> Source | None:
+def find(root: Path) -> OwnSource | None:
     """Return images with masks as a source; None if names and folders do not show such pairs.
 
     Raises:
@@ -113,21 +113,21 @@ def _files(root: Path, options: Mapping[str, str]) -> tuple[list[Path], list[Pat
     return [path for path in images if path not in taken], masks
 
 
-def _with_values(root: Path, options: dict[str, Any], images: Sequence[Path], masks: Sequence[Path]) -> Source:
+def _with_values(root: Path, options: dict[str, Any], images: Sequence[Path], masks: Sequence[Path]) -> OwnSource:
     legend = legend_of(masks[0], root)
     names = None if legend is None else list(dict.fromkeys(read_legend(legend).values()))
     values = _values(masks, root)
     comments = {"options": f"{len(images)} images and {len(masks)} masks"}
     if names is not None:
-        return Source("masks", root, "segmentation", tuple(names), tuple(images), options, comments)
+        return OwnSource("masks", root, "segmentation", tuple(names), tuple(images), options, comments)
     if any(value != round(value) for value in values) or len(values) > MANY_VALUES:
-        return Source("masks", root, "dense_regression", (), tuple(images), options, comments)
+        return OwnSource("masks", root, "dense_regression", (), tuple(images), options, comments)
     return _classes(root, options, images, {round(value): count for value, count in values.items()}, comments)
 
 
 def _classes(
     root: Path, options: dict[str, Any], images: Sequence[Path], values: Mapping[int, int], comments: dict[str, str]
-) -> Source:
+) -> OwnSource:
     kept = sorted(values)
     if NO_LABEL in kept and len(kept) > 2:
         kept.remove(NO_LABEL)
@@ -144,7 +144,7 @@ def _classes(
     )
     kind: Kind = "segmentation"
     counts = {name: values[value] for value, name in zip(kept, names, strict=True)}
-    return Source("masks", root, kind, tuple(names), tuple(images), options, comments, counts)
+    return OwnSource("masks", root, kind, tuple(names), tuple(images), options, comments, counts)
 
 
 def _values(masks: Sequence[Path], root: Path) -> Counter[float]:

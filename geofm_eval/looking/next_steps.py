@@ -8,7 +8,7 @@ from pathlib import Path
 from geofm_eval.catalog import Catalog, ModelSpec
 from geofm_eval.gaps import model_gap
 from geofm_eval.looking.draft import Draft
-from geofm_eval.starters import STARTER, Starters, starters
+from geofm_eval.starters import STARTER, Starters, choose_starters
 
 OPERATIONS_PER_SECOND = 2e10
 """Floating-point operations of one CPU core, on the safe side; only for the estimate of minutes."""
@@ -18,7 +18,7 @@ PATCH = 16
 
 
 @dataclass(frozen=True)
-class Cost:
+class RunCost:
     """What a starter model costs: its download in MB (None if unknown, 0 if it is here), and minutes for the task."""
 
     model: ModelSpec
@@ -26,11 +26,11 @@ class Cost:
     minutes: float
 
 
-def costs(catalog: Catalog, draft: Draft) -> list[Cost]:
+def costs(catalog: Catalog, draft: Draft) -> list[RunCost]:
     """Estimate the costs of the starter models of a new task on one CPU core."""
     side = draft.task.pixels or 64
     return [
-        Cost(model, _megabytes(model), _operations(model, side) * draft.items / OPERATIONS_PER_SECOND / 60)
+        RunCost(model, _megabytes(model), _operations(model, side) * draft.items / OPERATIONS_PER_SECOND / 60)
         for model in _chosen(catalog, draft).models
     ]
 
@@ -53,7 +53,7 @@ def commands(catalog: Catalog, draft: Draft, file: Path, model: str = "") -> lis
 
 
 def _chosen(catalog: Catalog, draft: Draft) -> Starters:
-    return starters(catalog, [catalog.task(draft.task.slug)])
+    return choose_starters(catalog, [catalog.task(draft.task.slug)])
 
 
 def _megabytes(model: ModelSpec) -> float | None:

@@ -30,7 +30,7 @@ DEGREE_M = 111_320.0
 
 
 @dataclass(frozen=True)
-class Samples:
+class LookedSamples:
     """What some images of own data have in common.
 
     Args:
@@ -56,7 +56,7 @@ class Samples:
     copies: tuple[Path, ...]
 
 
-def read_samples(images: Sequence[Path], root: Path, windows: bool = False) -> Samples:
+def read_samples(images: Sequence[Path], root: Path, windows: bool = False) -> LookedSamples:
     """Read some images.
 
     Args:
@@ -79,7 +79,7 @@ def read_samples(images: Sequence[Path], root: Path, windows: bool = False) -> S
             "all. Remove it, or convert the images"
         )
     values, gaps = _values([pixels for pixels, _, _ in read])
-    return Samples(
+    return LookedSamples(
         count=len(images),
         sizes={} if windows else Counter(pixels.shape[-2:] for pixels, _, _ in read),
         bands=next(iter(bands)),

@@ -34,7 +34,7 @@ UNDERSTOOD = (
 
 
 @dataclass(frozen=True)
-class Source:
+class OwnSource:
     """Own data as a generic reader reads them.
 
     Args:
@@ -64,7 +64,7 @@ class Source:
     windows: bool = False
 
 
-def find_source(path: Path, label: str | None = None) -> Source:
+def find_source(path: Path, label: str | None = None) -> OwnSource:
     """Find out how own data are organised.
 
     Args:
@@ -98,7 +98,7 @@ def find_source(path: Path, label: str | None = None) -> Source:
     raise ContractError(f"{root}: found {pictures} images in it and nothing that labels them; expected {UNDERSTOOD}")
 
 
-def _of_file(path: Path, label: str | None) -> Source:
+def _of_file(path: Path, label: str | None) -> OwnSource:
     from geofm_eval.looking import tables, vectors
 
     if path.suffix.lower() in VECTORS or vectors.is_labels(path):

@@ -9,7 +9,7 @@ from geofm_eval.data.readers.table_columns import FILES
 from geofm_eval.data.tabular import TEXT, column_names, found_column, listed, read_columns
 from geofm_eval.errors import DataError
 from geofm_eval.looking.columns import LABELS, as_classes, plain
-from geofm_eval.looking.sources import Source
+from geofm_eval.looking.sources import OwnSource
 
 ROLES = ("id", "split", "group", "lon", "longitude", "lat", "latitude", "date", "geometry", *FILES)
 """Columns that are not labels."""
@@ -26,7 +26,7 @@ def texts(path: Path, column: str) -> list[str]:
     return [(value or "").strip() for value in read_columns(path, {column: TEXT})[column].to_pylist()]
 
 
-def find(path: Path, label: str | None = None) -> Source:
+def find(path: Path, label: str | None = None) -> OwnSource:
     """Return a table as a source.
 
     Raises:
@@ -52,7 +52,7 @@ def find(path: Path, label: str | None = None) -> Source:
         raise DataError(
             f"{path}: expected a column {', '.join(FILES)} or an embedding; the columns are {listed(names)}"
         )
-    return Source(
+    return OwnSource(
         reader="table",
         root=path,
         kind=labels.kind,

@@ -7,7 +7,7 @@ import numpy as np
 from geofm_eval.catalog.bands import SENTINEL1, unit_of
 from geofm_eval.data.offset import FLOOR
 from geofm_eval.looking.naming import Names
-from geofm_eval.looking.samples import Samples
+from geofm_eval.looking.samples import LookedSamples
 
 UNKNOWN_UNIT = "unit unknown; set scale and offset so that values are reflectance x 10,000 or dB"
 REFLECTANCE, DN_PER_GREY = 10_000.0, 2750 / 255
@@ -23,7 +23,7 @@ class Unit:
     warning: str = ""
 
 
-def guess_unit(samples: Samples, names: Names) -> Unit:
+def guess_unit(samples: LookedSamples, names: Names) -> Unit:
     """Return how stored values become the units of the bands: digital numbers (reflectance x 10,000) or dB."""
     low, median, high = (float(np.nanmedian(samples.quantiles[:, column])) for column in (0, 2, 4))
     dtype = max(samples.dtypes, key=lambda name: samples.dtypes[name])
@@ -49,7 +49,7 @@ def _of_float(what: str, low: float, median: float, high: float) -> Unit:
     return Unit(what, warning=f"{what}: {UNKNOWN_UNIT}")
 
 
-def _of_integer(what: str, dtype: str, samples: Samples, median: float) -> Unit:
+def _of_integer(what: str, dtype: str, samples: LookedSamples, median: float) -> Unit:
     if dtype == "uint8":
         return Unit(
             f"{what}: 8-bit picture; 0..255 is read as DN 0..2750, as in the RGB edition of EuroSAT",

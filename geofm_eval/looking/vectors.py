@@ -7,7 +7,7 @@ from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.tabular import listed
 from geofm_eval.errors import DataError
 from geofm_eval.looking.columns import LABELS, as_classes, plain
-from geofm_eval.looking.sources import Source
+from geofm_eval.looking.sources import OwnSource
 
 SIZE = 64
 """Pixels per side of a chip in a new entry."""
@@ -24,7 +24,7 @@ def is_labels(path: Path) -> bool:
     return _GEOMETRY in (parquet.read_schema(path).metadata or {}) and bool(_scenes(path.parent))
 
 
-def find(path: Path, label: str | None = None) -> Source:
+def find(path: Path, label: str | None = None) -> OwnSource:
     """Return labelled geometries as a source.
 
     Raises:
@@ -47,7 +47,7 @@ def find(path: Path, label: str | None = None) -> Source:
     told = f"pixels per side of a chip; {len(table)} features, {polygons} of them polygons"
     if polygons:
         told += "; for one label per pixel inside polygons: kind = 'segmentation', metric = 'miou'"
-    return Source(
+    return OwnSource(
         reader="vector",
         root=path.parent,
         kind=labels.kind,

@@ -26,7 +26,7 @@ from geofm_eval.results.drift_cases import comparable_drifts
 from geofm_eval.results.leaderboard import Ranking, rank
 from geofm_eval.results.locate import is_archive
 from geofm_eval.results.neuco import neuco_comparisons
-from geofm_eval.results.random_splits import random_splits
+from geofm_eval.results.random_splits import compare_random_splits
 from geofm_eval.results.run import Run, read_run
 from geofm_eval.results.similarity import similarity_tables
 from geofm_eval.results.trainings import comparable_trainings
@@ -83,7 +83,7 @@ def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
     rankings = tuple(rank(comparison, run.pairs) for comparison in found)
     ranked, decided = overview(run, known), decide_findings(run, known)
     made_out, shown = explained(run, known), worth_showing(decided, run)
-    divided = random_splits(run, known)
+    divided = compare_random_splits(run, known)
     moved, orders = [transfer_page(one) for one in transfers(run, known)], ranked.by_table
     over = {"Findings": findings_pages(shown), "Rankings": over_pages(ranked), "Transferable taps": moved}
     own = {

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from geofm_eval.catalog import coding_of, is_neuco
 from geofm_eval.records import Record, Score
-from geofm_eval.results.nested import Nested, nested
+from geofm_eval.results.fold_choices import Nested, choose_within_folds
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import PROBE, Run, once_per_run
 
@@ -180,7 +180,7 @@ def _comparison(
             continue
         taps = {record.case.layer: record for record in by_model[model]}
         ordered = {tap: taps[tap] for tap in sorted(taps, key=tap_order)}
-        subjects.append(Subject(model, ordered, gaps.get(model, {}), nested(ordered, pairs)))
+        subjects.append(Subject(model, ordered, gaps.get(model, {}), choose_within_folds(ordered, pairs)))
     return Comparison(slug, tuple(subjects), dict(sorted(left_out.items()))), problems
 
 

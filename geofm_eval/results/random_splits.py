@@ -33,7 +33,7 @@ class RandomSplit:
         return self.blocks.slug, self.random.slug
 
 
-def random_splits(run: Run, catalog: Catalog) -> list[RandomSplit]:
+def compare_random_splits(run: Run, catalog: Catalog) -> list[RandomSplit]:
     """Compare every task that is divided by blocks with the same task divided at random, probe by probe."""
     found = [one for one in comparisons(run)[0] if _rule(one.record) in ("blocks", "random")]
     pairs = (

@@ -29,7 +29,7 @@ DRAWS = 400
 
 
 @dataclass(frozen=True)
-class World:
+class FoldDraws:
     """Data sets of one size.
 
     Args:
@@ -52,13 +52,15 @@ def simulations() -> Iterator[Simulation]:
     """Yield simulations of scores, and of differences between two equally good embeddings."""
     sizes = ((60, 1), (200, 1), (800, 1), (15, 20), (40, 5))
     for classes, name in ((True, "accuracy"), (False, "R2")):
-        for world in (World(*size, classes) for size in sizes):
+        for world in (FoldDraws(*size, classes) for size in sizes):
             yield Simulation(f"{name} in five folds", world.said, partial(_single, world=world))
-        for world in (World(*size, classes) for size in sizes):
+        for world in (FoldDraws(*size, classes) for size in sizes):
             yield Simulation(f"difference of {name} in five folds", world.said, partial(_paired, world=world), 0.0)
 
 
-def _sample(rng: np.random.Generator, world: World, subjects: int) -> tuple[list[Floats], Floats, NDArray[np.int64]]:
+def _sample(
+    rng: np.random.Generator, world: FoldDraws, subjects: int
+) -> tuple[list[Floats], Floats, NDArray[np.int64]]:
     """Embeddings (n, WIDTH) of each subject, the target (n,), and groups (n,)."""
     spread = np.arange(1.0, WIDTH + 1) ** -0.5
     groups = np.repeat(np.arange(world.groups), world.size)
@@ -92,14 +94,16 @@ def _right(features: Floats, target: Floats, tested: Floats) -> Floats:
         return np.asarray(LogisticRegression(C=0.3).fit(features, target).predict(tested))
 
 
-def _measured(rng: np.random.Generator, world: World, subjects: int) -> tuple[list[Floats], Floats, NDArray[np.int64]]:
+def _measured(
+    rng: np.random.Generator, world: FoldDraws, subjects: int
+) -> tuple[list[Floats], Floats, NDArray[np.int64]]:
     seen, target, groups = _sample(rng, world, subjects)
     strata = target.astype(np.int64) if world.classes else np.zeros(len(target), dtype=np.int64)
     folds = assign_folds(strata, FOLDS, (int(rng.integers(2**31)),), groups.astype(str))
     return [_out_of_fold(one, target, folds, world.classes) for one in seen], target, groups
 
 
-def _single(rng: np.random.Generator, world: World) -> Ends | None:
+def _single(rng: np.random.Generator, world: FoldDraws) -> Ends | None:
     (outcomes,), target, groups = _measured(rng, world, 1)
     own = groups if world.size > 1 else None
     if world.classes:
@@ -107,7 +111,7 @@ def _single(rng: np.random.Generator, world: World) -> Ends | None:
     return ends(r2(target, outcomes), folded_interval(outcomes, target, own))
 
 
-def _paired(rng: np.random.Generator, world: World) -> Ends | None:
+def _paired(rng: np.random.Generator, world: FoldDraws) -> Ends | None:
     (first, second), target, groups = _measured(rng, world, 2)
     own = groups if world.size > 1 else None
     if world.classes:

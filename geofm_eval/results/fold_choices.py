@@ -47,7 +47,7 @@ class Nested:
     choices: dict[str, NestedChoice]
 
 
-def nested(taps: Mapping[str, Record], pairs: Pairs) -> Nested | None:
+def choose_within_folds(taps: Mapping[str, Record], pairs: Pairs) -> Nested | None:
     """Put the nested record of one model together.
 
     Args:

@@ -10,7 +10,7 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.cli.application import app, console, say
 
 if TYPE_CHECKING:
-    from geofm_eval.looking.next_steps import Cost
+    from geofm_eval.looking.next_steps import RunCost
 
 
 @app.command()
@@ -44,7 +44,7 @@ def init(
     say("\nNext:\n" + "\n".join(f"  {command}" for command in looking.commands(known, draft, into, model)))
 
 
-def _show_costs(costs: "list[Cost]") -> None:
+def _show_costs(costs: "list[RunCost]") -> None:
     if not costs:
         return
     table = Table("starter model", "download", "minutes on one CPU core", "licence", "commercial use")
