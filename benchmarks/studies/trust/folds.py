@@ -52,29 +52,29 @@ def simulations() -> Iterator[Simulation]:
     """Yield simulations of scores, and of differences between two equally good embeddings."""
     sizes = ((60, 1), (200, 1), (800, 1), (15, 20), (40, 5))
     for classes, name in ((True, "accuracy"), (False, "R2")):
-        for world in (FoldDraws(*size, classes) for size in sizes):
-            yield Simulation(f"{name} in five folds", world.said, partial(_single, world=world))
-        for world in (FoldDraws(*size, classes) for size in sizes):
-            yield Simulation(f"difference of {name} in five folds", world.said, partial(_paired, world=world), 0.0)
+        for draws in (FoldDraws(*size, classes) for size in sizes):
+            yield Simulation(f"{name} in five folds", draws.said, partial(_single, draws=draws))
+        for draws in (FoldDraws(*size, classes) for size in sizes):
+            yield Simulation(f"difference of {name} in five folds", draws.said, partial(_paired, draws=draws), 0.0)
 
 
 def _sample(
-    rng: np.random.Generator, world: FoldDraws, subjects: int
+    rng: np.random.Generator, draws: FoldDraws, subjects: int
 ) -> tuple[list[Floats], Floats, NDArray[np.int64]]:
     """Embeddings (n, WIDTH) of each subject, the target (n,), and groups (n,)."""
     spread = np.arange(1.0, WIDTH + 1) ** -0.5
-    groups = np.repeat(np.arange(world.groups), world.size)
-    common = np.sqrt(SHARED if world.size > 1 else 0.0)
+    groups = np.repeat(np.arange(draws.groups), draws.size)
+    common = np.sqrt(SHARED if draws.size > 1 else 0.0)
     own = np.sqrt(1 - common**2)
-    latent = common * rng.standard_normal((world.groups, WIDTH))[groups] + own * rng.standard_normal(
+    latent = common * rng.standard_normal((draws.groups, WIDTH))[groups] + own * rng.standard_normal(
         (len(groups), WIDTH)
     )
     latent *= spread
-    noise = common * rng.standard_normal(world.groups)[groups] + own * rng.standard_normal(len(groups))
+    noise = common * rng.standard_normal(draws.groups)[groups] + own * rng.standard_normal(len(groups))
     weights = np.random.default_rng(WIDTH).standard_normal(WIDTH)
     target = latent @ weights / np.linalg.norm(spread * weights) + 0.7 * noise
     seen = [latent + 0.5 * spread * rng.standard_normal(latent.shape) for _ in range(subjects)]
-    return seen, np.where(target > 0, 1.0, 0.0) if world.classes else target, groups
+    return seen, np.where(target > 0, 1.0, 0.0) if draws.classes else target, groups
 
 
 def _out_of_fold(features: Floats, target: Floats, folds: NDArray[np.int64], classes: bool) -> Floats:
@@ -95,26 +95,26 @@ def _right(features: Floats, target: Floats, tested: Floats) -> Floats:
 
 
 def _measured(
-    rng: np.random.Generator, world: FoldDraws, subjects: int
+    rng: np.random.Generator, draws: FoldDraws, subjects: int
 ) -> tuple[list[Floats], Floats, NDArray[np.int64]]:
-    seen, target, groups = _sample(rng, world, subjects)
-    strata = target.astype(np.int64) if world.classes else np.zeros(len(target), dtype=np.int64)
+    seen, target, groups = _sample(rng, draws, subjects)
+    strata = target.astype(np.int64) if draws.classes else np.zeros(len(target), dtype=np.int64)
     folds = assign_folds(strata, FOLDS, (int(rng.integers(2**31)),), groups.astype(str))
-    return [_out_of_fold(one, target, folds, world.classes) for one in seen], target, groups
+    return [_out_of_fold(one, target, folds, draws.classes) for one in seen], target, groups
 
 
-def _single(rng: np.random.Generator, world: FoldDraws) -> Ends | None:
-    (outcomes,), target, groups = _measured(rng, world, 1)
-    own = groups if world.size > 1 else None
-    if world.classes:
+def _single(rng: np.random.Generator, draws: FoldDraws) -> Ends | None:
+    (outcomes,), target, groups = _measured(rng, draws, 1)
+    own = groups if draws.size > 1 else None
+    if draws.classes:
         return ends(float(outcomes.mean()), folded_interval(outcomes, None, own))
     return ends(r2(target, outcomes), folded_interval(outcomes, target, own))
 
 
-def _paired(rng: np.random.Generator, world: FoldDraws) -> Ends | None:
-    (first, second), target, groups = _measured(rng, world, 2)
-    own = groups if world.size > 1 else None
-    if world.classes:
+def _paired(rng: np.random.Generator, draws: FoldDraws) -> Ends | None:
+    (first, second), target, groups = _measured(rng, draws, 2)
+    own = groups if draws.size > 1 else None
+    if draws.classes:
         return ends(float(first.mean() - second.mean()), paired_folded_interval(first, second, None, own))
     value = r2(target, first) - r2(target, second)
     return ends(value, paired_folded_interval(first, second, target, own))
