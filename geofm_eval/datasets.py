@@ -13,6 +13,7 @@ from geofm_eval.data.offset import check_offset
 from geofm_eval.data.readers import POOL_READERS, READERS, own_reader
 from geofm_eval.data.readers.listed import check_inside
 from geofm_eval.data.split import ALL, Split
+from geofm_eval.data.split_files import write_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.paths import in_home
 from geofm_eval.plurals import counted
@@ -23,7 +24,9 @@ log = logging.getLogger(__name__)
 
 
 def open_splits(task: TaskSpec, progress: StartProgress = LogProgress) -> dict[str, Split]:
-    """Open train, val and test of a task; a stand-in is generated first if it is missing.
+    """Open the splits of a task; a stand-in is generated first if it is missing.
+
+    They are train, val and test, or ``all`` alone if the data are tested by shuffle splits or in folds.
 
     Args:
         task: entry of the catalog.
@@ -41,6 +44,8 @@ def open_splits(task: TaskSpec, progress: StartProgress = LogProgress) -> dict[s
     dropped = _unusable(task, listing, names, progress)
     splits = {name: _split(task, name, listing, dropped[name], progress) for name in names}
     check_splits(splits)
+    if task.own:
+        write_splits(splits)
     check_offset(task, listing, progress)
     log.info("%s: %s", task.slug, ", ".join(f"{name} {_described(split)}" for name, split in splits.items()))
     return splits
@@ -85,7 +90,9 @@ def _split(
 ) -> Split:
     out = {item for ids in dropped.values() for item in ids}
     kept = tuple(item for item in listing.items[name] if item.id not in out)
-    folds = tuple(listing.folds[item.id] for item in kept) if listing.folds else ()
+    # Numbered again, in case that all samples of a fold were dropped.
+    known = sorted({listing.folds[item.id] for item in kept}) if listing.folds else []
+    folds = tuple(known.index(listing.folds[item.id]) for item in kept) if listing.folds else ()
     load, load_target = listing.load, listing.load_target
     return Split(task, name, kept, listing.definition, load, load_target, dropped, progress, folds, listing.rule)
 

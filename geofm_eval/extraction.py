@@ -153,7 +153,7 @@ def _refuse_not_finite(spec: ModelSpec, pooled: Tensor, ids: Sequence[str]) -> N
     tap, pooling = spec.taps[row // len(spec.poolings)], spec.poolings[row % len(spec.poolings)]
     raise ContractError(
         f"{spec.slug}: features of tap {tap} ({pooling}) are not finite for sample {ids[item]}. "
-        "Check the weights, and the input with 'geofm-eval preflight'"
+        "Check the weights, and the input with 'geofm-eval check'"
     )
 
 

@@ -76,9 +76,10 @@ def test_doctor_says_what_each_missing_piece_needs(small_home: Path):
     assert "https://huggingface.co/wangyi111/SSL4EO-S12" in done.stdout
 
 
-def test_preflight_shows_every_channel_and_draws_one_item(small_home: Path, tmp_path: Path):
+@pytest.mark.parametrize("names", [("galileo_nano_random", "eurosat_rgb"), ("eurosat_rgb", "galileo_nano_random")])
+def test_check_shows_every_channel_and_draws_one_item(names: tuple[str, str], small_home: Path, tmp_path: Path):
     picture = tmp_path / "one.png"
-    done = run("preflight", "galileo_nano", "eurosat_rgb", "--picture", str(picture), home=small_home)
+    done = run("check", *names, "--picture", str(picture), home=small_home)
     assert done.returncode == 0, done.stderr
     assert re.search(r"\d .*B02.*data.*L1C.*DN", done.stdout)
     assert re.search(r"\d .*B12.*masked", done.stdout)
@@ -90,14 +91,14 @@ def test_preflight_shows_every_channel_and_draws_one_item(small_home: Path, tmp_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("preflight", "mae_vits17", "eurosat_sim"), "model 'mae_vits17' is unknown; did you mean"),
-        (("preflight", "terramind_v1_s1", "eurosat_rgb"), "VV"),
-        (("preflight", "band_stats", "eurosat"), "GEOFM_HOME is not set"),
+        (("check", "mae_vits17", "eurosat_sim"), "'mae_vits17' is neither a model nor a task; did you mean"),
+        (("check", "terramind_v1_s1", "eurosat_rgb"), "GEOFM_HOME is not set"),
+        (("check", "mae_vits16", "moco_vits16"), "mae_vits16 and moco_vits16 are both models"),
+        (("check", "eurosat"), "data unavailable: data/eurosat (GEOFM_HOME is not set)"),
         (("models", "--catalog", "nowhere.toml"), "nowhere.toml: catalog file does not exist"),
         (("collate", "no_such_run"), "no_such_run"),
         (("fetch", "galileo_nano"), "galileo_nano: weights unavailable: GEOFM_HOME is not set"),
         (("fetch", "band_stats", "galileo_nono"), "neither a model nor a task; did you mean galileo_nano"),
-        (("fetch", "eurosat", "--check"), "eurosat: data unavailable: data/eurosat (GEOFM_HOME is not set)"),
     ],
 )
 def test_a_mistake_ends_in_one_sentence_and_status_one(arguments: tuple[str, ...], message: str, tmp_path: Path):
@@ -120,13 +121,13 @@ def test_fetch_goes_on_after_a_failure_and_ends_with_status_one(tmp_path: Path):
     assert (tmp_path / "weights" / "good.pt").read_bytes() == CONTENT
 
 
-def test_fetch_says_what_it_would_do_and_checks_what_is_there(small_home: Path):
+def test_fetch_says_what_it_would_do_and_check_reads_what_is_there(small_home: Path):
     planned = run("fetch", "terramind_v1", "eurosat_rgb", "--dry-run", home=small_home)
     assert planned.returncode == 0
     assert f"terramind_v1: would fetch 1,518.7 MB to {small_home}/weights/TerraMind_v1_base.pt" in planned.stdout
     assert f"{small_home}/data/eurosat_rgb (exists)" in planned.stdout
     assert not (small_home / "weights").exists()
-    checked = run("fetch", "eurosat_rgb", "--check", home=small_home)
+    checked = run("check", "eurosat_rgb", home=small_home)
     assert checked.returncode == 0
     assert re.search(r"val +3.* samples.*the first, Forest/Forest_3\.jpg, is 3 x 64 x 64, 100% valid", checked.stdout)
 

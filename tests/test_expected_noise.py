@@ -187,6 +187,7 @@ def planted(explored, leads, targets=None):
         taps=("final",),
         subsets=subsets,
         regression=targets is not None,
+        folds=0,
         labels={"test": y},
         tested=lambda subset: SimpleNamespace(split="test", held_out=subset.test),
     )

@@ -147,7 +147,7 @@ def with_nan(tokens: dict[str, Tensor]) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (with_nan, r"features of tap block01 \(mean\) are not finite for sample train_2.*preflight"),
+        (with_nan, r"features of tap block01 \(mean\) are not finite for sample train_2.*geofm-eval check"),
         (lambda t: {"final": t["final"]}, r"returned taps \('final',\), expected \('embed'"),
         (lambda t: dict(reversed(t.items())), r"returned taps \('final', .*expected \('embed'"),
         (lambda t: {k: v[:, 1:] for k, v in t.items()}, r"tap embed is .*\(16, 4, 4\), expected float32 \(16, 5, D\)"),

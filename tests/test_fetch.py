@@ -8,7 +8,7 @@ import pytest
 
 from geofm_eval.catalog import ModelSpec, WeightsSpec, load_catalog
 from geofm_eval.errors import ContractError, Unavailable, WeightsError
-from geofm_eval.fetch import check_model, fetch_model, fetch_weights, look_up, plan_model
+from geofm_eval.fetch import fetch_model, fetch_weights, look_up, plan_model
 from geofm_eval.fetch.transfer import CHUNK
 from geofm_eval.gaps import how_to_get_weights
 from tests.http_files import CONTENT, FileServer, serving
@@ -92,9 +92,8 @@ def test_size_stands_in_for_a_hash_that_is_not_known(server, home):
 def test_wrong_file_in_the_home_is_left_alone_and_named(server, home):
     (home / "weights").mkdir(parents=True)
     (home / "weights" / "w.pt").write_bytes(b"mine")
-    for verb in (fetch_model, check_model):
-        with pytest.raises(WeightsError, match=rf"w\.pt: sha256 is \w+, expected {SHA256}.*move it away"):
-            verb(entry(server, sha256=SHA256))
+    with pytest.raises(WeightsError, match=rf"w\.pt: sha256 is \w+, expected {SHA256}.*move it away"):
+        fetch_model(entry(server, sha256=SHA256))
     assert (home / "weights" / "w.pt").read_bytes() == b"mine"
     assert server.asked == []
 
@@ -116,7 +115,7 @@ def test_folder_appears_whole(server, home):
         ("/folder/encoder.pt", None),
         ("/folder/encoder.pt", f"bytes={PART}-"),
     ]
-    assert "exists, 3.1 MB" in check_model(model)[0]
+    assert "exists, 3.1 MB" in fetch_model(model)[0]
 
 
 def test_folder_with_a_wrong_hash_is_not_installed(server, home):
@@ -126,7 +125,7 @@ def test_folder_with_a_wrong_hash_is_not_installed(server, home):
 
 
 def test_path_that_leaves_the_home_is_refused(server, home):
-    for verb in (fetch_model, plan_model, check_model):
+    for verb in (fetch_model, plan_model):
         with pytest.raises(ContractError, match=rf"'/tmp/w.pt' leads out of {home} \(to .*w\.pt\).*nothing is fetched"):
             verb(entry(server, file="/tmp/w.pt"))
     assert server.asked == []
@@ -202,7 +201,7 @@ def test_two_who_want_the_same_file_fetch_it_once(server, home):
 
 
 def test_home_must_be_named(server):
-    for verb in (fetch_model, plan_model, check_model):
+    for verb in (fetch_model, plan_model):
         with pytest.raises(Unavailable, match=r"GEOFM_HOME is not set\. Set it to the folder .*export GEOFM_HOME="):
             verb(entry(server))
 
@@ -211,8 +210,6 @@ def test_weights_without_a_public_address_come_with_instructions(server, home):
     model = entry(server, url=None, how_to_get="Ask the authors for w.pt and put it at GEOFM_HOME/weights/w.pt.")
     for verb in (fetch_model, plan_model):
         assert verb(model)[0] == f"mine: the weights have no public address. {model.weights.how_to_get}"
-    with pytest.raises(Unavailable, match=r"does not exist\. Ask the authors"):
-        check_model(model)
     (home / "weights").mkdir(parents=True)
     (home / "weights" / "w.pt").write_bytes(CONTENT)
     assert " exists, " in fetch_model(model)[0]
@@ -262,7 +259,7 @@ def test_published_weights_of_the_catalog_are_pinned_to_a_revision():
 def test_nano_of_the_catalog_has_the_size_and_hash_of_the_real_folder(real_home, monkeypatch):
     monkeypatch.setenv("GEOFM_HOME", str(real_home))
     nano = load_catalog().model("galileo_nano")
-    assert "sha256 078174be" in check_model(nano)[0]
+    assert "sha256 078174be" in fetch_model(nano)[0]
     assert nano.weights.bytes == sum(
         (real_home / "weights/galileo_nano" / n).stat().st_size for n in nano.weights.parts
     )

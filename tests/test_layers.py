@@ -20,7 +20,7 @@ FLOORS = (
     ("store", "devices"),
     ("cache", "catalog", "environment", "own_code"),
     ("gaps", "stats"),
-    ("records",),
+    ("records", "starters"),
     # What measures.
     ("data",),
     ("simulation",),
@@ -40,6 +40,7 @@ FLOORS = (
     ("advice", "expected", "compare"),
     # What stands above both.
     ("measure", "checking", "exporting"),
+    ("looking",),
     ("report",),
     ("cli",),
     ("__main__",),

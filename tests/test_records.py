@@ -54,9 +54,9 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
     """What schema 3 makes of a record of schema 1; optional fields that came later read as their defaults."""
     content.pop("expected_range")
     for choice in content["selection"]["choices"]:
-        choice |= {"val_loss": None, "runner_up_gap": None}
+        choice |= {"val_loss": None, "runner_up_gap": None, "fold": None}
     content["selection"]["near"] = {}
-    content["provenance"]["weights_unverified"] = None
+    content["provenance"] |= {"weights_unverified": None, "split_rule": {}}
     later = {"first_attempt": None, "resamples_sha256": None, "checksum": None}
     return {**content, "schema_version": 3, "expected_ranges": {}, **later}
 

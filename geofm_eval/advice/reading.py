@@ -63,7 +63,7 @@ def probe_readings(subject: Subject, by: str, fractions: Sequence[str], pairs: P
             continue
         gain = selected_difference(subject, LAST, fraction, pairs)
         assert gain is not None  # there are a chosen tap and an end
-        shows = "same" if chosen.tap == LAST else verdict(gain, sign(chosen.score))
+        shows = "same" if chosen.record is subject.taps[LAST] else verdict(gain, sign(chosen.score))
         found.append(
             Reading(
                 by, float(fraction), chosen.tap, chosen.candidates, chosen.val_score, chosen.score, LAST, end.value,

@@ -66,6 +66,33 @@ SURROUNDINGS: dict[str, Band] = {
 BANDS: dict[str, Band] = {**SENTINEL2, **SENTINEL1, **SURROUNDINGS}
 """Every known band by canonical name."""
 
+COMMON_NAMES: dict[str, str] = {
+    "COASTAL": "B01",
+    "COASTAL BLUE": "B01",
+    "COASTAL AEROSOL": "B01",
+    "AEROSOL": "B01",
+    "BLUE": "B02",
+    "GREEN": "B03",
+    "RED": "B04",
+    "RED EDGE": "B05",
+    "REDEDGE": "B05",
+    "RED EDGE 1": "B05",
+    "RED EDGE 2": "B06",
+    "RED EDGE 3": "B07",
+    "NIR": "B08",
+    "NEAR INFRARED": "B08",
+    "NIR NARROW": "B8A",
+    "NARROW NIR": "B8A",
+    "WATER VAPOUR": "B09",
+    "WATER VAPOR": "B09",
+    "CIRRUS": "B10",
+    "SWIR1": "B11",
+    "SWIR 1": "B11",
+    "SWIR2": "B12",
+    "SWIR 2": "B12",
+}
+"""Sentinel-2 band nearest to a colour's name, for suggestions only: sensors differ."""
+
 
 def canonical(name: str) -> str:
     """Return the canonical spelling of a band name: ``B02`` for ``B2`` and ``b02``; other names in capitals."""
@@ -77,6 +104,12 @@ def canonical(name: str) -> str:
     return f"B{number}{letter}" if letter else f"B{int(number):02d}"
 
 
+def common_names(names: Iterable[str]) -> dict[str, str]:
+    """Return a suggestion for every name that is a colour: ``{"Blue": "B02"}``; others are left out."""
+    spelled = {name: re.sub(r"[\s_-]+", " ", canonical(name)) for name in names}
+    return {name: COMMON_NAMES[word] for name, word in spelled.items() if word in COMMON_NAMES}
+
+
 def band(name: str) -> Band:
     """Look up a band by any spelling of its name.
 
@@ -86,7 +119,7 @@ def band(name: str) -> Band:
     known = BANDS.get(canonical(name))
     if known is not None:
         return known
-    near = difflib.get_close_matches(canonical(name), BANDS, n=3)
+    near = list(common_names([name]).values()) or difflib.get_close_matches(canonical(name), BANDS, n=3)
     hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(BANDS)}"
     raise ContractError(f"band '{name}' is unknown; {hint}")
 

@@ -6,9 +6,9 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from geofm_eval.catalog.bands import canonical
 from geofm_eval.catalog.base import Spec
@@ -173,20 +173,37 @@ def _entry(file: Path, section: str, slug: str, fields: Any) -> Spec:
     where = f"[{section}.{_short(slug)}]"
     if not isinstance(fields, dict):
         raise ContractError(f"{file}: {where} must be a table, found {type(fields).__name__}")
+    kind = SECTIONS[section]
     try:
-        return SECTIONS[section].model_validate({"slug": slug, **_with_file_folder(file, fields)})
+        return kind.model_validate({"slug": slug, **_with_file_folder(file, fields)})
     except ValidationError as error:
-        problems = _fitting([_problem(one) for one in error.errors()], "; ", len(where))
+        problems = _fitting([_problem(one, kind) for one in error.errors()], "; ", len(where))
         raise ContractError(f"{file}: {where}: {problems}") from None
 
 
-def _problem(error: Any) -> str:
+def _problem(error: Any, kind: type[Spec]) -> str:
     field = _short(".".join(str(part) for part in error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"field '{field}' is unknown; {_meant(error['loc'], kind)}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if not field:
         return _short(message, 280)
     found = "" if error["type"] == "missing" else f" (found {_short(repr(error['input']))})"
     return f"field '{field}': {_short(message, 280 - len(field + found))}{found}"
+
+
+def _meant(place: Sequence[object], kind: type[BaseModel]) -> str:
+    """The fields that an unknown one may stand for."""
+    for part in place[:-1]:
+        known = kind.model_fields.get(str(part))
+        choices = [] if known is None else [known.annotation, *get_args(known.annotation)]
+        nested = [one for one in choices if isinstance(one, type) and issubclass(one, BaseModel)]
+        if not nested:
+            return "remove it"
+        kind = nested[0]
+    names = [name for name in kind.model_fields if name != "slug"]
+    near = difflib.get_close_matches(str(place[-1]), names, n=2)
+    return f"did you mean {' or '.join(near)}?" if near else "remove it"
 
 
 def _short(text: object, most: int = 80) -> str:

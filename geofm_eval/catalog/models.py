@@ -19,6 +19,9 @@ from geofm_eval.catalog.embeddings import (
 from geofm_eval.paths import escape
 from geofm_eval.plurals import counted
 
+Commercial = Literal["yes", "no", "ask"]
+"""Whether a licence permits commercial use; ``ask``: read its terms, or ask the publisher."""
+
 
 class Normalisation(Spec):
     """Normalisation of a model's input: ``(clip((x - low) / (high - low)) - mean) / std``, x in the task's unit.
@@ -151,6 +154,8 @@ class ModelSpec(Spec):
         provenance: ``unverified`` for weights whose identity cannot be verified: marked in tables, hatched in figures,
             excluded from findings and verdicts.
         provenance_reason: why they are unverified, in a few words.
+        commercial: whether the licence permits commercial use; ``ask`` if it has terms of its own or is unknown.
+        commercial_source: the licence's words, or the address of its text; required for ``yes`` and ``no``.
         tasks: the only tasks that the model is measured on; empty for all. Required for embeddings from files, which
             have rows for some tasks only.
         embedding: what is known of embeddings that were computed elsewhere.
@@ -189,6 +194,8 @@ class ModelSpec(Spec):
     notes: tuple[str, ...] = ()
     variant_of: str | None = None
     licence: str = ""
+    commercial: Commercial = "ask"
+    commercial_source: str = ""
     citation: str = ""
     source: str = ""
     parameters: int | None = None
@@ -216,6 +223,10 @@ class ModelSpec(Spec):
         own = ":" in self.architecture or self.without_network
         if self.family != "control" and self.weights is None and self.random_seed is None and not own:
             raise ValueError("a model that is not a control needs weights or random_seed")
+        if self.commercial != "ask" and not self.commercial_source:
+            raise ValueError(
+                f"commercial = '{self.commercial}' needs commercial_source, the words or the address of the licence"
+            )
         self._check_fill()
         if self.without_network:
             self._check_embeddings()

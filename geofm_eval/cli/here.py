@@ -1,6 +1,5 @@
-"""Commands on models, data and the cache: models, tasks, doctor, preflight, fetch, cache."""
+"""Commands on models, data and the cache: models, tasks, doctor, fetch, cache."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,21 +7,37 @@ from rich.table import Table
 
 from geofm_eval.cache import KINDS, list_cache, prune_cache
 from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
+from geofm_eval.catalog.models import Commercial
+from geofm_eval.catalog.tasks import UNKNOWN
 from geofm_eval.cli.application import CatalogOption, app, complain, console, say
 from geofm_eval.errors import GeofmError, Unavailable
 from geofm_eval.gaps import availability
 from geofm_eval.metric import METRICS, POINT
-from geofm_eval.paths import geofm_cache, geofm_runs, home_line
+from geofm_eval.paths import geofm_cache, home_line
 from geofm_eval.plurals import counted
+from geofm_eval.starters import choose_starters
+
+HERE = "files here"
+NOT_CHECKED = "Files were not loaded; geofm-eval check MODEL TASK loads them."
+"""Title of a column, and what it does not say."""
 
 
 @app.command()
-def models(catalog: CatalogOption = None) -> None:
-    """List the models: family, bands, size, licence, and whether they can run here."""
+def models(
+    catalog: CatalogOption = None,
+    commercial: Annotated[Commercial | None, typer.Option(help="Only models whose licence says so.")] = None,
+    starter: Annotated[str | None, typer.Option(metavar="TASK", help="Only the starter models of TASK.")] = None,
+) -> None:
+    """List the models: family, bands, size, licence, and whether their files are here."""
     known = load_catalog(catalog or ())
     gaps = availability(known).models
-    table = Table("model", "family", "bands", "input", "blocks", "width", "parameters", "licence", "runnable here")
-    for slug, model in known.models.items():
+    chosen = known.models if starter is None else choose_starters(known, [known.task(starter)]).slugs
+    header = ("model", "family", "bands", "input", "blocks", "width", "parameters", "licence", "commercial", HERE)
+    table = Table(*header)
+    for slug in chosen:
+        model = known.models[slug]
+        if commercial not in (None, model.commercial):
+            continue
         bands = "all of the task" if model.bands == ("*",) else f"{len(model.bands)} {model.product}"
         bands = "none: embeddings" if model.precomputed else bands
         size = f"{model.image_size} px" if model.image_size else "as is"
@@ -35,17 +50,19 @@ def models(catalog: CatalogOption = None) -> None:
             str(model.width or "-"),
             _count(model),
             model.licence,
+            model.commercial,
             _here(gaps[slug]),
         )
     console.print(table)
+    say(NOT_CHECKED)
 
 
 @app.command()
 def tasks(catalog: CatalogOption = None) -> None:
-    """List the tasks: metric, margin (loss that the gate tolerates), licence, and whether they can run here."""
+    """List the tasks: metric, margin (loss that the gate tolerates), licence, and whether their files are here."""
     known = load_catalog(catalog or ())
     gaps = availability(known).tasks
-    header = ("task", "version", "metric", "margin", "classes", "bands", "data", "licence", "suites", "runnable here")
+    header = ("task", "version", "metric", "margin", "classes", "bands", "data", "licence", "suites", HERE)
     table = Table(*header)
     for slug, task in known.tasks.items():
         bands = f"{len(task.bands)} {task.product}"
@@ -60,9 +77,10 @@ def tasks(catalog: CatalogOption = None) -> None:
             data,
             task.licence,
             " ".join(task.suites),
-            _here(gaps[slug]),
+            "no: bands not named" if UNKNOWN in task.bands else _here(gaps[slug]),
         )
     console.print(table)
+    say(NOT_CHECKED)
 
 
 def _delta(task: TaskSpec) -> str:
@@ -83,15 +101,16 @@ def _simulated(task: TaskSpec) -> str:
 
 @app.command()
 def doctor(catalog: CatalogOption = None) -> None:
-    """List what can run here, and how to obtain what is missing."""
+    """List the pairs of model and task whose files are here, and how to obtain what is missing; loads nothing."""
     known = load_catalog(catalog or ())
     here = availability(known)
     say(f"home   {home_line('GEOFM_HOME is not set: only simulated data and random weights run')}")
     say(f"cache  {geofm_cache()}")
     say(f"device {_device()}\n")
-    pairs = [(m.slug, t.slug) for m in known.models.values() for t in known.tasks.values() if compatible(m, t)]
+    tasks = [task for task in known.tasks.values() if UNKNOWN not in task.bands]
+    pairs = [(model.slug, task.slug) for model in known.models.values() for task in tasks if compatible(model, task)]
     runnable = [(m, t) for m, t in pairs if here.models[m] is None and here.tasks[t] is None]
-    say(f"{len(runnable)} of {counted(len(pairs), 'pair')} of model and task can run here:")
+    say(f"{len(runnable)} of {counted(len(pairs), 'pair')} of model and task have their files here. {NOT_CHECKED}")
     for task in known.tasks:
         names = [m for m, t in runnable if t == task]
         if names:
@@ -103,52 +122,10 @@ def doctor(catalog: CatalogOption = None) -> None:
 
 
 @app.command()
-def preflight(
-    model: str,
-    task: str,
-    catalog: CatalogOption = None,
-    recipe: Annotated[str, typer.Option(help="Recipe of the inputs.")] = "probing",
-    items: Annotated[int, typer.Option(min=1, help="Training samples to read.")] = 32,
-    picture: Annotated[Path | None, typer.Option(help="PNG file. Default: below reports/runs/preflight.")] = None,
-) -> None:
-    """Show what MODEL receives from TASK: band, product and unit of every channel, mean and sd after normalisation."""
-    known = load_catalog(catalog or ())
-    spec, own, chosen = known.task(task), known.model(model), known.recipe(recipe)
-
-    from geofm_eval import checking
-
-    result = checking.preflight(own, spec, chosen, items)
-    report = result.report
-    header = ("channel", "band", "status", "product", "unit", "mean (data)", "mean (input)", "sd (input)", "invalid")
-    table = Table(*header)
-    for index, channel in enumerate(result.channels):
-        raw = "-" if channel.raw_mean is None else f"{channel.raw_mean:.1f}"
-        table.add_row(
-            str(index),
-            channel.band,
-            channel.status,
-            report.product_found,
-            channel.unit,
-            raw,
-            f"{channel.mean:+.3f}",
-            f"{channel.sd:.3f}",
-            f"{channel.invalid:.1%}",
-        )
-    console.print(table)
-    height, width = result.pixels.shape[-2:]
-    say(f"{counted(result.items, 'training sample')}, input {height} x {width} px (resize: {report.resize})")
-    for warning in result.warnings:
-        say(f"note: {warning}")
-    target = picture or geofm_runs() / "preflight" / f"{model}-{task}.png"
-    say(f"picture: {checking.save_picture(result, spec, target)}")
-
-
-@app.command()
 def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models and tasks.")],
     catalog: CatalogOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be downloaded, and its size.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="Only check the files that GEOFM_HOME has.")] = False,
 ) -> None:
     """Download weights and data to GEOFM_HOME; without a public address, print where to get them."""
     from geofm_eval import fetch as fetching
@@ -159,9 +136,7 @@ def fetch(
     for spec in chosen:
         try:
             if isinstance(spec, TaskSpec):
-                lines = fetching.check_task(spec) if check else _task_lines(spec, dry_run)
-            elif check:
-                lines = fetching.check_model(spec)
+                lines = _task_lines(spec, dry_run)
             elif dry_run:
                 lines = fetching.plan_model(spec)
             else:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.cross_validation import folded_subsets
 from geofm_eval.data.labels import Indices, LabelSubset, ValidationPlan, distinct, label_subsets, validation_plan
 from geofm_eval.data.shuffle_splits import item_blocks, published_order, shuffled_subsets
 from geofm_eval.data.split import ALL, Split
@@ -37,7 +38,7 @@ class LabelBudget:
 
     @property
     def shuffled_items(self) -> int:
-        """Number of samples that at least one shuffle tests; 0 for a task with a test split."""
+        """Number of samples that at least one shuffle or fold tests; 0 for a task with a test split."""
         tested = [subset.test for subset in self.subsets if subset.test is not None]
         return len(np.unique(np.concatenate(tested))) if tested else 0
 
@@ -49,8 +50,8 @@ def label_budget(
 
     Args:
         task: provides fractions, draws and the option ``blocks``.
-        splits: splits of the task; a single split ``all`` is cut into shuffles, which are validated within their
-            subsets.
+        splits: splits of the task; a single split ``all`` is tested in its folds, or is cut into shuffles. Both are
+            validated within their subsets.
         val_budget: validation budget of the recipe.
         seed: seed of all random choices.
 
@@ -60,6 +61,8 @@ def label_budget(
     """
     if ALL in splits:
         whole = splits[ALL]
+        if whole.folds:
+            return _folded(task, whole, seed)
         blocks = item_blocks(whole.items, task.options.get("blocks"))
         order = published_order(whole.items)
         return LabelBudget(*shuffled_subsets(whole.labels, task.label_fractions, seed, blocks, order))
@@ -73,6 +76,13 @@ def label_budget(
         for s in subsets
     }
     return LabelBudget(subsets, plans)
+
+
+def _folded(task: TaskSpec, whole: Split, seed: int) -> LabelBudget:
+    folds = np.array(whole.folds)
+    found = folded_subsets(whole.labels, folds, task.label_fractions, task.draws, seed, whole.groups)
+    tell_equal(task, task.label_fractions, (subset.fraction for subset in found[0]))
+    return LabelBudget(*found)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ import numpy as np
 
 from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
 from geofm_eval.catalog.bands import canonical
+from geofm_eval.catalog.reasons import spelling
 from geofm_eval.errors import ContractError
 from geofm_eval.plurals import counted
 
@@ -97,12 +98,12 @@ def _check_bands(
     if len(absent) == len(bands):
         raise ContractError(
             f"{model.slug} and {task.slug} have no band in common: the model takes {', '.join(bands)}, "
-            f"the task has {', '.join(source)}"
+            f"the task has {', '.join(source)}{spelling(task.bands)}"
         )
     if absent and model.missing == "refuse":
         raise ContractError(
-            f"{task.slug} lacks {', '.join(absent)}, which {model.slug} needs: choose a task that has them, or set "
-            "missing = 'fill' in the model's entry (the fill is then in every record and table)"
+            f"{task.slug} lacks {', '.join(absent)}, which {model.slug} needs{spelling(task.bands)}: choose a task "
+            "with them, or set missing = 'fill' in the model's entry (the fill is then in every record and table)"
         )
 
 

@@ -1,34 +1,285 @@
 """Division of own data into splits: as the data say, by group, by spatial block, or at random within classes."""
 
-from collections.abc import Callable, Mapping
+import itertools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.items import NAMES, Item, Listing, Pool
-from geofm_eval.data.labels import strata_of
+from geofm_eval.data.blocks import Points, blocks_of, place
+from geofm_eval.data.given import given_splits
+from geofm_eval.data.items import Item, Listing, Pool
+from geofm_eval.data.labels import FOLDS, Indices, strata_of
+from geofm_eval.data.split import ALL
+from geofm_eval.data.units import Names, assign_folds, joined, overlapping, overlapping_pairs
 from geofm_eval.errors import ContractError, DataError
-from geofm_eval.seeds import generator
 
-SHARES = (0.6, 0.2, 0.2)
-"""Proportion of the samples in train, val and test."""
+log = logging.getLogger(__name__)
+
+FEW_SAMPLES, FEW_PER_CLASS = 1000, 100
+"""Below either number of labelled samples, one test split is too small: the data are cross-validated."""
+
+FEWEST_SAMPLES = FOLDS
+FEWEST_UNITS = 3
+"""Units that train, val and test, or the inner folds of a training part, need at least."""
+
+Rule = dict[str, str | float | int]
+
+
+@dataclass(frozen=True)
+class _Division:
+    """Samples sorted by id, with the unit that each belongs to (None if all are independent), and the rule."""
+
+    items: tuple[Item, ...]
+    units: Names | None
+    rule: Rule
+
+    @property
+    def grouped(self) -> tuple[Item, ...]:
+        """Samples with their units as groups, so that intervals and inner folds treat units as a whole."""
+        names = [None] * len(self.items) if self.units is None else self.units.tolist()
+        return tuple(replace(item, group=name) for item, name in zip(self.items, names, strict=True))
 
 
 def divided(task: TaskSpec, pool: Pool) -> Listing:
-    """Divide the samples of own data into splits.
+    """Divide the samples of own data into splits or folds.
+
+    The result depends on ids, labels, places and the task's seed, but not on the order of the samples. Whatever the
+    rule, samples with overlapping footprints stay together. Only the data's own splits are left as they are.
+
+    Args:
+        task: settings ``split``, ``block_m`` and ``protocol``.
+        pool: labelled samples.
 
     Raises:
-        DataError: a sample is listed twice.
+        DataError: a sample is listed twice, or there are too few samples, classes or units.
         ContractError: the task asks for a division that the data do not allow.
     """
-    _check_unique(pool)
-    split = dict(pool.given) or _random(task, pool)
-    items = {name: tuple(item for item in pool.items if split[item.id] == name) for name in NAMES}
-    rule = {"by": "given" if pool.given else "random"}
-    dropped = {"train": dict(pool.dropped)} if pool.dropped else {}
-    return Listing(pool.root, items, "own", pool.load or _no_images(task), pool.load_target, dropped, rule=rule)
+    items = tuple(sorted(pool.items, key=lambda item: item.id))
+    _check(task, items)
+    strata = _strata(task, items)
+    if pool.given and (task.split == "given" or (task.split == "auto" and task.protocol != "folds")):
+        return _as_given(task, pool, items, strata)
+    if task.split == "given":
+        raise ContractError(
+            f"task '{task.slug}': split is 'given', but the data name no splits. Add a column split or folders train, "
+            "val and test, or remove the setting"
+        )
+    if pool.given:
+        log.warning("%s: split and protocol of the task's entry replace the splits of the data", task.slug)
+    division = _divide(task, items, strata)
+    if division.units is not None and len(np.unique(division.units)) < FEWEST_UNITS:
+        _refuse_units(task, division)
+    return _listing(task, pool, division, strata)
+
+
+def cross_validated(task: TaskSpec, items: Sequence[Item]) -> bool:
+    """Return whether own data without splits of their own are divided into folds instead of splits.
+
+    Raises:
+        ContractError: folds are asked for on a task with one label per pixel.
+    """
+    if task.dense and task.protocol == "folds":
+        raise ContractError(
+            f"task '{task.slug}': protocol is 'folds', but tasks with one label per pixel are measured on one test "
+            "split. Remove the setting"
+        )
+    if task.dense or task.protocol != "auto":
+        return task.protocol == "folds"
+    labels = [item.label for item in items if item.label is not None and item.label == item.label]
+    rarest = min(np.unique(labels, return_counts=True)[1], default=0) if task.classes else FEW_PER_CLASS
+    return len(labels) < FEW_SAMPLES or int(rarest) < FEW_PER_CLASS
+
+
+def _check(task: TaskSpec, items: Sequence[Item]) -> None:
+    for item, following in itertools.pairwise(items):
+        if item.id == following.id:
+            raise DataError(f"{item.path}: sample '{item.id}' is listed more than once; ids must be unique")
+    if len(items) < FEWEST_SAMPLES:
+        raise DataError(
+            f"task '{task.slug}': found {len(items)} labelled samples in {task.root}; at least {FEWEST_SAMPLES} are "
+            "needed to train and test on different ones. Add labelled samples"
+        )
+    labels = {item.label for item in items}
+    if task.kind == "classification" and len(labels) == 1:
+        name = task.classes[int(next(iter(labels)) or 0)]
+        raise DataError(
+            f"task '{task.slug}': all {len(items)} samples are of class '{name}'; a classification needs at least two "
+            "classes. Add samples of other classes, or check the label column"
+        )
+
+
+def _strata(task: TaskSpec, items: Sequence[Item]) -> Indices:
+    """Class or bin of the target of every sample; -1 for a target that is not a number, 0 for dense tasks."""
+    labels = np.array([0 if item.label is None else item.label for item in items], dtype=np.float64)
+    if task.kind != "regression":
+        return labels.astype(np.int64)
+    found = np.full(len(items), -1, dtype=np.int64)
+    known = np.isfinite(labels)
+    found[known] = strata_of(labels[known])
+    return found
+
+
+def _divide(task: TaskSpec, items: tuple[Item, ...], strata: Indices) -> _Division:
+    groups, points = _groups(task, items), _points(task, items)
+    by = task.split
+    if by == "auto":
+        by = "group" if groups is not None else "blocks" if points is not None else "random"
+    alike = overlapping(items)
+    if by == "random":
+        if groups is not None:
+            log.warning("%s: split = 'random' ignores the groups of the samples: scores are too good", task.slug)
+        return _Division(items, alike, {"by": "random"})
+    known = groups if by == "group" else points
+    if known is None:
+        what = "group" if by == "group" else "longitude and latitude"
+        raise ContractError(
+            f"task '{task.slug}': split is '{by}', but not every sample has a {what}. Complete the data, or choose "
+            "another split"
+        )
+    if by == "group":
+        assert groups is not None
+        names, rule = groups, Rule({"by": "group", "groups": len(np.unique(groups))})
+    else:
+        assert points is not None
+        names, rule = _blocks(task, items, points, strata)
+    others = [naming for naming in (groups, alike) if naming is not None and naming is not names]
+    return _Division(items, joined(names, *others), rule)
+
+
+def _blocks(task: TaskSpec, items: Sequence[Item], points: Points, strata: Indices) -> tuple[Names, Rule]:
+    blocks = blocks_of(task, items, points, strata)
+    rule: Rule = {"by": "blocks", "block_m": blocks.side_m, "from": blocks.source}
+    rule["blocks"] = len(np.unique(blocks.names))
+    if blocks.side_m < blocks.wanted_m:
+        rule["wanted_m"] = blocks.wanted_m
+        log.warning(
+            "%s: blocks of %g m would be too few, so they are %g m wide: scores may be slightly too good",
+            task.slug,
+            blocks.wanted_m,
+            blocks.side_m,
+        )
+    return blocks.names, rule
+
+
+def _groups(task: TaskSpec, items: Sequence[Item]) -> Names | None:
+    found = [item.group for item in items if item.group is not None]
+    return np.array(found) if _complete(task, len(found), len(items), "group") else None
+
+
+def _points(task: TaskSpec, items: Sequence[Item]) -> Points | None:
+    found = [at for item in items if (at := place(item)) is not None]
+    return np.array(found) if _complete(task, len(found), len(items), "place") else None
+
+
+def _complete(task: TaskSpec, known: int, count: int, what: str) -> bool:
+    if 0 < known < count:
+        log.warning("%s: %d of %d samples have no %s, so it is not used", task.slug, count - known, count, what)
+    return known == count
+
+
+def _refuse_units(task: TaskSpec, division: _Division) -> None:
+    assert division.units is not None
+    count, by = len(np.unique(division.units)), division.rule["by"]
+    what = {"group": "group", "blocks": "spatial block", "random": "cluster of overlapping images"}[str(by)]
+    raise DataError(
+        f"task '{task.slug}': the {len(division.items)} samples form {count} {what}{'' if count == 1 else 's'} (with "
+        f"overlapping images kept together); at least {FEWEST_UNITS} are needed. Add others, or set another split "
+        "(group, blocks, random) in the task's entry"
+    )
+
+
+def _listing(task: TaskSpec, pool: Pool, division: _Division, strata: Indices) -> Listing:
+    units, items = division.units, division.grouped
+    count = len(items) if units is None else len(np.unique(units))
+    folds = assign_folds(strata, min(FOLDS, count), ("division", task.seed), units)
+    dropped = dict(pool.dropped)
+    load = pool.load or _no_images(task)
+    if cross_validated(task, items):
+        of = {item.id: int(fold) for item, fold in zip(items, folds, strict=True)}
+        named = [f"fold {fold}" for fold in folds]
+        _tell(task, division.rule, named, strata)
+        left_out = {ALL: dropped} if dropped else {}
+        return Listing(pool.root, {ALL: items}, "own", load, pool.load_target, left_out, folds=of, rule=division.rule)
+    splits = holdout(folds, strata, units)
+    _tell(task, division.rule, splits.tolist(), strata)
+    return _of_splits(pool, load, items, splits, dropped, division.rule)
+
+
+def _of_splits(
+    pool: Pool,
+    load: Callable[[Item], npt.NDArray[Any]],
+    items: Sequence[Item],
+    splits: Names,
+    dropped: Mapping[str, tuple[str, ...]],
+    rule: Rule,
+) -> Listing:
+    parts = {
+        name: tuple(item for item, own in zip(items, splits, strict=True) if own == name)
+        for name in ("train", "val", "test")
+    }
+    left_out = {"train": dict(dropped)} if dropped else {}
+    return Listing(pool.root, parts, "own", load, pool.load_target, left_out, rule=rule)
+
+
+def holdout(folds: Indices, strata: Indices, units: Names | None) -> Names:
+    """Return the split of every sample from its fold: one fold is test, one is val, the others are train.
+
+    A class without training samples gets its smallest unit, if that does not empty a split.
+    """
+    found = np.array(["test", "val", "train", "train", "train"])[folds]
+    member = np.arange(len(folds)) if units is None else np.unique(units, return_inverse=True)[1]
+    for stratum in np.setdiff1d(np.unique(strata), strata[found == "train"]):
+        sizes = np.bincount(member)
+        own = np.unique(member[strata == stratum])
+        unit = own[np.argmin(sizes[own])]
+        source = found[member == unit][0]
+        if (found == source).sum() > sizes[unit]:
+            found[member == unit] = "train"
+    return found
+
+
+def _as_given(task: TaskSpec, pool: Pool, items: tuple[Item, ...], strata: Indices) -> Listing:
+    groups, alike = _groups(task, items), overlapping(items)
+    namings = [naming for naming in (groups, alike) if naming is not None]
+    units = joined(*namings) if namings else None
+    if task.protocol == "folds":
+        raise ContractError(
+            f"task '{task.slug}': protocol is 'folds', but split is 'given'. Cross-validation does not use the data's "
+            "own splits: remove one of the two settings"
+        )
+    given = given_splits(task, pool.given, items, strata, units)
+    kept = np.array([split != "" for split in given.splits])
+    pairs = overlapping_pairs(items)
+    across = sum(given.splits[a] != given.splits[b] and kept[a] and kept[b] for a, b in pairs.tolist())
+    if across:
+        log.warning("%s: %d pairs of overlapping images are in different splits of the data", task.slug, across)
+    rule: Rule = {"by": "given", **given.rule}
+    splits = np.array(given.splits)[kept]
+    _tell(task, rule, splits.tolist(), strata[kept])
+    some = [item for item, own in zip(items, kept, strict=True) if own]
+    dropped = {**pool.dropped, **given.dropped}
+    return _of_splits(pool, pool.load or _no_images(task), some, splits, dropped, rule)
+
+
+def _tell(task: TaskSpec, rule: Mapping[str, object], parts: Sequence[str], strata: Indices) -> None:
+    """Log how the data were divided, and classes that are missing in a part."""
+    how = ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in rule.items()
+    )
+    names, sizes = np.unique(parts, return_counts=True)
+    log.info("%s: divided %s: %s", task.slug, how, ", ".join(f"{n} {c}" for n, c in zip(names, sizes, strict=True)))
+    if task.kind != "classification":
+        return
+    of = np.array(parts)
+    for part in names:
+        absent = np.setdiff1d(np.unique(strata), strata[of == part])
+        if len(absent):
+            log.warning("%s: no sample of %s is in %s", task.slug, ", ".join(task.classes[k] for k in absent), part)
 
 
 def _no_images(task: TaskSpec) -> Callable[[Item], npt.NDArray[Any]]:
@@ -39,23 +290,3 @@ def _no_images(task: TaskSpec) -> Callable[[Item], npt.NDArray[Any]]:
         )
 
     return load
-
-
-def _check_unique(pool: Pool) -> None:
-    seen: set[str] = set()
-    for item in pool.items:
-        if item.id in seen:
-            raise DataError(f"{item.path}: sample '{item.id}' is listed more than once; ids must be unique")
-        seen.add(item.id)
-
-
-def _random(task: TaskSpec, pool: Pool) -> Mapping[str, str]:
-    labels = np.array([0 if item.label is None else item.label for item in pool.items])
-    strata = strata_of(labels if task.kind == "regression" else labels.astype(np.int64))
-    found: dict[str, str] = {}
-    for stratum in np.unique(strata):
-        members = generator("division", task.seed, int(stratum)).permutation(np.flatnonzero(strata == stratum))
-        ends = np.round(np.cumsum(SHARES) * len(members)).astype(int)
-        for rank, member in enumerate(members):
-            found[pool.items[member].id] = NAMES[int(np.searchsorted(ends, rank, side="right"))]
-    return found

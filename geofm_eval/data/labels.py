@@ -66,7 +66,7 @@ class ValidationPlan:
     folds: tuple[Indices, ...] = ()
 
 
-_NO_VALIDATION = ValidationPlan("none", np.empty(0, dtype=np.int64))
+NO_VALIDATION = ValidationPlan("none", np.empty(0, dtype=np.int64))
 
 
 def label_subsets(labels: Labels, fractions: Sequence[float], draws: int, seed: int) -> list[LabelSubset]:
@@ -181,7 +181,7 @@ def validation_plan(
     counts = (val_labels[chosen][:, None] == classes[None, :]).sum(0)
     if counts.min() >= MIN_PER_CLASS:
         return ValidationPlan("split", chosen)
-    return _inner_folds(train_labels, ("folds", seed, draw))
+    return stratified_folds(train_labels, ("folds", seed, draw))
 
 
 def _cross_validated(fold_of: Indices, folds: int) -> ValidationPlan:
@@ -189,12 +189,12 @@ def _cross_validated(fold_of: Indices, folds: int) -> ValidationPlan:
     return ValidationPlan("inner_cv", np.empty(0, dtype=np.int64), held_out)
 
 
-def _inner_folds(labels: Indices, stream: tuple[str | int, ...]) -> ValidationPlan:
+def stratified_folds(labels: Indices, stream: tuple[str | int, ...]) -> ValidationPlan:
     """Stratified folds; their number is that of the samples of the rarest divisible class, at most five."""
     classes, counts = np.unique(labels, return_counts=True)
     divisible = counts >= 2
     if not divisible.any():
-        return _NO_VALIDATION
+        return NO_VALIDATION
     k = min(FOLDS, int(counts[divisible].min()))
     fold_of = np.full(len(labels), -1, dtype=np.int64)
     dealt = 0
@@ -218,7 +218,7 @@ def ranked_folds(targets: Labels, stream: tuple[str | int, ...], folds: int = FO
     """
     n = len(targets)
     if n < 3:
-        return _NO_VALIDATION
+        return NO_VALIDATION
     k = min(folds, n)
     random = generator(*stream)
     deals = np.concatenate([random.permutation(k) for _ in range(-(-n // k))])[:n]
@@ -243,6 +243,6 @@ def random_folds(n: int, stream: tuple[str | int, ...], blocks: npt.NDArray[np.s
     member = np.arange(n) if blocks is None else np.unique(blocks, return_inverse=True)[1]
     count = int(member.max()) + 1 if n else 0
     if count < 3:
-        return _NO_VALIDATION
+        return NO_VALIDATION
     k = min(FOLDS, count)
     return _cross_validated(generator(*stream).permutation(np.arange(count) % k)[member], k)

@@ -43,7 +43,7 @@ class Split:
         load_target: reads the per-pixel labels of one sample, (height, width); None for other tasks.
         dropped: ids of samples that were left out because they cannot be measured, by reason.
         progress: starts a progress display for hashing files.
-        folds: fold of every sample, for cross-validated data; empty for others.
+        folds: fold of every sample, from 0, for cross-validated data; empty for others.
         rule: how own data were divided; see :class:`geofm_eval.data.items.Listing`.
 
     Raises:
@@ -90,6 +90,11 @@ class Split:
         """(n,) scene or event of every sample; None unless all samples have one."""
         groups = [item.group for item in self.items if item.group is not None]
         return np.array(groups) if groups and len(groups) == len(self.items) else None
+
+    @property
+    def fold_count(self) -> int:
+        """Number of folds; 0 if the data are not cross-validated."""
+        return max(self.folds, default=-1) + 1
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, int], ...]:

@@ -123,11 +123,20 @@ def holdout(splits: Mapping[str, Split]) -> Mapping[str, Split]:
     """Return train, val and test of a task with one label per sample, formed from shuffles if the data have no split.
 
     The first ``HELD_SHUFFLES`` shuffles give the test samples, the next ones the validation samples, and the rest is
-    used for training. The splits are the same for all models and keep blocks together.
+    used for training. Of cross-validated data, the first fold is for testing and the second for validation. The splits
+    are the same for all models and keep blocks together.
     """
     if ALL not in splits:
         return splits
     whole = splits[ALL]
+    if whole.folds:
+        folds = np.array(whole.folds)
+        rows = {
+            "train": np.flatnonzero(folds > 1),
+            "val": np.flatnonzero(folds == 1),
+            "test": np.flatnonzero(folds == 0),
+        }
+        return {name: replace(_part(whole, name, own), folds=()) for name, own in rows.items()}
     blocks = item_blocks(whole.items, whole.task.options.get("blocks"))
     drawn = shuffles(len(whole), blocks, published_order(whole.items))
     first, second = drawn[:HELD_SHUFFLES], drawn[HELD_SHUFFLES : 2 * HELD_SHUFFLES]

@@ -3,11 +3,10 @@
 No other package downloads anything or writes into ``GEOFM_HOME``.
 """
 
-from geofm_eval.fetch.data import check_task, describe_task
+from geofm_eval.fetch.data import describe_task
 from geofm_eval.fetch.names import look_up
 from geofm_eval.fetch.published import fetch_task, plan_task
 from geofm_eval.fetch.weights import (
-    check_model,
     fetch_model,
     fetch_weights,
     path_sha256,
@@ -18,8 +17,6 @@ from geofm_eval.fetch.weights import (
 from geofm_eval.progress import transfer_on
 
 __all__ = [
-    "check_model",
-    "check_task",
     "describe_task",
     "fetch_model",
     "fetch_task",

@@ -70,21 +70,6 @@ def plan_model(model: ModelSpec) -> list[str]:
     return [*lines, *(f"  from {address}" for address in parts.values()), _terms(model)]
 
 
-def check_model(model: ModelSpec) -> list[str]:
-    """Check weights in ``GEOFM_HOME``; nothing is downloaded.
-
-    Raises:
-        Unavailable: ``GEOFM_HOME`` is not set, or the weights are missing.
-        WeightsError: the weights are not the published ones.
-    """
-    if model.weights is None or model.weights.packaged:
-        return [_nothing_needed(model)]
-    path = weights_path(model.weights)
-    if not path.exists():
-        raise Unavailable("weights", f"{path} does not exist", how_to_get_weights(model))
-    return [f"{model.slug}: {path} exists, {_identity(model, path)}", _terms(model)]
-
-
 def fetch_weights(model: ModelSpec, path: Path, start: StartProgress = TransferLog) -> None:
     """Download a model's weights to a path; concurrent calls for the same path wait, if the file system supports locks.
 

@@ -86,10 +86,10 @@ def _gain(one: Probed, base: str, pairs: Pairs, group: str) -> Gain | None:
     score = one.subject.score(base, fraction)
     if chosen is None or score is None:
         return None
-    records = one.subject.taps[chosen.tap], one.subject.taps[base]
+    records = chosen.record, one.subject.taps[base]
     difference: Difference | None = Difference(chosen.score.value - score.value)
     # A committed reference keeps the outcomes of few taps: that is no reason to complain of each of the others.
-    if chosen.tap == base or all(record.outcomes_sha256 is not None for record in records):
+    if records[0] is records[1] or all(record.outcomes_sha256 is not None for record in records):
         difference = selected_difference(one.subject, base, fraction, pairs)
     assert difference is not None
     counts = group == one.group and not one.aside

@@ -11,6 +11,7 @@ from geofm_eval.expected.admissible import Admitted, Choices, choices
 from geofm_eval.measure.dense_noise import admitted_dense
 from geofm_eval.measure.noise import UNPERTURBED, ByScore, Perturbation, PerturbedSolve, described, job_of, solved
 from geofm_eval.probes.job import ProbeJob
+from geofm_eval.probes.problem import Holdout
 from geofm_eval.records import Record, fraction_key
 from geofm_eval.workspace import Workspace
 
@@ -60,24 +61,29 @@ class _Score:
     fraction: float
 
     def __call__(self, results: NDArray[np.float64]) -> float:
-        """Return the mean over draws, or the pooled R2 of all shuffles.
+        """Return the mean over draws, or the pooled R2 of all shuffles or folds.
 
         Args:
             results: (draws,) accuracies, or summed squared errors.
         """
-        if not self.job.problem.regression:
+        if not self.job.problem.regression and not self.job.problem.folds:
             return float(results.mean())
+        if not self.job.problem.regression:
+            return float(np.average(results, weights=[len(held.held_out) for held in self._held]))
         if ALL in self.job.splits:
             return float(1 - results.sum() / _spread(np.concatenate(self._targets)))
         return float(np.mean([1 - one / _spread(y) for one, y in zip(results, self._targets, strict=True)]))
 
     @property
-    def _targets(self) -> list[NDArray[np.float64]]:
-        """Targets of the test samples of every draw."""
+    def _held(self) -> list[Holdout]:
         problem = self.job.problem
         own = {subset.draw: subset for subset in problem.subsets if subset.fraction == self.fraction}
-        held = [problem.tested(own[draw]) for draw in self.draws]
-        return [problem.labels[one.split][one.held_out] for one in held]
+        return [problem.tested(own[draw]) for draw in self.draws]
+
+    @property
+    def _targets(self) -> list[NDArray[np.float64]]:
+        """Targets of the test samples of every draw."""
+        return [self.job.problem.labels[one.split][one.held_out] for one in self._held]
 
 
 def _spread(targets: NDArray[np.float64]) -> float:

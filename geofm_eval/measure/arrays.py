@@ -86,6 +86,7 @@ class _TestSplit:
     labels: NDArray[Any]
     groups: NDArray[Any] | None
     name: str = "test"
+    folds: tuple[int, ...] = ()
 
 
 def probe_arrays(

@@ -13,6 +13,7 @@ from geofm_eval.advice.cut import Confirmation, Cut, Timed
 from geofm_eval.backbones.base import LoadedBackbone
 from geofm_eval.backbones.truncated import truncate
 from geofm_eval.catalog import Catalog
+from geofm_eval.data.cross_validation import draw_and_fold, merged
 from geofm_eval.data.inputs import ModelInput
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.dense.probe import DenseProbe
@@ -30,7 +31,7 @@ from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.records import Choice, Record
 from geofm_eval.results.run import PROBE, Run
 from geofm_eval.stats.counts import count_score
-from geofm_eval.stats.scores import pooled_r2
+from geofm_eval.stats.scores import pooled_r2, r2_per_draw
 from geofm_eval.workspace import Settings, Workspace
 
 FEATURE_NOISE = 1e-5
@@ -238,12 +239,16 @@ def _pooled(workspace: Workspace, record: Record, cut: Cut, short: LoadedBackbon
         n_classes=len(workspace.catalog.task(case.task).classes),
         device=torch.device(device),
         task=case.task,
+        folds=splits[ALL].fold_count if ALL in splits else 0,
     )
     with exact_float32(), device_turn(device):
         (sweep,) = solve_together(adaptation.probe, [problem], adaptation.pooling)
     difference, largest = (max(values) for values in zip(*errors, strict=True))
-    same = _same_penalties(record, cut.fraction, {row.draw: row.chosen for row in sweep.rows})
-    return _Found(difference, largest, _score(sweep, splits), same)
+    folds = splits[ALL].fold_count if ALL in splits else 0
+    chosen: dict[tuple[int, int | None], float | None] = {
+        (draw_and_fold(row.draw, folds) if folds else (row.draw, None)): row.chosen for row in sweep.rows
+    }
+    return _Found(difference, largest, _score(sweep, splits), _same_penalties(record, cut.fraction, chosen))
 
 
 def _difference(made: FeatureBlock, stored: FeatureBlock, tap: str, pooling: str) -> tuple[float, float]:
@@ -253,15 +258,21 @@ def _difference(made: FeatureBlock, stored: FeatureBlock, tap: str, pooling: str
 
 
 def _score(sweep: Sweep, splits: Mapping[str, Split]) -> float:
-    """Test score as in records: the mean over draws; with shuffle splits, the pooled R2."""
+    """Test score as in records: the mean over draws; with shuffle splits, the pooled R2; of folds, out of fold."""
+    if ALL in splits and splits[ALL].folds:
+        outcomes, target = merged([row.outcomes for row in sweep.rows], np.array(splits[ALL].folds)), splits[ALL].labels
+        return float(outcomes.mean() if sweep.kind == "correct" else r2_per_draw(outcomes, target).mean())
     if ALL in splits:
         return pooled_r2(np.stack([row.outcomes for row in sweep.rows]), splits[ALL].labels)
     return float(np.mean([row.test_score for row in sweep.rows]))
 
 
-def _same_penalties(record: Record, fraction: float, chosen: Mapping[int, float | None]) -> tuple[int, int]:
+def _same_penalties(
+    record: Record, fraction: float, chosen: Mapping[tuple[int, int | None], float | None]
+) -> tuple[int, int]:
+    """Number of equal penalties, by draw and fold, and of all."""
     choices: Sequence[Choice] = record.selection.choices if record.selection else ()
-    own = {choice.draw: choice.chosen for choice in choices if choice.fraction == fraction}
+    own = {(choice.draw, choice.fold): choice.chosen for choice in choices if choice.fraction == fraction}
     return sum(own.get(draw) == penalty for draw, penalty in chosen.items()), len(chosen)
 
 
@@ -280,7 +291,7 @@ def _dense(workspace: Workspace, record: Record, cut: Cut, short: LoadedBackbone
     rows = sweep.rows_for(cut.tap, cut.fraction)
     counts = np.stack([counted for _, counted in rows])
     difference, largest = (max(values) for values in zip(*errors, strict=True))
-    same = _same_penalties(record, cut.fraction, {row.draw: row.chosen for row, _ in rows})
+    same = _same_penalties(record, cut.fraction, {(row.draw, None): row.chosen for row, _ in rows})
     return _Found(difference, largest, float(count_score(counts, cut.test.metric).mean()), same)
 
 

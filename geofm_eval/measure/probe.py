@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from geofm_eval.catalog import Case, TaskSpec
+from geofm_eval.data.cross_validation import draw_and_fold
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.dense.probe import DENSE_PROBE_VERSION
 from geofm_eval.dense.sweep import DenseRow, DenseSweep
@@ -58,7 +59,7 @@ def measure_probe(context: Context, case: Case) -> Measurement:
                 split=ALL if tested.name == ALL else "val",
                 criterion=CRITERIA.get(sweep.probe, "none"),
                 candidates=rows[0].candidates,
-                choices=tuple(_choice(row, row.val_kind) for row in rows),
+                choices=tuple(_choice(row, row.val_kind, tested.fold_count) for row in rows),
                 near=near_taps(sweep.taps, validated(sweep), sweep.resamples),
             ),
             "cost": _cost(blocks, sweep, loaded.parameters, _bytes(workspace, case, rows, blocks)),
@@ -162,6 +163,9 @@ def _content(workspace: Workspace, case: Case) -> dict[str, Any]:
     }
     if ALL in splits:
         solved["shuffles"] = workspace.budget(case.task).identity
+    if task.own:
+        # Groups of the same splits would give other intervals.
+        solved["groups"] = {name: content_hash([item.group for item in split.items]) for name, split in splits.items()}
     return solved
 
 
@@ -178,10 +182,12 @@ def _digits(value: float | None, digits: int) -> float | None:
     return None if value is None else float(f"{value:.{digits}g}")
 
 
-def _choice(row: SweepRow | DenseRow, val_kind: Literal["split", "inner_cv", "none"]) -> Choice:
+def _choice(row: SweepRow | DenseRow, val_kind: Literal["split", "inner_cv", "none"], folds: int = 0) -> Choice:
+    draw, fold = draw_and_fold(row.draw, folds) if folds else (row.draw, None)
     return Choice(
         fraction=row.fraction,
-        draw=row.draw,
+        draw=draw,
+        fold=fold,
         val_kind=val_kind,
         n_val=row.n_val,
         chosen=row.chosen,

@@ -134,6 +134,7 @@ class ProbeJob:
             task=self.task.slug,
             seed=self.task.seed,
             groups={name: split.groups for name, split in self.splits.items()},
+            folds=max(split.fold_count for split in self.splits.values()),
         )
 
     def described(self, sweep: Sweep) -> Sweep:

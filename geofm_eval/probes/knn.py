@@ -136,7 +136,7 @@ def _winner(totals: Tensor) -> Tensor:
 
 
 def solve_knn(problem: ProbeProblem) -> Iterator[SweepRow]:
-    """Classify the test split from every tap and label subset; k = 20 gives the score, k = 5 an extra score."""
+    """Classify the test samples from every tap and label subset; k = 20 gives the score, k = 5 an extra score."""
     for tap in problem.taps:
         for subset in problem.subsets:
             yield _row(problem, tap, subset)
@@ -158,7 +158,7 @@ def _row(problem: ProbeProblem, tap: str, subset: LabelSubset) -> SweepRow:
         val_kind=problem.plan(subset).kind,
         val_score=None if validation is None else float(validation.score.mean()),
         test_score=float(correct[0].mean()),
-        outcomes=correct[0],
+        outcomes=problem.outcomes_of(subset, correct[0]),
         dropped_channels=ballot.dropped_channels,
         extra={f"accuracy_k{k}": float(correct[i].mean()) for i, k in enumerate(NEIGHBOURS) if i > 0},
         chosen_loss=None if validation is None else float(validation.loss.mean()),
@@ -195,7 +195,7 @@ def _either_way(ballot: Ballot, truth: NDArray[np.int64]) -> tuple[float, float]
 
 
 def _ballot(problem: ProbeProblem, tap: str, holdout: Holdout) -> Ballot:
-    train, labels = problem.features(tap, "train"), problem.labels["train"]
+    train, labels = problem.features(tap, problem.training), problem.labels[problem.training]
     return knn_ballot(
         as_tensor(train[holdout.rows], problem.device),
         torch.from_numpy(labels[holdout.rows]).to(problem.device),

@@ -55,7 +55,7 @@ def solve_linear(problem: ProbeProblem) -> Iterator[SweepRow]:
         known = folded.get(_key(job, subset))
         return (default_choice(PENALTIES, len(job.rows)).index if known is None else known.choice.index,)
 
-    train = {tap: problem.features(tap, "train") for tap in problem.taps}
+    train = {tap: problem.features(tap, problem.training) for tap in problem.taps}
     for job, head in fit_heads(list(jobs), train, problem.n_classes, problem.device, refined=refined):
         subset = jobs[job]
         known = folded.get(_key(job, subset))
@@ -76,7 +76,7 @@ def _cross_validated(problem: ProbeProblem) -> dict[RowKey, _Validated]:
     subsets = [subset for subset in problem.subsets if problem.plan(subset).kind == "inner_cv"]
     if not subsets:
         return {}
-    width = problem.features(problem.taps[0], "train").shape[1]
+    width = problem.features(problem.taps[0], problem.training).shape[1]
     folds = sum(len(problem.plan(subset).folds) for subset in subsets)
     at_once = max(1, FOLD_BYTES // (4 * len(PENALTIES) * problem.n_classes * width * folds))
     found: dict[RowKey, _Validated] = {}
@@ -89,7 +89,7 @@ def _folds_of(problem: ProbeProblem, subsets: Sequence[LabelSubset], taps: Seque
     jobs: dict[HeadJob, tuple[LabelSubset, Holdout]] = {}
     for tap, subset in itertools.product(taps, subsets):
         jobs |= {_job(problem, tap, holdout.rows): (subset, holdout) for holdout in problem.holdouts(subset)}
-    train = {tap: problem.features(tap, "train") for tap in taps}
+    train = {tap: problem.features(tap, problem.training) for tap in taps}
     heads = dict(fit_heads(list(jobs), train, problem.n_classes, problem.device))
     paths = {job: score_path(head, *_held_out(problem, job.tap, jobs[job][1])) for job, head in heads.items()}
     groups: dict[RowKey, list[HeadJob]] = {}
@@ -128,7 +128,7 @@ def _key(job: HeadJob, subset: LabelSubset) -> RowKey:
 
 
 def _job(problem: ProbeProblem, tap: str, rows: NDArray[np.int64]) -> HeadJob:
-    return HeadJob(tap, rows, problem.labels["train"][rows])
+    return HeadJob(tap, rows, problem.labels[problem.training][rows])
 
 
 def _held_out(problem: ProbeProblem, tap: str, holdout: Holdout) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -142,7 +142,7 @@ def _row(
     problem: ProbeProblem, job: HeadJob, subset: LabelSubset, head: ProbeHead, validated: _Validated | None
 ) -> SweepRow:
     choice = default_choice(PENALTIES, len(job.rows)) if validated is None else validated.choice
-    tested = problem.features(job.tap, "test"), problem.labels["test"]
+    tested = problem.test_samples(job.tap, subset)
     correct = correct_at(head, choice.index, *tested)
     return SweepRow(
         tap=job.tap,
@@ -159,7 +159,7 @@ def _row(
         val_loss=choice.val_loss,
         val_score=choice.val_score,
         test_score=float(correct.mean()),
-        outcomes=correct,
+        outcomes=problem.outcomes_of(subset, correct),
         converged=head.converged,
         iterations=head.iterations,
         dropped_channels=head.standardiser.dropped,

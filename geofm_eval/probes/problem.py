@@ -12,12 +12,16 @@ from geofm_eval.data.labels import Labels, LabelSubset, ValidationPlan
 from geofm_eval.data.split import ALL
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.plurals import counted
+from geofm_eval.stats.scores import r2
 
 FeatureSource = Callable[[str, str], NDArray[np.float32]]
 """Returns features (n, D) of a (tap, split), memory-mapped if they are large."""
 
 HOLDOUT = ("train", "val", "test")
 ROWS_AT_ONCE = 4096
+
+UNTESTED = 255
+"""Outcome of a classified sample that a fold did not test."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class SweepRow:
 
     Attributes:
         fraction: requested label fraction; ``n_train`` is the actual count.
-        draw: number of the label subset at that fraction; with shuffle splits, number of the shuffle.
+        draw: number of the label subset at that fraction; with shuffle splits, number of the shuffle; in
+            cross-validation, see :func:`geofm_eval.data.cross_validation.draw_and_fold`.
         n_val: number of validation samples (with inner cross-validation, of training samples held out once each).
         candidates: penalties, strongest first; empty for a probe without a penalty.
         chosen_index: position of the chosen penalty among the candidates.
@@ -51,8 +56,8 @@ class SweepRow:
         val_loss: mean validation loss at each candidate: log loss in nats, or squared error in the target's unit.
         val_score: validation accuracy or R2 at the chosen penalty; None without validation samples.
         test_score: test accuracy or R2 at the chosen penalty.
-        outcomes: one per sample of the tested split: uint8, 1 if classified correctly; or float32 predictions, NaN for
-            samples that a shuffle did not test.
+        outcomes: one per sample of the tested split: uint8, 1 if classified correctly, ``UNTESTED`` for samples that a
+            fold did not test; or float32 predictions, NaN for samples that a shuffle or fold did not test.
         converged: True if every candidate was solved to tolerance.
         iterations: solver steps over all candidates.
         dropped_channels: number of channels left out because they are constant on the label subset.
@@ -111,8 +116,8 @@ class Holdout:
 class ProbeProblem:
     """Features, labels and label subsets of one sweep, checked against each other.
 
-    The splits are ``train``, ``val`` and ``test``, or ``all`` alone with shuffle splits, whose subsets include their
-    test samples.
+    The splits are ``train``, ``val`` and ``test``, or ``all`` alone with shuffle splits or in cross-validation, whose
+    subsets include their test samples.
 
     Attributes:
         features: (tap, split) -> (n, D) float32.
@@ -126,6 +131,7 @@ class ProbeProblem:
         explore: also compute ``SweepRow.explored``.
         seed: seed of the task, used to resample validation samples.
         groups: (n,) group of each sample, for splits with dependent samples; others are missing or None.
+        folds: number of folds if each label subset is tested on a fold of the samples; 0 otherwise.
 
     Raises:
         ContractError: fewer than two classes, no tap, features that do not match the labels or are not finite, a label
@@ -144,6 +150,7 @@ class ProbeProblem:
     explore: bool = False
     seed: int = 0
     groups: Mapping[str, NDArray[np.str_] | None] = field(default_factory=dict)
+    folds: int = 0
 
     def __post_init__(self) -> None:
         if not self.regression and self.n_classes < 2:
@@ -197,6 +204,26 @@ class ProbeProblem:
             return Holdout(subset.indices, self.training, subset.test)
         return Holdout(subset.indices, "test", np.arange(len(self.labels["test"])))
 
+    def test_samples(self, tap: str, subset: LabelSubset) -> tuple[NDArray[np.float32], Labels]:
+        """Return features and labels of the test samples of a subset; a whole test split is not copied."""
+        if subset.test is None:
+            return self.features(tap, "test"), self.labels["test"]
+        return self.features(tap, self.training)[subset.test], self.labels[self.training][subset.test]
+
+    def outcomes_of(self, subset: LabelSubset, correct: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return (n,) outcomes of all samples of the tested split from those of the test samples of a subset."""
+        if subset.test is None:
+            return correct
+        found = np.full(len(self.labels[self.training]), UNTESTED, dtype=np.uint8)
+        found[subset.test] = correct
+        return found
+
+    def r2_of(self, truth: Labels, predicted: NDArray[np.float64]) -> float:
+        """Return R2 of test samples; that of a fold is relative to the spread of all samples, which is never 0."""
+        if not self.folds:
+            return r2(truth, predicted)
+        return 1 - float(np.square(truth - predicted).mean() / self.labels[self.training].var())
+
     def n_val(self, subset: LabelSubset) -> int:
         """Return the number of validation samples of a subset."""
         return sum(len(holdout.held_out) for holdout in self.holdouts(subset))
@@ -233,7 +260,7 @@ class ProbeProblem:
         if split != "val":
             self._check_spread(targets, f"the {split} split")
         for subset in self.subsets:
-            if subset.test is not None:
+            if subset.test is not None and not self.folds:
                 self._check_spread(targets[subset.test], f"the test set of shuffle {subset.draw}")
 
     def _check_spread(self, targets: Labels, where: str) -> None:

@@ -23,7 +23,7 @@ from geofm_eval.probes.logistic import penalty_path
 from geofm_eval.probes.problem import Holdout, ProbeProblem, SweepRow, ValidationItems
 from geofm_eval.probes.selection import PenaltyChoice
 from geofm_eval.probes.standardise import Rotation, Standardiser, fit_standardiser, rotate
-from geofm_eval.stats.scores import prediction_dtype, r2, rmse
+from geofm_eval.stats.scores import prediction_dtype, rmse
 
 RIDGE_PENALTIES = penalty_path(4, -6)
 """Penalties as multiples of tr(X'X)/p, strongest first."""
@@ -225,7 +225,7 @@ def _row(cell: _Cell, predicted: Sequence[Predicted]) -> SweepRow:
         at_edge=choice.at_edge,
         val_loss=choice.val_loss,
         val_score=choice.val_score,
-        test_score=r2(*pair),
+        test_score=problem.r2_of(*pair),
         outcomes=outcomes,
         dropped_channels=tested.dropped_channels,
         extra={"rmse": rmse(*pair)},

@@ -197,14 +197,15 @@ def _check_served(probe: Probe, problem: ProbeProblem) -> None:
         raise ContractError(
             f"probe '{probe}' is for {wanted} tasks, but {problem.task} is a {found} task. Choose another probe"
         )
-    if not problem.regression and problem.training != "train":
+    if not problem.regression and problem.training != "train" and not problem.folds:
         raise ContractError(
             f"probe '{probe}' needs the splits train, val and test, but {problem.task} has shuffle splits. Give the "
             "task a fixed split"
         )
-    if probe.startswith("adamw") and problem.training == "train":
+    if probe.startswith("adamw") and (problem.training == "train" or problem.folds):
+        found = "folds" if problem.folds else "a fixed split"
         raise ContractError(
-            f"probe '{probe}' needs NeuCo-Bench's shuffle splits, but {problem.task} has a fixed split. Choose ridge"
+            f"probe '{probe}' needs NeuCo-Bench's shuffle splits, but {problem.task} has {found}. Choose ridge"
         )
 
 

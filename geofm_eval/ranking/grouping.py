@@ -139,7 +139,7 @@ def _of_probes(comparison: Comparison) -> Iterator[Setting]:
         ranked = [subject for subject in comparison.subjects if subject.model in chosen]
         if ranked:
             control = best_control(ranked, chosen)
-            entries = [Entry(s.model, s.taps[chosen[s.model].tap], fraction) for s in ranked]
+            entries = [Entry(s.model, chosen[s.model].record, fraction) for s in ranked]
             name = f"{comparison.slug}-p{round(float(fraction) * 1000) / 10:03g}".replace(".", "_")
             yield Setting(name, comparison.slug, _sorted(entries), None if control is None else control.model, dropped)
 

@@ -29,6 +29,7 @@ from geofm_eval.records.marking import MARK, MOSTLY_FILLED, display_name, figure
 from geofm_eval.records.outcomes import (
     CORRECT,
     COUNTS,
+    FOLD,
     PREDICTION,
     TARGET,
     VALIDATION,
@@ -54,6 +55,7 @@ from geofm_eval.records.training import SeedTraining, Training
 __all__ = [
     "CORRECT",
     "COUNTS",
+    "FOLD",
     "MARK",
     "MIGRATIONS",
     "MOSTLY_FILLED",

@@ -28,6 +28,9 @@ COUNTS = "counts_"
 TARGET = "target"
 """Name of the array of a regression target."""
 
+FOLD = "fold"
+"""Name of the array with the fold of every sample of cross-validated data."""
+
 VALIDATION = "val_"
 """Prefix of validation scores on resampled validation samples, in the same file.
 
@@ -53,6 +56,7 @@ class Outcomes:
         target: (n,) float64; None for classification.
         counts: per label fraction of a dense task, (seeds, n, K, K) int64 confusion counts (rows: true class), or
             (seeds, n, 5) float64 ``metric.SUMS``. Empty for tasks with one label per sample.
+        folds: (n,) uint8, fold that tested every sample; None if not cross-validated.
     """
 
     ids: npt.NDArray[np.str_]
@@ -61,6 +65,7 @@ class Outcomes:
     prediction: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     target: npt.NDArray[np.float64] | None = None
     counts: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    folds: npt.NDArray[np.uint8] | None = None
 
 
 def read_outcomes(run_dir: Path, record: Record) -> Outcomes | None:
@@ -77,7 +82,13 @@ def read_outcomes(run_dir: Path, record: Record) -> Outcomes | None:
         for prefix in (CORRECT, PREDICTION, COUNTS)
     }
     return Outcomes(
-        arrays["ids"], arrays.get("groups"), found[CORRECT], found[PREDICTION], arrays.get(TARGET), found[COUNTS]
+        arrays["ids"],
+        arrays.get("groups"),
+        found[CORRECT],
+        found[PREDICTION],
+        arrays.get(TARGET),
+        found[COUNTS],
+        arrays.get(FOLD),
     )
 
 
@@ -141,7 +152,8 @@ def checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -
     dense = any(name.startswith(COUNTS) for name in outcomes)
     regression = not dense and any(_predicts(score.metric) for score in record.scores.values())
     prefix = COUNTS if dense else PREDICTION if regression else CORRECT
-    expected = {"ids", *((TARGET,) if regression else ()), *(f"{prefix}{key}" for key in record.scores)}
+    folds = (FOLD,) if record.provenance.protocol == "folds" and not dense else ()
+    expected = {"ids", *folds, *((TARGET,) if regression else ()), *(f"{prefix}{key}" for key in record.scores)}
     if set(outcomes) - {"groups"} != expected:
         raise ContractError(
             f"{where}: found arrays {sorted(outcomes)}, expected {sorted(expected)} (groups are optional)"
@@ -149,7 +161,7 @@ def checked_outcomes(record: Record, outcomes: Mapping[str, npt.NDArray[Any]]) -
     arrays = {name: np.asarray(array) for name, array in outcomes.items()}
     for name in {"ids", "groups"} & set(arrays):
         arrays[name] = arrays[name].astype(np.str_)
-    items = {name: len(arrays[name]) for name in ("ids", "groups", TARGET) if name in arrays}
+    items = {name: len(arrays[name]) for name in ("ids", "groups", TARGET, FOLD) if name in arrays}
     if len(set(items.values())) > 1:
         raise ContractError(f"{where}: found lengths {items}, expected equal ones; give one entry per sample")
     shuffled = record.provenance.protocol == "shuffle_splits"

@@ -205,7 +205,7 @@ def _problems(record: Record) -> Iterator[str]:
         if not 0 < float(key) <= 1:
             yield f"label fraction {key} is not in (0, 1]"
         mean = sum(score.per_draw) / len(score.per_draw)
-        if record.provenance.protocol == "holdout" and not close(score.value, mean):
+        if record.provenance.protocol != "shuffle_splits" and not close(score.value, mean):
             yield f"scores.{key}: value {score.value} is not the mean of per_draw, {mean}"
     ordered = sorted(scores, key=float)
     if len({(score.metric, score.n) for score in scores.values()}) > 1:
@@ -223,13 +223,13 @@ def _problems(record: Record) -> Iterator[str]:
 
 
 def _choice_problems(record: Record) -> Iterator[str]:
-    """Check choices on validation: each draw of the score at most once, validation scores within bounds."""
+    """Check choices on validation: each draw of the score, or fold of it, at most once; scores within bounds."""
     if record.selection is None or not record.scores:
         return
-    draws: dict[str, list[int]] = {}
+    draws: dict[str, list[tuple[int, int | None]]] = {}
     for choice in record.selection.choices:
         key = repr(float(choice.fraction))
-        draws.setdefault(key, []).append(choice.draw)
+        draws.setdefault(key, []).append((choice.draw, choice.fold))
         if key not in record.scores:
             yield f"selection has a choice at fraction {key}, which has no score"
             continue
@@ -237,10 +237,11 @@ def _choice_problems(record: Record) -> Iterator[str]:
             yield from out_of_bounds("val_score", [choice.val_score], record.scores[key].metric)
     for key, own in draws.items():
         count = len(record.scores[key].per_draw)
-        beyond = record.training is None and max(own) >= count  # of a training the draw is the number of its seed
+        numbers = sorted(draw for draw, _ in own)
+        beyond = record.training is None and numbers[-1] >= count  # of a training the draw is the number of its seed
         if len(set(own)) < len(own) or beyond:
             yield (
-                f"selection at fraction {key} has choices of draws {sorted(own)[:9]}, the score has "
+                f"selection at fraction {key} has choices of draws {numbers[:9]}, the score has "
                 f"{counted(count, 'draw')}"
             )
 

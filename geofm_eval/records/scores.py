@@ -35,11 +35,12 @@ class Score(Section):
     Args:
         metric: for example ``accuracy`` or ``r2``.
         value: mean over the draws, in the metric's own unit (accuracy: proportion of correct samples); with shuffle
-            splits, the pooled R2 of all (shuffle, sample) predictions.
+            splits, the pooled R2 of all (shuffle, sample) predictions. In cross-validation, a draw is scored over the
+            out-of-fold outcomes of all samples.
         per_draw: one value per draw of the label subset; with shuffle splits one per shuffle, for trainings one per
             seed.
         n: test samples; with shuffle splits those that were tested at least once.
-        n_train: labelled training samples.
+        n_train: labelled training samples; in cross-validation the mean over folds.
         extra: additional scores that are never selected on, for example ``accuracy_k5`` or ``rmse``.
     """
 
@@ -89,6 +90,7 @@ class Choice:
         val_loss: mean validation loss at that penalty (log loss in nats, or squared error), which breaks ties of
             ``val_score``; None without validation and in records of older versions.
         runner_up_gap: validation loss of the second-best penalty minus that of the chosen one.
+        fold: fold that the choice was made for, which took no part in it; None if not cross-validated.
         converged: the solver reached its optimum.
     """
 
@@ -104,6 +106,7 @@ class Choice:
     converged: bool | None = None
     iterations: NonNegativeInt | None = None
     dropped_channels: NonNegativeInt | None = None
+    fold: NonNegativeInt | None = None
 
 
 class Selection(Section):

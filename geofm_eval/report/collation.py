@@ -26,6 +26,7 @@ from geofm_eval.results.drift_cases import comparable_drifts
 from geofm_eval.results.leaderboard import Ranking, rank
 from geofm_eval.results.locate import is_archive
 from geofm_eval.results.neuco import neuco_comparisons
+from geofm_eval.results.random_splits import compare_random_splits
 from geofm_eval.results.run import Run, read_run
 from geofm_eval.results.similarity import similarity_tables
 from geofm_eval.results.trainings import comparable_trainings
@@ -82,10 +83,11 @@ def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
     rankings = tuple(rank(comparison, run.pairs) for comparison in found)
     ranked, decided = overview(run, known), decide_findings(run, known)
     made_out, shown = explained(run, known), worth_showing(decided, run)
+    divided = compare_random_splits(run, known)
     moved, orders = [transfer_page(one) for one in transfers(run, known)], ranked.by_table
     over = {"Findings": findings_pages(shown), "Rankings": over_pages(ranked), "Transferable taps": moved}
     own = {
-        **{title: [comparison_page(one, orders.get(one.comparison.slug, ()), known) for one in rankings
+        **{title: [comparison_page(one, orders.get(one.comparison.slug, ()), known, divided) for one in rankings
                    if one.comparison.simulated == kind] for kind, title in RESULTS.items()},
         "Trained decoders and tuned backbones": [
             trainings_page(one, orders.get(one.slug, ()), known, run.pairs) for one in trained

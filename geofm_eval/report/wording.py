@@ -139,6 +139,8 @@ def shared_notes(comparison: Comparison, catalog: Catalog) -> tuple[str, ...]:
         notes.append("R2: explained proportion of the test target's variance; below 0 is worse than its mean.")
     if sizes := _token_sentence(comparison):
         notes.append(sizes)
+    if record.provenance.split_rule:
+        notes.append(division_sentence(record))
     if record.provenance.dropped:
         notes.append(f"Samples left out: {dropped_sentence(record)}.")
     notes.append(recipe_sentence(record))
@@ -166,6 +168,14 @@ def _token_sentence(comparison: Comparison) -> str:
             shown.setdefault(text, []).append(subject.model)
     parts = "; ".join(f"{text} ({', '.join(models)})" for text, models in shown.items())
     return f"Token, context, grid ceiling: {parts}." if parts else ""
+
+
+def division_sentence(record: Record) -> str:
+    """How own data were divided, such as ``Split: by blocks, block_m 2400, from variogram, blocks 31``."""
+    rule = record.provenance.split_rule
+    parts = [f"{name} {f'{value:g}' if isinstance(value, float) else value}" for name, value in rule.items()]
+    folds = "; cross-validated in folds" if record.provenance.protocol == "folds" else ""
+    return f"Split: {', '.join(parts)}{folds}."
 
 
 def dropped_sentence(record: Record) -> str:

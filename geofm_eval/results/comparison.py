@@ -7,6 +7,8 @@ from functools import cached_property
 
 from geofm_eval.catalog import coding_of, is_neuco
 from geofm_eval.records import Record, Score
+from geofm_eval.results.fold_choices import Nested, choose_within_folds
+from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import PROBE, Run, once_per_run
 
 FIRST, LAST = "embed", "final"
@@ -15,11 +17,15 @@ FIRST, LAST = "embed", "final"
 
 @dataclass(frozen=True)
 class Subject:
-    """One model in a comparison: records by tap from shallow to deep, and why planned taps have no score."""
+    """One model in a comparison: records by tap from shallow to deep, and why planned taps have no score.
+
+    ``nested`` is the record of the tap chosen within every fold, for cross-validated data.
+    """
 
     model: str
     taps: dict[str, Record]
     missing: dict[str, str]
+    nested: Nested | None = None
 
     @property
     def record(self) -> Record:
@@ -108,7 +114,7 @@ def comparisons(run: Run) -> tuple[list[Comparison], list[str]]:
             problems.append(split_sentence(f"{task}-{adaptation}", parts))
         for number, part in enumerate(parts, start=1):
             slug = f"{task}-{adaptation}" + (f"-{number}" if len(parts) > 1 else "")
-            comparison, refused = _comparison(slug, part, gaps.get((task, adaptation), {}))
+            comparison, refused = _comparison(slug, part, gaps.get((task, adaptation), {}), run.pairs)
             problems += refused
             if comparison.subjects:
                 found.append(comparison)
@@ -122,6 +128,7 @@ def identity(record: Record) -> dict[str, str]:
         "task_version": str(record.case.task_version),
         "evidence": str(record.evidence),
         "split_definition": str(source.split_definition),
+        "split_rule": json.dumps(source.split_rule, sort_keys=True),
         "items_sha256": json.dumps(source.items_sha256, sort_keys=True),
         "labels_sha256": json.dumps(source.labels_sha256, sort_keys=True),
         "recipe": json.dumps(source.recipe, sort_keys=True),
@@ -156,7 +163,9 @@ def _gaps_by_model(run: Run) -> dict[tuple[str, str], dict[str, dict[str, str]]]
     return dict(gaps)
 
 
-def _comparison(slug: str, records: list[Record], gaps: dict[str, dict[str, str]]) -> tuple[Comparison, list[str]]:
+def _comparison(
+    slug: str, records: list[Record], gaps: dict[str, dict[str, str]], pairs: Pairs
+) -> tuple[Comparison, list[str]]:
     by_model: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
         by_model[record.case.model].append(record)
@@ -171,7 +180,7 @@ def _comparison(slug: str, records: list[Record], gaps: dict[str, dict[str, str]
             continue
         taps = {record.case.layer: record for record in by_model[model]}
         ordered = {tap: taps[tap] for tap in sorted(taps, key=tap_order)}
-        subjects.append(Subject(model, ordered, gaps.get(model, {})))
+        subjects.append(Subject(model, ordered, gaps.get(model, {}), choose_within_folds(ordered, pairs)))
     return Comparison(slug, tuple(subjects), dict(sorted(left_out.items()))), problems
 
 

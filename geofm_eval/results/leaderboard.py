@@ -104,8 +104,7 @@ def _row(
     if len(subject.taps) > 1 and final is not None:
         gain = selected_difference(subject, LAST, fraction, pairs)
     if control is not None and not subject.is_control:
-        best = control.taps[chosen[control.model].tap]
-        over_control = pairs.difference(subject.taps[own.tap], best, fraction)
+        over_control = pairs.difference(own.record, chosen[control.model].record, fraction)
     return RankingRow(
         rank=1 + sum(value > sign(own.score) * own.score.value for value in values),
         subject=subject,

@@ -13,6 +13,7 @@ from geofm_eval.errors import DataError
 from geofm_eval.records import Outcomes, Record, read_outcomes, read_resamples
 from geofm_eval.stats.counts import Term, contrast_interval
 from geofm_eval.stats.difference import LEVEL, Difference
+from geofm_eval.stats.folds import paired_folded_interval
 from geofm_eval.stats.scores import Interval, paired_interval, paired_r2_interval, paired_shuffle_interval
 
 MEAN_DECIMALS = 12
@@ -102,6 +103,10 @@ class Pairs:
         """Per-item outcomes of a record; None where they cannot be read."""
         return self._read(record, self._run_dir)
 
+    def hold(self, record: Record, outcomes: Outcomes) -> None:
+        """Take the outcomes of a record that is in no file, because it was put together from others."""
+        self._outcomes[self._run_dir, *_named(record)] = outcomes
+
     def counts(self, record: Record, fraction: str) -> NDArray[Any] | None:
         """Counts of a dense record's test images; None where they cannot be read."""
         outcomes = self.outcomes(record)
@@ -170,6 +175,8 @@ def _same_items(one: tuple[Outcomes, str], other: tuple[Outcomes, str]) -> bool:
     first, second = _per_item(left, key), _per_item(right, other_key)
     if not _equal(left.ids, right.ids) or first.shape[1:] != second.shape[1:]:
         return False
+    if (left.folds is None) != (right.folds is None):
+        return False
     if left.counts and right.counts:
         return True  # the seeds of two networks vary each for itself, so that their numbers may differ
     if first.shape != second.shape or (left.target is None) != (right.target is None):
@@ -198,6 +205,8 @@ def _paired(
         return contrast_interval(terms, left.groups, LEVEL)
     first = _mean_per_item([(one, key) for one, _, key in pairs], weights)
     second = _mean_per_item([(other, key) for _, other, key in pairs], weights)
+    if left.folds is not None:
+        return paired_folded_interval(first, second, left.target, left.groups, LEVEL)
     if left.target is None:
         return paired_interval(first, second, left.groups, LEVEL)
     if np.isnan(first).any():

@@ -79,7 +79,8 @@ def selected_difference(subject: Subject, base: str, fraction: str, pairs: Pairs
     """Test score of the chosen tap minus that of a fixed one, with an interval that includes how the tap was chosen.
 
     Without per-item outcomes of all re-selected taps the interval rests on the chosen tap's own and on the scores of
-    the others. Without resamples the choice is taken as given.
+    the others. Without resamples the choice is taken as given. Of cross-validated data, the outcomes are those of the
+    taps that the folds chose, so that they contain the choice.
 
     Returns:
         None where validation chooses nothing, or the base has no score.
@@ -88,6 +89,8 @@ def selected_difference(subject: Subject, base: str, fraction: str, pairs: Pairs
     if not found or subject.score(base, fraction) is None:
         return None
     chosen, end = best_of(found), subject.taps[base]
+    if subject.nested is not None and fraction in subject.nested.choices:
+        return pairs.difference(subject.nested.record, end, fraction)
     own = pairs.difference(subject.taps[chosen.tap], end, fraction)
     again = reselect(subject, fraction, pairs)
     if again is None or own.low is None:

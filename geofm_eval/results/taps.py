@@ -11,13 +11,24 @@ from geofm_eval.stats.reselection import choose
 
 @dataclass(frozen=True)
 class ChosenTap:
-    """The tap with the best mean validation score over the draws, of ``candidates`` taps, with its test ``score``."""
+    """The tap with the best mean validation score over the draws, of ``candidates`` taps, with its test ``score``.
+
+    Of cross-validated data, every fold chooses its own tap: ``score`` and ``record`` are of all of these, and ``tap``
+    is the one that ``agreed`` folds out of some chose, more than any other.
+    """
 
     tap: str
     candidates: int
     val_score: float
     score: Score
+    record: Record
     val_loss: float | None = None
+    agreed: tuple[int, int] | None = None
+
+    @property
+    def words(self) -> str:
+        """Name the tap, and how many folds chose it: ``block05``, ``block05 (3 of 5 folds)``."""
+        return self.tap if self.agreed is None else f"{self.tap} ({self.agreed[0]} of {self.agreed[1]} folds)"
 
 
 def sign(score: Score) -> float:
@@ -52,7 +63,7 @@ def candidates(subject: Subject, fraction: str) -> list[ChosenTap]:
         for tap, record in subject.taps.items()
         if fraction in record.scores and (value := val_score(record, fraction)) is not None
     ]
-    return [ChosenTap(tap, len(found), value, score, loss) for tap, value, score, loss in found]
+    return [ChosenTap(tap, len(found), value, score, subject.taps[tap], loss) for tap, value, score, loss in found]
 
 
 def best_of(taps: Sequence[ChosenTap]) -> ChosenTap:
@@ -68,8 +79,15 @@ def losses_of(taps: Sequence[ChosenTap]) -> list[float]:
 def choose_tap(subject: Subject, fraction: str) -> ChosenTap | None:
     """Choose a tap by validation alone; ties go to the lower validation loss, then to the shallower tap.
 
+    Of cross-validated data, the taps are those that each fold chose.
+
     Returns:
         None where no tap has both a validation and a test score at this fraction.
     """
+    own = subject.nested
+    if own is not None and fraction in own.choices:
+        choice, score = own.choices[fraction], own.record.scores[fraction]
+        agreed = choice.count, choice.folds
+        return ChosenTap(choice.tap, choice.candidates, choice.val_score, score, own.record, choice.val_loss, agreed)
     found = candidates(subject, fraction)
     return best_of(found) if found else None

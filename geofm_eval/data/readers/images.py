@@ -74,6 +74,9 @@ def load_array(path: Path) -> npt.NDArray[Any]:
 def place_of(path: Path) -> Place:
     """Return where a GeoTIFF lies; nothing is known of other formats.
 
+    The edges of the box are the means over their two corners, because the bounding boxes of neighbouring chips of a
+    projected grid overlap. West is greater than east for an image that crosses the antimeridian.
+
     Raises:
         DataError: the file is not a readable GeoTIFF.
     """
@@ -89,5 +92,10 @@ def place_of_grid(grid: Grid | None) -> Place:
     found = project(grid.crs, "EPSG:4326", [x for x, _ in corners], [y for _, y in corners])
     if found is None or not all(degrees(x, y) for x, y in zip(*found, strict=True)):
         return centre(grid), None
-    lon, lat = found
-    return centre(grid), (float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max()))
+    (west, east), (south, north) = _edges(found[0] % 360 if np.ptp(found[0]) > 180 else found[0]), _edges(found[1])
+    return centre(grid), (west, south, east - 360 if east > 180 else east, north)
+
+
+def _edges(corners: npt.NDArray[np.float64]) -> tuple[float, float]:
+    ordered = np.sort(corners)
+    return float(ordered[:2].mean()), float(ordered[2:].mean())

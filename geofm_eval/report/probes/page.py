@@ -9,6 +9,7 @@ from geofm_eval.report.pages import Page, line_of, links
 from geofm_eval.report.probes.curves import depth_profiles, label_curves
 from geofm_eval.report.probes.figures import depth_figure, label_figure
 from geofm_eval.report.probes.neuco import neuco_table
+from geofm_eval.report.probes.random_split import sentences_of
 from geofm_eval.report.probes.rows import depth_rows, label_rows
 from geofm_eval.report.probes.tables import depth_table, label_table, ranking_table
 from geofm_eval.report.probes.terminal import text_of
@@ -16,19 +17,23 @@ from geofm_eval.report.probes.transfer import transfer_table
 from geofm_eval.report.ranks.page import ranks_page
 from geofm_eval.results.leaderboard import Ranking
 from geofm_eval.results.neuco import NeucoComparison
+from geofm_eval.results.random_splits import RandomSplit
 from geofm_eval.results.transfer import TapTransfers
 
 
-def comparison_page(ranking: Ranking, orders: Sequence[Ordering], catalog: Catalog) -> Page:
+def comparison_page(
+    ranking: Ranking, orders: Sequence[Ordering], catalog: Catalog, divided: Sequence[RandomSplit] = ()
+) -> Page:
     """Ranking, depth profile, label efficiency and ranks; its lines are a row and a picture in the index."""
     comparison, slug = ranking.comparison, ranking.comparison.slug
     profiles, curves = depth_profiles(ranking), label_curves(ranking)
-    table, ranks = ranking_table(ranking, catalog), ranks_page(comparison, None, orders, catalog)
+    notes = sentences_of(slug, divided)
+    table, ranks = ranking_table(ranking, catalog, notes), ranks_page(comparison, None, orders, catalog)
     over_depth, over_labels = depth_table(comparison, profiles, catalog), label_table(comparison, curves, catalog)
     return Page(
         tables=(table, over_depth, over_labels, *ranks.tables),
         lines=(_row(ranking, bool(orders)), f"![depth profile of {slug}](../figures/{slug}-depth.png)"),
-        text=text_of(ranking, profiles, catalog, table),
+        text=text_of(ranking, profiles, catalog, table, notes),
         csv={
             table.slug: table.data,
             f"../figures/{slug}-depth": partial(depth_rows, comparison, profiles),

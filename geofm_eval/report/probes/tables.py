@@ -22,7 +22,7 @@ TEMPORAL = {"native": "passed to the model together", "per_date": "passed one by
 """Use of the dates of a time series."""
 
 
-def ranking_table(ranking: Ranking, catalog: Catalog) -> Table[RankingRow]:
+def ranking_table(ranking: Ranking, catalog: Catalog, notes: Sequence[str] = ()) -> Table[RankingRow]:
     """Models in the order of their test scores at the validation-chosen tap, controls among them and marked."""
     comparison, unit = ranking.comparison, unit_of(ranking.comparison)
     over = f"over {ranking.control or 'best control'}"
@@ -36,8 +36,8 @@ def ranking_table(ranking: Ranking, catalog: Catalog) -> Table[RankingRow]:
         Column("family", lambda row: family(row.subject.record, catalog), "family"),
         Column(f"{unit.label} [interval]", lambda row: row.chosen.score, short="score [interval]"),
         *(error if "rmse" in comparison.any_score.extra else []),
-        Column("chosen tap", lambda row: f"{row.chosen.tap} (of {row.chosen.candidates})"),
-        Column(None, lambda row: f"{row.chosen.tap} of {row.chosen.candidates}", short="chosen tap"),
+        Column("chosen tap", lambda row: f"{row.chosen.words} (of {row.chosen.candidates})"),
+        Column(None, lambda row: f"{row.chosen.words} of {row.chosen.candidates}", short="chosen tap"),
         Column("within one standard error", lambda row: row.again and row.again.words, short="within one SE"),
         Column(None, lambda row: _choice_fields(row, comparison.full)),
         Column("final", lambda row: row.final and row.final.value, "final", short="final", right=True),
@@ -51,7 +51,8 @@ def ranking_table(ranking: Ranking, catalog: Catalog) -> Table[RankingRow]:
         Column("notes", lambda row: (*_taken_as_given(row), *remarks(row.subject, catalog))),
     ]
     what = f"ranking by test {unit.label}, {of_labels(comparison.record.scores, comparison.full)}"
-    return table_of(comparison, catalog, "ranking", what, columns, ranking.rows, _ranking_notes(ranking))
+    notes = (*notes, *_ranking_notes(ranking))
+    return table_of(comparison, catalog, "ranking", what, columns, ranking.rows, notes)
 
 
 def _choice_fields(row: RankingRow, fraction: str) -> Row:
@@ -139,6 +140,11 @@ def _ranking_notes(ranking: Ranking) -> list[str]:
         "differences are paired over the same samples.",
         interval_sentence([row.chosen.score for row in ranking.rows]),
     ]
+    if any(row.chosen.agreed is not None for row in ranking.rows):
+        notes.append(
+            "Cross-validated: every fold is tested at the tap and penalty that its own inner validation chooses. The "
+            "chosen tap is the one that most folds chose, with the number of these folds over all label draws."
+        )
     if ranking.dropped:
         notes.append(f"Not ranked: {named(ranking.dropped)}.")
     return notes

@@ -16,8 +16,14 @@ from geofm_eval.results.units import MetricFormat, of_labels, unit_of
 BARS = "▁▂▃▄▅▆▇█"
 
 
-def text_of(ranking: Ranking, profiles: Sequence[DepthProfile], catalog: Catalog, table: Table[RankingRow]) -> str:
-    """One comparison: the ranking, then the profile of every model that has a depth."""
+def text_of(
+    ranking: Ranking,
+    profiles: Sequence[DepthProfile],
+    catalog: Catalog,
+    table: Table[RankingRow],
+    notes: Sequence[str] = (),
+) -> str:
+    """One comparison: the ranking, ``notes``, then the profile of every model that has a depth."""
     comparison, unit = ranking.comparison, unit_of(ranking.comparison)
     what = f"test {unit.label}, {of_labels(comparison.record.scores, comparison.full)}, n = {comparison.any_score.n}"
     legend = (
@@ -31,6 +37,7 @@ def text_of(ranking: Ranking, profiles: Sequence[DepthProfile], catalog: Catalog
             legend + (f"; {ranking.control}: best control on validation" if ranking.control else ""),
             *(f"  {line}" for line in marks_legend(row.subject.record for row in ranking.rows)),
             *(f"  note: {line}" for line in embedding_notes(comparison, catalog)),
+            *(f"  {note}" for note in notes),
             *_depth_lines(profiles, unit),
             *([f"  not ranked: {named(ranking.dropped)}"] if ranking.dropped else []),
         ]

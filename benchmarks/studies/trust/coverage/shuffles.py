@@ -78,11 +78,11 @@ def _shuffled(rng: np.random.Generator, subjects: list[Floats], target: Floats, 
         order = rng.permutation(ITEMS)
         tested, trained = order[:TESTED], order[TESTED : TESTED + labels]
         for rows, features in zip(predicted, subjects, strict=True):
-            rows[shuffle, tested] = _ridge(features[trained], target[trained], features[tested])
+            rows[shuffle, tested] = ridge(features[trained], target[trained], features[tested])
     return predicted
 
 
-def _ridge(features: Floats, target: Floats, tested: Floats) -> Floats:
+def ridge(features: Floats, target: Floats, tested: Floats) -> Floats:
     """Predictions with the penalty of the lowest generalised cross-validation error (Golub, Heath and Wahba 1979)."""
     middle, size, count = features.mean(0), features.std(0) + 1e-9, len(target)
     known, new, left = (features - middle) / size, (tested - middle) / size, target - target.mean()

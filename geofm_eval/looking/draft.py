@@ -1,0 +1,180 @@
+"""Draft of a catalog entry for own data, and what was found on the way."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.division import divided
+from geofm_eval.data.items import NAMES, Listing
+from geofm_eval.data.readers import POOL_READERS
+from geofm_eval.errors import ContractError
+from geofm_eval.looking.naming import Names, name_bands
+from geofm_eval.looking.samples import LookedSamples, read_samples
+from geofm_eval.looking.sources import METRIC, OwnSource, find_source
+from geofm_eval.looking.units import Unit, guess_unit
+
+FEW = 10
+"""Samples of a class below which a warning is given."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A task for own data, and what it was derived from.
+
+    Args:
+        task: the entry; bands that nobody has named are ``?``.
+        source: what the path holds.
+        samples: pixels of some images; None for a table of embeddings without images.
+        names: names of the bands.
+        unit: unit of the stored values.
+        listing: samples divided into splits or folds.
+    """
+
+    task: TaskSpec
+    source: OwnSource
+    samples: LookedSamples | None
+    names: Names
+    unit: Unit
+    listing: Listing
+
+    @property
+    def located(self) -> bool:
+        """Whether samples were divided by place, so that a random split shows what that changes."""
+        return self.listing.rule.get("by") == "blocks"
+
+    @property
+    def items(self) -> int:
+        """Number of samples that can be used."""
+        return sum(map(len, self.listing.items.values()))
+
+    @property
+    def facts(self) -> list[str]:
+        """Sentences on what was found."""
+        shown = [f"reader   {self.source.reader}, {self.task.kind}"]
+        if self.samples is not None:
+            shown += [f"images   {_images(self.samples)}", f"unit     {self.unit.reason}"]
+            shown += [f"bands    {', '.join(self.names.bands)} ({self.names.comment})"]
+        if self.source.embedding:
+            shown.append(f"vectors  columns {self.source.embedding['columns']}")
+        if self.source.counts:
+            most = [f"{name} {count}" for name, count in list(self.source.counts.items())[:12]]
+            more = f", and {len(self.source.counts) - 12} more" if len(self.source.counts) > 12 else ""
+            shown.append(f"classes  {', '.join(most)}{more}")
+        return [*shown, f"splits   {self.division}"]
+
+    @property
+    def division(self) -> str:
+        """How the samples are divided, in one sentence."""
+        rule = self.listing.rule
+        by = {
+            "given": "the data's own splits",
+            "group": f"whole groups ({rule.get('groups', '?')})",
+            "blocks": f"spatial blocks of about {_distance(float(rule.get('block_m', 0)))}",
+            "random": "at random" + (" within classes" if self.task.classes and not self.task.dense else ""),
+        }[str(rule.get("by", "random"))]
+        if self.listing.folds:
+            folds = len(set(self.listing.folds.values()))
+            return f"{self.items} samples: {_NUMBERS.get(folds, folds)}-fold cross-validation, {by}"
+        sizes = ", ".join(f"{len(self.listing.items[name])} {name}" for name in NAMES)
+        return f"{self.items} samples: {sizes}, {by}"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What may be wrong, one sentence each."""
+        return [*self.source.warnings, *_about_images(self.samples), *_about_labels(self)]
+
+
+_NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
+
+
+def draft_entry(path: Path, slug: str, bands: str | None = None, label: str | None = None) -> Draft:
+    """Look at own data and draft their entry.
+
+    Args:
+        path: folder or file.
+        slug: name of the task.
+        bands: preset or names of bands; None takes the files' descriptions, or leaves ``?``.
+        label: column of the labels; None finds it by its name.
+
+    Raises:
+        ContractError: nothing that is understood is there, or an argument does not fit the data.
+        DataError: the data are damaged, ambiguous or too few.
+    """
+    source = find_source(path, label)
+    samples, names, unit = None, Names((), "any", ""), Unit("")
+    if source.images:
+        samples = read_samples(source.images, source.root, source.windows)
+        names = name_bands(bands, samples.bands, samples.descriptions)
+        unit = guess_unit(samples, names)
+    task = _task(slug, source, samples, names, unit)
+    pool = POOL_READERS[source.reader](task, source.root)
+    return Draft(task, source, samples, names, unit, divided(task, pool))
+
+
+def _task(slug: str, source: OwnSource, samples: LookedSamples | None, names: Names, unit: Unit) -> TaskSpec:
+    fields: dict[str, Any] = {
+        "slug": slug,
+        "title": slug.replace("_", " "),
+        "reader": source.reader,
+        "root": str(source.root),
+        "options": dict(source.options),
+        "kind": source.kind,
+        "metric": METRIC[source.kind],
+        "classes": source.classes,
+        "bands": names.bands,
+        "product": names.product,
+        **unit.fields,
+    }
+    if samples is not None and samples.gsd is not None:
+        fields["gsd"] = samples.gsd
+    if samples is not None and len(samples.sizes) == 1:
+        height, width = next(iter(samples.sizes))
+        fields |= {"pixels": min(height, width)}
+    try:
+        return TaskSpec.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "entry"
+        raise ContractError(
+            f"{slug}: {where}: {str(first['msg'])[:200]}; give another --name, or another path"
+        ) from None
+
+
+def _images(samples: LookedSamples) -> str:
+    sizes = ", ".join(f"{height} x {width} px" for height, width in list(samples.sizes)[:3]) or "parts of scenes"
+    more = f" and {len(samples.sizes) - 3} other sizes" if len(samples.sizes) > 3 else ""
+    place = "" if samples.gsd is None else f", {samples.gsd:g} m per pixel"
+    return f"{samples.count}, {sizes}{more}, {samples.bands} bands of {' and '.join(samples.dtypes)}{place}"
+
+
+def _about_images(samples: LookedSamples | None) -> Iterator[str]:
+    if samples is None:
+        return
+    if len(samples.sizes) > 1:
+        yield f"images of {len(samples.sizes)} sizes: models without a size of their own encode them one by one"
+    if len(samples.dtypes) > 1:
+        yield f"images of several dtypes ({', '.join(samples.dtypes)}): check that all have the same unit"
+    if samples.gaps:
+        yield f"{samples.gaps:.1%} of the pixels that were read are NaN or nodata"
+    if samples.copies:
+        yield f"{len(samples.copies)} images are copies of another one, first {samples.copies[0].name}: remove them"
+
+
+def _about_labels(draft: Draft) -> Iterator[str]:
+    if draft.unit.warning:
+        yield draft.unit.warning
+    counts = {} if draft.task.dense else draft.source.counts
+    few = [f"{name} ({count})" for name, count in counts.items() if count < FEW]
+    if few:
+        yield f"fewer than {FEW} samples: {', '.join(few[:6])}"
+    for dropped in draft.listing.dropped.values():
+        for reason, ids in dropped.items():
+            yield f"{len(ids)} dropped: {reason}"
+
+
+def _distance(metres: float) -> str:
+    return f"{metres / 1000:.3g} km" if metres >= 1000 else f"{metres:.3g} m"
