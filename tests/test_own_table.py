@@ -300,11 +300,12 @@ def test_masks_are_not_listed_in_tables(tmp_path: Path):
 
 
 def test_absent_images_are_counted(tmp_path: Path):
-    write_table(tmp_path / "a.csv", ROWS)
-    with pytest.raises(Unavailable, match=r"found 0 of 3 listed files"):
+    names = [f"{number}.npy" for number in range(6)]
+    write_table(tmp_path / "a.csv", {"file": names, "label": ["water", "crop", "forest"] * 2})
+    with pytest.raises(Unavailable, match=r"found 0 of 6 listed files"):
         open_splits(table_task(tmp_path))
     write_image(tmp_path / "0.npy")
-    with pytest.raises(DataError, match=r"2 of 3 listed files missing"):
+    with pytest.raises(DataError, match=r"5 of 6 listed files missing"):
         open_splits(table_task(tmp_path))
 
 

@@ -209,6 +209,16 @@ class TaskSpec(Spec):
         """Whether every pixel has a label."""
         return self.kind in ("segmentation", "dense_regression")
 
+    @property
+    def options_without_target(self) -> dict[str, Any]:
+        """Options of the reader that determine samples and pixels, whatever is predicted of them."""
+        if self.reader != "table":
+            return {name: value for name, value in self.options.items() if name != "target"}
+        found = {name: value for name, value in self.options.items() if name not in ("label", "labels")}
+        if isinstance(columns := found.pop("columns", {}), dict):
+            columns = {role: column for role, column in columns.items() if role != "label"}
+        return {**found, "columns": columns} if columns else found
+
     def delta_of(self, metric: str) -> float | None:
         """Return the smallest relevant difference; the dense probe of a task can have another metric than trainings."""
         if metric == self.metric and self.delta is not None:
@@ -253,7 +263,17 @@ def _check_paths(task: TaskSpec) -> None:
     """Reject paths that lead out of GEOFM_HOME; only the root may be absolute."""
     root = "" if is_full_path(task.root) else task.root
     columns = COLUMN_OPTIONS if task.own else ()
-    named = {"root": root, **{f"options.{name}": value for name, value in task.options.items() if name not in columns}}
-    for name, value in named.items():
+    named = [("root", root)]
+    for name, value in task.options.items():
+        if name not in columns:
+            named += [(f"options.{name}", one) for one in (_listed(value) if name == "file" else [value])]
+    for name, value in named:
         if isinstance(value, str) and value and (reason := escape(value)) is not None:
             raise ValueError(f"{name} = '{value[:80]}' {reason}, expected a name below the folder of the data")
+
+
+def _listed(option: Any) -> list[Any]:
+    """Names of one file, of a list of files, or of a file per split."""
+    if isinstance(option, dict):
+        return list(option.values())
+    return list(option) if isinstance(option, list | tuple) else [option]

@@ -1,6 +1,7 @@
 """Own data listed in a table: labels, and if there are any, image files, splits, groups, places and dates."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -11,12 +12,13 @@ import numpy as np
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Item, Pool
 from geofm_eval.data.readers.images import TIFF, place_of
-from geofm_eval.data.readers.listed import visible
-from geofm_eval.data.readers.table_columns import columns_of
+from geofm_eval.data.readers.table_columns import Columns, columns_of
+from geofm_eval.data.readers.table_files import TableFile, tables_of
 from geofm_eval.data.readers.table_images import image_loader
+from geofm_eval.data.readers.table_labels import check_classes
 from geofm_eval.data.readers.table_rows import Row, rows_of
-from geofm_eval.data.tabular import is_table, shown, where
-from geofm_eval.errors import ContractError, DataError, Unavailable
+from geofm_eval.data.tabular import where
+from geofm_eval.errors import ContractError, DataError
 
 NO_LABEL = {"classification": "no label", "regression": "the target is NaN"}
 """Reason for dropping a sample without a label, by kind of task."""
@@ -34,6 +36,8 @@ def read_pool(task: TaskSpec, root: Path) -> Pool:
 
     The task's options are ``file`` (name of the table below the root), ``label`` and ``id`` (names of these columns),
     ``columns`` (names of any, for example ``{ date = "acquired" }``) and ``bands`` (bands of every product's files).
+    With a list of names as ``file``, or a name per split, ids begin with the name of the table: ``iowa/17`` for
+    ``iowa.csv.gz``.
 
     Raises:
         ContractError: the task's options are wrong.
@@ -45,52 +49,48 @@ def read_pool(task: TaskSpec, root: Path) -> Pool:
             f"task '{task.slug}': reader 'table' reads one label per sample; set kind = 'classification' or "
             "'regression', or use reader = 'masks' for one label per pixel"
         )
-    path = _table(task, root)
-    folder = root if root.is_dir() else root.parent
-    columns = columns_of(task, path)
-    items: list[Item] = []
-    given: dict[str, str] = {}
-    dropped: dict[str, list[str]] = {}
-    for _, group in groupby(rows_of(task, columns), key=lambda row: row.id):
-        rows = _sample(task, path, list(group))
-        split, reason = _agreed(path, rows, "split"), _unusable(task, rows)
-        if reason:
-            dropped.setdefault(reason, []).append(rows[0].id)
-            continue
-        items.append(_item(task, folder, path, rows))
-        given |= {rows[0].id: split} if split else {}
+    folder, tables = root if root.is_dir() else root.parent, tables_of(task, root)
+    columns = [_columns(task, table) for table in tables]
+    _check_images(task, columns)
+    items, seen = list[Item](), set[float]()
+    given, dropped = dict[str, str](), dict[str, list[str]]()
+    for table, own in zip(tables, columns, strict=True):
+        for id, group in groupby(rows_of(task, own, table.prefix), key=lambda row: row.id):
+            rows = _sample(task, table.path, list(group))
+            seen.update(row.label for row in rows if task.classes)
+            split, reason = table.split or _agreed(table.path, rows, "split"), _unusable(task, rows)
+            if reason:
+                dropped.setdefault(reason, []).append(id)
+                continue
+            items.append(_item(task, folder, table.path, rows))
+            given |= {id: split} if split else {}
+    at = tables[0].path if len(tables) == 1 else root
+    check_classes(task, at, seen)
     if not items:
-        raise DataError(f"{path}: all samples were dropped ({_counted(dropped)}). Correct the table or the task")
-    load = image_loader(task, columns.bands) if columns.files else None
+        raise DataError(f"{at}: all samples were dropped ({_counted(dropped)}). Correct the table or the task")
+    load = image_loader(task, columns[0].bands) if columns[0].files else None
     items.sort(key=lambda item: item.id)
     return Pool(folder, tuple(items), load, given=given, dropped={why: tuple(ids) for why, ids in dropped.items()})
 
 
+def _columns(task: TaskSpec, table: TableFile) -> Columns:
+    """Columns of a table, without that of splits if the task names the split of the whole table."""
+    found = columns_of(task, table.path)
+    named = {role: column for role, column in found.named.items() if role != "split" or not table.split}
+    return replace(found, named=named)
+
+
+def _check_images(task: TaskSpec, columns: Sequence[Columns]) -> None:
+    without = [own.path.name for own in columns if not own.files]
+    if 0 < len(without) < len(columns):
+        raise DataError(
+            f"task '{task.slug}': {without[0]} has no column of image files, but other tables of the task have one. "
+            "Add it, or make two tasks"
+        )
+
+
 def _counted(dropped: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{len(ids)}: {reason}" for reason, ids in list(dropped.items())[:4])
-
-
-def _table(task: TaskSpec, root: Path) -> Path:
-    """The table of a task, which is the root or below it."""
-    name = task.options.get("file")
-    if root.is_file() and name is None:
-        return root
-    if name is not None and (root / str(name)).is_file():
-        return root / str(name)
-    tables = [path for path in visible(root) if is_table(path)] if root.is_dir() else []
-    if name is not None:
-        raise DataError(
-            f"{root}: there is no table '{str(name)[:80]}'; tables in this folder: "
-            f"{shown([path.name for path in tables]) or 'none'}. Correct options.file of task '{task.slug}'"
-        )
-    if not tables:
-        raise Unavailable("data", f"{root} has no table (CSV, TSV, JSON lines or parquet)", task.how_to_get)
-    if len(tables) > 1:
-        raise ContractError(
-            f"task '{task.slug}': {root} has {len(tables)} tables ({shown([path.name for path in tables])}); name one "
-            f"with options = {{ file = '{tables[0].name}' }}"
-        )
-    return tables[0]
 
 
 def _sample(task: TaskSpec, path: Path, rows: list[Row]) -> list[Row]:

@@ -1,6 +1,8 @@
 """Labels in a column of a table: classes by name, number or position, and numbers to be predicted."""
 
 import math
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +25,7 @@ def read_labels(task: TaskSpec, columns: Columns, column: Any) -> npt.NDArray[np
         column: pyarrow column, numbers for a regression and text for a classification.
 
     Raises:
-        ContractError: the task has a single class.
-        DataError: a label is infinite or not a class, no sample has a label, or a class has no sample.
+        DataError: a label is infinite or not a class, or no sample has a label.
     """
     labels = numbers(column) if task.kind == "regression" else _positions(task, columns, column)
     infinite = np.flatnonzero(np.isinf(labels))
@@ -38,8 +39,6 @@ def read_labels(task: TaskSpec, columns: Columns, column: Any) -> npt.NDArray[np
             f"{columns.path}: none of the {len(labels)} rows has a value in column '{columns.named['label']}'; "
             "expected labels. Name the column of the labels with options = { label = 'column' }"
         )
-    if task.kind == "classification":
-        _check_classes(task, columns, labels)
     return labels
 
 
@@ -80,16 +79,25 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _check_classes(task: TaskSpec, columns: Columns, labels: npt.NDArray[np.float64]) -> None:
-    counts = np.bincount(labels[np.isfinite(labels)].astype(np.int64), minlength=len(task.classes))
-    absent = [name for name, count in zip(task.classes, counts, strict=True) if not count]
-    if len(task.classes) < 2:
+def check_classes(task: TaskSpec, at: Path, seen: Collection[float]) -> None:
+    """Refuse a classification with classes that no row has.
+
+    Args:
+        task: declares the classes.
+        at: table or folder, for messages.
+        seen: labels of all rows.
+
+    Raises:
+        ContractError: the task has a single class.
+        DataError: a class has no sample.
+    """
+    if len(task.classes) == 1:
         raise ContractError(
             f"task '{task.slug}': found the class '{task.classes[0]}' alone; expected at least two classes with samples"
         )
+    absent = [name for position, name in enumerate(task.classes) if position not in seen]
     if absent:
         raise DataError(
-            f"{columns.path}: no row has the label '{absent[0][:40]}' ({len(absent)} of {len(task.classes)} classes of "
-            f"task '{task.slug}' have no samples). Remove them from classes, or correct the column "
-            f"'{columns.named['label']}'"
+            f"{at}: no row has the label '{absent[0][:40]}' ({len(absent)} of {len(task.classes)} classes of task "
+            f"'{task.slug}' have no samples). Remove them from classes, or correct the column of the labels"
         )

@@ -48,8 +48,8 @@ class Row:
     files: tuple[str, ...]
 
 
-def rows_of(task: TaskSpec, columns: Columns) -> Iterator[Row]:
-    """Read the rows of a table in the order of their ids.
+def rows_of(task: TaskSpec, columns: Columns, prefix: str = "") -> Iterator[Row]:
+    """Read the rows of a table in the order of their ids, which begin with ``prefix``.
 
     The columns stay in arrow, and one batch at a time becomes Python objects, so that memory does not grow with rows.
 
@@ -66,7 +66,8 @@ def rows_of(task: TaskSpec, columns: Columns) -> Iterator[Row]:
     for start in range(0, len(order), _ROWS):
         batch = order[start : start + _ROWS]
         for number, values in zip(batch.tolist(), table.take(batch).to_pylist(), strict=True):
-            yield _row(columns, number, values, float(labels[number]), None if places is None else places[number])
+            place = None if places is None else places[number]
+            yield _row(columns, prefix, number, values, float(labels[number]), place)
 
 
 def _places(columns: Columns, table: Any) -> npt.NDArray[np.float64] | None:
@@ -81,7 +82,12 @@ def _places(columns: Columns, table: Any) -> npt.NDArray[np.float64] | None:
 
 
 def _row(
-    columns: Columns, number: int, values: Mapping[str, Any], label: float, place: npt.NDArray[np.float64] | None
+    columns: Columns,
+    prefix: str,
+    number: int,
+    values: Mapping[str, Any],
+    label: float,
+    place: npt.NDArray[np.float64] | None,
 ) -> Row:
     def text(role: str) -> str:
         return (values[columns.named[role]] or "").strip() if role in columns.named else ""
@@ -97,7 +103,7 @@ def _row(
     id = text("id") if "id" in columns.named else files[0]
     if not id:
         raise DataError(f"{where(columns.path, number)}: the id is empty, expected a name. Fill in the column")
-    return Row(number, id, label, split or "", text("group"), known, text("date"), files)
+    return Row(number, f"{prefix}{id}", label, split or "", text("group"), known, text("date"), files)
 
 
 def _file(value: str | None, column: str, at: str) -> str:
