@@ -73,7 +73,7 @@ def _unusable(
 ) -> dict[str, dict[str, tuple[str, ...]]]:
     """Ids that cannot be measured, by split and reason, including those that the reader left out."""
     # Nobody has checked masks of own data, and windows of a scene may have no data.
-    needed = task.inspect or (task.own and task.dense)
+    needed = listing.load is not None and (task.inspect or (task.own and task.dense))
     inspected = inspect_items(task, listing, progress) if needed else {}
     found = {}
     for name in names:

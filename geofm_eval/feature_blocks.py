@@ -100,7 +100,7 @@ def _stored_pixels(task: TaskSpec) -> dict[str, Any]:
     stored: dict[str, Any] = {
         "reader": reader_identity(task),
         # Neither the target nor the splitting into blocks affects the pixels.
-        "options": {name: value for name, value in task.options.items() if name not in ("target", "blocks")},
+        "options": {name: value for name, value in task.options_without_target.items() if name != "blocks"},
         "bands": task.bands,
         "nodata": task.nodata,
         "dates": task.dates,

@@ -39,6 +39,6 @@ def twin_of(catalog: "Catalog", model: ModelSpec) -> str | None:
 
 def _items(task: TaskSpec) -> str:
     """Everything that determines pixels and split of a task, regardless of the label and of folds."""
-    options = {name: value for name, value in task.options.items() if name not in ("target", "blocks")}
+    options = {name: value for name, value in task.options_without_target.items() if name != "blocks"}
     pixels = (task.reader, task.root, task.standin, task.protocol, task.bands, task.sizes, options)
     return json.dumps(pixels, sort_keys=True)

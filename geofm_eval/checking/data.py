@@ -77,7 +77,8 @@ def check_task(task: TaskSpec, images: int = 8, progress: StartProgress = LogPro
     splits = open_splits(task, progress)
     lines = [_line(task, name, split) for name, split in splits.items()]
     head, definition = _state(task, splits)
-    read = tuple(_spread(next(iter(splits.values())), images)) if task.bands else ()
+    first = next(iter(splits.values()))
+    read = () if first.load is None else tuple(_spread(first, images))
     parts = parts_of(splits)
     warnings = [*_leaks(task, parts, progress), *_about_bands(task), *_about_classes(task, parts)]
     return TaskCheck(
@@ -98,7 +99,7 @@ def parts_of(splits: Mapping[str, Split]) -> dict[str, tuple[Item, ...]]:
 
 def _line(task: TaskSpec, name: str, split: Split) -> str:
     dropped = "".join(f"; {len(ids)} dropped: {reason}" for reason, ids in split.dropped.items())
-    if not task.bands:
+    if split.load is None:
         return f"  {name:<8} {len(split)} samples without images{dropped}; the first is {split.ids[0]}"
     image = split.read(0)
     target = _target(task, split.items[0], split.read_target(0)) if task.dense else ""

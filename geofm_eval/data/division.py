@@ -2,12 +2,10 @@
 
 import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.blocks import Points, blocks_of, place
@@ -198,21 +196,21 @@ def _listing(task: TaskSpec, pool: Pool, division: _Division, strata: Indices) -
     count = len(items) if units is None else len(np.unique(units))
     folds = assign_folds(strata, min(FOLDS, count), ("division", task.seed), units)
     dropped = dict(pool.dropped)
-    load = pool.load or _no_images(task)
     if cross_validated(task, items):
         of = {item.id: int(fold) for item, fold in zip(items, folds, strict=True)}
         named = [f"fold {fold}" for fold in folds]
         _tell(task, division.rule, named, strata)
         left_out = {ALL: dropped} if dropped else {}
-        return Listing(pool.root, {ALL: items}, "own", load, pool.load_target, left_out, folds=of, rule=division.rule)
+        return Listing(
+            pool.root, {ALL: items}, "own", pool.load, pool.load_target, left_out, folds=of, rule=division.rule
+        )
     splits = holdout(folds, strata, units)
     _tell(task, division.rule, splits.tolist(), strata)
-    return _of_splits(pool, load, items, splits, dropped, division.rule)
+    return _of_splits(pool, items, splits, dropped, division.rule)
 
 
 def _of_splits(
     pool: Pool,
-    load: Callable[[Item], npt.NDArray[Any]],
     items: Sequence[Item],
     splits: Names,
     dropped: Mapping[str, tuple[str, ...]],
@@ -223,7 +221,7 @@ def _of_splits(
         for name in ("train", "val", "test")
     }
     left_out = {"train": dict(dropped)} if dropped else {}
-    return Listing(pool.root, parts, "own", load, pool.load_target, left_out, rule=rule)
+    return Listing(pool.root, parts, "own", pool.load, pool.load_target, left_out, rule=rule)
 
 
 def holdout(folds: Indices, strata: Indices, units: Names | None) -> Names:
@@ -263,7 +261,7 @@ def _as_given(task: TaskSpec, pool: Pool, items: tuple[Item, ...], strata: Indic
     _tell(task, rule, splits.tolist(), strata[kept])
     some = [item for item, own in zip(items, kept, strict=True) if own]
     dropped = {**pool.dropped, **given.dropped}
-    return _of_splits(pool, pool.load or _no_images(task), some, splits, dropped, rule)
+    return _of_splits(pool, some, splits, dropped, rule)
 
 
 def _tell(task: TaskSpec, rule: Mapping[str, object], parts: Sequence[str], strata: Indices) -> None:
@@ -280,13 +278,3 @@ def _tell(task: TaskSpec, rule: Mapping[str, object], parts: Sequence[str], stra
         absent = np.setdiff1d(np.unique(strata), strata[of == part])
         if len(absent):
             log.warning("%s: no sample of %s is in %s", task.slug, ", ".join(task.classes[k] for k in absent), part)
-
-
-def _no_images(task: TaskSpec) -> Callable[[Item], npt.NDArray[Any]]:
-    def load(item: Item) -> npt.NDArray[Any]:
-        raise ContractError(
-            f"task '{task.slug}' has no images (sample '{item.id}'): only models with architecture = 'table' can be "
-            "measured on it. Add a column file with the path of each image to measure other models"
-        )
-
-    return load

@@ -101,6 +101,11 @@ def items_sha256(task: TaskSpec, items: Sequence[Item], contents: Mapping[Path, 
     return lines_sha256(content_hash(row) for row in rows)
 
 
+def places_sha256(items: Iterable[Item]) -> str:
+    """Hash the ids and places of samples without images, which are all that is known of them besides labels."""
+    return lines_sha256(f"{item.id}\t{item.lonlat}" for item in items)
+
+
 def labels_sha256(task: TaskSpec, items: Sequence[Item], contents: Mapping[Path, str]) -> str:
     """Hash the labels of some samples.
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.contents import hashes_of
 from geofm_eval.data.identity import files_read, items_sha256, labels_sha256, reader_identity
-from geofm_eval.data.items import Item, Listing
+from geofm_eval.data.items import Item, Listing, stored_pixels
 from geofm_eval.data.pixels import check_stored, check_unit, to_unit
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
@@ -63,7 +63,8 @@ def inspection_key(task: TaskSpec, splits: Mapping[str, Sequence[Item]], progres
     declared = {**task.model_dump(mode="json", include=set(fields)), "reader": reader_identity(task)}
     if not task.dense:
         # Targets are not read here, so tasks that differ only in their target share one inspection.
-        declared["options"] = {name: task.options[name] for name in task.options if name not in ("target", "blocks")}
+        options = task.options_without_target
+        declared["options"] = {name: value for name, value in options.items() if name != "blocks"}
     every = [item for items in splits.values() for item in items]
     known = {} if task.simulated else hashes_of(files_read(task, every), task.root, progress)
     data = {
@@ -83,7 +84,7 @@ def _unusable(task: TaskSpec, listing: Listing, items: Sequence[Item]) -> dict[s
 
 
 def _reason(task: TaskSpec, listing: Listing, item: Item) -> str | None:
-    stored = listing.load(item)
+    stored = stored_pixels(listing.load, item)
     check_stored(stored, item.dates, task, item.path)
     image = to_unit(stored, task, item.dates)
     if not image.valid.any():

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
+from geofm_eval.errors import ContractError
+
 NAMES = ("train", "val", "test")
 """The three splits of every task."""
 
@@ -57,6 +59,10 @@ class Item:
         return (self.path, *self.others, *(() if self.target is None else (self.target,)), *self.target_others)
 
 
+Load = Callable[[Item], npt.NDArray[Any]]
+"""Reads pixels, or labels per pixel, of one sample."""
+
+
 @dataclass(frozen=True)
 class Listing:
     """Contents of a data set's folder according to its split files.
@@ -67,6 +73,7 @@ class Listing:
         definition: who split the data.
         load: reads the pixels of one sample as stored, in file band order: (bands, height, width), or (dates, bands,
             height, width) for a series, in the order of ``Item.dates``. NaN marks what the file declares as no data.
+            None if the data have no images; see :class:`Pool`.
         load_target: reads the per-pixel labels of one sample, (height, width): int64 classes with the task's ``ignore``
             value, or float32 with NaN for pixels without a value; None for tasks with one label per sample.
         dropped: ids that the reader left out by split and reason, for example ``{"test": {"label is NaN": ("a",
@@ -78,8 +85,8 @@ class Listing:
     root: Path
     items: Mapping[str, tuple[Item, ...]]
     definition: Definition
-    load: Callable[[Item], npt.NDArray[Any]]
-    load_target: Callable[[Item], npt.NDArray[Any]] | None = None
+    load: Load | None
+    load_target: Load | None = None
     dropped: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     folds: Mapping[str, int] = field(default_factory=dict)
     rule: Mapping[str, str | float | int] = field(default_factory=dict)
@@ -102,7 +109,21 @@ class Pool:
 
     root: Path
     items: tuple[Item, ...]
-    load: Callable[[Item], npt.NDArray[Any]] | None
-    load_target: Callable[[Item], npt.NDArray[Any]] | None = None
+    load: Load | None
+    load_target: Load | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def stored_pixels(load: Load | None, item: Item) -> npt.NDArray[Any]:
+    """Return the stored pixels of a sample.
+
+    Raises:
+        ContractError: the data have no images.
+    """
+    if load is None:
+        raise ContractError(
+            f"sample '{item.id[:80]}' of {item.path.name} has no image: only models with architecture = 'table' can be "
+            "measured on these data. Add a column file with the path of each image to measure other models"
+        )
+    return load(item)

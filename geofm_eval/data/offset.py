@@ -15,7 +15,7 @@ import numpy.typing as npt
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import unit_of
 from geofm_eval.data.inspection import inspection_key
-from geofm_eval.data.items import Item, Listing
+from geofm_eval.data.items import Item, Listing, stored_pixels
 from geofm_eval.data.pixels import check_stored, to_unit
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_cache
@@ -41,7 +41,7 @@ def check_offset(task: TaskSpec, listing: Listing, progress: StartProgress = Log
     """Refuse a data set whose files carry an offset that the task does not declare, or lack one that it declares.
 
     The darkest digital numbers of 32 samples, spread over the data set, are cached. Data sets with fewer than 20
-    samples are not checked, because all of them may show clouds.
+    samples are not checked, because all of them may show clouds, nor are data without images.
 
     Args:
         task: declares bands, scale and offset; ``offset_checked = false`` disables the check.
@@ -53,7 +53,7 @@ def check_offset(task: TaskSpec, listing: Listing, progress: StartProgress = Log
     """
     items = [item for found in listing.items.values() for item in found]
     bands = [position for position, band in enumerate(task.bands) if unit_of(band) == "DN"]
-    if task.simulated or not task.offset_checked or not bands or len(items) < FEWEST:
+    if task.simulated or not task.offset_checked or not bands or len(items) < FEWEST or listing.load is None:
         return
     chosen = [items[int(index)] for index in np.linspace(0, len(items) - 1, min(SAMPLE, len(items)))]
     path = (
@@ -81,7 +81,7 @@ def _darkest(task: TaskSpec, listing: Listing, items: Sequence[Item], bands: Seq
 
 
 def _values(task: TaskSpec, listing: Listing, item: Item, bands: Sequence[int]) -> npt.NDArray[np.float32]:
-    stored = listing.load(item)
+    stored = stored_pixels(listing.load, item)
     check_stored(stored, item.dates, task, item.path)
     image = to_unit(stored, task, item.dates)
     # Files hold zeros in all bands where nothing was measured, even if they do not declare it.

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.contents import hashes_of
-from geofm_eval.data.identity import files_read, items_sha256, labels_sha256
+from geofm_eval.data.identity import files_read, items_sha256, labels_sha256, places_sha256
 from geofm_eval.data.inspection import NO_PIXEL, checked_target
-from geofm_eval.data.items import NAMES, Definition, Item
+from geofm_eval.data.items import NAMES, Definition, Item, Load, stored_pixels
 from geofm_eval.data.pixels import RawImage, check_stored, check_unit, to_unit
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.plurals import counted
@@ -39,7 +39,8 @@ class Split:
         items: samples, in the order of every array that belongs to this split.
         definition: ``official``, or ``custom`` if the split comes from the folder's own split file. Results of a custom
             split must not be compared with those of the official one.
-        load: reads the stored values of one sample, (bands, height, width) or (dates, bands, height, width).
+        load: reads the stored values of one sample, (bands, height, width) or (dates, bands, height, width); None if
+            the data have no images.
         load_target: reads the per-pixel labels of one sample, (height, width); None for other tasks.
         dropped: ids of samples that were left out because they cannot be measured, by reason.
         progress: starts a progress display for hashing files.
@@ -54,8 +55,8 @@ class Split:
     name: str
     items: tuple[Item, ...]
     definition: Definition
-    load: Callable[[Item], npt.NDArray[Any]] = field(repr=False)
-    load_target: Callable[[Item], npt.NDArray[Any]] | None = field(default=None, repr=False)
+    load: Load | None = field(repr=False)
+    load_target: Load | None = field(default=None, repr=False)
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     progress: StartProgress = field(default=LogProgress, repr=False)
     folds: tuple[int, ...] = ()
@@ -104,7 +105,9 @@ class Split:
 
     @cached_property
     def items_sha256(self) -> str:
-        """Identity of the images; see :func:`geofm_eval.data.identity.items_sha256`."""
+        """Identity of the images, or of the samples if there are none; see :mod:`geofm_eval.data.identity`."""
+        if self.load is None:
+            return places_sha256(self.items)
         return items_sha256(self.task, self.items, self._contents)
 
     @cached_property
@@ -143,11 +146,12 @@ class Split:
             index: position of the sample.
 
         Raises:
+            ContractError: the data have no images.
             DataError: the file is unreadable, has other bands or dates than the task declares, has no valid pixel, or
                 holds values in another unit.
         """
         item = self.items[index]
-        stored = self.load(item)
+        stored = stored_pixels(self.load, item)
         check_stored(stored, item.dates, self.task, item.path)
         image = to_unit(stored, self.task, item.dates)
         if not image.valid.any():

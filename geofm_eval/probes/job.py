@@ -165,9 +165,9 @@ def _save(sweep: Sweep, folder: Path) -> dict[str, Any]:
 
 def differ_in_target(one: TaskSpec, other: TaskSpec) -> bool:
     """Return True for two targets of the same data and splits that are in the same suites."""
-    return one.options.get("target") != other.options.get("target") and _but_target(one) == _but_target(other)
+    return one.options != other.options and _but_target(one) == _but_target(other)
 
 
 def _but_target(task: TaskSpec) -> tuple[Any, ...]:
-    options = {name: value for name, value in task.options.items() if name != "target"}
-    return task.kind, task.reader, task.root, task.protocol, set(task.suites), options
+    division = task.protocol, task.split, task.block_m
+    return task.kind, task.reader, task.root, division, set(task.suites), task.options_without_target

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.items import ABSENT, Item, Listing
+from geofm_eval.data.items import ABSENT, Item, Listing, Load
 from geofm_eval.data.readers.files import read_text, rows_by_split
 from geofm_eval.data.readers.grids import check_one_grid
 from geofm_eval.data.readers.listed import is_litter, listed_name
@@ -20,8 +20,6 @@ from geofm_eval.errors import ContractError, DataError, Unavailable
 SPLIT_FILE = "splits.csv"
 """Split file that a user adds to a folder, with the columns ``chip`` and ``split``; takes precedence over official
 lists."""
-
-Load = Callable[[Item], npt.NDArray[Any]]
 
 
 def check_options(task: TaskSpec, **known: Sequence[object] | None) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.items import Item, Pool
-from geofm_eval.data.readers.chips import Load, check_options, classes_of
+from geofm_eval.data.items import Item, Load, Pool
+from geofm_eval.data.readers.chips import check_options, classes_of
 from geofm_eval.data.readers.given import given_by_folders, given_by_lists, lists_of
 from geofm_eval.data.readers.grids import check_one_grid
 from geofm_eval.data.readers.images import TIFF, load_pixels, place_of

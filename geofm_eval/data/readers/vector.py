@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.items import Item, Pool
-from geofm_eval.data.readers.chips import Load, check_options
+from geofm_eval.data.items import Item, Load, Pool
+from geofm_eval.data.readers.chips import check_options
 from geofm_eval.data.readers.features import parts_of
 from geofm_eval.data.readers.images import place_of_grid
 from geofm_eval.data.readers.labelled import Labelled, name_of, read_labelled

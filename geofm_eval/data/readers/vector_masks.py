@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.items import Item
-from geofm_eval.data.readers.chips import Load
+from geofm_eval.data.items import Item, Load
 from geofm_eval.data.readers.images import place_of_grid
 from geofm_eval.data.readers.labelled import Labelled, Objects, finite, name_of
 from geofm_eval.data.readers.rasters import Window
