@@ -17,54 +17,39 @@ from geofm_eval.workspace import Settings, Workspace
 
 CHANNELS = [f"A{number:02d}" for number in range(64)]
 
-READER = """
-import csv
-import gzip
-from geofm_eval.data.items import Item, Pool
-from geofm_eval.seeds import generator
-
-
-def pool(task, root):
-    items, given = [], {}
-    for path in sorted(root.glob("*.csv.gz")):
-        with gzip.open(path, "rt") as file:
-            for row in csv.DictReader(file):
-                name = f"{path.name.removesuffix('.csv.gz')}/{row['system:index']}"
-                value = float(row[task.options["target"]])
-                items.append(Item(name, path, value if task.kind == "regression" else int(value)))
-    drawn = generator("alphaearth", 0).permutation(len(items))
-    for item, rank in zip(items, drawn):
-        given[item.id] = "train" if rank < 800 else "val" if rank < 1100 else "test"
-    return Pool(root, tuple(items), None, given=given)
-"""
-
-CATALOG = """
-[tasks.dynworld]
+LAND_COVER = """
+[tasks.{slug}]
 title = "Land cover at points"
-reader = "points.py:pool"
+reader = "table"
 root = "{root}"
 bands = []
 product = "any"
 classes = ["water", "trees", "grass", "flooded", "crops", "shrub", "built", "bare", "snow"]
-options = {{ target = "dw_label" }}
+options = {{ file = {files}, id = "system:index", label = "dw_label" }}
 label_fractions = [1.0]
 label_source = "model"
+{more}
+"""
 
-[tasks.backscatter]
+BACKSCATTER = """
+[tasks.{slug}]
 title = "Backscatter at points"
 kind = "regression"
 metric = "r2"
-reader = "points.py:pool"
+reader = "table"
 root = "{root}"
 bands = []
 product = "any"
-options = {{ target = "S1_VV" }}
+options = {{ file = {files}, id = "system:index", label = "S1_VV" }}
 label_fractions = [1.0]
+{more}
+"""
 
+PRODUCT = """
 [models.product]
 title = "Annual embedding"
 architecture = "table"
-tasks = ["dynworld", "backscatter"]
+tasks = ["dynworld", "backscatter", "elsewhere"]
 options = {{ files = {files}, columns = "A*", key = "system:index" }}
 embedding = {{ product_version = "V1", product_year = 2024, inputs = ["VV", "VH"] }}
 """
@@ -80,9 +65,15 @@ def files(real_home: Path) -> list[Path]:
 
 @pytest.fixture
 def workspace(files: list[Path], tmp_path: Path) -> Workspace:
-    (tmp_path / "points.py").write_text(READER)
-    names = [str(path) for path in files]
-    (tmp_path / "own.toml").write_text(CATALOG.format(root=files[0].parent, files=names).replace("'", '"'))
+    names, root = [path.name for path in files], files[0].parent
+    other = f'{{ train = "{names[1]}", test = "{names[0]}" }}'
+    entries = (
+        LAND_COVER.format(slug="dynworld", root=root, files=names, more='split = "random"'),
+        BACKSCATTER.format(slug="backscatter", root=root, files=names, more='split = "random"'),
+        BACKSCATTER.format(slug="elsewhere", root=root, files=other, more=""),
+        PRODUCT.format(files=[str(path) for path in files]),
+    )
+    (tmp_path / "own.toml").write_text("".join(entries).replace("'", '"'))
     return Workspace(load_catalog([tmp_path / "own.toml"]), Settings())
 
 
@@ -108,19 +99,19 @@ def fitted(workspace: Workspace, task: str, values: dict[str, np.ndarray], model
 
 def test_accuracy_is_that_of_scikit_learn(workspace: Workspace, files: list[Path]):
     record = measurement_of(Context(workspace), Case("probe", "product", "dynworld", "linear", "final")).record
-    penalty = record.selection.choices[0].chosen
-    model = LogisticRegression(C=1 / (penalty * 800), max_iter=5000, tol=1e-6)
-    predicted = fitted(workspace, "dynworld", embeddings(files), model)
-    expected = np.mean(predicted == workspace.splits("dynworld")["test"].labels)
-    assert record.scores["1.0"].value == pytest.approx(expected, abs=1.5 / 340)
+    train, test = (workspace.splits("dynworld")[name] for name in ("train", "test"))
+    model = LogisticRegression(C=1 / (record.selection.choices[0].chosen * len(train)), max_iter=5000, tol=1e-6)
+    expected = np.mean(fitted(workspace, "dynworld", embeddings(files), model) == test.labels)
+    assert record.scores["1.0"].value == pytest.approx(expected, abs=1.5 / len(test))
     assert 0.6 < expected < 0.9
 
 
-def test_r2_is_that_of_scikit_learn(workspace: Workspace, files: list[Path]):
-    record = measurement_of(Context(workspace), Case("probe", "product", "backscatter", "ridge", "final")).record
-    penalty = record.selection.choices[0].chosen
-    predicted = fitted(workspace, "backscatter", embeddings(files), Ridge(alpha=penalty * 800))
-    expected = r2_score(workspace.splits("backscatter")["test"].labels, predicted)
+@pytest.mark.parametrize("task", ["backscatter", "elsewhere"])
+def test_r2_is_that_of_scikit_learn(workspace: Workspace, files: list[Path], task: str):
+    record = measurement_of(Context(workspace), Case("probe", "product", task, "ridge", "final")).record
+    train, test = (workspace.splits(task)[name] for name in ("train", "test"))
+    model = Ridge(alpha=record.selection.choices[0].chosen * len(train))
+    expected = r2_score(test.labels, fitted(workspace, task, embeddings(files), model))
     assert record.scores["1.0"].value == pytest.approx(expected, abs=1e-5)
     assert record.provenance.inputs.model_extra["surplus"] == 0
 
