@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import compute
 
 from geofm_eval.data.delimited import explained
 from geofm_eval.data.embeddings.zarr_groups import open_group
@@ -85,12 +84,8 @@ def open_table(path: Path, ids: Path | None = None, values: str | None = None) -
 
 
 def _cast(batch: Any, kinds: Kinds) -> Any:
-    columns = [batch.column(batch.schema.get_field_index(name)) for name in kinds]
-    cast = [
-        column if kind is None or column.type == kind else compute.cast(column, kind)
-        for column, kind in zip(columns, kinds.values(), strict=True)
-    ]
-    return pa.record_batch(cast, names=list(kinds))
+    columns = [batch[name] if kind is None else batch[name].cast(kind) for name, kind in kinds.items()]
+    return pa.record_batch(columns, names=list(kinds))
 
 
 def _npy(path: Path, ids: Path | None) -> EmbeddingTable:
