@@ -51,10 +51,10 @@ class Decision:
     left_out: tuple[str, ...]
 
 
-def factors(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Decision]:
+def factors(study: CaseStudy, catalog: Catalog) -> list[Decision]:
     """Return every factor that has two or more levels."""
     found = ((name, *_complete(study, key)) for name, key in _keys(catalog))
-    return [Decision(name, _levels(own, pairs), left_out) for name, own, left_out in found if len(own) > 1]
+    return [Decision(name, _levels(own, study.pairs), left_out) for name, own, left_out in found if len(own) > 1]
 
 
 def best_cases(study: CaseStudy) -> list[TrainedCell]:

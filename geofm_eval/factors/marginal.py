@@ -33,7 +33,7 @@ class Effect:
     pairs: tuple[str, ...]
 
 
-def effects(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Effect]:
+def effects(study: CaseStudy, catalog: Catalog) -> list[Effect]:
     """Return all effects that a study has cells for: pooled ones first, then model by model."""
     found: list[Effect] = []
     for factor, contrast, partner in _contrasts(study, catalog):
@@ -46,7 +46,7 @@ def effects(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> list[Effect]:
         for model in (None, *models) if len(models) > 1 else models:
             own = [(cell, base) for cell, base in matched if model in (None, cell.model)]
             names = tuple(f"{cell.model}-{cell.name}" for cell, _ in own)
-            found.append(Effect(factor, contrast, model, mean_difference(own, pairs), names))
+            found.append(Effect(factor, contrast, model, mean_difference(own, study.pairs), names))
     return sorted(found, key=lambda effect: effect.model is not None)
 
 

@@ -46,7 +46,7 @@ def layer_gain(run: Run, catalog: Catalog) -> Finding | None:
     Returns:
         None without a probe of several taps.
     """
-    found = list(probed(run, catalog))
+    found = probed(run, catalog)
     made = [gain for one in found if (gain := _gain(one, LAST, run.pairs, one.group)) is not None]
     if not made:
         return None

@@ -10,7 +10,7 @@ from geofm_eval.findings import Finding, findings
 from geofm_eval.garbage import set_aside
 from geofm_eval.report.drift.page import drift_page
 from geofm_eval.report.findings import findings_pages, worth_showing
-from geofm_eval.report.index import RESULTS, index_page, summary_lines
+from geofm_eval.report.index import RESULTS, Contents, index_page, summary_lines
 from geofm_eval.report.probes.page import comparison_page, neuco_page, transfer_page
 from geofm_eval.report.ranks.over_settings import Overview, overview
 from geofm_eval.report.ranks.page import over_pages
@@ -71,7 +71,7 @@ def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
 def _collated(run: Run, known: Catalog) -> Collation:
     tables, figures = run.folder / "tables", run.folder / "figures"
     (found, split), (studies, mixed) = comparisons(run), case_studies(run)
-    (drifts, unlike), (alike, apart) = drift_studies(run), similarity_tables(run)
+    (drifts, unlike), (similar, apart) = drift_studies(run), similarity_tables(run)
     rankings = tuple(rank(comparison, run.pairs) for comparison in found)
     ranked, decided = overview(run, known), findings(run, known)
     made_out, shown = explained(run, known), worth_showing(decided, run)
@@ -81,10 +81,10 @@ def _collated(run: Run, known: Catalog) -> Collation:
         **{title: [comparison_page(one, orders.get(one.comparison.slug, ()), known) for one in rankings
                    if one.comparison.simulated == kind] for kind, title in RESULTS.items()},
         "Case studies: trained decoders and tuned backbones": [
-            study_page(one, orders.get(one.slug, ()), known, run.pairs) for one in studies
+            study_page(one, orders.get(one.slug, ()), known) for one in studies
         ],
         "Drift: changes inside tuned backbones": [drift_page(one, known) for one in drifts],
-        "Similarity of layers and backbones": [similarity_page(one, known) for one in alike],
+        "Similarity of layers and backbones": [similarity_page(one, known) for one in similar],
         "Shares of the variance of scores, and the cost of wrong choices": shares_pages(made_out, known),
         "NeuCo-Bench's own protocol, not ranked": [neuco_page(one, known) for one in neuco_studies(run)],
     }  # fmt: skip
@@ -97,7 +97,8 @@ def _collated(run: Run, known: Catalog) -> Collation:
             page.write(tables, figures)
         # Cells are computed as they are written, so all problems are known only afterwards.
         problems = (*run.problems, *split, *mixed, *unlike, *apart, *run.pairs.problems)
-        index.write_text(index_page(run, rankings, {**over, **own}, unshown, problems, known), encoding="utf-8")
+        contents = Contents({**over, **own}, rankings, unshown, problems)
+        index.write_text(index_page(run, known, contents), encoding="utf-8")
     closing = [*summary_lines(run, unshown), *(f"problem: {problem}" for problem in problems)]
     closing.append(f"All tables and figures: {index}")
     text = "\n\n".join([*(page.text for page in pages if page.text), "\n".join(closing)])

@@ -14,16 +14,15 @@ from geofm_eval.report.trainings.figures import block_figure, pareto_figure
 from geofm_eval.report.trainings.pareto import pareto_table
 from geofm_eval.report.trainings.tables import block_table, effects_table, factorial_table, ranking_table
 from geofm_eval.report.trainings.terminal import text_of_study
-from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.trainings import CaseStudy
 
 
-def study_page(study: CaseStudy, orders: Sequence[Ordering], catalog: Catalog, pairs: Pairs) -> Page:
+def study_page(study: CaseStudy, orders: Sequence[Ordering], catalog: Catalog) -> Page:
     """Ranking, ranks, effects, cost, choices; what a study has no cells for is left out."""
     slug, ranks = study.slug, ranks_page(study.comparison, study.how, orders, catalog)
-    ranking = ranking_table(study, catalog, pairs)
-    effect = effects_table(study, effects(study, catalog, pairs), catalog)
-    choices = choices_table(study, factors(study, catalog, pairs), catalog)
+    ranking = ranking_table(study, catalog)
+    effect = effects_table(study, effects(study, catalog), catalog)
+    choices = choices_table(study, factors(study, catalog), catalog)
     pareto = pareto_table(study, catalog)
     more = (effect, pareto, choices, factorial_table(study, catalog), block_table(study, catalog))
     tables = [ranking, *ranks.tables, *(table for table in more if table is not None)]

@@ -11,13 +11,12 @@ from geofm_eval.report.probes.tables import real_bands, remarks
 from geofm_eval.report.trainings.notes import grid_notes, reads, study_table, unit_of_study
 from geofm_eval.report.trainings.pareto import fronts
 from geofm_eval.report.wording import interval_sentence, named, table_of
-from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.trainings import FACTORIAL, CaseStudy, TrainedCell
 from geofm_eval.results.units import UNKNOWN, MetricFormat
 from geofm_eval.stats.difference import Difference
 
 
-def ranking_table(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Table[TrainedCell]:
+def ranking_table(study: CaseStudy, catalog: Catalog) -> Table[TrainedCell]:
     """All trained cases in the order of their test scores."""
     unit, best = unit_of_study(study), fronts(study)
     ranks = {cell.address: rank for rank, cell in enumerate(study.cells, start=1)}
@@ -34,7 +33,7 @@ def ranking_table(study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Table[Tra
         Column(None, lambda cell: " ".join(map(repr, cell.score.per_draw)), "per_seed"),
         Column(None, lambda cell: attributes(cell.score, "n n_train")),
         Column("seeds", lambda cell: len(cell.training.seeds)),
-        Column("over tuned twin [interval]", lambda cell: over_twin(cell, study, catalog, pairs),
+        Column("over tuned twin [interval]", lambda cell: over_twin(cell, study, catalog),
                ends("over_tuned_twin"), short="over tuned twin", right=True),
         Column("token (m)", lambda cell: cell.training.token_gsd_m, "token_gsd_m", "{:g}".format),
         Column("context (m)", lambda cell: cell.training.context_m, "context_m", "{:g}".format),
@@ -84,7 +83,7 @@ def _cost_fields(cell: TrainedCell) -> Row:
     }
 
 
-def over_twin(cell: TrainedCell, study: CaseStudy, catalog: Catalog, pairs: Pairs) -> Difference | None:
+def over_twin(cell: TrainedCell, study: CaseStudy, catalog: Catalog) -> Difference | None:
     """Difference to the best fully tuned random twin of the same label fraction; None where there is none.
 
     The best is chosen on validation.
@@ -96,7 +95,7 @@ def over_twin(cell: TrainedCell, study: CaseStudy, catalog: Catalog, pairs: Pair
     if not tuned or cell.record.case.is_control:
         return None
     best = max(tuned, key=lambda c: c.sign * c.validated)
-    return pairs.difference(cell.record, best.record, cell.fraction)
+    return study.pairs.difference(cell.record, best.record, cell.fraction)
 
 
 def _parameters(cell: TrainedCell) -> str:
