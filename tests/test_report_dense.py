@@ -226,8 +226,6 @@ def test_the_best_case_is_the_best_on_validation(trained):
 def test_an_effect_is_the_interval_of_its_contrast(trained, run):
     found = effects(trained, CATALOG)
     own = next(e for e in found if (e.contrast, e.model) == ("lightms - upernet_w064", "pocket_mae"))
-        e for e in effects(trained, CATALOG) if (e.contrast, e.model) == ("lightms - upernet_w064", "pocket_mae")
-    )
     terms = []
     for tuning in ("frozen", "full"):
         for percent in ("p010", "p100"):
