@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from geofm_eval.data.readers.own_code import read_pool
 
 from geofm_eval.catalog import load_catalog
+from geofm_eval.data.readers.own_reader import read_pool
 from tests.own_data import own_task, write_image
 from tests.test_readme import BLOCK, ROOT
 
@@ -28,7 +28,7 @@ product = "any"
 
 def blocks(page: str, language: str) -> list[str]:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    return [one["text"] for one in BLOCK.finditer(text) if one["language"] == language]
+    return [one["text"] for one in BLOCK.finditer(text) if one["language"] == language and not one["mark"]]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from geofm_eval.compare import chance_of_finding, decide, smallest_found, standard_error
+from geofm_eval.compare import chance_of_finding, smallest_found, standard_error, verdict_on_difference
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.p_values import p_value
 from geofm_eval.stats.scores import paired_interval
@@ -20,7 +20,7 @@ POINT = 0.01
 
 def verdict_on(old: np.ndarray, new: np.ndarray) -> str:
     difference = Difference.within(float(new.mean() - old.mean()), paired_interval(new, old))
-    return decide(difference, p_value(difference), POINT)
+    return verdict_on_difference(difference, p_value(difference), POINT)
 
 
 def test_thirty_items_lost_and_ten_gained_of_a_thousand_are_a_regression():
@@ -52,17 +52,17 @@ def test_twenty_lost_and_twenty_gained_are_none():
 )
 def test_every_verdict(value, low, high, expected):
     difference = Difference(value, low, high)
-    assert decide(difference, p_value(difference), POINT) == expected
+    assert verdict_on_difference(difference, p_value(difference), POINT) == expected
 
 
 def test_without_an_interval_nothing_is_decided():
-    assert decide(Difference(-0.5), None, POINT) == "undecided"
+    assert verdict_on_difference(Difference(-0.5), None, POINT) == "undecided"
 
 
 def test_a_p_that_holm_raised_takes_a_regression_back():
     difference = Difference(-0.02, -0.039, -0.001)
-    assert decide(difference, p_value(difference), POINT) == "regression"
-    assert decide(difference, 3 * p_value(difference), POINT) == "undecided"
+    assert verdict_on_difference(difference, p_value(difference), POINT) == "regression"
+    assert verdict_on_difference(difference, 3 * p_value(difference), POINT) == "undecided"
 
 
 differences = st.tuples(
@@ -75,13 +75,13 @@ deltas = st.floats(0.001, 0.05)
 def test_turning_a_difference_round_turns_its_verdict_round(difference, delta):
     other = Difference(-difference.value, -difference.high, -difference.low, difference.freedom)
     opposite = {"regression": "improvement", "improvement": "regression"}
-    found = decide(difference, p_value(difference), delta)
-    assert decide(other, p_value(other), delta) == opposite.get(found, found)
+    found = verdict_on_difference(difference, p_value(difference), delta)
+    assert verdict_on_difference(other, p_value(other), delta) == opposite.get(found, found)
 
 
 @given(differences, deltas)
 def test_a_regression_is_clearly_below_zero_and_matters(difference, delta):
-    if decide(difference, p_value(difference), delta) == "regression":
+    if verdict_on_difference(difference, p_value(difference), delta) == "regression":
         assert difference.high < 0
         assert difference.value <= -delta + 1e-9
 
@@ -89,8 +89,8 @@ def test_a_regression_is_clearly_below_zero_and_matters(difference, delta):
 @given(differences, deltas, st.floats(1, 4))
 def test_what_is_equivalent_stays_so_under_a_wider_margin(difference, delta, factor):
     p = p_value(difference)
-    if decide(difference, p, delta) == "equivalent":
-        assert decide(difference, p, delta * factor) == "equivalent"
+    if verdict_on_difference(difference, p, delta) == "equivalent":
+        assert verdict_on_difference(difference, p, delta * factor) == "equivalent"
 
 
 @given(st.floats(0.001, 0.05), st.sampled_from([3.0, 12.0, math.inf]), deltas, st.integers(1, 20))

@@ -12,7 +12,7 @@ from scipy import stats
 
 from fixtures import independent_verdicts as recomputed
 from geofm_eval.findings.finding import AS_GOOD, GAIN, Claim, FindingCell, adjusted, cell_of, joint, mean_of
-from geofm_eval.findings.most import decide, majority, partial_conjunction, shortage
+from geofm_eval.findings.most import majority, partial_conjunction, shortage, verdict_on_most
 from geofm_eval.records import Score
 from geofm_eval.results.units import in_points
 from geofm_eval.stats.counts import Term, contrast_interval, count_score
@@ -76,18 +76,18 @@ def test_half_of_the_cells_support_nothing_however_clear_they_are():
     ],
 )
 def test_supported_and_refuted_are_tests_of_their_own(values, half, mean, verdict):
-    assert decide(cells_of(values, half), Difference(*mean), GAIN) == verdict
+    assert verdict_on_most(cells_of(values, half), Difference(*mean), GAIN) == verdict
 
 
 def test_a_biased_mean_refutes_nothing():
     cells, mean = cells_of([-0.5] * 6, 9.0), Difference(-0.5, -1.0, 0.0)
-    assert decide(cells, mean, GAIN, mean_refutes=False) == "undecided"
+    assert verdict_on_most(cells, mean, GAIN, mean_refutes=False) == "undecided"
 
 
 def test_to_be_as_good_is_more_than_not_to_differ():
     def verdict(value: float, half: float, reach: float) -> str:
         mean = Difference(value, value - reach, value + reach)
-        return decide(cells_of([value] * 6, half, AS_GOOD), mean, AS_GOOD)
+        return verdict_on_most(cells_of([value] * 6, half, AS_GOOD), mean, AS_GOOD)
 
     assert verdict(-0.3, 0.5, 0.2) == "supported"
     assert verdict(0.0, 3.0, 1.2) == "undecided"
@@ -99,8 +99,8 @@ def test_to_be_as_good_is_more_than_not_to_differ():
 def test_either_of_two_sets_of_cells_may_support_only_at_half_the_level():
     cells = [replace(cell, p_above=0.03) for cell in cells_of([5.0] * 6, 1.0)]
     mean = Difference(5.0, 4.0, 6.0)
-    assert decide(cells, mean, GAIN) == "supported"
-    assert decide(cells, mean, GAIN, tests=2) == "undecided"
+    assert verdict_on_most(cells, mean, GAIN) == "supported"
+    assert verdict_on_most(cells, mean, GAIN, tests=2) == "undecided"
 
 
 def test_most_cells_need_five_of_three_data_sets_and_three_backbones():

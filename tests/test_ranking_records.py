@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.ranking import Aggregate, aggregate, aggregates, alike, data_sets, settings
+from geofm_eval.ranking import Aggregate, aggregate, aggregates, by_recipe, data_sets, settings
 from geofm_eval.records import read_outcomes, read_record, record_path, write_record
 from geofm_eval.report.collation import collate
 from geofm_eval.results.pairs import Pairs
@@ -70,7 +70,7 @@ def test_settings_of_another_recipe_are_not_shown_with_these(tmp_path: Path):
     run = planted_run(tmp_path / "run", {"t_one": THREE, "t_two": THREE, "t_three": THREE})
     for model in THREE:
         edit(run, model, "t_three", **source(run, model, "t_three", recipe={"slug": "pangaea"}))
-    groups = alike(settings(read_run(run)))
+    groups = by_recipe(settings(read_run(run)))
     assert [[one.task for one in group] for group in groups] == [["t_one", "t_two"], ["t_three"]]
 
 
@@ -125,7 +125,8 @@ def test_differences_are_those_of_the_other_tables_and_their_order_does_not_matt
 
 def summary(tmp_path: Path, levels: Levels, models: tuple[str, ...], control: str = "m_c") -> Aggregate:
     run = planted_run(tmp_path / "run", levels, control=control)
-    return aggregate(settings(read_run(run)), models, Pairs(run), CATALOG)
+    found = read_run(run)
+    return aggregate(settings(found), models, found, CATALOG)
 
 
 def test_aggregates_are_shares_of_the_way_from_control_to_reference(tmp_path: Path):
@@ -164,7 +165,8 @@ def test_label_fractions_are_averaged_apart(tmp_path: Path):
         right = outcomes.correct["1.0"]
         arrays = {"ids": outcomes.ids, "correct_0.1": right, "correct_1.0": right}
         write_record(record.model_copy(update={"scores": scores, "selection": chosen}), arrays, run)
-    found = aggregates(settings(read_run(run)), ("m_a", "m_b"), Pairs(run), CATALOG)
+    whole = read_run(run)
+    found = aggregates(settings(whole), ("m_a", "m_b"), whole, CATALOG)
     assert list(found) == [1.0, 0.1]
     for fraction, suffix in ((1.0, "p100"), (0.1, "p010")):
         names = [scale.setting.name for scale in found[fraction].scales]

@@ -29,7 +29,6 @@ from geofm_eval.records import (
 from geofm_eval.report.collation import collate
 from geofm_eval.report.trainings.pareto import fronts
 from geofm_eval.report.trainings.tables import clear, factorial_table, over_twin, ranking_table
-from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import read_run
 from geofm_eval.results.trainings import comparable_trainings
 from geofm_eval.stats.counts import Term, contrast_interval, count_interval, count_score
@@ -118,7 +117,7 @@ def trained(run):
 
 
 def test_planted_effects_are_recovered_with_paired_intervals(trained, run):
-    found = {effect.contrast: effect for effect in pooled(effects(trained, CATALOG, Pairs(run)))}
+    found = {effect.contrast: effect for effect in pooled(effects(trained, CATALOG))}
     tuned = found["full - frozen"]
     # Six decoders and fractions of two models; four points of accuracy are about five of IoU.
     assert len(tuned.pairs) == 12
@@ -144,7 +143,7 @@ def test_planted_effects_are_recovered_with_paired_intervals(trained, run):
 
 
 def test_validation_chooses_levels_and_test_says_what_they_are_worth(trained, run):
-    found = {factor.name: factor.levels for factor in factors(trained, CATALOG, Pairs(run))}
+    found = {factor.name: factor.levels for factor in factors(trained, CATALOG)}
     names = {name: [level.name for level in own] for name, own in found.items()}
     assert names == {
         "backbone": ["pocket_contrast", "pocket_mae"],
@@ -174,7 +173,7 @@ def test_models_of_other_depths_share_places_and_poor_levels_are_left_out(tmp_pa
         counts = counts_of("galileo_nano", "lightms_frozen_p100")
         write_record(*record_of("galileo_nano", slug, "block03" if slug[0] == "t" else "multi", counts), folder)
     (trained,), _ = comparable_trainings(read_run(folder))
-    found = {factor.name: factor for factor in factors(trained, CATALOG, Pairs(folder))}
+    found = {factor.name: factor for factor in factors(trained, CATALOG)}
     # Of the others there is the last block alone: all blocks are compared on the four cells of the shallow model.
     places = {level.name: {cell.layer for cell in level.cells} for level in found["block"].levels}
     assert places == {"block05 of 12": {"block01"}, "block07 of 12": {"block02"}, "block11 of 12": {"block03"}}
@@ -194,7 +193,7 @@ def test_what_is_compared_does_not_depend_on_scores(trained):
 
 
 def test_a_twin_that_models_share_is_one_training(trained, run):
-    found = {effect.contrast: effect for effect in pooled(effects(trained, CATALOG, Pairs(run)))}
+    found = {effect.contrast: effect for effect in pooled(effects(trained, CATALOG))}
     shared = found["pretrained - random twin"].difference
     terms = []
     for head in WIDTH:
@@ -211,7 +210,7 @@ def test_a_twin_that_models_share_is_one_training(trained, run):
 def test_levels_are_compared_on_the_cells_that_all_have(tmp_path):
     folder = write_study(tmp_path / "r", leave_out={("pocket_mae", "lightms_full_p100")})
     (trained,), _ = comparable_trainings(read_run(folder))
-    found = {factor.name: factor.levels for factor in factors(trained, CATALOG, Pairs(folder))}
+    found = {factor.name: factor.levels for factor in factors(trained, CATALOG)}
     assert {len(level.cells) for level in found["backbone"]} == {11}
     assert {len(level.cells) for level in found["decoder"]} == {7}
     lightms = found["tuning of lightms, 100 %"]
@@ -225,11 +224,8 @@ def test_the_best_case_is_the_best_on_validation(trained):
 
 
 def test_an_effect_is_the_interval_of_its_contrast(trained, run):
-    own = next(
-        e
-        for e in effects(trained, CATALOG, Pairs(run))
-        if (e.contrast, e.model) == ("lightms - upernet_w064", "pocket_mae")
-    )
+    found = effects(trained, CATALOG)
+    own = next(e for e in found if (e.contrast, e.model) == ("lightms - upernet_w064", "pocket_mae"))
     terms = []
     for tuning in ("frozen", "full"):
         for percent in ("p010", "p100"):
@@ -245,7 +241,7 @@ def test_an_effect_is_the_interval_of_its_contrast(trained, run):
 def test_a_model_without_a_cell_drops_out_of_that_pair_and_is_named(tmp_path):
     folder = write_study(tmp_path / "r", leave_out={("pocket_mae", "lightms_full_p100")})
     (trained,), _ = comparable_trainings(read_run(folder))
-    found = {e.contrast: e for e in pooled(effects(trained, CATALOG, Pairs(folder)))}
+    found = {e.contrast: e for e in pooled(effects(trained, CATALOG))}
     assert len(found["full - frozen"].pairs) == 11
     assert list(trained.left_out) == [f"pocket_mae-{TASK}-lightms_full_p100-multi"]
     text = collate(folder).text
@@ -254,8 +250,8 @@ def test_a_model_without_a_cell_drops_out_of_that_pair_and_is_named(tmp_path):
 
 
 def test_controls_take_no_part_in_effects_but_are_ranked(trained, run):
-    assert not any("pocket_random" in name for e in effects(trained, CATALOG, Pairs(run)) for name in e.pairs)
-    table = ranking_table(trained, CATALOG, Pairs(run))
+    assert not any("pocket_random" in name for e in effects(trained, CATALOG) for name in e.pairs)
+    table = ranking_table(trained, CATALOG)
     assert sum("(control)" in row[1] for row in table.grid) == 12
     assert table.title.startswith("SIMULATED DATA")
     assert table.grid[0][1:3] == ["pocket_contrast", "upernet_w064_full_p100"]
@@ -263,7 +259,7 @@ def test_controls_take_no_part_in_effects_but_are_ranked(trained, run):
 
 def test_the_tuned_twin_of_equal_labels_is_the_baseline(trained, run):
     cell = next(c for c in trained.cells if c.address == ("pocket_mae", "lightms_frozen_p010", "multi"))
-    found = over_twin(cell, trained, CATALOG, Pairs(run))
+    found = over_twin(cell, trained, CATALOG)
     best = count_score(counts_of("pocket_random", "upernet_w064_full_p010"), "miou").mean()
     assert found.value == pytest.approx(cell.score.value - best)
 
@@ -307,7 +303,7 @@ def test_of_an_error_less_is_better(tmp_path):
     (trained,), _ = comparable_trainings(read_run(folder))
     assert [cell.model for cell in trained.cells] == ["pocket_mae", "pocket_contrast"]
     assert "RMSE" in collate(folder).text
-    (backbone,) = factors(trained, CATALOG, Pairs(folder))
+    (backbone,) = factors(trained, CATALOG)
     assert [level.name for level in backbone.levels] == ["pocket_mae", "pocket_contrast"]
     assert best_cases(trained)[0].model == "pocket_mae"
 

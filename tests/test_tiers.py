@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.studies.standins.__main__ import main, table
 from benchmarks.studies.standins.dense import PENALTIES, measure_dense, stacked
 from benchmarks.studies.standins.reach import REACHES, STEPS, Reach, measure_reach, prepare
-from benchmarks.studies.standins.score import Measured, score_maps
+from benchmarks.studies.standins.score import StandinScore, score_maps
 from geofm_eval.catalog import load_catalog
 from geofm_eval.simulation.standins.oracle import oracle_map
 from geofm_eval.workspace import Settings, Workspace
@@ -80,7 +80,7 @@ def test_networks_learn_from_what_they_see(small: Workspace, monkeypatch: pytest
 
 def test_the_table_says_what_was_not_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     task = load_catalog().task("fuel_moisture_sim")
-    line = table([(task, {"oracle": Measured(0.8421, 0.7, 0.9)})]).splitlines()[-1]
+    line = table([(task, {"oracle": StandinScore(0.8421, 0.7, 0.9)})]).splitlines()[-1]
     assert line == "| `fuel_moisture_sim` | r2 | - | - | - | - | - | - | 0.842 [0.700, 0.900] |"
     monkeypatch.setattr("sys.argv", ["standins", "--quick", "ai4smallfarms_sim", "--out", str(tmp_path / "table.md")])
     catalog = load_catalog()

@@ -39,9 +39,12 @@ Raw = dict[str, dict[str, Any]]
 """Fields of every entry read so far, by section and slug."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Catalog:
-    """All known models (with their random twins and RGB-only variants), tasks, recipes and adaptations, by slug."""
+    """All known models (with their random twins and RGB-only variants), tasks, recipes and adaptations, by slug.
+
+    A catalog equals itself alone, so that results can be kept by catalog.
+    """
 
     models: dict[str, ModelSpec]
     tasks: dict[str, TaskSpec]

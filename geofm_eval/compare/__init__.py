@@ -7,7 +7,13 @@ from geofm_eval.compare.families import TOGETHER, Role, Together, chance_of_fals
 from geofm_eval.compare.feature_change import Moved
 from geofm_eval.compare.matching import Matches, Refusal, match
 from geofm_eval.compare.pooled import PooledVerdict
-from geofm_eval.compare.verdicts import Verdict, chance_of_finding, decide, smallest_found, standard_error
+from geofm_eval.compare.verdicts import (
+    Verdict,
+    chance_of_finding,
+    smallest_found,
+    standard_error,
+    verdict_on_difference,
+)
 from geofm_eval.results.locate import find_run
 
 __all__ = [
@@ -29,10 +35,10 @@ __all__ = [
     "chance_of_false",
     "chance_of_finding",
     "compare",
-    "decide",
     "expected_false",
     "find_run",
     "match",
     "smallest_found",
     "standard_error",
+    "verdict_on_difference",
 ]

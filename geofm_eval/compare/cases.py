@@ -8,7 +8,7 @@ from pathlib import Path
 from geofm_eval.catalog import Catalog
 from geofm_eval.compare.families import Role, Together, family_of
 from geofm_eval.compare.matching import CaseKey
-from geofm_eval.compare.verdicts import Verdict, beyond, decide, smallest_found, standard_error
+from geofm_eval.compare.verdicts import Verdict, beyond, smallest_found, standard_error, verdict_on_difference
 from geofm_eval.errors import DataError
 from geofm_eval.records import Record, Score, read_outcomes
 from geofm_eval.results.pairs import Pairs
@@ -145,7 +145,7 @@ class Comparer:
                 difference = NOTHING
             elif why:
                 difference = Difference(new.scores[fraction].value - old.scores[fraction].value)
-            elif self._pairs.alike(new, old, fraction):
+            elif self._pairs.same_outcomes(new, old, fraction):
                 difference = NOTHING
             else:
                 difference = self._pairs.difference(new, old, fraction)
@@ -180,7 +180,7 @@ def _cell(old: Score, new: Score, fraction: str, raw: Difference, delta: float) 
     points = in_points(raw, new, old).value + 0.0
     difference = raw.times(sign(new))
     p = None if raw == NOTHING else p_value(difference)
-    verdict = "equivalent" if raw == NOTHING else decide(difference, p, delta)
+    verdict = "equivalent" if raw == NOTHING else verdict_on_difference(difference, p, delta)
     return CaseChange(fraction, old.value, new.value, difference, points, p, verdict)
 
 
@@ -226,4 +226,4 @@ def _with_p(cell: CaseChange, p: float, delta: float, tests: int) -> CaseChange:
     """Complete a cell after Holm; for primary cells with the smallest drop found, as one of ``tests`` tests."""
     error = standard_error(cell.difference)
     smallest = None if error is None or not tests else smallest_found(error, cell.difference.freedom, delta, tests)
-    return replace(cell, p=p, verdict=decide(cell.difference, p, delta), smallest=smallest)
+    return replace(cell, p=p, verdict=verdict_on_difference(cell.difference, p, delta), smallest=smallest)

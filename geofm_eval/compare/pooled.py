@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from geofm_eval.compare.cases import NOTHING, CaseVerdict
-from geofm_eval.compare.verdicts import Verdict, decide, smallest_found, standard_error
+from geofm_eval.compare.verdicts import Verdict, smallest_found, standard_error, verdict_on_difference
 from geofm_eval.records import Score
 from geofm_eval.results.comparison import split_records
 from geofm_eval.results.pairs import Pairs
@@ -103,7 +103,7 @@ def _pooled(name: str, cases: list[CaseVerdict], pairs: Pairs) -> PooledVerdict:
 
 def _readable(case: CaseVerdict, pairs: Pairs) -> bool:
     """False if the outcomes of an identical case are damaged; those of others were read before."""
-    return not case.identical or pairs.alike(case.new, case.old, case.full.fraction)
+    return not case.identical or pairs.same_outcomes(case.new, case.old, case.full.fraction)
 
 
 def _adjusted(means: Sequence[PooledVerdict]) -> list[PooledVerdict]:
@@ -115,4 +115,4 @@ def _adjusted(means: Sequence[PooledVerdict]) -> list[PooledVerdict]:
 def _decided(mean: PooledVerdict, p: float, tests: int) -> PooledVerdict:
     error = standard_error(mean.difference)
     smallest = None if error is None else smallest_found(error, mean.difference.freedom, mean.delta, tests)
-    return replace(mean, p=p, verdict=decide(mean.difference, p, mean.delta), smallest=smallest)
+    return replace(mean, p=p, verdict=verdict_on_difference(mean.difference, p, mean.delta), smallest=smallest)

@@ -30,7 +30,7 @@ ROUNDING = 1e-9
 """Ten of a thousand items are one point, although .62 - .61 is a little less in binary numbers."""
 
 
-def decide(difference: Difference, p: float | None, delta: float) -> Verdict:
+def verdict_on_difference(difference: Difference, p: float | None, delta: float) -> Verdict:
     """Return the verdict on one difference.
 
     Args:

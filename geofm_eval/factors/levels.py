@@ -51,10 +51,10 @@ class Decision:
     left_out: tuple[str, ...]
 
 
-def factors(cases: TrainedCases, catalog: Catalog, pairs: Pairs) -> list[Decision]:
+def factors(cases: TrainedCases, catalog: Catalog) -> list[Decision]:
     """Return every factor that has two or more levels."""
     found = ((name, *_complete(cases, key)) for name, key in _keys(catalog))
-    return [Decision(name, _levels(own, pairs), left_out) for name, own, left_out in found if len(own) > 1]
+    return [Decision(name, _levels(own, cases.pairs), left_out) for name, own, left_out in found if len(own) > 1]
 
 
 def best_cases(cases: TrainedCases) -> list[TrainedCell]:

@@ -33,8 +33,8 @@ class Effect:
     pairs: tuple[str, ...]
 
 
-def effects(cases: TrainedCases, catalog: Catalog, pairs: Pairs) -> list[Effect]:
-    """Return all effects that the cases have pairs of cells for: pooled ones first, then model by model."""
+def effects(cases: TrainedCases, catalog: Catalog) -> list[Effect]:
+    """Return all effects that a cases has cells for: pooled ones first, then model by model."""
     found: list[Effect] = []
     for factor, contrast, partner in _contrasts(cases, catalog):
         matched = [
@@ -46,7 +46,7 @@ def effects(cases: TrainedCases, catalog: Catalog, pairs: Pairs) -> list[Effect]
         for model in (None, *models) if len(models) > 1 else models:
             own = [(cell, base) for cell, base in matched if model in (None, cell.model)]
             names = tuple(f"{cell.model}-{cell.name}" for cell, _ in own)
-            found.append(Effect(factor, contrast, model, mean_difference(own, pairs), names))
+            found.append(Effect(factor, contrast, model, mean_difference(own, cases.pairs), names))
     return sorted(found, key=lambda effect: effect.model is not None)
 
 

@@ -31,7 +31,7 @@ from geofm_eval.findings.finding import (
     spread,
     undecidable,
 )
-from geofm_eval.findings.most import decide, most_words, shortage, tally_noninferior
+from geofm_eval.findings.most import most_words, shortage, tally_noninferior, verdict_on_most
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import data_of, excluded_model, excluded_task
 from geofm_eval.results.trainings import TrainedCases, TrainedCell, comparable_trainings
@@ -124,7 +124,8 @@ def adaptation_matters(run: Run, catalog: Catalog) -> Finding | None:
     }
     # The kind of adaptation that fares best decides.
     verdicts = {
-        name: decide([one.cell for one in own], means[name], AS_GOOD, len(tested)) for name, own in tested.items()
+        name: verdict_on_most([one.cell for one in own], means[name], AS_GOOD, len(tested))
+        for name, own in tested.items()
     }
     best = min(verdicts, key=lambda name: ORDER.index(verdicts[name]))
     counts = {name: [one.cell for one in own] for name, own in tested.items()}

@@ -9,7 +9,7 @@ from statistics import mean
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.findings.finding import GAIN, MARGIN, Finding, FindingCell, adjusted
-from geofm_eval.findings.most import decide, most_words, shortage
+from geofm_eval.findings.most import most_words, shortage, verdict_on_most
 from geofm_eval.records import Contrast
 from geofm_eval.results.drift_cases import VERDICTS_ON, DriftCell, comparable_drifts
 from geofm_eval.results.run import Run
@@ -156,7 +156,7 @@ def _decided(
         return Finding(5, title, "not enough records", None, None, None, UNIT, cells, evidence, (why,))
     means = {group[0].group: _over_backbones(group) for group in (counted, uncounted) if group}
     whole = means[counted[0].group]
-    verdict = decide(counted, whole, GAIN, mean_refutes=mean_refutes)
+    verdict = verdict_on_most(counted, whole, GAIN, mean_refutes=mean_refutes)
     ends = whole.value, whole.low, whole.high
     words = f"{most_words(counted, GAIN, whole)}.".capitalize()
     return Finding(5, title, verdict, *ends, UNIT, cells, evidence, (words, *say(counted, uncounted)), means)

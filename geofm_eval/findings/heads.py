@@ -19,7 +19,7 @@ from geofm_eval.findings.finding import (
     undecidable,
 )
 from geofm_eval.findings.means import Means, Pairing
-from geofm_eval.findings.most import decide, most_words, not_counted, shortage, without
+from geofm_eval.findings.most import most_words, not_counted, shortage, verdict_on_most, without
 from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
@@ -96,7 +96,7 @@ def heads_and_depth(run: Run, catalog: Catalog) -> Finding | None:
     if any(missing):
         return undecidable(4, TITLE, cells, run, " ".join(text for text in missing if text), means)
     # Either of two blocks may support the claim; to refute it both must.
-    verdicts = [decide(own, means[name], GAIN, len(FIXED)) for name, own in tested.items()]
+    verdicts = [verdict_on_most(own, means[name], GAIN, len(FIXED)) for name, own in tested.items()]
     order: tuple[Verdict, ...] = ("supported", "undecided", "refuted")
     verdict = next(one for one in order if one in verdicts)
     mean = means[FIXED[verdicts.index(verdict)]]

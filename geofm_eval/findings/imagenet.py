@@ -9,7 +9,7 @@ from geofm_eval.factors.marginal import mean_difference
 from geofm_eval.findings.adaptation import RATES, searched
 from geofm_eval.findings.finding import AS_GOOD, Finding, FindingCell, adjusted, cell_of, decided, spread, undecidable
 from geofm_eval.findings.means import Means, Pairing
-from geofm_eval.findings.most import decide, most_words, not_counted, shortage, tally_noninferior
+from geofm_eval.findings.most import most_words, not_counted, shortage, tally_noninferior, verdict_on_most
 from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
@@ -98,7 +98,7 @@ def imagenet_competes(run: Run, catalog: Catalog) -> Finding | None:
     if missing is not None:
         return undecidable(6, TITLE, cells, run, f"{_missing(tuned)} {missing}", means)
     reasons = (_count(tested, fair, means[BEST]), *_not_counted(groups, means))
-    verdict = decide(tested, means[BEST], AS_GOOD)
+    verdict = verdict_on_most(tested, means[BEST], AS_GOOD)
     return decided(6, TITLE, verdict, means[BEST], cells, run, reasons, means)
 
 

@@ -16,7 +16,7 @@ from geofm_eval.findings.finding import (
     undecidable,
 )
 from geofm_eval.findings.means import Means, Pairing
-from geofm_eval.findings.most import decide, most_words, not_counted, shortage, without
+from geofm_eval.findings.most import most_words, not_counted, shortage, verdict_on_most, without
 from geofm_eval.plurals import counted
 from geofm_eval.results.comparison import LAST, last_block
 from geofm_eval.results.pairs import Pairs
@@ -47,7 +47,7 @@ def layer_gain(run: Run, catalog: Catalog) -> Finding | None:
     Returns:
         None without a probe of several taps.
     """
-    found = list(probed(run, catalog))
+    found = probed(run, catalog)
     made = [gain for one in found if (gain := _gain(one, LAST, run.pairs, one.group)) is not None]
     if not made:
         return None
@@ -76,7 +76,7 @@ def layer_gain(run: Run, catalog: Catalog) -> Finding | None:
         *([without(len(counting) - len(ours))] if len(counting) > len(ours) else []),
         *_not_counted(cells, means),
     ]
-    return decided(2, TITLE, decide(ours, mean, GAIN), mean, cells, run, tuple(reasons), means)
+    return decided(2, TITLE, verdict_on_most(ours, mean, GAIN), mean, cells, run, tuple(reasons), means)
 
 
 def _gain(one: Probed, base: str, pairs: Pairs, group: str) -> Gain | None:

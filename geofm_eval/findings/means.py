@@ -58,7 +58,7 @@ class Means:
         weights: list[float] = []
         scores: list[tuple[Source, ...]] = []
         for one in found:
-            if self._alike(one):
+            if self._same_outcomes(one):
                 continue
             for record, turn in ((one.first, 1.0), (one.second, -1.0)):
                 own = self._of(record, one.fraction)
@@ -79,12 +79,12 @@ class Means:
         """Mean of every group that has cells."""
         return {name: self.over(own) for name, own in found.items() if own}
 
-    def _alike(self, one: Pairing) -> bool:
+    def _same_outcomes(self, one: Pairing) -> bool:
         """Whether both have the same outcomes: they differ by nothing, whatever the items or seeds."""
         if one.first.case.id == one.second.case.id:
             return True
         known = all(record.outcomes_sha256 is not None for record in (one.first, one.second))
-        return known and self._pairs.alike(one.first, one.second, one.fraction)
+        return known and self._pairs.same_outcomes(one.first, one.second, one.fraction)
 
     def _of(self, record: Record, fraction: str) -> tuple[Source, ...] | None:
         key = record.case.kind, record.case.id, fraction

@@ -46,7 +46,7 @@ def _p_most(cells: Sequence[FindingCell], p: Callable[[FindingCell], float | Non
     return partial_conjunction(known, majority(len(known))) if known else 1.0
 
 
-def decide(
+def verdict_on_most(
     cells: Sequence[FindingCell], mean: Difference, claim: Claim, tests: int = 1, mean_refutes: bool = True
 ) -> Verdict:
     """Whether a claim holds in most cells.

@@ -10,7 +10,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.factors.marginal import twin_of
 from geofm_eval.findings.finding import GAIN, Finding, FindingCell, adjusted, decided, spread, tally, undecidable
 from geofm_eval.findings.interactions import Interaction, interaction, together
-from geofm_eval.findings.most import decide, most_words, not_counted, shortage
+from geofm_eval.findings.most import most_words, not_counted, shortage, verdict_on_most
 from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import recorded_seed
 from geofm_eval.results.run import Run
@@ -65,7 +65,7 @@ def distinct_profiles(run: Run, catalog: Catalog) -> Finding | None:
         "Size: standard deviation of scores around parallel profiles, as root mean square over tasks (the cells)."
     )
     reasons = (why, *_not_counted(cells, means))
-    return decided(2, TITLE, decide(tested, mean, GAIN), mean, cells, run, reasons, means)
+    return decided(2, TITLE, verdict_on_most(tested, mean, GAIN), mean, cells, run, reasons, means)
 
 
 def _of(made: Sequence[Profiles], group: str) -> list[Profiles]:

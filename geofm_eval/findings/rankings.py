@@ -20,11 +20,11 @@ from geofm_eval.findings.finding import (
 )
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.plurals import counted
-from geofm_eval.ranking.grouping import Setting, alike, settings
+from geofm_eval.ranking.grouping import Setting, by_recipe, settings
 from geofm_eval.ranking.qualitative import HeadToHead, OrderTest, agreement, rivalries
 from geofm_eval.records import MOSTLY_FILLED, marked
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import Run
+from geofm_eval.results.run import Run, once_per_run
 from geofm_eval.results.scope import excluded_model, excluded_pooling, excluded_task
 from geofm_eval.results.taps import sign
 from geofm_eval.results.units import in_points
@@ -37,15 +37,19 @@ FEWEST = 2
 """Backbones, and data sets with paired intervals, that a verdict needs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Field:
-    """Settings that count, of one evidence class and recipe, and their backbones that count, in alphabetical order."""
+    """Settings that count, of one evidence class and recipe, and their backbones that count, in alphabetical order.
+
+    A field equals itself alone, so that what follows from it can be kept.
+    """
 
     settings: tuple[Setting, ...]
     models: tuple[str, ...]
     aside: dict[str, str]
 
 
+@once_per_run
 def fields(run: Run, catalog: Catalog) -> tuple[Field, ...]:
     """What counts in comparisons over settings, the largest field first.
 
@@ -53,14 +57,14 @@ def fields(run: Run, catalog: Catalog) -> tuple[Field, ...]:
     not name, and on real data backbones that were pretrained on simulated scenes. Probes of every kind count, kNN too:
     it is another adaptation.
     """
-    made = [_field(group, run, catalog) for group in alike(settings(run))]
+    made = [_field(group, run, catalog) for group in by_recipe(settings(run))]
     return tuple(sorted((one for one in made if one.settings), key=lambda one: -len(one.settings)))
 
 
-def rivals_in(field: Field, run: Run) -> tuple[OrderTest, ...]:
-    """Every two models of one of the run's fields, compared once per run: tables and the finding show the same."""
-    key = ("rivals", tuple(setting.name for setting in field.settings), field.models)
-    return run.known.get(key, lambda: rivalries(field.settings, field.models, run.pairs))
+@once_per_run
+def rivals_in(run: Run, field: Field) -> tuple[OrderTest, ...]:
+    """Every two models of one of the run's fields: tables and the finding show the same."""
+    return rivalries(field.settings, field.models, run.pairs)
 
 
 def rankings_change(run: Run, catalog: Catalog) -> Finding | None:
@@ -77,7 +81,7 @@ def rankings_change(run: Run, catalog: Catalog) -> Finding | None:
     field = fields_found[0] if fields_found else None
     if field is None or len(field.models) < FEWEST or len(field.settings) < FEWEST:
         return None
-    rivals = rivals_in(field, run)
+    rivals = rivals_in(run, field)
     with_interval = sum(len(rivalry.meetings) for rivalry in rivals)
     in_all = sum(one in setting.by_model and other in setting.by_model for setting in field.settings
                  for one, other in combinations(field.models, 2))  # fmt: skip

@@ -9,7 +9,7 @@ from geofm_eval.ranking.aggregation import (
     complete_block,
     mean_of_shares,
 )
-from geofm_eval.ranking.grouping import Entry, Setting, alike, data_sets, settings
+from geofm_eval.ranking.grouping import Entry, Setting, by_recipe, data_sets, settings
 from geofm_eval.ranking.joint import (
     Ranks,
     ranks,
@@ -38,7 +38,7 @@ __all__ = [
     "aggregate",
     "aggregates",
     "agreement",
-    "alike",
+    "by_recipe",
     "complete_block",
     "data_sets",
     "errors_of",

@@ -12,7 +12,7 @@ from geofm_eval.ranking.grouping import Setting
 from geofm_eval.ranking.joint import ranks, resample_scores, weighted_interval
 from geofm_eval.ranking.sources import Source
 from geofm_eval.ranking.standing import errors_of
-from geofm_eval.results.pairs import Pairs
+from geofm_eval.results.run import Run
 from geofm_eval.results.taps import sign
 from geofm_eval.stats.difference import Difference
 from geofm_eval.stats.jackknife import Floats
@@ -132,20 +132,18 @@ def complete_block(measured: Mapping[str, frozenset[str]]) -> tuple[frozenset[st
     )
 
 
-def aggregates(
-    found: Sequence[Setting], models: Sequence[str], pairs: Pairs, catalog: Catalog
-) -> dict[float, Aggregate]:
+def aggregates(found: Sequence[Setting], models: Sequence[str], run: Run, catalog: Catalog) -> dict[float, Aggregate]:
     """Return an aggregate per label fraction, largest first: 1, 10 and 100 % of one task are not three settings."""
     by_fraction: defaultdict[float, list[Setting]] = defaultdict(list)
     for setting in found:
         by_fraction[setting.fraction].append(setting)
     return {
-        fraction: aggregate(by_fraction[fraction], models, pairs, catalog)
+        fraction: aggregate(by_fraction[fraction], models, run, catalog)
         for fraction in sorted(by_fraction, reverse=True)
     }
 
 
-def aggregate(found: Sequence[Setting], models: Sequence[str], pairs: Pairs, catalog: Catalog) -> Aggregate:
+def aggregate(found: Sequence[Setting], models: Sequence[str], run: Run, catalog: Catalog) -> Aggregate:
     """Return means of (score - control) / (reference - control) over a complete block of models and settings.
 
     Ranks are from joint resamples of all scores of the block, controls included, because errors of settings on the same
@@ -156,7 +154,7 @@ def aggregate(found: Sequence[Setting], models: Sequence[str], pairs: Pairs, cat
     errors: dict[str, Errors] = {}
     dropped: dict[str, str] = {}
     for setting in found:
-        known = {} if setting.control is None else errors_of(setting, pairs)[0]
+        known = {} if setting.control is None else errors_of(setting, run.pairs)[0]
         scale = _scale(setting, known, catalog)
         if isinstance(scale, str):
             dropped[setting.name] = scale

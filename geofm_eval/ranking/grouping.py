@@ -125,7 +125,7 @@ def data_sets(found: Sequence[Setting]) -> dict[str, str]:
     return {one.name: names[one.task] for one in found}
 
 
-def alike(found: Sequence[Setting]) -> list[list[Setting]]:
+def by_recipe(found: Sequence[Setting]) -> list[list[Setting]]:
     """Group settings by evidence class and recipe, the largest group first."""
     groups: defaultdict[str, list[Setting]] = defaultdict(list)
     for one in found:

@@ -17,8 +17,8 @@ RANK_LEVEL = 0.90
 
 RESAMPLES = 10_000
 
-AT_ONCE = 500
-"""Resamples that are compared pair by pair at a time, which limits memory."""
+AT_ONCE = 1000
+"""Resamples in which one subject is compared with all others at a time, which limits memory."""
 
 ROUNDING = 1e-12
 """Eigenvalues of a covariance below this proportion of the largest one count as 0."""
@@ -122,29 +122,31 @@ def ranks(drawn: Floats, level: float = RANK_LEVEL) -> Ranks:
         level: nominal coverage of the intervals.
     """
     first, last, above = _placed(drawn, EQUAL * (1 + float(np.median(np.abs(drawn)))))
-    tail = (1 - level) / 2
-    lead = (first == 1) / (first == 1).sum(1, keepdims=True)
+    tail, leads = (1 - level) / 2, first == 1
+    lead = np.ascontiguousarray((leads / leads.sum(0)).T)
     return Ranks(
-        median=np.asarray(np.median((first + last) / 2, axis=0), dtype=np.float64),
-        low=np.quantile(first, tail, axis=0, method="inverted_cdf").astype(np.int64),
-        high=np.quantile(last, 1 - tail, axis=0, method="inverted_cdf").astype(np.int64),
+        median=np.asarray(np.median(first + last, axis=1) / 2, dtype=np.float64),
+        low=np.quantile(first, tail, axis=1, method="inverted_cdf").astype(np.int64),
+        high=np.quantile(last, 1 - tail, axis=1, method="inverted_cdf").astype(np.int64),
         best=np.asarray(lead.mean(0), dtype=np.float64),
         above=np.asarray(above, dtype=np.float64),
     )
 
 
-def _placed(drawn: Floats, tie: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """Return (resamples, k) best and worst ranks within ties, and (k, k) probability of being above, ties half."""
+def _placed(drawn: Floats, tie: float) -> tuple[NDArray[np.int32], NDArray[np.int32], Floats]:
+    """Return (k, resamples) best and worst ranks within ties, and (k, k) probability of being above, ties half."""
     count, subjects = drawn.shape
-    first, last = (np.empty(drawn.shape, dtype=np.int64) for _ in range(2))
-    behind, ahead = (np.zeros((subjects, subjects), dtype=np.int64) for _ in range(2))
+    scores = np.ascontiguousarray(drawn.T)
+    first, last = np.ones(scores.shape, dtype=np.int32), np.full(scores.shape, subjects, dtype=np.int32)
+    behind = np.zeros((subjects, subjects), dtype=np.int64)
     for start in range(0, count, AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        gap = drawn[part, :, None] - drawn[part, None, :]
-        lower, higher = gap < -tie, gap > tie
-        first[part], last[part] = 1 + lower.sum(2), subjects - higher.sum(2)
-        behind += lower.sum(0)
-        ahead += higher.sum(0)
+        for place, own in enumerate(scores[:, part]):
+            lower = own - scores[:, part] < -tie
+            first[place, part] += lower.sum(0, dtype=np.int32)
+            last[:, part] -= lower
+            behind[place] += np.count_nonzero(lower, axis=1)
+    ahead = behind.T
     return first, last, ahead / count + (1 - ahead / count - behind / count) / 2
 
 

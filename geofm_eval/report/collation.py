@@ -12,7 +12,7 @@ from geofm_eval.plurals import counted
 from geofm_eval.records.archive import SUFFIX
 from geofm_eval.report.drift.page import drift_page
 from geofm_eval.report.findings import findings_pages, worth_showing
-from geofm_eval.report.index import RESULTS, index_page, summary_lines
+from geofm_eval.report.index import RESULTS, Contents, index_page, summary_lines
 from geofm_eval.report.probes.codings import codings_page
 from geofm_eval.report.probes.page import comparison_page, neuco_page, transfer_page
 from geofm_eval.report.ranks.over_settings import Overview, overview
@@ -79,7 +79,7 @@ def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
 def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
     tables, figures = folder / "tables", folder / "figures"
     (found, split), (trained, mixed) = comparisons(run), comparable_trainings(run)
-    (drifts, unlike), (alike, apart) = comparable_drifts(run), similarity_tables(run)
+    (drifts, unlike), (similar, apart) = comparable_drifts(run), similarity_tables(run)
     rankings = tuple(rank(comparison, run.pairs) for comparison in found)
     ranked, decided = overview(run, known), decide_findings(run, known)
     made_out, shown = explained(run, known), worth_showing(decided, run)
@@ -90,10 +90,10 @@ def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
         **{title: [comparison_page(one, orders.get(one.comparison.slug, ()), known, divided) for one in rankings
                    if one.comparison.simulated == kind] for kind, title in RESULTS.items()},
         "Trained decoders and tuned backbones": [
-            trainings_page(one, orders.get(one.slug, ()), known, run.pairs) for one in trained
+            trainings_page(one, orders.get(one.slug, ()), known) for one in trained
         ],
         "Drift: changes inside tuned backbones": [drift_page(one, known) for one in drifts],
-        "Similarity of layers and backbones": [similarity_page(one, known) for one in alike],
+        "Similarity of layers and backbones": [similarity_page(one, known) for one in similar],
         "Shares of the variance of scores, and the cost of wrong choices": shares_pages(made_out, known),
         "Cost of smaller representations": [codings_page(one, known) for one in coded_features(run)],
         "NeuCo-Bench's own protocol, not ranked": [neuco_page(one, known) for one in neuco_comparisons(run)],
@@ -107,7 +107,8 @@ def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
             page.write(tables, figures)
         # Cells are computed as they are written, so all problems are known only afterwards.
         problems = (*run.problems, *split, *mixed, *unlike, *apart, *run.pairs.problems)
-        index.write_text(index_page(run, rankings, {**over, **own}, unshown, problems, known), encoding="utf-8")
+        contents = Contents({**over, **own}, rankings, unshown, problems)
+        index.write_text(index_page(run, known, contents), encoding="utf-8")
     closing = [*summary_lines(run, unshown), *(f"problem: {problem}" for problem in problems)]
     closing.append(f"All tables and figures: {index}")
     text = "\n\n".join([*(page.text for page in pages if page.text), "\n".join(closing)])

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geofm_eval.records import Record
@@ -27,6 +28,12 @@ def new_figure(size: tuple[float, float], title: str, fontsize: float = 10, widt
     text = textwrap.fill(title, width) if width else title
     figure.suptitle(text, fontsize=fontsize, x=0.01, ha="left", wrap=width is None)
     return figure
+
+
+def save(figure: Any, path: Path, dpi: float) -> None:
+    """Write a figure as PNG. ``Figure.savefig`` would visit all artists twice, first for the layout alone."""
+    figure.set_dpi(dpi)
+    figure.canvas.print_png(path)
 
 
 def caption(figure: Any, text: str) -> None:

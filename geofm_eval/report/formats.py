@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 PLAIN = MetricFormat("", "", 1.0, 3)
 
-_LATEX = {
+_LATEX = str.maketrans({
     "\\": r"\textbackslash{}",
     "&": r"\&",
     "%": r"\%",
@@ -34,7 +34,7 @@ _LATEX = {
     ">": r"\textgreater{}",
     "·": r"\textperiodcentered{}",
     "±": r"$\pm$",
-}
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,13 @@ def described(record: Record, names: str) -> Row:
 
 def attributes(thing: object | None, same: str = "", **renamed: str) -> Row:
     """CSV fields from attributes, those in ``same`` under their own names; all unknown without ``thing``."""
-    names = dict(zip(same.split(), same.split(), strict=True)) | renamed
+    names = _same_names(same) | renamed
     return {field: None if thing is None else getattr(thing, name) for field, name in names.items()}
+
+
+@lru_cache(maxsize=256)
+def _same_names(names: str) -> dict[str, str]:
+    return {name: name for name in names.split()}
 
 
 def _fields(column: Column[Any], cell: Any) -> Iterable[tuple[str, Value]]:
@@ -223,7 +228,7 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 def latex(text: str) -> str:
     """Escape what LaTeX would interpret."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    return text.translate(_LATEX)
 
 
 def to_csv(rows: Iterable[Row]) -> str:
@@ -237,18 +242,15 @@ def to_csv(rows: Iterable[Row]) -> str:
     if first is None:
         return ""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(first), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _csv_value(value) for key, value in row.items()} for row in chain([first], left))
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = list(first)
+    writer.writerow(names)
+    # The writer itself leaves unknown values empty and gives numbers in full precision.
+    writer.writerows(
+        ["true" if (cell := row[name]) is True else "false" if cell is False else cell for name in names]
+        for row in chain([first], left)
+    )
     return buffer.getvalue()
-
-
-def _csv_value(value: Value) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def aligned(rows: Sequence[Sequence[str]], alignment: str) -> list[str]:

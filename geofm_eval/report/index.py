@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec
 from geofm_eval.plurals import counted
@@ -19,35 +20,36 @@ RESULTS = {False: "Results", True: f"{SIMULATED}: results that exercise the tool
 """Titles of the sections of probes on real data and on simulated ones; their lines are a row and a picture each."""
 
 
-def index_page(
-    run: Run,
-    rankings: Sequence[Ranking],
-    pages: Mapping[str, Sequence[Page]],
-    unshown: Sequence[str],
-    problems: Sequence[str],
-    catalog: Catalog,
-) -> str:
-    """Markdown of ``tables/README.md``.
+@dataclass(frozen=True)
+class Contents:
+    """What a collation made.
 
     Args:
-        run: the run.
-        rankings: for models that are not ranked.
         pages: by the title of their section.
+        rankings: for models that are not ranked.
         unshown: analyses that the run has too few models or tasks for.
         problems: what could not be read, paired or compared.
-        catalog: for licences and citations.
     """
+
+    pages: Mapping[str, Sequence[Page]]
+    rankings: Sequence[Ranking]
+    unshown: Sequence[str]
+    problems: Sequence[str]
+
+
+def index_page(run: Run, catalog: Catalog, contents: Contents) -> str:
+    """Markdown of ``tables/README.md``; licences and citations are in the catalog."""
     models, tasks = ({getattr(one.case, kind) for one in run.scored} for kind in ("model", "task"))
     sections = {
-        **{title: [line for page in own for line in page.lines] for title, own in pages.items()},
-        "Not ranked": _dropped(rankings),
+        **{title: [line for page in own for line in page.lines] for title, own in contents.pages.items()},
+        "Not ranked": _dropped(contents.rankings),
         "Skipped": _skip_lines(run),
         "Without a score": _gap_lines(run),
-        "Problems": problems,
+        "Problems": contents.problems,
         "Licences and citations: models": [_credit(slug, catalog.models.get(slug)) for slug in sorted(models)],
         "Licences and citations: data": [_credit(slug, catalog.tasks.get(slug)) for slug in sorted(tasks)],
     }
-    head = "\n".join([f"# Run {run.name}", "", *summary_lines(run, unshown)])
+    head = "\n".join([f"# Run {run.name}", "", *summary_lines(run, contents.unshown)])
     return "\n\n".join([head, *(_section(title, lines) for title, lines in sections.items() if lines)]) + "\n"
 
 

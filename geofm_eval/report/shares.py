@@ -22,7 +22,6 @@ from geofm_eval.report.formats import Column, Row, Table, attributes, described
 from geofm_eval.report.pages import MakeRows, Page, line_of
 from geofm_eval.report.wording import table_of
 from geofm_eval.results.comparison import Comparison, comparisons, tap_order
-from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
 from geofm_eval.results.scope import excluded_model
 from geofm_eval.results.trainings import TrainedCases, comparable_trainings
@@ -82,7 +81,7 @@ def explained(run: Run, catalog: Catalog) -> list[Explained]:
     """Analyse everything in a run with a balanced factorial, without controls and variants of models."""
     models = {record.case.model for record in run.scored}
     made = [_probed(comparison, models, catalog) for comparison in comparisons(run)[0]]
-    made += [_trained(cases, models, run.pairs, catalog) for cases in comparable_trainings(run)[0]]
+    made += [_trained(cases, models, catalog) for cases in comparable_trainings(run)[0]]
     return [one for one in made if one is not None and (one.shares or one.regrets)]
 
 
@@ -98,14 +97,14 @@ def _probed(comparison: Comparison, models: set[str], catalog: Catalog) -> Expla
     return Explained(comparison, None, factorial, found, noise, by_labels=apart)
 
 
-def _trained(cases: TrainedCases, models: set[str], pairs: Pairs, catalog: Catalog) -> Explained | None:
+def _trained(cases: TrainedCases, models: set[str], catalog: Catalog) -> Explained | None:
     cells = [cell for cell in cases.cells if not _excluded(cell.record, models, catalog)]
     factorial = trained_factorial(cells, catalog)
     if factorial is None:
         return None
     # What explains scores is asked of several backbones; what a wrong choice costs, of one too.
-    found = trained_shares(factorial, pairs) if len({cell.model for cell in cells}) > 1 else ()
-    costs = tuple(regrets(factorial, error_of(factorial, pairs)))
+    found = trained_shares(factorial, cases.pairs) if len({cell.model for cell in cells}) > 1 else ()
+    costs = tuple(regrets(factorial, error_of(factorial, cases.pairs)))
     return Explained(cases.comparison, cases.how, factorial, found, "seeds", costs)
 
 

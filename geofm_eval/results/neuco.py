@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from geofm_eval.catalog import is_neuco
 from geofm_eval.records import Record
 from geofm_eval.results.comparison import split_records, tap_order
-from geofm_eval.results.run import PROBE, Run
+from geofm_eval.results.run import PROBE, Run, once_per_run
 
 COLUMNS = ("adamw", "adamw_mended", "ridge")
 """Adaptations that are shown side by side."""
@@ -31,6 +31,7 @@ class NeucoComparison:
         return sorted(own, key=lambda pair: (pair[0], tap_order(pair[1])))
 
 
+@once_per_run
 def neuco_comparisons(run: Run) -> list[NeucoComparison]:
     """What a run has of the probe, one table per task and data."""
     scored = run.scored_of(PROBE)

@@ -91,7 +91,7 @@ class Pairs:
         n_train = max(a.scores[key].n_train for a, _, key in pairs)
         return Difference.within(value, _paired(known, shares, pairs[0][0].scores[pairs[0][2]].metric, n_train))
 
-    def alike(self, a: Record, b: Record, fraction: str) -> bool:
+    def same_outcomes(self, a: Record, b: Record, fraction: str) -> bool:
         """Whether all outcomes of the two are equal, in every draw."""
         left, right = self._read(a, self._run_dir), self._read(b, self._other)
         if left is None or right is None or not _same_items((left, fraction), (right, fraction)):

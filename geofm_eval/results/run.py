@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from geofm_eval.errors import DataError
 from geofm_eval.memo import Memo
@@ -130,15 +130,19 @@ class Run:
         return {case_id: reason for case_id, reason in sorted(reasons.items()) if case_id not in scored}
 
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def once_per_run(compute: Callable[[Run], T]) -> Callable[[Run], T]:
-    """Decorate a function of a run: it is computed once per run, and callers must not change the result."""
+def once_per_run(compute: Callable[Concatenate[Run, P], T]) -> Callable[Concatenate[Run, P], T]:
+    """Decorate a function of a run and what can be a key, such as a catalog: it is computed once for these.
+
+    Callers must not change the result.
+    """
 
     @wraps(compute)
-    def known(run: Run) -> T:
-        return run.known.get(compute, lambda: compute(run))
+    def known(run: Run, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return run.known.get((compute, args, tuple(kwargs.items())), lambda: compute(run, *args, **kwargs))
 
     return known
 

@@ -1,12 +1,11 @@
 """Records that count in verdicts: one probe per task, pretrained backbones, no controls and nothing twice."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record, marks
 from geofm_eval.results.comparison import Comparison, Subject, comparisons
-from geofm_eval.results.run import Run
+from geofm_eval.results.run import Run, once_per_run
 
 CONTROL_TARGETS = ("random_reg", "nodata")
 """Targets of NeuCo-Bench that cannot be predicted, or are trivial to predict."""
@@ -45,10 +44,12 @@ class Probed:
         return data_of(self.subject.record)
 
 
-def probed(run: Run, catalog: Catalog) -> Iterator[Probed]:
+@once_per_run
+def probed(run: Run, catalog: Catalog) -> tuple[Probed, ...]:
     """Every subject of a run that has more taps than one and all of those that were planned."""
     scored = run.scored
     models, tasks = {r.case.model for r in scored}, {r.case.task for r in scored}
+    found: list[Probed] = []
     for comparison in comparisons(run)[0]:
         case = comparison.record.case
         adaptation = catalog.adaptations.get(case.adaptation)
@@ -56,9 +57,12 @@ def probed(run: Run, catalog: Catalog) -> Iterator[Probed]:
         kind = "dense" if comparison.record.provenance.pooling == "tokens" else probe
         reasons = [*excluded_task(case.task, tasks, catalog), *(["kNN"] if kind == "knn" else [])]
         reasons += excluded_pooling(comparison.record)
-        for subject in comparison.subjects:
-            if len(subject.taps) > 1 and not subject.missing:
-                yield Probed(comparison, subject, kind, (*reasons, *excluded_model(subject.record, models, catalog)))
+        found += [
+            Probed(comparison, subject, kind, (*reasons, *excluded_model(subject.record, models, catalog)))
+            for subject in comparison.subjects
+            if len(subject.taps) > 1 and not subject.missing
+        ]
+    return tuple(found)
 
 
 def data_of(record: Record) -> str:

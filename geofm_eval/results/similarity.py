@@ -6,7 +6,7 @@ from typing import cast
 
 from geofm_eval.records import Matrix, Record, Similarity
 from geofm_eval.results.comparison import Comparison, Subject, split_records, split_sentence
-from geofm_eval.results.run import SIMILARITY, Run
+from geofm_eval.results.run import SIMILARITY, Run, once_per_run
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,7 @@ class SimilarityTable:
         return {slug: why for one in self.found.values() for slug, why in one.absent.items()}
 
 
+@once_per_run
 def similarity_tables(run: Run) -> tuple[list[SimilarityTable], list[str]]:
     """Group the similarity records of a run; what may not be compared is split, and named."""
     groups: defaultdict[str, list[Record]] = defaultdict(list)

@@ -2,12 +2,13 @@
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from geofm_eval.catalog import DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.dense import NARROW
 from geofm_eval.records import Record, Score, Training, marked
 from geofm_eval.results.comparison import Comparison, Subject, identity
+from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import SEGMENT, TUNE, Run, once_per_run
 
 Address = tuple[str, str, str]
@@ -85,11 +86,16 @@ class TrainedCell:
 
 @dataclass(frozen=True)
 class TrainedCases:
-    """Trained cases of one task that may be compared, best first; ``slug`` names the files."""
+    """Trained cases of one task that may be compared, best first.
+
+    ``slug`` names the files, ``left_out`` gives the reason for cases without a score, and ``pairs`` has the differences
+    between cells.
+    """
 
     slug: str
     cells: tuple[TrainedCell, ...]
     left_out: dict[str, str]
+    pairs: Pairs = field(repr=False, compare=False)
 
     @property
     def by_address(self) -> dict[Address, TrainedCell]:
@@ -158,7 +164,8 @@ def _of_kind(run: Run, kind: str) -> tuple[list[TrainedCases], list[str]]:
         left_out = {case_id: why for case_id, why in gaps.items() if case_id.split("-")[1] == task}
         for number, cells in enumerate(widths, start=1):
             slug = f"{task}-{kind}" + (f"-{number}" if len(widths) > 1 else "")
-            found.append(TrainedCases(slug, tuple(sorted(cells, key=lambda c: (-c.quality, c.address))), left_out))
+            ordered = tuple(sorted(cells, key=lambda cell: (-cell.quality, cell.address)))
+            found.append(TrainedCases(slug, ordered, left_out, run.pairs))
         if len(widths) > 1:
             problems.append(f"{task}: trained cases differ in data, recipe or decoder width: split in {len(widths)}")
     return found, problems

@@ -11,7 +11,7 @@ from geofm_eval.catalog import Catalog
 from geofm_eval.records import Record, Score
 from geofm_eval.results.comparison import LAST, Comparison, Subject, comparisons
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import Run
+from geofm_eval.results.run import Run, once_per_run
 from geofm_eval.results.scope import excluded_task
 from geofm_eval.results.taps import ChosenTap, best_of, candidates, sign
 from geofm_eval.stats.difference import Difference
@@ -85,6 +85,7 @@ def family_of(record: Record) -> str:
     return family if pooling in ("mean", "tokens", None) else f"{family}_{pooling}"
 
 
+@once_per_run
 def transfers(run: Run, catalog: Catalog) -> list[TapTransfers]:
     """Choose every model's tap on all other tasks, and score it on the one that was left out.
 

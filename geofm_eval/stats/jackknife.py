@@ -7,7 +7,7 @@ sum of squared errors divided by the spread of the target. Both are ratios of su
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,7 +70,7 @@ class Sample:
     @cached_property
     def _totals(self) -> tuple[Floats, ...]:
         """Sums over units: numerators (draws, units), sizes (units,), target and its square about the mean."""
-        numerators = np.array([self.sums(row) for row in self.values])
+        numerators = self.values if self.noun == "items" else np.array([self.sums(row) for row in self.values])
         sizes = self.sums(np.ones(len(self.member)))
         if self.target is None:
             return numerators, sizes
@@ -103,15 +103,19 @@ def make_sample(values: ArrayLike, groups: ArrayLike | None, target: Floats | No
     Raises:
         ContractError: inconsistent shapes, or values that are not finite.
     """
-    checked = as_outcomes(values)
-    n = checked.shape[1]
+    return sample_of(as_outcomes(values), groups, target)
+
+
+def sample_of(values: Floats, groups: ArrayLike | None, target: Floats | None = None) -> Sample:
+    """:func:`make_sample` of finite values (draws, n), which are not checked again."""
+    n = values.shape[1]
     if groups is None:
-        return Sample(checked, target, "items", np.arange(n), n)
+        return Sample(values, target, "items", np.arange(n), n)
     names = np.asarray(groups)
     if names.shape != (n,):
         raise ContractError(f"groups must have one entry for each of the {n} samples, found shape {names.shape}")
     found, member = np.unique(names, return_inverse=True)
-    return Sample(checked, target, "groups", member.reshape(-1), len(found))
+    return Sample(values, target, "groups", member.reshape(-1), len(found))
 
 
 def as_outcomes(values: ArrayLike) -> Floats:
@@ -120,10 +124,12 @@ def as_outcomes(values: ArrayLike) -> Floats:
     Raises:
         ContractError: the number of dimensions is not 1 or 2, or a value is not finite.
     """
-    outcomes = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    given = np.asarray(values)
+    outcomes = np.atleast_2d(given.astype(np.float64, copy=False))
     if outcomes.ndim != 2 or not len(outcomes):
         raise ContractError(f"outcomes must have shape (n,) or (draws, n), found {np.shape(values)}")
-    if not np.isfinite(outcomes).all():
+    # Counts and truth values are finite, which need not be checked for every pair of models.
+    if given.dtype.kind not in "biu" and not np.isfinite(outcomes).all():
         raise ContractError("outcomes must be finite; leave out samples with unknown outcomes")
     return outcomes
 
@@ -164,6 +170,7 @@ def joint_freedom(parts: Sequence[tuple[float, float]]) -> float:
     return float(sum(variance for variance, _ in parts) ** 2 / uncertain if uncertain > 0 else parts[0][1])
 
 
+@lru_cache(maxsize=2**16)
 def t_quantile(probability: float, freedom: float) -> float:
     """Return the quantile of Student's t, or of the normal distribution for infinite degrees of freedom."""
     # Imported here, because importing scipy would slow down start-up.

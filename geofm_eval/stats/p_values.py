@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from geofm_eval.stats.difference import LEVEL, Difference
 from geofm_eval.stats.jackknife import t_quantile
@@ -47,6 +48,7 @@ def p_below(difference: Difference, against: float = 0.0) -> float | None:
     return p_above(difference.times(-1), -against)
 
 
+@lru_cache(maxsize=2**16)  # tables, findings and rankings ask the same of a difference
 def t_tails(statistic: float, freedom: float) -> float:
     """Return the probability beyond +-``statistic`` under Student's t (normal for infinite degrees of freedom)."""
     from scipy.special import ndtr, stdtr  # imported here, as in jackknife

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from geofm_eval.errors import ContractError
 from geofm_eval.plurals import counted
-from geofm_eval.stats.jackknife import Floats, Interval, Sample, as_outcomes, checked_level, make_sample
+from geofm_eval.stats.jackknife import Floats, Interval, Sample, as_outcomes, checked_level, make_sample, sample_of
 from geofm_eval.stats.out_of_fold import paired_shuffle_interval, shuffle_interval, tested_share
 from geofm_eval.stats.proportions import difference_interval, share_interval
 from geofm_eval.stats.standard_error import Part, Spread, spread_of, student
@@ -122,13 +122,14 @@ def paired_interval(
     """
     a, b = _same_shape(first, second)
     checked_level(level)
-    sample = _bounded(make_sample(a - b, groups), (-1.0, 1.0))
+    sample = _bounded(sample_of(a - b, groups), (-1.0, 1.0))
     if sample is None:
         return None
     if _all_one(sample, (-1.0, 0.0, 1.0)):
         return _all_alike((-1.0, 1.0), sample, level)
     found = difference_interval(sample.values, _spread(sample), level, sample.covers)
-    return replace(found, low=max(-1.0, found.low), high=min(1.0, found.high))
+    inside = found.low >= -1.0 and found.high <= 1.0
+    return found if inside else replace(found, low=max(-1.0, found.low), high=min(1.0, found.high))
 
 
 def r2_interval(

@@ -9,6 +9,8 @@ draw and unit, which the jackknife already contains. Measured coverage is in ``d
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -64,7 +66,7 @@ def spread_of(parts: Sequence[Part], even: bool = False) -> Spread | None:
     if not all(np.isfinite(part.scores).all() and np.isfinite(part.without).all() for part in parts):
         return None
     count = parts[0].without.shape[1]
-    without = np.sum([part.weight * part.without.mean(0) for part in parts], axis=0)
+    without = reduce(add, [part.weight * part.without.mean(0) for part in parts])
     deviation = without - without.mean()
     units = (count - 1) / count * float(np.square(deviation).sum())
     draws, mixed = [], 0.0

@@ -20,7 +20,7 @@ from scipy.stats import norm
 from geofm_eval.findings import interactions
 from geofm_eval.findings.drift import mean_over, p_of_lead, p_of_no_lead
 from geofm_eval.findings.finding import AS_GOOD, GAIN, Claim, FindingCell, cell_of
-from geofm_eval.findings.most import decide, majority, partial_conjunction
+from geofm_eval.findings.most import majority, partial_conjunction, verdict_on_most
 from geofm_eval.findings.rankings import verdict_of_order
 from geofm_eval.ranking import Entry, HeadToHead, OrderTest, Setting, gail_simon
 from geofm_eval.records import Contrast
@@ -78,7 +78,7 @@ def verdicts(
         for _ in range(tests):
             measured = np.asarray(truth) + errors(rng, sizes, spread)
             cells = [_cell(float(v), float(se), claim) for v, se in zip(measured, each, strict=True)]
-            made.append(decide(cells, around(float(measured.mean()), whole), claim, tests))
+            made.append(verdict_on_most(cells, around(float(measured.mean()), whole), claim, tests))
         found[min(made, key=("supported", "undecided", "refuted").index)] += 1
     return found
 
@@ -163,7 +163,7 @@ def profiles() -> Iterator[str]:
             mean = interactions.together([(str(number), one) for number, one in enumerate(made)])
             blank = _cell(0.0, 1.0, GAIN)
             cells = [replace(blank, p_above=one.p, p_below=one.p_below) for one in made]
-            found[decide(cells, mean, GAIN)] += 1
+            found[verdict_on_most(cells, mean, GAIN)] += 1
         yield f"| {tasks} x {models} x 12 x {draws} | {true:g} | {shares(found)} |"
 
 
@@ -199,7 +199,7 @@ def _drifts(rivals: int, truth: float, seeds: int, backbones: int, tasks: int = 
                 cells.append(replace(_cell(lead, 1.0, GAIN), p_above=p[0], p_below=p[1]))
                 names.append(str(backbone))
         mean = mean_over(names, [cell.estimate for cell in cells])
-        found[decide(cells, mean, GAIN, mean_refutes=rivals == 1)] += 1
+        found[verdict_on_most(cells, mean, GAIN, mean_refutes=rivals == 1)] += 1
     return found
 
 

@@ -18,7 +18,7 @@ from statistics import mean
 
 import numpy as np
 
-from geofm_eval.compare import chance_of_finding, decide, standard_error
+from geofm_eval.compare import chance_of_finding, standard_error, verdict_on_difference
 from geofm_eval.compare.verdicts import REACH
 from geofm_eval.metric import POINT
 from geofm_eval.report.formats import markdown_grid
@@ -57,7 +57,7 @@ def one_large_holm(run: Simulated) -> list[bool]:
     variance = sum((standard_error(cell) or 0.0) ** 2 for cell in every) / len(every) ** 2
     value, half = mean(cell.value for cell in every), REACH * math.sqrt(variance)
     pooled = Difference(value, value - half, value + half)
-    worse = decide(pooled, p_value(pooled), POINT) == "regression"
+    worse = verdict_on_difference(pooled, p_value(pooled), POINT) == "regression"
     return [worse or one for one in found]
 
 
@@ -78,7 +78,7 @@ def _regressions(cells: list[list[Difference]], groups: list[list[int]]) -> list
         members = [(place, cell) for place in group for cell in cells[place]]
         values = [p for _, cell in members if (p := p_value(cell)) is not None]
         for (place, cell), p in zip(members, holm(values), strict=True):
-            found[place] |= decide(cell, p, POINT) == "regression"
+            found[place] |= verdict_on_difference(cell, p, POINT) == "regression"
     return found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.catalog import Catalog
-from geofm_eval.report.drawing import COLOURS, GREY, caption, key_of, look, new_figure, plain
+from geofm_eval.report.drawing import COLOURS, GREY, caption, key_of, look, new_figure, plain, save
 from geofm_eval.report.drift.tables import TUNED, part_drift, unit_of_drift
 from geofm_eval.report.wording import heading
 from geofm_eval.results.drift_cases import NAMES, VERDICTS_ON, DriftCases, DriftCell
@@ -40,7 +40,7 @@ def depth_figure(cases: DriftCases, catalog: Catalog, path: Path) -> None:
         "values."
     )
     _caption(figure, text)
-    figure.savefig(path, dpi=110)
+    save(figure, path, 110)
 
 
 def parts_figure(cases: DriftCases, catalog: Catalog, path: Path) -> None:
@@ -60,7 +60,7 @@ def parts_figure(cases: DriftCases, catalog: Catalog, path: Path) -> None:
                 axis.set_title(NAMES[measure], fontsize=7)
         figure.colorbar(shown, ax=[line[column] for line in axes], shrink=0.6, pad=0.01).ax.tick_params(labelsize=6)
     _caption(figure, "Mean over seeds. Columns: blocks. One scale per measure. White: the measure does not apply.")
-    figure.savefig(path, dpi=110)
+    save(figure, path, 110)
 
 
 def layers_figure(cases: DriftCases, catalog: Catalog, path: Path) -> None:
@@ -87,7 +87,7 @@ def layers_figure(cases: DriftCases, catalog: Catalog, path: Path) -> None:
         axis.set_visible(False)
     figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.01).ax.tick_params(labelsize=6)
     _caption(figure, "Vertical: frozen taps. Horizontal: tuned taps, first seed. Debiased linear CKA, pooled features.")
-    figure.savefig(path, dpi=110)
+    save(figure, path, 110)
 
 
 def lost_figure(cases: DriftCases, catalog: Catalog, path: Path) -> None:
@@ -118,7 +118,7 @@ def lost_figure(cases: DriftCases, catalog: Catalog, path: Path) -> None:
     _part_legend(axes[-1], parts)
     text = "One point per tuned backbone and part (mean over blocks; qkv: mean of three) or block that could change. "
     _caption(figure, f"{text}Bars: 95 %, over seeds and samples.")
-    figure.savefig(path, dpi=110)
+    save(figure, path, 110)
 
 
 def heading_of(cases: DriftCases, catalog: Catalog, what: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import Score, figure_name
-from geofm_eval.report.drawing import GREY, caption, hatch_of, look, new_figure, plain
+from geofm_eval.report.drawing import GREY, caption, hatch_of, look, new_figure, plain, save
 from geofm_eval.report.probes.curves import DepthProfile, LabelCurve
 from geofm_eval.report.wording import heading
 from geofm_eval.results.comparison import Comparison, Subject
@@ -71,7 +71,7 @@ def overview_figure(tasks: Sequence[tuple[Comparison, Sequence[DepthProfile]]], 
         axis.set_ylabel(f"test {unit.label}")
         plain(axis)
     _legend(figure, styles, {p.subject.model for _, profiles in tasks for p in profiles if len(p.points) == 1})
-    figure.savefig(path, dpi=110)
+    save(figure, path, 110)
 
 
 def _legend(figure: "Figure", styles: dict[str, dict[str, Any]], level: Collection[str]) -> None:
@@ -133,9 +133,7 @@ def _draw_profile(
     if shaded and all(interval is not None for interval in intervals):
         low = [interval.low * unit.factor for interval in intervals if interval is not None]
         high = [interval.high * unit.factor for interval in intervals if interval is not None]
-        axis.fill_between(
-            x, low, high, color=style["color"], alpha=0.13, linewidth=0, hatch=hatch_of(profile.subject.record)
-        )
+        _shade(axis, x, low, high, profile.subject, style["color"])
     ringed = [position for position, point in enumerate(profile.points) if point.chosen]
     ring = {"markersize": 11, "markerfacecolor": "none", "markeredgewidth": 1.8, "color": style["color"]}
     axis.plot(ringed, [y[position] for position in ringed], "o", **ring)
@@ -155,8 +153,15 @@ def _draw_curve(axis: "Axes", curve: LabelCurve, unit: MetricFormat, style: dict
     x, y = [score.n_train for score in scores], [score.value * unit.factor for score in scores]
     axis.plot(x, y, markersize=4.5, **style)
     low, high = zip(*(_spread_of_draws(score, unit) for score in scores), strict=True)
-    axis.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0, hatch=hatch_of(curve.subject.record))
+    _shade(axis, x, low, high, curve.subject, style["color"])
     return figure_name(curve.subject.record), y[-1], style["color"]
+
+
+def _shade(
+    axis: "Axes", x: Sequence[float], low: Sequence[float], high: Sequence[float], subject: Subject, colour: str
+) -> None:
+    outline = [*x, *reversed(x)], [*low, *reversed(high)]
+    axis.fill(*outline, color=colour, alpha=0.14, linewidth=0, hatch=hatch_of(subject.record))
 
 
 def _spread_of_draws(score: Score, unit: MetricFormat) -> tuple[float, float]:
@@ -181,16 +186,22 @@ def _finish(figure: "Figure", axes: Sequence[Any], unit: MetricFormat, path: Pat
         _label_ends(
             axis, [(model, max(end, low), colour) for model, end, colour in axis.ends], (high - low) * LABEL_GAP
         )
-    figure.savefig(path, dpi=150)
+    save(figure, path, 110)
 
 
 def _label_ends(axis: "Axes", ends: Sequence[tuple[str, float, str]], gap: float) -> None:
     """Write each model's name at the right end of its line, moved apart where two would overlap."""
     ordered = sorted(ends, key=lambda end: end[1])
     places = spread([value for _, value, _ in ordered], gap)
-    for (model, _, colour), place in zip(ordered, places, strict=True):
-        at: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False}
-        axis.annotate(model, (1.01, place), fontsize=8.5, color=colour, **at)
+    beside = axis.get_yaxis_transform()
+    names = [
+        axis.text(1.01, place, model, transform=beside, va="center", fontsize=8.5, color=colour)
+        for (model, _, colour), place in zip(ordered, places, strict=True)
+    ]
+    # The layout leaves room for these three, and hence for all others, whose sizes need not be found.
+    widest = max(names, key=lambda name: len(name.get_text()), default=None)
+    for name in names:
+        name.set_in_layout(name in (widest, *names[:1], *names[-1:]))
 
 
 def spread(values: Sequence[float], gap: float) -> list[float]:

@@ -66,7 +66,7 @@ def _over(evidence: str, field: Field, run: Run, catalog: Catalog) -> AcrossSett
         evidence=evidence,
         recipe=recipe_name(field.settings[0].record),
         field=field,
-        rivals=rivals_in(field, run),
+        rivals=rivals_in(run, field),
         taus=agreement(field.settings, found),
-        summaries=aggregates(field.settings, found, run.pairs, catalog),
+        summaries=aggregates(field.settings, found, run, catalog),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from geofm_eval.catalog import Catalog
 from geofm_eval.plurals import counted
 from geofm_eval.records import Matrix
-from geofm_eval.report.drawing import caption, new_figure
+from geofm_eval.report.drawing import caption, new_figure, save
 from geofm_eval.report.similarity.tables import HOW, has_control
 from geofm_eval.report.wording import heading
 from geofm_eval.results.similarity import SimilarityTable
@@ -57,7 +57,7 @@ def heatmap_figure(name: str, similarity: SimilarityTable, catalog: Catalog, pat
     figure.colorbar(shown, ax=axes, shrink=min(1.0, 1.4 / rows), pad=0.01, extend="min").ax.tick_params(labelsize=7)
     text = f"Taps from shallow to deep. Values below 0 are drawn as 0; grey: unknown.{more}"
     caption(figure, textwrap.fill(text, int(width * 15)))
-    figure.savefig(path, dpi=130)
+    save(figure, path, 130)
 
 
 def _panel(axis: Any, matrix: Matrix) -> Any:

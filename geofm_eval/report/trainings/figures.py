@@ -7,7 +7,7 @@ from typing import Any
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import figure_name
-from geofm_eval.report.drawing import GREY, hatch_of, key_of, look, new_figure, plain
+from geofm_eval.report.drawing import GREY, hatch_of, key_of, look, new_figure, plain, save
 from geofm_eval.report.trainings.notes import unit_of_trainings
 from geofm_eval.report.trainings.pareto import fronts
 from geofm_eval.report.wording import heading
@@ -42,7 +42,7 @@ def pareto_figure(cases: TrainedCases, catalog: Catalog, path: Path) -> None:
         + " Hatched: weights of unverified provenance." * hatched,
         fontsize=8,
     )
-    figure.savefig(path, dpi=110)
+    save(figure, path, 110)
 
 
 def block_figure(cases: TrainedCases, catalog: Catalog, path: Path) -> bool:
@@ -64,7 +64,7 @@ def block_figure(cases: TrainedCases, catalog: Catalog, path: Path) -> bool:
     axis.set_ylabel(f"test {unit.label}")
     figure.legend(loc="outside right upper", fontsize=7, frameon=False)
     figure.supxlabel("Mean over seeds; bars: interval of the test score.", fontsize=8)
-    figure.savefig(path, dpi=110)
+    save(figure, path, 110)
     return True
 
 

@@ -14,16 +14,15 @@ from geofm_eval.report.trainings.figures import block_figure, pareto_figure
 from geofm_eval.report.trainings.pareto import pareto_table
 from geofm_eval.report.trainings.tables import block_table, effects_table, factorial_table, ranking_table
 from geofm_eval.report.trainings.terminal import text_of_trainings
-from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.trainings import TrainedCases
 
 
-def trainings_page(cases: TrainedCases, orders: Sequence[Ordering], catalog: Catalog, pairs: Pairs) -> Page:
-    """Ranking, ranks, effects, cost, choices; what the cases have no cells for is left out."""
+def trainings_page(cases: TrainedCases, orders: Sequence[Ordering], catalog: Catalog) -> Page:
+    """Ranking, ranks, effects, cost, choices; what a cases has no cells for is left out."""
     slug, ranks = cases.slug, ranks_page(cases.comparison, cases.how, orders, catalog)
-    ranking = ranking_table(cases, catalog, pairs)
-    effect = effects_table(cases, effects(cases, catalog, pairs), catalog)
-    choices = choices_table(cases, factors(cases, catalog, pairs), catalog)
+    ranking = ranking_table(cases, catalog)
+    effect = effects_table(cases, effects(cases, catalog), catalog)
+    choices = choices_table(cases, factors(cases, catalog), catalog)
     pareto = pareto_table(cases, catalog)
     more = (effect, pareto, choices, factorial_table(cases, catalog), block_table(cases, catalog))
     tables = [ranking, *ranks.tables, *(table for table in more if table is not None)]

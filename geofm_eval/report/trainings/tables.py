@@ -12,13 +12,12 @@ from geofm_eval.report.probes.tables import real_bands, remarks
 from geofm_eval.report.trainings.notes import grid_notes, reads, trainings_table, unit_of_trainings
 from geofm_eval.report.trainings.pareto import fronts
 from geofm_eval.report.wording import interval_sentence, named, table_of
-from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.trainings import FACTORIAL, TrainedCases, TrainedCell
 from geofm_eval.results.units import UNKNOWN, MetricFormat
 from geofm_eval.stats.difference import Difference
 
 
-def ranking_table(cases: TrainedCases, catalog: Catalog, pairs: Pairs) -> Table[TrainedCell]:
+def ranking_table(cases: TrainedCases, catalog: Catalog) -> Table[TrainedCell]:
     """All trained cases in the order of their test scores."""
     unit, best = unit_of_trainings(cases), fronts(cases)
     ranks = {cell.address: rank for rank, cell in enumerate(cases.cells, start=1)}
@@ -35,7 +34,7 @@ def ranking_table(cases: TrainedCases, catalog: Catalog, pairs: Pairs) -> Table[
         Column(None, lambda cell: " ".join(map(repr, cell.score.per_draw)), "per_seed"),
         Column(None, lambda cell: attributes(cell.score, "n n_train")),
         Column("seeds", lambda cell: len(cell.training.seeds)),
-        Column("over tuned twin [interval]", lambda cell: over_twin(cell, cases, catalog, pairs),
+        Column("over tuned twin [interval]", lambda cell: over_twin(cell, cases, catalog),
                ends("over_tuned_twin"), short="over tuned twin", right=True),
         Column("token (m)", lambda cell: cell.training.token_gsd_m, "token_gsd_m", "{:g}".format),
         Column("context (m)", lambda cell: cell.training.context_m, "context_m", "{:g}".format),
@@ -85,7 +84,7 @@ def _cost_fields(cell: TrainedCell) -> Row:
     }
 
 
-def over_twin(cell: TrainedCell, cases: TrainedCases, catalog: Catalog, pairs: Pairs) -> Difference | None:
+def over_twin(cell: TrainedCell, cases: TrainedCases, catalog: Catalog) -> Difference | None:
     """Difference to the best fully tuned random twin of the same label fraction; None where there is none.
 
     The best is chosen on validation.
@@ -97,7 +96,7 @@ def over_twin(cell: TrainedCell, cases: TrainedCases, catalog: Catalog, pairs: P
     if not tuned or cell.record.case.is_control:
         return None
     best = max(tuned, key=lambda c: c.sign * c.validated)
-    return pairs.difference(cell.record, best.record, cell.fraction)
+    return cases.pairs.difference(cell.record, best.record, cell.fraction)
 
 
 def _parameters(cell: TrainedCell) -> str:
