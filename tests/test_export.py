@@ -110,3 +110,15 @@ def test_unknown_tap_is_named_with_the_taps_that_exist(workspace, tmp_path):
 def test_options_for_features_need_a_model(tmp_path):
     with pytest.raises(ContractError, match="--tap and --format need --model"):
         app(["export", "eurosat_sim", "--out", str(tmp_path), "--tap", "embed"], standalone_mode=False)
+
+
+@pytest.mark.parametrize("style", ["parquet", "neuco"])
+def test_probes_on_exported_features_have_the_same_scores_bit_for_bit(workspace, tmp_path, style):
+    (path,) = export_features(workspace, "band_stats", "eurosat_sim", ["final"], tmp_path, style)
+    entry = f'title = "Copy"\narchitecture = "table"\ntasks = ["eurosat_sim"]\noptions = {{ file = "{path}" }}'
+    (tmp_path / "own.toml").write_text(f"[models.copied]\n{entry}\n")
+    copied = Workspace(load_catalog([tmp_path / "own.toml"]), Settings()).sweep("copied", "eurosat_sim", "knn")
+    original = workspace.sweep("band_stats", "eurosat_sim", "knn")
+    for one, other in zip(copied.rows, original.rows, strict=True):
+        assert one.test_score == other.test_score
+        np.testing.assert_array_equal(one.outcomes, other.outcomes)
