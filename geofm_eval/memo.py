@@ -1,8 +1,10 @@
 """Cache of computed values and errors."""
 
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -33,3 +35,27 @@ class Memo:
                 raise
         kept: T = self._values[key]
         return kept
+
+
+class Remembers(Protocol):
+    """Something with a memo of what follows from it."""
+
+    @property
+    def known(self) -> Memo:
+        """What was computed from it before."""
+
+
+R = TypeVar("R", bound=Remembers)
+
+
+def once(compute: Callable[Concatenate[R, P], T]) -> Callable[Concatenate[R, P], T]:
+    """Decorate a function of something that remembers, such as a run, and of what can be a key, such as a catalog.
+
+    It is computed once for these; callers must not change the result.
+    """
+
+    @wraps(compute)
+    def known(first: R, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return first.known.get((compute, args, tuple(kwargs.items())), lambda: compute(first, *args, **kwargs))
+
+    return known

@@ -9,10 +9,11 @@ import pytest
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.findings.rankings import fields
 from geofm_eval.garbage import set_aside, uncollected
+from geofm_eval.memo import once
 from geofm_eval.ranking import settings
 from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.neuco import neuco_comparisons
-from geofm_eval.results.run import Run, once_per_run, read_run
+from geofm_eval.results.run import Run, read_run
 from geofm_eval.results.scope import probed
 from geofm_eval.results.similarity import similarity_tables
 from geofm_eval.results.transfer import transfers
@@ -35,7 +36,7 @@ def test_what_follows_from_a_run_and_a_catalog_is_computed_once_for_both(tmp_pat
 
 
 def test_another_catalog_gives_other_results(tmp_path: Path):
-    @once_per_run
+    @once
     def models(run: Run, catalog: Catalog) -> set[str]:
         return {record.case.model for record in run.records} & set(catalog.models)
 

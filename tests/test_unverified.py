@@ -106,7 +106,7 @@ def test_figures_hatch_it(run: Path) -> None:
     for profile in depth_profiles(rank(comparison, Pairs(run))):
         axis = Figure().subplots()
         name, *_ = _draw_profile(axis, profile, unit_of(comparison), styles[profile.subject.model])
-        hatches[name] = {band.get_hatch() for band in axis.collections}
+        hatches[name] = {band.get_hatch() for band in axis.patches}
     assert hatches.pop(f"{MODEL.slug} (u)") == {"////"}
     assert set().union(*hatches.values()) <= {None}
 

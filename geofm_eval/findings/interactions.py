@@ -13,6 +13,9 @@ from geofm_eval.stats.p_values import ALPHA, t_tails
 
 PERMUTATIONS = 2000
 
+AT_ONCE = 100
+"""Permutations whose scores are in memory at a time."""
+
 
 @dataclass(frozen=True)
 class Interaction:
@@ -133,9 +136,11 @@ def _permuted(left: Floats, seed: int) -> Floats:
     """Return (PERMUTATIONS,) sums of squares between cells, the models of every draw permuted at random."""
     models, _, draws = left.shape
     rng = np.random.default_rng([seed, models, draws])
-    by_draw = np.moveaxis(left, 2, 0)
+    by_draw, each_draw = np.moveaxis(left, 2, 0), np.arange(draws)[:, None]
     sums = np.empty(PERMUTATIONS)
-    for number in range(PERMUTATIONS):
-        order = rng.permuted(np.tile(np.arange(models), (draws, 1)), axis=1)
-        sums[number] = np.square(np.take_along_axis(by_draw, order[..., None], axis=1).mean(0)).sum() * draws
+    for start in range(0, PERMUTATIONS, AT_ONCE):
+        some = sums[start : start + AT_ONCE]
+        order = rng.permuted(np.tile(np.arange(models), (len(some) * draws, 1)), axis=1)
+        means = by_draw[each_draw, order.reshape(-1, draws, models)].mean(1)
+        some[:] = np.square(means).reshape(len(some), -1).sum(1) * draws
     return sums

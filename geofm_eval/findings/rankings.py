@@ -19,12 +19,13 @@ from geofm_eval.findings.finding import (
     undecidable,
 )
 from geofm_eval.findings.means import Means, Pairing
+from geofm_eval.memo import once
 from geofm_eval.plurals import counted
 from geofm_eval.ranking.grouping import Setting, by_recipe, settings
 from geofm_eval.ranking.qualitative import HeadToHead, OrderTest, agreement, rivalries
 from geofm_eval.records import MOSTLY_FILLED, marked
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import Run, once_per_run
+from geofm_eval.results.run import Run
 from geofm_eval.results.scope import excluded_model, excluded_pooling, excluded_task
 from geofm_eval.results.taps import sign
 from geofm_eval.results.units import in_points
@@ -49,7 +50,7 @@ class Field:
     aside: dict[str, str]
 
 
-@once_per_run
+@once
 def fields(run: Run, catalog: Catalog) -> tuple[Field, ...]:
     """What counts in comparisons over settings, the largest field first.
 
@@ -61,7 +62,7 @@ def fields(run: Run, catalog: Catalog) -> tuple[Field, ...]:
     return tuple(sorted((one for one in made if one.settings), key=lambda one: -len(one.settings)))
 
 
-@once_per_run
+@once
 def rivals_in(run: Run, field: Field) -> tuple[OrderTest, ...]:
     """Every two models of one of the run's fields: tables and the finding show the same."""
     return rivalries(field.settings, field.models, run.pairs)

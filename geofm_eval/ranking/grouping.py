@@ -1,16 +1,18 @@
 """Settings in which models are compared: a task, an adaptation and a label fraction."""
 
 import json
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from geofm_eval.catalog import dense_adaptation
+from geofm_eval.memo import once
 from geofm_eval.records import Record, Score
 from geofm_eval.results.comparison import Comparison, comparisons
 from geofm_eval.results.leaderboard import best_control, choose_taps
-from geofm_eval.results.run import Run, once_per_run
+from geofm_eval.results.run import Run
 from geofm_eval.results.taps import sign
 from geofm_eval.results.trainings import TrainedCases, TrainedCell, comparable_trainings
 
@@ -85,7 +87,12 @@ class Setting:
 
     def rank(self, entry: Entry) -> int:
         """1 for the best test score; equal scores share a rank."""
-        return 1 + sum(other.quality > entry.quality for other in self.entries)
+        return 1 + bisect_left(self._descending, -entry.quality)
+
+    @cached_property
+    def _descending(self) -> list[float]:
+        """Negative qualities, the best first."""
+        return sorted(-entry.quality for entry in self.entries)
 
     @property
     def is_variant(self) -> bool:
@@ -99,7 +106,7 @@ class Setting:
         return json.dumps([self.record.evidence, self.record.provenance.recipe], sort_keys=True)
 
 
-@once_per_run
+@once
 def settings(run: Run) -> tuple[Setting, ...]:
     """Return every setting of a run with scores: probes at each label fraction, then trained cases.
 

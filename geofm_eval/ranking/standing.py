@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from string import ascii_lowercase
 
@@ -114,14 +115,23 @@ def errors_of(setting: Setting, pairs: Pairs) -> tuple[dict[str, tuple[Source, .
     known: dict[str, tuple[Source, ...]] = {}
     without: dict[str, str] = {}
     for entry in setting.entries:
-        # A committed reference keeps the outcomes of few taps; the others are not a problem to report.
-        outcomes = pairs.outcomes(entry.record) if entry.record.outcomes_sha256 is not None else None
-        found = None if outcomes is None else sources_of(entry.record, outcomes, entry.fraction)
-        if found is not None:
-            known[entry.model] = found
+        case = entry.record.case
+        found = pairs.known.get(("sources", case.kind, case.id, entry.fraction), partial(_sources, entry, pairs))
+        if isinstance(found, str):
+            without[entry.model] = found
         else:
-            without[entry.model] = NO_OUTCOMES if outcomes is None else "too few samples or groups for a standard error"
+            known[entry.model] = found
     return known, without
+
+
+def _sources(entry: Entry, pairs: Pairs) -> tuple[Source, ...] | str:
+    """Error sources of a score, or the reason for there being none."""
+    # A committed reference keeps the outcomes of few taps; the others are not a problem to report.
+    outcomes = pairs.outcomes(entry.record) if entry.record.outcomes_sha256 is not None else None
+    if outcomes is None:
+        return NO_OUTCOMES
+    found = sources_of(entry.record, outcomes, entry.fraction)
+    return "too few samples or groups for a standard error" if found is None else found
 
 
 def _compared(entries: Sequence[Entry], pairs: Pairs, above: Floats) -> list[PairOfModels]:

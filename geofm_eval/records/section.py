@@ -22,8 +22,13 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+_LEAVES = frozenset((str, float, int, bool, type(None)))
+
+
 def _plain(value: Any) -> Any:
     """Convert tuples and numpy scalars to JSON values, so that a record that is read equals the one written."""
+    if type(value) in _LEAVES:
+        return value
     if isinstance(value, dict):
         return {str(key): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

@@ -18,15 +18,19 @@ GREY = "#7f7f7f"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-def new_figure(size: tuple[float, float], title: str, fontsize: float = 10, width: int | None = None) -> "Figure":
-    """An empty figure of this size in inches; its title is broken after ``width`` letters, by default where it ends."""
+LETTERS = 110.0
+"""Letters of one point that fit an inch: matplotlib's own wrapping would measure every title word by word."""
+
+
+def new_figure(size: tuple[float, float], title: str, fontsize: float = 10) -> "Figure":
+    """An empty figure of this size in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    text = textwrap.fill(title, width) if width else title
-    figure.suptitle(text, fontsize=fontsize, x=0.01, ha="left", wrap=width is None)
+    text = textwrap.fill(title, int(size[0] * LETTERS / fontsize))
+    figure.suptitle(text, fontsize=fontsize, x=0.01, ha="left")
     return figure
 
 
@@ -38,7 +42,37 @@ def save(figure: Any, path: Path, dpi: float) -> None:
 
 def caption(figure: Any, text: str) -> None:
     """Write what the marks of a figure mean below it."""
-    figure.supxlabel(text, fontsize=8, color="#444444", x=0.01, ha="left")
+    wrapped = textwrap.fill(text, int(figure.get_size_inches()[0] * LETTERS / 8))
+    figure.supxlabel(wrapped, fontsize=8, color="#444444", x=0.01, ha="left")
+
+
+Names = Sequence[Sequence[str]]
+"""Names of the ticks of every panel, row by row."""
+
+
+def name_ticks(panels: Any, across: Names, up: Names | None = None, fontsize: float = 6, rotation: float = 0) -> None:
+    """Name the ticks of a grid of panels once for panels above or beside each other with the same names.
+
+    Texts cost most of the time of a figure.
+
+    Args:
+        panels: (rows, columns) axes; those beyond ``across`` are empty.
+        across: of horizontal axes.
+        up: of vertical axes; None leaves these as they are.
+        fontsize: of the names.
+        rotation: of names of horizontal axes.
+    """
+    columns = panels.shape[1]
+    for place, (axis, names) in enumerate(zip(panels.flat, across, strict=False)):
+        below = across[place + columns] if place + columns < len(across) else ()
+        _name(axis.xaxis, names if names != below else (), fontsize, rotation)
+        if up is not None:
+            before = up[place - 1] if place % columns else ()
+            _name(axis.yaxis, up[place] if up[place] != before else (), fontsize, 0)
+
+
+def _name(axis: Any, names: Sequence[str], fontsize: float, rotation: float) -> None:
+    axis.set_ticks(range(len(names)), names, fontsize=fontsize, rotation=rotation)
 
 
 def plain(axis: Any, grid: bool = True) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from geofm_eval.catalog import coding_of
+from geofm_eval.memo import once
 from geofm_eval.records import Record
 from geofm_eval.results.comparison import Comparison, Subject, comparisons, identity
-from geofm_eval.results.run import PROBE, Run, once_per_run
+from geofm_eval.results.run import PROBE, Run
 from geofm_eval.results.taps import ChosenTap, choose_tap
 from geofm_eval.stats.difference import Difference
 
@@ -67,7 +68,7 @@ class CodedFeatures:
         return f"{self.comparison.slug}-codings"
 
 
-@once_per_run
+@once
 def coded_features(run: Run) -> list[CodedFeatures]:
     """Compare coded features with the original ones; comparisons without coded records are left out."""
     coded = [record for record in run.scored_of(PROBE) if coding_of(record.case.adaptation) != "float32"]

@@ -2,14 +2,15 @@
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from geofm_eval.catalog import coding_of, is_neuco
+from geofm_eval.memo import Memo, once
 from geofm_eval.records import Record, Score
 from geofm_eval.results.fold_choices import Nested, choose_within_folds
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import PROBE, Run, once_per_run
+from geofm_eval.results.run import PROBE, Run
 
 FIRST, LAST = "embed", "final"
 """The shallowest and the deepest tap; blocks are between them, in the order of their zero-padded names."""
@@ -20,12 +21,14 @@ class Subject:
     """One model in a comparison: records by tap from shallow to deep, and why planned taps have no score.
 
     ``nested`` is the record of the tap chosen within every fold, for cross-validated data.
+    ``known`` is what follows from these and was computed before, see :func:`geofm_eval.memo.once`.
     """
 
     model: str
     taps: dict[str, Record]
     missing: dict[str, str]
     nested: Nested | None = None
+    known: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
 
     @property
     def record(self) -> Record:
@@ -91,7 +94,7 @@ def last_block(subject: Subject) -> str | None:
     return max((tap for tap in subject.taps if tap.startswith("block")), default=None)
 
 
-@once_per_run
+@once
 def comparisons(run: Run) -> tuple[list[Comparison], list[str]]:
     """Group the records of a run into tables; what may not be compared is split, and named.
 

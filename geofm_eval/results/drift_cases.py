@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from geofm_eval.catalog import DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.dense import LORA_PARTS, TUNINGS
+from geofm_eval.memo import once
 from geofm_eval.records import Drift, Record
 from geofm_eval.results.comparison import Comparison, Subject, identity
-from geofm_eval.results.run import DRIFT, Run, once_per_run
+from geofm_eval.results.run import DRIFT, Run
 
 VERDICTS_ON = ("total", "local", "weight")
 """Measures that have a verdict each."""
@@ -54,18 +56,18 @@ class DriftCell:
         """What was measured."""
         return cast(Drift, self.record.drift)
 
-    @property
+    @cached_property
     def blocks(self) -> list[str]:
         """Blocks in the order of depth."""
         return [tap for tap in self.drift.taps if tap.startswith("block") and "." not in tap]
 
-    @property
+    @cached_property
     def tuned_parts(self) -> tuple[str, ...]:
         """Parts that the tuning could change, under the names by which they are reverted."""
         tuned = LORA_PARTS.get(self.adaptation.tuning, self.parts)
         return tuple(dict.fromkeys("qkv" if part in ("q", "k", "v") else part for part in tuned))
 
-    @property
+    @cached_property
     def parts(self) -> list[str]:
         """Parts of a block in the order of the computation."""
         inside = f"{self.blocks[0]}."
@@ -104,14 +106,14 @@ class DriftCases:
         found = {tuning: tuple(c for c in self.cells if c.adaptation.tuning == tuning) for tuning in TUNINGS}
         return {tuning: DriftCases(self.slug, own, self.left_out) for tuning, own in found.items() if own}
 
-    @property
+    @cached_property
     def comparison(self) -> Comparison:
         """The same records as a comparison, for what its tables share with those of probes."""
         models = {cell.model: {c.name: c.record for c in self.cells if c.model == cell.model} for cell in self.cells}
         return Comparison(self.slug, tuple(Subject(model, taps, {}) for model, taps in sorted(models.items())), {})
 
 
-@once_per_run
+@once
 def comparable_drifts(run: Run) -> tuple[list[DriftCases], list[str]]:
     """Group the drift records of a run; what may not be compared is split, and named."""
     groups: defaultdict[str, defaultdict[str, list[DriftCell]]] = defaultdict(lambda: defaultdict(list))

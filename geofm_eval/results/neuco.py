@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from geofm_eval.catalog import is_neuco
+from geofm_eval.memo import once
 from geofm_eval.records import Record
 from geofm_eval.results.comparison import split_records, tap_order
-from geofm_eval.results.run import PROBE, Run, once_per_run
+from geofm_eval.results.run import PROBE, Run
 
 COLUMNS = ("adamw", "adamw_mended", "ridge")
 """Adaptations that are shown side by side."""
@@ -31,7 +32,7 @@ class NeucoComparison:
         return sorted(own, key=lambda pair: (pair[0], tap_order(pair[1])))
 
 
-@once_per_run
+@once
 def neuco_comparisons(run: Run) -> list[NeucoComparison]:
     """What a run has of the probe, one table per task and data."""
     scored = run.scored_of(PROBE)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geofm_eval.errors import DataError
+from geofm_eval.memo import Memo
 from geofm_eval.records import Outcomes, Record, read_outcomes, read_resamples
 from geofm_eval.stats.counts import Term, contrast_interval
 from geofm_eval.stats.difference import LEVEL, Difference
@@ -44,6 +45,8 @@ class Pairs:
         self._shared: dict[str, NDArray[Any]] = {}
         self._problems: dict[str, None] = {}
         self._differences: dict[tuple[str, ...], Difference] = {}
+        self.known = Memo()
+        """What else was computed from outcomes, see :func:`geofm_eval.memo.once`."""
 
     @property
     def problems(self) -> list[str]:

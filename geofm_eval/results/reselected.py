@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from geofm_eval.errors import ContractError
+from geofm_eval.memo import once
 from geofm_eval.results.comparison import Subject
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.taps import ChosenTap, best_of, candidates, losses_of, sign
@@ -41,6 +42,7 @@ class Reselection:
         return f"any of {runs(self.near, self.taps)}" if len(self.near) > 1 else f"{self.chosen.tap} alone"
 
 
+@once
 def reselect(subject: Subject, fraction: str, pairs: Pairs) -> Reselection | None:
     """Choose again on every resample of the validation samples, which are the same for all taps.
 
@@ -75,6 +77,7 @@ def runs(some: Sequence[str], taps: Sequence[str]) -> str:
     return ", ".join(part for group in parts for part in group)
 
 
+@once
 def selected_difference(subject: Subject, base: str, fraction: str, pairs: Pairs) -> Difference | None:
     """Test score of the chosen tap minus that of a fixed one, with an interval that includes how the tap was chosen.
 

@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, wraps
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from geofm_eval.errors import DataError
 from geofm_eval.memo import Memo
@@ -34,7 +34,7 @@ class Run:
         planned: kind and id of the cases that the run selected; empty when the run holds no list of them.
         problems: one sentence per file that could not be read.
         whole: the run that this one holds a part of, see :meth:`of_evidence`; None for a run as it was read.
-        known: what follows from these alone and was computed before, see :func:`once_per_run`.
+        known: what follows from these alone and was computed before, see :func:`geofm_eval.memo.once`.
     """
 
     folder: Path
@@ -128,23 +128,6 @@ class Run:
         reasons |= {r.case.id: f"{r.outcome.status}: {r.outcome.reason or 'no scores'}" for r in own_records}
         scored = {record.case.id for record in self.scored_of(kind)}
         return {case_id: reason for case_id, reason in sorted(reasons.items()) if case_id not in scored}
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def once_per_run(compute: Callable[Concatenate[Run, P], T]) -> Callable[Concatenate[Run, P], T]:
-    """Decorate a function of a run and what can be a key, such as a catalog: it is computed once for these.
-
-    Callers must not change the result.
-    """
-
-    @wraps(compute)
-    def known(run: Run, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return run.known.get((compute, args, tuple(kwargs.items())), lambda: compute(run, *args, **kwargs))
-
-    return known
 
 
 def read_run(run: str | Path) -> Run:

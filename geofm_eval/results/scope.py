@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.memo import once
 from geofm_eval.records import Record, marks
 from geofm_eval.results.comparison import Comparison, Subject, comparisons
-from geofm_eval.results.run import Run, once_per_run
+from geofm_eval.results.run import Run
 
 CONTROL_TARGETS = ("random_reg", "nodata")
 """Targets of NeuCo-Bench that cannot be predicted, or are trivial to predict."""
@@ -44,7 +45,7 @@ class Probed:
         return data_of(self.subject.record)
 
 
-@once_per_run
+@once
 def probed(run: Run, catalog: Catalog) -> tuple[Probed, ...]:
     """Every subject of a run that has more taps than one and all of those that were planned."""
     scored = run.scored

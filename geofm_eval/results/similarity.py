@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
+from geofm_eval.memo import once
 from geofm_eval.records import Matrix, Record, Similarity
 from geofm_eval.results.comparison import Comparison, Subject, split_records, split_sentence
-from geofm_eval.results.run import SIMILARITY, Run, once_per_run
+from geofm_eval.results.run import SIMILARITY, Run
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class SimilarityTable:
         """Name of the files."""
         return self.comparison.slug
 
-    @property
+    @cached_property
     def found(self) -> dict[str, Similarity]:
         """What was measured, by model."""
         return {subject.model: cast(Similarity, subject.record.similarity) for subject in self.comparison.subjects}
@@ -44,17 +46,17 @@ class SimilarityTable:
         """Items, the same for all values."""
         return next(iter(self.found.values())).n
 
-    @property
+    @cached_property
     def pairs(self) -> list[Pair]:
         """All pairs of different backbones, each once."""
         return [Pair(model, other, m) for model, one in self.found.items() for other, m in one.between.items()]
 
-    @property
+    @cached_property
     def twins(self) -> list[Pair]:
         """Backbones with their random twins, where both have layers."""
         return [pair for pair in self.pairs if pair.deep and self.found[pair.model].twin == pair.other]
 
-    @property
+    @cached_property
     def strangers(self) -> list[Pair]:
         """All other pairs where both have layers."""
         twins = self.twins
@@ -73,7 +75,7 @@ class SimilarityTable:
         return {slug: why for one in self.found.values() for slug, why in one.absent.items()}
 
 
-@once_per_run
+@once
 def similarity_tables(run: Run) -> tuple[list[SimilarityTable], list[str]]:
     """Group the similarity records of a run; what may not be compared is split, and named."""
     groups: defaultdict[str, list[Record]] = defaultdict(list)

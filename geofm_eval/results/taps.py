@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from geofm_eval.memo import once
 from geofm_eval.records import Choice, Record, Score
 from geofm_eval.results.comparison import Subject
 from geofm_eval.stats.reselection import choose
@@ -56,14 +57,15 @@ def choices_of(record: Record, fraction: str) -> list[Choice]:
     return [choice for choice in choices if choice.fraction == wanted]
 
 
-def candidates(subject: Subject, fraction: str) -> list[ChosenTap]:
+@once
+def candidates(subject: Subject, fraction: str) -> tuple[ChosenTap, ...]:
     """Taps that may be chosen, shallow to deep: those with both a validation and a test score at this fraction."""
     found = [
         (tap, value, record.scores[fraction], val_loss(record, fraction))
         for tap, record in subject.taps.items()
         if fraction in record.scores and (value := val_score(record, fraction)) is not None
     ]
-    return [ChosenTap(tap, len(found), value, score, subject.taps[tap], loss) for tap, value, score, loss in found]
+    return tuple(ChosenTap(tap, len(found), value, score, subject.taps[tap], loss) for tap, value, score, loss in found)
 
 
 def best_of(taps: Sequence[ChosenTap]) -> ChosenTap:

@@ -3,13 +3,15 @@
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from geofm_eval.catalog import DenseAdaptation, dense_adaptation
 from geofm_eval.catalog.dense import NARROW
+from geofm_eval.memo import once
 from geofm_eval.records import Record, Score, Training, marked
 from geofm_eval.results.comparison import Comparison, Subject, identity
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import SEGMENT, TUNE, Run, once_per_run
+from geofm_eval.results.run import SEGMENT, TUNE, Run
 
 Address = tuple[str, str, str]
 """Model, adaptation slug and layer."""
@@ -97,12 +99,12 @@ class TrainedCases:
     left_out: dict[str, str]
     pairs: Pairs = field(repr=False, compare=False)
 
-    @property
+    @cached_property
     def by_address(self) -> dict[Address, TrainedCell]:
         """Cells by model, adaptation and layer."""
         return {cell.address: cell for cell in self.cells}
 
-    @property
+    @cached_property
     def candidates(self) -> list[TrainedCell]:
         """Cells whose model is neither a control nor marked as counting for no verdict."""
         return [cell for cell in self.cells if not (cell.record.case.is_control or marked(cell.record))]
@@ -131,14 +133,14 @@ class TrainedCases:
         """What was trained, for titles."""
         return "tuned with a linear head" if self.pooled else "trained decoders"
 
-    @property
+    @cached_property
     def comparison(self) -> Comparison:
         """The same records as a comparison, for what its tables share with those of probes."""
         models = {cell.model: {c.name: c.record for c in self.cells if c.model == cell.model} for cell in self.cells}
         return Comparison(self.slug, tuple(Subject(model, taps, {}) for model, taps in sorted(models.items())), {})
 
 
-@once_per_run
+@once
 def comparable_trainings(run: Run) -> tuple[list[TrainedCases], list[str]]:
     """Group the trained cases of a run; what may not be compared is split, and named.
 

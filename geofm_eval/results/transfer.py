@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from geofm_eval.catalog import Catalog
+from geofm_eval.memo import once
 from geofm_eval.records import Record, Score
 from geofm_eval.results.comparison import LAST, Comparison, Subject, comparisons
 from geofm_eval.results.pairs import Pairs
-from geofm_eval.results.run import Run, once_per_run
+from geofm_eval.results.run import Run
 from geofm_eval.results.scope import excluded_task
 from geofm_eval.results.taps import ChosenTap, best_of, candidates, sign
 from geofm_eval.stats.difference import Difference
@@ -85,7 +86,7 @@ def family_of(record: Record) -> str:
     return family if pooling in ("mean", "tokens", None) else f"{family}_{pooling}"
 
 
-@once_per_run
+@once
 def transfers(run: Run, catalog: Catalog) -> list[TapTransfers]:
     """Choose every model's tap on all other tasks, and score it on the one that was left out.
 
@@ -121,7 +122,7 @@ def _measured(run: Run, catalog: Catalog) -> Iterator[_Measured]:
         if excluded_task(comparison.record.case.task, tasks, catalog):
             continue
         for subject in comparison.subjects:
-            taps = tuple(candidates(subject, comparison.full))
+            taps = candidates(subject, comparison.full)
             if len(taps) > 1 and not subject.missing:
                 yield _Measured(comparison, subject, taps)
 

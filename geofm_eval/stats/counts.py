@@ -129,6 +129,11 @@ def _checked(term: Term) -> Floats:
 
 
 def _by_unit(counts: Floats, member: NDArray[np.int64], units: int) -> Floats:
-    summed = np.zeros((units, len(counts), *counts.shape[2:]))
-    np.add.at(summed, member, counts.swapaxes(0, 1))
+    """Sums over the images of each unit, (seeds, units, ...)."""
+    by_image = counts.swapaxes(0, 1)
+    if units == len(member):  # every image is a unit
+        summed = np.ascontiguousarray(by_image[np.argsort(member)])
+    else:
+        summed = np.zeros((units, len(counts), *counts.shape[2:]))
+        np.add.at(summed, member, by_image)
     return summed.swapaxes(0, 1)

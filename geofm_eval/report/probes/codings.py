@@ -6,7 +6,7 @@ from typing import Any
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import display_name
-from geofm_eval.report.drawing import caption, look, new_figure, plain
+from geofm_eval.report.drawing import caption, look, new_figure, plain, save
 from geofm_eval.report.formats import Column, Row, Table, described, ends
 from geofm_eval.report.pages import Page, line_of
 from geofm_eval.report.wording import heading
@@ -97,4 +97,4 @@ def _draw(found: CodedFeatures, rows: list[CodedRow], catalog: Catalog, path: Pa
     axis.set_ylabel(f"test {unit.label}")
     axis.legend(frameon=False, fontsize=8)
     plain(axis)
-    figure.savefig(path, dpi=110)
+    save(figure, path, 110)

@@ -1,6 +1,5 @@
 """Heatmaps of similarity: every layer of a backbone with every other, and with those of other backbones."""
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from geofm_eval.catalog import Catalog
 from geofm_eval.plurals import counted
 from geofm_eval.records import Matrix
-from geofm_eval.report.drawing import caption, new_figure, save
+from geofm_eval.report.drawing import caption, name_ticks, new_figure, save
 from geofm_eval.report.similarity.tables import HOW, has_control
 from geofm_eval.report.wording import heading
 from geofm_eval.results.similarity import SimilarityTable
@@ -43,7 +42,7 @@ def heatmap_figure(name: str, similarity: SimilarityTable, catalog: Catalog, pat
     rows = -(-len(panels) // columns)
     width = max(PANEL * columns + 1.0, 4.6)
     title = heading(similarity.comparison, catalog, f"debiased CKA {DRAWN[name]}, n = {similarity.n}", HOW)
-    figure = new_figure((width, (PANEL - 0.1) * rows + 0.9), title, 9, int(width * 13))
+    figure = new_figure((width, (PANEL - 0.1) * rows + 0.9), title, 9)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis, (model, other, matrix) in zip(axes.flat, panels, strict=False):
         shown = _panel(axis, matrix)
@@ -54,9 +53,12 @@ def heatmap_figure(name: str, similarity: SimilarityTable, catalog: Catalog, pat
             axis.set_title(model, fontsize=8)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
+    across = [[tap.removeprefix("block") for tap in matrix.columns] for _, _, matrix in panels]
+    up = [[tap.removeprefix("block") for tap in matrix.rows] for _, _, matrix in panels]
+    name_ticks(axes, across, up, fontsize=5, rotation=90)
     figure.colorbar(shown, ax=axes, shrink=min(1.0, 1.4 / rows), pad=0.01, extend="min").ax.tick_params(labelsize=7)
     text = f"Taps from shallow to deep. Values below 0 are drawn as 0; grey: unknown.{more}"
-    caption(figure, textwrap.fill(text, int(width * 15)))
+    caption(figure, text)
     save(figure, path, 130)
 
 
@@ -64,8 +66,5 @@ def _panel(axis: Any, matrix: Matrix) -> Any:
     values = np.array(matrix.debiased, dtype=np.float64)
     axis.set_facecolor("#bbbbbb")
     shown = axis.imshow(values, vmin=0, vmax=1, cmap="viridis", origin="lower")
-    for place, taps in (("x", matrix.columns), ("y", matrix.rows)):
-        names = [tap.removeprefix("block") for tap in taps]
-        getattr(axis, f"set_{place}ticks")(range(len(names)), names, fontsize=5, rotation=90 if place == "x" else 0)
     axis.tick_params(length=1.5, pad=1)
     return shown

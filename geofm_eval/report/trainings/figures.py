@@ -98,7 +98,7 @@ def _line(
 
 
 def _figure(title: str) -> tuple[Any, Any]:
-    figure = new_figure((9, 5), title, width=100)
+    figure = new_figure((9, 5), title)
     axis = figure.subplots()
     plain(axis)
     return figure, axis
