@@ -152,8 +152,8 @@ def _read_arrays(run_dir: Path, record: Record, sha256: str, resamples: bool) ->
 def _array(content: bytes) -> npt.NDArray[Any]:
     """Return the array of a ``.npy`` file, which cannot be written to.
 
-    ``numpy.load`` would parse every header anew, which takes most of its time: the arrays of all records of a task have
-    the same few headers.
+    ``numpy.load`` would parse every header again, which takes most of its time: the arrays of all records of a task
+    have the same few headers.
 
     Raises:
         ValueError, TypeError, IndexError: the file is no such file, is cut short, or holds Python objects.
