@@ -110,11 +110,14 @@ def test_exact_windows_and_places(root: Path):
     assert second.id == "scenes/two/1@56,72,16"
     assert second.lonlat == pytest.approx(at(64, 80, "two").coords[0], abs=1e-8)
     assert second.box is not None
+    # Edges are means of two corners, because a square in a projection is not one in degrees.
     west, south, east, north = second.box
-    for column, row in ((56, 72), (72, 88)):
-        place = at(column, row, "two")
-        assert west - 1e-9 <= place.x <= east + 1e-9
-        assert south - 1e-9 <= place.y <= north + 1e-9
+    corners = {name: at(column, row, "two") for name, column, row in (("nw", 56, 72), ("se", 72, 88))}
+    corners |= {name: at(column, row, "two") for name, column, row in (("ne", 72, 72), ("sw", 56, 88))}
+    assert west == pytest.approx((corners["nw"].x + corners["sw"].x) / 2, abs=1e-9)
+    assert east == pytest.approx((corners["ne"].x + corners["se"].x) / 2, abs=1e-9)
+    assert north == pytest.approx((corners["nw"].y + corners["ne"].y) / 2, abs=1e-9)
+    assert south == pytest.approx((corners["sw"].y + corners["se"].y) / 2, abs=1e-9)
     assert second.group is None
 
 
@@ -184,7 +187,7 @@ def test_another_size_or_place_is_another_identity(root: Path):
     write_labels(root, POINTS)
     write_labels(root, [at(31 + 20 * k, 40 + 15 * k, zone) for k in range(10) for zone in ZONES], name="moved.gpkg")
     options: list[dict[str, Any]] = [{}, {"size": SIZE + 1}, {"labels": "moved.gpkg"}]
-    seen = {open_splits(task(root, changed))["train"].items_sha256 for changed in options}
+    seen = {open_splits(task(root, changed))["all"].items_sha256 for changed in options}
     assert len(seen) == 3
 
 

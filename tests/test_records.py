@@ -56,6 +56,7 @@ def migrated(content: dict[str, Any]) -> dict[str, Any]:
     for choice in content["selection"]["choices"]:
         choice |= {"val_loss": None, "runner_up_gap": None, "fold": None}
     content["selection"]["near"] = {}
+    content["cost"]["bytes_per_sample"] = None
     content["provenance"] |= {"weights_unverified": None, "split_rule": {}}
     later = {"first_attempt": None, "resamples_sha256": None, "checksum": None}
     return {**content, "schema_version": 3, "expected_ranges": {}, **later}

@@ -99,7 +99,7 @@ def test_a_run_is_named_by_time_unless_it_is_named(tmp_path: Path) -> None:
 
 
 def test_resuming_needs_a_name_and_says_the_newest(tmp_path: Path) -> None:
-    with pytest.raises(pytest.UsageError, match="--resume needs --run NAME, and there is no run yet"):
+    with pytest.raises(pytest.UsageError, match="--resume needs --run NAME, and none exists yet"):
         name_run(replace(OPTIONS, resume=True), tmp_path)
     (tmp_path / "latest").mkdir()
     with pytest.raises(pytest.UsageError, match="the newest run is latest"):

@@ -78,6 +78,7 @@ class TinySplit:
     task: TaskSpec = TASK
     seconds_per_item: float = 0.0
     groups: None = None
+    fold_count: int = 0
     reads: list[int] = field(default_factory=list)
 
     @cached_property
