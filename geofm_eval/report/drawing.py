@@ -51,7 +51,7 @@ Names = Sequence[Sequence[str]]
 
 
 def name_ticks(panels: Any, across: Names, up: Names | None = None, fontsize: float = 6, rotation: float = 0) -> None:
-    """Name the ticks of a grid of panels once for panels above or beside each other with the same names.
+    """Name the ticks of a grid of panels once for neighbouring panels with the same names.
 
     Texts cost most of the time of a figure.
 
