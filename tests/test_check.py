@@ -199,8 +199,20 @@ def test_groups_and_coordinates_in_two_splits_are_found():
 
 
 def test_windows_of_one_scene_are_no_copies():
-    parts = {name: [Item(name, Path("scene.tif"), 0)] for name in ("train", "test")}
+    boxes = {"train": (0.0, 0.0, 1.0, 1.0), "test": (2.0, 0.0, 3.0, 1.0)}
+    parts = {name: [Item(name, Path("scene.tif"), 0, box=box)] for name, box in boxes.items()}
     assert find_leaks(parts, {Path("scene.tif"): "0" * 64}) == []
+
+
+def test_one_file_under_two_names_in_two_splits_is_a_leak():
+    parts = {name: [Item(name, Path("chip.png"), 0)] for name in ("train", "test")}
+    (leak,) = find_leaks(parts, {Path("chip.png"): "0" * 64})
+    assert "have the same bytes" in str(leak)
+
+
+def test_rows_of_a_table_without_images_are_no_copies():
+    parts = {name: [Item(name, Path("rows.csv"), 0)] for name in ("train", "test")}
+    assert find_leaks(parts, {Path("rows.csv"): "0" * 64}) == []
 
 
 NAMES = st.sampled_from(["a", "b", "c", None])

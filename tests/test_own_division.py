@@ -348,3 +348,11 @@ def test_neighbouring_chips_of_a_projected_grid_do_not_overlap(tmp_path: Path, c
         items.append(item(number, box=place_of(path)[1]))
     assert all(one.box is not None for one in items)
     assert not len(overlapping_pairs(items))
+
+
+@pytest.mark.parametrize("split", ["random", "blocks"])
+def test_samples_at_the_same_coordinates_stay_together(split):
+    items = [item(number, lonlat=(10 + number // 3 * 0.05, 50.0)) for number in range(90)]
+    found = parts(divided(task(split=split, protocol="folds", block_m=2000.0), pool(items)))
+    for start in range(0, 90, 3):
+        assert len({found[one.id] for one in items[start : start + 3]}) == 1

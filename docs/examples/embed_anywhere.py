@@ -29,11 +29,13 @@ def pixels(row: dict) -> torch.Tensor:
 
 
 with torch.inference_mode():
-    batches = [torch.stack([pixels(row) for row in rows[start : start + 16]]) for start in range(0, len(rows), 16)]
-    states = [model(pixel_values=batch, output_hidden_states=True).hidden_states for batch in batches]
+    means = []  # per batch (layers, samples, width), without the class token
+    for start in range(0, len(rows), 16):
+        batch = torch.stack([pixels(row) for row in rows[start : start + 16]])
+        states = model(pixel_values=batch, output_hidden_states=True).hidden_states
+        means.append(torch.stack([state[:, 1:].mean(1) for state in states]))
 out.mkdir(parents=True, exist_ok=True)
-for layer in range(len(states[0])):
-    features = torch.cat([state[layer][:, 1:].mean(1) for state in states]).numpy()  # without the class token
+for layer, features in enumerate(torch.cat(means, dim=1).numpy()):
     tap = "embed" if layer == 0 else f"block{layer - 1:02d}"
     with (out / f"{tap}.csv").open("w", newline="") as file:
         writer = csv.writer(file)

@@ -233,7 +233,7 @@ class TaskSpec(Spec):
 
 def is_own(reader: str) -> bool:
     """Return whether a reader is for a user's own data."""
-    return reader in OWN_READERS or ":" in reader
+    return reader in OWN_READERS or ".py:" in reader
 
 
 def _check_division(task: TaskSpec) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geofm_eval.data.items import Item
+from geofm_eval.data.readers.images import is_image
 from geofm_eval.data.units import overlapping_pairs
 
 Parts = Mapping[str, Sequence[Item]]
@@ -53,12 +54,12 @@ def find_leaks(parts: Parts, contents: Mapping[Path, str]) -> list[Leak]:
 
 
 def _files_of_one_sample(parts: Parts) -> set[Path]:
-    """Files that hold one sample: windows of one scene share its bytes."""
-    seen: dict[Path, int] = {}
+    """Files that hold one sample, listed once or more often: windows of one scene share its bytes."""
+    seen: dict[Path, set[object]] = {}
     for items in parts.values():
         for item in items:
-            seen[item.path] = seen.get(item.path, 0) + 1
-    return {path for path, count in seen.items() if count == 1}
+            seen.setdefault(item.path, set()).add(item.box)
+    return {path for path, boxes in seen.items() if len(boxes) == 1 and is_image(path)}
 
 
 def _bytes(item: Item, contents: Mapping[Path, str], once: set[Path]) -> Hashable:

@@ -10,6 +10,7 @@ from geofm_eval.catalog.bands import unit_of
 from geofm_eval.data.input_report import InputReport
 from geofm_eval.data.inputs import InputAdapter, ModelInput
 from geofm_eval.data.pixels import RawImage
+from geofm_eval.errors import ContractError
 
 NEARLY_CONSTANT = 1e-4
 """Standard deviation after normalisation below which a channel is nearly constant (the cirrus band has 2e-4)."""
@@ -91,6 +92,11 @@ def preview_input(model: ModelSpec, task: TaskSpec, recipe: Recipe, read: Sequen
         DataError: a sample does not match the task's description.
         ContractError: the model cannot read the task.
     """
+    if not read:
+        raise ContractError(
+            f"task '{task.slug}' has no images, so {model.slug} cannot read it: choose a model with architecture = "
+            "'table', or add a column with the file of every image"
+        )
     adapter = InputAdapter(model, task, recipe)
     # One by one, because chips of a data set may differ in size.
     batches = [adapter([image]) for image in read]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.cross_validation import folded_subsets
+from geofm_eval.data.cross_validation import folded_subsets, inner_plan
 from geofm_eval.data.labels import Indices, LabelSubset, ValidationPlan, distinct, label_subsets, validation_plan
 from geofm_eval.data.shuffle_splits import item_blocks, published_order, shuffled_subsets
 from geofm_eval.data.split import ALL, Split
@@ -75,6 +75,14 @@ def label_budget(
         (s.fraction, s.draw): validation_plan(train[s.indices], val, s.fraction, s.draw, val_budget, seed)
         for s in subsets
     }
+    groups = splits["train"].groups if task.own else None
+    if groups is not None:
+        # Samples of one group are alike, so inner folds keep them together.
+        plans |= {
+            (s.fraction, s.draw): inner_plan(train[s.indices], groups[s.indices], ("folds", seed, s.draw))
+            for s in subsets
+            if plans[s.fraction, s.draw].kind == "inner_cv"
+        }
     return LabelBudget(subsets, plans)
 
 

@@ -127,7 +127,7 @@ def _divide(task: TaskSpec, items: tuple[Item, ...], strata: Indices) -> _Divisi
     by = task.split
     if by == "auto":
         by = "group" if groups is not None else "blocks" if points is not None else "random"
-    alike = overlapping(items)
+    alike = _alike(items)
     if by == "random":
         if groups is not None:
             log.warning("%s: split = 'random' ignores the groups of the samples: scores are too good", task.slug)
@@ -147,6 +147,15 @@ def _divide(task: TaskSpec, items: tuple[Item, ...], strata: Indices) -> _Divisi
         names, rule = _blocks(task, items, points, strata)
     others = [naming for naming in (groups, alike) if naming is not None and naming is not names]
     return _Division(items, joined(names, *others), rule)
+
+
+def _alike(items: Sequence[Item]) -> Names | None:
+    """Units of samples with overlapping images, or at the same coordinates if nothing is known of their extent."""
+    points = [None if item.box is not None else item.lonlat for item in items]
+    places = [item.id if at is None else f"at {at[0]:.6f} {at[1]:.6f}" for item, at in zip(items, points, strict=True)]
+    both = [naming for naming in (overlapping(items), np.array(places)) if naming is not None]
+    found = joined(*both)
+    return found if len(np.unique(found)) < len(items) else None
 
 
 def _blocks(task: TaskSpec, items: Sequence[Item], points: Points, strata: Indices) -> tuple[Names, Rule]:

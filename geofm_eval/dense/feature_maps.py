@@ -148,7 +148,7 @@ class FeatureMapEncoding:
                 bad = sorted({self.split.items[chosen[i][0]].id for i in np.argwhere(~np.isfinite(values))[:, 0]})
                 raise ContractError(
                     f"{self.loaded.spec.slug}: features of '{tap}' are not finite for {', '.join(bad)[:200]}; check "
-                    "the weights, and the input with 'geofm-eval preflight'"
+                    "the weights, and the input with 'geofm-eval check MODEL TASK'"
                 )
         return {**maps, "targets": np.stack(targets)}
 

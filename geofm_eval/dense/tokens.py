@@ -105,7 +105,7 @@ class TokenEncoder:
                 if not bool(torch.isfinite(values).all()):
                     raise ContractError(
                         f"{self.loaded.spec.slug}: features of '{tap}' are not finite; check the weights, and the "
-                        "input with 'geofm-eval preflight'"
+                        "input with 'geofm-eval check MODEL TASK'"
                     )
             yield WindowMaps(some, tokens_with_data(encoded).any(1), found)
 

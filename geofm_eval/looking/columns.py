@@ -1,5 +1,6 @@
 """Labels of a column: classes by name or number, or numbers to predict."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ def as_classes(path: Path, column: str, values: Sequence[str]) -> Labels:
     found = [_number(value) for value in counts]
     if None in found:
         return _named(path, column, counts, warnings)
-    whole = all(number is not None and number == round(number) for number in found)
+    whole = all(number is not None and math.isfinite(number) and number == round(number) for number in found)
     if not whole or len(counts) > MANY_NUMBERS:
         return Labels("regression", warnings=warnings)
     names = sorted(counts, key=float)

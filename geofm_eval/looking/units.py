@@ -14,6 +14,10 @@ REFLECTANCE, DN_PER_GREY = 10_000.0, 2750 / 255
 """Factors to digital numbers from reflectances, and from 8-bit pictures as in the RGB edition of EuroSAT."""
 
 
+CEILING = 1500.0
+"""Darkest digital number above which an image does not look like Sentinel-2 with an offset of 1000."""
+
+
 @dataclass(frozen=True)
 class Unit:
     """Scale and offset of own images (only those that differ from 1 and 0), the reason, and a warning if any."""
@@ -58,6 +62,8 @@ def _of_integer(what: str, dtype: str, samples: LookedSamples, median: float) ->
         )
     if 20 <= median <= 20_000:
         darkest = float(np.nanmin(samples.quantiles[:, 0]))
+        if darkest >= CEILING:
+            return Unit(what, warning=f"{what}, and the darkest values are {darkest:.0f}: {UNKNOWN_UNIT}")
         if darkest >= FLOOR:
             reason = (
                 f"{what}: digital numbers; the darkest are {darkest:.0f}, so they carry the +1000 of baseline 04.00"

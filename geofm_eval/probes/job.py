@@ -45,6 +45,7 @@ class ProbeJob:
         return content_hash(
             {
                 **({} if self.adaptation.coding == "float32" else coding_version(self.adaptation.coding)),
+                **({"groups": self._groups} if self.task.own else {}),
                 "blocks": self.features,
                 "labels_sha256": {name: split.labels_sha256 for name, split in self.splits.items()},
                 "classes": len(self.task.classes),
@@ -59,6 +60,11 @@ class ProbeJob:
                 "device": self.device_kind,
             }
         )
+
+    @property
+    def _groups(self) -> dict[str, list[str] | None]:
+        """Groups of the samples, which a user may change while labels and subsets stay the same."""
+        return {name: None if split.groups is None else split.groups.tolist() for name, split in self.splits.items()}
 
     @property
     def device_kind(self) -> str:

@@ -38,6 +38,11 @@ class CodedRow:
         return coding_of(self.record.case.adaptation)
 
     @property
+    def original(self) -> float:
+        """Test score of the tap with the original features; of cross-validated data, of this tap in all folds."""
+        return self.subject.taps[self.chosen.tap].scores[self.fraction].value
+
+    @property
     def bytes(self) -> tuple[float | None, float | None]:
         """Size of a feature vector: original and coded."""
         original = self.subject.taps[self.chosen.tap].cost.bytes_per_sample

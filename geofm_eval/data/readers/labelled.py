@@ -74,13 +74,21 @@ def read_labelled(task: TaskSpec, path: Path, *, polygons_only: bool) -> Labelle
     geometries = _repaired(path, shapely.force_2d(np.array(list(found.geometry), dtype=object).reshape(-1)))
     reasons = _reasons(geometries, labels, column, polygons_only)
     kept = np.array([reason is None for reason in reasons], bool)
-    dropped: dict[str, tuple[str, ...]] = {}
+    dropped: dict[str, list[str]] = {}
     for number, reason in enumerate(reasons):
         if reason is not None:
-            dropped[reason] = (*dropped.get(reason, ()), name_of(number))
+            dropped.setdefault(reason, []).append(name_of(number))
     groups = None if group is None else _groups(path, [found[group].iloc[n] for n in np.flatnonzero(kept)], group)
     whole = labels[kept].astype(np.int64 if task.classes else np.float64)
-    return Labelled(path, np.flatnonzero(kept), geometries[kept], whole, groups, found.crs, dropped)
+    return Labelled(
+        path,
+        np.flatnonzero(kept),
+        geometries[kept],
+        whole,
+        groups,
+        found.crs,
+        {why: tuple(names) for why, names in dropped.items()},
+    )
 
 
 def _check_column(path: Path, found: Any, name: str) -> None:

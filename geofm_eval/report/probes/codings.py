@@ -48,7 +48,7 @@ def _table(found: CodedFeatures, catalog: Catalog) -> Table[CodedRow]:
         Column("dimensions", lambda row: row.dimensions, show="{:.4g}".format, short="dimensions", right=True),
         Column("bytes", lambda row: row.bytes, show=_sizes, short="bytes", right=True),
         Column("tap", lambda row: row.chosen.tap, "tap", short="tap"),
-        Column(f"original {unit.label}", lambda row: row.chosen.score.value, "original", short="original", right=True),
+        Column(f"original {unit.label}", lambda row: row.original, "original", short="original", right=True),
         Column("coded", lambda row: row.record.scores[row.fraction].value, "coded", short="coded", right=True),
         Column("coded minus original", lambda row: row.difference, ends("difference"), short="difference [interval]"),
         Column(None, _fields),
@@ -91,7 +91,7 @@ def _draw(found: CodedFeatures, rows: list[CodedRow], catalog: Catalog, path: Pa
         line = "-" if row.coding == "pca" else "--"
         label = display_name(row.record) if row.coding == "pca" else None
         axis.plot([k for k, _ in curve], [unit.factor * value for _, value in curve], line, label=label, **style)
-        axis.axhline(unit.factor * row.chosen.score.value, linestyle=":", linewidth=0.8, color=style["color"])
+        axis.axhline(unit.factor * row.original, linestyle=":", linewidth=0.8, color=style["color"])
     axis.set_xscale("log", base=2)
     axis.set_xlabel("dimensions")
     axis.set_ylabel(f"test {unit.label}")
