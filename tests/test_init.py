@@ -23,6 +23,7 @@ from geofm_eval.looking.entry import _value
 from geofm_eval.looking.naming import PRESETS, Names, name_bands
 from geofm_eval.looking.samples import LookedSamples
 from geofm_eval.looking.units import guess_unit
+from geofm_eval.looking.vectors import _size
 from tests.chip_files import write_tif
 from tests.own_data import write_image
 
@@ -203,6 +204,18 @@ def test_exports_of_earth_engine_are_identified_by_their_index(tmp_path: Path):
     draft = draft_entry(path, "plots")
     assert draft.task.options == {"label": "crop", "id": "system:index"}
     assert draft.source.embedding["key"] == "system:index"
+
+
+@pytest.mark.parametrize(("metres", "pixels"), [(50, 16), (230, 24), (380, 40), (5000, 64)])
+def test_chips_are_about_as_large_as_the_polygons(tmp_path: Path, metres: int, pixels: int):
+    import geopandas
+    from shapely.geometry import box
+
+    place = {"crs": "EPSG:32630", "transform": Affine(10, 0, 500_000, 0, -10, 4_500_000)}
+    write_tif(tmp_path / "one.tif", np.full((1, 16, 16), 500, np.uint16), **place)
+    shapes = [box(500_000 + 900 * n, 4_400_000, 500_000 + 900 * n + metres, 4_400_000 + metres) for n in range(5)]
+    table = geopandas.GeoDataFrame(geometry=shapes, crs="EPSG:32630").to_crs("EPSG:4326")
+    assert _size(table, tmp_path / "one.tif") == pixels
 
 
 def test_labelled_points_next_to_a_scene_give_chips(tmp_path: Path):

@@ -1,16 +1,21 @@
 """Labelled points and polygons next to the GeoTIFFs that chips are cut from."""
 
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
 
 from geofm_eval.data.readers.images import TIFF
 from geofm_eval.data.readers.listed import visible
+from geofm_eval.data.readers.rasters import grid_of
 from geofm_eval.data.tabular import shown
 from geofm_eval.errors import DataError
 from geofm_eval.looking.columns import LABELS, as_classes, plain
 from geofm_eval.looking.sources import OwnSource
 
-SIZE = 64
-"""Pixels per side of a chip in a new entry."""
+STEP, SMALLEST, SIZE = 8, 16, 64
+"""Sides of chips in a new entry, in pixels: multiples of the first, from the second to the third."""
 
 _GEOMETRY = b"geo"
 
@@ -53,12 +58,37 @@ def find(path: Path, label: str | None = None) -> OwnSource:
         kind=labels.kind,
         classes=labels.classes,
         images=scenes,
-        options={"labels": path.name, "column": column, "scenes": _pattern(path.parent, scenes), "size": SIZE},
+        options={
+            "labels": path.name,
+            "column": column,
+            "scenes": _pattern(path.parent, scenes),
+            "size": _size(table, scenes[0]),
+        },
         comments={**labels.comments, "options": told},
         counts=labels.counts,
         warnings=labels.warnings,
         windows=True,
     )
+
+
+def _size(table: Any, scene: Path) -> int:
+    """Pixels per side of a chip that holds most polygons, or that few neighbouring points share.
+
+    Chips that overlap stay in one split, so chips much larger than the objects would leave nothing to divide.
+    """
+    grid = grid_of(scene)
+    if grid is None or table.crs is None:
+        return SIZE
+    shapes = table.geometry.dropna().to_crs(grid.crs)
+    west, south, east, north = shapes.bounds.to_numpy().T
+    sides = np.maximum(east - west, north - south)
+    steps = np.median(sides) / abs(grid.transform[0]) / STEP
+    if steps > 0:
+        return int(np.clip(np.ceil(steps) * STEP, SMALLEST, SIZE))
+    points = np.column_stack([west, south])
+    nearest = cKDTree(points).query(points, k=min(2, len(points)))[0].reshape(len(points), -1)[:, -1]
+    steps = np.median(nearest) / abs(grid.transform[0]) / STEP
+    return int(np.clip(np.floor(steps) * STEP, SMALLEST, SIZE)) if np.isfinite(steps) and len(points) > 1 else SIZE
 
 
 def _scenes(folder: Path) -> tuple[Path, ...]:
