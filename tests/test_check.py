@@ -8,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
@@ -24,28 +23,15 @@ from geofm_eval.data.readers import READERS
 from geofm_eval.errors import ContractError, DataError, Unavailable, WeightsError
 from tests.chip_files import write_tif
 from tests.own_data import own_task, write_image
+from tests.six_images import PER_SPLIT, six_images
 from tests.small_vit import load, small_vit
 
 CATALOG = load_catalog()
-PER_SPLIT = {"train": 3, "val": 2, "test": 1}
 
 
 @pytest.fixture
 def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TaskSpec:
-    """EuroSAT RGB of six images with the official lists, in a home."""
-    monkeypatch.setenv("GEOFM_HOME", str(tmp_path))
-    root = tmp_path / "data" / "eurosat_rgb"
-    (root / "River").mkdir(parents=True)
-    number = 0
-    for split, count in PER_SPLIT.items():
-        names = [f"River_{number + index}" for index in range(count)]
-        number += count
-        for name in names:
-            pixels = np.random.default_rng(number).integers(20, 120, (64, 64, 3)).astype(np.uint8)
-            Image.fromarray(pixels).save(root / "River" / f"{name}.jpg")
-        (root / f"eurosat-{split}.txt").write_text("".join(f"{name}.jpg\n" for name in names))
-    facts = {"official_sizes": (3, 2, 1), "size": "90 MB", "layout": ("<Class>/<Class>_<n>.jpg", "eurosat-train.txt")}
-    return load_catalog().task("eurosat_rgb").model_copy(update=facts)
+    return six_images(tmp_path, monkeypatch)
 
 
 def lines_of(task: TaskSpec) -> list[str]:

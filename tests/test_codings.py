@@ -9,9 +9,10 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
 from geofm_eval.catalog import coding_of, load_catalog
+from geofm_eval.catalog.recipes import AT_SIZE
 from geofm_eval.data.labels import LabelSubset, label_subsets, validation_plan
 from geofm_eval.errors import ContractError
-from geofm_eval.probes.codings import AT, bytes_per_sample, solve_coded
+from geofm_eval.probes.codings import bytes_per_sample, solve_coded
 from geofm_eval.probes.problem import ProbeProblem
 from geofm_eval.probes.sweep import solve_together
 
@@ -87,14 +88,14 @@ def test_number_of_dimensions_has_the_lowest_validation_loss():
         cut = {name: pca.transform(x.astype(np.float64)).astype(np.float32) for name, x in FEATURES.items()}
         losses[size] = original("ridge", problem(TARGET, 0, cut)).row("final", 1.0, 0).chosen_loss
     assert row.extra["dimensions"] == min(losses, key=losses.get)
-    assert {name for name in row.extra if name.startswith(AT)} == {f"{AT}{size}" for size in losses}
+    assert {name for name in row.extra if name.startswith(AT_SIZE)} == {f"{AT_SIZE}{size}" for size in losses}
 
 
 def test_first_dimensions_are_those_of_the_features():
     row = solve_coded("ridge", REGRESSION, "mean", "first").row("final", 1.0, 0)
     cut = {name: x[:, :8] for name, x in FEATURES.items()}
-    assert row.extra[f"{AT}8"] == original("ridge", problem(TARGET, 0, cut)).row("final", 1.0, 0).test_score
-    assert row.extra[f"{AT}{WIDTH}"] == original("ridge", REGRESSION).row("final", 1.0, 0).test_score
+    assert row.extra[f"{AT_SIZE}8"] == original("ridge", problem(TARGET, 0, cut)).row("final", 1.0, 0).test_score
+    assert row.extra[f"{AT_SIZE}{WIDTH}"] == original("ridge", REGRESSION).row("final", 1.0, 0).test_score
 
 
 @pytest.mark.parametrize("coding", ["int8", "bit", "pca"])

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.blocks import EARTH_M, cells, label_range
+from geofm_eval.data.blocks import cells, label_range
 from geofm_eval.data.division import divided
 from geofm_eval.data.items import Item, Listing, Pool
 from geofm_eval.data.readers.images import place_of
+from geofm_eval.data.sphere import EARTH_M
 from geofm_eval.data.units import assign_folds, joined, overlapping_pairs
 from geofm_eval.errors import ContractError, DataError
 

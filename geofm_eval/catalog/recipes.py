@@ -42,6 +42,10 @@ CODINGS: tuple[Coding, ...] = ("int8", "bit", "pca", "first")
 """Codings that make features smaller."""
 
 
+AT_SIZE = "at_"
+"""Prefix of the test scores by number of dimensions in a coded record: a curve to look at, not a choice."""
+
+
 def coding_of(adaptation: str) -> Coding:
     """Return the coding that the name of an adaptation ends with; ``float32`` for the original features."""
     last = adaptation.rpartition("_")[2]

@@ -10,12 +10,10 @@ import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Item
+from geofm_eval.data.sphere import EARTH_M, distances, to_sphere
 from geofm_eval.data.units import Names
 from geofm_eval.errors import DataError
 from geofm_eval.seeds import generator
-
-EARTH_M = 6_371_008.8
-"""Mean radius of the Earth in metres."""
 
 CHIPS = 10
 """Side of a block in chips, unless the labels ask for more."""
@@ -148,26 +146,16 @@ def label_range(points: Points, strata: npt.NDArray[np.int64], seed: int) -> flo
         chosen = np.sort(generator("variogram", seed).permutation(chosen)[:MOST_POINTS])
     first, second = np.triu_indices(len(chosen), k=1)
     # Rounded, so that equal distances of a regular grid are equal on every processor.
-    distances = np.round(_distances(points[chosen][first], points[chosen][second]), 1)
+    chords = np.linalg.norm(to_sphere(points[chosen][first]) - to_sphere(points[chosen][second]), axis=1)
+    apart = np.round(distances(chords), 1)
     differ = (strata[chosen][first] != strata[chosen][second]).astype(np.float64)
     if not len(differ) or not differ.any():
         return 0.0
-    order = np.argsort(distances, kind="stable")
+    order = np.argsort(apart, kind="stable")
     counts = [len(order) // 2**power for power in range(8, 0, -1)]
     edges = [0, *(count for count in dict.fromkeys(counts) if count >= MIN_PAIRS)]
     lags = [order[low:high] for low, high in itertools.pairwise(edges)]
     for number, lag in enumerate(lags):
         if differ[lag].mean() >= SILL * differ.mean():
-            return float(np.median(distances[lag])) if number else 0.0
-    return float(distances[lags[-1]].max()) if lags else 0.0
-
-
-def _distances(first: Points, second: Points) -> npt.NDArray[np.float64]:
-    """Return (m,) great-circle distances in metres."""
-    chords = np.linalg.norm(_on_sphere(first) - _on_sphere(second), axis=1)
-    return np.asarray(2 * EARTH_M * np.arcsin(np.clip(chords / 2, 0, 1)))
-
-
-def _on_sphere(points: Points) -> npt.NDArray[np.float64]:
-    lon, lat = np.radians(points).T
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+            return float(np.median(apart[lag])) if number else 0.0
+    return float(apart[lags[-1]].max()) if lags else 0.0

@@ -111,7 +111,7 @@ def overlapping(items: Sequence[Item]) -> Names | None:
 def overlapping_pairs(items: Sequence[Item]) -> Indices:
     """Return (m, 2) positions of samples with overlapping footprints, at least one pair per cluster of them.
 
-    Of equal footprints, only pairs with the first of them are returned, because there can be very many.
+    For equal footprints, only pairs with the first are returned, because there can be very many.
     """
     places = [(number, item.box) for number, item in enumerate(items) if item.box is not None]
     first: dict[tuple[float, float, float, float], int] = {}

@@ -123,7 +123,7 @@ def holdout(splits: Mapping[str, Split]) -> Mapping[str, Split]:
     """Return train, val and test of a task with one label per sample, formed from shuffles if the data have no split.
 
     The first ``HELD_SHUFFLES`` shuffles give the test samples, the next ones the validation samples, and the rest is
-    used for training. Of cross-validated data, the first fold is for testing and the second for validation. The splits
+    used for training. For cross-validated data, the first fold is for testing and the second for validation. The splits
     are the same for all models and keep blocks together.
     """
     if ALL not in splits:

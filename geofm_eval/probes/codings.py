@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from geofm_eval.catalog.recipes import Coding
+from geofm_eval.catalog.recipes import AT_SIZE, Coding
 from geofm_eval.data.labels import LabelSubset
 from geofm_eval.errors import ContractError
 from geofm_eval.probes.problem import ProbeProblem, SweepRow
@@ -29,9 +29,6 @@ LEVELS = 256
 
 FEWEST = 2 * LEVELS
 """Samples below which values of any features may be that few by chance."""
-
-AT = "at_"
-"""Prefix of the test score at a number of dimensions, in a row's further scores: a curve to look at, not a choice."""
 
 Features = NDArray[np.float32]
 Code = Callable[[Features], Features]
@@ -176,5 +173,5 @@ def _chosen(rows: Mapping[int, SweepRow]) -> SweepRow:
     losses = {size: row.chosen_loss for size, row in rows.items()}
     known = {size: loss for size, loss in losses.items() if loss is not None}
     size = min(known, key=lambda one: (known[one], one)) if len(known) == len(rows) else max(rows)
-    curve = {f"{AT}{one}": row.test_score for one, row in sorted(rows.items())}
+    curve = {f"{AT_SIZE}{one}": row.test_score for one, row in sorted(rows.items())}
     return replace(rows[size], extra={**rows[size].extra, "dimensions": float(size), **curve})

@@ -4,15 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from geofm_eval.catalog import coding_of
+from geofm_eval.catalog.recipes import AT_SIZE
 from geofm_eval.memo import once
 from geofm_eval.records import Record
 from geofm_eval.results.comparison import Comparison, Subject, comparisons, identity
 from geofm_eval.results.run import PROBE, Run
 from geofm_eval.results.taps import ChosenTap, choose_tap
 from geofm_eval.stats.difference import Difference
-
-AT = "at_"
-"""Prefix of the test score at a number of dimensions, in the further scores of a coded record."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,8 @@ class CodedRow:
     def curve(self) -> dict[int, float]:
         """Test score by number of dimensions, mean over the draws; empty if the coding keeps all."""
         extra = self.record.scores[self.fraction].extra
-        return {int(name.removeprefix(AT)): value for name, value in sorted(extra.items()) if name.startswith(AT)}
+        sizes = [name for name in sorted(extra) if name.startswith(AT_SIZE)]
+        return {int(name.removeprefix(AT_SIZE)): extra[name] for name in sizes}
 
 
 @dataclass(frozen=True)

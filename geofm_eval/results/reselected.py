@@ -82,7 +82,7 @@ def selected_difference(subject: Subject, base: str, fraction: str, pairs: Pairs
     """Test score of the chosen tap minus that of a fixed one, with an interval that includes how the tap was chosen.
 
     Without per-item outcomes of all re-selected taps the interval rests on the chosen tap's own and on the scores of
-    the others. Without resamples the choice is taken as given. Of cross-validated data, the outcomes are those of the
+    the others. Without resamples the choice is taken as given. For cross-validated data, the outcomes are those of the
     taps that the folds chose, so that they contain the choice.
 
     Returns:

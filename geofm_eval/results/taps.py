@@ -14,7 +14,7 @@ from geofm_eval.stats.reselection import choose
 class ChosenTap:
     """The tap with the best mean validation score over the draws, of ``candidates`` taps, with its test ``score``.
 
-    Of cross-validated data, every fold chooses its own tap: ``score`` and ``record`` are of all of these, and ``tap``
+    For cross-validated data, every fold chooses its own tap: ``score`` and ``record`` are of all of these, and ``tap``
     is the one that ``agreed`` folds out of some chose, more than any other.
     """
 
@@ -81,7 +81,7 @@ def losses_of(taps: Sequence[ChosenTap]) -> list[float]:
 def choose_tap(subject: Subject, fraction: str) -> ChosenTap | None:
     """Choose a tap by validation alone; ties go to the lower validation loss, then to the shallower tap.
 
-    Of cross-validated data, the taps are those that each fold chose.
+    For cross-validated data, the taps are those that each fold chose.
 
     Returns:
         None where no tap has both a validation and a test score at this fraction.

@@ -8,9 +8,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import compute
 
-from geofm_eval.data.embeddings.places import distances, places_in, to_sphere
+from geofm_eval.data.embeddings.places import places_in
 from geofm_eval.data.embeddings.tables import EmbeddingTable
 from geofm_eval.data.items import Item
+from geofm_eval.data.sphere import distances, to_sphere
 from geofm_eval.errors import ContractError, DataError
 
 GEOMETRY = "geometry"

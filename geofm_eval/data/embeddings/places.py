@@ -10,21 +10,6 @@ from geofm_eval.data.geoparquet import centres, geometry_column
 from geofm_eval.data.tabular import LAT, LON, NUMBER, in_degrees, numbers, shown
 from geofm_eval.errors import DataError
 
-EARTH_M = 6_371_008.8
-"""Mean radius of the earth in metres."""
-
-
-def to_sphere(lonlat: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return points on the unit sphere, (n, 3), of longitude and latitude in degrees, (n, 2)."""
-    lon, lat = np.radians(lonlat).T
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-
-
-def distances(chords: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return distances along the sphere in metres of chords of the unit sphere."""
-    found: npt.NDArray[np.float64] = 2 * EARTH_M * np.arcsin(np.clip(chords / 2, 0, 1))
-    return found
-
 
 def places_in(table: EmbeddingTable, columns: tuple[str, str]) -> Iterator[npt.NDArray[np.float64]]:
     """Yield longitudes and latitudes (n, 2) of the rows of a table, batch by batch; NaN where a row has no place.

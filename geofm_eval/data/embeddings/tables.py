@@ -115,12 +115,12 @@ def _rows(values: Any, names: Sequence[str]) -> Any:
 
 def _ids_beside(path: Path, ids: Path | None) -> list[str]:
     """Ids from a text file with one id per line, or a JSON list."""
-    beside = [path.with_suffix(ending) for ending in (".ids.txt", ".ids.json")]
-    found = ids or next((file for file in beside if file.is_file()), None)
+    candidates = [path.with_suffix(ending) for ending in (".ids.txt", ".ids.json")]
+    found = ids or next((file for file in candidates if file.is_file()), None)
     if found is None:
         raise DataError(
-            f"{path}: the ids of its rows are missing; expected {beside[0].name} with one id per line, or "
-            f"{beside[1].name} with a list, in the same folder. Write one, or name another file with options.ids"
+            f"{path}: the ids of its rows are missing; expected {candidates[0].name} with one id per line, or "
+            f"{candidates[1].name} with a list, in the same folder. Write one, or name another file with options.ids"
         )
     text = read_text(found)
     if found.suffix != ".json":

@@ -67,8 +67,8 @@ def parts_of(path: Path) -> tuple[Path, ...]:
     """Return the further files that a label file is read with: those of a Shapefile."""
     if path.suffix.lower() != ".shp":
         return ()
-    beside = (other for other in path.parent.iterdir() if other.stem == path.stem)
-    return tuple(sorted(other for other in beside if other.suffix.lower() in SHAPEFILE_PARTS))
+    same_stem = (other for other in path.parent.iterdir() if other.stem == path.stem)
+    return tuple(sorted(other for other in same_stem if other.suffix.lower() in SHAPEFILE_PARTS))
 
 
 def _unreadable(path: Path, reason: str) -> DataError:

@@ -6,21 +6,10 @@ from pathlib import Path, PurePosixPath
 
 from geofm_eval.data.readers.files import read_text
 from geofm_eval.data.readers.listed import is_litter
+from geofm_eval.data.readers.own_splits import split_of
 from geofm_eval.errors import DataError
 
 log = logging.getLogger(__name__)
-
-SPLIT_OF = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validate": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Split that a folder or list with this name holds, in lower case."""
 
 VOC = "ImageSets/Segmentation"
 """Folder of the lists in exports of CVAT, as in Pascal VOC."""
@@ -28,7 +17,7 @@ VOC = "ImageSets/Segmentation"
 
 def split_of_folder(name: str) -> str | None:
     """Return the split that a relative path names by one of its folders, for example ``images/train/a.tif``."""
-    return next((SPLIT_OF[part.lower()] for part in PurePosixPath(name).parts[:-1] if part.lower() in SPLIT_OF), None)
+    return next((split for part in PurePosixPath(name).parts[:-1] if (split := split_of(part)) is not None), None)
 
 
 def given_by_folders(names: Mapping[str, str], root: Path) -> dict[str, str]:
@@ -64,7 +53,7 @@ def lists_of(root: Path) -> dict[str, Path]:
     files = [*root.glob("*.txt"), *root.glob("*/*.txt"), *root.glob(f"{VOC}/*.txt")]
     found: dict[str, Path] = {}
     for path in sorted(files):
-        split = SPLIT_OF.get(path.stem.lower())
+        split = split_of(path.stem)
         if split is None:
             continue
         if split in found:

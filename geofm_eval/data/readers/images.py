@@ -72,7 +72,7 @@ def load_array(path: Path) -> npt.NDArray[Any]:
 
 
 def place_of(path: Path) -> Place:
-    """Return where a GeoTIFF lies; nothing is known of other formats.
+    """Return where a GeoTIFF is; nothing is known of other formats.
 
     The edges of the box are the means over their two corners, because the bounding boxes of neighbouring chips of a
     projected grid overlap. West is greater than east for an image that crosses the antimeridian.

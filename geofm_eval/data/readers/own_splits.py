@@ -5,6 +5,7 @@ _SPLITS = {
     "training": "train",
     "val": "val",
     "valid": "val",
+    "validate": "val",
     "validation": "val",
     "dev": "val",
     "test": "test",

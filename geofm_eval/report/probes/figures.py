@@ -193,9 +193,9 @@ def _label_ends(axis: "Axes", ends: Sequence[tuple[str, float, str]], gap: float
     """Write each model's name at the right end of its line, moved apart where two would overlap."""
     ordered = sorted(ends, key=lambda end: end[1])
     places = spread([value for _, value, _ in ordered], gap)
-    beside = axis.get_yaxis_transform()
+    margin = axis.get_yaxis_transform()
     names = [
-        axis.text(1.01, place, model, transform=beside, va="center", fontsize=8.5, color=colour)
+        axis.text(1.01, place, model, transform=margin, va="center", fontsize=8.5, color=colour)
         for (model, _, colour), place in zip(ordered, places, strict=True)
     ]
     # The layout leaves room for these three, and hence for all others, whose sizes need not be found.
