@@ -44,6 +44,7 @@ MODELS := pocket_contrast,pocket_contrast_seed1,pocket_crossmodal,pocket_crossmo
 # Hours; the same command resumes an interrupted study. Timings are taken by one process alone.
 study: $(VENV)/installed
 	$(BIN)/pytest benchmarks --suite extended -m sim --models $(MODELS) -n $(WORKERS) --run study --resume -q
+	$(BIN)/pytest benchmarks/test_throughput.py --suite bench -m sim --models $(MODELS) --run study --resume -q
 	$(BIN)/python -m benchmarks.studies.reference reports/runs/study
 
 speed: $(VENV)/installed
