@@ -38,6 +38,7 @@ FLOORS = (
     ("ranking", "factors"),
     ("findings",),
     ("advice", "expected", "compare"),
+    ("answer",),
     # What stands above both.
     ("measure", "checking", "exporting"),
     ("looking",),
@@ -47,7 +48,7 @@ FLOORS = (
 )
 """Packages and modules of geofm_eval, lowest first; those of one floor do not import each other."""
 
-READS = ("results", "ranking", "factors", "findings", "advice", "expected", "compare", "report")
+READS = ("results", "ranking", "factors", "findings", "advice", "expected", "compare", "answer", "report")
 MEASURES = (
     "data", "simulation", "datasets", "fetch", "backbones", "extraction", "lookup", "feature_blocks", "similarity",
     "probes", "dense", "workspace", "measure", "exporting",

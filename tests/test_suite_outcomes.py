@@ -15,7 +15,7 @@ from fixtures.runs import RunFolder
 from fixtures.scheduler import DIED, allow_restarts
 from fixtures.session import own_device
 from fixtures.suite import Suite, select_cases
-from fixtures.summary import LINES, write_summary
+from fixtures.summary import FEW, LINES, write_summary
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.errors import DataError, Unavailable
 from geofm_eval.records import Record, read_record, read_skips, record_path
@@ -157,10 +157,11 @@ def test_an_absent_gpu_is_unavailable(suite: Suite) -> None:
         own_device(replace(suite, options=replace(OPTIONS, device="cuda:2")), gpus=2)
 
 
-def summary_of(suite: Suite, reports: list[pytest.TestReport]) -> list[str]:
+def summary_of(suite: Suite, reports: list[pytest.TestReport], verbosity: int = 0) -> list[str]:
     lines: list[str] = []
     line: Callable[..., None] = lambda text, **_: lines.append(text)  # noqa: E731
-    reporter: Any = SimpleNamespace(stats={"": reports}, section=line, line=line)
+    config = SimpleNamespace(get_verbosity=lambda: verbosity)
+    reporter: Any = SimpleNamespace(stats={"": reports}, section=line, line=line, config=config)
     write_summary(reporter, suite, None, interrupted=False)
     return lines
 
@@ -169,10 +170,11 @@ def report(outcome: Any, longrepr: Any = None, **properties: object) -> pytest.T
     return pytest.TestReport("x", ("x", 1, "x"), {}, outcome, longrepr, "call", user_properties=[*properties.items()])
 
 
-def test_the_summary_counts_instead_of_listing(suite: Suite) -> None:
+@pytest.mark.parametrize(("verbosity", "most"), [(0, FEW), (1, LINES)])
+def test_the_summary_counts_instead_of_listing(suite: Suite, verbosity: int, most: int) -> None:
     skipped = [report("skipped", ("x.py", 1, f"Skipped: reason {index % 2}")) for index in range(900)]
-    failed = [report("failed", "x", **{CAUSE: f"cause {index}"}) for index in range(LINES + 30)]
-    lines = summary_of(suite, skipped + failed)
+    failed = [report("failed", "x", **{CAUSE: f"cause {index}"}) for index in range(most + 30)]
+    lines = summary_of(suite, skipped + failed, verbosity)
     assert "skipped: 450 x reason 0" in lines
     assert "failed: 30 more for 30 other reasons" in lines
-    assert len(lines) <= LINES + 5
+    assert len(lines) <= most + 5

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from geofm_eval.answer import answers
 from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.findings import Finding, decide_findings
 from geofm_eval.garbage import set_aside
 from geofm_eval.plurals import counted
 from geofm_eval.records.archive import SUFFIX
+from geofm_eval.report.answer.terminal import text_of_answers
 from geofm_eval.report.drift.page import drift_page
 from geofm_eval.report.findings import findings_pages, worth_showing
 from geofm_eval.report.index import RESULTS, Contents, index_page, summary_lines
@@ -36,11 +38,15 @@ from geofm_eval.store import storing
 SUFFIXES = (".md", ".csv", ".tex", ".png")
 """Files that a collation writes; older ones are removed first."""
 
+PROBLEMS = 3
+"""Problems in the short summary."""
+
 
 @dataclass(frozen=True)
 class Collation:
-    """Results of a collation: the ``index`` page of all tables and figures, and a summary ``text`` for a terminal.
+    """Results of a collation: the ``index`` page of all tables and figures, and a summary for a terminal.
 
+    ``text`` has every ranking, ``brief`` the answer and one line per task.
     ``rankings`` are one per task and adaptation (more if records are not comparable), ``findings`` one per claim and
     evidence class; ``problems`` are what could not be read, paired or compared.
     """
@@ -49,6 +55,7 @@ class Collation:
     rankings: tuple[Ranking, ...]
     problems: tuple[str, ...]
     text: str
+    brief: str
     findings: tuple[Finding, ...]
 
     def __repr__(self) -> str:
@@ -109,10 +116,14 @@ def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
         problems = (*run.problems, *split, *mixed, *unlike, *apart, *run.pairs.problems)
         contents = Contents({**over, **own}, rankings, unshown, problems)
         index.write_text(index_page(run, known, contents), encoding="utf-8")
-    closing = [*summary_lines(run, unshown), *(f"problem: {problem}" for problem in problems)]
-    closing.append(f"All tables and figures: {index}")
-    text = "\n\n".join([*(page.text for page in pages if page.text), "\n".join(closing)])
-    return Collation(index, rankings, problems, text, decided)
+    told, where = [f"problem: {problem}" for problem in problems], f"All tables and figures: {index}"
+    closing = "\n".join([*summary_lines(run, unshown), *told, where])
+    text = "\n\n".join([*(page.text for page in pages if page.text), closing])
+    if len(told) > PROBLEMS:
+        told[PROBLEMS:] = [f"and {counted(len(told) - PROBLEMS, 'more problem')}, see the end of {index}"]
+    ending = "\n".join([*summary_lines(run), *told, where])
+    brief = "\n\n".join(part for part in (text_of_answers(answers(run, known)), ending) if part)
+    return Collation(index, rankings, problems, text, brief, decided)
 
 
 def _unshown(tables: int, ranked: Overview, made_out: Sequence[Explained], taps: bool, findings: int) -> list[str]:
