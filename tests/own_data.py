@@ -15,6 +15,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Pool
 from geofm_eval.data.readers.table import read_pool
 from tests.chip_files import write_tif
+from tests.own_tasks import METRIC_OF
 
 BANDS = ("B02", "B03", "B04", "B08")
 
@@ -22,9 +23,9 @@ BANDS = ("B02", "B03", "B04", "B08")
 def own_task(root: Path, reader: str = "folder", **fields: Any) -> TaskSpec:
     """An entry as a user writes it."""
     kind = fields.get("kind", "classification")
-    metric, classes = {"classification": ("accuracy", ("crop", "forest", "water")), "regression": ("r2", ())}[kind]
+    classes = ("crop", "forest", "water") if kind in ("classification", "segmentation") else ()
     entry = {"slug": "fields", "title": "Fields", "reader": reader, "root": str(root), "bands": BANDS, "product": "L2A"}
-    return TaskSpec(**{**entry, "metric": metric, "classes": classes, "protocol": "holdout", **fields})
+    return TaskSpec(**{**entry, "metric": METRIC_OF[kind], "classes": classes, "protocol": "holdout", **fields})
 
 
 def chip(value: float, bands: int = len(BANDS), side: int = 8) -> np.ndarray:

@@ -356,6 +356,11 @@ def test_one_label_per_image_needs_another_reader(root: Path):
         pool(root, kind="classification")
 
 
+def test_series_need_a_table(root: Path):
+    with pytest.raises(ContractError, match="but dates = 3"):
+        pool(root, dates=3)
+
+
 def refused(root: Path, message: str, options: dict[str, Any] | None = None, **fields: Any) -> None:
     with pytest.raises(DataError, match=message) as error:
         open_splits(task(root, options, **fields))

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from shapely import Point, box
 
 from geofm_eval.catalog import Catalog, load_catalog
-from geofm_eval.data.readers.table import read_pool
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, GeofmError, Unavailable
 from geofm_eval.workspace import Settings, Workspace
@@ -293,10 +292,113 @@ def test_folder_without_a_table(tmp_path: Path):
         read_table(tmp_path)
 
 
-def test_masks_are_not_listed_in_tables(tmp_path: Path):
-    task = table_task(tmp_path).model_copy(update={"kind": "segmentation"})
-    with pytest.raises(ContractError, match="use reader = 'masks'"):
-        read_pool(task, tmp_path)
+PER_PIXEL: dict[str, Any] = {"kind": "segmentation", "classes": ("land", "water")}
+
+
+def masks(root: Path, **columns: list[Any]) -> None:
+    """Two samples: images and masks of 8 pixels, the upper half of a mask 255, the lower half 7 and 0."""
+    for name in "ab":
+        write_image(root / f"{name}.npy", 500)
+        values = np.full((8, 8), 255, np.uint8)
+        values[4:, :4], values[4:, 4:] = 7, 0
+        np.save(root / f"{name}_mask.npy", values)
+    write_table(root / "a.csv", {"file": ["a.npy", "b.npy"], "mask": ["a_mask.npy", "b_mask.npy"], **columns})
+
+
+def test_masks_are_read_with_values_and_ignore(tmp_path: Path):
+    masks(tmp_path, split=["train", "test"])
+    pool = read_table(tmp_path, options={"values": {"0": "land", "7": "water"}, "ignore": [255]}, **PER_PIXEL)
+    assert pool.given == {"a.npy": "train", "b.npy": "test"}
+    assert [(item.label, item.target) for item in pool.items] == [
+        (None, tmp_path / "a_mask.npy"),
+        (None, tmp_path / "b_mask.npy"),
+    ]
+    assert pool.load_target is not None
+    target = pool.load_target(pool.items[0])
+    assert [target[row, column] for row, column in ((0, 0), (4, 0), (4, 4))] == [-1, 1, 0]
+    numbers = read_table(tmp_path, kind="dense_regression", classes=(), options={"ignore": [255]})
+    assert numbers.load_target is not None
+    np.testing.assert_array_equal(numbers.load_target(pool.items[0])[[0, 4, 4], [0, 0, 4]], [np.nan, 7, 0])
+
+
+def test_column_of_masks_can_be_renamed_and_samples_without_a_mask_are_dropped(tmp_path: Path):
+    masks(tmp_path, drawn=["", "b_mask.npy"], fold=["1", "2"])
+    pool = read_table(tmp_path, options={"label": "drawn"}, **PER_PIXEL)
+    assert pool.dropped == {"no mask": ("a.npy",)}
+    assert [item.target for item in pool.items] == [tmp_path / "b_mask.npy"]
+
+
+def test_series_and_several_products_have_one_mask(tmp_path: Path):
+    masks(tmp_path)
+    columns = {"id": ["a", "a"], "date": ["2021-06-01", "2021-07-01"], "mask": ["a_mask.npy", ""]}
+    write_table(tmp_path / "a.csv", {**columns, "file.S2": ["a.npy", "b.npy"], "file.S1": ["b.npy", "a.npy"]})
+    bands = {"S2": ["B02", "B03", "B04", "B08"], "S1": ["VV", "VH", "HH", "HV"]}
+    pool = read_table(tmp_path, dates=2, bands=("B02", "VV"), options={"bands": bands}, **PER_PIXEL)
+    (item,) = pool.items
+    assert (item.target, len(item.dates)) == (tmp_path / "a_mask.npy", 2)
+    assert pool.load is not None
+    assert pool.load(item).shape == (2, 2, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,label\na.npy,0\n", "no column 'mask'; the columns are file, label. Name it with options"),
+        ("file,mask\na.npy,\n", "none of the 1 rows has a value in column 'mask'"),
+        ("file,mask\na.npy,../m.npy\n", "line 2: .* leaves its folder"),
+        ("id,mask\na,m.npy\n", "no column of image files; expected an image for every mask"),
+        ("id,file,date,mask\na,1.npy,2021-01-01,m.npy\na,2.npy,2021-01-02,n.npy\n", "has mask 'n.npy', but 'm.npy'"),
+    ],
+)
+def test_what_is_wrong_with_masks_in_a_table(tmp_path: Path, text: str, message: str):
+    write_text(tmp_path / "a.csv", text)
+    dates = 2 if "date" in text else None
+    with pytest.raises(DataError, match=message) as caught:
+        read_table(tmp_path, dates=dates, **PER_PIXEL)
+    assert len(str(caught.value).replace(str(tmp_path), "")) <= 400
+
+
+def test_values_and_ignore_are_for_masks(tmp_path: Path):
+    write_table(tmp_path / "a.csv", ROWS)
+    with pytest.raises(ContractError, match="option ignore is unknown"):
+        read_table(tmp_path, options={"ignore": [255]})
+
+
+FOLDED: dict[str, list[Any]] = {"id": [f"s{row}" for row in range(6)], "label": [1, 2, 3, 4, 5, 6]}
+
+
+@pytest.mark.parametrize(("names", "numbers"), [("131333", [1, 3, 1, 3, 3, 3]), ("babaab", [1, 0, 1, 0, 0, 1])])
+def test_folds_of_a_column_are_those_of_the_task(tmp_path: Path, names: str, numbers: list[int]):
+    write_table(tmp_path / "a.csv", {**FOLDED, "fold": list(names)})
+    assert list(read_table(tmp_path, kind="regression").folds.values()) == numbers
+    splits = open_splits(table_task(tmp_path, kind="regression", bands=(), protocol="auto"))
+    assert splits["all"].folds == tuple(np.unique(numbers, return_inverse=True)[1])
+    assert splits["all"].rule == {"by": "given", "folds": 2}
+
+
+def test_splits_and_settings_of_the_entry_come_before_folds(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    write_table(tmp_path / "a.csv", {**FOLDED, "fold": list("112233"), "split": ["train", "train", "val"] * 2})
+    given = open_splits(table_task(tmp_path, kind="regression", bands=(), protocol="auto"))
+    assert set(given) == {"train", "val", "test"}
+    assert "the folds that the data name are not used" in caplog.text
+    folds = open_splits(table_task(tmp_path, kind="regression", bands=(), protocol="folds"))
+    assert folds["all"].folds == (0, 0, 1, 1, 2, 2)
+    drawn = open_splits(table_task(tmp_path, kind="regression", bands=(), protocol="folds", split="random"))
+    assert drawn["all"].rule == {"by": "random"}
+
+
+@pytest.mark.parametrize(
+    ("folds", "groups", "message"),
+    [
+        (["1", "1", "2", "2", "1", ""], "aabbcd", "1 of 6 samples have no fold, for example 's5'"),
+        (["1"] * 6, "aabbcd", "the data name 1 fold, expected 2 to 20"),
+        (["1", "2"] * 3, "aabbcd", "group 'a' is in the folds 1 and 2; keep it in one"),
+    ],
+)
+def test_what_is_wrong_with_folds(tmp_path: Path, folds: list[str], groups: str, message: str):
+    write_table(tmp_path / "a.csv", {**FOLDED, "fold": folds, "group": list(groups)})
+    with pytest.raises(DataError, match=message):
+        open_splits(table_task(tmp_path, kind="regression", bands=(), protocol="auto"))
 
 
 def test_absent_images_are_counted(tmp_path: Path):

@@ -48,11 +48,17 @@ def _product(model: ModelSpec) -> str:
     return f"version {model.embedding.product_version}{year}"
 
 
-def _target_names(task: TaskSpec) -> set[str]:
-    """Names of the task's target and their parts: ``S1_VV``, ``S1`` and ``VV``."""
+def stated_targets(task: TaskSpec) -> list[str]:
+    """Return the names that a task's options give its target, for example that of the column of the labels."""
     columns = task.options.get("columns")
-    given = [task.options.get(name) for name in _TARGETS]
+    # The option target of reader vector is chip or mask.
+    given = [task.options.get(name) for name in _TARGETS if (task.reader, name) != ("vector", "target")]
     given += [columns.get("label")] if isinstance(columns, dict) else []
     named = [one for value in given for one in (value if isinstance(value, list | tuple) else [value])]
-    texts = [one for one in named if isinstance(one, str)]
+    return list(dict.fromkeys(one for one in named if isinstance(one, str)))
+
+
+def _target_names(task: TaskSpec) -> set[str]:
+    """Names of the task's target and their parts: ``S1_VV``, ``S1`` and ``VV``."""
+    texts = stated_targets(task)
     return {canonical(part) for text in texts for part in (text, *re.split(r"[^A-Za-z0-9]+", text)) if part}

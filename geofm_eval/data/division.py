@@ -9,7 +9,7 @@ import numpy as np
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.blocks import Points, blocks_of, place
-from geofm_eval.data.given import given_splits
+from geofm_eval.data.given import given_folds, given_splits
 from geofm_eval.data.items import Item, Listing, Pool
 from geofm_eval.data.labels import FOLDS, Indices, strata_of
 from geofm_eval.data.split import ALL
@@ -47,7 +47,7 @@ def divided(task: TaskSpec, pool: Pool) -> Listing:
     """Divide the samples of own data into splits or folds.
 
     The result depends on ids, labels, places and the task's seed, but not on the order of the samples. Whatever the
-    rule, samples with overlapping footprints stay together. Only the data's own splits are left as they are.
+    rule, samples with overlapping footprints stay together. Only the data's own splits and folds are left as they are.
 
     Args:
         task: settings ``split``, ``block_m`` and ``protocol``.
@@ -60,6 +60,10 @@ def divided(task: TaskSpec, pool: Pool) -> Listing:
     items = tuple(sorted(pool.items, key=lambda item: item.id))
     _check(task, items)
     strata = _strata(task, items)
+    if _takes_folds(task, pool):
+        return _as_folds(task, pool, items, strata)
+    if pool.folds:
+        log.warning("%s: the folds that the data name are not used, because of the task's entry or splits", task.slug)
     if pool.given and (task.split == "given" or (task.split == "auto" and task.protocol != "folds")):
         return _as_given(task, pool, items, strata)
     if task.split == "given":
@@ -73,6 +77,13 @@ def divided(task: TaskSpec, pool: Pool) -> Listing:
     if division.units is not None and len(np.unique(division.units)) < FEWEST_UNITS:
         _refuse_units(task, division)
     return _listing(task, pool, division, strata)
+
+
+def _takes_folds(task: TaskSpec, pool: Pool) -> bool:
+    """Whether the data are tested in the folds that they name; their own splits come first."""
+    if not pool.folds or task.dense or task.split not in ("auto", "given"):
+        return False
+    return task.protocol == "folds" or (task.protocol == "auto" and not pool.given)
 
 
 def cross_validated(task: TaskSpec, items: Sequence[Item]) -> bool:
@@ -261,16 +272,31 @@ def _as_given(task: TaskSpec, pool: Pool, items: tuple[Item, ...], strata: Indic
         )
     given = given_splits(task, pool.given, items, strata, units)
     kept = np.array([split != "" for split in given.splits])
-    pairs = overlapping_pairs(items)
-    across = sum(given.splits[a] != given.splits[b] and kept[a] and kept[b] for a, b in pairs.tolist())
-    if across:
-        log.warning("%s: %d pairs of overlapping images are in different splits of the data", task.slug, across)
+    _tell_overlaps(task, items, given.splits)
     rule: Rule = {"by": "given", **given.rule}
     splits = np.array(given.splits)[kept]
     _tell(task, rule, splits.tolist(), strata[kept])
     some = [item for item, own in zip(items, kept, strict=True) if own]
     dropped = {**pool.dropped, **given.dropped}
     return _of_splits(pool, some, splits, dropped, rule)
+
+
+def _as_folds(task: TaskSpec, pool: Pool, items: tuple[Item, ...], strata: Indices) -> Listing:
+    folds = given_folds(task, pool.folds, items)
+    rule: Rule = {"by": "given", "folds": len(set(folds.values()))}
+    named = [f"fold {folds[item.id]}" for item in items]
+    _tell_overlaps(task, items, named)
+    _tell(task, rule, named, strata)
+    dropped = {ALL: pool.dropped} if pool.dropped else {}
+    return Listing(pool.root, {ALL: items}, "own", pool.load, pool.load_target, dropped, folds=folds, rule=rule)
+
+
+def _tell_overlaps(task: TaskSpec, items: Sequence[Item], parts: Sequence[str]) -> None:
+    """Log how many images overlap one in another split or fold ('' for samples that are left out)."""
+    pairs = overlapping_pairs(items).tolist()
+    across = sum(parts[a] != parts[b] and parts[a] != "" and parts[b] != "" for a, b in pairs)
+    if across:
+        log.warning("%s: %d pairs of overlapping images are in different splits of the data", task.slug, across)
 
 
 def _tell(task: TaskSpec, rule: Mapping[str, object], parts: Sequence[str], strata: Indices) -> None:

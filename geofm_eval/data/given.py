@@ -1,4 +1,4 @@
-"""The splits that own data name themselves, completed where they lack one."""
+"""The splits and folds that own data name themselves; a split that they lack is made."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,12 @@ from geofm_eval.data.items import NAMES, Item
 from geofm_eval.data.labels import FOLDS, Indices
 from geofm_eval.data.units import Names, assign_folds
 from geofm_eval.errors import DataError
+from geofm_eval.plurals import counted
 
 log = logging.getLogger(__name__)
+
+MOST_FOLDS = 20
+"""Folds that own data may name at most; every fold needs probes of its own."""
 
 UNNAMED = "the data name no split for it"
 """Reason for leaving out a sample of data that name the splits of other training samples."""
@@ -61,6 +65,41 @@ def given_splits(
     for name, how in rule.items():
         log.warning("%s: the data name no split %s; taken for it: %s", task.slug, name, how)
     return Given(splits, rule, {UNNAMED: left_out} if left_out else {})
+
+
+def given_folds(task: TaskSpec, named: Mapping[str, int], items: Sequence[Item]) -> dict[str, int]:
+    """Return the data's own folds by id.
+
+    Raises:
+        DataError: a sample has no fold, a group is in several folds, or there is one fold or more than ``MOST_FOLDS``.
+    """
+    without = [item.id for item in items if item.id not in named]
+    if without:
+        raise DataError(
+            f"task '{task.slug}': {len(without)} of {len(items)} samples have no fold, for example "
+            f"'{without[0][:80]}'; expected one for every sample. Complete the column fold, or set split to group, "
+            "blocks or random"
+        )
+    found = {item.id: named[item.id] for item in items}
+    count = len(set(found.values()))
+    if not 2 <= count <= MOST_FOLDS:
+        raise DataError(
+            f"task '{task.slug}': the data name {counted(count, 'fold')}, expected 2 to {MOST_FOLDS}. Change "
+            "the column fold, or set split to group, blocks or random"
+        )
+    if not task.shared_groups:
+        _check_groups(task, found, items)
+    return found
+
+
+def _check_groups(task: TaskSpec, folds: Mapping[str, int], items: Sequence[Item]) -> None:
+    first: dict[str, int] = {}
+    for item in items:
+        if item.group is not None and first.setdefault(item.group, folds[item.id]) != folds[item.id]:
+            raise DataError(
+                f"task '{task.slug}': group '{item.group[:80]}' is in the folds {first[item.group]} and "
+                f"{folds[item.id]}; keep it in one of them, or set shared_groups = true to accept it"
+            )
 
 
 def _check_names(task: TaskSpec, given: Mapping[str, str]) -> None:

@@ -105,6 +105,7 @@ class Pool:
         given: split (``train``, ``val``, ``test``) by id, as far as the data name one: empty if they name none, without
             ids whose split is empty in a table, and without ``val`` or ``test`` if the data do not have that split.
         dropped: ids of samples that were left out, by reason.
+        folds: number of the fold by id, if the data name folds for cross-validation; empty if they name none.
     """
 
     root: Path
@@ -113,6 +114,7 @@ class Pool:
     load_target: Load | None = None
     given: Mapping[str, str] = field(default_factory=dict)
     dropped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    folds: Mapping[str, int] = field(default_factory=dict)
 
 
 def stored_pixels(load: Load | None, item: Item) -> npt.NDArray[Any]:

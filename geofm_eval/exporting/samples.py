@@ -16,6 +16,7 @@ from geofm_eval.data.items import Item
 from geofm_eval.data.readers.listed import listed_name
 from geofm_eval.data.split import ALL, Split
 from geofm_eval.datasets import open_splits
+from geofm_eval.exporting.entry import entry_of
 from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.store import file_sha256, storing, write_bytes, write_json
 from geofm_eval.version import __version__
@@ -37,9 +38,9 @@ def export_samples(task: TaskSpec, folder: Path, progress: StartProgress = LogPr
     """Write every sample of a task as ``samples/<id>.npy``, float32 in the declared unit, NaN where there are no data.
 
     Images are (bands, height, width); of a series there is one file per date. ``samples.csv`` has one row per file,
-    with label or mask, split, group, place and date. ``manifest.json`` describes bands, units and classes, and has the
-    SHA-256 of every file. ``task.toml`` is a catalog entry that reads the folder again. Files of an interrupted export
-    that are complete stay.
+    with label or mask, split or fold, group, place and date. ``manifest.json`` describes bands, units and classes, and
+    has the SHA-256 of every file. ``task.toml`` is a catalog entry that reads the folder again. Files of an interrupted
+    export that are complete stay.
 
     Args:
         task: task of the catalog.
@@ -61,9 +62,7 @@ def export_samples(task: TaskSpec, folder: Path, progress: StartProgress = LogPr
                 shown.update(1)
         shown.done()
         write_bytes(folder / TABLE, _table(rows))
-        write_bytes(folder / ENTRY, entry_of(task, splits, folder).encode())
-        if task.dense:
-            _write_lists(splits, folder)
+        write_bytes(folder / ENTRY, entry_of(task, splits, folder, TABLE).encode())
         files = sorted({row[name] for row in rows for name in ("file", "mask") if row[name]})
         write_json(folder / MANIFEST, _manifest(task, splits, folder, files))
     size = sum((folder / name).stat().st_size for name in files)
@@ -72,12 +71,14 @@ def export_samples(task: TaskSpec, folder: Path, progress: StartProgress = LogPr
 
 def _written(split: Split, index: int, folder: Path) -> Iterator[dict[str, str]]:
     """Write one sample; yield its rows, one per date."""
-    item, image = split.items[index], split.read(index)
-    name, mask = listed_name(item.id, split.task.slug), ""
+    item, mask = split.items[index], ""
+    name = listed_name(item.id, split.task.slug).replace("\\", "/")
     if split.task.dense:
         mask = f"masks/{name}.npy"
-        target = split.read_target(index)
+        image, target = split.read_pair(index)
         _save(folder / mask, target.astype(np.float32 if split.task.numeric else np.int16))
+    else:
+        image = split.read(index)
     days = [f"{day}" for day in image.dates] or [""]
     for day, single in zip(days, image.single_images(), strict=True):
         file = f"samples/{name}/{day}.npy" if day else f"samples/{name}.npy"
@@ -144,43 +145,3 @@ def _manifest(task: TaskSpec, splits: Mapping[str, Split], folder: Path, files: 
         "files": {name: file_sha256(folder / name) for name in files},
         "table_sha256": hashlib.sha256((folder / TABLE).read_bytes()).hexdigest(),
     }
-
-
-def _write_lists(splits: Mapping[str, Split], folder: Path) -> None:
-    for name, split in splits.items():
-        write_bytes(folder / f"{name}.txt", "".join(f"{one}\n" for one in split.ids).encode())
-
-
-def entry_of(task: TaskSpec, splits: Mapping[str, Split], folder: Path) -> str:
-    """Return the catalog entry of an exported task."""
-    fields: dict[str, Any] = {
-        "title": f"{task.title} (exported)",
-        "kind": task.kind,
-        "metric": task.metric,
-        "reader": "masks" if task.dense else "table",
-        "root": str(folder.resolve()),
-        "options": {"images": "samples", "masks": "masks"} if task.dense else {"file": TABLE},
-        "bands": list(task.bands),
-        "product": task.product,
-        "classes": list(task.classes),
-        "dates": task.dates,
-        "gsd": task.gsd,
-        "label_fractions": list(task.label_fractions),
-        "target_unit": task.target_unit,
-        "licence": task.licence,
-        "citation": task.citation,
-    }
-    lines = [f"{name} = {_toml(value)}" for name, value in fields.items() if value not in (None, "", [])]
-    plausible = ", ".join(f"{unit} = [{low}, {high}]" for unit, (low, high) in task.plausible.items())
-    return "\n".join([f"[tasks.{task.slug}_export]", *lines, f"plausible = {{ {plausible} }}", ""])
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{name} = {_toml(one)}' for name, one in value.items())} }}"
-    return repr(value)

@@ -19,11 +19,14 @@ _USUAL = {
     "label": ("label",),
     "id": ("id",),
     "split": ("split",),
+    "fold": ("fold",),
     "group": ("group",),
     "lon": LON,
     "lat": LAT,
     "date": ("date",),
 }
+_MASK = ("mask",)
+"""Usual name of the column of labels if they are masks."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Columns:
 
     Args:
         path: the table.
-        named: column of ``label``, ``id``, ``split``, ``group``, ``lon``, ``lat`` and ``date``, as far as they exist.
+        named: column of ``label`` (of the masks if there is one label per pixel), ``id``, ``split``, ``fold``,
+            ``group``, ``lon``, ``lat`` and ``date``, as far as they exist.
         files: one column of image files per product; empty if the table names no images.
         bands: bands of the files of every column, in file order.
     """
@@ -56,9 +60,11 @@ def columns_of(task: TaskSpec, path: Path) -> Columns:
         ContractError: the task's options are wrong, or name no bands for products.
         DataError: a column that the options name, the label, or every column that identifies a sample is missing.
     """
-    check_options(task, file=None, label=None, labels=None, id=None, columns=None, bands=None)
+    of_masks: dict[str, None] = {"values": None, "ignore": None} if task.dense else {}
+    check_options(task, file=None, label=None, labels=None, target=None, id=None, columns=None, bands=None, **of_masks)
     names, asked = column_names(path), _asked(task)
-    named = {role: column for role in _USUAL if (column := _column(path, names, role, asked)) is not None}
+    usual = {**_USUAL, "label": _MASK} if task.dense else _USUAL
+    named = {role: column for role in usual if (column := _column(path, names, role, asked, usual[role])) is not None}
     files = _file_columns(task, path, names, asked)
     if ("lon" in named) != ("lat" in named):
         found = named.get("lon") or named.get("lat")
@@ -101,13 +107,13 @@ def _asked(task: TaskSpec) -> dict[str, str]:
     return asked
 
 
-def _column(path: Path, names: Sequence[str], role: str, asked: Mapping[str, str]) -> str | None:
+def _column(path: Path, names: Sequence[str], role: str, asked: Mapping[str, str], usual: Sequence[str]) -> str | None:
     if role in asked:
         return found_column(path, names, asked[role], "Correct the name in the task's options")
-    usual = next((name for name in _USUAL[role] if _has(names, name)), None)
-    if usual is not None:
-        return found_column(path, names, usual, "")
-    return found_column(path, names, role, "Name it with options = { label = 'column' }") if role == "label" else None
+    found = next((name for name in usual if _has(names, name)), None)
+    if found is None and role != "label":
+        return None
+    return found_column(path, names, found or usual[0], "Name it with options = { label = 'column' }")
 
 
 def _has(names: Sequence[str], wanted: str) -> bool:

@@ -1,4 +1,4 @@
-"""Labels in a column of a table: classes by name, number or position, and numbers to be predicted."""
+"""Labels in a column of a table: classes by name, number or position, numbers to be predicted, and masks."""
 
 import math
 from collections.abc import Collection
@@ -18,6 +18,8 @@ from geofm_eval.errors import ContractError, DataError
 def read_labels(task: TaskSpec, columns: Columns, column: Any) -> npt.NDArray[np.float64]:
     """Return (n,) labels: numbers, or positions in the task's classes; NaN where a label is missing.
 
+    If there is one label per pixel, the number is 0 where a row names a mask.
+
     Args:
         task: declares kind and classes. If the labels are numbers and the classes are not, a label is the position of
             its class, counted from 0.
@@ -27,7 +29,10 @@ def read_labels(task: TaskSpec, columns: Columns, column: Any) -> npt.NDArray[np
     Raises:
         DataError: a label is infinite or not a class, or no sample has a label.
     """
-    labels = numbers(column) if task.kind == "regression" else _positions(task, columns, column)
+    if task.dense:
+        labels = np.array([math.nan if text in MISSING else 0.0 for text in _stripped(column)])
+    else:
+        labels = numbers(column) if task.kind == "regression" else _positions(task, columns, column)
     infinite = np.flatnonzero(np.isinf(labels))
     if len(infinite):
         raise DataError(
@@ -44,7 +49,7 @@ def read_labels(task: TaskSpec, columns: Columns, column: Any) -> npt.NDArray[np
 
 def _positions(task: TaskSpec, columns: Columns, column: Any) -> npt.NDArray[np.float64]:
     encoded = column.combine_chunks().dictionary_encode()
-    values = [(value or "").strip() for value in encoded.dictionary.to_pylist()]
+    values = _stripped(encoded.dictionary)
     found = [_position(task, value) for value in values]
     unknown = next((number for number, position in enumerate(found) if position is None), None)
     rows = encoded.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)
@@ -56,6 +61,10 @@ def _positions(task: TaskSpec, columns: Columns, column: Any) -> npt.NDArray[np.
             f"the classes of task '{task.slug}', or correct column '{columns.named['label']}'"
         )
     return np.asarray(np.array([*found, math.nan], np.float64)[rows])
+
+
+def _stripped(column: Any) -> list[str]:
+    return [(value or "").strip() for value in column.to_pylist()]
 
 
 def _position(task: TaskSpec, value: str) -> float | None:
