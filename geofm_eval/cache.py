@@ -29,18 +29,19 @@ _LAYOUTS = {
     "splits": "*.csv",
     "verified": "*.json",
     "weights": "*",
+    "scripts": "*.js",
 }
 """Pattern of the entries of every kind, below the folder of its name.
 
 ``noise`` holds probes solved again with last-digit noise on their features, ``pretraining`` scenes but no checkpoints,
-``contents`` hashes of data, ``inspections`` which samples can be used, ``splits`` how own data were divided, and
-``verified`` which records were checked.
+``contents`` hashes of data, ``inspections`` which samples can be used, ``splits`` how own data were divided, 
+``verified`` which records were checked, and ``scripts`` the library of charts.
 """
 
 KINDS = (*_LAYOUTS, "damaged", "unfinished")
 """Kinds of cache entries; the last two are damaged directories that were set aside, and what killed processes left."""
 
-_FILES = ("contents", "inspections", "splits", "verified", "weights")
+_FILES = ("contents", "inspections", "splits", "verified", "weights", "scripts")
 """Kinds whose entries are files."""
 
 

@@ -14,7 +14,7 @@ from geofm_eval.records.archive import SUFFIX
 from geofm_eval.report.answer.terminal import text_of_answers
 from geofm_eval.report.drift.page import drift_page
 from geofm_eval.report.findings import findings_pages, worth_showing
-from geofm_eval.report.index import RESULTS, Contents, index_page, summary_lines
+from geofm_eval.report.index import RESULTS, Contents, closing_sections, index_page, summary_lines
 from geofm_eval.report.probes.codings import codings_page
 from geofm_eval.report.probes.page import comparison_page, neuco_page, transfer_page
 from geofm_eval.report.ranks.over_settings import Overview, overview
@@ -22,6 +22,7 @@ from geofm_eval.report.ranks.page import over_pages
 from geofm_eval.report.shares import Explained, explained, shares_pages
 from geofm_eval.report.similarity.page import similarity_page
 from geofm_eval.report.trainings.page import trainings_page
+from geofm_eval.report.web.page import PageContent, write_page
 from geofm_eval.results.codings import coded_features
 from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.drift_cases import comparable_drifts
@@ -116,13 +117,20 @@ def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
         problems = (*run.problems, *split, *mixed, *unlike, *apart, *run.pairs.problems)
         contents = Contents({**over, **own}, rankings, unshown, problems)
         index.write_text(index_page(run, known, contents), encoding="utf-8")
+    found_answers, page = answers(run, known), folder / "report.html"
+    shown_pages = {**over, **own}
+    write_page(
+        PageContent(run, known, found_answers, ranked.orders, shown_pages, " ".join(summary_lines(run)),
+                    closing_sections(run, known, contents)),
+        page,
+    )  # fmt: skip
     told, where = [f"problem: {problem}" for problem in problems], f"All tables and figures: {index}"
     closing = "\n".join([*summary_lines(run, unshown), *told, where])
     text = "\n\n".join([*(page.text for page in pages if page.text), closing])
     if len(told) > PROBLEMS:
         told[PROBLEMS:] = [f"and {counted(len(told) - PROBLEMS, 'more problem')}, see the end of {index}"]
-    ending = "\n".join([*summary_lines(run), *told, where])
-    brief = "\n\n".join(part for part in (text_of_answers(answers(run, known)), ending) if part)
+    ending = "\n".join([*summary_lines(run), *told, where, f"Page: {page}"])
+    brief = "\n\n".join(part for part in (text_of_answers(found_answers), ending) if part)
     return Collation(index, rankings, problems, text, brief, decided)
 
 

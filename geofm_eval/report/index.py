@@ -39,9 +39,18 @@ class Contents:
 
 def index_page(run: Run, catalog: Catalog, contents: Contents) -> str:
     """Markdown of ``tables/README.md``; licences and citations are in the catalog."""
-    models, tasks = ({getattr(one.case, kind) for one in run.scored} for kind in ("model", "task"))
     sections = {
         **{title: [line for page in own for line in page.lines] for title, own in contents.pages.items()},
+        **closing_sections(run, catalog, contents),
+    }
+    head = "\n".join([f"# Run {run.name}", "", *summary_lines(run, contents.unshown)])
+    return "\n\n".join([head, *(_section(title, lines) for title, lines in sections.items() if lines)]) + "\n"
+
+
+def closing_sections(run: Run, catalog: Catalog, contents: Contents) -> dict[str, Sequence[str]]:
+    """Return what was not ranked or measured, problems, licences and citations, by heading."""
+    models, tasks = ({getattr(one.case, kind) for one in run.scored} for kind in ("model", "task"))
+    return {
         "Not ranked": _dropped(contents.rankings),
         "Skipped": _skip_lines(run),
         "Without a score": _gap_lines(run),
@@ -49,8 +58,6 @@ def index_page(run: Run, catalog: Catalog, contents: Contents) -> str:
         "Licences and citations: models": [_credit(slug, catalog.models.get(slug)) for slug in sorted(models)],
         "Licences and citations: data": [_credit(slug, catalog.tasks.get(slug)) for slug in sorted(tasks)],
     }
-    head = "\n".join([f"# Run {run.name}", "", *summary_lines(run, contents.unshown)])
-    return "\n\n".join([head, *(_section(title, lines) for title, lines in sections.items() if lines)]) + "\n"
 
 
 def _section(title: str, lines: Sequence[str]) -> str:

@@ -1,0 +1,44 @@
+"""One colour and dash per model, the same in every chart of a page."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from geofm_eval.records import Record
+from geofm_eval.report.drawing import GREY
+
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07D00", "#3A9BD9", "#7F3C8D", "#8C564B", "#5C8D2E", "#C2185B",
+)  # fmt: skip
+"""Readable on white and on black; the first six are those of Okabe and Ito (2008), darkened where they are pale."""
+
+DASHES = ([1, 0], [6, 3], [2, 2])
+"""Dashes of the first ten models, of the next ten, and so on."""
+
+TWIN = [4, 4]
+"""Dash of random twins and other controls."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a model is drawn."""
+
+    colour: str
+    dash: tuple[int, ...]
+    control: bool
+
+
+def styles_of(records: Iterable[Record]) -> dict[str, Style]:
+    """Return the style of every model by slug; backbones have colours, in the order of their names, controls are grey.
+
+    A random twin has the colour of its model, if that is in the run.
+    """
+    control = {record.case.model: record.case.is_control for record in records}
+    backbones = sorted(model for model, own in control.items() if not own)
+    found = {
+        model: Style(COLOURS[number % len(COLOURS)], tuple(DASHES[number // len(COLOURS) % len(DASHES)]), control=False)
+        for number, model in enumerate(backbones)
+    }
+    for model in sorted(model for model, own in control.items() if own):
+        original = found.get(model.removesuffix("_random"))
+        found[model] = Style(GREY if original is None else original.colour, tuple(TWIN), control=True)
+    return found
