@@ -1,8 +1,7 @@
 """From the records of a run to its tables, figures and text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from geofm_eval.answer import answers
@@ -10,11 +9,13 @@ from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.findings import Finding, decide_findings
 from geofm_eval.garbage import set_aside
 from geofm_eval.plurals import counted
+from geofm_eval.ranking import Ordering
 from geofm_eval.records.archive import SUFFIX
 from geofm_eval.report.answer.terminal import text_of_answers
 from geofm_eval.report.drift.page import drift_page
 from geofm_eval.report.findings import findings_pages, worth_showing
 from geofm_eval.report.index import RESULTS, Contents, closing_sections, index_page, summary_lines
+from geofm_eval.report.pages import Page
 from geofm_eval.report.probes.codings import codings_page
 from geofm_eval.report.probes.page import comparison_page, neuco_page, transfer_page
 from geofm_eval.report.ranks.over_settings import Overview, overview
@@ -42,17 +43,21 @@ SUFFIXES = (".md", ".csv", ".tex", ".png")
 PROBLEMS = 3
 """Problems in the short summary."""
 
+PAGE = "report.html"
+"""Name of the page in the folder of a run."""
+
 
 @dataclass(frozen=True)
 class Collation:
     """Results of a collation: the ``index`` page of all tables and figures, and a summary for a terminal.
 
-    ``text`` has every ranking, ``brief`` the answer and one line per task.
+    ``page`` is the HTML page of the run. ``text`` has every ranking, ``brief`` the answer and one line per task.
     ``rankings`` are one per task and adaptation (more if records are not comparable), ``findings`` one per claim and
     evidence class; ``problems`` are what could not be read, paired or compared.
     """
 
     index: Path
+    page: Path
     rankings: tuple[Ranking, ...]
     problems: tuple[str, ...]
     text: str
@@ -85,9 +90,62 @@ def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
 
 
 def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
+    found = _gathered(run, known)
     tables, figures = folder / "tables", folder / "figures"
+    index, html = tables / "README.md", folder / PAGE
+    pages = found.in_order
+    with storing(index):
+        _clear(tables, figures)
+        for page in pages:
+            page.write(tables, figures)
+        # Cells are computed as they are written, so all problems are known only afterwards.
+        problems = (*run.problems, *found.apart, *run.pairs.problems)
+        contents = Contents(found.pages, found.rankings, found.unshown, problems)
+        index.write_text(index_page(run, known, contents), encoding="utf-8")
+    answered, closing = answers(run, known), closing_sections(run, known, contents)
+    summary = " ".join(summary_lines(run))
+    write_page(PageContent(run, known, answered, found.orders, found.pages, summary, closing), html)
+    told, where = [f"problem: {problem}" for problem in problems], f"All tables and figures: {index}"
+    text = [*(page.text for page in pages if page.text), "\n".join([*summary_lines(run, found.unshown), *told, where])]
+    brief = [text_of_answers(answered), "\n".join([*summary_lines(run), *_few(told), f"Page: {html}"])]
+    return Collation(index, html, found.rankings, problems, "\n\n".join(text), "\n\n".join(filter(None, brief)),
+                     found.findings)  # fmt: skip
+
+
+def _few(told: Sequence[str]) -> list[str]:
+    more = len(told) - PROBLEMS
+    return [*told[:PROBLEMS], *([f"and {counted(more, 'more problem')}, at the end of the page"] if more > 0 else [])]
+
+
+@dataclass(frozen=True)
+class _Gathered:
+    """Everything that a collation computes before it writes.
+
+    ``pages`` are by the title of their section: ``over`` tasks, then by task; ``apart`` says what may not be compared.
+    """
+
+    over: Mapping[str, Sequence[Page]]
+    own: Mapping[str, Sequence[Page]]
+    rankings: tuple[Ranking, ...]
+    orders: tuple[Ordering, ...]
+    findings: tuple[Finding, ...]
+    apart: tuple[str, ...]
+    unshown: tuple[str, ...]
+
+    @property
+    def pages(self) -> dict[str, Sequence[Page]]:
+        """All pages in the order of the index."""
+        return {**self.over, **self.own}
+
+    @property
+    def in_order(self) -> list[Page]:
+        """All pages in the order in which they are printed: what is over tasks comes last."""
+        return [page for own in (*self.own.values(), *reversed(list(self.over.values()))) for page in own]
+
+
+def _gathered(run: Run, known: Catalog) -> _Gathered:
     (found, split), (trained, mixed) = comparisons(run), comparable_trainings(run)
-    (drifts, unlike), (similar, apart) = comparable_drifts(run), similarity_tables(run)
+    (drifts, unlike), (similar, unequal) = comparable_drifts(run), similarity_tables(run)
     rankings = tuple(rank(comparison, run.pairs) for comparison in found)
     ranked, decided = overview(run, known), decide_findings(run, known)
     made_out, shown = explained(run, known), worth_showing(decided, run)
@@ -108,30 +166,8 @@ def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
     }  # fmt: skip
     no_taps, few = bool(found) and not moved, len(decided) - len(shown)
     unshown = _unshown(len(found) + len(trained), ranked, made_out, no_taps, few)
-    index, pages = tables / "README.md", [*chain(*own.values()), *chain(*reversed(over.values()))]
-    with storing(index):
-        _clear(tables, figures)
-        for page in pages:
-            page.write(tables, figures)
-        # Cells are computed as they are written, so all problems are known only afterwards.
-        problems = (*run.problems, *split, *mixed, *unlike, *apart, *run.pairs.problems)
-        contents = Contents({**over, **own}, rankings, unshown, problems)
-        index.write_text(index_page(run, known, contents), encoding="utf-8")
-    found_answers, page = answers(run, known), folder / "report.html"
-    shown_pages = {**over, **own}
-    write_page(
-        PageContent(run, known, found_answers, ranked.orders, shown_pages, " ".join(summary_lines(run)),
-                    closing_sections(run, known, contents)),
-        page,
-    )  # fmt: skip
-    told, where = [f"problem: {problem}" for problem in problems], f"All tables and figures: {index}"
-    closing = "\n".join([*summary_lines(run, unshown), *told, where])
-    text = "\n\n".join([*(page.text for page in pages if page.text), closing])
-    if len(told) > PROBLEMS:
-        told[PROBLEMS:] = [f"and {counted(len(told) - PROBLEMS, 'more problem')}, see the end of {index}"]
-    ending = "\n".join([*summary_lines(run), *told, where, f"Page: {page}"])
-    brief = "\n\n".join(part for part in (text_of_answers(found_answers), ending) if part)
-    return Collation(index, rankings, problems, text, brief, decided)
+    apart = (*split, *mixed, *unlike, *unequal)
+    return _Gathered(over, own, rankings, ranked.orders, decided, apart, tuple(unshown))
 
 
 def _unshown(tables: int, ranked: Overview, made_out: Sequence[Explained], taps: bool, findings: int) -> list[str]:

@@ -17,5 +17,6 @@ def chart_library() -> str:
     if not path.is_file():
         import vl_convert  # here, because it is slow to import
 
-        write_bytes(path, vl_convert.javascript_bundle().encode())
+        bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its types lack the default
+        write_bytes(path, bundle.encode())
     return path.read_text(encoding="utf-8")

@@ -92,7 +92,7 @@ def page_of(content: PageContent) -> str:
         (kind, name, note, [{"id": f"{kind}{n}", "label": label} for n, (label, _) in enumerate(own)])
         for kind, name, note, own in charts
     ]
-    return _template().render(
+    html: str = _template().render(
         title=f"Run {content.run.name}",
         summary=content.summary,
         sections=_sections(shown, groups),
@@ -107,6 +107,7 @@ def page_of(content: PageContent) -> str:
         script=_code(_file("page.js")),
         css=_code(_file("page.css")),
     )
+    return html
 
 
 def without_folders(text: str) -> str:
