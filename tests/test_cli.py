@@ -96,7 +96,7 @@ def test_check_shows_every_channel_and_draws_one_item(names: tuple[str, str], sm
         (("check", "mae_vits16", "moco_vits16"), "mae_vits16 and moco_vits16 are both models"),
         (("check", "eurosat"), "data unavailable: data/eurosat (GEOFM_HOME is not set)"),
         (("models", "--catalog", "nowhere.toml"), "nowhere.toml: catalog file does not exist"),
-        (("collate", "no_such_run"), "no_such_run"),
+        (("report", "no_such_run"), "no_such_run"),
         (("fetch", "galileo_nano"), "galileo_nano: weights unavailable: GEOFM_HOME is not set"),
         (("fetch", "band_stats", "galileo_nono"), "neither a model nor a task; did you mean galileo_nano"),
     ],

@@ -1,4 +1,4 @@
-"""Commands on runs: collate, compare, advise, expect."""
+"""Commands on runs: report, compare, advise, expect."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,15 +17,23 @@ Style = Literal["text", "markdown", "json"]
 
 
 @app.command()
-def collate(run: Path, catalog: CatalogOption = None) -> None:
-    """Collate the records of RUN into tables and figures.
+def report(
+    run: Path,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave test chips out of the page.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print every ranking, not the answer alone.")
+    ] = False,
+    catalog: CatalogOption = None,
+) -> None:
+    """Write the page, tables and figures of RUN from its records.
 
     RUN is a folder or a name below reports/runs, and gets them in its folder; or an archive, which gets a folder next
-    to it.
+    to it. The page is one file that needs no network.
     """
-    from geofm_eval.report.collation import collate as collate_run
+    from geofm_eval.report.collation import collate
 
-    say(collate_run(run, load_catalog(catalog or ())).text)
+    found = collate(run, load_catalog(catalog or ()), pictures=not no_pictures)
+    say(found.text if verbose else found.brief)
 
 
 @app.command()

@@ -69,13 +69,16 @@ class Collation:
         return f"Collation({self.index}: {', '.join(counts)})"
 
 
-def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
-    """Collate a run, complete or not, into ``<run>/tables`` and ``<run>/figures``; earlier output there is replaced.
+def collate(run_dir: str | Path, catalog: Catalog | None = None, pictures: bool = True) -> Collation:
+    """Collate a run, complete or not, into ``<run>/report.html``, ``<run>/tables`` and ``<run>/figures``.
+
+    Earlier output there is replaced.
 
     Args:
         run_dir: folder of the run, its name below the folder of all runs, or its archive ``<run>.tar.xz``, next to
             which the folder ``<run>`` is made.
         catalog: for titles, families, licences and citations; None takes the package's own.
+        pictures: whether the page shows test chips with predictions.
 
     Raises:
         DataError: there is no such run, or it holds neither records nor skips.
@@ -86,10 +89,10 @@ def collate(run_dir: str | Path, catalog: Catalog | None = None) -> Collation:
     # Not into the unpacked copy, which is deep in the cache and may be pruned.
     folder = given.with_name(given.name.removesuffix(SUFFIX)) if is_archive(given) else run.folder
     with set_aside():
-        return _collated(run, known, folder)
+        return _collated(run, known, folder, pictures)
 
 
-def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
+def _collated(run: Run, known: Catalog, folder: Path, pictures: bool) -> Collation:
     found = _gathered(run, known)
     tables, figures = folder / "tables", folder / "figures"
     index, html = tables / "README.md", folder / PAGE
@@ -104,7 +107,7 @@ def _collated(run: Run, known: Catalog, folder: Path) -> Collation:
         index.write_text(index_page(run, known, contents), encoding="utf-8")
     answered, closing = answers(run, known), closing_sections(run, known, contents)
     summary = " ".join(summary_lines(run))
-    write_page(PageContent(run, known, answered, found.orders, found.pages, summary, closing), html)
+    write_page(PageContent(run, known, answered, found.orders, found.pages, summary, closing, pictures), html)
     told, where = [f"problem: {problem}" for problem in problems], f"All tables and figures: {index}"
     text = [*(page.text for page in pages if page.text), "\n".join([*summary_lines(run, found.unshown), *told, where])]
     brief = [text_of_answers(answered), "\n".join([*summary_lines(run), *_few(told), f"Page: {html}"])]

@@ -23,6 +23,7 @@ from geofm_eval.report.web.bundle import chart_library
 from geofm_eval.report.web.charts import Spec, depth_chart, label_chart
 from geofm_eval.report.web.grid import models_of, settings_of
 from geofm_eval.report.web.palette import styles_of
+from geofm_eval.report.web.pictures import pictures_of
 from geofm_eval.results.run import Run
 from geofm_eval.store import write_bytes
 
@@ -52,6 +53,7 @@ class PageContent:
         pages: tables by the title of their section.
         summary: how many cases have which outcome.
         notes: lists at the end by their heading.
+        pictures: whether it shows contact sheets.
     """
 
     run: Run
@@ -61,6 +63,7 @@ class PageContent:
     pages: Mapping[str, Sequence[Page]]
     summary: str
     notes: Mapping[str, Sequence[str]]
+    pictures: bool = True
 
 
 def write_page(content: PageContent, path: Path) -> None:
@@ -80,6 +83,7 @@ def page_of(content: PageContent) -> str:
     styles = styles_of(records)
     charts = _charts(content.answers, styles)
     groups, tables = _tables(content.pages)
+    pictures = pictures_of(content.run) if content.pictures else []
     models = models_of(content.orders, content.catalog, styles)
     data = {
         "models": models,
@@ -95,12 +99,12 @@ def page_of(content: PageContent) -> str:
     html: str = _template().render(
         title=f"Run {content.run.name}",
         summary=content.summary,
-        sections=_sections(shown, groups),
+        sections=_sections(shown, bool(pictures), bool(groups)),
         answers=[_answer(evidence, own) for evidence, own in by_evidence(content.answers).items()],
         charts=shown,
         legend=models,
         groups=groups,
-        pictures=[],
+        pictures=pictures,
         notes=[(title, [without_folders(line) for line in lines]) for title, lines in content.notes.items() if lines],
         content=_json(data),
         bundle=_code(chart_library()) if charts else "",
@@ -115,10 +119,12 @@ def without_folders(text: str) -> str:
     return _FOLDERS.sub("", text)
 
 
-def _sections(charts: Sequence[Any], groups: Sequence[Any]) -> list[tuple[str, str]]:
-    middle = [(kind, name) for kind, name, *_ in charts]
-    return [("answer", "Answer"), ("models", "Models and tasks"), *middle, *([("tables", "Tables")] if groups else []),
-            ("run", "Skips and provenance")]  # fmt: skip
+def _sections(charts: Sequence[Any], pictures: bool, tables: bool) -> list[tuple[str, str]]:
+    """Id and name of the sections that the page has."""
+    found = [("answer", "Answer"), ("models", "Models and tasks"), *((kind, name) for kind, name, *_ in charts)]
+    found += [("cases", "Predictions")] if pictures else []
+    found += [("tables", "Tables")] if tables else []
+    return [*found, ("run", "Skips and provenance")]
 
 
 def _answer(evidence: str, own: Sequence[TaskAnswer]) -> dict[str, Any]:
