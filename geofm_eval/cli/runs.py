@@ -20,9 +20,7 @@ Style = Literal["text", "markdown", "json"]
 def report(
     run: Path,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave test chips out of the page.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Print every ranking, not the answer alone.")
-    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every ranking, not only the answer.")] = False,
     catalog: CatalogOption = None,
 ) -> None:
     """Write the page, tables and figures of RUN from its records.
