@@ -62,7 +62,7 @@ class FoldDraws:
 
 
 @dataclass(frozen=True)
-class Measured:
+class FoldCoverage:
     """Coverage of the intervals of test splits (``without``) and of folds (``with_shared``).
 
     ``different`` is the proportion of differences with a p-value of at most .05; None for scores.
@@ -137,13 +137,13 @@ def _drawn(rng: np.random.Generator, draws: FoldDraws) -> tuple[Ends | None, End
     return ends(value, plain), ends(value, paired_folded_interval(first, second, truth, own))
 
 
-def measured(draws: FoldDraws, number: int, seed: int) -> Measured:
+def measured(draws: FoldDraws, number: int, seed: int) -> FoldCoverage:
     """Return the coverage of both intervals on ``number`` data sets."""
     rng = np.random.default_rng([seed, *f"{draws.kind}: {draws.said}".encode()])
     plain, found = zip(*(_drawn(rng, draws) for _ in range(number)), strict=True)
     tested = [p_value(Difference(*one)) for one in found if one is not None]
     different = sum(p is not None and p <= ALPHA for p in tested) / number
-    return Measured(_coverage(draws, plain), _coverage(draws, found), different if len(draws.noises) > 1 else None)
+    return FoldCoverage(_coverage(draws, plain), _coverage(draws, found), different if len(draws.noises) > 1 else None)
 
 
 def _coverage(draws: FoldDraws, found: Sequence[Ends | None]) -> Coverage:
@@ -163,7 +163,7 @@ def main() -> None:
         print(f"| {draws.kind} | {draws.said} | {_row(found)} |", flush=True)
 
 
-def _row(found: Measured) -> str:
+def _row(found: FoldCoverage) -> str:
     without, own = found.without, found.with_shared
     low, high = own.ends
     different = "" if found.different is None else f"{100 * found.different:.1f}"
