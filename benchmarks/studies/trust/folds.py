@@ -75,7 +75,7 @@ class FoldCoverage:
 
 def simulations() -> Iterator[FoldDraws]:
     """Yield simulations of scores, and of differences between equally good embeddings and between unequal ones."""
-    sizes = ((60, 1), (200, 1), (800, 1), (15, 20), (40, 5))
+    sizes = ((30, 1), (60, 1), (200, 1), (800, 1), (15, 20), (40, 5))
     for classes, name in ((True, "accuracy"), (False, "R2")):
         for kind, noises in (
             (f"{name} in five folds", (NOISE,)),
