@@ -9,7 +9,7 @@ import numpy as np
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.blocks import Points, blocks_of, place
-from geofm_eval.data.given import given_folds, given_splits
+from geofm_eval.data.completed_splits import given_folds, given_splits
 from geofm_eval.data.items import Item, Listing, Pool
 from geofm_eval.data.labels import FOLDS, Indices, strata_of
 from geofm_eval.data.split import ALL
