@@ -14,7 +14,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.geoparquet import centres, geometry_column
 from geofm_eval.data.readers.images import IMAGES, is_image
 from geofm_eval.data.readers.listed import listed_name
-from geofm_eval.data.readers.own_splits import split_of
+from geofm_eval.data.readers.own_splits import split_in_cell
 from geofm_eval.data.readers.table_columns import Columns
 from geofm_eval.data.readers.table_labels import read_labels
 from geofm_eval.data.tabular import in_degrees, numbers, read_columns, where
@@ -93,17 +93,12 @@ def _row(
         return (values[columns.named[role]] or "").strip() if role in columns.named else ""
 
     files = tuple(_file(values[column], column, where(columns.path, number)) for column in columns.files)
-    split = split_of(text("split"))
-    if split is None and text("split"):
-        raise DataError(
-            f"{where(columns.path, number)}: split is '{text('split')[:40]}', expected train, val (or valid, "
-            "validation, dev) or test; leave it empty if the sample may be in any"
-        )
+    split = split_in_cell(text("split"), where(columns.path, number))
     known = None if place is None or np.isnan(place[0]) else (float(place[0]), float(place[1]))
     id = text("id") if "id" in columns.named else files[0]
     if not id:
         raise DataError(f"{where(columns.path, number)}: the id is empty, expected a name. Fill in the column")
-    return Row(number, f"{prefix}{id}", label, split or "", text("group"), known, text("date"), files)
+    return Row(number, f"{prefix}{id}", label, split, text("group"), known, text("date"), files)
 
 
 def _file(value: str | None, column: str, at: str) -> str:
