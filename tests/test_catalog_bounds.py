@@ -72,9 +72,6 @@ def test_hostile_values_end_in_a_short_message(tmp_path: Path, text: bytes | str
     [
         (f"{MODEL}depth = 4611686018427387904\nwidth = 8\nnormalisation = {{ high = 1.0 }}", "'depth'.*equal to 1000 "),
         (f"{MODEL}depth = 2\nwidth = 8\nnormalisation = {{ high = nan }}", "high.*should be a finite number"),
-        (f"{MODEL}depth = 2\nwidth = 8\nnormalisation = {{ high = 0.0 }}", "divides by high - low and by std"),
-        (f"{MODEL}depth = 2\nwidth = 8\nnormalisation = {{ low = [0.0, 1.0], high = 1.0 }}", "divides by high - low"),
-        (f"{MODEL}depth = 2\nwidth = 8\nnormalisation = {{ std = [1.0, 0.0] }}", "divides by high - low and by std"),
         (f"{TASK}draws = 9223372036854775807", "'draws'.*equal to 1000 "),
         (f"{TASK}sizes = [9223372036854775807, 1, 1]", r"'sizes\.0'.*equal to 10000000 "),
         (f"{TASK}sizes = [-1, 1, 1]", r"'sizes\.0'.*greater than or equal to 0 "),

@@ -45,15 +45,7 @@ class Normalisation(Spec):
         given = [name for name in fields if name not in ("kind", "source") and getattr(self, name) != fields[name]]
         if self.kind != "affine" and given:
             raise ValueError(f"normalisation kind '{self.kind}' does not take {', '.join(given)}")
-        if 0 in self._divisors():
-            raise ValueError("normalisation divides by high - low and by std: they must not be 0")
         return self
-
-    def _divisors(self) -> list[float]:
-        low, high, std = (value if isinstance(value, tuple) else (value,) for value in (self.low, self.high, self.std))
-        count = max(len(low), len(high))
-        pairs = zip(low * count if len(low) == 1 else low, high * count if len(high) == 1 else high, strict=False)
-        return [*std, *(above - below for below, above in pairs)]
 
 
 class FillMeans(Spec):

@@ -63,7 +63,11 @@ def _check_values(content: dict[str, Any]) -> None:
             raise ValueError(f"a text has more than {LONGEST_TEXT:,} characters")
         if any(type(value) is int and not -(2**63) <= value < 2**63 for value in level):
             raise ValueError("a whole number has more than 64 bits")
-        tables, lists = ([value for value in level if isinstance(value, kind)] for kind in (dict, list))
-        level = [inner for table in tables for inner in table.values()] + [inner for one in lists for inner in one]
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
     if level:
         raise RecursionError
