@@ -16,7 +16,7 @@ from geofm_eval.data.split import ALL, Split
 from geofm_eval.data.split_files import write_splits
 from geofm_eval.errors import ContractError, DataError, Unavailable
 from geofm_eval.paths import in_home
-from geofm_eval.plurals import counted
+from geofm_eval.plurals import counted, some_of
 from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.simulation.standins import ensure_standin
 
@@ -59,7 +59,7 @@ def _listing(task: TaskSpec) -> Listing:
         )
     if UNKNOWN in task.bands:
         raise ContractError(
-            f"task '{task.slug}': bands are {', '.join(task.bands)}. Name each band in the order of the files, for "
+            f"task '{task.slug}': bands are {some_of(task.bands)}. Name each band in the order of the files, for "
             "example B02, B03, B04, B08, in the task's catalog entry"
         )
     root = ensure_standin(task) if task.simulated else in_home(task.root, "data", task.how_to_get)

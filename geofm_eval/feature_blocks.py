@@ -1,7 +1,9 @@
 """Feature blocks: pooled features of every tap from one frozen pass over a split, cached as plain arrays."""
 
+import functools
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from geofm_eval.extraction import DTYPE, Extraction
 from geofm_eval.lookup import Lookup
 from geofm_eval.paths import geofm_cache
 from geofm_eval.progress import LogProgress, StartProgress
+from geofm_eval.sharing import building, locked
 from geofm_eval.store import content_hash, problem_with, publish_directory, read_manifest
 
 __all__ = ["BATCH_SIZE", "DTYPE", "FEATURE_VERSION", "FeatureBlock", "block_key", "extract", "look_up", "stored_block"]
@@ -148,6 +151,8 @@ def extract(
 def look_up(loaded: LoadedBackbone, adapter: InputAdapter, splits: Mapping[str, Split], name: str) -> FeatureBlock:
     """Return the feature block of a split for embeddings from files; no pixels are read.
 
+    The files are read once: blocks of the other splits that the cache lacks are stored too.
+
     Args:
         loaded: the entry, see :mod:`geofm_eval.backbones.precomputed`.
         adapter: describes the input.
@@ -159,9 +164,31 @@ def look_up(loaded: LoadedBackbone, adapter: InputAdapter, splits: Mapping[str, 
         DataError: a file is damaged, or samples have no row.
         StoreError: the cache cannot be written.
     """
-    path = geofm_cache() / "features" / "v1" / block_key(loaded, adapter, splits[name])
-    publish_directory(path, Lookup(loaded, adapter, splits, name).write, MANIFEST)
-    return _open(path)
+    root = geofm_cache() / "features" / "v1"
+    paths = {one: root / block_key(loaded, adapter, split) for one, split in splits.items()}
+    write = functools.partial(_write_splits, Lookup(loaded, adapter, splits), paths, name)
+    # Processes that ask for other splits wait here, because each of them would hold a split that another one stores.
+    turn = root / f"lookup-{content_hash([path.name for path in paths.values()])}"
+    with locked(turn) if problem_with(paths[name], MANIFEST) is not None else nullcontext():
+        publish_directory(paths[name], write, MANIFEST)
+    return _open(paths[name])
+
+
+def _write_splits(lookup: Lookup, paths: Mapping[str, Path], name: str, folder: Path) -> dict[str, Any]:
+    """Write a split to the folder, and publish the other splits that are missing."""
+    with ExitStack() as stack:
+        missing = [one for one in paths if one != name and problem_with(paths[one], MANIFEST) is not None]
+        others = {one: stack.enter_context(building(paths[one])) for one in missing}
+        contents = lookup.write({name: folder, **others})
+        for one, written in others.items():
+            publish_directory(paths[one], functools.partial(_moved, written, contents[one]), MANIFEST)
+    return contents[name]
+
+
+def _moved(written: Path, content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    for path in written.iterdir():
+        path.rename(folder / path.name)
+    return content
 
 
 def stored_block(key: str) -> FeatureBlock:

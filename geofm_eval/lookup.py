@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,59 +23,73 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Lookup:
-    """One split of a task whose features are read from files, written to a folder provided by the store.
+    """Splits of a task whose features are read from files, which are read once for all splits.
 
     Args:
         loaded: the entry.
         adapter: describes the input.
         splits: all splits of the task: missing and surplus rows are counted over all of them.
-        name: the split that is written.
     """
 
     loaded: LoadedBackbone
     adapter: InputAdapter
     splits: Mapping[str, Split]
-    name: str
 
-    def write(self, folder: Path) -> dict[str, Any]:
-        """Write all arrays and the ids; return the content of ``block.json`` except the checksums.
+    def write(self, folders: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+        """Write all arrays and the ids of some splits to a folder each, provided by the store.
 
         Peak memory is that of one tap over the samples of the task, for a file of any size.
+
+        Returns:
+            Content of ``block.json`` except the checksums, by split.
         """
-        source, split, started = EmbeddingSource(self.loaded.spec), self.splits[self.name], time.perf_counter()
+        source, started = EmbeddingSource(self.loaded.spec), time.perf_counter()
         items = [item for one in self.splits.values() for item in one.items]
-        first = sum(len(one) for one in list(self.splits.values())[: list(self.splits).index(self.name)])
         counts: dict[str, Any] = {"rows": {}, "surplus": {}, "missing": {}}
         for found in source.looked_up(items):
-            check_complete(source, split.task, found, items)
-            rows = slice(first, first + len(split))
-            np.save(folder / f"{found.tap}.mean.npy", _filled(found.features[rows], found.absent[rows]))
+            check_complete(source, next(iter(self.splits.values())).task, found, items)
+            for name, rows in self._rows():
+                if name in folders:
+                    features = _filled(found.features[rows], found.absent[rows])
+                    np.save(folders[name] / f"{found.tap}.mean.npy", features)
             counts["rows"][found.tap], counts["surplus"][found.tap] = found.rows, found.surplus
             counts["missing"][found.tap] = int(found.absent.sum())
             self._tell(found, len(items))
-        (folder / "ids.json").write_text(json.dumps(split.ids), encoding="utf-8")
-        self._check_unchanged(source)
-        meta = {**self._meta(time.perf_counter() - started), **counts}
-        return {"taps": self.loaded.spec.taps, "poolings": self.loaded.spec.poolings, "meta": meta}
+        for name, folder in folders.items():
+            (folder / "ids.json").write_text(json.dumps(self.splits[name].ids), encoding="utf-8")
+        self._check_unchanged(source, folders)
+        seconds, spec = time.perf_counter() - started, self.loaded.spec
+        return {
+            name: {"taps": spec.taps, "poolings": spec.poolings, "meta": {**self._meta(name, seconds), **counts}}
+            for name in folders
+        }
+
+    def _rows(self) -> Iterator[tuple[str, slice]]:
+        """Rows of every split among the samples of all splits."""
+        first = 0
+        for name, split in self.splits.items():
+            yield name, slice(first, first + len(split))
+            first += len(split)
 
     def _tell(self, found: Looked, samples: int) -> None:
         missing, slug = int(found.absent.sum()), self.loaded.spec.slug
-        if self.name == next(iter(self.splits)) and (found.surplus or missing):
+        if found.surplus or missing:
             log.info(
                 "%s, tap %s: %d of %d rows belong to no sample; %d of %d samples have no row and get the mean of "
                 "their split", slug, found.tap, found.surplus, found.rows, missing, samples,
             )  # fmt: skip
 
-    def _check_unchanged(self, source: EmbeddingSource) -> None:
-        self.splits[self.name].check_unchanged()
+    def _check_unchanged(self, source: EmbeddingSource, names: Iterable[str]) -> None:
+        for name in names:
+            self.splits[name].check_unchanged()
         if source.sha256() != self.loaded.weights_sha256:
             raise DataError(
                 f"{source.title}: the file changed during the run. Nothing was stored. Wait until no process writes to "
                 "it, then try again"
             )
 
-    def _meta(self, seconds: float) -> dict[str, Any]:
-        split = self.splits[self.name]
+    def _meta(self, name: str, seconds: float) -> dict[str, Any]:
+        split = self.splits[name]
         return {
             "items": len(split),
             "seconds": seconds,

@@ -145,7 +145,10 @@ def escape(name: str) -> str | None:
         return "is an absolute path"
     if PurePosixPath(os.path.normpath(name.replace("\\", "/"))).parts[:1] == ("..",):
         return "leaves its folder by '..'"
-    return "has a NUL character" if "\0" in name else None
+    if "\0" in name:
+        return "has a NUL character"
+    longest = max(len(part.encode(errors="surrogatepass")) for part in name.replace("\\", "/").split("/"))
+    return "has a name of more than 255 bytes, which no file system takes" if longest > 255 else None
 
 
 def in_home(relative: str, kind: str, how_to_get: str) -> Path:

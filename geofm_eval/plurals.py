@@ -1,4 +1,6 @@
-"""Numbers with their nouns."""
+"""Numbers with their nouns, and lists of names."""
+
+from collections.abc import Sequence
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -7,3 +9,13 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     ``plural`` is for nouns that take more than an ``s``: ``1 entry``, ``2 entries``.
     """
     return f"{number} {noun}" if number == 1 else f"{number} {plural or f'{noun}s'}"
+
+
+def some_of(names: Sequence[str], room: int = 160) -> str:
+    """Return as many names as fit, joined by commas, and the number of the others: ``B01, B02 and 4998 more``."""
+    whole = ", ".join(names)
+    if len(whole) <= room:
+        return whole
+    shown = whole[:room].rpartition(", ")[0].count(", ") + 1
+    first = ", ".join(names[:shown])
+    return f"{first[:room]} and {len(names) - shown} more"

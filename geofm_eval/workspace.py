@@ -32,6 +32,7 @@ from geofm_eval.errors import ContractError, GeofmError
 from geofm_eval.feature_blocks import FeatureBlock, block_key, extract, look_up
 from geofm_eval.memo import Memo
 from geofm_eval.plurals import counted
+from geofm_eval.probes.codings import check_worth_coding
 from geofm_eval.probes.job import ProbeJob, differ_in_target
 from geofm_eval.probes.sweep import Sweep
 from geofm_eval.progress import LogProgress, StartProgress
@@ -186,6 +187,7 @@ def _solved(workspace: Workspace, model: str, task: str, adaptation: str) -> Swe
             f"{adaptation} needs the pooling '{chosen.pooling}', but {model} has only {', '.join(spec.poolings)}; "
             "choose another adaptation"
         )
+    check_worth_coding(spec, chosen.coding)
     job = ProbeJob(
         model,
         workspace.catalog.task(task),

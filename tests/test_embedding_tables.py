@@ -13,6 +13,7 @@ from pyarrow import parquet
 from fixtures.cases import throughput_cases
 from geofm_eval.catalog import Case, compatible, drift_cases, load_catalog, probe_cases, similarity_cases, tune_cases
 from geofm_eval.catalog.notes import notes_of
+from geofm_eval.data.embeddings.source import EmbeddingSource
 from geofm_eval.data.embeddings.tables import open_table
 from geofm_eval.errors import ContractError, DataError, GeofmError, Unavailable
 from geofm_eval.gaps import model_gap
@@ -79,6 +80,15 @@ def test_a_column_of_lists_is_the_embedding(made):
 def test_npy_files_have_their_ids_beside_them(made, as_json):
     write_npy(made, "a.npy", as_json)
     assert_exact(made, features_of(made.model("own", '{ file = "a.npy" }')))
+
+
+def test_endings_may_be_in_capitals_and_ids_belong_to_the_identity(made):
+    (made.folder / write_npy(made, "a.npy")).rename(made.folder / "a.NPY")
+    source = EmbeddingSource(made.model("own", '{ file = "a.NPY" }').workspace().catalog.model("own"))
+    before = source.sha256()
+    assert_exact(made, features_of(made))
+    (made.folder / "a.ids.txt").write_text("\n".join(made.ids[::-1]), encoding="utf-8")
+    assert source.sha256() != before
 
 
 def test_the_ids_of_an_npy_file_may_be_in_another_file(made):
@@ -193,7 +203,29 @@ def test_missing_samples_are_refused_with_ids_of_both_sides(made):
     text = message(made.model("own", '{ file = "a.parquet" }'))
     assert "60 of 60 samples of plots have no embedding (60 without a row), at most 0 allowed" in text
     assert "000, 0" in text
-    assert "ids of the file: x000, x001, x002" in text
+    assert "ids without a sample: x000, x001, x002" in text
+
+
+def test_surplus_rows_are_counted_and_refused_beyond_the_limit(made):
+    values, ids = np.vstack([made.features, made.features[:2]]), [*made.ids, "far", "away"]
+    made.write("a.parquet", made.table(values, ids))
+    made.model("own", '{ file = "a.parquet", surplus = 2 }').model("strict", '{ file = "a.parquet", surplus = 1 }')
+    assert made.workspace().block("own", "plots", "test").meta["surplus"] == {"final": 2}
+    text = message(made, "strict")
+    assert "2 of 62 rows belong to no sample of plots, for example far, away; at most 1 allowed" in text
+
+
+def test_white_space_around_ids_does_not_count(made):
+    made.write("a.parquet", made.table(ids=[f" {one}\t" for one in made.ids]))
+    assert_exact(made, features_of(made.model("own", '{ file = "a.parquet" }')))
+
+
+def test_files_are_read_once_for_all_splits(made, monkeypatch):
+    made.write("a.parquet", made.table())
+    read, original = [], EmbeddingSource.looked_up
+    monkeypatch.setattr(EmbeddingSource, "looked_up", lambda *given: read.append(len(given[1])) or original(*given))
+    assert_exact(made, features_of(made.model("own", '{ file = "a.parquet" }')))
+    assert read == [60]
 
 
 def test_few_missing_samples_get_the_mean_of_their_split(made, caplog):
@@ -398,6 +430,13 @@ def test_classes_and_numbers_of_the_same_samples_are_solved_apart(made):
     assert workspace.sweep("own", "heights", "ridge").rows[0].test_score > 0.9
 
 
+def test_int8_is_refused_for_embeddings_that_the_entry_declares_as_quantised(made):
+    stated = 'embedding = { quantised = "int8 sign(x)(q/127.5)^2" }'
+    workspace = made.model("own", '{ file = "absent.parquet" }', stated).workspace()
+    with pytest.raises(ContractError, match=r"own: its entry states embedding.quantised = 'int8 sign"):
+        workspace.sweep("own", "plots", "linear_int8")
+
+
 def test_similarity_reads_the_files_again(made):
     made.write("a.parquet", made.table())
     made.write("b.parquet", made.table(np.tanh(made.features)))
@@ -476,6 +515,20 @@ def test_a_parquet_file_is_not_held_in_memory(tmp_path, monkeypatch):
     assert len(held) >= 15
     assert max(held) < size / 2
     assert max(held[10:]) < 1.1 * max(held[:3])
+
+
+@pytest.mark.parametrize("damage", ["torn", "chunk"])
+def test_a_damaged_archive_of_zarr_is_named(made, damage):
+    zarr = pytest.importorskip("zarr")
+    path = made.folder / "a.zarr.zip"
+    with zarr.storage.ZipStore(path, mode="w") as store:
+        group = zarr.open_group(store, mode="w", zarr_format=2)
+        group.create_array("features", data=made.features, compressors=None)
+        group.create_array("id", data=np.array(made.ids))
+    whole = path.read_bytes()
+    at = whole.index(made.features.tobytes()[:64])
+    path.write_bytes(whole[: len(whole) // 2] if damage == "torn" else whole[:at] + b"x" * 64 + whole[at + 64 :])
+    assert "a.zarr.zip: not a readable zarr group" in message(made.model("own", '{ file = "a.zarr.zip" }'))
 
 
 def test_zarr_arrays_with_a_codec_that_may_run_code_are_refused(made):

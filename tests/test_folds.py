@@ -59,6 +59,15 @@ def test_subsets_and_inner_folds_never_touch_their_fold(grouped: bool) -> None:
                 assert not set(own[part]) & set(np.delete(own, part))
 
 
+def test_a_fraction_is_left_out_only_if_it_is_equal_in_every_fold() -> None:
+    """Outside fold 0 there is one sample per class, so half of them are all of them; outside fold 1 there are four."""
+    labels = np.repeat(np.arange(2), 5)
+    fold_of = np.array([0, 0, 0, 0, 1] * 2)
+    assert {one.fraction for one in folded_subsets(labels, fold_of, (0.5, 1.0), 2, 0)[0]} == {0.5, 1.0}
+    few = np.array([0, 1, 0, 1])
+    assert {one.fraction for one in folded_subsets(few, np.array([0, 0, 1, 1]), (0.5, 1.0), 2, 0)[0]} == {1.0}
+
+
 def test_a_class_of_one_group_is_never_held_out() -> None:
     labels = np.array([0] * 8 + [1] * 8 + [2] * 3)
     groups = np.array([f"g{i // 2}" for i in range(16)] + ["h"] * 3)

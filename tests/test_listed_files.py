@@ -74,7 +74,7 @@ def test_chip_lists_cannot_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("field", ["root", "options"])
 def test_catalog_cannot_either(task: TaskSpec, field: str):
-    for name in ("/vsicurl/http://a", "s3://b", "../x"):
+    for name in ("/vsicurl/http://a", "s3://b", "../x", "a/" + "ä" * 128):
         value = name if field == "root" else {"split_lists": name, "edition": "tif"}
         with pytest.raises(ValidationError, match="expected a name below the folder of the data"):
             TaskSpec.model_validate({**task.model_dump(), field: value})

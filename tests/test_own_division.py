@@ -265,6 +265,31 @@ def test_val_from_train_and_test_from_val(caplog: pytest.LogCaptureFixture) -> N
     assert listing.rule["test"] == "the data's val"
 
 
+def test_val_is_made_of_blocks_of_train_where_places_are_known() -> None:
+    """From one region to another: a random quarter of train would have neighbours of training samples."""
+    places = np.random.default_rng(0).uniform(0, 1, (400, 2)) + np.where(np.arange(400) < 300, 0, 40)[:, None]
+    items = [item(number, lonlat=tuple(places[number])) for number in range(400)]
+    named = {one.id: "train" if number < 300 else "test" for number, one in enumerate(items)}
+    listing = divided(task(block_m=20_000.0), pool(items, given=named))
+    assert listing.rule == {"by": "given", "val": "a quarter of train, whole blocks of 20000 m"}
+    assert len(listing.items["test"]) == 100
+    assert 60 < len(listing.items["val"]) < 90
+    found = parts(listing)
+    names = cells(places[:300], 20_000.0)
+    assert len(set(zip(names, [found[one.id] for one in items[:300]], strict=True))) == len(set(names))
+
+
+def test_val_leaves_every_class_to_train() -> None:
+    """The only block of a class may be drawn for val."""
+    for block in range(8):
+        items = [item(k, 2 if k // 10 == block else k % 2, lonlat=(k // 10 * 1.0, 0.0)) for k in range(80)]
+        named = {one.id: "train" for one in items}
+        items += [item(100 + k, k % 3, lonlat=(60.0 + k, 0.0)) for k in range(9)]
+        named |= {one.id: "test" for one in items[80:]}
+        listing = divided(task(block_m=5000.0), pool(items, given=named))
+        assert {one.label for one in listing.items["train"]} == {0, 1, 2}
+
+
 def test_samples_without_a_split() -> None:
     items = [item(number) for number in range(60)]
     only_test = {one.id: "test" for one in items[:12]}

@@ -1,16 +1,22 @@
 """Samples listed in a table: columns by name, splits, places, series, several sensors, and what is wrong with rows."""
 
+import itertools
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import geopandas
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import Point, box
 
 from geofm_eval.catalog import Catalog, load_catalog
+from geofm_eval.data.readers import table_rows
+from geofm_eval.data.readers.table_columns import columns_of
+from geofm_eval.data.readers.table_rows import rows_of
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError, GeofmError, Unavailable
 from geofm_eval.workspace import Settings, Workspace
@@ -156,6 +162,8 @@ def test_series_of_another_length_than_declared(tmp_path: Path):
     series(tmp_path, {"a": ["01", "02", "03"], "b": ["04", "05"]})
     with pytest.raises(DataError, match=r"1: 3 dates instead of 4; 1: 2 dates instead of 4"):
         read_table(tmp_path, kind="regression", dates=4)
+    with pytest.raises(DataError, match=r"all samples of class 'b' were dropped .*1: 2 dates instead of 3"):
+        read_table(tmp_path, dates=3, classes=("a", "b"), options={"columns": {"label": "id"}})
     with pytest.raises(DataError, match=r"line 3: sample 'a' is also in line 2.*set dates = 3"):
         read_table(tmp_path, kind="regression")
 
@@ -433,3 +441,24 @@ def test_damaged_images_are_named(tmp_path: Path):
     (tmp_path / "0.tif").write_bytes(b"damaged")
     with pytest.raises(GeofmError, match=r"0\.tif: not a readable GeoTIFF"):
         read_table(tmp_path, kind="regression")
+
+
+def test_memory_is_that_of_the_named_columns_and_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The table has 8 MB of other columns, and its rows would take more than 4 MB as Python objects."""
+    count, batch = 8000, 500
+    columns: dict[str, Any] = {
+        "id": [f"plot {row}" for row in range(count)],
+        "label": [row % 3 for row in range(count)],
+    }
+    columns |= {"lon": [row % 90 for row in range(count)], "lat": [0] * count, "note": ["x" * 1000] * count}
+    write_table(tmp_path / "a.parquet", columns)
+    monkeypatch.setattr(table_rows, "_ROWS", batch)
+    task, before = table_task(tmp_path), pa.total_allocated_bytes()
+    tracemalloc.start()
+    rows = rows_of(task, columns_of(task, tmp_path / "a.parquet"))
+    held = [pa.total_allocated_bytes() - before for _ in itertools.islice(rows, 0, None, batch)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(held) == count // batch
+    assert max(held) < 1.5e6
+    assert peak < 2e6

@@ -1,7 +1,6 @@
 """Labelled points and polygons over own scenes: windows, masks, formats of labels, and what can be wrong."""
 
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from shapely.geometry import GeometryCollection, LineString, MultiPoint, Point, 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.items import Pool
 from geofm_eval.data.readers import vector
+from geofm_eval.data.readers.vector import VIEWS
+from geofm_eval.data.readers.vector_masks import MIXED, SELECTED_ELSEWHERE
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError
 from tests.chip_files import read_tif, write_tif
@@ -209,6 +210,40 @@ def test_groups_of_a_column(root: Path):
     assert [item.group for item in pool(root, {"group": "farm"}).items] == [str(k // 4) for k in range(len(POINTS))]
 
 
+@pytest.mark.parametrize("columns", [{}, {"split": "fold", "group": "farm"}])
+def test_chips_keep_the_splits_and_groups_of_their_features(root: Path, columns: dict[str, str]):
+    names = {role: columns.get(role, role) for role in ("split", "group")}
+    write_labels(root, POINTS[:4], **{names["split"]: ["Training", None, "test", ""], names["group"]: [1, 1, 2, 2]})
+    found = pool(root, {"columns": columns} if columns else {})
+    number = {item.id: int(item.id.rpartition("/")[2].partition("@")[0]) for item in found.items}
+    assert {number[id]: split for id, split in found.given.items()} == {0: "train", 2: "test"}
+    assert {number[item.id]: item.group for item in found.items} == {0: "1", 1: "1", 2: "2", 3: "2"}
+
+
+def test_unknown_splits_name_their_feature(root: Path):
+    write_labels(root, POINTS[:2], split=["train", "later"])
+    refused(root, "feature 1: split is 'later', expected train")
+
+
+def test_a_column_of_labels_called_group_is_no_group(root: Path):
+    write_labels(root, POINTS[:4], group=["a", "b", "a", "b"])
+    found = pool(root, {"column": "group"})
+    assert [item.group for item in found.items] == [None] * 4
+
+
+def test_windows_of_masks_have_the_splits_and_groups_of_their_polygons(root: Path):
+    spans = [(0, 20, "train", 1), (22, 30, "train", 2), (50, 60, "val", 3), (66, 70, "test", 4), (72, 78, "train", 4)]
+    areas = [area(west, 0, east, 9) for west, east, _, _ in spans]
+    splits, groups = ([span[which] for span in spans] for which in (2, 3))
+    write_labels(root, areas, ["a"] * 5, split=splits, group=groups)
+    found, _ = masks(root)
+    assert found.given == {
+        f"scenes/one@{column},0,16": split for column, split in ((0, "train"), (16, "train"), (48, "val"))
+    }
+    assert found.dropped == {MIXED: ("scenes/one@64,0,16",)}
+    assert [item.group for item in found.items] == ["1", "1", "3"], "windows 0 and 16 share polygon 1, 16 has group 2"
+
+
 def test_reasons_for_dropping_are_counted(root: Path):
     hole = PIXELS["one"].copy()
     hole[2, 100:110, 100:110] = 0
@@ -242,16 +277,16 @@ def test_reasons_for_dropping_are_counted(root: Path):
 
 
 @pytest.mark.parametrize("gap", ["edge", "nodata"])
-def test_first_scene_with_a_whole_chip_is_taken(root: Path, gap: str, caplog: pytest.LogCaptureFixture):
+def test_first_scene_with_a_whole_chip_is_taken(root: Path, gap: str):
     shift = 200 if gap == "edge" else 0
     write_scene(root / "scenes/three.tif", PIXELS["two"], WEST + 10 * shift, NORTH, ZONES["one"])
     if gap == "nodata":
         write_scene(root / "scenes/one.tif", np.zeros_like(PIXELS["one"]), WEST, NORTH, ZONES["one"], nodata=0)
     write_labels(root, [at(230, 60), at(252, 60)])
-    caplog.set_level(logging.INFO)
     expected = {"edge": ["one", "three"], "nodata": ["three"]}[gap]
-    assert [item.path.stem for item in pool(root).items] == expected
-    assert "2 features are in several scenes" in caplog.text
+    found = pool(root)
+    assert [item.path.stem for item in found.items] == expected
+    assert found.dropped[VIEWS] == tuple(f"feature {number}" for number in range(len(expected)))
 
 
 def test_self_intersecting_polygons_are_repaired(root: Path, caplog: pytest.LogCaptureFixture):
@@ -360,8 +395,9 @@ def test_polygons_are_drawn_in_every_scene_but_select_windows_of_the_first(root:
     write_scene(root / "scenes/three.tif", PIXELS["two"], WEST + 320, NORTH, ZONES["one"])
     # The first polygon lies in both scenes; the second selects a window of scene three, where the first is seen too.
     write_labels(root, [area(240, 0, 254, 9), area(270, 0, 272, 9)], ["a", "b"])
-    _, seen = masks(root, {"size": 32})
+    found, seen = masks(root, {"size": 32})
     assert list(seen) == ["scenes/one@224,0,32", "scenes/three@224,0,32"]
+    assert found.dropped == {SELECTED_ELSEWHERE: ("feature 0",)}
     expected = np.full((32, 32), -1)
     expected[:9, 14:16] = 1
     assert np.array_equal(seen["scenes/three@224,0,32"], expected)
@@ -412,7 +448,8 @@ def test_edited_labels_give_masks_another_identity(root: Path, name: str):
         ({"options": {"target": "box"}}, "option target is 'box'"),
         ({"options": {"background": "sea"}, "kind": "segmentation"}, "option background is 'sea'"),
         ({"options": {"background": "a"}}, "option background is for target = 'mask'"),
-        ({"options": {"group": "farm"}, "kind": "segmentation"}, "option group is for target = 'chip'"),
+        ({"options": {"columns": {"label": "crop"}}}, "expected names of columns for split and group"),
+        ({"options": {"group": 3}}, "expected names of columns for split and group"),
         ({"options": {"stride": 2}}, "option stride is unknown"),
     ],
 )
@@ -441,7 +478,7 @@ def test_shapefile_without_its_prj(root: Path):
 
 def test_missing_column(root: Path):
     write_labels(root, POINTS, farm=[1] * len(POINTS))
-    refused(root, "no column 'klass'; found crop, farm", {"column": "klass"})
+    refused(root, "no column 'klass'; the columns are crop, farm", {"column": "klass"})
     refused(root, "no column 'owner'", {"group": "owner"})
 
 

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rasterio
 import torch
+from rasterio.transform import Affine
 
 from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import ModelSpec, dense_cases, load_catalog, probe_cases
@@ -18,6 +20,7 @@ from geofm_eval.errors import ContractError, DataError, GeofmError
 from geofm_eval.feature_blocks import extract
 from geofm_eval.seeds import generator
 from geofm_eval.workspace import Settings, Workspace
+from tests.chip_files import write_tif
 from tests.embedding_files import plots
 from tests.small_chips import CATALOG, FLOODS, chips, few_chips
 from tests.small_items import LAND, items
@@ -135,9 +138,6 @@ def test_options_of_pixels_are_checked():
 
 def write_map(path, nodata=-128, crs="EPSG:32632", bands=3, south_up=False):
     """A map of 40 x 50 pixels of 2 km around (9, 50): band b of pixel (row, column) is 40 b + row - column."""
-    rasterio = pytest.importorskip("rasterio")
-    from rasterio.transform import Affine
-
     values = np.add.outer(np.arange(40), -np.arange(50))[None] + 40 * np.arange(bands)[:, None, None]
     values[:, 10, 10] = nodata
     step = Affine(2000, 0, 450_000, 0, -2000, 5_580_000)
@@ -171,9 +171,33 @@ def test_points_have_the_values_of_the_pixels_that_contain_them(tmp_path, south_
     assert np.isnan(outside.values).all()
 
 
+def test_masks_alpha_scale_and_offset_of_a_raster_count(tmp_path):
+    from rasterio.enums import ColorInterp
+
+    path, pixels = tmp_path / "aef.tif", np.arange(3 * 8 * 8, dtype=np.uint8).reshape(3, 8, 8)
+    pixels[2] = 255
+    pixels[2, 1, 1] = 0
+    place = {"crs": "EPSG:32632", "transform": Affine(2000, 0, 450_000, 0, -2000, 5_580_000)}
+    write_tif(path, pixels, **place)
+    with rasterio.open(path, "r+") as file:
+        file.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.alpha]
+        file.scales, file.offsets = [0.5, 1, 1], [10, 0, 0]
+    write_tif(tmp_path / "aef.tif.msk", np.where(np.arange(64).reshape(1, 8, 8) == 2, 0, 255).astype(np.uint8))
+    found = sampled(path, lonlat_at([0, 0, 1], [1, 2, 1]))
+    assert found.reasons.tolist() == ["", NODATA, NODATA]
+    assert found.values[0].tolist() == [pixels[0, 0, 1] * 0.5 + 10, pixels[1, 0, 1]]
+
+
+def test_blocks_too_large_to_read_alone_are_refused(tmp_path, monkeypatch):
+    write_map(tmp_path / "aef.tif")
+    monkeypatch.setattr("geofm_eval.data.readers.rasters.MOST_BYTES", 1000)
+    with pytest.raises(DataError, match="Write the file in tiles"):
+        sampled(tmp_path / "aef.tif", lonlat_at([0], [0]))
+
+
 def test_a_raster_without_a_crs_is_refused(tmp_path):
     write_map(tmp_path / "aef.tif", crs=None)
-    with pytest.raises(DataError, match="the raster has no CRS"):
+    with pytest.raises(DataError, match="the raster has no CRS and place"):
         sampled(tmp_path / "aef.tif", np.zeros((1, 2)))
 
 

@@ -1,8 +1,8 @@
-"""Numbers with their nouns."""
+"""Numbers with their nouns, and lists of names."""
 
 import pytest
 
-from geofm_eval.plurals import counted
+from geofm_eval.plurals import counted, some_of
 
 pytestmark = pytest.mark.fast
 
@@ -19,3 +19,16 @@ pytestmark = pytest.mark.fast
 )
 def test_a_noun_follows_its_number(number: int, noun: str, plural: str | None, text: str):
     assert counted(number, noun, plural) == text
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["B01", "B02"], "B01, B02"),
+        ([f"B{n:02d}" for n in range(9)], "B00, B01, B02 and 6 more"),
+        (["B" * 99, "B01"], f"{'B' * 16} and 1 more"),
+        ([], ""),
+    ],
+)
+def test_a_long_list_is_cut_between_names(names: list[str], text: str):
+    assert some_of(names, 16) == text

@@ -1,9 +1,9 @@
 """Base of all entries of the catalog."""
 
 from pathlib import PurePosixPath
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Product = Literal["L1C", "L2A", "HLS", "ACOLITE", "GRD", "RTC", "any"]
 """Processing level of the optical pixels if there are any, else of the radar; ``any`` (controls) accepts all."""
@@ -11,7 +11,14 @@ Product = Literal["L1C", "L2A", "HLS", "ACOLITE", "GRD", "RTC", "any"]
 Radar = Literal["GRD", "RTC"]
 """Radar product: ground range detected, or radiometrically terrain corrected; both in dB."""
 
-SLUG = r"^[a-z0-9]+(_[a-z0-9]+)*$"
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+"""A number that is neither NaN nor infinite."""
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$", max_length=80)]
+"""Name of an entry; the names of three entries and a layer together are the name of a file."""
+
+Name = Annotated[str, Field(max_length=200)]
+"""Name of a band or class."""
 
 
 class Spec(BaseModel):

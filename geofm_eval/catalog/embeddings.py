@@ -63,6 +63,8 @@ class TableOptions(Spec):
         tolerance_m: largest distance in metres of the nearest row.
         ids: file with the ids of the rows of an npy file; empty takes ``<name>.ids.txt`` or ``<name>.ids.json``.
         missing: largest number of the task's samples without a row. They get the mean embedding of the split.
+        surplus: largest number of rows that belong to no sample of the task; None for any number, because a product
+            often covers more places than a task.
     """
 
     file: Named | None = None
@@ -75,6 +77,7 @@ class TableOptions(Spec):
     tolerance_m: float = Field(default=10.0, gt=0)
     ids: str = ""
     missing: int = Field(default=0, ge=0)
+    surplus: int | None = Field(default=None, ge=0)
 
     @model_validator(mode="before")
     @classmethod

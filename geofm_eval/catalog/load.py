@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from geofm_eval.catalog.embeddings import PIXELS, TABLE, with_paths
 from geofm_eval.catalog.models import ModelSpec
 from geofm_eval.catalog.recipes import Adaptation, Recipe
 from geofm_eval.catalog.tasks import TaskSpec
+from geofm_eval.catalog.toml_files import read_toml, short
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import escape
 from geofm_eval.plurals import counted
@@ -89,7 +89,7 @@ def load_catalog(extra: Sequence[Path] = ()) -> Catalog:
         for section, specs in _read(Path(file), raw).items():
             for slug, spec in specs.items():
                 if slug in entries[section]:
-                    name = _short(slug)
+                    name = short(slug)
                     raise ContractError(
                         f"{file}: [{section}.{name}] already exists in the catalog: choose another name, "
                         f"for example {name}_mine with variant_of = '{name}'"
@@ -109,10 +109,10 @@ def _check_tasks(model: ModelSpec, catalog: Catalog) -> None:
         try:
             task = catalog.task(slug)
         except ContractError as error:
-            raise ContractError(f"[models.{_short(model.slug)}] tasks: {error}") from None
+            raise ContractError(f"[models.{short(model.slug)}] tasks: {error}") from None
         if model.precomputed and task.dense:
             raise ContractError(
-                f"[models.{_short(model.slug)}] tasks: '{slug}' has one label per pixel, but the embeddings have one "
+                f"[models.{short(model.slug)}] tasks: '{slug}' has one label per pixel, but the embeddings have one "
                 "row per sample. Name a task with one label per sample, or read maps of embeddings as the images of a "
                 "task with architecture = 'pixels'"
             )
@@ -138,20 +138,10 @@ def _refuse_ambiguous(catalog: Catalog, files: Sequence[Path]) -> None:
 
 def _read(file: Path, raw: Raw) -> dict[str, dict[str, Spec]]:
     """Read one file; its fields are added to those of earlier files, for ``like``."""
-    try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ContractError(f"{file}: catalog file does not exist: check the path given with --catalog") from None
-    except RecursionError:
-        raise ContractError(f"{file}: not a readable TOML file: it is nested too deeply; correct the file") from None
-    except (ValueError, OSError) as error:  # numbers of very many digits are a ValueError of their own
-        raise ContractError(f"{file}: not a readable TOML file: {_short(error)}; correct it or its path") from None
     result: dict[str, dict[str, Spec]] = {}
-    for section, table in content.items():
+    for section, table in read_toml(file).items():
         if section not in SECTIONS or not isinstance(table, dict):
-            raise ContractError(
-                f"{file}: section '{_short(section)}' is unknown; known sections: {', '.join(SECTIONS)}"
-            )
+            raise ContractError(f"{file}: section '{short(section)}' is unknown; known sections: {', '.join(SECTIONS)}")
         entries = raw.setdefault(section, {})
         for slug, fields in table.items():
             found = _resolved(file, section, slug, fields, entries)
@@ -164,16 +154,16 @@ def _resolved(file: Path, section: str, slug: str, fields: Any, entries: dict[st
     """Merge the fields of an entry over those of the entry that ``like`` names."""
     if not isinstance(fields, dict) or "like" not in fields:
         return fields
-    if fields["like"] not in entries:
+    if not isinstance(fields["like"], str) or fields["like"] not in entries:
         known = difflib.get_close_matches(str(fields["like"])[:80], entries, n=3) or list(entries)
-        what = f"[{section}.{_short(slug)}] like = {_short(repr(fields['like']))} is not an earlier entry; known: "
+        what = f"[{section}.{short(slug)}] like = {short(repr(fields['like']))} is not an earlier entry; known: "
         raise ContractError(f"{file}: {what}{_fitting(known, ', ', len(what))}")
     own = {name: value for name, value in fields.items() if name != "like"}
     return {**entries[fields["like"]], **own}
 
 
 def _entry(file: Path, section: str, slug: str, fields: Any) -> Spec:
-    where = f"[{section}.{_short(slug)}]"
+    where = f"[{section}.{short(slug)}]"
     if not isinstance(fields, dict):
         raise ContractError(f"{file}: {where} must be a table, found {type(fields).__name__}")
     kind = SECTIONS[section]
@@ -185,14 +175,14 @@ def _entry(file: Path, section: str, slug: str, fields: Any) -> Spec:
 
 
 def _problem(error: Any, kind: type[Spec]) -> str:
-    field = _short(".".join(str(part) for part in error["loc"]))
+    field = short(".".join(str(part) for part in error["loc"]))
     if error["type"] == "extra_forbidden":
         return f"field '{field}' is unknown; {_meant(error['loc'], kind)}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if not field:
-        return _short(message, 280)
-    found = "" if error["type"] == "missing" else f" (found {_short(repr(error['input']))})"
-    return f"field '{field}': {_short(message, 280 - len(field + found))}{found}"
+        return short(message, 280)
+    found = "" if error["type"] == "missing" else f" (found {short(repr(error['input']))})"
+    return f"field '{field}': {short(message, 280 - len(field + found))}{found}"
 
 
 def _meant(place: Sequence[object], kind: type[BaseModel]) -> str:
@@ -205,13 +195,8 @@ def _meant(place: Sequence[object], kind: type[BaseModel]) -> str:
             return "remove it"
         kind = nested[0]
     names = [name for name in kind.model_fields if name != "slug"]
-    near = difflib.get_close_matches(str(place[-1]), names, n=2)
+    near = difflib.get_close_matches(str(place[-1])[:80], names, n=2)
     return f"did you mean {' or '.join(near)}?" if near else "remove it"
-
-
-def _short(text: object, most: int = 80) -> str:
-    whole = str(text)
-    return whole if len(whole) <= most else f"{whole[:most]}.."
 
 
 def _fitting(texts: Sequence[str], separator: str, used: int) -> str:
@@ -220,7 +205,7 @@ def _fitting(texts: Sequence[str], separator: str, used: int) -> str:
     while shown < len(texts) and len(separator.join(texts[: shown + 1])) + used + 20 <= ROOM:
         shown += 1
     more = f"{separator}and {len(texts) - shown} more" if shown < len(texts) else ""
-    return _short(separator.join(texts[:shown]), ROOM - 20 - used) + more
+    return short(separator.join(texts[:shown]), ROOM - 20 - used) + more
 
 
 def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
@@ -239,14 +224,14 @@ def _with_file_folder(file: Path, fields: dict[str, Any]) -> dict[str, Any]:
 def _absolute(file: Path, code: str) -> str:
     path, _, function = code.rpartition(":")
     near, target = _places(file, path)
-    return f"{near if near.exists() else target}:{function}"
+    return f"{near if os.path.exists(near) else target}:{function}"
 
 
 def _near(file: Path, name: str) -> str:
     """Absolute path of a file near the catalog file; the name unchanged if there is none."""
     if escape(name) is not None:
         return name
-    return next((str(path) for path in _places(file, name) if path.exists()), name)
+    return next((str(path) for path in _places(file, name) if os.path.exists(path)), name)
 
 
 def _places(file: Path, path: str) -> tuple[Path, Path]:
@@ -315,7 +300,7 @@ def _lookup(table: dict[str, T], slug: str, what: str) -> T:
     if slug in table:
         return table[slug]
     near = difflib.get_close_matches(slug[:80], table, n=3)
-    found = f"{what} '{_short(slug)}' is unknown; "
+    found = f"{what} '{short(slug)}' is unknown; "
     if near:
         raise ContractError(f"{found}did you mean {', '.join(near)}? Correct the name")
     cure = "; choose one of them"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from geofm_eval.catalog.bands import canonical, units_of
-from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product
+from geofm_eval.catalog.base import Finite, Name, Product, Radar, Slug, Spec, is_full_path, radar_product
 from geofm_eval.catalog.embeddings import (
     PIXELS,
     TABLE,
@@ -32,11 +32,11 @@ class Normalisation(Spec):
     """
 
     kind: Literal["affine", "image_clip", "none"] = "affine"
-    low: float | tuple[float, ...] = 0.0
-    high: float | tuple[float, ...] = 1.0
+    low: Finite | tuple[Finite, ...] = 0.0
+    high: Finite | tuple[Finite, ...] = 1.0
     clip: bool = False
-    mean: float | tuple[float, ...] = 0.0
-    std: float | tuple[float, ...] = 1.0
+    mean: Finite | tuple[Finite, ...] = 0.0
+    std: Finite | tuple[Finite, ...] = 1.0
     source: str = ""
 
     @model_validator(mode="after")
@@ -57,7 +57,7 @@ class FillMeans(Spec):
         source: publication of the values.
     """
 
-    mean: tuple[float, ...]
+    mean: tuple[Finite, ...]
     unit: str
     source: str = Field(min_length=1)
 
@@ -162,21 +162,21 @@ class ModelSpec(Spec):
         notes: sentences that are printed with every result of the model.
     """
 
-    slug: str = Field(pattern=SLUG)
+    slug: Slug
     title: str
     family: Literal["joint_embedding", "reconstruction", "multimodal", "supervised", "control", "embedding"]
     architecture: str
     options: dict[str, Any] = {}
-    depth: int = Field(ge=0)
-    width: int = Field(ge=0)
-    prefix: int = Field(default=0, ge=0)
-    bands: tuple[str, ...]
+    depth: int = Field(ge=0, le=1_000)
+    width: int = Field(ge=0, le=1_000_000)
+    prefix: int = Field(default=0, ge=0, le=10_000)
+    bands: tuple[Name, ...]
     product: Product
     radar: Radar | None = None
-    image_size: int | None = Field(default=None, ge=1)
+    image_size: int | None = Field(default=None, ge=1, le=100_000)
     missing: Literal["refuse", "fill", "mask"] = "refuse"
     fill_means: FillMeans | None = None
-    reads: tuple[str, ...] = ()
+    reads: tuple[Name, ...] = ()
     temporal: bool = False
     smallest: int = Field(default=1, ge=1)
     normalisation: Normalisation

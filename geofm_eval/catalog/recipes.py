@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from geofm_eval.catalog.base import SLUG, Spec
+from geofm_eval.catalog.base import Slug, Spec
 
 
 class Recipe(Spec):
@@ -19,7 +19,7 @@ class Recipe(Spec):
         version: raised whenever the recipe gives other numbers; no table has records of two versions.
     """
 
-    slug: str = Field(pattern=SLUG)
+    slug: Slug
     title: str
     version: int = Field(default=1, ge=1)
     normalisation: Literal["native", "dataset"] = "native"
@@ -55,7 +55,7 @@ def coding_of(adaptation: str) -> Coding:
 class Adaptation(Spec):
     """How a frozen backbone is used for a task: a probe, a pooling, and a coding of the features."""
 
-    slug: str = Field(pattern=SLUG)
+    slug: Slug
     probe: Literal["knn", "linear", "ridge", "adamw", "adamw_mended"]
     pooling: Literal["mean", "cls"]
     coding: Coding = "float32"

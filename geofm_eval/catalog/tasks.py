@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from geofm_eval.catalog.base import SLUG, Product, Radar, Spec, is_full_path, radar_product
+from geofm_eval.catalog.base import Finite, Name, Product, Radar, Slug, Spec, is_full_path, radar_product
 from geofm_eval.metric import METRICS
 from geofm_eval.paths import escape
 from geofm_eval.plurals import counted
@@ -20,11 +20,15 @@ UNKNOWN = "?"
 """Name of a band that the user still has to name."""
 
 
+Size = Annotated[int, Field(ge=0, le=10_000_000)]
+"""Number of samples that a stand-in makes."""
+
+
 class Statistics(Spec):
     """Mean and standard deviation of every band over training pixels, in the task's band order and unit."""
 
-    mean: tuple[float, ...]
-    std: tuple[Annotated[float, Field(gt=0)], ...]
+    mean: tuple[Finite, ...]
+    std: tuple[Annotated[Finite, Field(gt=0)], ...]
     source: str
 
 
@@ -101,7 +105,7 @@ class TaskSpec(Spec):
         files: published files that ``geofm-eval fetch`` downloads; empty if no public address with a checksum is known.
     """
 
-    slug: str = Field(pattern=SLUG)
+    slug: Slug
     title: str
     kind: Literal["classification", "regression", "segmentation", "dense_regression"] = "classification"
     metric: str = "accuracy"
@@ -109,11 +113,11 @@ class TaskSpec(Spec):
     reader: str
     root: str = ""
     options: dict[str, Any] = {}
-    bands: tuple[str, ...]
+    bands: tuple[Name, ...]
     product: Product
     radar: Radar | None = None
-    scale: float | tuple[float, ...] = 1.0
-    offset: float | tuple[float, ...] = 0.0
+    scale: Finite | tuple[Finite, ...] = 1.0
+    offset: Finite | tuple[Finite, ...] = 0.0
     offset_checked: bool = True
     plausible: dict[str, tuple[float, float]] = {"DN": (20.0, 20_000.0), "dB": (-40.0, 10.0)}
     nodata: float | None = None
@@ -122,26 +126,26 @@ class TaskSpec(Spec):
     inspect: bool = False
     shared_groups: bool = False
     statistics: Statistics | None = None
-    classes: tuple[str, ...] = ()
+    classes: tuple[Name, ...] = ()
     ignore: int = -1
     label_nodata: Literal["ignore"] | None = None
     label_year: int | None = None
     label_source: Literal["model"] | None = None
     target_unit: str = ""
-    delta: float | None = Field(default=None, gt=0)
+    delta: Finite | None = Field(default=None, gt=0)
     target_range: tuple[float, float] | None = None
     protocol: Literal["holdout", "shuffle_splits", "folds", "auto"] = "holdout"
     split: Literal["auto", "given", "group", "blocks", "random"] = "auto"
-    block_m: float | None = Field(default=None, gt=0)
+    block_m: Finite | None = Field(default=None, gt=0)
     label_fractions: tuple[float, ...] = (0.01, 0.1, 1.0)
-    draws: int = Field(default=5, ge=1)
+    draws: int = Field(default=5, ge=1, le=1_000)
     standin: str | None = None
-    sizes: tuple[int, int, int] | None = None
+    sizes: tuple[Size, Size, Size] | None = None
     tier: Literal["spectral", "texture", "arrangement"] | None = None
-    label_noise: float | None = Field(default=None, ge=0)
-    oracle: float | None = None
+    label_noise: Finite | None = Field(default=None, ge=0)
+    oracle: Finite | None = None
     official_sizes: tuple[int, int, int] | None = None
-    gsd: float = 10.0
+    gsd: Finite = Field(default=10.0, gt=0)
     design: Literal["factorial", "frozen"] = "frozen"
     tuned: bool = False
     bench_models: tuple[str, ...] = ()

@@ -125,7 +125,8 @@ def cells(points: Points, side_m: float) -> Names:
     middle = np.clip((row + 0.5) * side_m / EARTH_M, -math.pi / 2, math.pi / 2)
     east = np.radians((points[:, 0] - _start(points[:, 0])) % 360)
     column = np.floor(east * np.cos(middle) * EARTH_M / side_m)
-    return np.array([f"block {int(y)} {int(x)}" for y, x in zip(row, column, strict=True)])
+    kinds, member = np.unique(np.stack([row, column], axis=1), axis=0, return_inverse=True)
+    return np.array([f"block {int(y)} {int(x)}" for y, x in kinds])[member.ravel()]
 
 
 def _start(longitudes: npt.NDArray[np.float64]) -> float:

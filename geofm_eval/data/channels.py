@@ -9,7 +9,7 @@ from geofm_eval.catalog import ModelSpec, Normalisation, Recipe, TaskSpec
 from geofm_eval.catalog.bands import canonical
 from geofm_eval.catalog.reasons import spelling
 from geofm_eval.errors import ContractError
-from geofm_eval.plurals import counted
+from geofm_eval.plurals import counted, some_of
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _check_bands(
         return
     if len(absent) == len(bands):
         raise ContractError(
-            f"{model.slug} and {task.slug} have no band in common: the model takes {', '.join(bands)}, "
+            f"{model.slug} and {task.slug} have no band in common: the model takes {some_of(bands)}, "
             f"the task has {', '.join(source)}{spelling(task.bands)}"
         )
     if absent and model.missing == "refuse":

@@ -19,7 +19,7 @@ from geofm_eval.errors import DataError, GeofmError
 from geofm_eval.paths import geofm_cache
 from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.sharing import locked
-from geofm_eval.store import content_hash, file_sha256, write_json
+from geofm_eval.store import content_hash, file_sha256, write_bytes
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ THREADS = 8
 FILES_AT_ONCE = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Known:
     """Cached hash of one file, with its stamp at the time of hashing (in ns since 1970)."""
 
@@ -159,6 +159,7 @@ def _read(store: Path) -> dict[str, Known]:
 def _write(store: Path, known: Mapping[str, Known]) -> None:
     files = {path: [*one.stamp, one.hashed_ns, one.sha256] for path, one in known.items()}
     try:
-        write_json(store, {"sha256": content_hash(files), "files": files})
+        # Without indentation, which json adds by a slow path that holds every number as a text of its own.
+        write_bytes(store, json.dumps({"sha256": content_hash(files), "files": files}).encode())
     except (GeofmError, OSError) as error:
         log.info("file hashes were not cached: %s", error)

@@ -45,12 +45,13 @@ def folded_subsets(
         groups: (n,) group of every sample; inner folds keep groups together as well.
 
     Returns:
-        Subsets and plans, without fractions that select the same samples as a larger one.
+        Subsets and plans, without fractions that select the same samples as a larger one in every fold.
     """
     folds = int(fold_of.max()) + 1
     places = [(f, draw, fold) for f in fractions for draw in range(draws if f < 1 else 1) for fold in range(folds)]
     drawn = {place: _subset(labels, fold_of, *place, folds, seed) for place in places}
-    kept = distinct({(f, draw): one.indices for (f, draw, fold), one in drawn.items() if fold == 0})
+    in_fold = [{(f, draw): one.indices for (f, draw, k), one in drawn.items() if k == fold} for fold in range(folds)]
+    kept = {fraction for of_fold in in_fold for fraction in distinct(of_fold)}
     subsets = [one for (fraction, _, _), one in drawn.items() if fraction in kept]
     plans = {
         (one.fraction, one.draw): inner_plan(

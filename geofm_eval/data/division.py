@@ -9,7 +9,7 @@ import numpy as np
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.blocks import Points, blocks_of, place
-from geofm_eval.data.given import given_folds, given_splits
+from geofm_eval.data.completed_splits import Apart, all_classes_in_train, given_folds, given_splits
 from geofm_eval.data.items import Item, Listing, Pool
 from geofm_eval.data.labels import FOLDS, Indices, strata_of
 from geofm_eval.data.split import ALL
@@ -40,7 +40,8 @@ class _Division:
     def grouped(self) -> tuple[Item, ...]:
         """Samples with their units as groups, so that intervals and inner folds treat units as a whole."""
         names = [None] * len(self.items) if self.units is None else self.units.tolist()
-        return tuple(replace(item, group=name) for item, name in zip(self.items, names, strict=True))
+        pairs = zip(self.items, names, strict=True)
+        return tuple(item if item.group == name else replace(item, group=name) for item, name in pairs)
 
 
 def divided(task: TaskSpec, pool: Pool) -> Listing:
@@ -164,8 +165,11 @@ def _alike(items: Sequence[Item]) -> Names | None:
     """Units of samples with overlapping images, or at the same coordinates if nothing is known of their extent."""
     points = [None if item.box is not None else item.lonlat for item in items]
     places = [item.id if at is None else f"at {at[0]:.6f} {at[1]:.6f}" for item, at in zip(items, points, strict=True)]
-    both = [naming for naming in (overlapping(items), np.array(places)) if naming is not None]
-    found = joined(*both)
+    overlaps = overlapping(items)
+    if overlaps is None and len(set(places)) == len(places):
+        return None
+    names = np.array(places)
+    found = names if overlaps is None else joined(overlaps, names)
     return found if len(np.unique(found)) < len(items) else None
 
 
@@ -249,28 +253,17 @@ def holdout(folds: Indices, strata: Indices, units: Names | None) -> Names:
 
     A class without training samples gets its smallest unit, if that does not empty a split.
     """
-    found = np.array(["test", "val", "train", "train", "train"])[folds]
-    member = np.arange(len(folds)) if units is None else np.unique(units, return_inverse=True)[1]
-    for stratum in np.setdiff1d(np.unique(strata), strata[found == "train"]):
-        sizes = np.bincount(member)
-        own = np.unique(member[strata == stratum])
-        unit = own[np.argmin(sizes[own])]
-        source = found[member == unit][0]
-        if (found == source).sum() > sizes[unit]:
-            found[member == unit] = "train"
-    return found
+    return all_classes_in_train(np.array(["test", "val", "train", "train", "train"])[folds], strata, units)
 
 
 def _as_given(task: TaskSpec, pool: Pool, items: tuple[Item, ...], strata: Indices) -> Listing:
-    groups, alike = _groups(task, items), overlapping(items)
-    namings = [naming for naming in (groups, alike) if naming is not None]
-    units = joined(*namings) if namings else None
     if task.protocol == "folds":
         raise ContractError(
             f"task '{task.slug}': protocol is 'folds', but split is 'given'. Cross-validation does not use the data's "
             "own splits: remove one of the two settings"
         )
-    given = given_splits(task, pool.given, items, strata, units)
+    apart = Apart(_groups(task, items), _points(task, items), overlapping(items))
+    given = given_splits(task, pool.given, items, strata, apart)
     kept = np.array([split != "" for split in given.splits])
     _tell_overlaps(task, items, given.splits)
     rule: Rule = {"by": "given", **given.rule}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.bands import unit_of
 from geofm_eval.errors import DataError
-from geofm_eval.plurals import counted
+from geofm_eval.plurals import counted, some_of
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def check_stored(stored: npt.NDArray[Any], dates: tuple[date, ...], task: TaskSp
         raise DataError(
             f"{where}: the values are complex, expected real numbers. Convert them to the unit of task '{task.slug}'"
         )
-    bands = f"{counted(len(task.bands), 'band')} ({', '.join(task.bands)})"
+    bands = f"{counted(len(task.bands), 'band')} ({some_of(task.bands)})"
     if task.dates is None:
         if stored.ndim != 3 or len(stored) != len(task.bands):
             raise DataError(f"{where}: shape is {stored.shape}, expected {bands} for task '{task.slug}'")

@@ -151,6 +151,11 @@ def numbers(column: Any) -> npt.NDArray[np.float64]:
     return np.asarray(found, np.float64)
 
 
+def trimmed(texts: Any) -> Any:
+    """Return a pyarrow column of texts without surrounding white space, as ids are compared everywhere."""
+    return pc.utf8_trim_whitespace(texts)
+
+
 def in_degrees(path: Path, places: npt.NDArray[np.float64], start: int = 0) -> npt.NDArray[np.float64]:
     """Return places of rows, (n, 2) longitude and latitude, NaN where unknown, after checking that they are degrees.
 

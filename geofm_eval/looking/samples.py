@@ -12,7 +12,7 @@ import numpy.typing as npt
 from geofm_eval.data.contents import hashes_of
 from geofm_eval.data.readers.files import load_image
 from geofm_eval.data.readers.grids import Grid
-from geofm_eval.data.readers.images import TIFF, load_array
+from geofm_eval.data.readers.images import TIFF, load_chip
 from geofm_eval.data.readers.rasters import opened, read_raster, read_window
 from geofm_eval.errors import DataError
 
@@ -97,7 +97,7 @@ def _read(path: Path, window: bool) -> tuple[npt.NDArray[Any], str, float | None
     if path.suffix.lower() in TIFF:
         raster = read_window(path, _centre(path)) if window else read_raster(path)
         return raster.marked, str(raster.pixels.dtype), None if raster.grid is None else _metres(raster.grid)
-    pixels = load_array(path) if path.suffix.lower() == ".npy" else load_image(path)
+    pixels = load_chip(path) if path.suffix.lower() == ".npy" else load_image(path)
     return pixels, str(pixels.dtype), None
 
 

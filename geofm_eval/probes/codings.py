@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from geofm_eval.catalog import ModelSpec
 from geofm_eval.catalog.recipes import AT_SIZE, Coding
 from geofm_eval.data.labels import LabelSubset
 from geofm_eval.errors import ContractError
@@ -66,6 +67,20 @@ def solve_coded(probe: Probe, problem: ProbeProblem, pooling: str, coding: Codin
     seconds = sum(sweep.seconds for sweep in sweeps)
     resamples = resampled_scores(problem, chosen)
     return replace(sweeps[0], taps=tuple(problem.taps), rows=rows, meta=meta, seconds=seconds, resamples=resamples)
+
+
+def check_worth_coding(model: ModelSpec, coding: Coding) -> None:
+    """Refuse to measure the cost of int8 on embeddings that their entry declares as quantised.
+
+    Raises:
+        ContractError: the entry states ``embedding.quantised``.
+    """
+    stated = model.embedding.quantised
+    if coding == "int8" and stated:
+        raise ContractError(
+            f"{model.slug}: its entry states embedding.quantised = '{stated[:60]}', so int8 would cost nothing by "
+            "construction. Choose another coding, or remove the statement if the values are not quantised"
+        )
 
 
 def coding_version(coding: Coding) -> dict[str, str | int]:
@@ -145,8 +160,8 @@ def _fitted(train: Features, coding: Coding, tap: str) -> Code:
 def _int8(train: Features, tap: str) -> Code:
     if len(train) >= FEWEST and max(len(np.unique(column)) for column in train.T) <= LEVELS:
         raise ContractError(
-            f"features of {tap} have at most {LEVELS} values per dimension in {len(train):,} samples: they are already "
-            "quantised, so int8 would cost nothing by construction. Choose another coding"
+            f"features of {tap} have at most {LEVELS} values per dimension in {len(train):,} samples: their values are "
+            "already quantised, so int8 would cost nothing by construction. Choose another coding"
         )
     low = train.min(0).astype(np.float64)
     step = (train.max(0).astype(np.float64) - low) / (LEVELS - 1)

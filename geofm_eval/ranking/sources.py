@@ -9,7 +9,7 @@ differences (Efron and Tibshirani 1993, chapter 11).
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from geofm_eval.records import Outcomes, Record
 from geofm_eval.results.run import PROBE
 from geofm_eval.results.taps import sign
 from geofm_eval.stats.counts import count_score, scores_without
+from geofm_eval.stats.folds import widening
 from geofm_eval.stats.jackknife import Floats, make_sample
 from geofm_eval.stats.out_of_fold import contributions, error_parts
 from geofm_eval.stats.standard_error import uneven_freedom
@@ -43,11 +44,21 @@ def sources_of(record: Record, outcomes: Outcomes, fraction: str) -> tuple[Sourc
     """Return the sources of the error of a test score, with its sign set so that more is better.
 
     All models of a task share the label draws of a probe; seeds belong to one training. Shuffle splits are draws, plus
-    the proportion of training samples that they share, see :mod:`geofm_eval.stats.out_of_fold`.
+    the proportion of training samples that they share, see :mod:`geofm_eval.stats.out_of_fold`. All sources of a
+    cross-validated score are increased for the training samples that folds share, as its interval is.
 
     Returns:
         None for a single sample or group, or if the score is undefined without one of them.
     """
+    found = _of_test_samples(record, outcomes, fraction)
+    if found is None or outcomes.folds is None:
+        return found
+    factor = widening(outcomes.target)
+    return tuple(replace(one, parts=factor * one.parts, mixed=factor * one.mixed) for one in found)
+
+
+def _of_test_samples(record: Record, outcomes: Outcomes, fraction: str) -> tuple[Source, ...] | None:
+    """Sources as for a test split, or for shuffle splits."""
     score, case = record.scores[fraction], record.case
     turn, units = sign(score), _units(outcomes)
     if len(outcomes.ids if outcomes.groups is None else np.unique(outcomes.groups)) < 2:

@@ -12,6 +12,7 @@ from geofm_eval.data.embeddings.places import places_in
 from geofm_eval.data.embeddings.tables import EmbeddingTable
 from geofm_eval.data.items import Item
 from geofm_eval.data.sphere import distances, to_sphere
+from geofm_eval.data.tabular import trimmed
 from geofm_eval.errors import ContractError, DataError
 
 GEOMETRY = "geometry"
@@ -36,7 +37,7 @@ class Matched:
     Args:
         rows: (n,) position of every sample's row, counted over all tables in order; -1 without one.
         total: number of rows of all tables.
-        examples: some ids of the tables.
+        examples: some ids of rows that belong to no sample.
     """
 
     rows: npt.NDArray[np.int64]
@@ -50,7 +51,7 @@ class Matched:
 
 
 def by_id(parts: Sequence[PrefixedTable], key: str, items: Sequence[Item]) -> Matched:
-    """Find the row of every sample by its id.
+    """Find the row of every sample by its id; white space around ids does not count.
 
     Args:
         parts: tables.
@@ -60,12 +61,12 @@ def by_id(parts: Sequence[PrefixedTable], key: str, items: Sequence[Item]) -> Ma
     Raises:
         DataError: the column is missing, or several rows have the id of a sample.
     """
-    wanted = pa.array([item.id for item in items], pa.string())
+    wanted = trimmed(pa.array([item.id for item in items], pa.string()))
     rows, total, examples = np.full(len(items), -1, np.int64), 0, list[str]()
     for start, ids, path in _ids(parts, key):
         total = start + len(ids)
-        examples += ids[: max(3 - len(examples), 0)].to_pylist()
         found = compute.index_in(ids, value_set=wanted)
+        examples += ids.filter(found.is_null())[: max(3 - len(examples), 0)].to_pylist()
         known = np.flatnonzero(found.is_valid().to_numpy(zero_copy_only=False))
         places = found.drop_null().to_numpy()
         again = (rows[places] >= 0) | (np.bincount(places, minlength=len(items))[places] > 1)
@@ -84,7 +85,7 @@ def _ids(parts: Sequence[PrefixedTable], key: str) -> Iterator[tuple[int, pa.Arr
     start = 0
     for part in parts:
         for batch in part.table.batches({key: pa.string()}, 16):
-            ids = batch.column(0)
+            ids = trimmed(batch.column(0))
             if part.prefix:
                 ids = compute.binary_join_element_wise(pa.scalar(part.prefix), ids, pa.scalar("/"))
             yield start, ids, part.table.path

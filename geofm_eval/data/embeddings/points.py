@@ -3,19 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from geofm_eval.data.readers.grids import project
-from geofm_eval.data.readers.rasters import opened
+from geofm_eval.data.readers.grids import Grid, project
+from geofm_eval.data.readers.rasters import Raster, Window, grid_of, opened, read_window
+from geofm_eval.data.readers.tags import PLAIN
 from geofm_eval.errors import DataError
 
 OUTSIDE, NODATA = "outside the raster", "on pixels without data"
-
-_Window = tuple[int, int, int, int]
-"""Column and row of the first pixel, width and height."""
 
 
 @dataclass(frozen=True)
@@ -31,85 +28,64 @@ class Sampled:
     reasons: npt.NDArray[np.str_]
 
 
-@dataclass(frozen=True)
-class _Raster:
-    """A GeoTIFF of any size, as stored.
-
-    Args:
-        path: the file.
-        crs: its CRS.
-        inverse: (a, b, c, d, e, f) from coordinates to columns and rows.
-        shape: (height, width) in pixels.
-        block: (height, width) of the blocks that are read at once.
-        bands: number of bands.
-    """
-
-    path: Path
-    crs: Any
-    inverse: tuple[float, float, float, float, float, float]
-    shape: tuple[int, int]
-    block: tuple[int, int]
-    bands: int
-
-    def pixels_of(self, lonlat: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-        """Return rows and columns (n, 2) of points in degrees, and whether they are inside the raster."""
-        found = project("EPSG:4326", self.crs, lonlat[:, 0].tolist(), lonlat[:, 1].tolist())
-        x, y = found if found is not None else (np.full(len(lonlat), np.inf),) * 2
-        a, b, c, d, e, f = self.inverse
-        with np.errstate(invalid="ignore"):
-            places = np.floor(np.stack([d * x + e * y + f, a * x + b * y + c], axis=1))
-            inside = np.all((places >= 0) & (places < self.shape), axis=1)
-        return np.where(inside[:, None], places, -1).astype(np.int64), inside
-
-    def read(self, window: _Window) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Return the pixels (bands, height, width) of a window, and where every band has data (height, width)."""
-        from rasterio.windows import Window
-
-        with opened(self.path) as raster:
-            pixels = raster.read(window=Window(*window)).astype(np.float32)
-            known = (raster.read_masks(window=Window(*window)) > 0).all(axis=0)
-        return pixels, known & np.isfinite(pixels).all(axis=0)
-
-
 def sampled(path: Path, lonlat: npt.NDArray[np.float64]) -> Sampled:
     """Read a raster at points; only the blocks that contain points are read.
 
+    Nodata values, masks, alpha bands, scale and offset count as for chips. A pixel without data in one band has none.
+
     Args:
-        path: a GeoTIFF with a CRS.
+        path: a GeoTIFF with a CRS, of any size.
         lonlat: (n, 2) longitude and latitude in degrees.
 
     Raises:
-        DataError: the file is no GeoTIFF, or has no CRS.
+        DataError: the file is no GeoTIFF, has no georeference, is rotated, or has blocks too large to read alone.
     """
-    raster = _described(path)
-    places, inside = raster.pixels_of(lonlat)
-    values = np.full((len(lonlat), raster.bands), np.nan, np.float32)
+    grid = grid_of(path)
+    if grid is None:
+        raise DataError(
+            f"{path}: the raster has no CRS and place, so points cannot be found in it. Write it with its georeference"
+        )
+    bands = len(read_window(path, (0, 0, 1, 1)).pixels)
+    places, inside = _pixels_of(grid, lonlat)
+    values = np.full((len(lonlat), bands), np.nan, np.float32)
     reasons = np.where(inside, "", OUTSIDE).astype("<U24")
-    for window, members in _by_block(raster, places, np.flatnonzero(inside)):
-        pixels, known = raster.read(window)
+    for window, members in _by_block(path, grid, places, np.flatnonzero(inside)):
+        pixels = _values(read_window(path, window))
         rows, columns = (places[members] - (window[1], window[0])).T
-        found = known[rows, columns]
-        values[members[found]] = pixels[:, rows[found], columns[found]].T
-        reasons[members[~found]] = NODATA
+        found = pixels[:, rows, columns].T
+        known = np.isfinite(found).all(axis=1)
+        values[members[known]] = found[known]
+        reasons[members[~known]] = NODATA
     return Sampled(values, reasons)
 
 
-def _described(path: Path) -> _Raster:
-    with opened(path) as raster:
-        if not raster.crs:
-            raise DataError(f"{path}: the raster has no CRS, so places cannot be found in it. Write it with its CRS")
-        t, block = ~raster.transform, raster.block_shapes[0]
-        inverse = (t.a, t.b, t.c, t.d, t.e, t.f)
-        return _Raster(path, raster.crs, inverse, (raster.height, raster.width), block, raster.count)
+def _pixels_of(grid: Grid, lonlat: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Rows and columns (n, 2) of points in degrees, and whether they are inside the grid."""
+    found = project("EPSG:4326", grid.crs, lonlat[:, 0].tolist(), lonlat[:, 1].tolist())
+    x, y = found if found is not None else (np.full(len(lonlat), np.inf),) * 2
+    with np.errstate(invalid="ignore"):
+        places = np.floor(grid.place(x, y)[::-1].T)
+        inside = np.all((places >= 0) & (places < grid.shape), axis=1)
+    return np.where(inside[:, None], places, -1).astype(np.int64), inside
+
+
+def _values(part: Raster) -> npt.NDArray[np.float32]:
+    """(bands, height, width) values that the file declares, NaN without data."""
+    scales, offsets = np.array(part.tags, np.float64).T[..., None, None]
+    plain = all(tag == PLAIN for tag in part.tags)
+    with np.errstate(over="ignore"):
+        return (part.marked if plain else part.marked * scales + offsets).astype(np.float32)
 
 
 def _by_block(
-    raster: _Raster, places: npt.NDArray[np.int64], members: npt.NDArray[np.int64]
-) -> Iterator[tuple[_Window, npt.NDArray[np.int64]]]:
+    path: Path, grid: Grid, places: npt.NDArray[np.int64], members: npt.NDArray[np.int64]
+) -> Iterator[tuple[Window, npt.NDArray[np.int64]]]:
     """Window and points of every block that contains some."""
     if not len(members):
         return
-    (high, wide), (height, width) = raster.block, raster.shape
+    with opened(path) as raster:
+        high, wide = raster.block_shapes[0]
+    height, width = grid.shape
     blocks, own = np.unique(places[members] // (high, wide), axis=0, return_inverse=True)
     order = np.argsort(own.ravel(), kind="stable")
     ends = np.cumsum(np.bincount(own.ravel()))[:-1]

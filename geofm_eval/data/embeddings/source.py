@@ -27,13 +27,15 @@ from geofm_eval.data.embeddings.points import NODATA, OUTSIDE, sampled
 from geofm_eval.data.embeddings.tables import EmbeddingTable, open_table
 from geofm_eval.data.identity import lines_sha256
 from geofm_eval.data.items import Item
+from geofm_eval.data.readers.images import TIFF
+from geofm_eval.data.readers.rasters import MASK
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.gaps import how_to_get_embeddings
 from geofm_eval.paths import in_home
 from geofm_eval.progress import LogProgress, StartProgress
 from geofm_eval.store import content_hash
 
-LOOKUP_VERSION = 1
+LOOKUP_VERSION = 2
 """Increase whenever the same files and samples would give other features."""
 
 
@@ -48,7 +50,7 @@ class Looked:
         rows: number of rows of the files; of a raster, the number of samples.
         surplus: number of rows that belong to no sample.
         why: number of samples without a row by reason.
-        examples: some ids of the files.
+        examples: some ids of rows that belong to no sample.
     """
 
     tap: str
@@ -95,7 +97,7 @@ class EmbeddingSource:
         read = [part for path in paths.values() for part in (path, *_beside(path)) if part.exists()]
         hashes = hashes_of(read, f"embeddings of {self.spec.slug}", progress)
         if isinstance(own, RasterOptions):
-            return content_hash({"raster": [hashes[path] for path in paths.values()]})
+            return content_hash({"raster": list(hashes.values())})
 
         def described(file: EmbeddingFile) -> list[str]:
             path = paths[file.file]
@@ -112,7 +114,8 @@ class EmbeddingSource:
             sha256: hash of the contents; see :meth:`sha256`.
             items: samples, in order.
         """
-        own = self.options.model_dump(mode="json", exclude={"file", "files", "taps", "raster", "ids"})
+        files = {"file", "files", "taps", "raster", "ids"}
+        own = self.options.model_dump(mode="json", exclude=files, exclude_none=True)
         placed = isinstance(self.options, RasterOptions) or self.options.key == GEOMETRY
         samples = [f"{item.id}\t{item.lonlat}" if placed else item.id for item in items]
         return content_hash(
@@ -203,27 +206,28 @@ class EmbeddingSource:
 
 
 def check_complete(source: EmbeddingSource, task: TaskSpec, found: Looked, items: Sequence[Item]) -> None:
-    """Refuse too many samples without features, and features that are not finite.
+    """Refuse too many samples without features, too many rows without samples, and features that are not finite.
 
     Args:
-        source: files and their limit of missing samples.
+        source: files, and their limits of missing samples and surplus rows.
         task: task of the samples.
         found: features of one tap for all samples of the task.
         items: these samples.
 
     Raises:
-        DataError: more samples than the limit have no features.
+        DataError: more samples than the limit have no features, or more rows than the limit belong to no sample.
         ContractError: features are not finite.
     """
     limit, absent = source.options.missing, np.flatnonzero(found.absent)
     if len(absent) > limit or len(absent) == len(items):
         why = " and ".join(f"{count} {reason}" for reason, count in found.why.items())
         names = ", ".join(items[int(row)].id[:30] for row in absent[:3])
-        ids = f"; ids of the file: {', '.join(one[:30] for one in found.examples)}" if found.examples else ""
+        ids = f"; ids without a sample: {_shown(found.examples)}" if found.examples else ""
         raise DataError(
             f"{source.spec.slug}, tap {found.tap}: {len(absent)} of {len(items)} samples of {task.slug} have no "
             f"embedding ({why}), at most {limit} allowed: {names}{ids}. Check options.key, or set options.missing"
         )
+    _check_surplus(source, task, found)
     broken = np.flatnonzero(~np.isfinite(found.features).all(axis=1) & ~found.absent)
     if len(broken):
         names = ", ".join(items[int(row)].id[:40] for row in broken[:3])
@@ -232,6 +236,21 @@ def check_complete(source: EmbeddingSource, task: TaskSpec, found: Looked, items
             f"are NaN, infinite or empty, for example {names}. Compute them again, or remove these rows and set "
             "options.missing"
         )
+
+
+def _check_surplus(source: EmbeddingSource, task: TaskSpec, found: Looked) -> None:
+    most = source.options.surplus if isinstance(source.options, TableOptions) else None
+    if most is not None and found.surplus > most:
+        ids = f", for example {_shown(found.examples)}" if found.examples else ""
+        raise DataError(
+            f"{source.spec.slug}, tap {found.tap}: {found.surplus} of {found.rows} rows belong to no sample of "
+            f"{task.slug}{ids}; at most {most} allowed. Check that the table is that of these samples, or set "
+            "options.surplus"
+        )
+
+
+def _shown(ids: Sequence[str]) -> str:
+    return ", ".join(one[:30] for one in ids)
 
 
 def _product(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -243,5 +262,7 @@ def _product(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _beside(path: Path) -> tuple[Path, ...]:
-    """Files of ids that an npy file is read with."""
-    return tuple(path.with_suffix(ending) for ending in (".ids.txt", ".ids.json")) if path.suffix == ".npy" else ()
+    """Files that a file is read with: ids of an npy file, mask of a GeoTIFF."""
+    if path.suffix.lower() == ".npy":
+        return tuple(path.with_suffix(ending) for ending in (".ids.txt", ".ids.json"))
+    return (path.with_name(path.name + MASK),) if path.suffix.lower() in TIFF else ()

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from geofm_eval.data.delimited import explained
-from geofm_eval.data.embeddings.zarr_groups import open_group
+from geofm_eval.data.embeddings.zarr_groups import explained_group, open_group
 from geofm_eval.data.readers.files import read_text
 from geofm_eval.data.tabular import found_column, is_table, read_batches, read_metadata, read_schema, shown
 from geofm_eval.errors import DataError
@@ -123,7 +123,7 @@ def _ids_beside(path: Path, ids: Path | None) -> list[str]:
             f"{candidates[1].name} with a list, in the same folder. Write one, or name another file with options.ids"
         )
     text = read_text(found)
-    if found.suffix != ".json":
+    if found.suffix.lower() != ".json":
         return text.splitlines()
     names = json.loads(text)
     if not isinstance(names, list):
@@ -142,7 +142,8 @@ def _zarr(path: Path, values: str | None) -> EmbeddingTable:
         raise DataError(f"{path}: '{short[0]}' and '{name}' have different numbers of rows, expected one id per row")
 
     def part(start: int, stop: int, names: Sequence[str]) -> Any:
-        return pa.record_batch([_column(columns[one][start:stop]) for one in names], names=list(names))
+        with explained_group(path):
+            return pa.record_batch([_column(columns[one][start:stop]) for one in names], names=list(names))
 
     def read(kinds: Kinds, rows: int) -> Iterator[Any]:
         for start in range(0, arrays[name].shape[0], rows):

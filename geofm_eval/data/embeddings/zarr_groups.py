@@ -3,11 +3,12 @@
 import json
 import math
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from geofm_eval.data.readers.zarrs import check_array
+from geofm_eval.data.readers.zarrs import FAILURES, check_array
 from geofm_eval.errors import DataError, Unavailable
 
 _METADATA = {"zarr.json": 3, ".zarray": 2}
@@ -16,17 +17,36 @@ MOST_CHUNK = 2**28
 """Largest number of values in one chunk, which is decoded at once."""
 
 
+@contextmanager
+def explained_group(path: Path) -> Iterator[None]:
+    """Turn the exceptions of a damaged group or archive into a message.
+
+    Raises:
+        DataError: instead of what zarr, its codecs and zipfile raise.
+    """
+    try:
+        yield
+    except FAILURES as error:
+        said = str(error).replace(str(path), path.name)[:160] or type(error).__name__
+        raise DataError(f"{path}: not a readable zarr group ({said}). Copy or write it again") from error
+
+
 def open_group(path: Path) -> dict[str, Any]:
     """Return the arrays of a group by name; nothing is decoded yet.
 
     Raises:
         Unavailable: zarr is not installed.
-        DataError: it is no group, or an array has a codec, dtype or chunk size that is not allowed.
+        DataError: it is no group, is damaged, or an array has a codec, dtype or chunk size that is not allowed.
     """
     try:
         import zarr
     except ImportError as error:
         raise Unavailable("package", "zarr", "Install it with: pip install zarr") from error
+    with explained_group(path):
+        return _checked_arrays(path, zarr)
+
+
+def _checked_arrays(path: Path, zarr: Any) -> dict[str, Any]:
     names, read = _members(path)
     described = {}
     for member in names:

@@ -13,6 +13,7 @@ from geofm_eval.data.readers.files import load_image, place, rows_by_split
 from geofm_eval.data.readers.listed import is_litter, listed_name
 from geofm_eval.data.readers.rasters import read_bands
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.plurals import some_of
 
 SUFFIXES = {"tif": ".tif", "rgb": ".jpg"}
 """File name endings of the two editions."""
@@ -98,7 +99,5 @@ def _item(task: TaskSpec, row: dict[str, str], images: Path, where: str) -> Item
 
 def _label(task: TaskSpec, kind: str, where: str) -> int:
     if kind not in task.classes:
-        raise DataError(
-            f"{where}: label is '{kind[:60]}', expected one of {', '.join(task.classes)}. Correct the label"
-        )
+        raise DataError(f"{where}: label is '{kind[:60]}', expected one of {some_of(task.classes)}. Correct the label")
     return task.classes.index(kind)

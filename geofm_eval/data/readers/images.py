@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.readers.files import load_image, read_or_explain
+from geofm_eval.data.readers.files import load_image
 from geofm_eval.data.readers.grids import Grid, centre, degrees, project
 from geofm_eval.data.readers.rasters import grid_of, read_bands
+from geofm_eval.data.readers.series import load_array
 from geofm_eval.errors import DataError
 
 TIFF = (".tif", ".tiff")
@@ -48,21 +49,16 @@ def load_pixels(path: Path, task: TaskSpec, bands: Sequence[str] | None = None) 
         return load_image(path)
     if kind != ".npy":
         raise DataError(f"{path}: images end in {', '.join(IMAGES)}; found '{path.suffix}'. Convert the file")
-    return load_array(path)
+    return load_chip(path)
 
 
-def load_array(path: Path) -> npt.NDArray[Any]:
+def load_chip(path: Path) -> npt.NDArray[Any]:
     """Read an npy of (bands, height, width), or of (height, width) as one band.
 
     Raises:
         DataError: the file is no npy of numbers, or has another shape.
     """
-
-    def read() -> npt.NDArray[Any]:
-        # Mapped first, so that a header that declares a huge array takes no memory.
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-
-    found = read_or_explain(path, "npy array", read, (OSError, ValueError, EOFError))
+    found = np.asarray(load_array(path))
     if found.dtype.kind not in "iufb" or found.ndim not in (2, 3):
         raise DataError(
             f"{path}: found an array of {found.dtype} with shape {found.shape}, expected numbers of (bands, height, "

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.features import read_features
+from geofm_eval.data.readers.own_splits import split_in_cell
+from geofm_eval.data.tabular import found_column
 from geofm_eval.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ class Labelled:
         geometries: (n,) shapely points, polygons or multipolygons, valid and of two dimensions.
         labels: (n,) int64 classes or float64 values.
         groups: (n,) names, or None.
+        splits: (n,) ``train``, ``val``, ``test``, or empty; None without a column of splits.
         crs: pyproj CRS of the coordinates.
         dropped: features that cannot be used, by reason.
     """
@@ -42,6 +45,7 @@ class Labelled:
     geometries: Objects
     labels: npt.NDArray[Any]
     groups: tuple[str, ...] | None
+    splits: tuple[str, ...] | None
     crs: Any
     dropped: Mapping[str, tuple[str, ...]]
 
@@ -57,7 +61,7 @@ def read_labelled(task: TaskSpec, path: Path, *, polygons_only: bool) -> Labelle
     Self-intersecting polygons are repaired, and their number is logged.
 
     Args:
-        task: declares classes and the options ``column``, ``group`` and ``layer``.
+        task: declares classes and the options ``column``, ``columns``, ``group`` and ``layer``.
         path: the file.
         polygons_only: whether points are dropped.
 
@@ -67,9 +71,8 @@ def read_labelled(task: TaskSpec, path: Path, *, polygons_only: bool) -> Labelle
     import shapely
 
     found = read_features(path, task.options.get("layer"))
-    column, group = task.options["column"], task.options.get("group")
-    for name in (column, *(() if group is None else (group,))):
-        _check_column(path, found, name)
+    names = [str(name) for name in found.columns if name != found.geometry.name]
+    column = found_column(path, names, task.options["column"], "Set the option column to the one that holds the labels")
     labels = _labels(task, path, list(found[column]), column)
     geometries = _repaired(path, shapely.force_2d(np.array(list(found.geometry), dtype=object).reshape(-1)))
     reasons = _reasons(geometries, labels, column, polygons_only)
@@ -78,26 +81,28 @@ def read_labelled(task: TaskSpec, path: Path, *, polygons_only: bool) -> Labelle
     for number, reason in enumerate(reasons):
         if reason is not None:
             dropped.setdefault(reason, []).append(name_of(number))
-    groups = None if group is None else _groups(path, [found[group].iloc[n] for n in np.flatnonzero(kept)], group)
+    group, split = (_role(task, path, names, role) for role in ("group", "split"))
+    numbers = np.flatnonzero(kept)
     whole = labels[kept].astype(np.int64 if task.classes else np.float64)
     return Labelled(
         path,
-        np.flatnonzero(kept),
+        numbers,
         geometries[kept],
         whole,
-        groups,
+        None if group is None else _groups(path, list(found[group].iloc[numbers]), group),
+        None if split is None else _splits(path, list(found[split].iloc[numbers]), numbers),
         found.crs,
         {why: tuple(names) for why, names in dropped.items()},
     )
 
 
-def _check_column(path: Path, found: Any, name: str) -> None:
-    columns = [str(column) for column in found.columns if column != found.geometry.name]
-    if name not in columns:
-        raise DataError(
-            f"{path}: there is no column '{name[:60]}'; found {', '.join(columns)[:200] or 'none'}. Set the option "
-            "column to the one that holds the labels"
-        )
+def _role(task: TaskSpec, path: Path, names: Sequence[str], role: str) -> str | None:
+    """Column of ``group`` or ``split``: the one that the options name, or one of that name that holds no labels."""
+    asked = {**task.options.get("columns", {}), **{one: task.options[one] for one in ("group",) if one in task.options}}
+    if role in asked:
+        return found_column(path, names, asked[role], "Correct the name in the task's options")
+    own = next((name for name in names if name.strip().lower() == role), None)
+    return None if own == task.options["column"] else own
 
 
 def _labels(task: TaskSpec, path: Path, values: list[Any], column: str) -> npt.NDArray[np.float64]:
@@ -145,9 +150,14 @@ def _groups(path: Path, values: list[Any], column: str) -> tuple[str, ...]:
     if any(_is_missing(value) for value in values):
         raise DataError(
             f"{path}: {sum(map(_is_missing, values))} features have no group in column '{column[:60]}'; every feature "
-            "needs one. Fill the cells, or remove the option group"
+            "needs one. Fill the cells, or name another column with the option group"
         )
     return tuple(_text(value) for value in values)
+
+
+def _splits(path: Path, values: Sequence[Any], numbers: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    texts = ["" if _is_missing(value) else _text(value) for value in values]
+    return tuple(split_in_cell(text, f"{path}, {name_of(n)}") for text, n in zip(texts, numbers, strict=True))
 
 
 def _reasons(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.data.readers.files import read_or_explain, read_text
-from geofm_eval.data.readers.images import TIFF, load_array
+from geofm_eval.data.readers.images import TIFF, load_chip
 from geofm_eval.data.readers.rasters import Raster, read_target
 from geofm_eval.data.readers.tags import PLAIN
 from geofm_eval.errors import DataError
@@ -75,7 +75,7 @@ def read_mask(path: Path, codes: Mapping[Colour, int] | None) -> tuple[Raster, b
     if kind in TIFF:
         return read_target(path), False
     if kind == ".npy":
-        stored = load_array(path)
+        stored = load_chip(path)
         if len(stored) != 1:
             raise DataError(f"{path}: shape is {stored.shape}, expected (height, width) or one band of labels")
         return Raster(path, stored, None, None, (PLAIN,), None, 0), False

@@ -20,7 +20,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.readers.grids import Grid, Turn, north_up
 from geofm_eval.data.readers.tags import PLAIN, check_tag
 from geofm_eval.errors import DataError, Unavailable
-from geofm_eval.plurals import counted
+from geofm_eval.plurals import counted, some_of
 
 MASK = ".msk"
 """Suffix that GDAL appends to a file's name for its mask."""
@@ -202,7 +202,7 @@ def check_bands(raster: Raster, task: TaskSpec, bands: Sequence[str], *, shift: 
         alpha = f" (and {raster.alphas} alpha, used as a mask)" if raster.alphas else ""
         cure = "Correct the bands in its catalog entry, or replace the file" if task.own else "Download it again"
         raise DataError(
-            f"{path}: found {counted(len(raster.pixels), 'band')}{alpha}, expected {len(bands)} ({', '.join(bands)}); "
+            f"{path}: found {counted(len(raster.pixels), 'band')}{alpha}, expected {len(bands)} ({some_of(bands)}); "
             f"the file does not match the layout of task '{task.slug}'. {cure}"
         )
     for band, tag in zip(bands, raster.tags, strict=True):

@@ -1,5 +1,6 @@
 """Scenes that own labels are cut from: their grids, and geometries in their coordinates."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
+from geofm_eval.data.items import Item, Load
 from geofm_eval.data.pixels import to_unit
 from geofm_eval.data.readers.grids import Grid
 from geofm_eval.data.readers.images import TIFF
@@ -78,6 +80,25 @@ def has_data(task: TaskSpec, scene: SceneFile, pixels: npt.NDArray[np.int64]) ->
     windows: list[Window] = [(int(column), int(row), 1, 1) for column, row in pixels]
     found = (to_unit(part.marked, task).valid.all() for part in read_windows(scene.path, windows))
     return np.fromiter(found, bool, len(windows))
+
+
+@dataclass(frozen=True)
+class CutChips:
+    """Samples that are windows of scenes.
+
+    Args:
+        items: samples.
+        windows: window of every sample by id.
+        given: split by id, as far as the labels name one.
+        dropped: features, and windows, that give no sample, by reason.
+        load_target: reads the mask of a sample; None for one label per sample.
+    """
+
+    items: tuple[Item, ...]
+    windows: Mapping[str, Window]
+    given: Mapping[str, str]
+    dropped: Mapping[str, tuple[str, ...]]
+    load_target: Load | None = None
 
 
 class Reprojection:

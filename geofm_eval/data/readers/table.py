@@ -69,12 +69,11 @@ def read_pool(task: TaskSpec, root: Path) -> Pool:
     _check_images(task, columns)
     found = [one for table, own in zip(tables, columns, strict=True) for one in _samples(task, folder, table, own)]
     at = tables[0].path if len(tables) == 1 else root
-    if task.kind == "classification":
-        check_classes(task, at, {one.label for one in found})
     dropped = _dropped(found)
     items = tuple(sorted((one.item for one in found if one.item is not None), key=lambda item: item.id))
-    if not items:
-        raise DataError(f"{at}: all samples were dropped ({_counted(dropped)}). Correct the table or the task")
+    if task.kind == "classification":
+        check_classes(task, at, {one.label for one in found})
+    _check_left(task, at, items, dropped)
     load = image_loader(task, columns[0].bands) if columns[0].files else None
     load_target = target_loader(task, items) if task.dense else None
     given = {one.id: one.split for one in found if one.item is not None and one.split}
@@ -105,6 +104,19 @@ def _dropped(found: Sequence[_Sample]) -> dict[str, tuple[str, ...]]:
         if one.item is None:
             ids.setdefault(one.reason, []).append(one.id)
     return {reason: tuple(of) for reason, of in ids.items()}
+
+
+def _check_left(task: TaskSpec, at: Path, items: Sequence[Item], dropped: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a table, or a class, all of whose samples were dropped."""
+    if not items:
+        raise DataError(f"{at}: all samples were dropped ({_counted(dropped)}). Correct the table or the task")
+    left = {item.label for item in items}
+    lost = [name for position, name in enumerate(task.classes) if position not in left]
+    if lost and task.kind == "classification":
+        raise DataError(
+            f"{at}: all samples of class '{lost[0][:40]}' were dropped ({len(lost)} of {len(task.classes)} classes "
+            f"have none left; dropped: {_counted(dropped)[:120]}). Correct these rows, or remove the class"
+        )
 
 
 def _columns(task: TaskSpec, table: TableFile) -> Columns:

@@ -1,6 +1,7 @@
 """Rows of a user's table as plain values, in the order of their ids."""
 
 import posixpath
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +9,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.geoparquet import centres, geometry_column
 from geofm_eval.data.readers.images import IMAGES, is_image
 from geofm_eval.data.readers.listed import listed_name
-from geofm_eval.data.readers.own_splits import split_of
+from geofm_eval.data.readers.own_splits import split_in_cell
 from geofm_eval.data.readers.table_columns import Columns
 from geofm_eval.data.readers.table_labels import read_labels
-from geofm_eval.data.tabular import in_degrees, numbers, read_columns, where
+from geofm_eval.data.tabular import in_degrees, numbers, read_columns, trimmed, where
 from geofm_eval.errors import DataError
 
 _ROWS = 2**14
+"""Rows whose texts are Python objects at once."""
+
+_TEXTS = ("id", "split", "group", "date")
+"""Columns that are read row by row; those of labels and places are read as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +57,27 @@ class Row:
 def rows_of(task: TaskSpec, columns: Columns, prefix: str = "") -> Iterator[Row]:
     """Read the rows of a table in the order of their ids, which begin with ``prefix``.
 
-    The columns stay in arrow, and one batch at a time becomes Python objects, so that memory does not grow with rows.
+    Only the named columns are read. Labels and places become arrays, texts stay in arrow, and the texts of one batch at
+    a time become Python objects, so that a row takes a few tens of bytes while the table is read.
 
     Raises:
         DataError: the table has no rows, or one has a wrong value; the message names the row.
     """
-    table = read_columns(columns.path, columns.types(numeric=task.kind == "regression")).combine_chunks()
+    table = read_columns(columns.path, columns.types(numeric=task.kind == "regression"))
     if not len(table):
         raise DataError(f"{columns.path}: the table has no rows; expected one per sample below the first line")
     labels = read_labels(task, columns, table[columns.named["label"]])
     places = _places(columns, table)
-    ids = pc.utf8_trim_whitespace(table[columns.named.get("id") or columns.files[0]])
-    order = pc.sort_indices(ids).to_numpy()
+    names = [*(columns.named[role] for role in _TEXTS if role in columns.named), *columns.files]
+    # Columns that are arrays by now are released.
+    table = pa.table({name: trimmed(table[name]) for name in names}).combine_chunks()
+    order = pc.sort_indices(table[columns.named.get("id") or columns.files[0]]).to_numpy()
     for start in range(0, len(order), _ROWS):
         batch = order[start : start + _ROWS]
-        for number, values in zip(batch.tolist(), table.take(batch).to_pylist(), strict=True):
+        cells = table.take(batch).to_pydict()
+        for at, number in enumerate(batch.tolist()):
             place = None if places is None else places[number]
-            yield _row(columns, prefix, number, values, float(labels[number]), place)
+            yield _row(columns, prefix, number, {name: cells[name][at] for name in cells}, float(labels[number]), place)
 
 
 def _places(columns: Columns, table: Any) -> npt.NDArray[np.float64] | None:
@@ -90,20 +100,17 @@ def _row(
     place: npt.NDArray[np.float64] | None,
 ) -> Row:
     def text(role: str) -> str:
-        return (values[columns.named[role]] or "").strip() if role in columns.named else ""
+        return values[columns.named[role]] or "" if role in columns.named else ""
 
     files = tuple(_file(values[column], column, where(columns.path, number)) for column in columns.files)
-    split = split_of(text("split"))
-    if split is None and text("split"):
-        raise DataError(
-            f"{where(columns.path, number)}: split is '{text('split')[:40]}', expected train, val (or valid, "
-            "validation, dev) or test; leave it empty if the sample may be in any"
-        )
+    split = split_in_cell(text("split"), where(columns.path, number))
     known = None if place is None or np.isnan(place[0]) else (float(place[0]), float(place[1]))
     id = text("id") if "id" in columns.named else files[0]
     if not id:
         raise DataError(f"{where(columns.path, number)}: the id is empty, expected a name. Fill in the column")
-    return Row(number, f"{prefix}{id}", label, split or "", text("group"), known, text("date"), files)
+    # Rows of a group share its name in memory.
+    group = sys.intern(text("group"))
+    return Row(number, f"{prefix}{id}", label, split, group, known, text("date"), files)
 
 
 def _file(value: str | None, column: str, at: str) -> str:

@@ -14,7 +14,7 @@ from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.rasters import Raster, grid_of, read_bands, read_target
 from geofm_eval.data.readers.series import band_positions
 from geofm_eval.errors import ContractError, DataError, Unavailable
-from geofm_eval.plurals import counted
+from geofm_eval.plurals import counted, some_of
 
 MODALITIES = {
     "S2L1C": tuple(SENTINEL2),
@@ -72,7 +72,7 @@ def _item(task: TaskSpec, root: Path, path: Path, modalities: tuple[str, ...]) -
     seen = classes[classes != task.ignore]
     if not seen.size:
         raise DataError(
-            f"{land.path}: no pixel has a class, expected one or more of {', '.join(task.classes)}. Fetch the tile "
+            f"{land.path}: no pixel has a class, expected one or more of {some_of(task.classes)}. Fetch the tile "
             "again, or leave it out"
         )
     return Item(path.stem, path, int(np.bincount(seen).argmax()), lonlat=centre(grid), others=others)

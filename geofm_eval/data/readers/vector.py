@@ -1,6 +1,5 @@
 """Chips cut from own scenes at labelled points and polygons; nothing is written."""
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,21 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.items import Item, Load, Pool
+from geofm_eval.data.items import Item, Pool
 from geofm_eval.data.readers.chips import check_options
 from geofm_eval.data.readers.features import parts_of
 from geofm_eval.data.readers.images import place_of_grid
 from geofm_eval.data.readers.labelled import Labelled, name_of, read_labelled
 from geofm_eval.data.readers.listed import check_inside
 from geofm_eval.data.readers.rasters import Window, check_bands, read_window
-from geofm_eval.data.readers.scenes import Reprojection, SceneFile, find_scenes, has_data
+from geofm_eval.data.readers.scenes import CutChips, Reprojection, SceneFile, find_scenes, has_data
 from geofm_eval.data.readers.vector_masks import masked_windows
 from geofm_eval.errors import ContractError, DataError
-
-log = logging.getLogger(__name__)
-
-Samples = tuple[tuple[Item, ...], dict[str, Window], Load | None, dict[str, tuple[str, ...]]]
-"""Samples, their windows by id, the loader of masks, and features that give no sample by reason."""
 
 REASONS = (
     "outside every scene",
@@ -31,6 +25,12 @@ REASONS = (
     "the scene has no data there",
 )
 """Why a feature gives no chip, by how close it came."""
+
+VIEWS = "views in further scenes, because each feature is used in one"
+"""Why further chips of a feature are left out."""
+
+ROLES = ("split", "group")
+"""Columns of the labels that are found by these names, or by the option ``columns``."""
 
 
 def read_pool(task: TaskSpec, root: Path) -> Pool:
@@ -46,12 +46,16 @@ def read_pool(task: TaskSpec, root: Path) -> Pool:
             scene that contain pixels of polygons, with the polygons as mask. A pixel belongs to a polygon if its centre
             is inside; in polygons with different labels it has none.
         background: class outside all polygons of a mask; without it, these pixels have no label.
-        group: column of groups that must not be split, for ``chip``.
+        columns: names of the columns of splits and groups, for example ``{ split = "fold" }``; by default ``split``
+            and ``group``, if they exist.
+        group: the same as ``columns.group``.
         layer: layer of a GeoPackage with several.
 
     Labels are transformed to the CRS of each scene. A feature in several scenes is used in the first, by name, that
-    gives a whole chip with data. Features that give no chip are counted by reason. The id of a sample contains scene,
-    feature, and column, row and size of its window.
+    gives a whole chip with data. Features that give no chip, and views of features in further scenes, are counted by
+    reason. A window of a mask has the split of its polygons; if they are of several splits, it is left out and counted.
+    Windows that share a group of polygons are one group. The id of a sample contains scene, feature, and column, row
+    and size of its window.
 
     Raises:
         ContractError: unknown, missing or contradicting options.
@@ -63,9 +67,9 @@ def read_pool(task: TaskSpec, root: Path) -> Pool:
     check_inside(root, (path, *parts))
     found = read_labelled(task, path, polygons_only=task.dense)
     scenes = find_scenes(task, root, task.options["scenes"])
-    items, windows, load_target, lost = _samples(task, found, scenes, parts)
-    dropped = {**found.dropped, **lost}
-    if not items:
+    cut = _cut(task, found, scenes, parts)
+    dropped = {**found.dropped, **cut.dropped}
+    if not cut.items:
         counts = ", ".join(f"{len(ids)} {reason}" for reason, ids in dropped.items())
         raise DataError(
             f"{path}: no feature gives a sample ({counts[:200]}). Compare the place and CRS of labels and scenes, and "
@@ -73,27 +77,26 @@ def read_pool(task: TaskSpec, root: Path) -> Pool:
         )
 
     def load(item: Item) -> npt.NDArray[Any]:
-        part = read_window(item.path, windows[item.id])
+        part = read_window(item.path, cut.windows[item.id])
         check_bands(part, task, task.bands)
         return part.marked
 
-    return Pool(root, items, load, load_target, dropped=dropped)
+    return Pool(root, cut.items, load, cut.load_target, given=cut.given, dropped=dropped)
 
 
-def _samples(task: TaskSpec, found: Labelled, scenes: list[SceneFile], parts: tuple[Path, ...]) -> Samples:
+def _cut(task: TaskSpec, found: Labelled, scenes: list[SceneFile], parts: tuple[Path, ...]) -> CutChips:
     import rasterio
 
     size = int(task.options["size"])
     with rasterio.Env():  # otherwise each call of rasterio, for every feature, would enter one
         if task.dense:
             return masked_windows(task, found, scenes, size, parts)
-        items, windows, lost = _chips(task, found, scenes, size)
-        return items, windows, None, lost
+        return _chips(task, found, scenes, size)
 
 
 def _check(task: TaskSpec) -> None:
     target = "mask" if task.dense else "chip"
-    known = ("labels", "column", "scenes", "size", "background", "group", "layer")
+    known = ("labels", "column", "scenes", "size", "background", "columns", "group", "layer")
     check_options(task, **dict.fromkeys(known), target=("chip", "mask"))
     for name in ("labels", "column", "scenes"):
         if not isinstance(task.options.get(name), str):
@@ -108,7 +111,18 @@ def _check(task: TaskSpec) -> None:
             f"task '{task.slug}': target = '{task.options['target']}' is not for kind = {task.kind}; expected "
             f"'{target}'. Change one of them"
         )
+    _check_columns(task)
     _check_background(task, target)
+
+
+def _check_columns(task: TaskSpec) -> None:
+    columns, group = task.options.get("columns", {}), task.options.get("group", "")
+    named = isinstance(columns, dict) and {*columns} <= {*ROLES} and all(isinstance(v, str) for v in columns.values())
+    if not named or not isinstance(group, str):
+        raise ContractError(
+            f"task '{task.slug}': options have columns = {str(columns)[:80]} and group = {group!r:.40}; expected names "
+            f"of columns for {' and '.join(ROLES)}, for example columns = {{ split = 'fold' }}"
+        )
 
 
 def _check_background(task: TaskSpec, target: str) -> None:
@@ -118,9 +132,8 @@ def _check_background(task: TaskSpec, target: str) -> None:
             f"task '{task.slug}': option background is {background!r}; expected one of the classes, "
             f"{', '.join(task.classes)[:160] or 'which a task of numbers does not have'}"
         )
-    for name, only in (("background", "mask"), ("group", "chip")):
-        if name in task.options and target != only:
-            raise ContractError(f"task '{task.slug}': option {name} is for target = '{only}'; remove it")
+    if background is not None and target != "mask":
+        raise ContractError(f"task '{task.slug}': option background is for target = 'mask'; remove it")
 
 
 @dataclass
@@ -153,9 +166,7 @@ class _Placed:
             self.scenes[position] = scene
 
 
-def _chips(
-    task: TaskSpec, found: Labelled, scenes: list[SceneFile], size: int
-) -> tuple[tuple[Item, ...], dict[str, Window], dict[str, tuple[str, ...]]]:
+def _chips(task: TaskSpec, found: Labelled, scenes: list[SceneFile], size: int) -> CutChips:
     import shapely
 
     count = len(found.numbers)
@@ -164,20 +175,24 @@ def _chips(
     points = Reprojection(found.crs, np.asarray(shapely.point_on_surface(found.geometries)))
     for scene in scenes:
         placed.place(task, scene, shapely.get_coordinates(points.to(scene)))
-    if several := int((placed.times > 1).sum()):
-        log.info("%s: %d features are in several scenes; each is used in one", found.path.name, several)
     items: list[Item] = []
     windows: dict[str, Window] = {}
-    lost: dict[str, list[str]] = {}
+    given: dict[str, str] = {}
+    dropped: dict[str, list[str]] = {}
     for position, chosen in enumerate(placed.scenes):
+        name = name_of(found.numbers[position])
         if chosen is None:
-            lost.setdefault(REASONS[placed.closest[position]], []).append(name_of(found.numbers[position]))
+            dropped.setdefault(REASONS[placed.closest[position]], []).append(name)
             continue
+        if placed.times[position] > 1:
+            dropped.setdefault(VIEWS, []).append(name)
         column, row = placed.windows[position].tolist()
         item = _item(found, position, chosen, (column, row, size, size))
         items.append(item)
         windows[item.id] = (column, row, size, size)
-    return tuple(items), windows, {reason: tuple(names) for reason, names in lost.items()}
+        if found.splits is not None and found.splits[position]:
+            given[item.id] = found.splits[position]
+    return CutChips(tuple(items), windows, given, {reason: tuple(names) for reason, names in dropped.items()})
 
 
 def _item(found: Labelled, position: int, scene: SceneFile, window: Window) -> Item:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from geofm_eval.catalog import TaskSpec
-from geofm_eval.data.items import Item, Load
+from geofm_eval.data.items import Item
 from geofm_eval.data.readers.images import place_of_grid
 from geofm_eval.data.readers.labelled import Labelled, Objects, finite, name_of
 from geofm_eval.data.readers.rasters import Window
-from geofm_eval.data.readers.scenes import Reprojection, SceneFile
+from geofm_eval.data.readers.scenes import CutChips, Reprojection, SceneFile
+from geofm_eval.data.units import joined
 
 log = logging.getLogger(__name__)
 
 OUTSIDE = "outside every scene"
 EDGE = "in no whole window, at the edge of its scene"
 SMALL = "contains no centre of a pixel"
+SELECTED_ELSEWHERE = "views in further scenes, because each polygon selects windows of one"
+MIXED = "polygons of several splits in one window"
 
 SLIVER = 1e-3
 """Proportion of the smaller of two polygons up to which an overlap is not reported."""
@@ -74,10 +77,26 @@ class _View:
         return np.asarray(shapely.transform(parts, lambda points: points - (west, north)))
 
 
+@dataclass(frozen=True)
+class _MaskWindow:
+    """One window: its sample, and the polygons whose bounds touch it, in pixels of the window."""
+
+    item: Item
+    window: Window
+    positions: list[int]
+    polygons: Objects
+
+    def named(self, names: Sequence[str]) -> list[str]:
+        """Names of the polygons that own a pixel of the window, each once, without empty ones."""
+        size = self.window[2]
+        own = [k for n, k in enumerate(self.positions) if names[k] and _burnt(self.polygons[[n]], [1.0], size).any()]
+        return sorted({names[k] for k in own})
+
+
 def masked_windows(
     task: TaskSpec, found: Labelled, scenes: Sequence[SceneFile], size: int, parts: tuple[Path, ...]
-) -> tuple[tuple[Item, ...], dict[str, Window], Load, dict[str, tuple[str, ...]]]:
-    """Return windows with labelled pixels: samples, windows by id, a loader of masks, and unused features by reason.
+) -> CutChips:
+    """Return windows with labelled pixels as samples.
 
     Windows are on a regular grid from the north-western corner of each scene; incomplete ones at the edges are left
     out. A polygon selects windows of the first scene by name that shows one of its pixels. Every polygon is drawn in
@@ -86,9 +105,7 @@ def masked_windows(
     _report_overlaps(found)
     projected = Reprojection(found.crs, found.geometries)
     missing = dict.fromkeys(range(len(found.numbers)), OUTSIDE)
-    items: list[Item] = []
-    windows: dict[str, Window] = {}
-    drawn: dict[str, tuple[Objects, npt.NDArray[Any]]] = {}
+    windows: list[_MaskWindow] = []
     several: set[int] = set()
     for scene in scenes:
         view = _view(scene, size, projected.to(scene))
@@ -96,16 +113,39 @@ def masked_windows(
         for cell, shown in _selected(view, missing).items():
             window = (cell[0] * size, cell[1] * size, size, size)
             item = _item(found.path, scene, window, parts)
-            items.append(item)
-            windows[item.id] = window
-            drawn[item.id] = view.clipped(shown, cell), found.labels[shown]
-    if several:
-        log.info("%s: %d features are in several scenes; the first selects windows", found.path.name, len(several))
+            windows.append(_MaskWindow(item, window, shown, view.clipped(shown, cell)))
+    given, mixed = _splits(found, windows)
+    kept = _grouped(found, [one for one in windows if one.item.id not in mixed])
+    shapes = {one.item.id: (one.polygons, found.labels[one.positions]) for one in kept}
 
     def load_target(item: Item) -> npt.NDArray[Any]:
-        return drawn_mask(task, *drawn[item.id], size)
+        return drawn_mask(task, *shapes[item.id], size)
 
-    return tuple(items), windows, load_target, _by_reason(found, missing)
+    return CutChips(
+        tuple(one.item for one in kept),
+        {one.item.id: one.window for one in kept},
+        given,
+        _by_reason(found, {**missing, **dict.fromkeys(sorted(several), SELECTED_ELSEWHERE)}, mixed),
+        load_target,
+    )
+
+
+def _splits(found: Labelled, windows: Sequence[_MaskWindow]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Split of every window whose polygons name one, by id; and ids of windows with polygons of several splits."""
+    if found.splits is None:
+        return {}, ()
+    named = {one.item.id: one.named(found.splits) for one in windows}
+    given = {id: splits[0] for id, splits in named.items() if len(splits) == 1}
+    return given, tuple(id for id, splits in named.items() if len(splits) > 1)
+
+
+def _grouped(found: Labelled, windows: list[_MaskWindow]) -> list[_MaskWindow]:
+    """Windows with the groups of their polygons; those with several groups make them one."""
+    if found.groups is None or not windows:
+        return windows
+    pairs = [(one.item.id, name) for one in windows for name in one.named(found.groups)]
+    of = dict(zip([id for id, _ in pairs], joined(*np.array(pairs).T[::-1]).tolist(), strict=True))
+    return [replace(one, item=replace(one.item, group=of[one.item.id])) for one in windows]
 
 
 def _view(scene: SceneFile, size: int, polygons: Objects) -> _View:
@@ -188,11 +228,12 @@ def _report_overlaps(found: Labelled) -> None:
         )
 
 
-def _by_reason(found: Labelled, missing: Mapping[int, str]) -> dict[str, tuple[str, ...]]:
-    lost: dict[str, list[str]] = {}
-    for position, reason in missing.items():
-        lost.setdefault(reason, []).append(name_of(found.numbers[position]))
-    return {reason: tuple(names) for reason, names in lost.items()}
+def _by_reason(found: Labelled, reasons: Mapping[int, str], mixed: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Features by reason, and windows with polygons of several splits."""
+    dropped: dict[str, list[str]] = {}
+    for position, reason in reasons.items():
+        dropped.setdefault(reason, []).append(name_of(found.numbers[position]))
+    return {reason: tuple(names) for reason, names in dropped.items()} | ({MIXED: mixed} if mixed else {})
 
 
 def _item(labels: Path, scene: SceneFile, window: Window, parts: tuple[Path, ...]) -> Item:

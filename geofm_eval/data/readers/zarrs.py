@@ -8,6 +8,7 @@ import json
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,11 @@ _NUMBERS = re.compile(r"[<>|][biuf]\d+")
 _TEXTS = re.compile(r"[<>|][US]\d+")
 _NUMBERS3 = re.compile(r"bool|u?int(8|16|32|64)|float(16|32|64)")
 
-_FAILURES = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, zipfile.BadZipFile, MemoryError)
-"""Exceptions that zarr and zipfile raise for a damaged archive."""
+FAILURES = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""Exceptions that zarr, its codecs and zipfile raise for a damaged archive."""
 
 
 def read_arrays(path: Path, numbers: str, texts: Iterable[str] = ()) -> tuple[dict[str, Any], Mapping[str, Any]]:
@@ -68,7 +72,7 @@ def read_arrays(path: Path, numbers: str, texts: Iterable[str] = ()) -> tuple[di
             attributes.update(group[numbers].attrs.asdict())
         return np.asarray(found[numbers])
 
-    read_or_explain(path, "zarr cube", read, _FAILURES)
+    read_or_explain(path, "zarr cube", read, FAILURES)
     return found, attributes
 
 
