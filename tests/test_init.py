@@ -19,9 +19,9 @@ from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.looking import append_entries, commands, costs, draft_entry, entries_of, find_source, free_slug
 from geofm_eval.looking.columns import as_classes
-from geofm_eval.looking.entry import _value
 from geofm_eval.looking.naming import PRESETS, Names, name_bands
 from geofm_eval.looking.samples import LookedSamples
+from geofm_eval.looking.toml_text import toml_value
 from geofm_eval.looking.units import guess_unit
 from geofm_eval.looking.vectors import _size
 from tests.chip_files import write_tif
@@ -35,16 +35,6 @@ def class_folders(root: Path, count: int = 12, ending: str = ".tif", east: bool 
     for number in range(count):
         folder = root / CLASSES[number % 3]
         write_image(folder / f"{number}{ending}", 400 + number, bands, east=2000.0 * number if east else None)
-    return root
-
-
-def masks(root: Path, names: tuple[str, str], values: tuple[int, ...] = (0, 1, 255), count: int = 6) -> Path:
-    for number in range(count):
-        image, mask = (root / name.format(number) for name in names)
-        write_image(image, 400 + number)
-        mask.parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.resize(np.array(values, np.uint8), (8, 8))
-        write_tif(mask, pixels[None])
     return root
 
 
@@ -87,9 +77,9 @@ def test_bands_are_never_guessed(tmp_path: Path):
 
 
 def test_descriptions_of_bands_are_used_and_said(tmp_path: Path):
-    assert name_bands(None, 2, ("Blue", "NIR")).bands == ("B02", "B08")
-    assert "from the files' band descriptions: B2, B8A" in name_bands(None, 2, ("B2", "B8A")).comment
-    unclear = name_bands(None, 2, ("Blue", "thermal"))
+    assert name_bands(None, [(2, ("Blue", "NIR"))])[0].bands == ("B02", "B08")
+    assert "from the files' band descriptions: B2, B8A" in name_bands(None, [(2, ("B2", "B8A"))])[0].comment
+    unclear = name_bands(None, [(2, ("Blue", "thermal"))])[0]
     assert unclear.bands == ("?", "?")
     assert "the files say Blue, thermal" in unclear.comment
 
@@ -104,15 +94,15 @@ def test_descriptions_of_bands_are_used_and_said(tmp_path: Path):
 )
 def test_bands_that_do_not_fit_are_refused(asked: str, count: int, message: str):
     with pytest.raises(ContractError, match=message):
-        name_bands(asked, count, ())
+        name_bands(asked, [(count, ())])
 
 
 def test_presets_have_the_bands_of_their_products():
     assert {name: len(preset.bands) for name, preset in PRESETS.items()} == {
         "S2L2A": 12, "S2L1C": 13, "PlanetScope4": 4, "RGB": 3, "S1": 2,
     }  # fmt: skip
-    assert name_bands("s2l2a", 12, ()).product == "L2A"
-    assert name_bands("vv,vh", 2, ()).product == "GRD"
+    assert name_bands("s2l2a", [(12, ())])[0].product == "L2A"
+    assert name_bands("vv,vh", [(2, ())])[0].product == "GRD"
 
 
 def samples(low: float, median: float, high: float, dtype: str = "float32", bands: int = 2) -> LookedSamples:
@@ -147,30 +137,6 @@ def test_units_are_guessed_with_their_reason(values, bands, reason, fields):
 )
 def test_doubtful_units_are_warned_about(values, bands, warning):
     assert warning in guess_unit(samples(*values), Names(bands, "any", "")).warning
-
-
-@pytest.mark.parametrize(
-    ("names", "options"),
-    [
-        (("images/{}.tif", "masks/{}.tif"), {"images": "images", "masks": "masks"}),
-        (("a{}_merged.tif", "a{}.mask.tif"), {"image": "*_merged.tif", "mask": "*.mask.tif"}),
-        (("image_{}.tif", "mask_{}.tif"), {"image": "image_*.tif", "mask": "mask_*.tif"}),
-        (("train/images/{}.tif", "train/masks/{}.tif"), {"image": "*/images/*.tif", "mask": "*/masks/*.tif"}),
-    ],
-)
-def test_images_with_masks_are_paired_by_their_names(names: tuple[str, str], options: dict[str, str], tmp_path: Path):
-    draft = draft_entry(masks(tmp_path / "data", names), "shores", "B02,B03,B04,B08")
-    assert {name: draft.task.options[name] for name in options} == options
-    assert draft.task.kind == "segmentation"
-    assert draft.task.classes == ("class_0", "class_1")
-    assert draft.task.options["ignore"] == [255]
-    assert draft.items == 6
-
-
-def test_values_that_are_not_counted_from_zero_are_mapped(tmp_path: Path):
-    source = find_source(masks(tmp_path, ("images/{}.tif", "masks/{}.tif"), (0, 255)))
-    assert source.options["values"] == {"0": "class_0", "255": "class_255"}
-    assert "ignore" not in source.options
 
 
 def table(path: Path, *rows: str) -> Path:
@@ -239,7 +205,7 @@ def test_labelled_points_next_to_a_scene_give_chips(tmp_path: Path):
     ("names", "label", "message"),
     [
         ("id,a,b", None, r"2 columns may hold the label \(a, b\); name it with --label COLUMN"),
-        ("id,label,split", None, "expected a column file, file_name, path, image or an embedding"),
+        ("plots,label,split", None, "expected a column file, file_name, path, image, or a column id"),
         ("file,label", "biomas", "there is no column 'biomas'"),
     ],
 )
@@ -255,7 +221,7 @@ def test_unclear_tables_are_refused(names: str, label: str | None, message: str,
     [
         (lambda root: root / "nowhere", "does not exist; give a folder"),
         (lambda root: write_image(root / "x" / "one.tif").parent, "found 1 images in it and nothing that labels them"),
-        (lambda root: write_image(root / "one.tif"), "a single file must be a table or labelled geometries"),
+        (lambda root: write_image(root / "one.png", bands=3), "a single file must be a table or labelled geometries"),
     ],
 )
 def test_what_is_not_understood_is_refused(make, message: str, tmp_path: Path):
@@ -365,7 +331,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_any_value_is_written_as_toml_that_reads_back(value: object):
-    assert tomllib.loads(f"x = {_value(value)}")["x"] == value
+    assert tomllib.loads(f"x = {toml_value(value)}")["x"] == value
 
 
 def test_the_command_ends_with_the_next_commands(tmp_path: Path):

@@ -75,7 +75,7 @@ def check_task(task: TaskSpec, images: int = 8, progress: StartProgress = LogPro
             samples, groups or places.
     """
     splits = open_splits(task, progress)
-    lines = [_line(task, name, split) for name, split in splits.items()]
+    lines = [*(_line(task, name, split) for name, split in splits.items()), *_about_random(task, splits)]
     head, definition = _state(task, splits)
     first = next(iter(splits.values()))
     read = () if first.load is None else tuple(_spread(first, images))
@@ -125,6 +125,13 @@ def _state(task: TaskSpec, splits: Mapping[str, Split]) -> tuple[str, str]:
                 "Complete the copy, or list the existing files in a splits.csv"
             )
     return f"{task.slug}: {'readable and complete' if expected else 'readable'}", "  split    official"
+
+
+def _about_random(task: TaskSpec, splits: Mapping[str, Split]) -> Iterator[str]:
+    """Name the variant to compare blocks with: geofm-eval init writes it, but entries by hand often lack it."""
+    if task.variant_of is None and next(iter(splits.values())).rule.get("by") == "blocks":
+        fields = f"like = '{task.slug}', variant_of = '{task.slug}', split = 'random'"
+        yield f"  compare  with a random split, [tasks.{task.slug}_random]: {fields}"
 
 
 def _leaks(task: TaskSpec, parts: Mapping[str, Sequence[Item]], progress: StartProgress) -> Iterator[str]:

@@ -13,6 +13,9 @@ from geofm_eval.errors import DataError
 LABELS = ("label", "labels", "class", "class_name", "category", "target", "y", "crop", "landcover", "land_cover")
 """Usual names of a column of labels, in lower case."""
 
+WORDS = ("NA", "N/A", "na", "n/a", "None", "none")
+"""Texts that mean a missing number, but name a class among texts."""
+
 MANY_NUMBERS = 20
 """Distinct whole numbers above which a column holds numbers to predict, not classes."""
 
@@ -35,6 +38,18 @@ def plain(name: str) -> str:
     return name.strip().lower()
 
 
+def without_coordinates(names: Sequence[str]) -> list[str]:
+    """Return names of columns without ``x`` and ``y``, if both exist."""
+    pair = {"x", "y"}
+    return [name for name in names if plain(name) not in pair or not pair <= set(map(plain, names))]
+
+
+def usual_label(names: Sequence[str]) -> str | None:
+    """Return the column whose name is usual for labels; None if there is none."""
+    named = without_coordinates(names)
+    return next((name for word in LABELS for name in named if plain(name) == word), None)
+
+
 def as_classes(path: Path, column: str, values: Sequence[str]) -> Labels:
     """Decide whether a column holds classes or numbers.
 
@@ -42,13 +57,16 @@ def as_classes(path: Path, column: str, values: Sequence[str]) -> Labels:
         DataError: there is no label, one class, or text with too many distinct values for classes.
     """
     counts = Counter(value for value in values if value not in MISSING)
+    found = [_number(value) for value in counts]
+    words = Counter(value for value in values if value in WORDS) if None in found else Counter[str]()
+    counts += words
     absent = len(values) - sum(counts.values())
     warnings = (f"{absent} of {len(values)} samples have no label in column '{column}'",) if absent else ()
     if not counts:
         raise DataError(f"{path}: column '{column}' has no values; name another with --label COLUMN")
-    found = [_number(value) for value in counts]
     if None in found:
-        return _named(path, column, counts, warnings)
+        kept = [f"'{word}' is taken as a class; remove it from classes if it means no label" for word in sorted(words)]
+        return _named(path, column, counts, (*warnings, *kept))
     whole = all(number is not None and math.isfinite(number) and number == round(number) for number in found)
     if not whole or len(counts) > MANY_NUMBERS:
         return Labels("regression", warnings=warnings)

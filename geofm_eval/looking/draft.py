@@ -1,6 +1,6 @@
 """Draft of a catalog entry for own data, and what was found on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from geofm_eval.catalog import TaskSpec
+from geofm_eval.catalog.embeddings import TABLE
+from geofm_eval.catalog.tasks import UNKNOWN
 from geofm_eval.data.division import divided
 from geofm_eval.data.items import NAMES, Listing
 from geofm_eval.data.readers import POOL_READERS
 from geofm_eval.errors import ContractError
-from geofm_eval.looking.naming import Names, name_bands
-from geofm_eval.looking.samples import LookedSamples, read_samples
+from geofm_eval.looking.looks import ImageLook, fields_of, look_at_images, options_of
+from geofm_eval.looking.matching import EmbeddingDraft
+from geofm_eval.looking.samples import LookedSamples
 from geofm_eval.looking.sources import METRIC, OwnSource, find_source
-from geofm_eval.looking.units import Unit, guess_unit
 
 FEW = 10
 """Samples of a class below which a warning is given."""
@@ -28,18 +30,27 @@ class Draft:
     Args:
         task: the entry; bands that nobody has named are ``?``.
         source: what the path holds.
-        samples: pixels of some images; None for a table of embeddings without images.
-        names: names of the bands.
-        unit: unit of the stored values.
+        looks: a look at the images of every product; empty for tables without images.
         listing: samples divided into splits or folds.
     """
 
     task: TaskSpec
     source: OwnSource
-    samples: LookedSamples | None
-    names: Names
-    unit: Unit
+    looks: tuple[ImageLook, ...]
     listing: Listing
+
+    @property
+    def bands_named(self) -> bool:
+        """Whether every band has a name."""
+        return UNKNOWN not in self.task.bands
+
+    @property
+    def embeddings(self) -> EmbeddingDraft | None:
+        """Entry of the embeddings in the same table; None without them."""
+        if not self.source.embedding:
+            return None
+        slugs = (self.task.slug, f"{self.task.slug}_random")[: 2 if self.located else 1]
+        return EmbeddingDraft(f"Embeddings of {self.task.title}", TABLE, self.source.embedding, slugs)
 
     @property
     def located(self) -> bool:
@@ -55,9 +66,14 @@ class Draft:
     def facts(self) -> list[str]:
         """Sentences on what was found."""
         shown = [f"reader   {self.source.reader}, {self.task.kind}"]
-        if self.samples is not None:
-            shown += [f"images   {_images(self.samples)}", f"unit     {self.unit.reason}"]
-            shown += [f"bands    {', '.join(self.names.bands)} ({self.names.comment})"]
+        for look in self.looks:
+            names = f"{', '.join(look.names.bands)} ({look.names.comment})"
+            shown += [f"images   {look.told(_images(look.samples))}", f"unit     {look.told(look.unit.reason)}"]
+            shown += [f"bands    {look.told(names)}"]
+        if not self.looks and not self.source.embedding:
+            shown.append("images   none; only embeddings can be measured on this task")
+        if "dates" in self.source.comments:
+            shown.append(f"dates    {self.source.comments['dates']}")
         if self.source.embedding:
             shown.append(f"vectors  columns {self.source.embedding['columns']}")
         if self.source.counts:
@@ -85,7 +101,7 @@ class Draft:
     @property
     def warnings(self) -> list[str]:
         """What may be wrong, one sentence each."""
-        return [*self.source.warnings, *_about_images(self.samples), *_about_labels(self)]
+        return [*self.source.warnings, *_about_images(self.looks), *_about_labels(self)]
 
 
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
@@ -97,7 +113,7 @@ def draft_entry(path: Path, slug: str, bands: str | None = None, label: str | No
     Args:
         path: folder or file.
         slug: name of the task.
-        bands: preset or names of bands; None takes the files' descriptions, or leaves ``?``.
+        bands: presets or names of bands; None takes the files' descriptions, or leaves ``?``.
         label: column of the labels; None finds it by its name.
 
     Raises:
@@ -105,35 +121,35 @@ def draft_entry(path: Path, slug: str, bands: str | None = None, label: str | No
         DataError: the data are damaged, ambiguous or too few.
     """
     source = find_source(path, label)
-    samples, names, unit = None, Names((), "any", ""), Unit("")
-    if source.images:
-        samples = read_samples(source.images, source.root, source.windows)
-        names = name_bands(bands, samples.bands, samples.descriptions)
-        unit = guess_unit(samples, names)
-    task = _task(slug, source, samples, names, unit)
-    pool = POOL_READERS[source.reader](task, source.root)
-    return Draft(task, source, samples, names, unit, divided(task, pool))
+    looks = look_at_images(source, bands)
+    task = _task(slug, source, looks)
+    pool = POOL_READERS[source.reader](_with_distinct_bands(task), source.root)
+    return Draft(task, source, looks, divided(task, pool))
 
 
-def _task(slug: str, source: OwnSource, samples: LookedSamples | None, names: Names, unit: Unit) -> TaskSpec:
+def _with_distinct_bands(task: TaskSpec) -> TaskSpec:
+    """The task as its reader takes it: bands of several products need names that differ, even if nobody gave them."""
+    products = task.options.get("bands")
+    if not isinstance(products, dict) or UNKNOWN not in task.bands:
+        return task
+    named = {product: [f"{product}.{number}" for number in range(len(bands))] for product, bands in products.items()}
+    bands = tuple(band for names in named.values() for band in names)
+    return task.model_copy(update={"bands": bands, "options": {**task.options, "bands": named}})
+
+
+def _task(slug: str, source: OwnSource, looks: Sequence[ImageLook]) -> TaskSpec:
     fields: dict[str, Any] = {
         "slug": slug,
         "title": slug.replace("_", " "),
         "reader": source.reader,
         "root": str(source.root),
-        "options": dict(source.options),
+        "options": {**source.options, **options_of(looks)},
         "kind": source.kind,
         "metric": METRIC[source.kind],
         "classes": source.classes,
-        "bands": names.bands,
-        "product": names.product,
-        **unit.fields,
+        **({} if source.dates is None else {"dates": source.dates}),
+        **fields_of(looks),
     }
-    if samples is not None and samples.gsd is not None:
-        fields["gsd"] = samples.gsd
-    if samples is not None and len(samples.sizes) == 1:
-        height, width = next(iter(samples.sizes))
-        fields |= {"pixels": min(height, width)}
     try:
         return TaskSpec.model_validate(fields)
     except ValidationError as error:
@@ -151,22 +167,25 @@ def _images(samples: LookedSamples) -> str:
     return f"{samples.count}, {sizes}{more}, {samples.bands} bands of {' and '.join(samples.dtypes)}{place}"
 
 
-def _about_images(samples: LookedSamples | None) -> Iterator[str]:
-    if samples is None:
-        return
-    if len(samples.sizes) > 1:
-        yield f"images of {len(samples.sizes)} sizes: models without a size of their own encode them one by one"
-    if len(samples.dtypes) > 1:
-        yield f"images of several dtypes ({', '.join(samples.dtypes)}): check that all have the same unit"
-    if samples.gaps:
-        yield f"{samples.gaps:.1%} of the pixels that were read are NaN or nodata"
-    if samples.copies:
-        yield f"{len(samples.copies)} images are copies of another one, first {samples.copies[0].name}: remove them"
+def _about_images(looks: Sequence[ImageLook]) -> Iterator[str]:
+    for look in looks:
+        samples = look.samples
+        if len(samples.sizes) > 1:
+            what = f"images of {len(samples.sizes)} sizes: models without a size of their own encode them one by one"
+            yield look.told(what)
+        if len(samples.dtypes) > 1:
+            dtypes = ", ".join(samples.dtypes)
+            yield look.told(f"images of several dtypes ({dtypes}): check that all have the same unit")
+        if samples.gaps:
+            yield look.told(f"{samples.gaps:.1%} of the pixels that were read are NaN or nodata")
+        if samples.copies:
+            first = samples.copies[0].name
+            yield look.told(f"{len(samples.copies)} images are copies of another one, first {first}: remove them")
+        if look.unit.warning:
+            yield look.told(look.unit.warning)
 
 
 def _about_labels(draft: Draft) -> Iterator[str]:
-    if draft.unit.warning:
-        yield draft.unit.warning
     counts = {} if draft.task.dense else draft.source.counts
     few = [f"{name} ({count})" for name, count in counts.items() if count < FEW]
     if few:

@@ -40,7 +40,7 @@ def find(root: Path) -> OwnSource:
         root=root,
         kind="classification",
         classes=tuple(kept),
-        images=tuple(path for images in kept.values() for path in images),
+        products={"": tuple(path for images in kept.values() for path in images)},
         counts={name: len(images) for name, images in kept.items()},
         warnings=tuple(warnings),
     )

@@ -116,17 +116,24 @@ def _files(root: Path, options: Mapping[str, str]) -> tuple[list[Path], list[Pat
 def _with_values(root: Path, options: dict[str, Any], images: Sequence[Path], masks: Sequence[Path]) -> OwnSource:
     legend = legend_of(masks[0], root)
     names = None if legend is None else list(dict.fromkeys(read_legend(legend).values()))
-    values = _values(masks, root)
+    values, zeros = _values(masks, root)
     comments = {"options": f"{len(images)} images and {len(masks)} masks"}
     if names is not None:
-        return OwnSource("masks", root, "segmentation", tuple(names), tuple(images), options, comments)
+        return OwnSource("masks", root, "segmentation", tuple(names), {"": tuple(images)}, options, comments)
     if any(value != round(value) for value in values) or len(values) > MANY_VALUES:
-        return OwnSource("masks", root, "dense_regression", (), tuple(images), options, comments)
-    return _classes(root, options, images, {round(value): count for value, count in values.items()}, comments)
+        return OwnSource("masks", root, "dense_regression", (), {"": tuple(images)}, options, comments)
+    counts = {round(value): count for value, count in values.items()}
+    # The reader keeps a nodata value that is a class too: many files declare their class 0 as nodata.
+    return _classes(root, options, images, {**({0: zeros} if zeros else {}), **counts}, comments, zeros > 0)
 
 
 def _classes(
-    root: Path, options: dict[str, Any], images: Sequence[Path], values: Mapping[int, int], comments: dict[str, str]
+    root: Path,
+    options: dict[str, Any],
+    images: Sequence[Path],
+    values: Mapping[int, int],
+    comments: dict[str, str],
+    zero_is_nodata: bool,
 ) -> OwnSource:
     kept = sorted(values)
     if NO_LABEL in kept and len(kept) > 2:
@@ -144,19 +151,23 @@ def _classes(
     )
     kind: Kind = "segmentation"
     counts = {name: values[value] for value, name in zip(kept, names, strict=True)}
-    return OwnSource("masks", root, kind, tuple(names), tuple(images), options, comments, counts)
+    told = "0 is the nodata value of the masks and is kept as class_0; to ignore it, set label_nodata = 'ignore', "
+    told += "remove class_0, and map the other values with options.values"
+    warnings = (told,) if zero_is_nodata else ()
+    return OwnSource("masks", root, kind, tuple(names), {"": tuple(images)}, options, comments, counts, warnings)
 
 
-def _values(masks: Sequence[Path], root: Path) -> Counter[float]:
-    """Pixels by stored value, in some masks spread over all."""
-    found: Counter[float] = Counter()
+def _values(masks: Sequence[Path], root: Path) -> tuple[Counter[float], int]:
+    """Pixels by stored value, in some masks spread over all, and the number of zeros that are nodata."""
+    found, zeros = Counter[float](), 0
     chosen = np.unique(np.linspace(0, len(masks) - 1, min(READ, len(masks))).astype(int))
     for position in chosen:
         path = masks[int(position)]
         if legend_of(path, root) is not None:
-            return found
+            return found, 0
         raster, _ = read_mask(path, None)
         values = raster.pixels[0][~raster.is_nodata[0]]
+        zeros += int(raster.is_nodata.sum()) if raster.nodata == 0 else 0
         values, counts = np.unique(values[np.isfinite(values)], return_counts=True)
         found.update(dict(zip(values.astype(float).tolist(), counts.tolist(), strict=True)))
-    return found
+    return found, zeros

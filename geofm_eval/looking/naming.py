@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from geofm_eval.catalog.bands import BANDS, SENTINEL1, canonical, common_names
 from geofm_eval.catalog.base import Product
@@ -43,19 +44,26 @@ class Names:
         return UNKNOWN not in self.bands
 
 
-def name_bands(asked: str | None, count: int, descriptions: Sequence[str]) -> Names:
+def name_bands(asked: str | None, images: Sequence[tuple[int, Sequence[str]]]) -> list[Names]:
     """Name the bands of own images.
 
     Args:
-        asked: preset, or names separated by commas; None takes the descriptions of the files.
-        count: number of bands.
-        descriptions: descriptions in the files, in order; may be empty.
+        asked: presets or names separated by commas, of one product after the other; None takes the descriptions of the
+            files.
+        images: number of bands of every product's images, and their descriptions in file order, which may be empty.
+
+    Returns:
+        The names of every product.
 
     Raises:
         ContractError: the names are not as many as the bands, or one is a colour.
     """
     if asked is not None:
-        return _asked(asked, count)
+        return _asked(asked, [count for count, _ in images])
+    return [_described(count, descriptions) for count, descriptions in images]
+
+
+def _described(count: int, descriptions: Sequence[str]) -> Names:
     meant = {
         **common_names(descriptions),
         **{name: canonical(name) for name in descriptions if canonical(name) in BANDS},
@@ -69,22 +77,33 @@ def name_bands(asked: str | None, count: int, descriptions: Sequence[str]) -> Na
     return Names((UNKNOWN,) * count, "any", f'name them in file order, for example "B02"{found}')
 
 
-def _asked(asked: str, count: int) -> Names:
-    preset = next((one for name, one in PRESETS.items() if name.lower() == asked.strip().lower()), None)
-    if preset is None:
-        names = tuple(canonical(name) for name in asked.split(",") if name.strip())
-        preset, comment = Preset(names, _product(names)), "as given by --bands"
-    else:
-        comment = f"preset {asked}"
-    if len(preset.bands) != count:
+def _asked(asked: str, counts: Sequence[int]) -> list[Names]:
+    presets = {name.lower(): preset for name, preset in PRESETS.items()}
+    parts = [part.strip() for part in asked.split(",") if part.strip()]
+    named: list[tuple[str, Product | None]] = []
+    for part in parts:
+        preset = presets.get(part.lower())
+        named += [(canonical(part), None)] if preset is None else [(band, preset.product) for band in preset.bands]
+    if len(named) != sum(counts):
         raise ContractError(
-            f"--bands {asked}: names {len(preset.bands)} bands ({', '.join(preset.bands)}), the images have {count}; "
-            f"presets: {', '.join(f'{name} ({len(one.bands)})' for name, one in PRESETS.items())}"
+            f"--bands {asked}: names {len(named)} bands ({', '.join(band for band, _ in named)}), the images have "
+            f"{' + '.join(map(str, counts))}; presets: "
+            f"{', '.join(f'{name} ({len(one.bands)})' for name, one in PRESETS.items())}"
         )
-    colours = common_names(preset.bands)
+    colours = common_names([band for band, _ in named])
     if colours:
         raise ContractError(f"--bands {asked}: give names such as {', '.join(colours.values())} instead of colours")
-    return Names(preset.bands, preset.product, comment)
+    comment = f"preset {asked}" if len(parts) == 1 and asked.strip().lower() in presets else "as given by --bands"
+    rest = iter(named)
+    return [_names(list(islice(rest, count)), comment) for count in counts]
+
+
+def _names(named: Sequence[tuple[str, Product | None]], comment: str) -> Names:
+    """Names of one product's bands, each with the processing level of the preset that it comes from."""
+    bands = tuple(band for band, _ in named)
+    levels = {level for _, level in named}
+    level = levels.pop() if len(levels) == 1 else None
+    return Names(bands, level or _product(bands), comment)
 
 
 def _product(bands: Sequence[str]) -> Product:

@@ -1,6 +1,7 @@
 """The next commands for a new entry, and what its starter models cost."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +9,11 @@ from pathlib import Path
 from geofm_eval.catalog import Catalog, ModelSpec
 from geofm_eval.gaps import model_gap
 from geofm_eval.looking.draft import Draft
-from geofm_eval.starters import STARTER, Starters, choose_starters
+from geofm_eval.looking.matching import EmbeddingDraft
+from geofm_eval.starters import STARTER, choose_starters
 
 OPERATIONS_PER_SECOND = 2e10
-"""Floating-point operations of one CPU core, on the safe side; only for the estimate of minutes."""
+"""Floating-point operations per second that the estimates of minutes assume, about one CPU core."""
 
 PATCH = 16
 """Pixels per side of a patch where the entry does not say."""
@@ -27,33 +29,49 @@ class RunCost:
 
 
 def costs(catalog: Catalog, draft: Draft) -> list[RunCost]:
-    """Estimate the costs of the starter models of a new task on one CPU core."""
-    side = draft.task.pixels or 64
+    """Estimate the costs of the starter models of a new task at :data:`OPERATIONS_PER_SECOND`."""
+    side, images = draft.task.pixels or 64, draft.items * (draft.task.dates or 1)
     return [
-        RunCost(model, _megabytes(model), _operations(model, side) * draft.items / OPERATIONS_PER_SECOND / 60)
-        for model in _chosen(catalog, draft).models
+        RunCost(model, _megabytes(model), _operations(model, side) * images / OPERATIONS_PER_SECOND / 60)
+        for model in _chosen(catalog, draft)
     ]
 
 
-def commands(catalog: Catalog, draft: Draft, file: Path, model: str = "") -> list[str]:
-    """Return the commands that lead from a new entry, and that of its embeddings, to a ranking."""
+def commands(catalog: Catalog, draft: Draft | EmbeddingDraft, file: Path, model: str = "") -> list[str]:
+    """Return the commands that lead from new entries to a ranking.
+
+    Args:
+        catalog: with the new entries.
+        draft: what they were written from.
+        file: the catalog file.
+        model: name of the entry of embeddings; empty without one.
+    """
+    added = f"--catalog {shlex.quote(str(file))}"
+    if isinstance(draft, EmbeddingDraft):
+        checks = [f"geofm-eval check {model} {task} {added}" for task in draft.tasks if _is_base(catalog, task)]
+        return [*checks, f"pytest benchmarks {added} --tasks {','.join(draft.tasks)} --models {STARTER} -q"]
     task = draft.task.slug
+    check = f"geofm-eval check {f'{model} ' if model else ''}{task} {added}"
+    if not draft.looks and draft.embeddings is None:
+        return [check, f"geofm-eval init EMBEDDINGS --into {shlex.quote(str(file))}"]
     tasks = f"{task},{task}_random" if draft.located else task
-    absent = [model.slug for model in _chosen(catalog, draft).models if model_gap(model) is not None]
+    absent = [model.slug for model in _chosen(catalog, draft) if model_gap(model) is not None]
     fetched = (
         [f"geofm-eval fetch {' '.join(absent)}    # or fewer; models that are absent are skipped"] if absent else []
     )
     # Without the selection, decoders would be trained too, which takes hours.
     probes = " --adaptations linear" if draft.task.dense else ""
-    return [
-        f"geofm-eval check {f'{model} ' if model else ''}{task} --catalog {file}",
-        *fetched,
-        f"pytest benchmarks --catalog {file} --tasks {tasks} --models {STARTER}{probes} -q",
-    ]
+    return [check, *fetched, f"pytest benchmarks {added} --tasks {tasks} --models {STARTER}{probes} -q"]
 
 
-def _chosen(catalog: Catalog, draft: Draft) -> Starters:
-    return choose_starters(catalog, [catalog.task(draft.task.slug)])
+def _is_base(catalog: Catalog, slug: str) -> bool:
+    """Whether a task is no variant; variants have the same samples, so one check is enough."""
+    return catalog.task(slug).variant_of is None
+
+
+def _chosen(catalog: Catalog, draft: Draft) -> tuple[ModelSpec, ...]:
+    """Starter models of a task; none of them reads a task without images."""
+    return choose_starters(catalog, [catalog.task(draft.task.slug)]).models if draft.looks else ()
 
 
 def _megabytes(model: ModelSpec) -> float | None:

@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from geofm_eval.data.readers.images import IMAGES, is_image
 from geofm_eval.data.readers.listed import visible
+from geofm_eval.data.readers.table_files import is_listing
 from geofm_eval.data.tabular import TABLES, is_table
 from geofm_eval.errors import ContractError, DataError
+from geofm_eval.looking.columns import LABELS
 
 Kind = Literal["classification", "regression", "segmentation", "dense_regression"]
 
@@ -20,7 +22,7 @@ METRIC: dict[str, str] = {
 }
 """Metric of a new entry by its kind."""
 
-VECTORS = (".geojson", ".gpkg", ".shp", ".fgb")
+VECTORS = (".geojson", ".gpkg", ".shp")
 """Endings of files of labelled geometries, besides GeoParquet."""
 
 MASK_WORDS = ("masks", "mask", "labels", "label", "annotations", "annotation", "gt", "targets", "segmentationclass")
@@ -42,26 +44,28 @@ class OwnSource:
         root: folder or file.
         kind: what is predicted.
         classes: names of the classes, in order; empty for numbers.
-        images: files whose pixels are looked at; empty if there are none.
+        products: files whose pixels are looked at, by product; the name is empty if there is only one kind of file.
         options: options of the reader.
         comments: remarks on fields of the entry, by field.
         counts: samples per class, or pixels per class of the masks that were read.
         warnings: what may be wrong, one sentence each.
         embedding: options of a model that reads embeddings from the same table; empty if there are none.
         windows: whether images are scenes, of which parts are read.
+        dates: dates of every sample of a series; None for single images.
     """
 
     reader: str
     root: Path
     kind: Kind
     classes: tuple[str, ...] = ()
-    images: tuple[Path, ...] = ()
+    products: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     comments: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     embedding: Mapping[str, Any] = field(default_factory=dict)
     windows: bool = False
+    dates: int | None = None
 
 
 def find_source(path: Path, label: str | None = None) -> OwnSource:
@@ -84,7 +88,7 @@ def find_source(path: Path, label: str | None = None) -> OwnSource:
         return _of_file(root, label)
     files = [found for found in visible(root) if found.is_file()]
     geometries = [found for found in files if found.suffix.lower() in VECTORS]
-    listings = [found for found in files if is_table(found)]
+    listings = [found for found in files if is_listing(found, LABELS)]
     paired = masks.find(root)
     if paired is not None:
         return paired
@@ -93,7 +97,7 @@ def find_source(path: Path, label: str | None = None) -> OwnSource:
     if geometries:
         return vectors.find(_only(geometries), label)
     if listings:
-        return tables.find(_only([found for found in listings if not _is_split_list(found)]), label)
+        return tables.find(_only(listings), label)
     pictures = sum(is_image(found) for found in files)
     raise ContractError(f"{root}: found {pictures} images in it and nothing that labels them; expected {UNDERSTOOD}")
 
@@ -110,11 +114,6 @@ def _of_file(path: Path, label: str | None) -> OwnSource:
         f"{path}: a single file must be a table or labelled geometries ({endings}); for images ({', '.join(IMAGES)}) "
         "give their folder"
     )
-
-
-def _is_split_list(path: Path) -> bool:
-    """``train.txt`` next to images with masks is a list, not a table."""
-    return path.suffix.lower() == ".txt"
 
 
 def _only(found: Sequence[Path]) -> Path:

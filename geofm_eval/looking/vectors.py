@@ -11,7 +11,7 @@ from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.rasters import grid_of
 from geofm_eval.data.tabular import shown
 from geofm_eval.errors import DataError
-from geofm_eval.looking.columns import LABELS, as_classes, plain
+from geofm_eval.looking.columns import as_classes, usual_label, without_coordinates
 from geofm_eval.looking.sources import OwnSource
 
 STEP, SMALLEST, SIZE = 8, 16, 64
@@ -57,7 +57,7 @@ def find(path: Path, label: str | None = None) -> OwnSource:
         root=path.parent,
         kind=labels.kind,
         classes=labels.classes,
-        images=scenes,
+        products={"": scenes},
         options={
             "labels": path.name,
             "column": column,
@@ -98,7 +98,9 @@ def _scenes(folder: Path) -> tuple[Path, ...]:
 def _pattern(folder: Path, scenes: tuple[Path, ...]) -> str:
     """A pattern that finds the scenes, for example ``scenes/*.tif``."""
     parents = {path.parent.relative_to(folder).as_posix() for path in scenes}
-    ending = f"*{scenes[0].suffix}"
+    endings = {path.suffix for path in scenes}
+    # The reader takes only the GeoTIFFs among the files of a pattern.
+    ending = f"*{endings.pop()}" if len(endings) == 1 else "*"
     if len(parents) > 1:
         return f"**/{ending}"
     parent = parents.pop()
@@ -108,10 +110,9 @@ def _pattern(folder: Path, scenes: tuple[Path, ...]) -> str:
 def _label(path: Path, names: list[str], label: str | None) -> str:
     if label in names:
         return str(label)
-    usual = [name for word in LABELS for name in names if plain(name) == word]
-    found = usual[:1] or names
-    if label is None and len(found) == 1:
-        return found[0]
+    usual, others = usual_label(names), without_coordinates(names)
+    if label is None and (usual is not None or len(others) == 1):
+        return usual or others[0]
     raise DataError(
         f"{path}: the columns are {shown(names)}; expected one with labels"
         f"{'' if label is None else f', found no column {label[:40]!r}'}. Name it with --label COLUMN"

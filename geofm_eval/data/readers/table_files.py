@@ -1,7 +1,7 @@
 """Tables of a task: the only one in a folder, one by name, several whose samples are joined, or one per split."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,11 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.catalog.embeddings import stem
 from geofm_eval.data.readers.listed import visible
 from geofm_eval.data.readers.own_splits import split_of
-from geofm_eval.data.tabular import is_table, shown
+from geofm_eval.data.readers.table_columns import FILES
+from geofm_eval.data.tabular import column_names, is_table, shown
 from geofm_eval.errors import ContractError, DataError, Unavailable
+
+_SAMPLES = ("id", "label", *FILES)
 
 
 @dataclass(frozen=True)
@@ -75,14 +78,15 @@ def _check_differ(task: TaskSpec, names: Sequence[str]) -> None:
 def _existing(task: TaskSpec, root: Path, name: str) -> Path:
     if (root / name).is_file():
         return root / name
+    found = shown(_names(root, _asked_columns(task))) or "none"
     raise DataError(
-        f"{root}: there is no table '{name[:80]}'; tables in this folder: {shown(_names(root)) or 'none'}. Correct "
-        f"options.file of task '{task.slug}'"
+        f"{root}: there is no table '{name[:80]}'; tables in this folder: {found}. Correct options.file of task "
+        f"'{task.slug}'"
     )
 
 
 def _only(task: TaskSpec, root: Path) -> Path:
-    names = _names(root)
+    names = _names(root, _asked_columns(task))
     if not names:
         raise Unavailable("data", f"{root} has no table (CSV, TSV, JSON lines or parquet)", task.how_to_get)
     if len(names) > 1:
@@ -93,5 +97,31 @@ def _only(task: TaskSpec, root: Path) -> Path:
     return root / names[0]
 
 
-def _names(root: Path) -> list[str]:
-    return [path.name for path in visible(root) if is_table(path)] if root.is_dir() else []
+def is_listing(path: Path, columns: Collection[str] = ()) -> bool:
+    """Return whether a file is a table of samples.
+
+    A text file (``.txt``) is one only if its first line has several names, among them a usual name of images, ids or
+    labels: others are notes and lists.
+
+    Args:
+        path: the file.
+        columns: further names of columns by which a text file is recognised.
+    """
+    if not path.name.lower().removesuffix(".gz").endswith(".txt"):
+        return is_table(path)
+    try:
+        names = {name.strip().lower() for name in column_names(path)}
+    except DataError:
+        return False
+    return len(names) > 1 and not names.isdisjoint(name.lower() for name in (*_SAMPLES, *columns))
+
+
+def _asked_columns(task: TaskSpec) -> list[str]:
+    """Names of columns in the task's options."""
+    columns = task.options.get("columns", {})
+    named = columns.values() if isinstance(columns, dict) else ()
+    return [name for name in (task.options.get("label"), task.options.get("id"), *named) if isinstance(name, str)]
+
+
+def _names(root: Path, columns: Collection[str]) -> list[str]:
+    return [path.name for path in visible(root) if is_listing(path, columns)] if root.is_dir() else []
