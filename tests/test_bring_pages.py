@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from geofm_eval.catalog import load_catalog
 from geofm_eval.data.readers.own_reader import read_pool
@@ -46,6 +48,13 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         place, vector = (10 + number % 6 * 0.1, 50 + number // 6 * 0.1), rng.normal(number % 3, 1, 4)
         rows.append(",".join(map(str, (f"p{number}", CLASSES[number % 3], *place, *vector))))
     (folder / "data/plots.csv").write_text("\n".join(rows) + "\n")
+    fields = [row.split(",") for row in rows]
+    (folder / "data/labels.csv").write_text("\n".join(",".join(row[:2]) for row in fields) + "\n")
+    vectors = {
+        name: [row[place] for row in fields[1:]] for place, name in enumerate(fields[0]) if place not in (1, 2, 3)
+    }
+    table = {name: values if name == "id" else [float(value) for value in values] for name, values in vectors.items()}
+    parquet.write_table(pyarrow.table(table), folder / "data/embeddings.parquet")
     return folder
 
 

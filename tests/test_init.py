@@ -14,6 +14,7 @@ from rasterio import Affine
 from typer.testing import CliRunner
 
 from geofm_eval.catalog import TaskSpec, load_catalog
+from geofm_eval.catalog.writing import toml_value
 from geofm_eval.cli import app
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import ContractError, DataError
@@ -21,7 +22,6 @@ from geofm_eval.looking import append_entries, commands, costs, draft_entry, ent
 from geofm_eval.looking.columns import as_classes
 from geofm_eval.looking.naming import PRESETS, Names, name_bands
 from geofm_eval.looking.samples import LookedSamples
-from geofm_eval.looking.toml_text import toml_value
 from geofm_eval.looking.units import guess_unit
 from geofm_eval.looking.vectors import _size
 from tests.chip_files import write_tif

@@ -3,11 +3,13 @@
 import tomllib
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 
 from geofm_eval.catalog import load_catalog
 from geofm_eval.checking import check_task
+from geofm_eval.data.readers.features import read_features
 from geofm_eval.data.readers.table_files import is_listing
 from geofm_eval.datasets import open_splits
 from geofm_eval.errors import DataError
@@ -196,3 +198,20 @@ def test_a_table_of_files_that_do_not_exist_is_refused(tmp_path: Path):
     path = write_table(tmp_path / "t.csv", {"file": ["a.tif", "b.tif"], "label": ["a", "b"]})
     with pytest.raises(DataError, match="none of the files in column 'file' exist"):
         find_source(path)
+
+
+def test_labels_in_flatgeobuf_are_read_by_their_declared_format(tmp_path: Path):
+    frame = geopandas.GeoDataFrame({"c": ["a", "b"]}, geometry=geopandas.points_from_xy([1, 2], [3, 4]), crs=4326)
+    frame.to_file(tmp_path / "labels.fgb", driver="FlatGeobuf")
+    assert sorted(read_features(tmp_path / "labels.fgb", None)["c"]) == ["a", "b"]
+    frame.to_file(tmp_path / "other.geojson")
+    (tmp_path / "other.geojson").rename(tmp_path / "other.fgb")
+    with pytest.raises(DataError, match="not a FlatGeobuf file"):
+        read_features(tmp_path / "other.fgb", None)
+
+
+def test_a_table_of_masks_says_that_its_entry_is_written_by_hand(tmp_path: Path):
+    write_image(tmp_path / "a.tif", 400)
+    path = write_table(tmp_path / "samples.csv", {"file": ["a.tif"], "mask": ["a_mask.tif"], "fold": ["1"]})
+    with pytest.raises(DataError, match=r"found a column mask and no label.*by hand, with kind = 'segmentation'"):
+        draft_entry(path, "pairs", "PlanetScope4")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from geofm_eval.catalog import load_catalog
+from geofm_eval.catalog.writing import toml_comment, toml_table
 from geofm_eval.errors import ContractError
 from geofm_eval.looking.draft import Draft
 from geofm_eval.looking.matching import EmbeddingDraft
-from geofm_eval.looking.toml_text import toml_comment, toml_table
 from geofm_eval.sharing import temporary_beside
 from geofm_eval.store import storing
 

@@ -22,7 +22,7 @@ METRIC: dict[str, str] = {
 }
 """Metric of a new entry by its kind."""
 
-VECTORS = (".geojson", ".gpkg", ".shp")
+VECTORS = (".geojson", ".gpkg", ".shp", ".fgb")
 """Endings of files of labelled geometries, besides GeoParquet."""
 
 MASK_WORDS = ("masks", "mask", "labels", "label", "annotations", "annotation", "gt", "targets", "segmentationclass")

@@ -18,7 +18,21 @@ from geofm_eval.looking.embeddings import IDS, embedding_columns
 from geofm_eval.looking.series import DATES, SeriesColumns, find_series
 from geofm_eval.looking.sources import OwnSource
 
-ROLES = ("split", "group", *LON, *LAT, "geometry", *(name for name in IDS if name != "name"), *DATES, *FILES)
+MASK = "mask"
+"""Column of masks."""
+
+ROLES = (
+    "split",
+    "fold",
+    "group",
+    MASK,
+    *LON,
+    *LAT,
+    "geometry",
+    *(name for name in IDS if name != "name"),
+    *DATES,
+    *FILES,
+)
 """Columns that are not labels; a column ``name`` may hold names of classes."""
 
 
@@ -125,6 +139,11 @@ def _label(layout: _Layout, label: str | None) -> str:
     if label is not None:
         return found_column(layout.path, layout.names, label, "Name a column with --label")
     usual, others = usual_label(layout.names), layout.may_be_labels
+    if usual is None and MASK in map(plain, layout.names):
+        raise DataError(
+            f"{layout.path}: found a column {MASK} and no label; masks listed in tables are not described. Write the "
+            "entry by hand, with kind = 'segmentation' and classes (docs/bring_data.md, Table)"
+        )
     if usual is not None or len(others) == 1:
         return usual or others[0]
     what = f"{len(others)} columns may hold the label ({shown(others)})" if others else "no column may hold the label"

@@ -1,4 +1,4 @@
-"""Labelled points and polygons from GeoJSON, GeoPackage, Shapefile and GeoParquet.
+"""Labelled points and polygons from GeoJSON, GeoPackage, Shapefile, FlatGeobuf and GeoParquet.
 
 Files are opened by their declared format only. GDAL would otherwise guess it from the content, and some of its formats
 refer to other files, servers or programs.
@@ -51,7 +51,7 @@ def read_features(path: Path, layer: str | None) -> Any:
         found = read(path, layer)
     except DataError:
         raise
-    except Exception as error:  # parsers of four formats, each with its own exceptions
+    except Exception as error:  # parsers of five formats, each with its own exceptions
         raise _unreadable(path, f"{type(error).__name__}: {error}") from error
     if not isinstance(found, geopandas.GeoDataFrame) or not len(found):
         raise _unreadable(path, "it has no features with geometries")
@@ -131,6 +131,13 @@ def _read_shapefile(path: Path, layer: str | None) -> Any:
     return _read_vector(path, None, "ESRI Shapefile")
 
 
+def _read_flatgeobuf(path: Path, layer: str | None) -> Any:
+    with path.open("rb") as file:
+        if file.read(3) != b"fgb":
+            raise _unreadable(path, "not a FlatGeobuf file")
+    return _read_vector(path, None, "FlatGeobuf")
+
+
 def _read_vector(path: Path, layer: str | None, driver: str, **options: str) -> Any:
     import pyogrio
 
@@ -152,6 +159,7 @@ _READERS: dict[str, Callable[[Path, str | None], Any]] = {
     ".json": _read_geojson,
     ".gpkg": _read_package,
     ".shp": _read_shapefile,
+    ".fgb": _read_flatgeobuf,
     ".parquet": _read_parquet,
     ".geoparquet": _read_parquet,
 }

@@ -7,7 +7,7 @@ from typing import Any
 from geofm_eval.answer import TaskAnswer
 from geofm_eval.report.answer.one_task import unit_of_answer
 from geofm_eval.report.probes.curves import DepthProfile, LabelCurve, depth_profiles, label_curves
-from geofm_eval.report.web.palette import Style
+from geofm_eval.report.web.palette import LineStyle
 from geofm_eval.results.leaderboard import Ranking
 from geofm_eval.results.units import SIMULATED, MetricFormat
 
@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 260, 190
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 
-def depth_chart(answer: TaskAnswer, styles: Mapping[str, Style]) -> Spec | None:
+def depth_chart(answer: TaskAnswer, styles: Mapping[str, LineStyle]) -> Spec | None:
     """Score over relative depth, one line per model, with the best control as a band; None without depth.
 
     Rings mark chosen taps. The horizontal axis is the position of a tap between the first and ``final``.
@@ -38,7 +38,7 @@ def depth_chart(answer: TaskAnswer, styles: Mapping[str, Style]) -> Spec | None:
     return _chart(answer, f"{answer.setting.task}: {answer.setting.adaptation}", values, layers)
 
 
-def label_chart(answer: TaskAnswer, styles: Mapping[str, Style]) -> Spec | None:
+def label_chart(answer: TaskAnswer, styles: Mapping[str, LineStyle]) -> Spec | None:
     """Score at the chosen tap over the label fraction; None with a single fraction."""
     ranking = answer.ranking
     if ranking is None or len(ranking.comparison.fractions) < 2:
@@ -81,7 +81,7 @@ def _tips(*fields: str) -> list[Spec]:
     return [{"field": field, "type": "nominal", "title": titles.get(field, field)} for field in fields]
 
 
-def _by_model(shown: Sequence[DepthProfile | LabelCurve], styles: Mapping[str, Style]) -> Spec:
+def _by_model(shown: Sequence[DepthProfile | LabelCurve], styles: Mapping[str, LineStyle]) -> Spec:
     """Colour and dash of every model, without a legend: the page has one for all charts."""
     models = sorted({one.subject.model for one in shown})
     own = [styles[model] for model in models]
@@ -94,7 +94,9 @@ def _by_model(shown: Sequence[DepthProfile | LabelCurve], styles: Mapping[str, S
     }  # fmt: skip
 
 
-def _rings(x: Spec, y: Spec, tips: list[Spec], deep: Sequence[DepthProfile], styles: Mapping[str, Style]) -> list[Spec]:
+def _rings(
+    x: Spec, y: Spec, tips: list[Spec], deep: Sequence[DepthProfile], styles: Mapping[str, LineStyle]
+) -> list[Spec]:
     """Points with tooltips, and rings around chosen taps."""
     colour = {"color": _by_model(deep, styles)["color"]}
     points = {

@@ -7,7 +7,7 @@ from geofm_eval.answer import TaskAnswer
 from geofm_eval.catalog import Catalog, dense_adaptation
 from geofm_eval.ranking import Entry, Ordering
 from geofm_eval.records import display_name
-from geofm_eval.report.web.palette import Style
+from geofm_eval.report.web.palette import LineStyle
 from geofm_eval.results.run import PROBE
 from geofm_eval.results.units import of_labels, unit_named
 
@@ -15,7 +15,7 @@ BYTES = 4
 """Bytes of a parameter in float32."""
 
 
-def models_of(orders: Iterable[Ordering], catalog: Catalog, styles: Mapping[str, Style]) -> list[dict[str, Any]]:
+def models_of(orders: Iterable[Ordering], catalog: Catalog, styles: Mapping[str, LineStyle]) -> list[dict[str, Any]]:
     """Return a row per model of the settings: names, costs, licence and style; backbones first."""
     records = {entry.model: entry.record for one in orders for entry in one.setting.entries}
     found = []

@@ -19,7 +19,7 @@ TWIN = [4, 4]
 
 
 @dataclass(frozen=True)
-class Style:
+class LineStyle:
     """How a model is drawn."""
 
     colour: str
@@ -27,7 +27,7 @@ class Style:
     control: bool
 
 
-def styles_of(records: Iterable[Record]) -> dict[str, Style]:
+def styles_of(records: Iterable[Record]) -> dict[str, LineStyle]:
     """Return the style of every model by slug; backbones have colours, in the order of their names, controls are grey.
 
     A random twin has the colour of its model, if that is in the run.
@@ -35,10 +35,12 @@ def styles_of(records: Iterable[Record]) -> dict[str, Style]:
     control = {record.case.model: record.case.is_control for record in records}
     backbones = sorted(model for model, own in control.items() if not own)
     found = {
-        model: Style(COLOURS[number % len(COLOURS)], tuple(DASHES[number // len(COLOURS) % len(DASHES)]), control=False)
+        model: LineStyle(
+            COLOURS[number % len(COLOURS)], tuple(DASHES[number // len(COLOURS) % len(DASHES)]), control=False
+        )
         for number, model in enumerate(backbones)
     }
     for model in sorted(model for model, own in control.items() if own):
         original = found.get(model.removesuffix("_random"))
-        found[model] = Style(GREY if original is None else original.colour, tuple(TWIN), control=True)
+        found[model] = LineStyle(GREY if original is None else original.colour, tuple(TWIN), control=True)
     return found
