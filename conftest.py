@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fixtures import cases, options, outcomes, suite
+from fixtures import cases, options, outcomes, plan, suite
 from fixtures.collection import Collecting
 from fixtures.controller import Controller
 from fixtures.verdicts import Measured
@@ -36,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
     elif opened is not None:
         config.pluginmanager.register(Controller(config, opened), "geofm_eval_controller")
         config.pluginmanager.register(Measured(config), "geofm_eval_measured")
+        if opened.options.estimate:
+            config.option.dist, config.option.tx = "no", []  # no workers; -n says how many to plan for
+        if not config.option.collectonly:
+            from fixtures.pulsing import NAME, Pulsing  # here, because collection alone prints no plan
+
+            config.pluginmanager.register(Pulsing(config, opened), NAME)
         if opened.options.baseline is not None:
             from fixtures.gate import Gate  # here, because it loads what a session without a baseline does not need
 
@@ -64,6 +70,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     opened = suite.suite_owning(metafunc.config, metafunc.definition.path)
     if opened is not None:
         cases.parametrize(metafunc, opened.cases, opened.catalog)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out cases that cannot run here, with ``--runnable``."""
+    opened = suite.suite_of(config)
+    if opened is not None and opened.options.runnable:
+        plan.deselect_unrunnable(config, items, opened)
 
 
 @pytest.hookimpl(wrapper=True)

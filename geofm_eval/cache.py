@@ -27,6 +27,7 @@ _LAYOUTS = {
     "contents": "*/*.json",
     "inspections": "*.json",
     "splits": "*.csv",
+    "costs": "*.json",
     "verified": "*.json",
     "weights": "*",
     "scripts": "*.js",
@@ -34,14 +35,14 @@ _LAYOUTS = {
 """Pattern of the entries of every kind, below the folder of its name.
 
 ``noise`` holds probes solved again with last-digit noise on their features, ``pretraining`` scenes but no checkpoints,
-``contents`` hashes of data, ``inspections`` which samples can be used, ``splits`` how own data were divided, 
-``verified`` which records were checked, and ``scripts`` the library of charts.
+``contents`` hashes of data, ``inspections`` which samples can be used, ``splits`` how own data were divided,
+``costs`` seconds of earlier cases, ``verified`` which records were checked, and ``scripts`` the library of charts.
 """
 
 KINDS = (*_LAYOUTS, "damaged", "unfinished")
 """Kinds of cache entries; the last two are damaged directories that were set aside, and what killed processes left."""
 
-_FILES = ("contents", "inspections", "splits", "verified", "weights", "scripts")
+_FILES = ("contents", "inspections", "splits", "costs", "verified", "weights", "scripts")
 """Kinds whose entries are files."""
 
 

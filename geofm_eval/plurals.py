@@ -1,4 +1,4 @@
-"""Numbers with their nouns, and lists of names."""
+"""Numbers with their nouns, durations, and lists of names."""
 
 from collections.abc import Sequence
 
@@ -19,3 +19,14 @@ def some_of(names: Sequence[str], room: int = 160) -> str:
     shown = whole[:room].rpartition(", ")[0].count(", ") + 1
     first = ", ".join(names[:shown])
     return f"{first[:room]} and {len(names) - shown} more"
+
+
+def rough_duration(seconds: float) -> str:
+    """Format an estimated duration: ``20 seconds``, ``6 minutes``, ``2 hours 10 minutes``."""
+    if seconds < 55:
+        return f"{max(5, 5 * round(seconds / 5))} seconds"
+    minutes = max(1, round(seconds / 60))
+    if minutes >= 90:
+        hours, rest = divmod(5 * round(minutes / 5), 60)
+        return f"{counted(hours, 'hour')}{f' {rest} minutes' if rest else ''}"
+    return counted(minutes, "minute")

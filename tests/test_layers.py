@@ -21,6 +21,7 @@ FLOORS = (
     ("cache", "catalog", "environment", "own_code"),
     ("gaps", "stats"),
     ("records", "starters"),
+    ("costs",),
     # What measures.
     ("data",),
     ("simulation",),

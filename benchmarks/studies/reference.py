@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from geofm_eval.catalog import load_catalog
+from geofm_eval.costs import table_of, write_table
 from geofm_eval.errors import DataError
 from geofm_eval.records import pack, unpack
 from geofm_eval.report.collation import collate
@@ -71,6 +72,8 @@ def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
     moved = transfers(run, load_catalog())
     count = pack(run_dir, folder / f"{run.name}.tar.xz", {*cases_with_outcomes(collation.rankings, moved), *trained})
     copy_pages(run_dir, folder)
+    if folder == REFERENCE:
+        write_table(table_of(run.records))
     return count
 
 

@@ -1,12 +1,11 @@
 """The next commands for a new entry, and what its starter models cost."""
 
-import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from geofm_eval.catalog import Catalog, ModelSpec
+from geofm_eval.costs.operations import operations
 from geofm_eval.gaps import model_gap
 from geofm_eval.looking.draft import Draft
 from geofm_eval.looking.matching import EmbeddingDraft
@@ -14,9 +13,6 @@ from geofm_eval.starters import STARTER, choose_starters
 
 OPERATIONS_PER_SECOND = 2e10
 """Floating-point operations per second that the estimates of minutes assume, about one CPU core."""
-
-PATCH = 16
-"""Pixels per side of a patch where the entry does not say."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +28,7 @@ def costs(catalog: Catalog, draft: Draft) -> list[RunCost]:
     """Estimate the costs of the starter models of a new task at :data:`OPERATIONS_PER_SECOND`."""
     side, images = draft.task.pixels or 64, draft.items * (draft.task.dates or 1)
     return [
-        RunCost(model, _megabytes(model), _operations(model, side) * images / OPERATIONS_PER_SECOND / 60)
+        RunCost(model, _megabytes(model), operations(model, side) * images / OPERATIONS_PER_SECOND / 60)
         for model in _chosen(catalog, draft)
     ]
 
@@ -79,13 +75,3 @@ def _megabytes(model: ModelSpec) -> float | None:
         return 0.0
     size = None if model.weights is None else model.weights.bytes
     return None if size is None else size / 1e6
-
-
-def _operations(model: ModelSpec, side: int) -> float:
-    """Two operations per parameter and token of one image."""
-    return 2.0 * (model.parameters or 0) * ((model.image_size or side) / _patch(model)) ** 2
-
-
-def _patch(model: ModelSpec) -> int:
-    named: Sequence[str] = re.findall(r"patch(\d+)", str(model.options.get("model", "")))
-    return int(named[0]) if named else int(model.options.get("patch", PATCH))
