@@ -14,7 +14,7 @@ from geofm_eval.results.units import SIMULATED, MetricFormat
 Spec = dict[str, Any]
 """A chart in the grammar of Vega-Lite 6."""
 
-WIDTH, HEIGHT = 260, 190
+HEIGHT = 200
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 
@@ -55,10 +55,16 @@ def label_chart(answer: TaskAnswer, styles: Mapping[str, LineStyle]) -> Spec | N
 def _chart(answer: TaskAnswer, title: str, values: list[dict[str, Any]], layers: list[Spec]) -> Spec:
     """A chart with a title that says if the data are simulated."""
     simulated = answer.setting.record.evidence == "simulated"
-    words = {"text": title, **({"subtitle": SIMULATED} if simulated else {}), "anchor": "start", "fontSize": 12}
+    words = {
+        "text": title,
+        **({"subtitle": SIMULATED} if simulated else {}),
+        "anchor": "start",
+        "fontSize": 12,
+        "limit": 310,
+    }
     return {
         "$schema": SCHEMA,
-        "width": WIDTH,
+        "width": "container",
         "height": HEIGHT,
         "title": words,
         "data": {"values": values},
@@ -72,7 +78,7 @@ def _axis(field: str, title: str, scale: Spec, axis: Spec | None = None) -> Spec
         "type": "quantitative",
         "title": title,
         "scale": scale,
-        "axis": {"tickCount": 5, **(axis or {})},
+        "axis": {"tickCount": 5, "labelFlush": False, **(axis or {})},
     }
 
 
@@ -105,7 +111,7 @@ def _rings(
     }
     rings = {
         "transform": [{"filter": "datum.chosen"}],
-        "mark": {"type": "point", "filled": False, "size": 110, "strokeWidth": 2},
+        "mark": {"type": "point", "filled": False, "size": 90, "strokeWidth": 1.5},
         "encoding": {"x": x, "y": y, **colour, "tooltip": tips},
     }
     return [points, rings]

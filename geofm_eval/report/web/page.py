@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def page_of(content: PageContent) -> str:
         sections=_sections(shown, bool(pictures), bool(groups)),
         answers=[_answer(evidence, own) for evidence, own in by_evidence(content.answers).items()],
         charts=shown,
-        legend=models,
+        legend=[model for model in models if model["model"] in _drawn(charts)],
         groups=groups,
         pictures=pictures,
         notes=[(title, [without_folders(line) for line in lines]) for title, lines in content.notes.items() if lines],
@@ -163,6 +164,11 @@ def _charts(
     return found
 
 
+def _drawn(charts: Iterable[Any]) -> set[str]:
+    """Models that have a line in any chart."""
+    return {value["model"] for *_, own in charts for _, spec in own for value in spec["data"]["values"]}
+
+
 def _label(title: str, answer: TaskAnswer) -> str:
     """What a screen reader says instead of the chart."""
     tops = [f"{choice.model} at {choice.entry.record.case.layer}" for choice in answer.choices[:3]]
@@ -170,22 +176,45 @@ def _label(title: str, answer: TaskAnswer) -> str:
 
 
 def _tables(pages: Mapping[str, Sequence[Page]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Groups of tables, and the content of every table."""
+    """Groups of tables by section, in them those about the same comparison together; and the content of every table."""
     groups: list[dict[str, Any]] = []
     tables: list[dict[str, Any]] = []
     for title, own in pages.items():
-        group = []
-        for table in (table for page in own for table in page.tables):
-            group.append({"id": len(tables), "title": table.title})
-            tables.append(_content_of(table))
-        if group:
-            groups.append({"title": title, "tables": group})
+        entries = [(len(tables) + number, table) for number, table in enumerate(t for page in own for t in page.tables)]
+        if entries:
+            groups.append({"title": title, "tables": _by_subject(entries)})
+            tables += [_content_of(table) for _, table in entries]
     return groups, tables
+
+
+def _by_subject(entries: Iterable[tuple[int, Table[Any]]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Consecutive tables whose titles have the same beginning, with that beginning; a table alone keeps its title."""
+    found: list[tuple[str, list[dict[str, Any]]]] = []
+    for subject, group in groupby(entries, key=lambda entry: entry[1].title.rpartition(": ")[0]):
+        own = list(group)
+        about = subject if len(own) > 1 else ""
+        names = [{"id": number, "title": table.title[len(about) :].removeprefix(": ")} for number, table in own]
+        found.append((about, names))
+    return found
 
 
 def _content_of(table: Table[Any]) -> dict[str, Any]:
     notes = [without_folders(note) for note in (*table.remarks, *table.notes)]
-    return {"slug": table.slug, "title": table.title, "header": table.header, "rows": table.grid, "notes": notes}
+    return {
+        "slug": table.slug,
+        "title": table.title,
+        "header": table.header,
+        "rows": _filled(table.grid),
+        "notes": notes,
+    }
+
+
+def _filled(rows: Iterable[Sequence[str]]) -> list[list[str]]:
+    """Rows that can be sorted: where the first cell is blank, it is that of the row above."""
+    found: list[list[str]] = []
+    for first, *others in rows:
+        found.append([first or (found[-1][0] if found else ""), *others])
+    return found
 
 
 @cache

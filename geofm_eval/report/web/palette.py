@@ -7,7 +7,7 @@ from geofm_eval.records import Record
 from geofm_eval.report.drawing import GREY
 
 COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07D00", "#3A9BD9", "#7F3C8D", "#8C564B", "#5C8D2E", "#C2185B",
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B07D00", "#3A9BD9", "#9454A8", "#8C564B", "#5C8D2E", "#C2185B",
 )  # fmt: skip
 """Readable on white and on black; the first six are those of Okabe and Ito (2008), darkened where they are pale."""
 
