@@ -50,7 +50,7 @@ def run_step(name: str, runner: Path, inputs: dict[str, str], **more: str) -> "s
 
 @pytest.mark.slow
 def test_the_measuring_step_selects_the_cases_of_its_inputs(runner: Path):
-    inputs = {"models": "pocket_mae", "tasks": "eurosat_sim", "options": "--seeds 1 --verbose"}
+    inputs = {"models": "pocket_mae", "tasks": "eurosat_sim", "options": "--seeds 1"}
     done = run_step("Measure", runner, inputs, PYTEST_ADDOPTS="--collect-only -p no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "pocket_mae-eurosat_sim-linear-final" in done.stdout
