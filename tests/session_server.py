@@ -1,8 +1,8 @@
 """Sessions of pytest in forks of a process that has loaded torch already: loading it takes longer than most of them.
 
 A fork has a working folder, environment and output of its own. Its session differs from ``python -m pytest`` in two
-ways: torch and the package are loaded before the environment is set, and rankings get no figures. Tests that depend on
-either use ``SmallSuite.run_fresh``.
+ways: torch and the package are loaded before the environment is set, and rankings get no figures. Workers of its
+``-n`` are forks as well. Tests that depend on any of these use ``SmallSuite.run_fresh``.
 """
 
 import atexit
@@ -85,6 +85,7 @@ def session(request: Request) -> int:
     import pytest
 
     from tests.collating import no_figures
+    from tests.forked_workers import fork_workers
 
     for number, name, mode in ((0, os.devnull, os.O_RDONLY), (1, request.output, os.O_WRONLY | os.O_CREAT)):
         os.dup2(os.open(name, mode), number)
@@ -94,11 +95,21 @@ def session(request: Request) -> int:
     os.environ.clear()
     os.environ.update(request.environment)
     no_figures(pytest.MonkeyPatch())
+    if "-n" in request.arguments:
+        fork_workers()
     return int(pytest.main(request.arguments))
 
 
 if __name__ == "__main__":
+    # What sessions load: each of them would spend seconds on it.
+    import pytest  # noqa: F401
+
+    import geofm_eval.measure
+    import geofm_eval.measure.similarity
+    import geofm_eval.measure.training
+    import geofm_eval.report.collation
     import geofm_eval.workspace  # noqa: F401
-    import tests.collating  # noqa: F401
+    import tests.collating
+    import tests.forked_workers  # noqa: F401
 
     serve()
