@@ -3,6 +3,7 @@
 They get the working folder and the environment that a new process would get.
 """
 
+import atexit
 import json
 import os
 import select
@@ -48,7 +49,6 @@ def fork_workers() -> None:
 
 def _serve(requests: socket.socket) -> NoReturn:
     """Fork a worker per request until the session has ended."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for workers here, and none may stay a zombie
     while True:
         content, pipes, _, _ = socket.recv_fds(requests, MOST_BYTES, 2)
         if not content:
@@ -64,7 +64,6 @@ def _serve(requests: socket.socket) -> NoReturn:
 
 def _work(pipes: list[int], folder: str, environment: dict[str, str]) -> NoReturn:
     """Do what execnet lets a new interpreter do, see ``gateway_io.popen_bootstrapline``."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for target, pipe in enumerate(pipes):
         os.dup2(pipe, target)
         os.close(pipe)
@@ -74,4 +73,12 @@ def _work(pipes: list[int], folder: str, environment: dict[str, str]) -> NoRetur
     sys.stdin, sys.stdout, sys.argv = os.fdopen(0), os.fdopen(1, "w"), ["-c"]
     names: dict[str, Any] = {"__name__": "__main__"}
     exec(gateway_io.popen_bootstrapline, names)
-    sys.exit()
+    leave(0)
+
+
+def leave(status: int) -> NoReturn:
+    """End a fork after its exit handlers; Python would first take apart what it loaded, which takes a second."""
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -6,6 +6,7 @@ ways: torch and the package are loaded before the environment is set, and rankin
 """
 
 import atexit
+import gc
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.forked_workers import fork_workers, leave
 
 LIMIT = 150.0
 """Seconds that a session may take."""
@@ -73,10 +76,11 @@ class SessionServer:
 
 def serve() -> None:
     """Run the sessions that are asked for, one after the other, and answer with the exit status of each."""
+    gc.freeze()  # or the first collection of a session copies every page that holds an object
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            sys.exit(session(Request(**json.loads(line))))
+            leave(session(Request(**json.loads(line))))
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
@@ -85,7 +89,6 @@ def session(request: Request) -> int:
     import pytest
 
     from tests.collating import no_figures
-    from tests.forked_workers import fork_workers
 
     for number, name, mode in ((0, os.devnull, os.O_RDONLY), (1, request.output, os.O_WRONLY | os.O_CREAT)):
         os.dup2(os.open(name, mode), number)
@@ -109,7 +112,6 @@ if __name__ == "__main__":
     import geofm_eval.measure.training
     import geofm_eval.report.collation
     import geofm_eval.workspace  # noqa: F401
-    import tests.collating
-    import tests.forked_workers  # noqa: F401
+    import tests.collating  # noqa: F401
 
     serve()
