@@ -21,7 +21,6 @@ from geofm_eval.records import (
     pack,
     read_record,
     record_path,
-    unpack,
     write_manifest,
 )
 from geofm_eval.report.gate import lines_of
@@ -430,8 +429,8 @@ def test_a_baseline_of_an_older_schema_is_migrated(old, new, repository):
     assert case.identical
 
 
-def test_the_checkpoint_at_a_third_of_its_steps_is_a_regression_on_the_reference(tmp_path, repository):
-    run = unpack(repository / "reports" / "reference" / "study.tar.xz")
+def test_the_checkpoint_at_a_third_of_its_steps_is_a_regression_on_the_reference(tmp_path, unpacked_reference):
+    run = unpacked_reference
     for model, folder in (("pocket_mae", tmp_path / "whole"), ("pocket_mae_third", tmp_path / "third")):
         for path in (run / "probe").glob(f"{model}-eurosat_sim-*.npz"):
             record = read_record(path.with_suffix(".json"))
