@@ -16,7 +16,7 @@ LIBRARY = ROOT / "geofm_eval"
 
 FLOORS = (
     ("errors", "memo", "garbage", "plurals", "progress", "terminal", "seeds", "version"),
-    ("paths", "metric"),
+    ("paths", "metric", "installation"),
     ("sharing", "seals"),
     ("store", "devices"),
     ("cache", "catalog", "environment", "own_code"),

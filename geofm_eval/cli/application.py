@@ -10,7 +10,7 @@ from rich.console import Console
 
 from geofm_eval.version import __version__
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 # Wide enough for complete names in pipes and logs; a terminal keeps its own width.
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
 
@@ -38,9 +38,11 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def main(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Evaluate geospatial foundation models. To run the benchmark suite: pytest benchmarks."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    """Evaluate geospatial foundation models. To run the benchmark suite: geofm-eval run."""
+    if context.invoked_subcommand != "run":  # pytest shows the log itself
+        logging.basicConfig(level=logging.INFO, format="%(message)s")

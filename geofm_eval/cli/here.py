@@ -10,6 +10,7 @@ from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
 from geofm_eval.catalog.models import Commercial
 from geofm_eval.catalog.tasks import UNKNOWN
 from geofm_eval.cli.application import CatalogOption, app, complain, console, say
+from geofm_eval.cli.completion import entry_names, task_names
 from geofm_eval.errors import GeofmError, Unavailable
 from geofm_eval.gaps import availability
 from geofm_eval.metric import METRICS, POINT
@@ -26,7 +27,9 @@ NOT_CHECKED = "Files were not loaded; geofm-eval check MODEL TASK loads them."
 def models(
     catalog: CatalogOption = None,
     commercial: Annotated[Commercial | None, typer.Option(help="Only models whose licence says so.")] = None,
-    starter: Annotated[str | None, typer.Option(metavar="TASK", help="Only the starter models of TASK.")] = None,
+    starter: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Only the starter models of TASK.", autocompletion=task_names)
+    ] = None,
 ) -> None:
     """List the models: family, bands, size, licence, and whether their files are here."""
     known = load_catalog(catalog or ())
@@ -123,7 +126,9 @@ def doctor(catalog: CatalogOption = None) -> None:
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models and tasks.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Models and tasks.", autocompletion=entry_names)
+    ],
     catalog: CatalogOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be downloaded, and its size.")] = False,
 ) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from geofm_eval.catalog import load_catalog
 from geofm_eval.cli.application import CatalogOption, app, console, say
+from geofm_eval.cli.completion import model_names, task_names
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_runs
 
@@ -79,8 +80,10 @@ def compare(
 @app.command()
 def advise(
     run: Path,
-    task: Annotated[str, typer.Option(help="Task to use the backbone for.")],
-    model: Annotated[str | None, typer.Option(help="Backbone. Default: all except controls.")] = None,
+    task: Annotated[str, typer.Option(help="Task to use the backbone for.", autocompletion=task_names)],
+    model: Annotated[
+        str | None, typer.Option(help="Backbone. Default: all except controls.", autocompletion=model_names)
+    ] = None,
     catalog: CatalogOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     confirm: Annotated[bool, typer.Option("--confirm", help="Build the cut MODEL, time it, solve its probe.")] = False,
