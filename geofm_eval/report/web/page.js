@@ -158,16 +158,18 @@
     if (typeof vegaEmbed === "undefined" && !window.vegaEmbed) return;
     const style = getComputedStyle(document.documentElement), ink = style.getPropertyValue("--ink").trim(), line = style.getPropertyValue("--line").trim();
     const axis = { labelColor: ink, titleColor: ink, domainColor: line, tickColor: line, gridColor: line, gridOpacity: 0.5 };
-    const config = { background: "transparent", view: { stroke: line }, axis, title: { color: ink, subtitleColor: ink } };
+    const config = { background: "transparent", view: { stroke: line }, axis, legend: { labelColor: ink }, title: { color: ink, subtitleColor: ink } };
     for (const figure of document.querySelectorAll("[data-chart]")) {
       window.vegaEmbed(figure, content.charts[figure.dataset.chart], { actions: { export: true, source: false, compiled: false, editor: false }, renderer: "svg", config })
         .catch((error) => { figure.textContent = `The chart cannot be drawn: ${error.message}`; });
     }
   }
 
-  drawFilters();
-  drawGrid();
-  for (const details of document.querySelectorAll("details.table")) details.addEventListener("toggle", () => details.open && openTable(details));
+  if (document.getElementById("grid")) { drawFilters(); drawGrid(); }
+  for (const details of document.querySelectorAll("details.table")) {
+    details.addEventListener("toggle", () => details.open && openTable(details));
+    if (details.open) openTable(details);
+  }
   drawCharts();
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
 })();
