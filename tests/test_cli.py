@@ -51,7 +51,7 @@ def small_home(tmp_path: Path) -> Path:
 
 
 def test_models_says_what_is_runnable():
-    done = run("models")
+    done = run("models", "--all")
     assert done.returncode == 0
     assert re.search(r"mae_vits16 .*reconstruction.*13 L1C.*224 px.*CC-BY-4.0.*no: weights", done.stdout)
     assert re.search(r"mae_vits16_random .*control.*yes", done.stdout)
@@ -66,7 +66,7 @@ def test_tasks_lists_simulated_and_real_data():
 
 
 def test_doctor_says_what_each_missing_piece_needs(small_home: Path):
-    done = run("doctor", home=small_home)
+    done = run("doctor", "--all", home=small_home)
     assert done.returncode == 0
     runnable = re.search(r"^  eurosat_rgb: (.*)$", done.stdout, re.MULTILINE)
     assert runnable is not None
