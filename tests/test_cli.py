@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import subprocess
 import sys
@@ -48,7 +49,8 @@ def run(*arguments: str, home: Path | None = None, cwd: Path | None = None) -> s
 
 def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a user does, in a process that has loaded nothing."""
-    return subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False)
+    wide = {**os.environ, "COLUMNS": "260"}
+    return subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False, env=wide)
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def small_home(tmp_path: Path) -> Path:
 
 
 def test_models_says_what_is_runnable():
-    done = run_script("models")
+    done = run_script("models", "--all")
     assert done.returncode == 0
     assert re.search(r"mae_vits16 .*reconstruction.*13 L1C.*224 px.*CC-BY-4.0.*no: weights", done.stdout)
     assert re.search(r"mae_vits16_random .*control.*yes", done.stdout)
@@ -81,7 +83,7 @@ def test_tasks_lists_simulated_and_real_data():
 
 
 def test_doctor_says_what_each_missing_piece_needs(small_home: Path):
-    done = run("doctor", home=small_home)
+    done = run("doctor", "--all", home=small_home)
     assert done.returncode == 0
     runnable = re.search(r"^  eurosat_rgb: (.*)$", done.stdout, re.MULTILINE)
     assert runnable is not None

@@ -9,7 +9,6 @@ from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.cli.application import CatalogOption, app, console, say
 from geofm_eval.cli.completion import model_names, task_names
 from geofm_eval.errors import ContractError
-from geofm_eval.paths import geofm_runs
 
 if TYPE_CHECKING:
     from geofm_eval.report.gate import Judged
@@ -111,7 +110,10 @@ def advise(
     model: Annotated[
         str | None, typer.Option(help="Backbone. Default: all except controls.", autocompletion=model_names)
     ] = None,
-    catalog: CatalogOption = None,
+    catalog: Annotated[
+        list[Path] | None,
+        typer.Option(help="TOML file of your own entries: for their titles, and for --confirm (repeatable)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     confirm: Annotated[bool, typer.Option("--confirm", help="Build the cut MODEL, time it, solve its probe.")] = False,
     weights: Annotated[Path | None, typer.Option(help="With --confirm: weights that MODEL was measured with.")] = None,
@@ -163,14 +165,10 @@ def expect(
         say(accept(into, [str(task) for task in runs], why))
         return
     from geofm_eval.measure.setting_ranges import expect as set_ranges
+    from geofm_eval.results.locate import find_run
 
     chosen = [name.strip() for name in tasks.split(",") if name.strip()]
-    found = set_ranges([_folder(run) for run in runs], load_catalog(catalog or ()), into, chosen, why)
+    found = set_ranges([find_run(run) for run in runs], load_catalog(catalog or ()), into, chosen, why)
     say(found.text)
     if not found.written:
         raise typer.Exit(1)
-
-
-def _folder(run: Path) -> Path:
-    """Folder of a run, given as a path or as a name below reports/runs."""
-    return run if run.is_dir() else geofm_runs() / run

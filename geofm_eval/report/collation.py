@@ -26,6 +26,7 @@ from geofm_eval.report.shares import Explained, explained, shares_pages
 from geofm_eval.report.similarity.page import similarity_page
 from geofm_eval.report.trainings.page import trainings_page
 from geofm_eval.report.web.page import PageContent, write_page
+from geofm_eval.report.web.palette import styles_of
 from geofm_eval.results.codings import coded_features
 from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.drift_cases import comparable_drifts
@@ -178,19 +179,19 @@ def _gathered(run: Run, known: Catalog) -> _Gathered:
     rankings = tuple(rank(comparison, run.pairs) for comparison in found)
     ranked, decided = overview(run, known), decide_findings(run, known)
     made_out, shown = explained(run, known), worth_showing(decided, run)
-    divided = compare_random_splits(run, known)
+    divided, styles = compare_random_splits(run, known), styles_of(run.records)
     moved, orders = [transfer_page(one) for one in transfers(run, known)], ranked.by_table
     over = {"Findings": findings_pages(shown), "Rankings": over_pages(ranked), "Transferable taps": moved}
     own = {
-        **{title: [comparison_page(one, orders.get(one.comparison.slug, ()), known, divided) for one in rankings
+        **{title: [comparison_page(one, orders.get(one.comparison.slug, ()), known, styles, divided) for one in rankings
                    if one.comparison.simulated == kind] for kind, title in RESULTS.items()},
         "Trained decoders and tuned backbones": [
-            trainings_page(one, orders.get(one.slug, ()), known) for one in trained
+            trainings_page(one, orders.get(one.slug, ()), known, styles) for one in trained
         ],
-        "Drift: changes inside tuned backbones": [drift_page(one, known) for one in drifts],
+        "Drift: changes inside tuned backbones": [drift_page(one, known, styles) for one in drifts],
         "Similarity of layers and backbones": [similarity_page(one, known) for one in similar],
         "Shares of the variance of scores, and the cost of wrong choices": shares_pages(made_out, known),
-        "Cost of smaller representations": [codings_page(one, known) for one in coded_features(run)],
+        "Cost of smaller representations": [codings_page(one, known, styles) for one in coded_features(run)],
         "NeuCo-Bench's own protocol, not ranked": [neuco_page(one, known) for one in neuco_comparisons(run)],
     }  # fmt: skip
     no_taps, few = bool(found) and not moved, len(decided) - len(shown)
