@@ -20,6 +20,7 @@ from geofm_eval.catalog import load_catalog
 from geofm_eval.compare import find_run
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.paths import geofm_cache, geofm_home, geofm_runs, home_line
+from geofm_eval.results.locate import run_folder
 from geofm_eval.store import StoreError, publish_directory, write_json
 from tests.small_suite import ROOT
 
