@@ -18,8 +18,9 @@ RUN := bench-$(shell date +%Y%m%d-%H%M%S)
 bench: $(VENV)/installed
 	$(BIN)/pytest benchmarks --suite bench -m "not dense" -n $(WORKERS) --run $(RUN) -q
 
+# A file stays on one worker, so that what its tests share is made once; in order, because the longest files have few tests.
 test: lint
-	$(BIN)/pytest tests -n $(WORKERS) -q -m "not docs and not browser"
+	$(BIN)/pytest tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder -q -m "not docs and not browser"
 
 # Only files with fast tests are collected, because collecting all of them takes longer than running these.
 check: lint

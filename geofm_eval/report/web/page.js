@@ -178,7 +178,7 @@
   // Charts take the colour of the text around them, in light, in dark and on paper.
   const ink = "currentColor";
   const axis = { labelColor: ink, titleColor: ink, domainColor: ink, tickColor: ink, gridColor: ink, gridOpacity: 0.15, domainOpacity: 0.3, tickOpacity: 0.3 };
-  const config = { background: "transparent", view: { stroke: null }, axis, title: { color: ink, subtitleColor: ink } };
+  const config = { background: "transparent", view: { stroke: null }, axis, legend: { labelColor: ink, titleColor: ink }, title: { color: ink, subtitleColor: ink } };
 
   // A chart that leaves the page has a legend of its own.
   async function saveChart(spec, name) {
@@ -204,8 +204,10 @@
     }
   }
 
-  drawFilters();
-  drawGrid();
-  for (const details of document.querySelectorAll("details.table")) details.addEventListener("toggle", () => details.open && openTable(details));
+  if (document.getElementById("grid")) { drawFilters(); drawGrid(); }
+  for (const details of document.querySelectorAll("details.table")) {
+    details.addEventListener("toggle", () => details.open && openTable(details));
+    if (details.open) openTable(details);
+  }
   document.addEventListener("DOMContentLoaded", drawCharts);  // the library comes after this script
 })();

@@ -1,7 +1,8 @@
-"""One colour and dash per model, the same in every chart of a page."""
+"""One colour and dash per model, the same in every chart of a page and in every figure of a run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from geofm_eval.records import Record
 from geofm_eval.report.drawing import GREY
@@ -25,6 +26,18 @@ class LineStyle:
     colour: str
     dash: tuple[int, ...]
     control: bool
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The keywords with which matplotlib draws such a line: colour, dashes, width and order."""
+        # A dash is in pixels of a line two pixels wide; matplotlib counts in widths of the line.
+        solid = self.dash == tuple(DASHES[0])
+        return {
+            "color": self.colour,
+            "linestyle": "-" if solid else (0, tuple(length / 2 for length in self.dash)),
+            "linewidth": 1.3 if self.control else 1.8,
+            "zorder": 2 if self.control else 3,
+        }
 
 
 def styles_of(records: Iterable[Record]) -> dict[str, LineStyle]:
