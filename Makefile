@@ -18,16 +18,19 @@ RUN := bench-$(shell date +%Y%m%d-%H%M%S)
 bench: $(VENV)/installed
 	$(BIN)/pytest benchmarks --suite bench -m "not dense" -n $(WORKERS) --run $(RUN) -q
 
+# A file stays on one worker, so that what its tests share is made once; in order, because the longest files have few tests.
 test: lint
-	$(BIN)/pytest tests -n $(WORKERS) -q -m "not docs"
+	$(BIN)/pytest tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder -q -m "not docs and not browser"
 
 # Only files with fast tests are collected, because collecting all of them takes longer than running these.
 check: lint
 	$(BIN)/pytest $$(grep -l pytest.mark.fast tests/test_*.py) -n $(WORKERS) -q -m fast
 
+# Chromium is a package of the system: it is installed where that needs no password.
 ci: test
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
-	$(BIN)/pytest tests -q -m docs
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs,browser]'
+	if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then apt-get update -qq && apt-get install -y -qq chromium; fi
+	$(BIN)/pytest tests/test_api_reference.py tests/test_page_browser.py -q -m "docs or browser"
 
 docs: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'

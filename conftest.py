@@ -8,7 +8,7 @@ import pytest
 
 from fixtures import cases, options, outcomes, plan, suite
 from fixtures.collection import Collecting
-from fixtures.controller import Controller
+from fixtures.controller import GATE, Controller
 from fixtures.verdicts import Measured
 
 pytest_plugins = ["fixtures.session", "fixtures.findings_fixtures"]
@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if opened.options.baseline is not None:
             from fixtures.gate import Gate  # here, because it loads what a session without a baseline does not need
 
-            config.pluginmanager.register(Gate(config, opened), "geofm_eval_gate")
+            config.pluginmanager.register(Gate(config, opened), GATE)
 
 
 @pytest.hookimpl(optionalhook=True)

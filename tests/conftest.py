@@ -36,7 +36,7 @@ def isolated_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
 
 @pytest.fixture(scope="session")
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that all workers of a test run share: stand-ins of full size are written once."""
+    """A cache that all workers of a test run share: stand-ins of full size, and their features, are made once."""
     base = tmp_path_factory.getbasetemp()
     return (base.parent if base.name.startswith("popen-") else base) / "shared-cache"
 
@@ -57,13 +57,23 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
-def reference_records(tmp_path_factory: pytest.TempPathFactory) -> list["Record"]:
-    """Records of the committed reference: reading them takes seconds, so that a process does it once."""
-    from geofm_eval.records import read_records, unpack
+def unpacked_reference(shared_cache: Path) -> Path:
+    """Folder of the committed reference, to read: unpacked and verified once."""
+    from geofm_eval.records import unpack
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GEOFM_CACHE", str(tmp_path_factory.mktemp("reference")))
-        records, problems = read_records(unpack(ROOT / "reports" / "reference" / "study.tar.xz"))
+        patch.setenv("GEOFM_CACHE", str(shared_cache))
+        return unpack(ROOT / "reports" / "reference" / "study.tar.xz")
+
+
+@pytest.fixture(scope="session")
+def reference_records(unpacked_reference: Path, shared_cache: Path) -> list["Record"]:
+    """Records of the committed reference: reading them takes seconds, so that a process does it once."""
+    from geofm_eval.records import read_records
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GEOFM_CACHE", str(shared_cache))
+        records, problems = read_records(unpacked_reference)
     assert not problems
     return records
 

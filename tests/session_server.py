@@ -1,11 +1,12 @@
 """Sessions of pytest in forks of a process that has loaded torch already: loading it takes longer than most of them.
 
 A fork has a working folder, environment and output of its own. Its session differs from ``python -m pytest`` in two
-ways: torch and the package are loaded before the environment is set, and rankings get no figures. Tests that depend on
-either use ``SmallSuite.run_fresh``.
+ways: torch and the package are loaded before the environment is set, and rankings get no figures. Workers of its
+``-n`` are forks as well. Tests that depend on any of these use ``SmallSuite.run_fresh``.
 """
 
 import atexit
+import gc
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.forked_workers import fork_workers, leave
 
 LIMIT = 150.0
 """Seconds that a session may take."""
@@ -73,10 +76,11 @@ class SessionServer:
 
 def serve() -> None:
     """Run the sessions that are asked for, one after the other, and answer with the exit status of each."""
+    gc.freeze()  # or the first collection of a session copies every page that holds an object
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            sys.exit(session(Request(**json.loads(line))))
+            leave(session(Request(**json.loads(line))))
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
@@ -94,10 +98,19 @@ def session(request: Request) -> int:
     os.environ.clear()
     os.environ.update(request.environment)
     no_figures(pytest.MonkeyPatch())
+    if "-n" in request.arguments:
+        fork_workers()
     return int(pytest.main(request.arguments))
 
 
 if __name__ == "__main__":
+    # What sessions load: each of them would spend seconds on it.
+    import pytest  # noqa: F401
+
+    import geofm_eval.measure
+    import geofm_eval.measure.similarity
+    import geofm_eval.measure.training
+    import geofm_eval.report.collation
     import geofm_eval.workspace  # noqa: F401
     import tests.collating  # noqa: F401
 

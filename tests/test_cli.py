@@ -1,5 +1,8 @@
 """The command line as a user meets it: what it prints, and that a mistake ends in one sentence and status 1."""
 
+import contextlib
+import io
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from geofm_eval import cli
 from tests.http_files import CONTENT, serving
 
 SCRIPT = Path(sys.executable).parent / "geofm-eval"
@@ -30,10 +34,23 @@ weights = {{ file = "weights/{name}.pt", url = "{url}/{name}.pt" }}
 
 
 def run(*arguments: str, home: Path | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    import os
+    """Run a command in this process: most of the seconds that a process of its own takes are spent loading torch."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", [str(SCRIPT), *arguments])
+        if home is not None:
+            patch.setenv("GEOFM_HOME", str(home))
+        if cwd is not None:
+            patch.chdir(cwd)
+        with pytest.raises(SystemExit) as done:
+            cli.run()
+    return subprocess.CompletedProcess(list(arguments), done.value.code or 0, out.getvalue(), err.getvalue())
 
-    environment = dict(os.environ) if home is None else {**os.environ, "GEOFM_HOME": str(home)}
-    return subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, env=environment, cwd=cwd, check=False)
+
+def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does, in a process that has loaded nothing."""
+    wide = {**os.environ, "COLUMNS": "260"}
+    return subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False, env=wide)
 
 
 @pytest.fixture
@@ -51,7 +68,7 @@ def small_home(tmp_path: Path) -> Path:
 
 
 def test_models_says_what_is_runnable():
-    done = run("models")
+    done = run_script("models", "--all")
     assert done.returncode == 0
     assert re.search(r"mae_vits16 .*reconstruction.*13 L1C.*224 px.*CC-BY-4.0.*no: weights", done.stdout)
     assert re.search(r"mae_vits16_random .*control.*yes", done.stdout)
@@ -66,7 +83,7 @@ def test_tasks_lists_simulated_and_real_data():
 
 
 def test_doctor_says_what_each_missing_piece_needs(small_home: Path):
-    done = run("doctor", home=small_home)
+    done = run("doctor", "--all", home=small_home)
     assert done.returncode == 0
     runnable = re.search(r"^  eurosat_rgb: (.*)$", done.stdout, re.MULTILINE)
     assert runnable is not None
@@ -105,6 +122,13 @@ def test_a_mistake_ends_in_one_sentence_and_status_one(arguments: tuple[str, ...
     done = run(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_ends_the_script_without_a_traceback():
+    done = run_script("fetch", "galileo_nono")
+    assert done.returncode == 1
+    assert "neither a model nor a task; did you mean galileo_nano" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -21,7 +21,6 @@ from geofm_eval.records import (
     pack,
     read_record,
     record_path,
-    unpack,
     write_manifest,
 )
 from geofm_eval.report.gate import lines_of
@@ -388,9 +387,16 @@ def test_a_run_is_not_its_own_baseline(old):
 
 
 def test_runs_without_a_common_case_say_what_to_run(old, new):
+    probe(old, {"1.0": RIGHT}, model="m_one", task="eurosat_sim")
+    probe(new, {"1.0": RIGHT}, model="m_one", task="eurosat")
+    with pytest.raises(DataError, match="1 case only in the baseline and 1 only in the new run; run the same"):
+        compare(old, new)
+
+
+def test_runs_of_different_models_say_how_to_compare_models(old, new):
     probe(old, {"1.0": RIGHT}, model="m_one")
     probe(new, {"1.0": RIGHT}, model="m_two")
-    with pytest.raises(DataError, match="1 case only in the baseline and 1 only in the new run; run the same"):
+    with pytest.raises(DataError, match=r"of other models\. Measure another checkpoint of a model with --weights"):
         compare(old, new)
 
 
@@ -408,8 +414,12 @@ def test_what_is_no_run_is_refused(old, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").write_text("no run")
     (tmp_path / "broken.tar.xz").write_bytes(b"no archive")
-    with pytest.raises(DataError, match=r"no such run.*runs in .*: old"):
+    with pytest.raises(DataError, match=r"no such run.*newest runs in .*: old$"):
         find_run(tmp_path / "absent", tmp_path / "runs")
+    with pytest.raises(DataError, match=r"no such run; did you mean old\?"):
+        find_run(tmp_path / "olld", tmp_path / "runs")
+    with pytest.raises(DataError, match=r"holds no records of cases; use .*broken\.tar\.xz"):
+        find_run(tmp_path)
     with pytest.raises(DataError, match="holds no records"):
         find_run(tmp_path / "empty")
     with pytest.raises(DataError, match="is a file"):
@@ -430,8 +440,8 @@ def test_a_baseline_of_an_older_schema_is_migrated(old, new, repository):
     assert case.identical
 
 
-def test_the_checkpoint_at_a_third_of_its_steps_is_a_regression_on_the_reference(tmp_path, repository):
-    run = unpack(repository / "reports" / "reference" / "study.tar.xz")
+def test_the_checkpoint_at_a_third_of_its_steps_is_a_regression_on_the_reference(tmp_path, unpacked_reference):
+    run = unpacked_reference
     for model, folder in (("pocket_mae", tmp_path / "whole"), ("pocket_mae_third", tmp_path / "third")):
         for path in (run / "probe").glob(f"{model}-eurosat_sim-*.npz"):
             record = read_record(path.with_suffix(".json"))

@@ -201,9 +201,13 @@ def test_two_who_want_the_same_file_fetch_it_once(server, home):
 
 
 def test_home_must_be_named(server):
-    for verb in (fetch_model, plan_model):
-        with pytest.raises(Unavailable, match=r"GEOFM_HOME is not set\. Set it to the folder .*export GEOFM_HOME="):
-            verb(entry(server))
+    with pytest.raises(Unavailable, match=r"GEOFM_HOME is not set\. Set it to the folder .*export GEOFM_HOME="):
+        fetch_model(entry(server))
+
+
+def test_size_and_licence_are_told_before_a_home_is_chosen(server):
+    first, *_ = plan_model(entry(server, bytes=5_000_000))
+    assert first == "mine: would fetch 5.0 MB to GEOFM_HOME/weights/w.pt (GEOFM_HOME is not set)"
 
 
 def test_weights_without_a_public_address_come_with_instructions(server, home):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from fixtures.controller import GATE, Controller
 from fixtures.gate import Gate
 from fixtures.options import Options, _of_gate
 from tests.planted.compare import easy, moved, probe
@@ -135,6 +136,22 @@ def test_regressions_are_red(planted):
         "GATE FAILS", "m_one-eurosat_sim-linear-final (final)", "exploratory, mean of m_one, eurosat_sim, probe",
     ]  # fmt: skip
     assert [report.outcome for report in planted[1] if report.when == "call"] == ["failed"]
+
+
+def test_the_page_of_a_session_shows_the_verdicts(planted, tmp_path):
+    made, _ = planted
+    assert made.judged is None
+    finish(made, pytest.ExitCode.OK)
+    config = SimpleNamespace(
+        option=SimpleNamespace(collectonly=False),
+        getoption=lambda *_: None,
+        pluginmanager=SimpleNamespace(getplugin={GATE: made}.get),
+    )
+    suite = SimpleNamespace(run=SimpleNamespace(folder=tmp_path / "new", session="one"), catalog=None)
+    Controller(config, suite).pytest_sessionfinish(pytest.ExitCode.OK)
+    html = (tmp_path / "new" / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Gate: new against old</h2>" in html
+    assert '<p class="alarm">GATE FAILS: new against old: 1 of 1 primary case is worse' in html
 
 
 def test_an_interrupted_session_is_not_judged(planted):

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ LIBRARY = ROOT / "geofm_eval"
 
 FLOORS = (
     ("errors", "memo", "garbage", "plurals", "progress", "terminal", "seeds", "version"),
-    ("paths", "metric"),
+    ("paths", "metric", "installation"),
     ("sharing", "seals"),
     ("store", "devices"),
     ("cache", "catalog", "environment", "own_code"),
@@ -78,11 +79,10 @@ def imported(path: Path) -> Iterator[str]:
 FILES = [path for path in sorted(LIBRARY.rglob("*.py")) if path != LIBRARY / "__init__.py"]
 
 
-def rooms_imported(path: Path) -> Iterator[str]:
-    for name in imported(path):
-        room = name.split(".")[1] if "." in name else ""
-        if room in FLOOR and room != room_of(path):
-            yield room
+@cache
+def rooms_imported(path: Path) -> tuple[str, ...]:
+    rooms = [name.split(".")[1] if "." in name else "" for name in imported(path)]
+    return tuple(room for room in rooms if room in FLOOR and room != room_of(path))
 
 
 def test_every_package_has_a_floor():

@@ -17,10 +17,10 @@ from fixtures.runs import RunFolder, claim
 from fixtures.scheduler import group_of
 from geofm_eval import paths
 from geofm_eval.catalog import load_catalog
-from geofm_eval.cli.runs import _folder
 from geofm_eval.compare import find_run
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.paths import geofm_cache, geofm_home, geofm_runs, home_line
+from geofm_eval.results.locate import run_folder
 from geofm_eval.store import StoreError, publish_directory, write_json
 from tests.small_suite import ROOT
 
@@ -149,9 +149,10 @@ def test_an_entry_that_its_owner_keeps_private_is_said(monkeypatch: pytest.Monke
 
 def test_runs_can_be_kept_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEOFM_RUNS", str(tmp_path))
-    assert _folder(Path("mine")) == tmp_path / "mine"
+    (tmp_path / "mine").mkdir()
+    assert run_folder(Path("mine")) == tmp_path / "mine"
     with pytest.raises(DataError, match=f"its name in {tmp_path}"):
-        find_run(Path("mine"))
+        find_run(Path("other"))
 
 
 def test_a_folder_of_runs_that_cannot_be_made_names_its_variable(tmp_path: Path) -> None:

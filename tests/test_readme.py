@@ -21,7 +21,6 @@ from geofm_eval.backbones import load_backbone
 from geofm_eval.catalog import load_catalog
 from geofm_eval.cli import app
 from geofm_eval.data.inputs import InputAdapter, ModelInput
-from geofm_eval.records import unpack
 from geofm_eval.workspace import Settings, Workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -159,11 +158,14 @@ def test_the_options_that_readme_lists_exist(option: str):
     assert f'"{option}"' in (ROOT / "fixtures" / "options.py").read_text(encoding="utf-8")
 
 
-def test_the_sample_of_advice_is_what_the_committed_reference_says():
+def test_the_sample_of_advice_is_what_the_committed_reference_says(
+    unpacked_reference: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+):
     """To renew it: python -m benchmarks.studies.samples."""
     found = SAMPLE.search((ROOT / "docs" / "advise.md").read_text(encoding="utf-8"))
     assert found is not None
-    assert found.group() == advice_sample(unpack(ROOT / "reports" / "reference" / "study.tar.xz"))
+    monkeypatch.setenv("GEOFM_CACHE", str(shared_cache))
+    assert found.group() == advice_sample(unpacked_reference)
 
 
 def headings(page: Path) -> set[str]:
@@ -193,7 +195,8 @@ def test_the_glossary_has_one_entry_per_term_in_lower_case():
     assert [term for term in terms if term != term.lower()] == ["CKA"]
 
 
-def test_the_notebook_page_runs_as_written():
+def test_the_notebook_page_runs_as_written(shared_cache: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GEOFM_CACHE", str(shared_cache))  # other tests need its stand-in and the reference too
     page = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
     measured, arrays, frame = (one["text"] for one in BLOCK.finditer(page))
     for block in (measured, arrays, frame):

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.studies.reference import REFERENCE, copy_pages
-from geofm_eval.records import unpack
 from geofm_eval.report.collation import collate
 from geofm_eval.report.drift import page as drift
 from tests.test_reference_moved import OLDER
@@ -30,14 +29,14 @@ NOISE = 1e-9
 
 
 @pytest.fixture(scope="module")
-def collated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def collated(unpacked_reference: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the reference, collated once without what costs most: drawing, and the values of every drift."""
     folder = tmp_path_factory.mktemp("reference")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEOFM_CACHE", str(folder / "cache"))
         patch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", lambda canvas, path: path.touch())
         patch.setattr(drift, "value_rows", lambda *_: [])
-        run = shutil.copytree(unpack(ARCHIVE), folder / "study")
+        run = shutil.copytree(unpacked_reference, folder / "study")
         collate(run)
     return run
 

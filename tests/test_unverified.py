@@ -11,9 +11,10 @@ from geofm_eval.records import Inputs, Record, display_name, figure_name, marks_
 from geofm_eval.report.advice import advised
 from geofm_eval.report.collation import collate
 from geofm_eval.report.probes.curves import depth_profiles
-from geofm_eval.report.probes.figures import _draw_profile, _styles
+from geofm_eval.report.probes.figures import _draw_profile, _lines
 from geofm_eval.report.trainings.figures import pareto_figure
 from geofm_eval.report.trainings.pareto import pareto_table
+from geofm_eval.report.web.palette import styles_of
 from geofm_eval.results.comparison import comparisons
 from geofm_eval.results.leaderboard import rank
 from geofm_eval.results.pairs import Pairs
@@ -101,11 +102,12 @@ def test_figures_hatch_it(run: Path) -> None:
     from matplotlib.figure import Figure
 
     (comparison,), _ = comparisons(read_run(run))
-    styles = _styles(comparison.subjects)
+    lines = _lines(comparison.subjects, styles_of(one.record for one in comparison.subjects))
     hatches = {}
     for profile in depth_profiles(rank(comparison, Pairs(run))):
         axis = Figure().subplots()
-        name, *_ = _draw_profile(axis, profile, unit_of(comparison), styles[profile.subject.model])
+        line = lines[profile.subject.model]
+        name, *_ = _draw_profile(axis, profile, unit_of(comparison), line, shaded=True)
         hatches[name] = {band.get_hatch() for band in axis.patches}
     assert hatches.pop(f"{MODEL.slug} (u)") == {"////"}
     assert set().union(*hatches.values()) <= {None}
@@ -172,7 +174,8 @@ def test_score_against_cost_hatches_and_marks_it(tmp_path: Path, monkeypatch: py
     hatches = []
     plain = Axes.scatter
     monkeypatch.setattr(Axes, "scatter", lambda *a, **k: hatches.append(k["hatch"]) or plain(*a, **k))
-    pareto_figure(trained, CATALOG, tmp_path / "pareto.png")
+    styles = styles_of(cell.record for cell in trained.cells)
+    pareto_figure(trained, CATALOG, styles, tmp_path / "pareto.png")
     assert sorted(hatches, key=str) == ["////", None]
     table = pareto_table(trained, CATALOG)
     assert table is not None

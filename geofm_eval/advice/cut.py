@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from geofm_eval.advice.reading import Verdict, verdict
 from geofm_eval.advice.validation import StandardError, standard_error
+from geofm_eval.installation import suite_command
 from geofm_eval.plurals import counted
 from geofm_eval.records import CaseInfo, Record, Score
 from geofm_eval.results.comparison import LAST, Subject, last_block, tap_order
@@ -141,7 +142,7 @@ def saving(run: Run, subject: Subject, tap: str) -> tuple[Saving | None, str]:
     much.
     """
     case = subject.record.case
-    order = f"pytest benchmarks/test_throughput.py --run {run.name} --resume --models {case.model}"
+    order = f"{suite_command('test_throughput.py')} --run {run.name} --resume --models {case.model}"
     if (subject.record.provenance.weights_source or "").startswith("table:"):
         return None, "its embeddings were computed elsewhere, so its speed is unknown"
     layers = _timings(run, case)

@@ -122,7 +122,7 @@ def _answer(setting: Setting, run: Run, catalog: Catalog) -> TaskAnswer:
     }
     ranking = _ranking(setting, run)
     kept = [entry for entry in backbones if entry.model not in behind]
-    choices = sorted((_choice(one, ranking, run) for one in kept), key=_price)
+    choices = sorted((candidate_of(one, ranking, run) for one in kept), key=_price)
     questions = (*over[:1], *between[:1])
     return TaskAnswer(
         setting, ranking, margin, over, between, tuple(choices), needed(questions, setting, run.pairs, margin),
@@ -135,7 +135,8 @@ def _ranking(setting: Setting, run: Run) -> Ranking | None:
     return rank(found[0], run.pairs) if found else None
 
 
-def _choice(entry: Entry, ranking: Ranking | None, run: Run) -> Candidate:
+def candidate_of(entry: Entry, ranking: Ranking | None, run: Run) -> Candidate:
+    """Return what is known of a model in its setting: its row of the ranking, costs and tunings."""
     rows = () if ranking is None else ranking.rows
     cost, record = entry.record.cost, entry.record
     size = cost.parameters if record.training is None else (cost.parameters or 0) - _head_size(entry)

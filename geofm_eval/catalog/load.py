@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -35,8 +36,8 @@ ROOM = 380
 """Maximum length of the part of a message that reports what was found, without the path of the file."""
 
 T = TypeVar("T")
-Raw = dict[str, dict[str, Any]]
-"""Fields of every entry read so far, by section and slug."""
+Tables = dict[str, dict[str, Any]]
+"""Entries read so far, or their fields, by section and slug."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,24 +84,42 @@ def load_catalog(extra: Sequence[Path] = ()) -> Catalog:
         ContractError: a file is missing or not TOML, a section is unknown, an entry is invalid, or a slug exists
             already or cannot be distinguished from another by pytest's ``-k``.
     """
-    entries: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
-    raw: Raw = {}
-    for file in (HERE / "models.toml", HERE / "tasks.toml", *extra):
-        for section, specs in _read(Path(file), raw).items():
-            for slug, spec in specs.items():
-                if slug in entries[section]:
-                    name = short(slug)
-                    raise ContractError(
-                        f"{file}: [{section}.{name}] already exists in the catalog: choose another name, "
-                        f"for example {name}_mine with variant_of = '{name}'"
-                    )
-                entries[section][slug] = spec
+    entries, raw = (_copied(tables) for tables in _packaged())
+    for file in extra:
+        _add(Path(file), entries, raw)
     catalog = Catalog(**{**entries, "models": _with_variants(entries["models"])})
     for model in catalog.models.values():
         _check_tasks(model, catalog)
     if extra:
         _refuse_ambiguous(catalog, extra)
     return catalog
+
+
+@cache
+def _packaged() -> tuple[Tables, Tables]:
+    """Read the package's files once per process: validated entries, and their fields; callers must not change them."""
+    entries: Tables = {name: {} for name in SECTIONS}
+    raw: Tables = {}
+    for name in ("models.toml", "tasks.toml"):
+        _add(HERE / name, entries, raw)
+    return entries, raw
+
+
+def _copied(tables: Tables) -> Tables:
+    return {section: dict(table) for section, table in tables.items()}
+
+
+def _add(file: Path, entries: Tables, raw: Tables) -> None:
+    """Add the entries of one file, and their fields, to those of earlier files."""
+    for section, specs in _read(file, raw).items():
+        for slug, spec in specs.items():
+            if slug in entries[section]:
+                name = short(slug)
+                raise ContractError(
+                    f"{file}: [{section}.{name}] already exists in the catalog: choose another name, "
+                    f"for example {name}_mine with variant_of = '{name}'"
+                )
+            entries[section][slug] = spec
 
 
 def _check_tasks(model: ModelSpec, catalog: Catalog) -> None:
@@ -136,7 +155,7 @@ def _refuse_ambiguous(catalog: Catalog, files: Sequence[Path]) -> None:
         )
 
 
-def _read(file: Path, raw: Raw) -> dict[str, dict[str, Spec]]:
+def _read(file: Path, raw: Tables) -> dict[str, dict[str, Spec]]:
     """Read one file; its fields are added to those of earlier files, for ``like``."""
     result: dict[str, dict[str, Spec]] = {}
     for section, table in read_toml(file).items():

@@ -1,11 +1,11 @@
 """The command line, and its entry point."""
 
-from geofm_eval.cli import checks, entries, exports, here, runs
+from geofm_eval.cli import checks, entries, exports, here, missing, runs, suite
 from geofm_eval.cli.application import app, complain
 from geofm_eval.errors import GeofmError
 from geofm_eval.terminal import allow_any_terminal
 
-__all__ = ["app", "checks", "entries", "exports", "here", "run", "runs"]
+__all__ = ["app", "checks", "entries", "exports", "here", "missing", "run", "runs", "suite"]
 
 
 def run() -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec, load_catalog
 from geofm_eval.cli.application import CatalogOption, app, console, say
+from geofm_eval.cli.completion import entry_names
 from geofm_eval.errors import ContractError
 from geofm_eval.paths import geofm_runs
 from geofm_eval.plurals import counted
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 @app.command()
 def check(
-    names: Annotated[list[str], typer.Argument(metavar="[MODEL] [TASK]", help="A model, a task, or both.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="[MODEL] [TASK]", help="A model, a task, or both.", autocompletion=entry_names),
+    ],
     catalog: CatalogOption = None,
     recipe: Annotated[str, typer.Option(help="Recipe of the inputs.")] = "probing",
     weights: Annotated[Path | None, typer.Option(help="Your own weights for MODEL.")] = None,

@@ -7,6 +7,7 @@ import typer
 
 from geofm_eval.catalog import load_catalog
 from geofm_eval.cli.application import CatalogOption, app, say
+from geofm_eval.cli.completion import model_names, task_names
 from geofm_eval.errors import ContractError
 
 Format = Literal["parquet", "neuco"]
@@ -14,9 +15,12 @@ Format = Literal["parquet", "neuco"]
 
 @app.command()
 def export(
-    task: str,
+    task: Annotated[str, typer.Argument(autocompletion=task_names)],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    model: Annotated[str | None, typer.Option(help="Write the features of this model instead of samples.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Write the features of this model instead of samples.", autocompletion=model_names),
+    ] = None,
     tap: Annotated[str, typer.Option(help="With --model: a tap, or all.")] = "final",
     style: Annotated[Format, typer.Option("--format", help="With --model: parquet, or NeuCo-Bench's CSV.")] = "parquet",
     recipe: Annotated[str, typer.Option(help="With --model: recipe of the inputs.")] = "probing",

@@ -1,19 +1,20 @@
-"""Commands on models, data and the cache: models, tasks, doctor, fetch, cache."""
+"""Commands on models, data and the cache: models, tasks, fetch, cache."""
 
+import json
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from geofm_eval.cache import KINDS, list_cache, prune_cache
-from geofm_eval.catalog import ModelSpec, TaskSpec, compatible, load_catalog
+from geofm_eval.catalog import ModelSpec, TaskSpec, load_catalog
 from geofm_eval.catalog.models import Commercial
 from geofm_eval.catalog.tasks import UNKNOWN
 from geofm_eval.cli.application import CatalogOption, app, complain, console, say
+from geofm_eval.cli.completion import entry_names, task_names
 from geofm_eval.errors import GeofmError, Unavailable
 from geofm_eval.gaps import availability
 from geofm_eval.metric import METRICS, POINT
-from geofm_eval.paths import geofm_cache, home_line
 from geofm_eval.plurals import counted
 from geofm_eval.starters import choose_starters
 
@@ -21,66 +22,112 @@ HERE = "files here"
 NOT_CHECKED = "Files were not loaded; geofm-eval check MODEL TASK loads them."
 """Title of a column, and what it does not say."""
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
 
 @app.command()
 def models(
     catalog: CatalogOption = None,
     commercial: Annotated[Commercial | None, typer.Option(help="Only models whose licence says so.")] = None,
-    starter: Annotated[str | None, typer.Option(metavar="TASK", help="Only the starter models of TASK.")] = None,
+    starter: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Only the starter models of TASK.", autocompletion=task_names)
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Also random twins and RGB-only variants.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the models: family, bands, size, licence, and whether their files are here."""
     known = load_catalog(catalog or ())
     gaps = availability(known).models
-    chosen = known.models if starter is None else choose_starters(known, [known.task(starter)]).slugs
+    chosen = [known.models[slug] for slug in choose_starters(known, [known.task(starter)]).slugs] if starter else None
+    listed = list(known.models.values()) if chosen is None else chosen
+    listed = [model for model in listed if commercial in (None, model.commercial)]
+    shown = [model for model in listed if every or chosen is not None or not is_variant(model)]
+    if as_json:
+        typer.echo(json.dumps([_fields_of_model(model, gaps[model.slug]) for model in shown], indent=1))
+        return
     header = ("model", "family", "bands", "input", "blocks", "width", "parameters", "licence", "commercial", HERE)
-    table = Table(*header)
-    for slug in chosen:
-        model = known.models[slug]
-        if commercial not in (None, model.commercial):
-            continue
-        bands = "all of the task" if model.bands == ("*",) else f"{len(model.bands)} {model.product}"
-        bands = "none: embeddings" if model.precomputed else bands
-        size = f"{model.image_size} px" if model.image_size else "as is"
-        table.add_row(
-            slug,
-            model.family.replace("_", " "),
-            bands,
-            size,
-            str(model.depth),
-            str(model.width or "-"),
-            _count(model),
-            model.licence,
-            model.commercial,
-            _here(gaps[slug]),
-        )
-    console.print(table)
+    _show(header, [_row_of_model(model, gaps[model.slug]) for model in shown])
+    if len(shown) < len(listed):
+        say(f"{len(listed) - len(shown)} random twins and RGB-only variants are not listed; --all lists them.")
     say(NOT_CHECKED)
 
 
 @app.command()
-def tasks(catalog: CatalogOption = None) -> None:
+def tasks(catalog: CatalogOption = None, as_json: JsonOption = False) -> None:
     """List the tasks: metric, margin (loss that the gate tolerates), licence, and whether their files are here."""
     known = load_catalog(catalog or ())
     gaps = availability(known).tasks
+    if as_json:
+        fields = [_fields_of_task(task, gaps[task.slug]) for task in known.tasks.values()]
+        typer.echo(json.dumps(fields, indent=1))
+        return
     header = ("task", "version", "metric", "margin", "classes", "bands", "data", "licence", "suites", HERE)
-    table = Table(*header)
-    for slug, task in known.tasks.items():
-        bands = f"{len(task.bands)} {task.product}"
-        data = _simulated(task) if task.simulated else task.root
-        table.add_row(
-            slug,
-            str(task.version),
-            task.metric,
-            _delta(task),
-            str(len(task.classes)),
-            bands,
-            data,
-            task.licence,
-            " ".join(task.suites),
-            "no: bands not named" if UNKNOWN in task.bands else _here(gaps[slug]),
-        )
-    console.print(table)
+    _show(header, [_row_of_task(task, gaps[task.slug]) for task in known.tasks.values()])
     say(NOT_CHECKED)
+
+
+def _row_of_model(model: ModelSpec, gap: Unavailable | None) -> tuple[str, ...]:
+    bands = "all of the task" if model.bands == ("*",) else f"{len(model.bands)} {model.product}"
+    return (
+        model.slug,
+        model.family.replace("_", " "),
+        "none: embeddings" if model.precomputed else bands,
+        f"{model.image_size} px" if model.image_size else "as is",
+        str(model.depth),
+        str(model.width or "-"),
+        _count(model),
+        model.licence,
+        model.commercial,
+        _here(gap),
+    )
+
+
+def _row_of_task(task: TaskSpec, gap: Unavailable | None) -> tuple[str, ...]:
+    return (
+        task.slug,
+        str(task.version),
+        task.metric,
+        _delta(task),
+        str(len(task.classes)),
+        f"{len(task.bands)} {task.product}",
+        _simulated(task) if task.simulated else task.root,
+        task.licence,
+        " ".join(task.suites),
+        "no: bands not named" if UNKNOWN in task.bands else _here(gap),
+    )
+
+
+def _show(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table. The first and the last column are always shown, others from left to right as the width allows."""
+    widths = [max(len(text) for text in texts) + 3 for texts in zip(header, *rows, strict=True)]
+    order = [0, len(header) - 1, *range(1, len(header) - 1)]
+    kept = [column for place, column in enumerate(order) if sum(widths[c] for c in order[: place + 1]) < console.width]
+    kept = sorted({*order[:2], *kept})
+    table = Table(*(header[column] for column in kept))
+    for row in rows:
+        table.add_row(*(row[column] for column in kept))
+    console.print(table)
+    if absent := [name for column, name in enumerate(header) if column not in kept]:
+        say(f"Columns without room: {', '.join(absent)}. Widen the terminal, set COLUMNS, or use --json.")
+
+
+def is_variant(model: ModelSpec) -> bool:
+    """Whether an entry is the random twin or the RGB-only variant of another."""
+    return model.variant_of is not None and (model.is_control or model.rgb_only)
+
+
+def _fields_of_model(model: ModelSpec, gap: Unavailable | None) -> dict[str, object]:
+    """Columns of the table in JSON; ``missing`` is null if the files are here."""
+    names = ("title", "family", "bands", "product", "image_size", "depth", "width", "parameters", "licence")
+    fields = {name: getattr(model, name) for name in (*names, "commercial", "variant_of")}
+    return {"model": model.slug, **fields, "missing": None if gap is None else gap.kind}
+
+
+def _fields_of_task(task: TaskSpec, gap: Unavailable | None) -> dict[str, object]:
+    """Columns of the table in JSON; ``missing`` is null if the files are here."""
+    names = ("title", "version", "metric", "classes", "bands", "product", "root", "simulated", "licence", "suites")
+    fields = {name: getattr(task, name) for name in names}
+    return {"task": task.slug, **fields, "missing": None if gap is None else gap.kind}
 
 
 def _delta(task: TaskSpec) -> str:
@@ -100,30 +147,10 @@ def _simulated(task: TaskSpec) -> str:
 
 
 @app.command()
-def doctor(catalog: CatalogOption = None) -> None:
-    """List the pairs of model and task whose files are here, and how to obtain what is missing; loads nothing."""
-    known = load_catalog(catalog or ())
-    here = availability(known)
-    say(f"home   {home_line('GEOFM_HOME is not set: only simulated data and random weights run')}")
-    say(f"cache  {geofm_cache()}")
-    say(f"device {_device()}\n")
-    tasks = [task for task in known.tasks.values() if UNKNOWN not in task.bands]
-    pairs = [(model.slug, task.slug) for model in known.models.values() for task in tasks if compatible(model, task)]
-    runnable = [(m, t) for m, t in pairs if here.models[m] is None and here.tasks[t] is None]
-    say(f"{len(runnable)} of {counted(len(pairs), 'pair')} of model and task have their files here. {NOT_CHECKED}")
-    for task in known.tasks:
-        names = [m for m, t in runnable if t == task]
-        if names:
-            say(f"  {task}: {', '.join(names)}")
-    missing = [(slug, gap) for slug, gap in (*here.models.items(), *here.tasks.items()) if gap is not None]
-    say("\nNothing is missing." if not missing else "\nMissing:")
-    for slug, gap in missing:
-        say(f"  {slug}: {gap.what}\n      {gap.how_to_get}")
-
-
-@app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models and tasks.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Models and tasks.", autocompletion=entry_names)
+    ],
     catalog: CatalogOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be downloaded, and its size.")] = False,
 ) -> None:
@@ -180,11 +207,3 @@ def _count(model: ModelSpec) -> str:
 
 def _here(gap: Unavailable | None) -> str:
     return "yes" if gap is None else f"no: {gap.kind}"
-
-
-def _device() -> str:
-    try:
-        import torch
-    except ImportError:
-        return "torch is not installed"
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"

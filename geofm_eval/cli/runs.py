@@ -1,24 +1,33 @@
 """Commands on runs: report, compare, advise, expect."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from geofm_eval.catalog import load_catalog
+from geofm_eval.catalog import Catalog, load_catalog
 from geofm_eval.cli.application import CatalogOption, app, console, say
+from geofm_eval.cli.completion import model_names, task_names
 from geofm_eval.errors import ContractError
-from geofm_eval.paths import geofm_runs
+
+if TYPE_CHECKING:
+    from geofm_eval.report.gate import Judged
 
 # As in geofm_eval.compare, which is only imported when it is needed.
 FailOn = Literal["regression", "undecided"]
 Together = Literal["family", "run"]
-Style = Literal["text", "markdown", "json"]
+Style = Literal["text", "markdown", "json", "html"]
 
 
 @app.command()
 def report(
     run: Path,
+    focus: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Answer for the author of this model; others are grey.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="OLD", help="Show what changed since this run, by the rules of compare.")
+    ] = None,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave test chips out of the page.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every ranking, not only the answer.")] = False,
     catalog: CatalogOption = None,
@@ -26,12 +35,19 @@ def report(
     """Write the page, tables and figures of RUN from its records.
 
     RUN is a folder or a name below reports/runs, and gets them in its folder; or an archive, which gets a folder next
-    to it. The page is one file that needs no network.
+    to it. The page is one file that needs no network. With --focus and --baseline it is that of a model's author.
     """
+    from geofm_eval import compare as comparing
     from geofm_eval.report.collation import collate
+    from geofm_eval.report.gate import Judged
 
-    found = collate(run, load_catalog(catalog or ()), pictures=not no_pictures)
+    known, judged = load_catalog(catalog or ()), None
+    if baseline is not None:
+        judged = Judged(comparing.compare(comparing.find_run(baseline), comparing.find_run(run), known))
+    found = collate(run, known, not no_pictures, focus, judged)
     say(found.text if verbose else found.brief)
+    if judged is not None:
+        say(judged.headline)
 
 
 @app.command()
@@ -48,40 +64,56 @@ def compare(
         Together,
         typer.Option(help="Limit false regressions to 5 % per family of primary cases, or per run (for CI)."),
     ] = "family",
-    style: Annotated[Style, typer.Option("--format", help="Output format; markdown suits a pull request.")] = "text",
+    style: Annotated[
+        Style, typer.Option("--format", help="Output format; markdown suits a pull request, html is a page.")
+    ] = "text",
     output: Annotated[Path | None, typer.Option(help="Write to this file.")] = None,
     catalog: CatalogOption = None,
 ) -> None:
     """Compare RUN with BASELINE: better, equivalent or worse for every primary case. Exit status 1 if it is worse."""
     from geofm_eval import compare as comparing
-    from geofm_eval.report.gate import json_of, lines_of, markdown_of
+    from geofm_eval.report.gate import Judged, lines_of
     from geofm_eval.store import write_bytes
 
-    runs = comparing.find_run(baseline), comparing.find_run(run)
-    found = comparing.compare(*runs, load_catalog(catalog or ()), family)
-    asked = fail_on, require_all
-    if style == "text":
-        lines = lines_of(found, *asked)
-        text = "\n".join(line.text for line in lines) + "\n"
-    else:
-        text = (markdown_of if style == "markdown" else json_of)(found, *asked)
+    known = load_catalog(catalog or ())
+    found = comparing.compare(comparing.find_run(baseline), comparing.find_run(run), known, family)
+    judged = Judged(found, fail_on, require_all)
     if output is not None:
-        write_bytes(output, text.encode())
+        write_bytes(output, _written(judged, style, known).encode())
     elif style == "text":
-        for line in lines:
+        for line in lines_of(found, fail_on, require_all):
             console.print(line.text, style="red" if line.alarm else None, markup=False, emoji=False, soft_wrap=True)
     else:
-        typer.echo(text, nl=False)
-    if found.failures(*asked):
+        typer.echo(_written(judged, style, known), nl=False)
+    if judged.fails:
         raise typer.Exit(1)
+
+
+def _written(judged: "Judged", style: Style, catalog: Catalog) -> str:
+    """A comparison in one of the formats."""
+    from geofm_eval.report.gate import json_of, lines_of, markdown_of
+
+    if style == "html":
+        from geofm_eval.report.web.compared import html_of  # here, because it loads the template and the charts
+
+        return html_of(judged, catalog)
+    asked = judged.found, judged.fail_on, judged.require_all
+    if style == "text":
+        return "\n".join(line.text for line in lines_of(*asked)) + "\n"
+    return (markdown_of if style == "markdown" else json_of)(*asked)
 
 
 @app.command()
 def advise(
     run: Path,
-    task: Annotated[str, typer.Option(help="Task to use the backbone for.")],
-    model: Annotated[str | None, typer.Option(help="Backbone. Default: all except controls.")] = None,
-    catalog: CatalogOption = None,
+    task: Annotated[str, typer.Option(help="Task to use the backbone for.", autocompletion=task_names)],
+    model: Annotated[
+        str | None, typer.Option(help="Backbone. Default: all except controls.", autocompletion=model_names)
+    ] = None,
+    catalog: Annotated[
+        list[Path] | None,
+        typer.Option(help="TOML file of your own entries: for their titles, and for --confirm (repeatable)."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     confirm: Annotated[bool, typer.Option("--confirm", help="Build the cut MODEL, time it, solve its probe.")] = False,
     weights: Annotated[Path | None, typer.Option(help="With --confirm: weights that MODEL was measured with.")] = None,
@@ -133,14 +165,10 @@ def expect(
         say(accept(into, [str(task) for task in runs], why))
         return
     from geofm_eval.measure.setting_ranges import expect as set_ranges
+    from geofm_eval.results.locate import find_run
 
     chosen = [name.strip() for name in tasks.split(",") if name.strip()]
-    found = set_ranges([_folder(run) for run in runs], load_catalog(catalog or ()), into, chosen, why)
+    found = set_ranges([find_run(run) for run in runs], load_catalog(catalog or ()), into, chosen, why)
     say(found.text)
     if not found.written:
         raise typer.Exit(1)
-
-
-def _folder(run: Path) -> Path:
-    """Folder of a run, given as a path or as a name below reports/runs."""
-    return run if run.is_dir() else geofm_runs() / run

@@ -203,7 +203,14 @@ def _nothing(old: Run, new: Run, matches: Matches) -> str:
             f"{found}: no score in {counted(len(matches.unscored), 'case')}, for example {case[1]} ({reason}); measure "
             "these cases again"
         )
-    return (
+    counts = (
         f"{found}: {counted(len(matches.absent) + len(matches.unselected), 'case')} only in the baseline and "
-        f"{len(matches.only_new)} only in the new run; run the same models, tasks and adaptations"
+        f"{len(matches.only_new)} only in the new run"
     )
+    shared = {record.case.model for record in old.scored} & {record.case.model for record in new.scored}
+    if not shared and old.scored and new.scored:
+        return (
+            f"{counts}, of other models. Measure another checkpoint of a model with --weights MODEL=FILE; measure two "
+            "models in one run, and read their differences on its page"
+        )
+    return f"{counts}; run the same models, tasks and adaptations"

@@ -52,21 +52,24 @@ def fetch_model(model: ModelSpec, start: StartProgress = TransferLog) -> list[st
 
 
 def plan_model(model: ModelSpec) -> list[str]:
-    """Return sentences on what :func:`fetch_model` would do, with sizes; nothing is downloaded.
+    """Return sentences on what :func:`fetch_model` would do, with sizes; nothing is downloaded and no home is needed.
 
     Raises:
-        Unavailable: ``GEOFM_HOME`` is not set.
         ContractError: the entry's path leaves the home.
     """
     weights = model.weights
-    if weights is None or weights.packaged or not published_address(weights) or weights_path(weights).exists():
+    if weights is None or weights.packaged or not published_address(weights):
         return fetch_model(model)
-    path = weights_path(weights)
+    # Size and licence are what one wants to know before one chooses a home.
+    path = weights_path(weights) if geofm_home() else Path("GEOFM_HOME", weights.file)
+    if path.exists():
+        return fetch_model(model)
     parts = published_parts(weights, path)
     sizes = [weights.bytes] if weights.bytes else [remote_bytes(address) for address in parts.values()]
     known = [size for size in sizes if size is not None]
     size = megabytes(sum(known)) if len(known) == len(sizes) else "size unknown"
-    lines = [f"{model.slug}: would fetch {size} to {path}"]
+    unset = "" if geofm_home() else " (GEOFM_HOME is not set)"
+    lines = [f"{model.slug}: would fetch {size} to {path}{unset}"]
     return [*lines, *(f"  from {address}" for address in parts.values()), _terms(model)]
 
 

@@ -10,6 +10,7 @@ from geofm_eval.findings.adaptation import RATES, searched
 from geofm_eval.findings.finding import AS_GOOD, Finding, FindingCell, adjusted, cell_of, decided, spread, undecidable
 from geofm_eval.findings.means import Means, Pairing
 from geofm_eval.findings.most import most_words, not_counted, shortage, tally_noninferior, verdict_on_most
+from geofm_eval.installation import suite_command
 from geofm_eval.plurals import counted
 from geofm_eval.results.pairs import Pairs
 from geofm_eval.results.run import Run
@@ -137,7 +138,7 @@ def _missing(tuned: Sequence[ImagenetSetting]) -> str:
     rivals = max(len(setting.rivals) for setting in tuned)
     return (
         f"{MODEL} was fully tuned at {RATES} learning rates in {known} of {counted(len(tuned), 'setting')}, next to at "
-        f"most {counted(rivals, 'backbone')} ({FEWEST_RIVALS} are needed); run: pytest benchmarks --models {MODEL},..."
+        f"most {counted(rivals, 'backbone')} ({FEWEST_RIVALS} are needed); run: {suite_command()} --models {MODEL},..."
     )
 
 

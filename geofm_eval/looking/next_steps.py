@@ -7,6 +7,7 @@ from pathlib import Path
 from geofm_eval.catalog import Catalog, ModelSpec
 from geofm_eval.costs.operations import operations
 from geofm_eval.gaps import model_gap
+from geofm_eval.installation import suite_command
 from geofm_eval.looking.draft import Draft
 from geofm_eval.looking.matching import EmbeddingDraft
 from geofm_eval.starters import STARTER, choose_starters
@@ -45,7 +46,7 @@ def commands(catalog: Catalog, draft: Draft | EmbeddingDraft, file: Path, model:
     added = f"--catalog {shlex.quote(str(file))}"
     if isinstance(draft, EmbeddingDraft):
         checks = [f"geofm-eval check {model} {task} {added}" for task in draft.tasks if _is_base(catalog, task)]
-        return [*checks, f"pytest benchmarks {added} --tasks {','.join(draft.tasks)} --models {STARTER} -q"]
+        return [*checks, f"{suite_command()} {added} --tasks {','.join(draft.tasks)} --models {STARTER} -q"]
     task = draft.task.slug
     check = f"geofm-eval check {f'{model} ' if model else ''}{task} {added}"
     if not draft.looks and draft.embeddings is None:
@@ -57,7 +58,7 @@ def commands(catalog: Catalog, draft: Draft | EmbeddingDraft, file: Path, model:
     )
     # Without the selection, decoders would be trained too, which takes hours.
     probes = " --adaptations linear" if draft.task.dense else ""
-    return [check, *fetched, f"pytest benchmarks {added} --tasks {tasks} --models {STARTER}{probes} -q"]
+    return [check, *fetched, f"{suite_command()} {added} --tasks {tasks} --models {STARTER}{probes} -q"]
 
 
 def _is_base(catalog: Catalog, slug: str) -> bool:

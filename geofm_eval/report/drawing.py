@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Distinguishable without colour vision (Okabe and Ito 2008); grey is kept for controls."""
-
 GREY = "#7f7f7f"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -82,16 +79,34 @@ def plain(axis: Any, grid: bool = True) -> None:
         axis.grid(axis="y", color="#e6e6e6", linewidth=0.7)
 
 
-def look(number: int) -> dict[str, str]:
-    """Colour and marker of the n-th thing of a kind."""
-    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+def marker_of(number: int) -> str:
+    """Marker of the n-th thing of a kind."""
+    return MARKERS[number % len(MARKERS)]
 
 
-def key_of(names: Sequence[str]) -> "list[Line2D]":
-    """Entries of a legend: the looks of things with these names."""
+def entry(label: str, **how: Any) -> "Line2D":
+    """One entry of a legend, by default its words alone, as for a heading.
+
+    Args:
+        label: the words.
+        how: keywords of a line, for example its colour and marker.
+    """
     from matplotlib.lines import Line2D
 
-    return [Line2D([], [], linestyle="", label=name, **look(number)) for number, name in enumerate(names)]  # type: ignore[arg-type]
+    return Line2D([], [], label=label, **{"linestyle": "", "markersize": 5, **how})
+
+
+def legend_beside(axis: Any, handles: "Sequence[Line2D]") -> None:
+    """Write a legend to the right of a panel, where it covers neither the title nor what is drawn."""
+    axis.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        borderaxespad=0.0,
+        fontsize=8,
+        frameon=False,
+        handlelength=3.0,
+    )
 
 
 def hatch_of(record: Record) -> str | None:

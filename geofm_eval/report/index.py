@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from geofm_eval.catalog import Catalog, ModelSpec, TaskSpec
+from geofm_eval.installation import suite_command
 from geofm_eval.plurals import counted
 from geofm_eval.report.pages import Page
 from geofm_eval.report.wording import named, unsealed_sentence
@@ -79,7 +80,7 @@ def summary_lines(run: Run, unshown: Sequence[str] = ()) -> list[str]:
     if unrecorded:
         lines.append(
             f"The run is incomplete: no record of {len(unrecorded)} of {counted(len(run.planned), 'planned case')}. "
-            f"Continue with: pytest benchmarks --run {run.name} --resume"
+            f"Continue with: {suite_command()} --run {run.name} --resume"
         )
     if sentence := unsealed_sentence(run):
         lines.append(f"{sentence}.")

@@ -1,11 +1,15 @@
 """Find a run by its folder, its name in the folder of all runs, or its archive."""
 
+import difflib
 from pathlib import Path
 
 from geofm_eval.errors import DataError
 from geofm_eval.paths import geofm_runs
 from geofm_eval.records import record_files, unpack
 from geofm_eval.records.archive import SUFFIX
+
+LISTED = 8
+"""Runs in a message, the newest first."""
 
 
 def find_run(run: Path, runs: Path | None = None) -> Path:
@@ -22,7 +26,9 @@ def find_run(run: Path, runs: Path | None = None) -> Path:
     """
     folder = run_folder(run, runs)
     if not record_files(folder):
-        raise DataError(f"{folder}: holds no records of cases; the folder of a run has <kind>/<case>.json")
+        archives = sorted(folder.glob(f"*{SUFFIX}"))
+        cure = f"use {archives[0]}" if archives else "the folder of a run has <kind>/<case>.json"
+        raise DataError(f"{folder}: holds no records of cases; {cure}")
     return folder
 
 
@@ -41,6 +47,15 @@ def run_folder(run: Path, runs: Path | None = None) -> Path:
             return folder
         if folder.exists():
             raise DataError(f"{folder}: is a file; name the folder of a run, or an archive (*{SUFFIX})")
-    names = sorted(folder.name for folder in runs.glob("*") if folder.is_dir())
-    known = f"; runs in {runs}: {', '.join(names[-8:])}" if names else ""
-    raise DataError(f"{run}: no such run; give its folder, its name in {runs}, or an archive (*{SUFFIX}){known}")
+    raise DataError(f"{run}: no such run; {_known(run, runs)}")
+
+
+def _known(run: Path, runs: Path) -> str:
+    """The runs that a wrong name may mean, and else the newest of all."""
+    found = [folder for folder in runs.glob("*") if folder.is_dir() and record_files(folder)]
+    names = [folder.name for folder in sorted(found, key=lambda one: one.stat().st_mtime, reverse=True)]
+    near = difflib.get_close_matches(run.name, names, n=3)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    listed = f"; newest runs in {runs}: {', '.join(names[:LISTED])}" if names else ""
+    return f"give its folder, its name in {runs}, or an archive (*{SUFFIX}){listed}"

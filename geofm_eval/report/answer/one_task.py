@@ -17,6 +17,8 @@ from geofm_eval.stats.difference import Difference
 NAMED = 3
 """Models that a sentence names."""
 
+NO_CONTROL = "No control was measured, so that the benefit of pretraining is unknown."
+
 THREATS = 6
 """Number of the last question."""
 
@@ -26,7 +28,7 @@ READ = 2
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence: ``question`` is its number, from 1 (controls) to 6 (threats)."""
+    """One sentence: ``question`` is its number, from 1 (controls) to 6 (threats); 7 is about new weights."""
 
     question: int
     text: str
@@ -66,7 +68,7 @@ def _controls(answer: TaskAnswer) -> Iterator[str]:
         yield "No backbone takes part in the comparison, so there is nothing to choose."
         return
     if setting.control is None:
-        yield "No control was measured, so that the benefit of pretraining is unknown."
+        yield NO_CONTROL
         return
     control = f"the best control, {setting.control} ({unit.value(setting.by_model[setting.control].score.value)})"
     better = [one for one in answer.over_control if one.shows == "better"]

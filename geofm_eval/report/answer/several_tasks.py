@@ -56,18 +56,6 @@ def _beaten(one: TaskAnswer) -> str | None:
     return f"{sum(pair.shows == 'better' for pair in one.over_control)} of {len(one.over_control)}"
 
 
-def _at_the_top(one: TaskAnswer) -> str:
-    return f"{len(one.choices)} of {len(one.backbones)}"
-
-
-def _smallest(one: TaskAnswer) -> str | None:
-    return one.choices[0].model if one.choices else None
-
-
-def _tap(one: TaskAnswer) -> str | None:
-    return one.choices[0].entry.record.case.layer if one.choices else None
-
-
 def _score(one: TaskAnswer) -> str | None:
     return unit_of_answer(one).score(one.choices[0].entry.score) if one.choices else None
 
@@ -105,7 +93,7 @@ def _taps(found: Sequence[TaskAnswer]) -> Iterator[str]:
         return
     costs = [row for row in deep if row.gain is not None and verdict(row.gain, sign(row.chosen.score)) == "better"]
     yield (
-        f"Of {counted(len(rows), 'choice')} of a tap by these models, {len(deep)} are not {LAST}; in {len(costs)}, "
+        f"Of {counted(len(rows), 'choice')} of a tap, {len(deep)} are not {LAST}; in {len(costs)}, "
         f"{LAST} would clearly cost."
     )
 

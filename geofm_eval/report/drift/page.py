@@ -1,5 +1,6 @@
 """What is written about tuned backbones."""
 
+from collections.abc import Mapping
 from functools import partial
 
 from geofm_eval.catalog import Catalog
@@ -9,13 +10,14 @@ from geofm_eval.report.drift.rows import contrast_rows, layer_rows, lost_rows, v
 from geofm_eval.report.drift.tables import parts_table, reverted_table, summary_table
 from geofm_eval.report.formats import Table
 from geofm_eval.report.pages import Page, line_of
+from geofm_eval.report.web.palette import LineStyle
 from geofm_eval.results.drift_cases import DriftCases, DriftCell
 
 SHOWN = 25
 """Lines in a terminal; the tables have all of them."""
 
 
-def drift_page(cases: DriftCases, catalog: Catalog) -> Page:
+def drift_page(cases: DriftCases, catalog: Catalog, styles: Mapping[str, LineStyle]) -> Page:
     """What tuning changed inside the backbones of one task."""
     slug, summary = cases.slug, summary_table(cases, catalog)
     csv = {
@@ -29,7 +31,7 @@ def drift_page(cases: DriftCases, catalog: Catalog) -> Page:
     # Backbones that were tuned alike stand in one figure: of all together little could be read.
     for tuning, own in cases.by_tuning.items():
         for name, (words, draw) in FIGURES.items():
-            figures[f"{slug}-{name}-{tuning}"] = partial(draw, own, catalog)
+            figures[f"{slug}-{name}-{tuning}"] = partial(draw, own, catalog, styles)
             files.append((f"{words}, {tuning}", f"../figures/{slug}-{name}-{tuning}.png"))
     files += [(f"CSV of {name.rpartition('-')[2]}", f"{name}.csv") for name in csv]
     return Page(

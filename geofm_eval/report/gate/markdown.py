@@ -19,9 +19,9 @@ from geofm_eval.report.gate.sentences import (
     pooled_text,
     reason_sentences,
     refusal_sentences,
-    role_text,
     tally,
 )
+from geofm_eval.report.gate.tables import primary_table
 from geofm_eval.report.gate.text import untested
 from geofm_eval.results.units import UNKNOWN
 
@@ -46,18 +46,15 @@ def markdown_of(found: RunComparison, fail_on: FailOn = "regression", require_al
     return "\n".join(lines).rstrip() + "\n"
 
 
-PRIMARY_HEADER = ("case", "role", "verdict", "difference [95 %]", "margin", "old -> new", "p (Holm)",
-                  "smallest drop found (80 %)")  # fmt: skip
 POOLED_HEADER = ("mean of", "verdict", "difference [95 %]", "mean over", "smallest drop of the mean found (80 %)")
 
 
 def _primary(found: RunComparison) -> list[str]:
     """Primary cases that differ, regressions first, then by loss; identical ones are counted."""
-    changed = [case for case in found.primary if not case.identical]
-    others = [case for case in changed if case.verdict != "regression"]
-    ranked = [*found.regressions, *sorted(others, key=lambda case: case.full.difference.value / case.delta)]
-    lines = markdown_grid(PRIMARY_HEADER, [_primary_row(case) for case in ranked[:MOST_CASES]]) if ranked else []
-    rest, same = len(ranked) - MOST_CASES, len(found.primary) - len(changed)
+    table, same = primary_table(found), sum(case.identical for case in found.primary)
+    ranked = table.grid[: len(table.rows) - same]
+    rows = [[f"`{case}`", role, _marked(verdict), *rest] for case, role, verdict, *rest in ranked[:MOST_CASES]]
+    lines, rest = markdown_grid(table.header, rows) if rows else [], len(ranked) - MOST_CASES
     notes = [
         *([f"and {rest} more with smaller losses"] if rest > 0 else []),
         *([f"identical: {same} of {counted(len(found.primary), 'primary case')}"] if same else []),
@@ -65,20 +62,6 @@ def _primary(found: RunComparison) -> list[str]:
         RULE,
     ]
     return [*lines, *([""] if lines else []), f"<sub>{'; '.join(notes)}</sub>", ""]
-
-
-def _primary_row(case: CaseVerdict) -> list[str]:
-    gain = gain_unit(case.score.metric, case.new.provenance.target_unit)
-    return [
-        f"`{case.new.case.id}`",
-        role_text(case),
-        _marked(case.verdict),
-        difference_text(case, case.full),
-        gain.value(case.delta),
-        levels_text(case, case.full),
-        UNKNOWN if case.full.p is None else f"{case.full.p:.2g}",
-        gain.value(case.full.smallest),
-    ]
 
 
 def _marked(verdict: str) -> str:

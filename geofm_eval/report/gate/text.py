@@ -36,11 +36,19 @@ class Line:
 
 def lines_of(found: RunComparison, fail_on: FailOn = "regression", require_all: bool = False) -> list[Line]:
     """All lines of a comparison."""
-    matches, roles = found.matches, found.roles
-    strict = fail_on == "undecided"
     return [
         Line(headline(found, fail_on, require_all), bool(found.failures(fail_on, require_all))),
-        *_primary(found, strict),
+        *_primary(found, fail_on == "undecided"),
+        *further_lines(found, fail_on, require_all),
+    ]
+
+
+def further_lines(found: RunComparison, fail_on: FailOn = "regression", require_all: bool = False) -> list[Line]:
+    """The lines below the verdicts on primary cases: chance, what fell, exploratory and missing cases, and the rule."""
+    matches, roles, chance = found.matches, found.roles, chance_sentence(found)
+    strict = fail_on == "undecided"
+    return [
+        *([Line(chance)] if chance else []),
         *_reasons("lost", reason_sentences(matches.broken, roles), alarm=True),
         *_fallen(found),
         *_exploratory(found),
@@ -62,8 +70,6 @@ def _primary(found: RunComparison, strict: bool) -> Iterator[Line]:
             yield Line(f"  {primary_sentence(case)}", alarm)
     if same := [case for case in found.primary if case.identical]:
         yield Line(f"  identical: {len(same)} of {counted(len(found.primary), 'primary case')}")
-    if chance := chance_sentence(found):
-        yield Line(chance)
 
 
 def _fallen(found: RunComparison) -> Iterator[Line]:

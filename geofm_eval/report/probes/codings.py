@@ -1,14 +1,15 @@
 """The table and figure of coded features, on a page of their own."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import display_name
-from geofm_eval.report.drawing import caption, look, new_figure, plain, save
+from geofm_eval.report.drawing import caption, entry, legend_beside, new_figure, plain, save
 from geofm_eval.report.formats import Column, Row, Table, described, ends
 from geofm_eval.report.pages import Page, line_of
+from geofm_eval.report.web.palette import LineStyle
 from geofm_eval.report.wording import heading
 from geofm_eval.results.codings import CodedFeatures, CodedRow
 from geofm_eval.results.units import unit_of
@@ -24,7 +25,7 @@ WORDS = {
 DIMENSIONAL = ("pca", "first")
 
 
-def codings_page(found: CodedFeatures, catalog: Catalog) -> Page:
+def codings_page(found: CodedFeatures, catalog: Catalog, styles: Mapping[str, LineStyle]) -> Page:
     """One row per model and coding; a figure over the number of dimensions if a coding varies it."""
     table = _table(found, catalog)
     curved = [row for row in found.rows if row.coding in DIMENSIONAL]
@@ -35,7 +36,7 @@ def codings_page(found: CodedFeatures, catalog: Catalog) -> Page:
         lines=(line_of(found.slug, found.comparison.simulated, [*files, *figure]),),
         text="\n".join([table.title, *table.lines()]),
         csv={found.slug: table.data},
-        figures={found.slug: partial(_draw, found, curved, catalog)} if curved else {},
+        figures={found.slug: partial(_draw, found, curved, catalog, styles)} if curved else {},
     )
 
 
@@ -77,24 +78,26 @@ def _fields(row: CodedRow) -> Row:
     return {"coding": row.coding, "dimensions": row.dimensions, "bytes_original": original, "bytes_coded": coded}
 
 
-def _draw(found: CodedFeatures, rows: list[CodedRow], catalog: Catalog, path: Path) -> None:
+def _draw(
+    found: CodedFeatures, rows: list[CodedRow], catalog: Catalog, styles: Mapping[str, LineStyle], path: Path
+) -> None:
     """Draw test score over the number of dimensions; a level line is the original."""
     unit = unit_of(found.comparison)
     what = f"test {unit.label} by number of dimensions"
-    figure = new_figure((8.0, 5.0), heading(found.comparison, catalog, what), 11)
+    figure = new_figure((9.0, 5.0), heading(found.comparison, catalog, what), 11)
     caption(figure, "Lines: principal components. Dashed: first dimensions. Dotted: all dimensions, float32.")
     axis = figure.subplots()
-    models = list(dict.fromkeys(row.subject.model for row in rows))
+    named = {}
     for row in rows:
-        style: dict[str, Any] = look(models.index(row.subject.model))
+        colour = styles[row.subject.model].colour
+        named[display_name(row.record)] = colour
         curve = sorted(row.curve.items())
         line = "-" if row.coding == "pca" else "--"
-        label = display_name(row.record) if row.coding == "pca" else None
-        axis.plot([k for k, _ in curve], [unit.factor * value for _, value in curve], line, label=label, **style)
-        axis.axhline(unit.factor * row.original, linestyle=":", linewidth=0.8, color=style["color"])
+        axis.plot([k for k, _ in curve], [unit.factor * value for _, value in curve], line, marker="o", color=colour)
+        axis.axhline(unit.factor * row.original, linestyle=":", linewidth=0.8, color=colour)
     axis.set_xscale("log", base=2)
     axis.set_xlabel("dimensions")
     axis.set_ylabel(f"test {unit.label}")
-    axis.legend(frameon=False, fontsize=8)
+    legend_beside(axis, [entry(name, color=colour, linestyle="-") for name, colour in named.items()])
     plain(axis)
     save(figure, path, 110)

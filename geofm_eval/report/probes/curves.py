@@ -41,7 +41,7 @@ class LabelCurve:
 
 def depth_profiles(ranking: Ranking) -> list[DepthProfile]:
     """One profile per model that has scores at the largest label fraction, in the order of the ranking."""
-    profiles = [_profile(subject, ranking.comparison.full) for subject in ranking.subjects]
+    profiles = [profile_of(subject, ranking.comparison.full) for subject in ranking.subjects]
     return [profile for profile in profiles if profile.points]
 
 
@@ -50,7 +50,8 @@ def label_curves(ranking: Ranking) -> list[LabelCurve]:
     return [_curve(subject, ranking.comparison.fractions) for subject in ranking.subjects]
 
 
-def _profile(subject: Subject, fraction: str) -> DepthProfile:
+def profile_of(subject: Subject, fraction: str) -> DepthProfile:
+    """Return the profile of one model at a label fraction."""
     best = choose_tap(subject, fraction)
     points = [
         DepthPoint(tap, record.scores[fraction], val_score(record, fraction), best is not None and best.tap == tap)

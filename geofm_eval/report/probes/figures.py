@@ -1,13 +1,14 @@
 """Figures of one comparison: depth profile and label efficiency."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.records import Score, figure_name
-from geofm_eval.report.drawing import GREY, caption, hatch_of, look, new_figure, plain, save
+from geofm_eval.report.drawing import caption, entry, hatch_of, marker_of, new_figure, plain, save
 from geofm_eval.report.probes.curves import DepthProfile, LabelCurve
+from geofm_eval.report.web.palette import LineStyle, styles_of
 from geofm_eval.report.wording import heading
 from geofm_eval.results.comparison import Comparison, Subject
 from geofm_eval.results.units import MetricFormat, of_labels, share_of_labels, unit_of
@@ -16,27 +17,50 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LABEL_GAP = 0.045
-"""Least distance between two direct labels, as a share of the axis height."""
+LABEL_GAP = 0.165
+"""Least distance between two direct labels, in inches."""
 
-DEPTH_CAPTION = "Ringed: tap chosen on validation. Shaded: 95 % interval of the test score. Dashed grey: controls."
-OVERVIEW_CAPTION = "Ringed: tap chosen on validation. Dashed grey: controls. Intervals: in the tables."
-LABEL_CAPTION = "Lines: {}at the tap chosen on validation at that fraction. Shaded: {}. Dashed grey: controls."
+MARGINS = 1.4
+"""Height that title, ticks and caption take, in inches."""
+
+LEADERS = 2
+"""Models with a band and a thick line, the first of the ranking: bands of all would cover each other."""
+
+SPAN = 0.2
+"""Least height of a panel of the overview, as a share of the unit's scale: noise shall not fill a panel."""
+
+CONTROLS = "Thin and dashed: controls; a random twin has the colour of its model."
+BEST = f"of the first {LEADERS} models of the ranking"
+DEPTH_CAPTION = f"Ringed: tap chosen on validation. Shaded: 95 % interval of the test score, {BEST}. {CONTROLS}"
+OVERVIEW_CAPTION = f"Ringed: tap chosen on validation, with its 95 % interval. {CONTROLS}"
+LABEL_CAPTION = f"Lines: {{}}at the tap chosen on validation at that fraction. Shaded: {{}}, {BEST}. {CONTROLS}"
 DRAWS, SHUFFLES = ("mean over label draws ", "lowest to highest draw"), ("all shuffle splits pooled, ", "95 % interval")
 
 
-def depth_figure(comparison: Comparison, profiles: Sequence[DepthProfile], catalog: Catalog, path: Path) -> None:
+def depth_figure(
+    comparison: Comparison,
+    profiles: Sequence[DepthProfile],
+    catalog: Catalog,
+    styles: Mapping[str, LineStyle],
+    path: Path,
+) -> None:
     """Draw test score over depth, one panel per set of taps; a control of one tap is a level line in every panel."""
     unit = unit_of(comparison)
     levels = [profile for profile in profiles if len(profile.points) == 1]
     curved = [profile for profile in profiles if len(profile.points) > 1]
     panels = sorted({profile.taps for profile in curved}, key=len) or [levels[0].taps]
     what = f"test {unit.label} by depth, {of_labels(comparison.record.scores, comparison.full)}"
-    figure, axes = _figure([len(taps) for taps in panels], heading(comparison, catalog, what), DEPTH_CAPTION)
-    styles = _styles([profile.subject for profile in profiles])
+    names = max(sum(p.taps == taps for p in curved) for taps in panels) + len(levels)
+    figure, axes = _figure([len(taps) for taps in panels], names, heading(comparison, catalog, what), DEPTH_CAPTION)
+    lines = _lines([profile.subject for profile in profiles], styles)
+    leaders = _leaders([profile.subject for profile in profiles])
     for axis, taps in zip(axes, panels, strict=True):
-        ends = [_draw_profile(axis, p, unit, styles[p.subject.model]) for p in curved if p.taps == taps]
-        ends += [_draw_level(axis, p, unit, styles[p.subject.model], len(taps)) for p in levels]
+        ends = [
+            _draw_profile(axis, p, unit, lines[p.subject.model], shaded=p.subject.model in leaders)
+            for p in curved
+            if p.taps == taps
+        ]
+        ends += [_draw_level(axis, p, unit, lines[p.subject.model], len(taps)) for p in levels]
         axis.set_xticks(range(len(taps)), taps, rotation=45, ha="right")
         axis.set_xlim(-0.3, len(taps) - 0.7)
         axis.set_xlabel("tap, shallow to deep")
@@ -54,45 +78,55 @@ def overview_figure(tasks: Sequence[tuple[Comparison, Sequence[DepthProfile]]], 
     """
     figure = new_figure((4.2 * len(tasks), 4.6), title, 11)
     caption(figure, OVERVIEW_CAPTION)
-    models = {p.subject.model: p.subject for _, profiles in tasks for p in profiles}
-    styles = _styles([models[slug] for slug in sorted(models)])
-    for axis, (comparison, profiles) in zip(figure.subplots(1, len(tasks), squeeze=False)[0], tasks, strict=True):
-        unit = unit_of(comparison)
-        taps = max((profile.taps for profile in profiles), key=len)
-        for profile in profiles:
-            style = styles[profile.subject.model]
-            if len(profile.points) == 1:
-                model, height, colour = _draw_level(axis, profile, unit, style, len(taps))
-                axis.annotate(model, (-0.3, height), (0, 2), textcoords="offset points", fontsize=8, color=colour)
-            else:
-                _draw_profile(axis, profile, unit, style, shaded=False)
-        axis.set_xticks(range(len(taps)), [tap.removeprefix("block") for tap in taps], rotation=90, fontsize=8)
-        axis.set_title(comparison.record.case.task, fontsize=10, loc="left")
-        axis.set_ylabel(f"test {unit.label}")
-        plain(axis)
-    _legend(figure, styles, {p.subject.model for _, profiles in tasks for p in profiles if len(p.points) == 1})
+    subjects = {p.subject.model: p.subject for _, profiles in tasks for p in profiles}
+    lines = _lines([subjects[model] for model in sorted(subjects)], styles_of(s.record for s in subjects.values()))
+    axes = figure.subplots(1, len(tasks), squeeze=False)[0]
+    for axis, (comparison, profiles) in zip(axes, tasks, strict=True):
+        _draw_task(axis, comparison, profiles, lines)
+    level = {p.subject.model for _, profiles in tasks for p in profiles if len(p.points) == 1}
+    named = [entry(model, **line) for model, line in lines.items() if model not in level]
+    figure.legend(handles=named, loc="outside right center", fontsize=8, frameon=False, handlelength=3.0)
     save(figure, path, 110)
 
 
-def _legend(figure: "Figure", styles: dict[str, dict[str, Any]], level: Collection[str]) -> None:
-    """Name the curves; models in ``level`` are named at their lines."""
-    from matplotlib.lines import Line2D
+def _draw_task(axis: Any, comparison: Comparison, profiles: Sequence[DepthProfile], lines: Mapping[str, Any]) -> None:
+    """One panel of the overview; models of one tap are named at the right end of their level line."""
+    unit = unit_of(comparison)
+    taps = max((profile.taps for profile in profiles), key=len)
+    ends = []
+    for profile in profiles:
+        line = lines[profile.subject.model]
+        if len(profile.points) == 1:
+            ends.append(_draw_level(axis, profile, unit, line, len(taps)))
+        else:
+            _draw_profile(axis, profile, unit, line)
+            _draw_interval(axis, profile, unit, line["color"])
+    axis.set_xticks(range(len(taps)), [tap.removeprefix("block") for tap in taps], rotation=90, fontsize=8)
+    axis.set_xlim(-0.3, len(taps) - 0.7)
+    axis.set_title(comparison.record.case.task, fontsize=10, loc="left")
+    axis.set_ylabel(f"test {unit.label}")
+    low, high = axis.get_ylim()
+    missing = max(0.0, SPAN * unit.factor - (high - low)) / 2
+    axis.set_ylim(low - missing, high + missing)
+    plain(axis)
+    _label_ends(axis, ends)
 
-    curved = {model: style for model, style in styles.items() if model not in level}
-    lines = [Line2D([], [], label=model, markersize=4, **style) for model, style in curved.items()]
-    figure.legend(handles=lines, loc="outside right upper", fontsize=8, frameon=False)
 
-
-def label_figure(comparison: Comparison, curves: Sequence[LabelCurve], catalog: Catalog, path: Path) -> None:
+def label_figure(
+    comparison: Comparison, curves: Sequence[LabelCurve], catalog: Catalog, styles: Mapping[str, LineStyle], path: Path
+) -> None:
     """Draw test score over the number of labelled training items, on a logarithmic axis."""
     unit = unit_of(comparison)
     title = heading(comparison, catalog, f"test {unit.label} by number of labels")
     shuffled = comparison.record.provenance.protocol == "shuffle_splits"
-    figure, axes = _figure([12], title, LABEL_CAPTION.format(*(SHUFFLES if shuffled else DRAWS)))
-    styles = _styles([curve.subject for curve in curves])
     drawn = [curve for curve in curves if curve.points]
+    figure, axes = _figure([12], len(drawn), title, LABEL_CAPTION.format(*(SHUFFLES if shuffled else DRAWS)))
+    lines, leaders = _lines([c.subject for c in curves], styles), _leaders([c.subject for c in drawn])
     axes[0].set_xscale("log")
-    axes[0].ends = [_draw_curve(axes[0], curve, unit, styles[curve.subject.model]) for curve in drawn]
+    axes[0].ends = [
+        _draw_curve(axes[0], curve, unit, lines[curve.subject.model], shaded=curve.subject.model in leaders)
+        for curve in drawn
+    ]
     shares = {float(key): share_of_labels(comparison.record.scores, key) for key in comparison.fractions}
     ticks = {p.score.n_train: f"{p.score.n_train}\n({shares[part]})" for c in drawn for part, p in c.points.items()}
     axes[0].set_xticks(list(ticks), list(ticks.values()))
@@ -101,43 +135,66 @@ def label_figure(comparison: Comparison, curves: Sequence[LabelCurve], catalog: 
     _finish(figure, axes, unit, path)
 
 
-def _figure(widths: list[int], title: str, text: str) -> "tuple[Figure, list[Any]]":
-    """One row of panels with a common vertical axis."""
-    figure = new_figure((max(8.0, 2.4 * len(widths) + 0.42 * sum(widths)), 5.0), title, 11)
+def _figure(widths: list[int], names: int, title: str, text: str) -> "tuple[Figure, list[Any]]":
+    """One row of panels with a common vertical axis, high enough for this many names at the ends of lines."""
+    width, height = max(8.0, 2.4 * len(widths) + 0.42 * sum(widths)), max(5.0, MARGINS + LABEL_GAP * names)
+    figure = new_figure((width, height), title, 11)
     axes = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=[count + 3 for count in widths])
     caption(figure, text)
     return figure, list(axes[0])
 
 
-def _styles(subjects: Sequence[Subject]) -> dict[str, dict[str, Any]]:
-    """Line style per model: a colour each for models, dashed grey and a marker each for controls."""
-    styles: dict[str, dict[str, Any]] = {}
-    for subject in subjects:
-        number = sum(s.is_control == subject.is_control for s in subjects[: len(styles)])
-        if subject.is_control:
-            changes = {"color": GREY, "linestyle": "--", "linewidth": 1.3, "zorder": 2}
-        else:
-            changes = {"marker": "o", "linestyle": "-", "linewidth": 2.0, "zorder": 3}
-        styles[subject.model] = {**look(number), **changes}
-    return styles
+def _lines(subjects: Sequence[Subject], styles: Mapping[str, LineStyle]) -> dict[str, dict[str, Any]]:
+    """Keywords of the line of every model: its style, and a marker of its own for every control."""
+    controls = [subject.model for subject in subjects if subject.is_control]
+    return {
+        subject.model: {
+            **styles[subject.model].line,
+            "marker": marker_of(1 + controls.index(subject.model)) if subject.is_control else "o",
+            "markersize": 4,
+        }
+        for subject in subjects
+    }
+
+
+def _leaders(subjects: Sequence[Subject]) -> list[str]:
+    """The first models of a ranking, without controls."""
+    return [subject.model for subject in subjects if not subject.is_control][:LEADERS]
 
 
 def _draw_profile(
-    axis: "Axes", profile: DepthProfile, unit: MetricFormat, style: dict[str, Any], *, shaded: bool = True
+    axis: "Axes", profile: DepthProfile, unit: MetricFormat, style: dict[str, Any], *, shaded: bool = False
 ) -> tuple[str, float, str]:
     x = range(len(profile.points))
     y = [point.score.value * unit.factor for point in profile.points]
-    axis.plot(x, y, markersize=4, **style)
+    axis.plot(x, y, **_thick(style, shaded))
     intervals = [point.score.interval for point in profile.points]
-    shaded = shaded and not profile.subject.is_control
     if shaded and all(interval is not None for interval in intervals):
         low = [interval.low * unit.factor for interval in intervals if interval is not None]
         high = [interval.high * unit.factor for interval in intervals if interval is not None]
         _shade(axis, x, low, high, profile.subject, style["color"])
     ringed = [position for position, point in enumerate(profile.points) if point.chosen]
-    ring = {"markersize": 11, "markerfacecolor": "none", "markeredgewidth": 1.8, "color": style["color"]}
+    ring = {
+        "markersize": 11,
+        "markerfacecolor": "none",
+        "markeredgewidth": 1.8,
+        "color": style["color"],
+        "clip_on": False,
+    }
     axis.plot(ringed, [y[position] for position in ringed], "o", **ring)
     return figure_name(profile.subject.record), y[-1], style["color"]
+
+
+def _draw_interval(axis: "Axes", profile: DepthProfile, unit: MetricFormat, colour: str) -> None:
+    """A bar over the interval at the chosen tap."""
+    for place, point in enumerate(profile.points):
+        interval = point.score.interval
+        if point.chosen and interval is not None:
+            axis.vlines(place, interval.low * unit.factor, interval.high * unit.factor, color=colour, linewidth=1.0)
+
+
+def _thick(style: dict[str, Any], leads: bool) -> dict[str, Any]:
+    return {**style, "linewidth": 2.6, "zorder": 4} if leads else style
 
 
 def _draw_level(
@@ -148,12 +205,15 @@ def _draw_level(
     return figure_name(profile.subject.record), value, style["color"]
 
 
-def _draw_curve(axis: "Axes", curve: LabelCurve, unit: MetricFormat, style: dict[str, Any]) -> tuple[str, float, str]:
+def _draw_curve(
+    axis: "Axes", curve: LabelCurve, unit: MetricFormat, style: dict[str, Any], *, shaded: bool
+) -> tuple[str, float, str]:
     scores = [point.score for point in curve.points.values()]
     x, y = [score.n_train for score in scores], [score.value * unit.factor for score in scores]
-    axis.plot(x, y, markersize=4.5, **style)
-    low, high = zip(*(_spread_of_draws(score, unit) for score in scores), strict=True)
-    _shade(axis, x, low, high, curve.subject, style["color"])
+    axis.plot(x, y, **_thick(style, shaded))
+    if shaded:
+        low, high = zip(*(_spread_of_draws(score, unit) for score in scores), strict=True)
+        _shade(axis, x, low, high, curve.subject, style["color"])
     return figure_name(curve.subject.record), y[-1], style["color"]
 
 
@@ -183,21 +243,23 @@ def _finish(figure: "Figure", axes: Sequence[Any], unit: MetricFormat, path: Pat
     for axis in axes:
         plain(axis)
         axis.set_axisbelow(True)
-        _label_ends(
-            axis, [(model, max(end, low), colour) for model, end, colour in axis.ends], (high - low) * LABEL_GAP
-        )
+        _label_ends(axis, [(model, max(end, low), colour) for model, end, colour in axis.ends])
     save(figure, path, 110)
 
 
-def _label_ends(axis: "Axes", ends: Sequence[tuple[str, float, str]], gap: float) -> None:
+def _label_ends(axis: Any, ends: Sequence[tuple[str, float, str]]) -> None:
     """Write each model's name at the right end of its line, moved apart where two would overlap."""
+    low, high = axis.get_ylim()
+    gap = (high - low) * LABEL_GAP / (axis.figure.get_size_inches()[1] - MARGINS)
     ordered = sorted(ends, key=lambda end: end[1])
     places = spread([value for _, value, _ in ordered], gap)
     margin = axis.get_yaxis_transform()
-    names = [
-        axis.text(1.01, place, model, transform=margin, va="center", fontsize=8.5, color=colour)
-        for (model, _, colour), place in zip(ordered, places, strict=True)
-    ]
+    names = []
+    for (model, value, colour), place in zip(ordered, places, strict=True):
+        names.append(axis.text(1.035, place, model, transform=margin, va="center", fontsize=8.5, color=colour))
+        thin = {"linewidth": 0.6, "color": colour, "transform": margin, "clip_on": False}
+        axis.plot([1.0, 1.03], [value, place], **thin)
+    axis.set_ylim(low, high)
     # The layout leaves room for these three, and hence for all others, whose sizes need not be found.
     widest = max(names, key=lambda name: len(name.get_text()), default=None)
     for name in names:

@@ -1,6 +1,6 @@
 """What is written about probes: one comparison, transferable taps, NeuCo-Bench's own probe."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from geofm_eval.catalog import Catalog
@@ -15,6 +15,7 @@ from geofm_eval.report.probes.tables import depth_table, label_table, ranking_ta
 from geofm_eval.report.probes.terminal import text_of
 from geofm_eval.report.probes.transfer import transfer_table
 from geofm_eval.report.ranks.page import ranks_page
+from geofm_eval.report.web.palette import LineStyle
 from geofm_eval.results.leaderboard import Ranking
 from geofm_eval.results.neuco import NeucoComparison
 from geofm_eval.results.random_splits import RandomSplit
@@ -22,7 +23,11 @@ from geofm_eval.results.transfer import TapTransfers
 
 
 def comparison_page(
-    ranking: Ranking, orders: Sequence[Ordering], catalog: Catalog, divided: Sequence[RandomSplit] = ()
+    ranking: Ranking,
+    orders: Sequence[Ordering],
+    catalog: Catalog,
+    styles: Mapping[str, LineStyle],
+    divided: Sequence[RandomSplit] = (),
 ) -> Page:
     """Ranking, depth profile, label efficiency and ranks; its lines are a row and a picture in the index."""
     comparison, slug = ranking.comparison, ranking.comparison.slug
@@ -41,8 +46,8 @@ def comparison_page(
             **ranks.csv,
         },
         figures={
-            f"{slug}-depth": partial(depth_figure, comparison, profiles, catalog),
-            f"{slug}-labels": partial(label_figure, comparison, curves, catalog),
+            f"{slug}-depth": partial(depth_figure, comparison, profiles, catalog, styles),
+            f"{slug}-labels": partial(label_figure, comparison, curves, catalog, styles),
         },
     )
 

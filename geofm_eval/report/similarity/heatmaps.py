@@ -1,9 +1,12 @@
 """Heatmaps of similarity: every layer of a backbone with every other, and with those of other backbones."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geofm_eval.catalog import Catalog
 from geofm_eval.plurals import counted
@@ -11,14 +14,14 @@ from geofm_eval.records import Matrix
 from geofm_eval.report.drawing import caption, name_ticks, new_figure, save
 from geofm_eval.report.similarity.tables import HOW, has_control
 from geofm_eval.report.wording import heading
-from geofm_eval.results.similarity import SimilarityTable
+from geofm_eval.results.similarity import Pair, SimilarityTable
 
-COLUMNS = 5
-PANEL = 2.3
+COLUMNS = 4
+PANEL = 2.6
 """Inches per side of a panel."""
 
-MOST_PAIRS = 20
-"""Panels of one figure; pairs without a control come first, the CSV has all."""
+MOST = 12
+"""Panels of one figure; those without a control come first, the CSV has all."""
 
 
 DRAWN = {
@@ -29,42 +32,84 @@ DRAWN = {
 """What is drawn, by the name that ends the name of the file."""
 
 
+@dataclass(frozen=True)
+class Heatmap:
+    """Similarity of the taps of two backbones, or of one with itself.
+
+    Args:
+        up: backbone whose taps are the rows.
+        across: backbone whose taps are the columns; empty for the same backbone.
+        rows: taps from shallow to deep.
+        columns: taps from shallow to deep.
+        values: (rows, columns), NaN where unknown.
+    """
+
+    up: str
+    across: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, up: str, across: str, matrix: Matrix) -> "Heatmap":
+        """Take the debiased values of a record."""
+        return cls(up, across, matrix.rows, matrix.columns, np.array(matrix.debiased, dtype=np.float64))
+
+
 def heatmap_figure(name: str, similarity: SimilarityTable, catalog: Catalog, path: Path) -> None:
     """Draw a panel per backbone, its taps with each other, or per pair of backbones; ``name`` is one of ``DRAWN``."""
-    panels = [(model, "", one.within) for model, one in similarity.found.items() if len(one.within.rows) > 1]
-    more = ""
-    if name != "within":
-        pairs = similarity.twins if name == "twins" else similarity.strangers
-        ordered = sorted(pairs, key=lambda pair: name == "between" and has_control(pair, similarity, catalog))
-        panels = [(pair.model, pair.other, pair.matrix) for pair in ordered[:MOST_PAIRS]]
-        more = f" The CSV has {counted(len(pairs) - len(panels), 'more pair')}." if len(pairs) > len(panels) else ""
+    found = _panels(name, similarity, catalog)
+    panels = found[:MOST]
+    more = f" The CSV has {counted(len(found) - MOST, 'more heatmap')}." if len(found) > MOST else ""
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     width = max(PANEL * columns + 1.0, 4.6)
     title = heading(similarity.comparison, catalog, f"debiased CKA {DRAWN[name]}, n = {similarity.n}", HOW)
-    figure = new_figure((width, (PANEL - 0.1) * rows + 0.9), title, 9)
+    figure = new_figure((width, (PANEL - 0.1) * rows + 1.1), title, 10)
     axes = figure.subplots(rows, columns, squeeze=False)
-    for axis, (model, other, matrix) in zip(axes.flat, panels, strict=False):
-        shown = _panel(axis, matrix)
-        if other:
-            axis.set_ylabel(model, fontsize=7)
-            axis.set_xlabel(other, fontsize=7)
-        else:
-            axis.set_title(model, fontsize=8)
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        shown = _draw(axis, panel)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
-    across = [[tap.removeprefix("block") for tap in matrix.columns] for _, _, matrix in panels]
-    up = [[tap.removeprefix("block") for tap in matrix.rows] for _, _, matrix in panels]
-    name_ticks(axes, across, up, fontsize=5, rotation=90)
-    figure.colorbar(shown, ax=axes, shrink=min(1.0, 1.4 / rows), pad=0.01, extend="min").ax.tick_params(labelsize=7)
+    across = [[tap.removeprefix("block") for tap in panel.columns] for panel in panels]
+    up = [[tap.removeprefix("block") for tap in panel.rows] for panel in panels]
+    name_ticks(axes, across, up, fontsize=6, rotation=90)
+    scale = figure.colorbar(shown, ax=axes, shrink=min(1.0, 1.4 / rows), pad=0.01, extend="min")
+    scale.set_label("debiased CKA", fontsize=8)
+    scale.ax.tick_params(labelsize=7)
     text = f"Taps from shallow to deep. Values below 0 are drawn as 0; grey: unknown.{more}"
     caption(figure, text)
     save(figure, path, 130)
 
 
-def _panel(axis: Any, matrix: Matrix) -> Any:
-    values = np.array(matrix.debiased, dtype=np.float64)
+def _panels(name: str, similarity: SimilarityTable, catalog: Catalog) -> list[Heatmap]:
+    """All heatmaps of a figure, those of pairs with a control last."""
+    if name == "within":
+        alone = [Heatmap.of(model, "", one.within) for model, one in similarity.found.items()]
+        return [panel for panel in alone if len(panel.rows) > 1]
+    pairs, order = similarity.twins if name == "twins" else similarity.strangers, list(similarity.found)
+    upright = sorted(
+        [(name == "between" and has_control(pair, similarity, catalog), _upright(pair, order)) for pair in pairs],
+        key=lambda one: (one[0], order.index(one[1].up), order.index(one[1].across)),
+    )
+    return [panel for _, panel in upright]
+
+
+def _upright(pair: Pair, order: Sequence[str]) -> Heatmap:
+    """The heatmap of a pair, with the backbone that is first in ``order`` as the vertical one."""
+    found = Heatmap.of(pair.model, pair.other, pair.matrix)
+    if order.index(found.up) < order.index(found.across):
+        return found
+    return Heatmap(found.across, found.up, found.columns, found.rows, found.values.T)
+
+
+def _draw(axis: Any, panel: Heatmap) -> Any:
     axis.set_facecolor("#bbbbbb")
-    shown = axis.imshow(values, vmin=0, vmax=1, cmap="viridis", origin="lower")
+    shown = axis.imshow(panel.values, vmin=0, vmax=1, cmap="viridis", origin="lower")
     axis.tick_params(length=1.5, pad=1)
+    if panel.across:
+        axis.set_ylabel(panel.up, fontsize=8)
+        axis.set_xlabel(panel.across, fontsize=8)
+    else:
+        axis.set_title(panel.up, fontsize=9)
     return shown

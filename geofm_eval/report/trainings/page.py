@@ -1,6 +1,6 @@
 """What is written about trained cases."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from geofm_eval.catalog import Catalog
@@ -14,10 +14,13 @@ from geofm_eval.report.trainings.figures import block_figure, pareto_figure
 from geofm_eval.report.trainings.pareto import pareto_table
 from geofm_eval.report.trainings.tables import block_table, effects_table, factorial_table, ranking_table
 from geofm_eval.report.trainings.terminal import text_of_trainings
+from geofm_eval.report.web.palette import LineStyle
 from geofm_eval.results.trainings import TrainedCases
 
 
-def trainings_page(cases: TrainedCases, orders: Sequence[Ordering], catalog: Catalog) -> Page:
+def trainings_page(
+    cases: TrainedCases, orders: Sequence[Ordering], catalog: Catalog, styles: Mapping[str, LineStyle]
+) -> Page:
     """Ranking, ranks, effects, cost, choices; what a cases has no cells for is left out."""
     slug, ranks = cases.slug, ranks_page(cases.comparison, cases.how, orders, catalog)
     ranking = ranking_table(cases, catalog)
@@ -27,7 +30,7 @@ def trainings_page(cases: TrainedCases, orders: Sequence[Ordering], catalog: Cat
     more = (effect, pareto, choices, factorial_table(cases, catalog), block_table(cases, catalog))
     tables = [ranking, *ranks.tables, *(table for table in more if table is not None)]
     numbers = {"cells": ranking.data, **({} if effect is None else {"effects": effect.data})}
-    figures = {} if pareto is None else {f"{slug}-pareto": partial(pareto_figure, cases, catalog)}
+    figures = {} if pareto is None else {f"{slug}-pareto": partial(pareto_figure, cases, catalog, styles)}
     files = [(table.slug.removeprefix(f"{slug}-"), f"{table.slug}.md") for table in tables]
     files += [("figure", f"../figures/{name}.png") for name in figures]
     files += [(f"CSV of {name}", f"{slug}-{name}.csv") for name in (*numbers, *(["ranks", "pairs"] if orders else []))]
@@ -41,5 +44,5 @@ def trainings_page(cases: TrainedCases, orders: Sequence[Ordering], catalog: Cat
             **({} if choices is None else {choices.slug: choices.data}),
             **ranks.csv,
         },
-        figures={**figures, f"{slug}-blocks": partial(block_figure, cases, catalog)},
+        figures={**figures, f"{slug}-blocks": partial(block_figure, cases, catalog, styles)},
     )

@@ -5,16 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geofm_eval.answer import TaskAnswer
+from geofm_eval.records import Record
 from geofm_eval.report.answer.one_task import unit_of_answer
 from geofm_eval.report.probes.curves import DepthProfile, LabelCurve, depth_profiles, label_curves
 from geofm_eval.report.web.palette import LineStyle
 from geofm_eval.results.leaderboard import Ranking
-from geofm_eval.results.units import SIMULATED, MetricFormat
+from geofm_eval.results.units import SIMULATED, MetricFormat, unit_named
 
 Spec = dict[str, Any]
 """A chart in the grammar of Vega-Lite 6."""
 
-WIDTH, HEIGHT = 260, 190
+HEIGHT = 200
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 
 
@@ -35,7 +36,7 @@ def depth_chart(answer: TaskAnswer, styles: Mapping[str, LineStyle]) -> Spec | N
     tips = _tips("model", "tap", "shown")
     line = {"mark": {"type": "line", "strokeWidth": 1.6}, "encoding": {"x": x, "y": y, **_by_model(deep, styles)}}
     layers = [*_control_layers(answer, profiles, unit), line, *_rings(x, y, tips, deep, styles)]
-    return _chart(answer, f"{answer.setting.task}: {answer.setting.adaptation}", values, layers)
+    return _chart(answer.setting.record, values, layers)
 
 
 def label_chart(answer: TaskAnswer, styles: Mapping[str, LineStyle]) -> Spec | None:
@@ -49,16 +50,54 @@ def label_chart(answer: TaskAnswer, styles: Mapping[str, LineStyle]) -> Spec | N
     y = _axis("score", unit.label, scale={"zero": False})
     encoding = {"x": x, "y": y, **_by_model(curves, styles), "tooltip": _tips("model", "tap", "shown")}
     layers = [{"mark": {"type": "line", "strokeWidth": 1.6, "point": {"size": 25}}, "encoding": encoding}]
-    return _chart(answer, f"{answer.setting.task}: {answer.setting.adaptation}", values, layers)
+    return _chart(answer.setting.record, values, layers)
 
 
-def _chart(answer: TaskAnswer, title: str, values: list[dict[str, Any]], layers: list[Spec]) -> Spec:
+def change_chart(record: Record, fraction: str, profiles: Mapping[str, DepthProfile], colour: str) -> Spec:
+    """Score over relative depth of one model with old weights (dashed) and new ones (solid).
+
+    Args:
+        record: any record of the model, for task, metric and evidence.
+        fraction: label fraction of the profiles.
+        profiles: by the name of the run, that with the old weights first.
+        colour: of the model.
+    """
+    unit = unit_named(record.scores[fraction].metric, record.provenance.target_unit)
+    values = [{**point, "run": run} for run, one in profiles.items() for point in _depth_points(one, unit)]
+    x = _axis("depth", "relative depth", scale={"domain": [0, 1]})
+    y = _axis("score", unit.label, scale={"zero": False})
+    dash = {
+        "field": "run", "type": "nominal", "title": None,
+        "scale": {"domain": list(profiles), "range": [[4, 4], [1, 0]]},
+        "legend": {"orient": "bottom", "symbolType": "stroke", "symbolStrokeColor": colour, "symbolSize": 400},
+    }  # fmt: skip
+    line = {
+        "mark": {"type": "line", "strokeWidth": 1.6, "color": colour},
+        "encoding": {"x": x, "y": y, "strokeDash": dash},
+    }
+    place = {"x": x, "y": y, "detail": {"field": "run"}, "tooltip": _tips("run", "tap", "shown")}
+    point = {"mark": {"type": "point", "filled": True, "size": 18, "color": colour}, "encoding": place}
+    ring = {
+        "transform": [{"filter": "datum.chosen"}],
+        "mark": {"type": "point", "filled": False, "size": 110, "strokeWidth": 2, "color": colour},
+        "encoding": place,
+    }
+    return _chart(record, values, [line, point, ring], f"{record.case.model}, ")
+
+
+def _chart(record: Record, values: list[dict[str, Any]], layers: list[Spec], what: str = "") -> Spec:
     """A chart with a title that says if the data are simulated."""
-    simulated = answer.setting.record.evidence == "simulated"
-    words = {"text": title, **({"subtitle": SIMULATED} if simulated else {}), "anchor": "start", "fontSize": 12}
+    simulated = record.evidence == "simulated"
+    words = {
+        "text": f"{what}{record.case.task}: {record.case.adaptation}",
+        **({"subtitle": SIMULATED} if simulated else {}),
+        "anchor": "start",
+        "fontSize": 12,
+        "limit": 310,
+    }
     return {
         "$schema": SCHEMA,
-        "width": WIDTH,
+        "width": "container",
         "height": HEIGHT,
         "title": words,
         "data": {"values": values},
@@ -72,7 +111,7 @@ def _axis(field: str, title: str, scale: Spec, axis: Spec | None = None) -> Spec
         "type": "quantitative",
         "title": title,
         "scale": scale,
-        "axis": {"tickCount": 5, **(axis or {})},
+        "axis": {"tickCount": 5, "labelFlush": False, **(axis or {})},
     }
 
 
@@ -105,7 +144,7 @@ def _rings(
     }
     rings = {
         "transform": [{"filter": "datum.chosen"}],
-        "mark": {"type": "point", "filled": False, "size": 110, "strokeWidth": 2},
+        "mark": {"type": "point", "filled": False, "size": 90, "strokeWidth": 1.5},
         "encoding": {"x": x, "y": y, **colour, "tooltip": tips},
     }
     return [points, rings]

@@ -32,6 +32,7 @@ def models_of(orders: Iterable[Ordering], catalog: Catalog, styles: Mapping[str,
             "licence": "" if spec is None else spec.licence,
             "commercial": "" if spec is None else spec.commercial,
             "colour": styles[model].colour,
+            "dash": " ".join(map(str, styles[model].dash)),
         })  # fmt: skip
     return sorted(found, key=lambda one: (one["control"], one["model"]))
 
