@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fixtures.plan import Plan
+from fixtures.plan import SessionPlan
 from fixtures.pulse import LINE_SECONDS, Pulse
 from geofm_eval.catalog import Case, load_catalog
 from geofm_eval.costs import CostKey, Costs, OwnCost, add_own, case_seconds, own_file, read_own, read_table, table_of
@@ -22,12 +22,12 @@ STAGES = {"extract": 10.0, "solve": 30.0}
 TABLE = {CostKey.of(LINEAR[0]): STAGES, CostKey.of(KNN[0]): {"extract": 10.0, "solve": 2.0}}
 
 
-def plan(**more: Any) -> Plan:
+def plan(**more: Any) -> SessionPlan:
     usual: dict[str, Any] = {
         "selected": 3, "runnable": tuple(LAYERS), "lacking": {}, "seconds": dict.fromkeys(LAYERS, 20.0), "resumed": 0,
         "workers": 2, "duration": 60.0,
     }  # fmt: skip
-    return Plan(**{**usual, **more})
+    return SessionPlan(**{**usual, **more})
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from geofm_eval.costs.calibration import speed_ratio
 from geofm_eval.costs.estimate import Costs, case_seconds, start_seconds
-from geofm_eval.costs.operations import operations
+from geofm_eval.costs.forward_pass import operations
 from geofm_eval.costs.own import OwnCost, add_own, own_file, read_own
 from geofm_eval.costs.table import CostKey, read_table, table_of, write_table
 

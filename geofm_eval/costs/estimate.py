@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from geofm_eval.catalog import Case, Catalog, TaskSpec
-from geofm_eval.costs.operations import operations
+from geofm_eval.costs.forward_pass import operations
 from geofm_eval.costs.own import OwnCost
 from geofm_eval.costs.table import CostKey, Stages, Table
 from geofm_eval.paths import geofm_cache

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geofm_eval.catalog import Catalog, ModelSpec
-from geofm_eval.costs.operations import operations
+from geofm_eval.costs.forward_pass import operations
 from geofm_eval.gaps import model_gap
 from geofm_eval.installation import suite_command
 from geofm_eval.looking.draft import Draft
