@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +23,10 @@ def runner(tmp_path: Path) -> Path:
     """A runner's folders; the action's environment is that of this process."""
     action = tmp_path / "action"
     (action / ".venv" / "bin").mkdir(parents=True)
-    (action / "benchmarks").symlink_to(ROOT / "benchmarks")
-    for name in ("conftest.py", "pyproject.toml", "fixtures"):
-        (action / name).symlink_to(ROOT / name)
+    for name in ("benchmarks", "fixtures"):
+        shutil.copytree(ROOT / name, action / name, ignore=shutil.ignore_patterns("studies", "expected", "__pycache__"))
+    for name in ("conftest.py", "pyproject.toml"):
+        shutil.copyfile(ROOT / name, action / name)
     for name in ("pytest", "geofm-eval"):
         (action / ".venv" / "bin" / name).symlink_to(Path(sys.executable).parent / name)
     return tmp_path

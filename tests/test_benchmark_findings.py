@@ -74,7 +74,8 @@ def test_the_summary_tells_what_the_reference_says_once_and_by_name():
     ] * 2
     lines = []
     write = lambda text, **_: lines.append(text)  # noqa: E731
-    reporter = SimpleNamespace(stats={"passed": reports}, section=write, line=write)
+    config = SimpleNamespace(get_verbosity=lambda: 0)
+    reporter = SimpleNamespace(stats={"passed": reports}, section=write, line=write, config=config)
     suite = SimpleNamespace(run=SimpleNamespace(name="mine"), ranges={}, catalog=CATALOG)
     write_summary(reporter, suite, None, interrupted=False)
     assert lines[0] == "geofm_eval: run mine"

@@ -38,6 +38,7 @@ def run(*arguments: str, home: Path | None = None, cwd: Path | None = None) -> s
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", [str(SCRIPT), *arguments])
+        patch.setenv("COLUMNS", "260")
         if home is not None:
             patch.setenv("GEOFM_HOME", str(home))
         if cwd is not None:

@@ -26,7 +26,7 @@ def test_an_archive_is_collated_next_to_it(run: Path, tmp_path: Path):
     collation = collate(archive)
     assert collation.index == tmp_path / "own" / "sent" / "tables" / "README.md"
     assert f"All tables and figures: {collation.index}" in collation.text
-    assert {path.name for path in (tmp_path / "own" / "sent").iterdir()} == {"tables", "figures"}
+    assert {path.name for path in (tmp_path / "own" / "sent").iterdir()} == {"report.html", "tables", "figures"}
     assert not any((read_run(archive).folder / name).exists() for name in ("tables", "figures"))
 
 

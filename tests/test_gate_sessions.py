@@ -173,7 +173,7 @@ def test_a_run_that_cannot_be_compared_does_not_pass(tmp_path):
     made, reports = gate(tmp_path)
     status, lines = finish(made, pytest.ExitCode.OK)
     assert status == pytest.ExitCode.TESTS_FAILED
-    assert "run the same models, tasks and adaptations" in lines[1][0]
+    assert "measure two models in one run" in lines[1][0]
     assert (reports[0].nodeid, reports[0].outcome) == ("benchmarks/gate::baseline", "failed")
 
 

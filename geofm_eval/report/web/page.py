@@ -99,8 +99,8 @@ def write_page(content: PageContent, path: Path) -> None:
 
 def page_of(content: PageContent) -> str:
     """Return the HTML of the page."""
-    records = [entry.record for one in content.orders for entry in one.setting.entries]
-    styles = styles_of(records)
+    # Models that are not ranked, because measurements of theirs are missing, still have profiles over depth.
+    styles = styles_of(content.run.records)
     if content.focus:
         styles = focused_styles(styles, content.focus[0].model)
     charts = _charts(content, styles)
