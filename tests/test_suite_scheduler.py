@@ -151,3 +151,15 @@ def test_a_replacement_that_has_not_collected_yet_is_given_nothing(pytestconfig:
     early = replace(made, cases, "gw3")
     assert late.queue == []
     assert finish(made, early)
+
+
+def test_a_worker_holds_one_group_besides_the_one_it_runs(pytestconfig: pytest.Config) -> None:
+    cases = [nodeid(model, "eurosat_sim", "final") for model in ("rcf", "pocket_random", "pocket_mae", "band_stats")]
+    made, (node,) = scheduling(pytestconfig, cases, 1)
+    assert len(node.queue) == 2
+    assert len(made.workqueue) == 2
+    made.mark_test_complete(node, node.queue.pop(0))  # type: ignore[arg-type]
+    assert len(node.queue) == 2
+    assert len(made.workqueue) == 1
+    assert finish(made, node)
+    assert made.tests_finished
