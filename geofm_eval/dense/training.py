@@ -130,7 +130,8 @@ class _Loop:
         passed = sum(step >= int(share * self.steps) for share in recipe.milestones)
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate * recipe.factor**passed
-        self.model.train(True)
+        if not self.model.training:  # only after a validation, because visiting every module takes a millisecond
+            self.model.train(True)
         value = in_memory(lambda: self._backward(batch))
         if value is None:
             # Outside any except block, because the traceback would keep the failed step's activations in memory.
