@@ -256,7 +256,7 @@ def _trained(
 
     def validate(model: TunableModel, epoch: int) -> float:
         assert isinstance(model, DenseModel)
-        pairs = predictions(model, predictor, held, range(len(held)))
+        pairs = predictions(model, predictor, held.task, held.read_pair, range(len(held)))
         return quality(held.task, np.stack([counts_of(held.task, target, found) for target, found in pairs]))
 
     with torch.random.fork_rng(), exact_float32():

@@ -308,14 +308,26 @@ def test_a_series_is_encoded_date_by_date_and_joined():
     assert made._maps("train").maps("block02").shape == (4, 6, 16, 4, 4)
 
 
+@pytest.mark.parametrize(("name", "reads"), [("val", 2), ("test", 6)])
+def test_validation_chips_are_read_once_and_test_chips_whenever_they_are_predicted(name, reads):
+    made, read = job("full"), []
+    split = made.splits[name]
+    load = split.load
+    object.__setattr__(split, "load", lambda item: read.append(item.id) or load(item))
+    network = made.network()
+    first, again = (made.counts(network, name, range(len(split))) for _ in range(2))
+    assert (first == again).all()
+    assert len(read) == reads
+
+
 def test_predictions_come_in_the_unit_of_the_target():
     made = job()
     network = restored(made, train_chosen(made))
     split = made.splits["test"]
     heights = split.task.model_copy(update={"kind": "dense_regression", "metric": "rmse", "classes": ()})
-    numbers = split.__class__(**{**split.__dict__, "task": heights})
     predictor = ChipPredictor(made.adapter, 32, torch.device("cpu"))
     (_, plain), (_, scaled) = (
-        next(iter(predictions(network, predictor, numbers, [0], scale))) for scale in ((0.0, 1.0), (5.0, 2.0))
+        next(iter(predictions(network, predictor, heights, split.read_pair, [0], scale)))
+        for scale in ((0.0, 1.0), (5.0, 2.0))
     )
     np.testing.assert_allclose(scaled, plain * 2 + 5, rtol=1e-5)

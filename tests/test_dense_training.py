@@ -42,7 +42,9 @@ def scored(network, epoch=0, split=None):
     split = split or chips(name="val", first=50, count=3)
     counts = [
         counts_of(split.task, target, found)
-        for target, found in predictions(network, ChipPredictor(ADAPTER, 32, CPU), split, range(len(split)))
+        for target, found in predictions(
+            network, ChipPredictor(ADAPTER, 32, CPU), split.task, split.read_pair, range(len(split))
+        )
     ]
     return quality(split.task, np.stack(counts))
 

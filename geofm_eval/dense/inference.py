@@ -13,7 +13,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.pixels import RawImage
-from geofm_eval.data.split import Split
+from geofm_eval.dense.batches import Pair
 from geofm_eval.dense.losses import classes_of
 from geofm_eval.dense.model import DenseModel
 from geofm_eval.dense.windows import Window, covering, cut
@@ -100,14 +100,28 @@ Predictor = Callable[[DenseModel, RawImage, int], Tensor]
 
 
 def predictions(
-    model: DenseModel, predictor: Predictor, split: Split, items: Sequence[int], scale: tuple[float, float] = (0.0, 1.0)
+    model: DenseModel,
+    predictor: Predictor,
+    task: TaskSpec,
+    read: Callable[[int], Pair],
+    items: Sequence[int],
+    scale: tuple[float, float] = (0.0, 1.0),
 ) -> Iterator[tuple[Array, Array]]:
-    """Yield target and prediction (height, width) of each chip: classes, or values in the unit of the target."""
+    """Yield target and prediction (height, width) of each chip: classes, or values in the unit of the target.
+
+    Args:
+        model: network in eval mode.
+        predictor: gives the values of a chip.
+        task: determines what the values mean.
+        read: reads image and target of the chip at a position.
+        items: positions of the chips.
+        scale: (mean, standard deviation) by which a regression target was standardised.
+    """
     with torch.inference_mode():
         for item in items:
-            image, target = split.read_pair(item)
+            image, target = read(item)
             values = predictor(model, image, item)
-            if split.task.numeric:
+            if task.numeric:
                 mean, deviation = scale
                 predicted = (values[0] * deviation + mean).cpu().numpy()
             else:

@@ -14,7 +14,7 @@ from geofm_eval.catalog import TaskSpec
 from geofm_eval.data.inputs import InputAdapter
 from geofm_eval.data.inspection import labelled
 from geofm_eval.data.split import Split
-from geofm_eval.dense.batches import RandomCrops, Samples, stored_samples
+from geofm_eval.dense.batches import InMemory, RandomCrops, Samples, stored_samples
 from geofm_eval.dense.budget import ChipBudget
 from geofm_eval.dense.config import TrainingConfig
 from geofm_eval.dense.feature_maps import FeatureMapBlock, FeatureMapEncoding, shared_taps
@@ -30,6 +30,9 @@ from geofm_eval.extraction import exact_float32
 from geofm_eval.feature_blocks import block_key
 from geofm_eval.plurals import counted
 from geofm_eval.progress import LogProgress, StartProgress
+
+PREDICTED_BYTES = 64 * 2**20
+"""Memory for the decoded chips of a split that a job predicts at every validation; a case has a job per seed."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,15 @@ class DenseJob:
         assert isinstance(model, DenseModel)
         if name not in self._predictors:
             self._predictors[name] = self._predictor(name)
-        return predictions(model, self._predictors[name], self.splits[name], items, self.scale)
+        return predictions(model, self._predictors[name], self.task, self._in_memory[name].pair, items, self.scale)
+
+    @functools.cached_property
+    def _in_memory(self) -> dict[str, InMemory]:
+        """Chips by split, decoded once; not those of the test split, which are predicted once."""
+        return {
+            name: InMemory(split.read_pair, 0 if name == "test" else PREDICTED_BYTES)
+            for name, split in self.splits.items()
+        }
 
     @functools.cached_property
     def _predictors(self) -> dict[str, Predictor]:
