@@ -1,7 +1,7 @@
 # make bench: the whole path in minutes on simulated data.   make test: checks of the tool itself.
 # make check: formatting, types and fast tests, before a commit. make ci: make test and the tests that it leaves out.
 # make docs: the reference of the API, in site/.
-# make study: pockets and controls on all stand-ins, for reports/reference (hours, resumable).
+# make study: measures the cases of reports/reference again and replaces it (hours, resumable).
 # make speed: speed of the tool as ratios.                   make standins: how hard each stand-in is (an hour).
 # make clean: remove the virtual environment.
 PYTHON ?= python3
@@ -46,7 +46,9 @@ MODELS := pocket_contrast,pocket_contrast_seed1,pocket_crossmodal,pocket_crossmo
 
 # Hours; the same command resumes an interrupted study. Timings are taken by one process alone.
 study: $(VENV)/installed
-	$(BIN)/pytest benchmarks --suite extended -m sim --models $(MODELS) -n $(WORKERS) --run study --resume -q
+	mkdir -p reports/runs
+	$(BIN)/python -m benchmarks.studies.reference --cases > reports/runs/study.txt
+	$(BIN)/pytest @reports/runs/study.txt --suite extended --models $(MODELS) -n $(WORKERS) --run study --resume -q
 	$(BIN)/pytest benchmarks/test_throughput.py --suite bench -m sim --models $(MODELS) --run study --resume -q
 	$(BIN)/python -m benchmarks.studies.reference reports/runs/study
 
