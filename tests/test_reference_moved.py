@@ -62,7 +62,7 @@ def test_the_present_code_gives_the_scores_of_the_reference(reference, shared_ca
             scores = score_fractions(catalog.task(task).metric, rows, splits.get(ALL, splits.get("test")))
             found += moved(case, reference[case].scores, scores)
     listed = "\n".join(str(one) for one in sorted(found, key=lambda one: -abs(one.after - one.before)))
-    assert not found, f"{len(found)} scores of reports/reference moved (make study fills it again):\n{listed}"
+    assert not found, f"{len(found)} scores of reports/reference moved (make reference measures it again):\n{listed}"
 
 
 def test_what_moved_is_named_with_its_change(reference):
