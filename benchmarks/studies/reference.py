@@ -15,7 +15,7 @@ from pathlib import Path
 from geofm_eval.catalog import load_catalog
 from geofm_eval.costs import table_of, write_table
 from geofm_eval.errors import DataError
-from geofm_eval.records import Record, pack, unpack
+from geofm_eval.records import pack, unpack
 from geofm_eval.report.collation import collate
 from geofm_eval.results.comparison import LAST, last_block
 from geofm_eval.results.leaderboard import Ranking
@@ -121,13 +121,10 @@ def measured_tests(folder: Path = REFERENCE) -> list[str]:
 
     Trained cases come first, because they take longest.
     """
-    cases = {(record.case.kind != PROBE, record.case.kind, record.case.id) for record in _records(folder)}
+    records = read_run(unpack(archive_of(folder))).records
+    cases = {(record.case.kind != PROBE, record.case.kind, record.case.id) for record in records}
     kinds = [(kind, case_id) for _, kind, case_id in sorted(cases, reverse=True) if kind != "throughput"]
     return [f"benchmarks/test_{kind}.py::test_{kind}[{case_id}]" for kind, case_id in kinds]
-
-
-def _records(folder: Path) -> list[Record]:
-    return read_run(unpack(archive_of(folder))).records
 
 
 def main() -> None:
