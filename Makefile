@@ -1,7 +1,8 @@
 # make bench: the whole path in minutes on simulated data.   make test: checks of the tool itself.
 # make check: formatting, types and fast tests, before a commit. make ci: make test and the tests that it leaves out.
 # make docs: the reference of the API, in site/.
-# make study: pockets and controls on all stand-ins, for reports/reference (hours, resumable).
+# make study: pockets and controls, every case on stand-ins (many hours, resumable).
+# make reference: measures the cases of reports/reference again and replaces it (hours, resumable).
 # make speed: speed of the tool as ratios.                   make standins: how hard each stand-in is (an hour).
 # make clean: remove the virtual environment.
 PYTHON ?= python3
@@ -13,7 +14,7 @@ export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 RUN := bench-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: bench test check ci lint docs study speed standins clean
+.PHONY: bench test check ci lint docs study reference speed standins clean
 
 bench: $(VENV)/installed
 	$(BIN)/pytest benchmarks --suite bench -m "not dense" -n $(WORKERS) --run $(RUN) -q
@@ -44,9 +45,15 @@ lint: $(VENV)/installed
 # Random twins of published backbones need no weights, so without MODELS they would be measured too.
 MODELS := pocket_contrast,pocket_contrast_seed1,pocket_crossmodal,pocket_crossmodal_s1,pocket_distill,pocket_mae,pocket_mae_seed1,pocket_mae_third,pocket_random,pocket_random_s1,pocket_supervised,band_stats,rcf,unet
 
-# Hours; the same command resumes an interrupted study. Timings are taken by one process alone.
+# Many hours; the same command resumes an interrupted study.
 study: $(VENV)/installed
 	$(BIN)/pytest benchmarks --suite extended -m sim --models $(MODELS) -n $(WORKERS) --run study --resume -q
+
+# Hours, resumable. Timings are taken by one process alone.
+reference: $(VENV)/installed
+	mkdir -p reports/runs
+	$(BIN)/python -m benchmarks.studies.reference --cases > reports/runs/study.txt
+	$(BIN)/pytest @reports/runs/study.txt --suite extended --models $(MODELS) -n $(WORKERS) --run study --resume -q
 	$(BIN)/pytest benchmarks/test_throughput.py --suite bench -m sim --models $(MODELS) --run study --resume -q
 	$(BIN)/python -m benchmarks.studies.reference reports/runs/study
 

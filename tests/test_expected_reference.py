@@ -45,8 +45,6 @@ def test_the_committed_reference_is_inside_the_committed_ranges(judged: dict[str
     assert outside == {}
 
 
-# Fails, and so has to go, once the reference is measured with the data, recipes and probes of the ranges.
-@pytest.mark.xfail(strict=True, reason="the ranges are newer than the reference")
 def test_the_committed_ranges_are_for_what_the_reference_measured(judged: dict[str, CaseRangeVerdict]):
     stale = {name: found.reason for name, found in judged.items() if found.verdict == "stale_range"}
     assert stale == {}

@@ -12,7 +12,6 @@ import pytest
 from benchmarks.studies.reference import REFERENCE, copy_pages
 from geofm_eval.report.collation import collate
 from geofm_eval.report.drift import page as drift
-from tests.test_reference_moved import OLDER
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +51,6 @@ def digest(path: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@pytest.mark.xfail(bool(OLDER), reason="the committed pages were written by an older version", strict=True)
 def test_the_committed_pages_are_what_the_archive_gives(collated: Path, tmp_path: Path):
     """To renew: python -m benchmarks.studies.reference."""
     copy_pages(collated, tmp_path)

@@ -1,7 +1,8 @@
 """Make a finished run the committed reference: ``python -m benchmarks.studies.reference reports/runs/study``.
 
 Writes the records as one archive to reports/reference/, with tables, depth profiles and figures of trained cases next
-to it. Without a run, tables and figures are regenerated from the existing archive.
+to it. Without a run, tables and figures are regenerated from the existing archive. ``--cases`` prints what a run has to
+measure to replace the reference, one test per line: ``pytest @FILE`` reads such a list.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from geofm_eval.records import pack, unpack
 from geofm_eval.report.collation import collate
 from geofm_eval.results.comparison import LAST, last_block
 from geofm_eval.results.leaderboard import Ranking
-from geofm_eval.results.run import SEGMENT, TUNE, read_run
+from geofm_eval.results.run import PROBE, SEGMENT, TUNE, read_run
 from geofm_eval.results.taps import choose_tap
 from geofm_eval.results.transfer import TapTransfers, transfers
 
@@ -71,7 +72,8 @@ def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
     trained = {record.case.id for record in run.records if record.case.kind in (SEGMENT, TUNE)}
     moved = transfers(run, load_catalog())
     count = pack(run_dir, folder / f"{run.name}.tar.xz", {*cases_with_outcomes(collation.rankings, moved), *trained})
-    copy_pages(run_dir, folder)
+    # From the archive, not from the run: intervals of gains depend on which outcomes are known.
+    renew_pages(folder)
     if folder == REFERENCE:
         write_table(table_of(run.records))
     return count
@@ -95,21 +97,45 @@ def renew_pages(folder: Path = REFERENCE) -> None:
     Raises:
         DataError: there is not exactly one archive.
     """
-    archives = sorted(folder.glob("*.tar.xz"))
-    if len(archives) != 1:
-        raise DataError(f"{folder}: expected one archive of records, found {len(archives)}")
+    archive = archive_of(folder)
     with tempfile.TemporaryDirectory() as scratch:
-        run = shutil.copytree(unpack(archives[0]), Path(scratch) / archives[0].name.partition(".")[0])
+        run = shutil.copytree(unpack(archive), Path(scratch) / archive.name.partition(".")[0])
         collate(run)
         copy_pages(run, folder)
 
 
+def archive_of(folder: Path = REFERENCE) -> Path:
+    """Return the archive of the records.
+
+    Raises:
+        DataError: there is not exactly one.
+    """
+    archives = sorted(folder.glob("*.tar.xz"))
+    if len(archives) != 1:
+        raise DataError(f"{folder}: expected one archive of records, found {len(archives)}")
+    return archives[0]
+
+
+def measured_tests(folder: Path = REFERENCE) -> list[str]:
+    """Node ids of the cases of the reference, without timings: ``benchmarks/test_probe.py::test_probe[ID]``.
+
+    Trained cases come first, because they take longest.
+    """
+    records = read_run(unpack(archive_of(folder))).records
+    cases = {(record.case.kind != PROBE, record.case.kind, record.case.id) for record in records}
+    kinds = [(kind, case_id) for _, kind, case_id in sorted(cases, reverse=True) if kind != "throughput"]
+    return [f"benchmarks/test_{kind}.py::test_{kind}[{case_id}]" for kind, case_id in kinds]
+
+
 def main() -> None:
-    """Make a run the reference, or regenerate its pages."""
+    """Make a run the reference, regenerate its pages, or print its cases."""
     parser = argparse.ArgumentParser(description="Make a finished run the reference, or regenerate its pages.")
     parser.add_argument("run", type=Path, nargs="?", help="folder of the run; without it, only pages are regenerated")
+    parser.add_argument("--cases", action="store_true", help="print the tests that the reference consists of")
     chosen = parser.parse_args()
-    if chosen.run is None:
+    if chosen.cases:
+        print("\n".join(measured_tests()))
+    elif chosen.run is None:
         renew_pages()
         print(f"regenerated tables and figures of the reference in {REFERENCE}")
     else:
