@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from geofm_eval import cli
+from geofm_eval.cli.application import console
 from tests.http_files import CONTENT, serving
 
 SCRIPT = Path(sys.executable).parent / "geofm-eval"
@@ -38,7 +39,7 @@ def run(*arguments: str, home: Path | None = None, cwd: Path | None = None) -> s
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         patch.setattr(sys, "argv", [str(SCRIPT), *arguments])
-        patch.setenv("COLUMNS", "260")
+        patch.setattr(console, "width", 260)  # set when the module is loaded, by whichever test does
         if home is not None:
             patch.setenv("GEOFM_HOME", str(home))
         if cwd is not None:
