@@ -96,8 +96,8 @@ class Backbone(nn.Module, ABC):
     """
 
     takes_time: ClassVar[bool] = False
-    """Whether the backbone takes series (B, T, C, H, W) with T >= 1; its token groups are then date-major: all groups
-    of the first date, then all of the second."""
+    """Whether the backbone takes series (B, T, C, H, W) with T >= 1. Its token groups are then date-major, with all
+    groups of the first date before those of the second."""
 
     weight_files: ClassVar[tuple[str, ...]] = ()
     """Files that ``read_weights`` reads if the weights are a folder; only these are hashed."""

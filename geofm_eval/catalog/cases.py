@@ -31,12 +31,12 @@ class Case:
 
     @property
     def id(self) -> str:
-        """Case id: ``mae_vits16-eurosat-linear-block07``."""
+        """Id of the case, for example ``mae_vits16-eurosat-linear-block07``."""
         return f"{self.model}-{self.task}-{self.adaptation}-{self.layer}"
 
     @property
     def nodename(self) -> str:
-        """Name of its test: ``test_probe[mae_vits16-eurosat-linear-block07]``."""
+        """Name of the test, for example ``test_probe[mae_vits16-eurosat-linear-block07]``."""
         return f"test_{self.kind}[{self.id}]"
 
 
