@@ -1,6 +1,6 @@
 # make bench: the whole path in minutes on simulated data.   make test: checks of the tool itself.
 # make check: formatting, types and fast tests, before a commit. make ci: make test and the tests that it leaves out.
-# make docs: the reference of the API, in site/.
+# make docs: the documentation, in site/.
 # make study: pockets and controls, every case on stand-ins (many hours, resumable).
 # make reference: measures the cases of reports/reference again and replaces it (hours, resumable).
 # make speed: speed of the tool as ratios.                   make standins: how hard each stand-in is (an hour).
@@ -28,14 +28,15 @@ check: lint
 	$(BIN)/pytest $$(grep -l pytest.mark.fast tests/test_*.py) -n $(WORKERS) -q -m fast
 
 # Chromium is a package of the system: it is installed where that needs no password.
-ci: test
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs,browser]'
+ci: test docs
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[browser]'
 	if ! command -v chromium >/dev/null && [ "$$(id -u)" = 0 ] && [ -f /etc/debian_version ]; then apt-get update -qq && apt-get install -y -qq chromium; fi
-	$(BIN)/pytest tests/test_api_reference.py tests/test_page_browser.py -q -m "docs or browser"
+	$(BIN)/pytest tests/test_site.py tests/test_page_browser.py -q -m "docs or browser"
 
 docs: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
-	$(BIN)/python docs/build_api.py site
+	$(BIN)/geofm-eval report reports/reference/study.tar.xz
+	$(BIN)/sphinx-build -E -W --keep-going -q -c docs -d build/doctrees . site
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
