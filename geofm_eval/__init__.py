@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from geofm_eval.catalog import Case, load_catalog
     from geofm_eval.measure import measure_case
     from geofm_eval.measure.arrays import probe_arrays
+    from geofm_eval.probes.saved import load_probe
     from geofm_eval.report.collation import collate
     from geofm_eval.results.run import read_run
     from geofm_eval.similarity import cka
@@ -24,6 +25,7 @@ _HOMES = {
     "cka": "geofm_eval.similarity",
     "collate": "geofm_eval.report.collation",
     "load_catalog": "geofm_eval.catalog",
+    "load_probe": "geofm_eval.probes.saved",
     "measure_case": "geofm_eval.measure",
     "probe_arrays": "geofm_eval.measure.arrays",
     "read_run": "geofm_eval.results.run",
@@ -37,6 +39,7 @@ __all__ = [
     "cka",
     "collate",
     "load_catalog",
+    "load_probe",
     "measure_case",
     "probe_arrays",
     "read_run",

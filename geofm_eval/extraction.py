@@ -148,6 +148,27 @@ def pooled_features(
     return pooled
 
 
+def features_at(
+    loaded: LoadedBackbone, batch: ModelInput, tap: str, pooling: str = "mean", native: bool = False
+) -> np.ndarray:
+    """Return the pooled features (B, D) float32 of images or series at one tap, as probes read them.
+
+    Args:
+        loaded: a whole or truncated backbone.
+        batch: input that an adapter made.
+        tap: name of the tap.
+        pooling: ``mean`` or ``cls``, if the model has it.
+        native: True to pass all dates of a series to the backbone at once; ``native`` of the adapter.
+
+    Raises:
+        ContractError: the tokens do not match the model's entry and layout.
+        DataError: a sample has no valid patch.
+    """
+    device = next((one.device for one in loaded.backbone.parameters()), torch.device("cpu"))
+    with torch.inference_mode(), exact_float32():
+        return encode_checked(loaded, batch.to(device), native).pooled(tap, pooling).cpu().numpy()
+
+
 def _refuse_not_finite(spec: ModelSpec, pooled: Tensor, ids: Sequence[str]) -> NoReturn:
     row, item = (int(where[0]) for where in torch.nonzero(~pooled.isfinite().all(dim=2), as_tuple=True))
     tap, pooling = spec.taps[row // len(spec.poolings)], spec.poolings[row % len(spec.poolings)]

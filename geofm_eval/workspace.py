@@ -179,7 +179,12 @@ def _extracted(workspace: Workspace, model: str, task: str, split: str) -> Featu
         return extract(loaded, adapter, samples, device=device, progress=workspace.progress)
 
 
-def _solved(workspace: Workspace, model: str, task: str, adaptation: str) -> Sweep:
+def probe_job(workspace: Workspace, model: str, task: str, adaptation: str) -> ProbeJob:
+    """Return the probe of a model on a task; its features are extracted if the cache lacks them.
+
+    Raises:
+        ContractError: the model lacks the pooling or coding of the adaptation.
+    """
     chosen = workspace.catalog.adaptation(adaptation)
     spec = workspace.catalog.model(model)
     if chosen.pooling not in spec.poolings:
@@ -188,7 +193,7 @@ def _solved(workspace: Workspace, model: str, task: str, adaptation: str) -> Swe
             "choose another adaptation"
         )
     check_worth_coding(spec, chosen.coding)
-    job = ProbeJob(
+    return ProbeJob(
         model,
         workspace.catalog.task(task),
         chosen,
@@ -198,6 +203,10 @@ def _solved(workspace: Workspace, model: str, task: str, adaptation: str) -> Swe
         workspace.recipe.val_budget,
         workspace.settings.device,
     )
+
+
+def _solved(workspace: Workspace, model: str, task: str, adaptation: str) -> Sweep:
+    job = probe_job(workspace, model, task, adaptation)
     return job.solved(lambda: _siblings(workspace, job), workspace.progress)
 
 

@@ -9,7 +9,18 @@ import pytest
 from fixtures.plan import SessionPlan
 from fixtures.pulse import LINE_SECONDS, Pulse
 from geofm_eval.catalog import Case, load_catalog
-from geofm_eval.costs import CostKey, Costs, OwnCost, add_own, case_seconds, own_file, read_own, read_table, table_of
+from geofm_eval.costs import (
+    CostKey,
+    Costs,
+    OwnCost,
+    add_own,
+    case_seconds,
+    least_of_equal,
+    own_file,
+    read_own,
+    read_table,
+    table_of,
+)  # fmt: skip
 from geofm_eval.costs.table import write_table
 from geofm_eval.records import Cost
 from tests.planted.advice import case_of, probe
@@ -182,3 +193,11 @@ def test_cases_that_cannot_run_here_do_not_count(clock: Clock):
     pulse.start("other")
     assert pulse.finish("other") is None
     assert pulse.done == 0
+
+
+def test_other_work_on_the_machine_does_not_count_as_the_cost_of_a_training():
+    catalog = load_catalog()
+    keys = [CostKey("tune", model, "eurosat_sim", "pooled_full_p010") for model in ("pocket_mae", "pocket_contrast")]
+    probe = CostKey.of(LINEAR[0])
+    table = {keys[0]: {"train": 60.0}, keys[1]: {"train": 200.0}, probe: STAGES}
+    assert least_of_equal(table, catalog) == {keys[0]: {"train": 60.0}, keys[1]: {"train": 60.0}, probe: STAGES}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from geofm_eval.catalog import load_catalog
-from geofm_eval.costs import table_of, write_table
+from geofm_eval.costs import least_of_equal, table_of, write_table
 from geofm_eval.errors import DataError
 from geofm_eval.records import pack, unpack
 from geofm_eval.report.collation import collate
@@ -75,7 +75,7 @@ def make_reference(run_dir: Path, folder: Path = REFERENCE) -> int:
     # From the archive, not from the run: intervals of gains depend on which outcomes are known.
     renew_pages(folder)
     if folder == REFERENCE:
-        write_table(table_of(run.records))
+        write_table(least_of_equal(table_of(run.records), load_catalog()))
     return count
 
 

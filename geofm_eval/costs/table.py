@@ -5,13 +5,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from geofm_eval.catalog import Case
+from geofm_eval.catalog import Case, Catalog
+from geofm_eval.costs.forward_pass import operations
 from geofm_eval.records import Record
 
 Stages = dict[str, float]
 """Seconds by stage, for example ``{"extract": 11.1, "solve": 33.0}``."""
 
 Table = dict["CostKey", Stages]
+
+TRAINED_KINDS = ("segment", "tune", "drift")
 
 REFERENCE = Path(__file__).with_name("reference.json")
 """Costs of the committed reference, written with it by ``python -m benchmarks.studies.reference``."""
@@ -47,6 +50,19 @@ def table_of(records: Iterable[Record]) -> Table:
         key: {stage: sum(one.get(stage, 0.0) for one in costs) / len(costs) for stage in dict.fromkeys(costs[0])}
         for key, costs in found.items()
     }
+
+
+def least_of_equal(table: Table, catalog: Catalog) -> Table:
+    """Give trained cases the least seconds of equally large models, because other work on the machine adds some."""
+    groups: dict[tuple[object, ...], list[CostKey]] = {}
+    for key in table:
+        if key.kind in TRAINED_KINDS and key.model in catalog.models:
+            size = operations(catalog.models[key.model], catalog.tasks[key.task].pixels or 64)
+            groups.setdefault((key.kind, key.task, key.adaptation, size), []).append(key)
+    found = dict(table)
+    for own in groups.values():
+        found |= dict.fromkeys(own, min((table[key] for key in own), key=lambda stages: sum(stages.values())))
+    return found
 
 
 def write_table(table: Table, path: Path = REFERENCE) -> None:

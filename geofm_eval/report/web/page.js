@@ -122,6 +122,7 @@
     for (const model of models) {
       const dot = element("span", { class: "dot", style: `--colour: ${model.colour}` });
       const row = element("tr", model.control ? { class: "control" } : {}, element("th", { scope: "row", title: model.title }, dot, ...breakable(model.name)));
+      if (content.uses.includes(model.model)) row.firstChild.append(" ", element("small", {}, element("a", { href: `#use-${model.model}` }, "Use it")));
       for (const column of columns.slice(1)) row.append(column.setting ? scoreCell(column.setting, model) : element("td", {}, String(column.of(model) ?? "")));
       body.append(row);
     }
@@ -155,6 +156,14 @@
       ]);
     }
     return rows;
+  }
+
+  function addCopyButtons() {
+    for (const code of document.querySelectorAll("#use pre")) {
+      const button = element("button", { type: "button", class: "save" }, "Copy");
+      button.addEventListener("click", async () => { await navigator.clipboard.writeText(code.textContent); button.textContent = "Copied"; });
+      if (navigator.clipboard) code.before(button);
+    }
   }
 
   // Other tables are built when they are opened.
@@ -205,6 +214,7 @@
   }
 
   if (document.getElementById("grid")) { drawFilters(); drawGrid(); }
+  addCopyButtons();
   for (const details of document.querySelectorAll("details.table")) {
     details.addEventListener("toggle", () => details.open && openTable(details));
     if (details.open) openTable(details);

@@ -30,6 +30,7 @@ from geofm_eval.report.web.grid import models_of, settings_of
 from geofm_eval.report.web.palette import styles_of
 from geofm_eval.report.web.pictures import pictures_of
 from geofm_eval.report.web.sections import focus_section, gate_section
+from geofm_eval.report.web.usage import uses_of
 from geofm_eval.results.run import Run
 from geofm_eval.store import write_bytes
 
@@ -108,8 +109,10 @@ def page_of(content: PageContent) -> str:
     parts = _parts(content, tables)
     pictures = pictures_of(content.run) if content.pictures else []
     models = models_of(content.orders, content.catalog, styles)
+    uses = uses_of(content.answers, content.catalog) if not content.focus else []
     data = {
         "models": models,
+        "uses": [one["model"] for one in uses],
         "settings": settings_of(content.orders, content.answers),
         "evidence": {name: words[:1].upper() + words[1:] for name, words in ON.items()},
         "charts": {f"{kind}{number}": spec for kind, _, _, own in charts for number, (_, spec) in enumerate(own)},
@@ -122,13 +125,14 @@ def page_of(content: PageContent) -> str:
     html: str = _template().render(
         title=content.title or f"Run {content.run.name}",
         summary=content.summary,
-        sections=_sections(content, parts, shown, bool(pictures), bool(groups)),
+        sections=_sections(content, parts, shown, bool(pictures), bool(groups), bool(uses)),
         answers=_answers(content),
         parts=parts,
         charts=shown,
         legend=[model for model in models if model["model"] in _drawn(charts)],
         groups=groups,
         pictures=pictures,
+        uses=uses,
         notes=[(title, [without_folders(line) for line in lines]) for title, lines in content.notes.items() if lines],
         content=_json(data),
         bundle=_code(chart_library()) if charts else "",
@@ -144,12 +148,13 @@ def without_folders(text: str) -> str:
 
 
 def _sections(
-    content: PageContent, parts: Sequence[Any], charts: Sequence[Any], pictures: bool, tables: bool
+    content: PageContent, parts: Sequence[Any], charts: Sequence[Any], pictures: bool, tables: bool, uses: bool
 ) -> list[tuple[str, str]]:
     """Id and name of the sections that the page has."""
     found = [("answer", "Answer")] if content.answers or not parts else []
     found += [(part["id"], part["title"]) for part in parts]
     found += [("models", "Models and tasks")] if content.orders or not parts else []
+    found += [("use", "Use it")] if uses else []
     found += [(kind, name) for kind, name, *_ in charts]
     found += [("cases", "Predictions")] if pictures else []
     found += [("tables", "Tables")] if tables else []
