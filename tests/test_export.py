@@ -312,7 +312,7 @@ def test_unknown_tap_is_named_with_the_taps_that_exist(workspace, tmp_path):
 
 
 def test_options_for_features_need_a_model(tmp_path):
-    with pytest.raises(ContractError, match="--tap and --format need --model"):
+    with pytest.raises(ContractError, match="--tap, --probe and --format need --model"):
         app(["export", "eurosat_sim", "--out", str(tmp_path), "--tap", "embed"], standalone_mode=False)
 
 
