@@ -68,6 +68,14 @@ def test_a_fraction_is_left_out_only_if_it_is_equal_in_every_fold() -> None:
     assert {one.fraction for one in folded_subsets(few, np.array([0, 0, 1, 1]), (0.5, 1.0), 2, 0)[0]} == {1.0}
 
 
+def test_a_fraction_that_selects_all_samples_is_left_out_with_a_message(caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.repeat(np.arange(3), 4)
+    spec = task(slug="few_samples", label_fractions=(0.01, 0.1, 1.0))
+    budget = label_budget(spec, opened(spec, labels), "matched", spec.seed)
+    assert {subset.fraction for subset in budget.subsets} == {0.1, 1.0}
+    assert "few_samples: label fractions 0.01 and 0.1 select the same samples; measured once, as 0.1" in caplog.messages
+
+
 def test_a_class_of_one_group_is_never_held_out() -> None:
     labels = np.array([0] * 8 + [1] * 8 + [2] * 3)
     groups = np.array([f"g{i // 2}" for i in range(16)] + ["h"] * 3)

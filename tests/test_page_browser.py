@@ -85,7 +85,7 @@ def changed(html: str, change: Callable[[dict[str, Any]], object]) -> str:
 
 
 def models(page: Any) -> list[str]:
-    return page.locator("#grid tbody th").all_inner_texts()
+    return [text.removesuffix(" Use it") for text in page.locator("#grid tbody th").all_inner_texts()]
 
 
 def saved(page: Any, button: Any) -> str:
@@ -153,6 +153,17 @@ def test_the_filter_of_tasks_leaves_one_column_of_scores(opened: Open):
     assert models(page) == ["a", "b", "rcf (c)"]
     note = page.locator("#grid-note").inner_text().replace("\u00a0", " ")
     assert note == "3 models on 1 task: linear, frozen, 100 % of the labels, n = 100."
+
+
+def test_a_recommended_model_leads_to_a_snippet(opened: Open):
+    page = opened()
+    page.locator("#grid tbody a", has_text="Use it").first.click()
+    model = page.url.rpartition("#use-")[2]
+    section = page.locator(f"#use-{model}")
+    for summary in section.locator("summary").all():
+        if summary.evaluate("one => !one.parentElement.open"):
+            summary.click()
+    assert section.locator("code").first.is_visible() or section.locator(".note").first.is_visible()
 
 
 def test_charts_have_tooltips(opened: Open):

@@ -18,6 +18,7 @@ from geofm_eval.probes.saved import ENTRY, FORMAT
 from geofm_eval.records import Record
 from geofm_eval.report.web.usage import UseIt, use_it
 from geofm_eval.seals import sealed
+from geofm_eval.version import __version__
 from geofm_eval.workspace import Settings, Workspace
 
 MODEL, CLASSES, NUMBERS = "pocket_mae", "eurosat_sim", "neuco_sim_biomass_mean"
@@ -69,6 +70,19 @@ def test_a_saved_probe_repeats_the_test_score_of_the_record(workspace, saved, by
     assert float((probe.predict(features) == truth).mean()) == pytest.approx(record.scores["1.0"].value, abs=1e-12)
     assert (probe.test_score, probe.n_test) == (record.scores["1.0"].value, record.scores["1.0"].n)
     assert probe.weights_sha256 == record.provenance.weights_sha256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "task", "adaptation"), [("band_stats", CLASSES, "linear"), (MODEL, NUMBERS, "ridge")]
+)
+def test_a_saved_probe_says_what_its_record_says(workspace, by_case, tmp_path, model, task, adaptation):
+    probe = load_probe(export_probe(workspace, model, task, adaptation, "final", tmp_path))
+    record = by_case[probe.case]
+    score = record.scores["1.0"]
+    assert (probe.score, probe.interval) == (score.value, (score.interval.low, score.interval.high))
+    assert probe.inputs == record.provenance.inputs.model_dump(mode="json")
+    assert (probe.bands, probe.version) == (load_catalog().task(task).bands, __version__)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -89,7 +89,7 @@ def label_budget(
 def _folded(task: TaskSpec, whole: Split, seed: int) -> LabelBudget:
     folds = np.array(whole.folds)
     found = folded_subsets(whole.labels, folds, task.label_fractions, task.draws, seed, whole.groups)
-    tell_equal(task, task.label_fractions, (subset.fraction for subset in found[0]))
+    tell_equal(task, task.label_fractions, {subset.fraction for subset in found[0]})
     return LabelBudget(*found)
 
 
@@ -98,7 +98,7 @@ def _tell(text: str) -> None:
     log.warning(text)
 
 
-def tell_equal(task: TaskSpec, asked: Iterable[float], kept: Iterable[float]) -> None:
+def tell_equal(task: TaskSpec, asked: Iterable[float], kept: Collection[float]) -> None:
     """Log, once per process, the label fractions that are skipped because a larger one selects the same samples."""
     left_out, remaining = sorted(set(asked) - set(kept)), sorted(set(kept))
     for fraction in left_out:

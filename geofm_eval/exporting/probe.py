@@ -8,15 +8,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geofm_eval.catalog import Case
 from geofm_eval.data.labels import LabelSubset
 from geofm_eval.errors import ContractError, DataError
 from geofm_eval.extraction import exact_float32
+from geofm_eval.measure.provenance import tested_split
+from geofm_eval.measure.scores import score_fractions
 from geofm_eval.probes.heads import HeadJob, fit_heads
 from geofm_eval.probes.problem import ProbeProblem, SweepRow
 from geofm_eval.probes.ridge import decompose
 from geofm_eval.probes.saved import SavedProbe, save_probe
 from geofm_eval.probes.standardise import Standardiser
+from geofm_eval.probes.sweep import Sweep
+from geofm_eval.records import Score, fraction_key
+from geofm_eval.results.run import PROBE
 from geofm_eval.stats.scores import prediction_dtype
+from geofm_eval.version import __version__
 from geofm_eval.workspace import Workspace, probe_job
 
 Array = NDArray[np.float64]
@@ -51,17 +58,28 @@ def export_probe(workspace: Workspace, model: str, task: str, adaptation: str, t
     with torch.inference_mode(), exact_float32():
         weight, bias = fit(problem, tap, subset, row).folded()
     spec = workspace.catalog.task(task)
+    case = Case(PROBE, model, task, adaptation, tap)
+    score = _score(workspace, case, sweep, row.fraction)
     probe = SavedProbe(
-        model=model, task=task, adaptation=adaptation, tap=tap, pooling=job.adaptation.pooling,
-        recipe=workspace.recipe.slug, classes=tuple(spec.classes) if not problem.regression else (),
+        case=case.id, model=model, task=task, adaptation=adaptation, tap=tap, pooling=job.adaptation.pooling,
+        recipe=workspace.recipe.slug, bands=tuple(spec.bands), inputs=workspace.adapter(model, task).report.as_dict(),
+        classes=tuple(spec.classes) if not problem.regression else (),
         weight=weight, bias=bias, penalty=float(row.chosen or 0.0), n_train=row.n_train, n_test=row.n_test,
-        metric="r2" if problem.regression else "accuracy", test_score=row.test_score,
-        weights_sha256=workspace.backbone(model, task).weights_sha256,
+        metric="r2" if problem.regression else "accuracy", test_score=row.test_score, score=score.value,
+        interval=None if score.interval is None else (score.interval.low, score.interval.high),
+        weights_sha256=workspace.backbone(model, task).weights_sha256, version=__version__,
     )  # fmt: skip
     _check_same(probe, problem, subset, row)
-    path = folder / f"{model}-{task}-{adaptation}-{tap}.safetensors"
+    path = folder / f"{case.id}.safetensors"
     save_probe(probe, path)
     return path
+
+
+def _score(workspace: Workspace, case: Case, sweep: Sweep, fraction: float) -> Score:
+    """Score of a case over all of its draws, as its record has it."""
+    rows = [row for row in sorted(sweep.rows_for(case.layer), key=lambda row: row.draw) if row.fraction == fraction]
+    tested = tested_split(workspace.splits(case.task))
+    return score_fractions(workspace.catalog.task(case.task).metric, rows, tested)[fraction_key(fraction)]
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,16 @@ class SavedProbe:
     """Weights of a probe for raw features: the standardisation of the probe is part of them.
 
     Attributes:
+        case: id of the case whose score the probe has.
         model: model of the catalog whose features the probe reads.
         task: task of the catalog that it was fitted on.
         adaptation: ``linear``, ``ridge`` or a variant of them.
         tap: tap to read.
         pooling: ``mean`` or ``cls``.
         recipe: recipe of the inputs.
+        bands: bands of the task's images, in their order.
+        inputs: what the model received, as in the run's record: bands and ``unit``, ``normalisation``, ``size`` of
+            the input in pixels (None: that of the images), and how missing bands and pixels were filled.
         classes: names of the classes; empty for a regression target.
         weight: (K, D) float64; one row for a regression target.
         bias: (K,) float64; -inf for a class without training samples, which is never predicted.
@@ -39,16 +43,22 @@ class SavedProbe:
         n_train: number of training samples.
         n_test: number of test samples.
         metric: ``accuracy`` or ``r2``.
-        test_score: score of exactly these weights on the test samples, as in the run's record.
+        test_score: score of exactly these weights on their test samples.
+        score: score of the case in the run's record; it differs from ``test_score`` if it is of several draws or folds.
+        interval: 95 % interval (low, high) of ``score``; None if there are too few samples.
         weights_sha256: content hash of the backbone's weights.
+        version: version of geofm_eval that wrote the file.
     """
 
+    case: str
     model: str
     task: str
     adaptation: str
     tap: str
     pooling: str
     recipe: str
+    bands: tuple[str, ...]
+    inputs: Mapping[str, Any]
     classes: tuple[str, ...]
     weight: NDArray[np.float64]
     bias: NDArray[np.float64]
@@ -57,7 +67,10 @@ class SavedProbe:
     n_test: int
     metric: Literal["accuracy", "r2"]
     test_score: float
+    score: float
+    interval: tuple[float, float] | None
     weights_sha256: str
+    version: str
 
     def __repr__(self) -> str:
         return (
@@ -154,7 +167,9 @@ def _probe(content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], path:
     if weight is None or bias is None or _digest(weight, bias) != content["arrays"]:
         raise DataError(f"{path}: its weights are not those that were saved; export the probe again")
     fields = {name: content[name] for name in SavedProbe.__dataclass_fields__ if name not in ("weight", "bias")}
-    return SavedProbe(**{**fields, "classes": tuple(fields["classes"])}, weight=weight, bias=bias)
+    # JSON has no tuples.
+    fields |= {name: tuple(fields[name]) for name in ("bands", "classes", "interval") if fields[name] is not None}
+    return SavedProbe(**fields, weight=weight, bias=bias)
 
 
 def _digest(weight: NDArray[Any], bias: NDArray[Any]) -> str:
